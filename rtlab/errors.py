@@ -1,0 +1,160 @@
+"""Every error that rtlab raises on purpose.
+
+Each message says what was expected, what came instead, and what to do next.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConnectFailed",
+    "ConnectionLost",
+    "InvalidState",
+    "LabError",
+    "MessageError",
+    "MessageTooLarge",
+    "NotConnected",
+    "RtlabError",
+    "TransportClosed",
+]
+
+
+class RtlabError(Exception):
+    """Base class of every error that rtlab raises on purpose."""
+
+
+class MessageError(RtlabError):
+    """A frame or a payload that is not a valid message.
+
+    Parameters
+    ----------
+    reason : str
+        One sentence for people.
+    code : str
+        A stable word for programs: ``"malformed"``, ``"not_an_object"``,
+        ``"wrong_type"``, ``"too_deep"``, ``"too_large"`` or ``"payload"``.
+    """
+
+    def __init__(self, reason: str, code: str = "malformed") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class MessageTooLarge(MessageError):
+    """A message over the limit of the codec or of the server.
+
+    Parameters
+    ----------
+    size_bytes, limit_bytes : int
+        The encoded size and the limit that it exceeds.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the message takes {size_bytes:,} bytes, over the limit of {limit_bytes:,}: "
+            "split it, or send it over HTTP and pass a reference",
+            "too_large",
+        )
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class NotConnected(RtlabError):
+    """`send` was called while no connection was open."""
+
+
+class InvalidState(RtlabError):
+    """A call that the connection's present state does not allow.
+
+    Parameters
+    ----------
+    expected : str
+        The state or states in which the call makes sense.
+    got : str
+        The state it was made in.
+    hint : str
+        What to do next.
+    """
+
+    def __init__(self, expected: str, got: str, hint: str) -> None:
+        super().__init__(f"expected {expected}, got {got}: {hint}")
+
+
+class TransportClosed(RtlabError):
+    """A transport's stream of messages has ended.
+
+    Parameters
+    ----------
+    code : int
+        A WebSocket close code; transports without one use the nearest
+        (1006 for a lost connection, 1000 for an orderly end).
+    reason : str
+        What the peer said, or what happened.
+    clean : bool
+        Whether the closing handshake completed. It says nothing about
+        delivery, nor whether to reconnect: the code does.
+    reconnect : bool or None
+        Overrides what the code says about reconnecting.
+    retry_after : float or None
+        Seconds that the server asked for before the next attempt.
+    """
+
+    def __init__(
+        self,
+        code: int = 1006,
+        reason: str = "",
+        *,
+        clean: bool = False,
+        reconnect: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"closed with {code}{f' ({reason})' if reason else ''}")
+        self.code = code
+        self.reason = reason
+        self.clean = clean
+        self.reconnect = reconnect
+        self.retry_after = retry_after
+
+
+class ConnectFailed(RtlabError):
+    """A connection could not be opened.
+
+    Parameters
+    ----------
+    reason : str
+        The cause in one sentence, with the next step.
+    retryable : bool
+        Whether another attempt makes sense (a refused port: yes; 401: no).
+    status : int or None
+        The HTTP status of the answer, if there was one.
+    retry_after : float or None
+        Seconds that the server asked for before the next attempt.
+    attempts : int
+        How many attempts were made.
+
+    Notes
+    -----
+    The exception that caused it is in ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retryable: bool = True,
+        status: int | None = None,
+        retry_after: float | None = None,
+        attempts: int = 1,
+    ) -> None:
+        super().__init__(reason)
+        self.retryable = retryable
+        self.status = status
+        self.retry_after = retry_after
+        self.attempts = attempts
+
+
+class ConnectionLost(RtlabError):
+    """An open connection ended, and will not be reconnected."""
+
+
+class LabError(RtlabError):
+    """The lab could not start, or one of its children died."""

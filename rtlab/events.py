@@ -1,0 +1,217 @@
+"""What a connection tells its owner, and the small emitter that does the telling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+__all__ = [
+    "LOCAL_EVENTS",
+    "Connected",
+    "Disconnected",
+    "Emitter",
+    "ErrorEvent",
+    "Handler",
+    "Reconnecting",
+    "Resync",
+]
+
+Handler = Callable[[Any], object]
+
+#: Names that only the connection itself may emit: a message of such a type from the
+#: wire reaches the ``"*"`` handlers and iterators, never these names' handlers.
+LOCAL_EVENTS: Final = frozenset({"connected", "disconnected", "reconnecting", "resync", "error"})
+
+
+class Connected(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection is open: messages flow from now on.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    attempt : int
+        0 on a first connect, else the number of the retry that succeeded.
+    transport : str
+        ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
+    resumed : bool
+        Whether the server continued the former session.
+    connect_time : float
+        Seconds from the start of the attempt until the connection was usable.
+    """
+
+    at: float
+    attempt: int = 0
+    transport: str = ""
+    resumed: bool = False
+    connect_time: float = 0.0
+
+
+class Disconnected(msgspec.Struct, frozen=True, kw_only=True):
+    """An open connection ended.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    code : int
+        The close code, 1006 when there was none.
+    reason : str
+        What the peer said, or what happened.
+    clean : bool
+        Whether the closing handshake completed.
+    will_reconnect : bool
+        Whether an attempt is scheduled.
+    """
+
+    at: float
+    code: int = 1006
+    reason: str = ""
+    clean: bool = False
+    will_reconnect: bool = False
+
+
+class Reconnecting(msgspec.Struct, frozen=True, kw_only=True):
+    """A new attempt is scheduled.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    attempt : int
+        Number of the retry, from 1.
+    delay : float
+        Seconds until it starts.
+    reason : str
+        Why the last one ended.
+    """
+
+    at: float
+    attempt: int
+    delay: float
+    reason: str = ""
+
+
+class Resync(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages were missed and cannot be replayed: load a fresh snapshot.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    room_id : str or None
+        The room, or None for the session's direct messages.
+    epoch : str or None
+        The history that is valid now.
+    offset : int or None
+        The room's position now.
+    reason : str
+        Why the gap could not be filled.
+    """
+
+    at: float
+    room_id: str | None = None
+    epoch: str | None = None
+    offset: int | None = None
+    reason: str = ""
+
+
+class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something went wrong that did not end the connection by itself.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    source : str
+        ``"server"`` (an ``error`` message), ``"handler"`` (yours raised),
+        ``"codec"`` (a frame that could not be read) or ``"connect"``.
+    message : str
+        One sentence.
+    code : str
+        The stable word for programs.
+    error : BaseException or None
+        The exception, when there is one.
+    ref : str or None
+        The id of the message that caused it.
+    """
+
+    at: float
+    source: str
+    message: str
+    code: str = ""
+    error: BaseException | None = None
+    ref: str | None = None
+
+
+class Emitter:
+    """Calls handlers by name, in the order in which they were added.
+
+    Examples
+    --------
+    >>> emitter = Emitter()
+    >>> emitter.on("chat", print)
+    >>> emitter.emit("chat", "hi")
+    hi
+    []
+    """
+
+    __slots__ = ("_handlers",)
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, tuple[tuple[Handler, bool], ...]] = {}
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Call `handler(value)` whenever `name` is emitted."""
+        self._add(name, handler, once=False)
+
+    def once(self, name: str, handler: Handler) -> None:
+        """Call `handler(value)` the next time `name` is emitted, then forget it."""
+        self._add(name, handler, once=True)
+
+    def _add(self, name: str, handler: Handler, *, once: bool) -> None:
+        if not callable(handler):
+            raise TypeError(f"a handler is a function of one argument, got {handler!r:.80}")
+        # Tuples, so that a handler may add or remove handlers while they are called.
+        self._handlers[name] = (*self._handlers.get(name, ()), (handler, once))
+
+    def off(self, name: str, handler: Handler | None = None) -> None:
+        """Forget one handler of `name`, or all of them. An unknown one is no error."""
+        left = tuple(e for e in self._handlers.get(name, ()) if handler is not None and e[0] != handler)
+        if left:
+            self._handlers[name] = left
+        else:
+            self._handlers.pop(name, None)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._handlers
+
+    def emit(self, name: str, value: Any) -> list[Exception]:
+        """Call the handlers of `name`; return what they raised.
+
+        Parameters
+        ----------
+        name : str
+            The event.
+        value : any
+            What each handler is called with.
+
+        Returns
+        -------
+        list of Exception
+            Empty when every handler returned.
+        """
+        entries = self._handlers.get(name)
+        if entries is None:
+            return []
+        raised: list[Exception] = []
+        for handler, once in entries:
+            if once:
+                self.off(name, handler)
+            try:
+                handler(value)
+            except Exception as error:
+                raised.append(error)
+        return raised

@@ -1,0 +1,478 @@
+"""The wire: one message type, two codecs, and what each close code means.
+
+A message is ``{"type": ..., "payload": ...}`` with a few optional fields. The
+wire is camelCase, Python is snake_case, msgspec renames. A payload is the JSON
+data model under both codecs, so that a message means the same on either.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Final, Protocol, cast
+
+import msgspec
+
+from rtlab.errors import MessageError, MessageTooLarge
+
+__all__ = [
+    "CLOSE_CODES",
+    "CODECS",
+    "JSON",
+    "MAX_DEPTH",
+    "MAX_MESSAGE_BYTES",
+    "MSGPACK",
+    "RESERVED_TYPES",
+    "CloseCode",
+    "Codec",
+    "JsonCodec",
+    "Message",
+    "MsgpackCodec",
+    "check_payload",
+    "close_code",
+    "codec_for",
+    "should_reconnect",
+]
+
+# Limits
+MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 64
+
+RESERVED_TYPES: Final = frozenset(
+    "welcome echo join_room leave_room users_update batch ack error ping pong auth feed".split()
+)
+
+
+def _null() -> Any:
+    return None
+
+
+class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
+    """One message, as both ends see it.
+
+    Parameters
+    ----------
+    type : str
+        What it is: a reserved type, or the application's own word.
+    payload : any
+        The JSON data model: None, bool, int (64 bits), float, str,
+        list, dict with str keys.
+    id : str, optional
+        The sender's name for this message; answers carry it back.
+    seq : int, optional
+        Dense sequence number within the sender's session.
+    client_id : str, optional
+        The sender.
+    room_id : str, optional
+        The room it belongs to.
+    offset, epoch : int and str, optional
+        Its place in the room's history, and which history that is.
+    ts : float, optional
+        Intended send time, seconds on the sender's monotonic clock.
+    sent : float, optional
+        The same clock just before the write.
+    token : str, optional
+        A credential sent in the message rather than in the handshake.
+
+    Notes
+    -----
+    Fields that are not listed here are ignored on input, so that old and new
+    versions of either end can talk.
+
+    Examples
+    --------
+    >>> JSON.encode(Message("chat", {"text": "hi"}, room_id="r"))
+    b'{"type":"chat","payload":{"text":"hi"},"roomId":"r"}'
+    """
+
+    type: str
+    # A factory, so that `omit_defaults` never leaves the payload out.
+    payload: Any = msgspec.field(default_factory=_null)
+    id: str | None = None
+    seq: int | None = None
+    client_id: str | None = None
+    room_id: str | None = None
+    offset: int | None = None
+    epoch: str | None = None
+    ts: float | None = None
+    sent: float | None = None
+    token: str | None = None
+
+
+def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
+    """Raise unless a value is in the JSON data model.
+
+    Parameters
+    ----------
+    value : any
+        The payload.
+    max_depth : int
+        How many lists and dicts may be nested.
+
+    Raises
+    ------
+    MessageError
+        With code ``"payload"`` or ``"too_deep"``.
+
+    Examples
+    --------
+    >>> check_payload({"x": float("nan")})
+    Traceback (most recent call last):
+    ...
+    rtlab.errors.MessageError: a payload cannot hold nan: JSON has no such number
+    """
+    if value is None:
+        return
+    kind: type = value.__class__
+    if kind is str or kind is bool:
+        return
+    if kind is int:
+        if not -(1 << 63) <= value < 1 << 64:
+            raise MessageError(
+                "a payload's integers have at most 64 bits: send this one as a string", "payload"
+            )
+        return
+    if kind is float:
+        if not math.isfinite(value):
+            raise MessageError(f"a payload cannot hold {value}: JSON has no such number", "payload")
+    elif kind is dict:
+        if max_depth <= 0:
+            raise MessageError("the payload is nested too deeply: flatten it", "too_deep")
+        for key, item in cast("dict[Any, Any]", value).items():
+            if key.__class__ is not str:
+                raise MessageError(f"a payload's keys are strings, got {key!r:.80}", "payload")
+            check_payload(item, max_depth - 1)
+    elif kind is list or kind is tuple:
+        if max_depth <= 0:
+            raise MessageError("the payload is nested too deeply: flatten it", "too_deep")
+        for item in value:
+            check_payload(item, max_depth - 1)
+    else:
+        raise MessageError(
+            f"a payload cannot hold {kind.__name__}: it is the JSON data model (None, bool, int, "
+            "float, str, list, dict); encode anything else into a string first",
+            "payload",
+        )
+
+
+class Codec(Protocol):
+    """Turns messages into frames and back."""
+
+    subprotocol: ClassVar[str]
+    binary: ClassVar[bool]
+
+    def encode(self, message: Message, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes: ...
+
+    def decode(self, data: bytes | str, max_bytes: int = MAX_MESSAGE_BYTES) -> Message: ...
+
+
+def _validation_error(error: msgspec.ValidationError) -> MessageError:
+    text = str(error)
+    if text.startswith("Expected `object`, got") and " - at " not in text:
+        return MessageError(f"a message is an object with a `type`: {text}", "not_an_object")
+    return MessageError(f"a field of the message has the wrong form: {text}", "wrong_type")
+
+
+class JsonCodec:
+    """Messages as JSON text: readable in every tool, the default."""
+
+    subprotocol: ClassVar[str] = "rtlab.v1.json"
+    binary: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Message).decode
+
+    def encode(self, message: Message, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+        """Encode one message.
+
+        Parameters
+        ----------
+        message : Message
+            What to encode.
+        max_bytes : int
+            The largest frame to make.
+
+        Returns
+        -------
+        bytes
+            UTF-8 JSON without spaces.
+
+        Raises
+        ------
+        MessageError
+            When the payload is not in the JSON data model, or is too large.
+
+        Examples
+        --------
+        >>> JSON.encode(Message("ping"))
+        b'{"type":"ping","payload":null}'
+        """
+        check_payload(message.payload)
+        try:
+            data = self._encode(message)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise MessageError(f"the payload does not fit JSON: {error}", "payload") from error
+        if len(data) > max_bytes:
+            raise MessageTooLarge(len(data), max_bytes)
+        return data
+
+    def decode(self, data: bytes | str, max_bytes: int = MAX_MESSAGE_BYTES) -> Message:
+        """Decode one frame.
+
+        Parameters
+        ----------
+        data : bytes or str
+            One frame's payload.
+        max_bytes : int
+            The largest frame to accept.
+
+        Returns
+        -------
+        Message
+
+        Raises
+        ------
+        MessageError
+            Its ``code`` says what is wrong.
+
+        Examples
+        --------
+        >>> JSON.decode('{"type":"chat","roomId":"r"}').room_id
+        'r'
+        """
+        if len(data) > max_bytes:
+            raise MessageTooLarge(len(data), max_bytes)
+        try:
+            message = self._decode(data)
+        except msgspec.ValidationError as error:
+            raise _validation_error(error) from None
+        except RecursionError:
+            raise MessageError("the message is nested too deeply", "too_deep") from None
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise MessageError(f"not JSON: {error}") from None
+        # Each level costs an opening bracket: few brackets need no walk.
+        brackets = (
+            data.count("[") + data.count("{")
+            if isinstance(data, str)
+            else data.count(b"[") + data.count(b"{")
+        )
+        if brackets > MAX_DEPTH:
+            check_payload(message.payload)
+        return message
+
+
+class MsgpackCodec:
+    """Messages as MessagePack: smaller and faster where floats and numbers dominate."""
+
+    subprotocol: ClassVar[str] = "rtlab.v1.msgpack"
+    binary: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Message).decode
+
+    def encode(self, message: Message, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+        """Encode one message; see `JsonCodec.encode`.
+
+        Parameters
+        ----------
+        message : Message
+            What to encode.
+        max_bytes : int
+            The largest frame to make.
+
+        Returns
+        -------
+        bytes
+            One MessagePack map.
+
+        Raises
+        ------
+        MessageError
+            When the payload is not in the JSON data model, or is too large.
+
+        Examples
+        --------
+        >>> len(MSGPACK.encode(Message("ping")))
+        20
+        """
+        check_payload(message.payload)
+        try:
+            data = self._encode(message)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise MessageError(f"the payload does not fit MessagePack: {error}", "payload") from error
+        if len(data) > max_bytes:
+            raise MessageTooLarge(len(data), max_bytes)
+        return data
+
+    def decode(self, data: bytes | str, max_bytes: int = MAX_MESSAGE_BYTES) -> Message:
+        """Decode one frame; see `JsonCodec.decode`.
+
+        Parameters
+        ----------
+        data : bytes
+            One frame's payload. Text is refused: MessagePack is binary.
+        max_bytes : int
+            The largest frame to accept.
+
+        Returns
+        -------
+        Message
+
+        Raises
+        ------
+        MessageError
+            Its ``code`` says what is wrong.
+
+        Examples
+        --------
+        >>> MSGPACK.decode(MSGPACK.encode(Message("chat", [1, 2]))).payload
+        [1, 2]
+        """
+        if isinstance(data, str):
+            raise MessageError("expected a binary frame of MessagePack, got text")
+        if len(data) > max_bytes:
+            raise MessageTooLarge(len(data), max_bytes)
+        try:
+            message = self._decode(data)
+        except msgspec.ValidationError as error:
+            raise _validation_error(error) from None
+        except RecursionError:
+            raise MessageError("the message is nested too deeply", "too_deep") from None
+        except (msgspec.DecodeError, UnicodeError, ValueError, OverflowError) as error:
+            raise MessageError(f"not MessagePack: {error}") from None
+        check_payload(message.payload)
+        return message
+
+
+JSON: Final = JsonCodec()
+MSGPACK: Final = MsgpackCodec()
+CODECS: Final[dict[str, Codec]] = {JSON.subprotocol: JSON, MSGPACK.subprotocol: MSGPACK}
+
+
+def codec_for(subprotocol: str | None) -> Codec:
+    """Return the codec of a negotiated subprotocol; none negotiated means JSON.
+
+    Parameters
+    ----------
+    subprotocol : str or None
+        What the handshake settled on.
+
+    Returns
+    -------
+    Codec
+
+    Raises
+    ------
+    MessageError
+        For a subprotocol that rtlab does not speak.
+
+    Examples
+    --------
+    >>> codec_for(None).subprotocol
+    'rtlab.v1.json'
+    """
+    if subprotocol is None:
+        return JSON
+    try:
+        return CODECS[subprotocol]
+    except KeyError:
+        raise MessageError(f"expected one of {', '.join(CODECS)}, got {subprotocol!r}") from None
+
+
+class CloseCode(msgspec.Struct, frozen=True):
+    """What one WebSocket close code means (RFC 6455 §7.4, IANA registry).
+
+    Parameters
+    ----------
+    code : int
+        The number.
+    name : str
+        The registry's name.
+    meaning : str
+        One sentence.
+    reconnect : bool
+        Whether a client should try again.
+    on_wire : bool
+        Whether it may travel in a close frame. The others are made up by the
+        receiving end.
+    """
+
+    code: int
+    name: str
+    meaning: str
+    reconnect: bool
+    on_wire: bool = True
+
+
+CLOSE_CODES: Final[dict[int, CloseCode]] = {
+    entry.code: entry
+    for entry in (
+        CloseCode(1000, "Normal Closure", "Done, on purpose.", False),
+        CloseCode(1001, "Going Away", "The server stops, or the page is left.", True),
+        CloseCode(1002, "Protocol Error", "A frame broke the protocol.", False),
+        CloseCode(1003, "Unsupported Data", "Binary where text was wanted, or the reverse.", False),
+        CloseCode(1005, "No Status Received", "A close frame without a code.", True, on_wire=False),
+        CloseCode(
+            1006, "Abnormal Closure", "The connection was lost without a close frame.", True, on_wire=False
+        ),
+        CloseCode(1007, "Invalid Payload", "Text that is not UTF-8.", False),
+        CloseCode(1008, "Policy Violation", "The server refuses this client's behaviour.", False),
+        CloseCode(1009, "Message Too Big", "Over the server's size limit.", False),
+        CloseCode(1010, "Mandatory Extension", "The server did not agree to an extension.", False),
+        CloseCode(1011, "Internal Error", "The server hit a bug.", True),
+        CloseCode(1012, "Service Restart", "Back soon: reconnect after a random delay.", True),
+        CloseCode(1013, "Try Again Later", "Overloaded: reconnect after a longer delay.", True),
+        CloseCode(1014, "Bad Gateway", "A gateway got no valid answer.", True),
+        CloseCode(1015, "TLS Failure", "The TLS handshake failed.", False, on_wire=False),
+    )
+}
+
+
+def close_code(code: int) -> CloseCode:
+    """Describe a close code, also one from a private range.
+
+    Parameters
+    ----------
+    code : int
+        Any close code.
+
+    Returns
+    -------
+    CloseCode
+        4000–4499 mean *reconnect* and 4500–4999 *do not*, in rtlab's own
+        range; other unknown codes mean *do not*.
+
+    Examples
+    --------
+    >>> close_code(4401).reconnect, close_code(4500).reconnect
+    (True, False)
+    """
+    known = CLOSE_CODES.get(code)
+    if known is not None:
+        return known
+    if 4000 <= code <= 4499:
+        return CloseCode(code, "Application", "The application's own code: try again.", True)
+    if 4500 <= code <= 4999:
+        return CloseCode(code, "Application", "The application's own code: do not try again.", False)
+    return CloseCode(code, "Unknown", "Not in the registry.", False, on_wire=3000 <= code <= 3999)
+
+
+def should_reconnect(code: int) -> bool:
+    """Return whether a client should reconnect after this close code.
+
+    Parameters
+    ----------
+    code : int
+        The close code.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> should_reconnect(1012), should_reconnect(1008)
+    (True, False)
+    """
+    return close_code(code).reconnect

@@ -1,0 +1,75 @@
+"""One visual language: every colour and axis label in rtlab comes from here.
+
+The eight hues are Okabe and Ito's colour-blind-safe palette (*Color Universal
+Design*, 2008). Live plots, static figures and tables use the same names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["EVENT_COLORS", "LABELS", "PALETTE", "SERIES_CYCLE", "TRANSPORT_COLORS", "color_of"]
+
+PALETTE: Final[dict[str, str]] = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "vermilion": "#D55E00",
+    "yellow": "#F0E442",
+    "grey": "#7F7F7F",
+}
+
+TRANSPORT_COLORS: Final[dict[str, str]] = {
+    "websocket": PALETTE["blue"],
+    "sse": PALETTE["orange"],
+    "longpoll": PALETTE["green"],
+    "webrtc": PALETTE["purple"],
+}
+
+SERIES_CYCLE: Final[tuple[str, ...]] = tuple(
+    PALETTE[name] for name in ("blue", "orange", "green", "purple", "sky", "vermilion", "grey")
+)
+
+EVENT_COLORS: Final[dict[str, str]] = {
+    "connected": PALETTE["green"],
+    "disconnected": PALETTE["vermilion"],
+    "reconnecting": PALETTE["orange"],
+    "resync": PALETTE["purple"],
+    "error": PALETTE["vermilion"],
+    "fault": PALETTE["grey"],
+}
+
+LABELS: Final[dict[str, str]] = {
+    "time": "time since start (s)",
+    "latency": "latency (ms)",
+    "transit": "transit, sent to received (ms)",
+    "lateness": "schedule lateness (ms)",
+    "rtt": "round trip (ms)",
+}
+
+
+def color_of(series: str, index: int = 0) -> str:
+    """Return the colour of a series.
+
+    Parameters
+    ----------
+    series : str
+        A series' name. One that starts with a transport's name
+        (``"websocket"``, ``"sse via nginx"``) gets that transport's colour.
+    index : int
+        Its place among the series without a transport's name.
+
+    Returns
+    -------
+    str
+        ``"#rrggbb"``.
+
+    Examples
+    --------
+    >>> color_of("websocket, batched")
+    '#0072B2'
+    """
+    first = series.lower().replace(",", " ").split(" ", 1)[0]
+    return TRANSPORT_COLORS.get(first, SERIES_CYCLE[index % len(SERIES_CYCLE)])
