@@ -1,4 +1,4 @@
-"""The wire: one message type, two codecs, and what each close code means.
+"""The wire: one message type and two codecs.
 
 A message is ``{"type": ..., "payload": ...}`` with a few optional fields. The
 wire is camelCase, Python is snake_case, msgspec renames. A payload is the JSON
@@ -15,22 +15,18 @@ import msgspec
 from rtlab.errors import MessageError, MessageTooLarge
 
 __all__ = [
-    "CLOSE_CODES",
     "CODECS",
     "JSON",
     "MAX_DEPTH",
     "MAX_MESSAGE_BYTES",
     "MSGPACK",
     "RESERVED_TYPES",
-    "CloseCode",
     "Codec",
     "JsonCodec",
     "Message",
     "MsgpackCodec",
     "check_payload",
-    "close_code",
     "codec_for",
-    "should_reconnect",
 ]
 
 # Limits
@@ -38,7 +34,8 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 
 RESERVED_TYPES: Final = frozenset(
-    "welcome echo join_room leave_room users_update batch ack error ping pong auth feed".split()
+    ("welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack")
+    + ("error", "ping", "pong", "auth", "feed")
 )
 
 
@@ -172,6 +169,12 @@ def _validation_error(error: msgspec.ValidationError) -> MessageError:
     return MessageError(f"a field of the message has the wrong form: {text}", "wrong_type")
 
 
+def _brackets(data: bytes | str) -> int:
+    if isinstance(data, str):
+        return data.count("[") + data.count("{")
+    return data.count(b"[") + data.count(b"{")
+
+
 class JsonCodec:
     """Messages as JSON text: readable in every tool, the default."""
 
@@ -251,12 +254,7 @@ class JsonCodec:
         except (msgspec.DecodeError, UnicodeError) as error:
             raise MessageError(f"not JSON: {error}") from None
         # Each level costs an opening bracket: few brackets need no walk.
-        brackets = (
-            data.count("[") + data.count("{")
-            if isinstance(data, str)
-            else data.count(b"[") + data.count(b"{")
-        )
-        if brackets > MAX_DEPTH:
+        if _brackets(data) > MAX_DEPTH:
             check_payload(message.payload)
         return message
 
@@ -378,101 +376,3 @@ def codec_for(subprotocol: str | None) -> Codec:
         return CODECS[subprotocol]
     except KeyError:
         raise MessageError(f"expected one of {', '.join(CODECS)}, got {subprotocol!r}") from None
-
-
-class CloseCode(msgspec.Struct, frozen=True):
-    """What one WebSocket close code means (RFC 6455 §7.4, IANA registry).
-
-    Parameters
-    ----------
-    code : int
-        The number.
-    name : str
-        The registry's name.
-    meaning : str
-        One sentence.
-    reconnect : bool
-        Whether a client should try again.
-    on_wire : bool
-        Whether it may travel in a close frame. The others are made up by the
-        receiving end.
-    """
-
-    code: int
-    name: str
-    meaning: str
-    reconnect: bool
-    on_wire: bool = True
-
-
-CLOSE_CODES: Final[dict[int, CloseCode]] = {
-    entry.code: entry
-    for entry in (
-        CloseCode(1000, "Normal Closure", "Done, on purpose.", False),
-        CloseCode(1001, "Going Away", "The server stops, or the page is left.", True),
-        CloseCode(1002, "Protocol Error", "A frame broke the protocol.", False),
-        CloseCode(1003, "Unsupported Data", "Binary where text was wanted, or the reverse.", False),
-        CloseCode(1005, "No Status Received", "A close frame without a code.", True, on_wire=False),
-        CloseCode(
-            1006, "Abnormal Closure", "The connection was lost without a close frame.", True, on_wire=False
-        ),
-        CloseCode(1007, "Invalid Payload", "Text that is not UTF-8.", False),
-        CloseCode(1008, "Policy Violation", "The server refuses this client's behaviour.", False),
-        CloseCode(1009, "Message Too Big", "Over the server's size limit.", False),
-        CloseCode(1010, "Mandatory Extension", "The server did not agree to an extension.", False),
-        CloseCode(1011, "Internal Error", "The server hit a bug.", True),
-        CloseCode(1012, "Service Restart", "Back soon: reconnect after a random delay.", True),
-        CloseCode(1013, "Try Again Later", "Overloaded: reconnect after a longer delay.", True),
-        CloseCode(1014, "Bad Gateway", "A gateway got no valid answer.", True),
-        CloseCode(1015, "TLS Failure", "The TLS handshake failed.", False, on_wire=False),
-    )
-}
-
-
-def close_code(code: int) -> CloseCode:
-    """Describe a close code, also one from a private range.
-
-    Parameters
-    ----------
-    code : int
-        Any close code.
-
-    Returns
-    -------
-    CloseCode
-        4000–4499 mean *reconnect* and 4500–4999 *do not*, in rtlab's own
-        range; other unknown codes mean *do not*.
-
-    Examples
-    --------
-    >>> close_code(4401).reconnect, close_code(4500).reconnect
-    (True, False)
-    """
-    known = CLOSE_CODES.get(code)
-    if known is not None:
-        return known
-    if 4000 <= code <= 4499:
-        return CloseCode(code, "Application", "The application's own code: try again.", True)
-    if 4500 <= code <= 4999:
-        return CloseCode(code, "Application", "The application's own code: do not try again.", False)
-    return CloseCode(code, "Unknown", "Not in the registry.", False, on_wire=3000 <= code <= 3999)
-
-
-def should_reconnect(code: int) -> bool:
-    """Return whether a client should reconnect after this close code.
-
-    Parameters
-    ----------
-    code : int
-        The close code.
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> should_reconnect(1012), should_reconnect(1008)
-    (True, False)
-    """
-    return close_code(code).reconnect

@@ -1,0 +1,107 @@
+"""What each WebSocket close code means, and whether to come back after it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+__all__ = ["CLOSE_CODES", "CloseCode", "close_code", "should_reconnect"]
+
+
+class CloseCode(msgspec.Struct, frozen=True):
+    """What one WebSocket close code means (RFC 6455 §7.4, IANA registry).
+
+    Parameters
+    ----------
+    code : int
+        The number.
+    name : str
+        The registry's name.
+    meaning : str
+        One sentence.
+    reconnect : bool
+        Whether a client should try again.
+    on_wire : bool
+        Whether it may travel in a close frame. The others are made up by the
+        receiving end.
+    """
+
+    code: int
+    name: str
+    meaning: str
+    reconnect: bool
+    on_wire: bool = True
+
+
+CLOSE_CODES: Final[dict[int, CloseCode]] = {
+    entry.code: entry
+    for entry in (
+        CloseCode(1000, "Normal Closure", "Done, on purpose.", False),
+        CloseCode(1001, "Going Away", "The server stops, or the page is left.", True),
+        CloseCode(1002, "Protocol Error", "A frame broke the protocol.", False),
+        CloseCode(1003, "Unsupported Data", "Binary where text was wanted, or the reverse.", False),
+        CloseCode(1005, "No Status Received", "A close frame without a code.", True, on_wire=False),
+        CloseCode(
+            1006, "Abnormal Closure", "The connection was lost without a close frame.", True, on_wire=False
+        ),
+        CloseCode(1007, "Invalid Payload", "Text that is not UTF-8.", False),
+        CloseCode(1008, "Policy Violation", "The server refuses this client's behaviour.", False),
+        CloseCode(1009, "Message Too Big", "Over the server's size limit.", False),
+        CloseCode(1010, "Mandatory Extension", "The server did not agree to an extension.", False),
+        CloseCode(1011, "Internal Error", "The server hit a bug.", True),
+        CloseCode(1012, "Service Restart", "Back soon: reconnect after a random delay.", True),
+        CloseCode(1013, "Try Again Later", "Overloaded: reconnect after a longer delay.", True),
+        CloseCode(1014, "Bad Gateway", "A gateway got no valid answer.", True),
+        CloseCode(1015, "TLS Failure", "The TLS handshake failed.", False, on_wire=False),
+    )
+}
+
+
+def close_code(code: int) -> CloseCode:
+    """Describe a close code, also one from a private range.
+
+    Parameters
+    ----------
+    code : int
+        Any close code.
+
+    Returns
+    -------
+    CloseCode
+        4000–4499 mean *reconnect* and 4500–4999 *do not*, in rtlab's own
+        range; other unknown codes mean *do not*.
+
+    Examples
+    --------
+    >>> close_code(4401).reconnect, close_code(4500).reconnect
+    (True, False)
+    """
+    known = CLOSE_CODES.get(code)
+    if known is not None:
+        return known
+    if 4000 <= code <= 4499:
+        return CloseCode(code, "Application", "The application's own code: try again.", True)
+    if 4500 <= code <= 4999:
+        return CloseCode(code, "Application", "The application's own code: do not try again.", False)
+    return CloseCode(code, "Unknown", "Not in the registry.", False, on_wire=3000 <= code <= 3999)
+
+
+def should_reconnect(code: int) -> bool:
+    """Return whether a client should reconnect after this close code.
+
+    Parameters
+    ----------
+    code : int
+        The close code.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> should_reconnect(1012), should_reconnect(1008)
+    (True, False)
+    """
+    return close_code(code).reconnect
