@@ -80,11 +80,7 @@ def _check(condition: bool, expected: str, got: object) -> None:
         raise ValueError(f"expected {expected}, got {got!r}")
 
 
-def _check_range(low: float, cap: float) -> None:
-    _check(0 < low <= cap < math.inf, "0 < shortest <= longest delay, in finite seconds", (low, cap))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Policy:
     """What all policies share: the metadata, and giving up.
 
@@ -123,12 +119,12 @@ class _Policy:
 
 
 def _grown(base: float, cap: float, factor: float, n: NDArray[np.float64]) -> Any:
-    """Return ``min(cap, base · factorⁿ)``; n stops at the cap, so nothing overflows."""
+    """``min(cap, base · factorⁿ)``; n stops where the cap is reached, so nothing overflows."""
     enough = math.ceil(math.log(cap / base, factor)) + 1
     return np.minimum(cap, base * np.power(factor, np.minimum(n, enough)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Constant(_Policy):
     """The same delay each time: a herd that fell together returns together.
 
@@ -147,7 +143,7 @@ class Constant(_Policy):
         return np.full_like(n, self.seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Linear(_Policy):
     """``step · (n + 1)``: called exponential in many tutorials.
 
@@ -166,8 +162,20 @@ class Linear(_Policy):
         return self.step * (n + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Exponential(_Policy):
+@dataclass(frozen=True)
+class _Bounded(_Policy):
+    """A policy that grows from `base` to `cap`, both in seconds."""
+
+    base: float = 0.5
+    cap: float = 30.0
+
+    def _validate(self) -> None:
+        ok = 0 < self.base <= self.cap < math.inf
+        _check(ok, "0 < base <= cap, in finite seconds", (self.base, self.cap))
+
+
+@dataclass(frozen=True)
+class Exponential(_Bounded):
     """``min(cap, base · factorⁿ)``: without jitter the spike moves, it does not shrink.
 
     Parameters
@@ -185,12 +193,10 @@ class Exponential(_Policy):
     4.0
     """
 
-    base: float = 0.5
-    cap: float = 30.0
     factor: float = 2.0
 
     def _validate(self) -> None:
-        _check_range(self.base, self.cap)
+        super()._validate()
         _check(1 < self.factor < math.inf, "a finite factor > 1", self.factor)
 
     def _ceiling(self, n: NDArray[np.float64]) -> Any:
@@ -200,7 +206,7 @@ class Exponential(_Policy):
         return self._ceiling(n)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FullJitter(Exponential):
     """``U(0, c)`` with ``c = min(cap, base · factorⁿ)`` (Brooker, AWS Architecture Blog, 2015).
 
@@ -214,7 +220,7 @@ class FullJitter(Exponential):
         return self._ceiling(n) * rng.random(n.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EqualJitter(Exponential):
     """``c/2 + U(0, c/2)`` with ``c = min(cap, base · factorⁿ)`` (Brooker, 2015)."""
 
@@ -222,8 +228,8 @@ class EqualJitter(Exponential):
         return self._ceiling(n) * (0.5 + 0.5 * rng.random(n.shape))
 
 
-@dataclass(frozen=True, slots=True)
-class Decorrelated(_Policy):
+@dataclass(frozen=True)
+class Decorrelated(_Bounded):
     """``min(cap, U(base, 3 · previous))``, starting from ``previous = base`` (Brooker, 2015).
 
     The minimum puts an atom at the cap: about 38 % of all late delays are exactly
@@ -235,40 +241,28 @@ class Decorrelated(_Policy):
         The shortest and the longest delay, in seconds.
     """
 
-    base: float = 1.0
-    cap: float = 30.0
-
-    def _validate(self) -> None:
-        _check_range(self.base, self.cap)
-
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
         # Nobody can have waited longer than the cap: without this, inf would give nan.
         before = np.clip(previous, self.base, self.cap)
         return np.minimum(self.cap, self.base + (3 * before - self.base) * rng.random(n.shape))
 
 
-@dataclass(frozen=True, slots=True)
-class Centrifuge(_Policy):
-    """``min(cap, low + U(0, min(cap, low · 2ⁿ)))``: full jitter that never goes below `low`.
+@dataclass(frozen=True)
+class Centrifuge(_Bounded):
+    """``min(cap, base + U(0, min(cap, base · 2ⁿ)))``: full jitter, never below `base`.
 
     Parameters
     ----------
-    low, cap : float
+    base, cap : float
         The shortest and the longest delay, in seconds.
     """
 
-    low: float = 0.5
-    cap: float = 20.0
-
-    def _validate(self) -> None:
-        _check_range(self.low, self.cap)
-
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
-        return np.minimum(self.cap, self.low + _grown(self.low, self.cap, 2.0, n) * rng.random(n.shape))
+        return np.minimum(self.cap, self.base + _grown(self.base, self.cap, 2.0, n) * rng.random(n.shape))
 
 
-@dataclass(frozen=True, slots=True)
-class CapAfterJitter(_Policy):
+@dataclass(frozen=True)
+class CapAfterJitter(_Bounded):
     """socket.io's ``min(cap, base · 2ⁿ · (1 ± jitter))``, where the jitter vanishes at the cap.
 
     From n = 4 on even the shortest draw of the default exceeds the cap, and all
@@ -283,12 +277,10 @@ class CapAfterJitter(_Policy):
         The largest relative deviation, in [0, 1].
     """
 
-    base: float = 1.0
-    cap: float = 5.0
     jitter: float = 0.5
 
     def _validate(self) -> None:
-        _check_range(self.base, self.cap)
+        super()._validate()
         _check(0 <= self.jitter <= 1, "0 <= jitter <= 1", self.jitter)
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
@@ -299,8 +291,8 @@ class CapAfterJitter(_Policy):
         return np.minimum(self.cap, growing * (1 + sign * draw * self.jitter))
 
 
-@dataclass(frozen=True, slots=True)
-class PythonSocketIO(_Policy):
+@dataclass(frozen=True)
+class PythonSocketIO(_Bounded):
     """python-socketio's ``min(cap, base · 2ⁿ) + jitter · U(−1, 1)``: seconds, not a share.
 
     Parameters
@@ -311,51 +303,44 @@ class PythonSocketIO(_Policy):
         The largest deviation, in seconds; at most `base`, or a delay could be negative.
     """
 
-    base: float = 1.0
-    cap: float = 5.0
     jitter: float = 0.5
 
     def _validate(self) -> None:
-        _check_range(self.base, self.cap)
+        super()._validate()
         _check(0 <= self.jitter <= self.base, "0 <= jitter <= base, in seconds", self.jitter)
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
         return _grown(self.base, self.cap, 2.0, n) + self.jitter * (2 * rng.random(n.shape) - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class FirstJittered(_Policy):
-    """The `websockets` package's ``U(0, first)``, then ``min(cap, low · factorⁿ⁻¹)``.
+@dataclass(frozen=True)
+class FirstJittered(Exponential):
+    """The `websockets` package's ``U(0, first)``, then ``min(cap, base · factorⁿ⁻¹)``.
 
     RFC 6455 section 7.2.3 asks for a random first delay, and gives 0 to 5 s as an example.
 
     Parameters
     ----------
-    first : float
-        The longest first delay, in seconds.
-    low, cap : float
+    base, cap : float
         The second and the longest later delay, in seconds.
     factor : float
         Growth from one retry to the next, above 1.
+    first : float
+        The longest first delay, in seconds.
     """
 
     first: float = 5.0
-    low: float = 3.1
-    cap: float = 90.0
-    factor: float = 1.618
 
     def _validate(self) -> None:
+        super()._validate()
         _check(0 <= self.first < math.inf, "a finite first delay >= 0 s", self.first)
-        _check_range(self.low, self.cap)
-        _check(1 < self.factor < math.inf, "a finite factor > 1", self.factor)
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
         first = self.first * rng.random(n.shape)
-        later = _grown(self.low, self.cap, self.factor, np.maximum(n - 1, 0))
-        return np.where(n == 0, first, later)
+        return np.where(n == 0, first, self._ceiling(np.maximum(n - 1, 0)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table(_Policy):
     """A list of delays; the last one repeats unless `max_attempts` ends it.
 
@@ -397,13 +382,8 @@ PRESETS: Final[Mapping[str, Backoff]] = {
     "socketio": CapAfterJitter(1.0, 5.0, 0.5, min_uptime=0.0, source="socket.io-client, its backo2"),
     "python_socketio": PythonSocketIO(1.0, 5.0, 0.5, min_uptime=0.0, source="python-socketio, Client"),
     "phoenix": Table(_PHOENIX, min_uptime=0.0, source="phoenix.js, Socket.reconnectAfterMs"),
-    "signalr": Table(
-        (0.0, 2.0, 10.0, 30.0),
-        max_attempts=4,
-        min_uptime=0.0,
-        source="@microsoft/signalr, DefaultReconnectPolicy",
-    ),
-    "websockets": FirstJittered(min_uptime=0.0, source="websockets, client.backoff"),
+    "signalr": Table((0.0, 2.0, 10.0, 30.0), max_attempts=4, min_uptime=0.0, source="@microsoft/signalr"),
+    "websockets": FirstJittered(3.1, 90.0, 1.618, 5.0, min_uptime=0.0, source="websockets, client.backoff"),
     "partysocket": Exponential(
         3.0, 10.0, 1.3, min_uptime=5.0, source="partysocket, its ReconnectingWebSocket"
     ),
