@@ -1,0 +1,270 @@
+"""Keeps every sample of a run, cheaply enough not to disturb what it measures."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from rtlab.measure.looplag import LoopLag
+from rtlab.measure.samples import Mark, SampleLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from rtlab.events import Handler
+    from rtlab.measure.attach import Attachment
+
+__all__ = ["COLUMNS", "Recorder", "Source"]
+
+_MAX_MARKS: Final = 10_000
+
+#: The columns of `Recorder.to_frame()` and what they hold.
+COLUMNS: Final[dict[str, str]] = {
+    "t_s": "receive time, seconds since the recorder was made",
+    "series": "name of the series (categorical)",
+    "latency_ms": "received - intended send time; of an echo: the round trip",
+    "transit_ms": "received - sent: the network and both ends' I/O; NaN for an echo",
+    "lateness_ms": "sent - intended: how late the sender was; NaN for an echo",
+    "size_bytes": "size of the padding in the payload, 0 where unknown",
+    "loop_late": "the kernel's own loop was late when this sample arrived",
+}
+
+
+class Source(Protocol):
+    """What `Recorder.attach` needs of a connection: its two subscription methods."""
+
+    def on(self, name: str, handler: Handler) -> object: ...
+
+    def off(self, name: str, handler: Handler) -> object: ...
+
+
+class Recorder(SampleLog):
+    """Keeps samples, events and the loop's own lag in preallocated memory.
+
+    Parameters
+    ----------
+    capacity : int
+        Samples per block of memory (32 bytes each); a block is allocated when
+        the one before is full.
+    max_samples : int
+        The most samples to keep. Beyond it the *oldest block* is forgotten, and
+        ``dropped`` says how many samples went with it.
+    clock : callable
+        Returns seconds; must be the clock of the stamps.
+    loop_lag : LoopLag, optional
+        The ticker to use; started with :meth:`start`, or ``async with``.
+    parameters : dict, optional
+        Anything that describes the run; saved with it.
+
+    Examples
+    --------
+    >>> recorder = Recorder(clock=lambda: 10.0)
+    >>> recorder.record("websocket", ts=9.998, sent=9.999)
+    >>> round(recorder.percentiles("websocket")[50], 3)
+    2.0
+    """
+
+    def __init__(
+        self,
+        capacity: int = 65_536,
+        *,
+        max_samples: int = 2_000_000,
+        clock: Callable[[], float] = time.monotonic,
+        loop_lag: LoopLag | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(capacity, max_samples=max_samples, clock=clock)
+        self.started = clock()
+        self.parameters: dict[str, Any] = dict(parameters or {})
+        self.loop_lag = loop_lag or LoopLag()
+        self.marks: deque[Mark] = deque(maxlen=_MAX_MARKS)
+        self.attachments: list[Attachment] = []
+
+    def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
+        """Note an event: a vertical line in every plot.
+
+        Parameters
+        ----------
+        kind : str
+            A name in `rtlab.style.EVENT_COLORS` gets its colour.
+        text : str
+            What to write beside it.
+        at : float, optional
+            Seconds on the recorder's clock; now, when left out.
+        """
+        self.marks.append(Mark(self.clock() if at is None else at, kind, text))
+
+    def attach(
+        self,
+        source: Source,
+        series: str = "websocket",
+        type: str = "feed",
+        *,
+        common_clock: bool | None = None,
+    ) -> Attachment:
+        """Record every message of one type that a connection receives.
+
+        Parameters
+        ----------
+        source : Source
+            A connection. Its events become marks (once, however often it is attached).
+        series : str
+            Name of the series.
+        type : str
+            The message type; ``"echo"`` makes a series of round trips.
+        common_clock : bool, optional
+            Whether the sender's clock is this process's. When left out, the
+            ``welcome`` message's boot id decides; without one, one-way columns are
+            NaN and ``recorder.series[series].no_clock`` says why.
+
+        Returns
+        -------
+        Attachment
+            Its ``detach()`` ends the recording; it is also a context manager.
+        """
+        from rtlab.measure.attach import Attachment
+
+        return Attachment(self, source, series, type, common_clock)
+
+    # The loop's lag
+
+    def start(self) -> None:
+        """Start sampling the running loop's lag."""
+        self.loop_lag.start()
+
+    def stop(self) -> None:
+        """Stop sampling, and detach from every connection. The samples stay."""
+        self.loop_lag.stop()
+        for attachment in tuple(self.attachments):
+            attachment.detach()
+
+    async def __aenter__(self) -> Recorder:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    # Reading
+
+    def measures(self, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+        """Turn raw samples into ``latency``, ``transit`` and ``lateness``, in ms.
+
+        Values that mean nothing (no common clock, or halves of an echo) are NaN.
+        """
+        count = len(self.series)
+        known = np.fromiter((s.round_trip or s.no_clock is None for s in self.series.values()), bool, count)
+        oneway = known & np.fromiter((not s.round_trip for s in self.series.values()), bool, count)
+        index = rows["series"]
+        received, ts, sent = rows["received"], rows["ts"], rows["sent"]
+        return {
+            "latency": np.where(known[index], (received - ts) * 1e3, np.nan),
+            "transit": np.where(oneway[index], (received - sent) * 1e3, np.nan),
+            "lateness": np.where(oneway[index], (sent - ts) * 1e3, np.nan),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all samples as a DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `COLUMNS`; a negative latency is kept as it is.
+        """
+        import pandas as pd
+
+        rows = self.since(0).rows
+        measures = self.measures(rows)
+        names = pd.Categorical.from_codes(rows["series"].astype("i4"), categories=list(self.series))
+        return pd.DataFrame(
+            {
+                "t_s": rows["received"] - self.started,
+                "series": names,
+                "latency_ms": measures["latency"],
+                "transit_ms": measures["transit"],
+                "lateness_ms": measures["lateness"],
+                "size_bytes": rows["size"].astype("i8"),
+                "loop_late": self.loop_lag.covers(rows["received"]),
+            }
+        )
+
+    def percentiles(
+        self, series: str, qs: Iterable[float] = (50, 95, 99), column: str = "latency"
+    ) -> dict[float, float]:
+        """Return percentiles of one series, in ms.
+
+        Parameters
+        ----------
+        series : str
+            Its name.
+        qs : iterable of float
+            Percentages, 0 to 100.
+        column : {"latency", "transit", "lateness"}
+            What to rank.
+
+        Returns
+        -------
+        dict
+            Percentage → milliseconds; NaN when there is nothing to rank.
+
+        Raises
+        ------
+        KeyError
+            For an unknown series.
+        """
+        if series not in self.series:
+            known = ", ".join(map(repr, self.series)) or "none yet"
+            raise KeyError(f"no series {series!r}; there is: {known}")
+        rows = self.since(0).rows
+        values = self.measures(rows[rows["series"] == self.series[series].index])[column]
+        values = values[~np.isnan(values)]
+        return {q: float(np.percentile(values, q)) if values.size else math.nan for q in qs}
+
+    def statistics(self) -> dict[str, Any]:
+        """Return a snapshot of what is held."""
+        rows = self.since(0).rows
+        counts = np.bincount(rows["series"], minlength=len(self.series))
+        return {
+            "samples": len(rows),
+            "dropped": self.dropped,
+            "max_samples": self.max_samples,
+            "memory_bytes": self.memory_bytes,
+            "marks": len(self.marks),
+            "series": {
+                s.name: {
+                    "samples": int(counts[s.index]),
+                    "round_trip": s.round_trip,
+                    "no_clock": s.no_clock,
+                }
+                for s in self.series.values()
+            },
+            "loop": self.loop_lag.statistics(),
+        }
+
+    # Files
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run to ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording.save`."""
+        from rtlab.measure.recording import save
+
+        return save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recorder:
+        """Read a saved run; see `rtlab.measure.recording.load`."""
+        from rtlab.measure.recording import load
+
+        return load(path)
+
+    def __repr__(self) -> str:
+        return f"Recorder(series={list(self.series)})"

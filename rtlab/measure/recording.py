@@ -1,0 +1,227 @@
+"""Recorded runs as files: one file holds the samples and everything needed to read them.
+
+A ``.csv`` (or ``.csv.gz``) starts with one comment line of JSON; a ``.parquet`` keeps the
+same JSON in its schema's metadata, and needs pyarrow.
+"""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from rtlab.errors import RtlabError
+from rtlab.measure.recorder import Recorder
+from rtlab.measure.samples import ROW, Mark, Series
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+__all__ = ["RecordingError", "describe_machine", "load", "save"]
+
+_FORMAT: Final = 1
+_HEADER: Final = b"# rtlab-recording "
+_FIELDS: Final = ("received_s", "ts_s", "sent_s", "size_bytes", "series")
+_PACKAGES: Final = ("rtlab", "numpy", "websockets", "aiohttp", "httpx", "aiortc", "ipykernel")
+
+
+class RecordingError(RtlabError):
+    """A file that is not a recorded run, or cannot be written as one."""
+
+
+class _Meta(msgspec.Struct, kw_only=True):
+    format: int
+    saved: str
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    parameters: dict[str, Any]
+    series: list[Series]
+    marks: list[Mark]
+    late: list[tuple[float, float]]
+    late_interval: float
+    dropped: int
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what a reader must know about this machine: system, architecture, cores, Python."""
+    import os
+
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def save(recorder: Recorder, path: str | Path) -> Path:
+    """Write a run to a file.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        The run.
+    path : str or Path
+        Ends in ``.csv``, ``.csv.gz`` or ``.parquet``. In CSV times have a
+        resolution of 0.1 µs.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    RecordingError
+        For another ending, without pyarrow, or for parameters that are not JSON.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    start = recorder.started
+    rows = recorder.since(0).rows
+    meta = _Meta(
+        format=_FORMAT,
+        saved=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        versions=_versions(),
+        parameters=recorder.parameters,
+        series=list(recorder.series.values()),
+        marks=[Mark(round(m.time - start, 7), m.kind, m.text) for m in recorder.marks],
+        late=[(round(a - start, 7), round(b - start, 7)) for a, b in recorder.loop_lag.stretches().tolist()],
+        late_interval=recorder.loop_lag.interval,
+        dropped=recorder.dropped,
+    )
+    try:
+        header = msgspec.json.encode(meta)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordingError(f"the run's parameters are not plain JSON values: {error}") from error
+    frame = _frame(rows, start)
+    if kind == "parquet":
+        pa, pq = _pyarrow()
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata({b"rtlab": header}), path)
+    else:
+        body = frame.to_csv(index=False, float_format="%.7f", lineterminator="\n").encode()
+        data = b"".join((_HEADER, header, b"\n", body))
+        path.write_bytes(gzip.compress(data, mtime=0) if kind == "csv.gz" else data)
+    return path
+
+
+def load(path: str | Path) -> Recorder:
+    """Read a saved run.
+
+    Parameters
+    ----------
+    path : str or Path
+        What :func:`save` wrote.
+
+    Returns
+    -------
+    Recorder
+        Times start at 0. It takes no new samples. ``parameters`` also holds the file's
+        ``"machine"``, ``"versions"`` and ``"saved"``, unless the run had its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    RecordingError
+        When it is not a recorded run, or is damaged.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    kind = _kind(path)
+    try:
+        if kind == "parquet":
+            _pa, pq = _pyarrow()
+            table = pq.read_table(path)
+            header = (table.schema.metadata or {}).get(b"rtlab", b"")
+            frame = table.to_pandas()
+        else:
+            data = path.read_bytes()
+            if kind == "csv.gz":
+                data = gzip.decompress(data)
+            first, _, body = data.partition(b"\n")
+            header = first.removeprefix(_HEADER) if first.startswith(_HEADER) else b""
+            from io import BytesIO
+
+            frame = pd.read_csv(BytesIO(body)) if header else pd.DataFrame()
+        if not header:
+            raise RecordingError(f"{path.name} has no rtlab header: was it written by Recorder.save()?")
+        meta = msgspec.json.decode(header, type=_Meta)
+        rows = _rows(frame, len(meta.series))
+    except (FileNotFoundError, RecordingError, PermissionError):
+        raise
+    except Exception as error:
+        raise RecordingError(f"{path.name} is not a readable recorded run: {error}") from error
+    if meta.format != _FORMAT:
+        raise RecordingError(
+            f"{path.name} has format {meta.format}, this rtlab reads {_FORMAT}: upgrade rtlab"
+        )
+    if [s.index for s in meta.series] != list(range(len(meta.series))):
+        raise RecordingError(f"{path.name} is damaged: its series are not numbered from 0")
+    recorder = Recorder(capacity=1, clock=lambda: 0.0)
+    recorder.hold(rows, meta.series)
+    recorder.marks.extend(meta.marks)
+    recorder.loop_lag.interval = meta.late_interval
+    recorder.loop_lag.restore(np.array(meta.late, dtype=float).reshape(-1, 2))
+    recorder.dropped = meta.dropped
+    about = {"machine": meta.machine, "versions": meta.versions, "saved": meta.saved}
+    recorder.parameters = {**about, **meta.parameters}
+    return recorder
+
+
+def _kind(path: Path) -> str:
+    for kind in ("csv", "csv.gz", "parquet"):
+        if path.name.endswith(f".{kind}"):
+            return kind
+    raise RecordingError(f"a recorded run ends in .csv, .csv.gz or .parquet, got {path.name!r}")
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise RecordingError("Parquet needs pyarrow: `pip install pyarrow`, or use .csv.gz") from error
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _frame(rows: NDArray[Any], start: float) -> pd.DataFrame:
+    import pandas as pd
+
+    stamps = {f"{name}_s": rows[name] - start for name in ("received", "ts", "sent")}
+    return pd.DataFrame({**stamps, "size_bytes": rows["size"], "series": rows["series"]})
+
+
+def _rows(frame: pd.DataFrame, series: int) -> NDArray[Any]:
+    missing = [name for name in _FIELDS if name not in frame.columns]
+    if missing:
+        raise RecordingError(f"the file is damaged: no column {', '.join(missing)}")
+    rows = np.zeros(len(frame), ROW)
+    for name in _FIELDS:
+        rows[name.removesuffix("_s").removesuffix("_bytes")] = frame[name].to_numpy()
+    if len(rows) and int(rows["series"].max()) >= series:
+        raise RecordingError("the file is damaged: a sample belongs to no series")
+    return rows
