@@ -1,0 +1,255 @@
+"""WebRTC that never leaves this machine: loopback is the only candidate.
+
+aioice gathers every address of the host *except* 127.0.0.1, and aiortc asks a
+public STUN server by default. `LoopbackPeerConnection` turns both round, for its
+own objects alone: nothing in aiortc or aioice is patched. A browser hides its
+addresses behind mDNS names (``….local``); such candidates are dropped unread, and
+its connectivity checks towards our 127.0.0.1 reveal where it is (a *peer-reflexive*
+candidate, RFC 8445 §7.3.1.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import re
+from typing import Any, Final
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+
+__all__ = [
+    "LOOPBACK",
+    "LoopbackPeerConnection",
+    "candidate_ports",
+    "keep_loopback",
+    "max_message_bytes",
+    "without_candidates",
+]
+
+LOOPBACK: Final = "127.0.0.1"
+#: What a peer accepts when its SDP does not say (RFC 8841 §6.1).
+DEFAULT_MAX_MESSAGE_BYTES: Final = 65_536
+
+_CLOSE_TIMEOUT: Final = 2.0
+_CANDIDATE: Final = re.compile(r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>\d+) ")
+_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(\d+)\s*$", re.MULTILINE)
+
+
+def keep_loopback(sdp: str) -> str:
+    """Drop every candidate of a description that is not UDP on 127.0.0.1.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description (RFC 8839 §5.1 for the candidate lines).
+
+    Returns
+    -------
+    str
+        The same without the other candidates. A section that loses all of
+        them also loses its ``end-of-candidates``: the peer will be found by
+        its own checks, so ICE must not give up at once.
+
+    Examples
+    --------
+    >>> keep_loopback("m=application 9\\r\\na=candidate:1 1 udp 99 x.local 9 typ host\\r\\n")
+    'm=application 9\\r\\n'
+    """
+    sections = re.split(r"(?m)^(?=m=)", sdp)
+    return "".join(_keep_in_section(section) for section in sections)
+
+
+def _keep_in_section(section: str) -> str:
+    lines = section.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("a=candidate:") or _on_loopback(line)]
+    if not any(line.startswith("a=candidate:") for line in kept):
+        kept = [line for line in kept if not line.startswith("a=end-of-candidates")]
+    return "".join(kept)
+
+
+def _on_loopback(line: str) -> bool:
+    match = _CANDIDATE.match(line)
+    return match is not None and match["host"] == LOOPBACK and match["protocol"].lower() == "udp"
+
+
+def without_candidates(sdp: str) -> str:
+    """Drop every candidate: the peer can then only answer checks, not start them.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description.
+
+    Returns
+    -------
+    str
+        What to offer when all traffic shall pass a relay that we dial.
+    """
+    return re.sub(r"(?m)^a=(candidate:|end-of-candidates).*\n?", "", sdp)
+
+
+def candidate_ports(sdp: str, ports: dict[int, int] | None = None) -> tuple[list[int], str]:
+    """Return the ports of a description's candidates, and the description with other ones.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description.
+    ports : dict of int to int, optional
+        For each port the one to put in its place: a relay's, so that packets
+        pass through it.
+
+    Returns
+    -------
+    ports : list of int
+        UDP ports on loopback, without repeats, in their order.
+    sdp : str
+        The description with the ports replaced.
+
+    Examples
+    --------
+    >>> line = "a=candidate:1 1 udp 99 127.0.0.1 5000 typ host\\r\\n"
+    >>> candidate_ports(line, {5000: 6000})
+    ([5000], 'a=candidate:1 1 udp 99 127.0.0.1 6000 typ host\\r\\n')
+    """
+    found: dict[int, None] = {}
+    lines: list[str] = []
+    for line in sdp.splitlines(keepends=True):
+        match = _CANDIDATE.match(line) if _on_loopback(line) else None
+        if match is not None:
+            port = int(match["port"])
+            found[port] = None
+            line = f"{line[: match.start('port')]}{(ports or {}).get(port, port)}{line[match.end('port') :]}"
+        lines.append(line)
+    return list(found), "".join(lines)
+
+
+def max_message_bytes(sdp: str) -> int | None:
+    """Return the largest data-channel message that the author of a description accepts.
+
+    Parameters
+    ----------
+    sdp : str
+        The peer's description.
+
+    Returns
+    -------
+    int or None
+        Bytes; None when there is no limit (RFC 8841 §6.1: a value of 0).
+
+    Examples
+    --------
+    >>> max_message_bytes("a=max-message-size:262144\\r\\n")
+    262144
+    """
+    match = _MAX_MESSAGE.search(sdp)
+    size = DEFAULT_MAX_MESSAGE_BYTES if match is None else int(match[1])
+    return size or None
+
+
+def _gather_on_loopback(connection: Any) -> None:
+    """Give one `aioice.Connection` the address to gather on, instead of the host's."""
+    gather = connection.get_component_candidates
+
+    async def on_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
+        return await gather(component, [LOOPBACK], timeout)
+
+    connection.get_component_candidates = on_loopback
+
+
+class LoopbackPeerConnection(RTCPeerConnection):
+    """An `RTCPeerConnection` that uses 127.0.0.1 and nothing else.
+
+    Notes
+    -----
+    Making one costs about 0.6 ms for its DTLS certificate (P-256), and opens one
+    UDP socket, whatever it carries: data and audio share it (``max-bundle``).
+
+    Examples
+    --------
+    >>> async def offer() -> str:
+    ...     peer = LoopbackPeerConnection()
+    ...     peer.createDataChannel("chat")
+    ...     await peer.setLocalDescription()
+    ...     await peer.close()
+    ...     return peer.localDescription.sdp
+    >>> "a=candidate" in asyncio.run(offer())
+    True
+    """
+
+    def __init__(self) -> None:
+        super().__init__(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        self._shutdown: asyncio.Task[None] | None = None
+
+    async def setLocalDescription(self, sessionDescription: RTCSessionDescription | None = None) -> None:  # noqa: N802, N803
+        """As in aiortc, with the gathering confined to loopback."""
+        for ice in self._ice_transports():
+            _gather_on_loopback(ice.iceGatherer._connection)
+        await super().setLocalDescription(sessionDescription)
+
+    async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:  # noqa: N802, N803
+        """As in aiortc, without the peer's candidates on other addresses."""
+        kept = RTCSessionDescription(sdp=keep_loopback(sessionDescription.sdp), type=sessionDescription.type)
+        await super().setRemoteDescription(kept)
+
+    async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:  # noqa: N802
+        """As in aiortc; a candidate on another address is ignored."""
+        if candidate is None or candidate.ip == LOOPBACK:
+            await super().addIceCandidate(candidate)
+
+    async def close(self) -> None:
+        """Close, and return when no task of this connection is left.
+
+        aiortc starts tasks that nobody owns (connecting, flushing, timers), and a
+        second `close` would wait for ever on a first one that was cancelled. Here
+        closing is one task, which outlives its callers' cancellation.
+        """
+        if self._shutdown is None:
+            self._shutdown = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._shutdown)
+
+    async def _close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await super().close()
+        left = self._tasks()
+        if left:
+            _, late = await asyncio.wait(left, timeout=_CLOSE_TIMEOUT)
+            for task in late:
+                task.cancel()
+        for task in left:
+            # Retrieved, so that nothing is logged: what failed was being closed.
+            if task.done() and not task.cancelled():
+                task.exception()
+
+    def _ice_transports(self) -> set[Any]:
+        dtls = {transceiver.receiver.transport for transceiver in self.getTransceivers()}
+        if self.sctp is not None:
+            dtls.add(self.sctp.transport)
+        return {transport.transport for transport in dtls}
+
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """The running tasks that execute a method of this connection or of its parts."""
+        parts: set[Any] = {self, self.sctp}
+        for ice in self._ice_transports():
+            parts |= {ice, ice._connection}
+        for transceiver in self.getTransceivers():
+            parts |= {transceiver.sender, transceiver.receiver, transceiver.receiver.transport}
+        if self.sctp is not None:
+            parts.add(self.sctp.transport)
+        parts.discard(None)
+
+        def ours(task: asyncio.Task[Any]) -> bool:
+            coroutine = task.get_coro()
+            if not inspect.iscoroutine(coroutine) or coroutine.__name__ in ("close", "_close"):
+                return False  # closers wait for us
+            return inspect.getcoroutinelocals(coroutine).get("self") in parts
+
+        return {task for task in asyncio.all_tasks() if ours(task)}
