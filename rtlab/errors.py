@@ -13,6 +13,7 @@ __all__ = [
     "MessageError",
     "MessageTooLarge",
     "NotConnected",
+    "RequestRefused",
     "RtlabError",
     "TransportClosed",
 ]
@@ -158,3 +159,19 @@ class ConnectionLost(RtlabError):
 
 class LabError(RtlabError):
     """The lab could not start, or one of its children died."""
+
+
+class RequestRefused(RtlabError):
+    """The server answered a request with an ``error`` message.
+
+    Parameters
+    ----------
+    message : str
+        The server's sentence.
+    code : str
+        The server's stable word.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code

@@ -34,8 +34,8 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 
 RESERVED_TYPES: Final = frozenset(
-    ("welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack")
-    + ("error", "ping", "pong", "auth", "feed")
+    {"welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack", "error", "ping"}
+    | {"pong", "auth", "feed"}
 )
 
 

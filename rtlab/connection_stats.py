@@ -1,0 +1,55 @@
+"""A frozen snapshot of what a connection has done."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["ConnectionStats"]
+
+
+class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of a connection.
+
+    Parameters
+    ----------
+    state : str
+        The state's name.
+    transport : str
+        The transport in use, empty when none is.
+    attempts : int
+        Attempts to connect so far.
+    connects, disconnects : int
+        Connections opened and lost.
+    uptime : float
+        Seconds since the present connection opened, 0 without one.
+    connect_time : float or None
+        Seconds that the last connect took.
+    rtt : float or None
+        The last round trip in seconds, if one was measured.
+    messages_in, messages_out : int
+        Messages delivered and sent.
+    bytes_in, bytes_out : int
+        Their encoded sizes, without framing.
+    repeats : int
+        Messages dropped because they had been received before.
+    queue_depth : int
+        Messages that wait for the open iterator.
+    dead_letters : int
+        Messages that could not be read or sent.
+    """
+
+    state: str
+    transport: str
+    attempts: int
+    connects: int
+    disconnects: int
+    uptime: float
+    connect_time: float | None
+    rtt: float | None
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+    repeats: int
+    queue_depth: int
+    dead_letters: int

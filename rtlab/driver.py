@@ -1,0 +1,290 @@
+"""Carries out what `policies.lifecycle` decides: attempts, one timer, orderly ends.
+
+The lifecycle is pure; here its actions meet tasks and clocks. Each attempt is one
+task that opens a transport, reads it until it ends, and feeds back what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+
+from rtlab.close_codes import should_reconnect
+from rtlab.errors import ConnectFailed, ConnectionLost, MessageError, TransportClosed
+from rtlab.events import Connected, Disconnected, Reconnecting
+from rtlab.inbox import Inbox
+from rtlab.messages import Message
+from rtlab.policies import lifecycle as lc
+from rtlab.transport import Transport
+
+__all__ = ["Driver"]
+
+State = lc.State
+_OPEN_STATES = (State.CONNECTING, State.RECONNECTING)
+
+
+class Driver:
+    """Keeps one connection alive.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes a fresh `Transport` for each attempt.
+    inbox : Inbox
+        Takes what transports receive, and tells events.
+    policy : Policy
+        When to try again.
+    connect_timeout, close_timeout : float
+        Seconds for a whole attempt, and for an orderly close.
+    clock : callable
+        Monotonic seconds.
+    rng : numpy.random.Generator
+        The source of jitter.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Transport],
+        inbox: Inbox,
+        policy: lc.Policy,
+        *,
+        connect_timeout: float,
+        close_timeout: float,
+        clock: Callable[[], float],
+        rng: np.random.Generator,
+    ) -> None:
+        self.life = lc.Lifecycle()
+        self.transport: Transport | None = None
+        self.welcome: Message | None = None
+        self.connect_time: float | None = None
+        self.attempts = self.connects = self.disconnects = 0
+        self._bytes = (0, 0)
+        self._factory = factory
+        self._inbox = inbox
+        self._policy = policy
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._clock = clock
+        self._rng = rng
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._attempt: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._shutting: Transport | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._cause: BaseException | None = None
+        self._resumed = False
+
+    @property
+    def bytes_in(self) -> int:
+        """Encoded bytes received, over all transports so far."""
+        return self._bytes[0] + (self.transport.bytes_in if self.transport is not None else 0)
+
+    @property
+    def bytes_out(self) -> int:
+        """Encoded bytes sent, over all transports so far."""
+        return self._bytes[1] + (self.transport.bytes_out if self.transport is not None else 0)
+
+    async def connect(self) -> None:
+        """Return when the connection is open; raise `ConnectFailed` when it will not be."""
+        if self.life.state is State.CONNECTED:
+            return
+        started_here = self.life.state not in _OPEN_STATES
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            self.feed(lc.Connect())
+            await waiter
+        except asyncio.CancelledError:
+            if started_here:
+                await self.close(1000, "")
+            raise
+        finally:
+            self._waiters.discard(waiter)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End for good; nothing is left running afterwards."""
+        self.feed(lc.Close())
+        transport, self._shutting = self._shutting, None
+        try:
+            if transport is not None:
+                async with asyncio.timeout(self._close_timeout):
+                    await transport.close(code, reason)
+        except TimeoutError:
+            pass  # the peer does not answer: aborted below
+        finally:
+            if transport is not None:
+                transport.abort()
+            tasks = tuple(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def feed(self, event: lc.Event) -> None:
+        """Apply one event to the lifecycle, and carry out what follows."""
+        self.life, actions = lc.step(self.life, event, self._clock(), self._rng, self._policy)
+        for action in actions:
+            self._carry_out(action)
+
+    def _carry_out(self, action: lc.Action) -> None:
+        match action:
+            case lc.Open(generation):
+                self.attempts += 1
+                self._timer = None
+                self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case lc.Schedule(generation, delay, attempt, reason):
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(delay, self.feed, lc.TimerFired(generation))
+                event = Reconnecting(at=self._clock(), attempt=attempt, delay=delay, reason=reason)
+                self._inbox.tell("reconnecting", event)
+            case lc.CancelTimer():
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = None
+            case lc.Discard():
+                if self._attempt is not None:
+                    self._attempt.cancel()
+            case lc.Shut():
+                self._shutting = self.transport
+            case lc.TellConnected(attempt):
+                self._announce(attempt)
+            case lc.TellDisconnected():
+                self._retire(action)
+            case lc.GiveUp(reason):
+                self._give_up(reason)
+
+    # One attempt
+
+    async def _run(self, generation: int) -> None:
+        started = self._clock()
+        transport: Transport | None = None
+        try:
+            transport = self._factory()
+            async with asyncio.timeout(self._connect_timeout):
+                welcome = await transport.open(self._inbox.position.resume())
+            self.connect_time = self._clock() - started
+            self.transport, self.welcome = transport, welcome
+            self.feed(lc.Opened(generation))
+            if welcome is not None and self._inbox.position.rooms:
+                await self._rejoin(transport)
+            await self._read(transport)
+        except TransportClosed as error:
+            self._ended(generation, error)
+        except ConnectFailed as error:
+            self._cause = error
+            self.feed(lc.Failed(generation, str(error), error.retryable, error.retry_after))
+        except TimeoutError as error:
+            self._cause = error
+            reason = (
+                f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
+                "or is too slow for connect_timeout"
+            )
+            self.feed(lc.Failed(generation, reason))
+        except Exception as error:
+            # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
+            self._cause = error
+            self._inbox.report("connect", f"the attempt broke: {error!r}", error=error)
+            self._ended(generation, TransportClosed(1006, f"{error!r}", reconnect=False))
+        finally:
+            if transport is not None:
+                transport.abort()
+
+    async def _read(self, transport: Transport) -> None:
+        receive, put = transport.receive, self._inbox.put
+        while True:
+            try:
+                message = await receive()
+            except MessageError as error:
+                self._inbox.position.received += 1
+                self._inbox.refuse(None, error, "codec")
+            else:
+                await put(message, transport.cursor)
+
+    async def _rejoin(self, transport: Transport) -> None:
+        if self._resumed:
+            return
+        for message in self._inbox.rejoins():
+            await transport.send(message)
+
+    def _ended(self, generation: int, error: TransportClosed) -> None:
+        if self._cause is None:
+            self._cause = error
+        again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
+        if self.life.state is State.CONNECTED:
+            lost = lc.Lost(generation, error.code, error.reason, error.clean, again, error.retry_after)
+            self.feed(lost)
+        else:
+            self.feed(lc.Failed(generation, str(error), again, error.retry_after))
+
+    # Telling
+
+    def _announce(self, attempt: int) -> None:
+        transport, welcome = self.transport, self.welcome
+        assert transport is not None
+        self.connects += 1
+        self._cause = None
+        self._resumed = self._inbox.begin(welcome) if welcome is not None else False
+        if welcome is not None:
+            limit = self._inbox.limit_of(welcome)
+            transport.max_message_bytes = min(transport.max_message_bytes, limit)
+        event = Connected(
+            at=self._clock(),
+            attempt=attempt,
+            transport=transport.name,
+            resumed=self._resumed,
+            connect_time=self.connect_time or 0.0,
+        )
+        self._inbox.tell("connected", event)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _retire(self, told: lc.TellDisconnected) -> None:
+        transport, self.transport = self.transport, None
+        if transport is not None:
+            self._bytes = (self._bytes[0] + transport.bytes_in, self._bytes[1] + transport.bytes_out)
+        self.disconnects += 1
+        self._inbox.fail_requests(f"the connection ended before the answer came: {told.reason or told.code}")
+        event = Disconnected(
+            at=self._clock(),
+            code=told.code,
+            reason=told.reason,
+            clean=told.clean,
+            will_reconnect=told.will_reconnect,
+        )
+        if self.life.state is State.CLOSED:
+            self._inbox.finish(None)
+        self._inbox.tell("disconnected", event)
+
+    def _give_up(self, reason: str) -> None:
+        cause, self._cause = self._cause, None
+        if self.life.state is State.CLOSED:
+            self._inbox.finish(None)
+        else:
+            self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
+            if self.attempts > 1:
+                self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
+        retries = self.life.attempt
+        text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(_failure(text, cause, retries + 1))
+
+
+def _failure(reason: str, cause: BaseException | None, attempts: int) -> ConnectFailed:
+    if isinstance(cause, ConnectFailed):
+        error = ConnectFailed(
+            reason,
+            retryable=cause.retryable,
+            status=cause.status,
+            retry_after=cause.retry_after,
+            attempts=attempts,
+        )
+        error.__cause__ = cause.__cause__ or cause
+    else:
+        error = ConnectFailed(reason, attempts=attempts)
+        error.__cause__ = cause
+    return error

@@ -1,0 +1,342 @@
+"""What a client does with each message: once, in order, and never a silent gap.
+
+`Inbox` calls handlers, answers requests, feeds the open iterator, follows rooms
+and drops repeats. It does no I/O; `Connection` hands it what a transport received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Self, cast
+
+from rtlab.errors import NotConnected, RequestRefused
+from rtlab.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
+from rtlab.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.position import Position
+
+__all__ = ["Inbox", "Stream"]
+
+_log: Final = logging.getLogger("rtlab")
+_Settle = Callable[[Message, int, str | None], None]
+
+
+class Stream:
+    """An open iterator over messages. The inbox holds it weakly, so dropping it closes it.
+
+    A message counts as handled when the next one is asked for.
+    """
+
+    __slots__ = ("__weakref__", "_last", "_settle", "end", "ended", "queue")
+
+    def __init__(self, settle: _Settle, limit: int) -> None:
+        self._settle = settle
+        self._last: tuple[Message, int, str | None] | None = None
+        self.queue: asyncio.Queue[tuple[Message, int, str | None] | None] = asyncio.Queue(limit)
+        self.ended = False
+        self.end: Exception | None = None
+
+    def finish(self, error: Exception | None) -> None:
+        self.ended, self.end = True, error
+        # A full queue needs no wake-up call: nobody is waiting for it.
+        with contextlib.suppress(asyncio.QueueFull):
+            self.queue.put_nowait(None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._last is not None:
+            self._settle(*self._last)
+            self._last = None
+        item = None if self.ended and self.queue.empty() else await self.queue.get()
+        if item is not None:
+            self._last = item
+            return item[0]
+        if self.end is not None:
+            raise self.end
+        raise StopAsyncIteration
+
+
+class Inbox:
+    """Everything that happens to a message after it was decoded.
+
+    Parameters
+    ----------
+    clock : callable
+        Monotonic seconds.
+    client_id : str or None
+        This client's durable name.
+    max_queue : int
+        Messages that may wait for an open iterator.
+    max_dead_letters : int
+        Messages kept because they could not be read or sent.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        client_id: str | None = None,
+        max_queue: int = 1024,
+        max_dead_letters: int = 100,
+    ) -> None:
+        self.emitter = Emitter()
+        self.position = Position(client_id)
+        self.dead_letters: deque[tuple[Message | None, Exception]] = deque(maxlen=max_dead_letters)
+        self.messages_in = 0
+        self.repeats = 0
+        self._clock = clock
+        self._max_queue = max_queue
+        self._stream: weakref.ref[Stream] | None = None
+        self._pending: dict[str, asyncio.Future[Message]] = {}
+        self._joins: dict[str, str] = {}
+        self._ids = itertools.count(1)
+        self._skip = 0
+
+    # Receiving
+
+    async def put(self, message: Message, cursor: str | None) -> None:
+        """Handle one message; waits only while an open iterator's queue is full.
+
+        Parameters
+        ----------
+        message : Message
+            What came.
+        cursor : str or None
+            The token that came with it.
+        """
+        if self._skip:
+            self._skip -= 1
+            return
+        position = self.position
+        position.received += 1
+        seq = position.received
+        if message.room_id is not None and not self._follow(message):
+            return
+        self.messages_in += 1
+        self._deliver(message)
+        stream = self.stream
+        if stream is None or stream.ended:
+            position.settle(message, seq, cursor)
+        else:
+            queue = stream.queue
+            del stream  # else a full queue would keep an abandoned iterator alive
+            await queue.put((message, seq, cursor))
+
+    def _follow(self, message: Message) -> bool:
+        verdict = self.position.accept(message)
+        if verdict == "repeat":
+            self.repeats += 1
+            return False
+        if verdict == "gap":
+            self._resync(
+                message.room_id, message.epoch, message.offset, "messages are missing before this one"
+            )
+        return True
+
+    def _deliver(self, message: Message) -> None:
+        kind, ident = message.type, message.id
+        if ident is not None:
+            if ident in self._joins and kind in ("ack", "error"):
+                self._joined(self._joins.pop(ident), message)
+            waiter = self._pending.pop(ident, None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(message)
+        if kind == "error":
+            detail = _object(message.payload)
+            text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
+            self.report("server", text, code=code, ref=ident)
+        elif kind not in LOCAL_EVENTS:
+            self._tell(kind, message)
+        self._tell("*", message)
+
+    def _tell(self, name: str, value: Any) -> None:
+        for error in self.emitter.emit(name, value):
+            self.report("handler", f"a handler of {name!r} raised {error!r:.200}", error=error)
+
+    def tell(self, name: str, value: Any) -> None:
+        """Emit one of the connection's own events."""
+        self._tell(name, value)
+
+    def report(
+        self,
+        source: str,
+        text: str,
+        *,
+        code: str = "",
+        error: BaseException | None = None,
+        ref: str | None = None,
+    ) -> None:
+        """Emit an ``error`` event; log it when nobody listens, so that none is lost."""
+        if "error" not in self.emitter:
+            if source != "server" or ref is None:
+                _log.warning("%s: %s", source, text)
+            return
+        event = ErrorEvent(at=self._clock(), source=source, message=text, code=code, error=error, ref=ref)
+        for raised in self.emitter.emit("error", event):
+            _log.warning("an error handler raised %r", raised)
+
+    def refuse(self, message: Message | None, error: Exception, source: str) -> None:
+        """Keep a message that could not be read or sent, and report it."""
+        self.dead_letters.append((message, error))
+        self.report(source, str(error), code=getattr(error, "code", ""), error=error)
+
+    # Sessions and rooms
+
+    def begin(self, welcome: Message) -> bool:
+        """Start or continue the session that a ``welcome`` names.
+
+        Parameters
+        ----------
+        welcome : Message
+            The server's first message.
+
+        Returns
+        -------
+        bool
+            Whether the former session goes on.
+        """
+        detail, position = _object(welcome.payload), self.position
+        resumed, had_session = detail.get("resumed") is True, position.session is not None
+        seq = detail.get("seq")
+        base = seq if isinstance(seq, int) else 0
+        # What waits in an open iterator's queue will be replayed: take it once.
+        waiting = position.received - position.handled if self.stream is not None else 0
+        self._skip = max(waiting, 0) if resumed else 0
+        if resumed:
+            position.received = base + self._skip
+            position.handled = base
+        else:
+            position.begin(str(detail.get("clientId", "")), str(detail.get("session", "")), base)
+            if had_session:
+                self._resync(None, None, None, "the session has expired: direct messages may be missing")
+        return resumed
+
+    @staticmethod
+    def limit_of(welcome: Message) -> int:
+        """Return the largest message that the server takes, in bytes."""
+        limit = _object(_object(welcome.payload).get("limits")).get("maxMessageBytes")
+        return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
+
+    def rejoins(self) -> list[Message]:
+        """Return the messages that ask for the followed rooms again, each from its offset."""
+        if self.stream is None:
+            for room in self.position.rooms.values():
+                room.received = room.handled
+        return [self.join(room_id, self.next_id()) for room_id in self.position.rooms]
+
+    def join(self, room_id: str, ident: str) -> Message:
+        """Make a ``join_room`` message, continuing where this client stands in that room."""
+        room = self.position.rooms.get(room_id)
+        payload: dict[str, Any] = {"roomId": room_id}
+        if room is not None:
+            payload |= {"epoch": room.epoch, "offset": room.received}
+        self._joins[ident] = room_id
+        return Message("join_room", payload, id=ident)
+
+    def _joined(self, room_id: str, answer: Message) -> None:
+        if answer.type == "error":
+            self.position.leave(room_id)
+            return
+        detail = _object(answer.payload)
+        epoch, offset = detail.get("epoch"), detail.get("offset")
+        if not isinstance(offset, int) or not isinstance(epoch, str):
+            return
+        followed = room_id in self.position.rooms
+        if followed and detail.get("recovered") is True:
+            return
+        self.position.enter(room_id, epoch, offset)
+        if followed:
+            self._resync(room_id, epoch, offset, "the room's history no longer reaches back that far")
+
+    def _resync(self, room_id: str | None, epoch: str | None, offset: int | None, reason: str) -> None:
+        event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)
+        self._tell("resync", event)
+
+    # Requests
+
+    def next_id(self) -> str:
+        """Return an id that this client has not used."""
+        return f"{self.position.client_id or 'c'}-{next(self._ids)}"
+
+    def expect(self, ident: str) -> asyncio.Future[Message]:
+        """Return a future of the answer with this id."""
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._pending[ident] = future
+        return future
+
+    def forget(self, ident: str) -> None:
+        """Stop waiting for an answer."""
+        self._pending.pop(ident, None)
+        self._joins.pop(ident, None)
+
+    def fail_requests(self, reason: str) -> None:
+        """Answer every open request with `NotConnected`: its outcome is unknown."""
+        pending, self._pending = self._pending, {}
+        self._joins.clear()
+        for future in pending.values():
+            if not future.done():
+                future.set_exception(NotConnected(reason))
+
+    # Iterating
+
+    @property
+    def stream(self) -> Stream | None:
+        """The open iterator, if there is one."""
+        return self._stream() if self._stream is not None else None
+
+    def iterate(self) -> Stream:
+        """Open an iterator; an earlier one ends."""
+        former = self.stream
+        if former is not None:
+            former.finish(None)
+        stream = Stream(self.position.settle, self._max_queue)
+        queue = stream.queue
+
+        def abandoned(_: weakref.ref[Stream]) -> None:
+            while not queue.empty():  # lets a reader go on that waits for room
+                queue.get_nowait()
+
+        self._stream = weakref.ref(stream, abandoned)
+        return stream
+
+    def finish(self, error: Exception | None) -> None:
+        """End the open iterator, after what it still holds."""
+        stream = self.stream
+        if stream is not None:
+            stream.finish(error)
+        self._stream = None
+
+
+def unwrap(answer: Message) -> Message:
+    """Return an answer, or raise what it says.
+
+    Parameters
+    ----------
+    answer : Message
+        A server's answer to a request.
+
+    Returns
+    -------
+    Message
+        The same, unless it is an ``error``.
+
+    Raises
+    ------
+    RequestRefused
+        With the server's words.
+    """
+    if answer.type != "error":
+        return answer
+    detail = _object(answer.payload)
+    raise RequestRefused(str(detail.get("message", "the server refused")), str(detail.get("code", "")))
+
+
+def _object(payload: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}

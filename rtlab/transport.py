@@ -1,0 +1,64 @@
+"""What a connection needs of a transport: the whole interface that the four share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rtlab.messages import Message
+from rtlab.position import Resume
+
+__all__ = ["Resume", "Transport"]
+
+
+class Transport(Protocol):
+    """One attempt to exchange messages. Never reused.
+
+    Attributes
+    ----------
+    name : str
+        ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
+    cursor : str or None
+        The opaque token that came with the message that `receive` last
+        returned; None where the transport has none.
+    bytes_in, bytes_out : int
+        Encoded messages so far, without framing.
+    max_message_bytes : int
+        The largest message to send; lowered to the server's limit once known.
+    """
+
+    name: str
+    cursor: str | None
+    bytes_in: int
+    bytes_out: int
+    max_message_bytes: int
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Connect; return the server's ``welcome``, None if it sends none.
+
+        Raises `ConnectFailed`. Cleans up after itself when cancelled.
+        """
+        ...
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises `TransportClosed` at the end, and `MessageError` for one frame
+        that cannot be read (the stream goes on).
+        """
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Write one message; raises `TransportClosed` or `MessageTooLarge`."""
+        ...
+
+    async def ping(self) -> float:
+        """Return a round trip in seconds."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End in an orderly way, within a bounded time."""
+        ...
+
+    def abort(self) -> None:
+        """End at once. May be called at any time, and twice."""
+        ...
