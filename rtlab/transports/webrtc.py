@@ -1,0 +1,355 @@
+"""WebRTC as a client-server transport: messages on a data channel, signalled over HTTP.
+
+One POST carries our offer and brings the server's answer; everything after that
+is UDP: ICE finds the path, DTLS encrypts, SCTP gives streams of messages that may be
+ordered or not, reliable or not. A WebSocket offers one of these four combinations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import time
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiortc import RTCSessionDescription
+
+from rtlab._datalink import HIGH_WATER_BYTES, DataLink, check_reliability, frame_bytes
+from rtlab._loopback_ice import LoopbackPeerConnection, candidate_ports, without_candidates
+from rtlab.close_codes import close_code
+from rtlab.connection import Connection
+from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
+from rtlab.transport import Resume
+from rtlab.transports._rtc import offer_url, post_offer
+
+__all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
+
+#: RFC 8831 §6.6: larger messages hold up all other channels of the connection,
+#: because SCTP without interleaving sends a message's packets in one piece.
+ADVISED_MESSAGE_BYTES: Final = 16 * 1024
+
+# Received but not yet asked for: above the first, packets are left unread; below the second, read again.
+_PAUSE_FRAMES, _RESUME_FRAMES = 1024, 256
+_PAUSE_BYTES, _RESUME_BYTES = 1 << 20, 1 << 18
+
+
+class WebRTCTransport:
+    """One attempt to exchange messages over a WebRTC data channel.
+
+    Parameters
+    ----------
+    url : str
+        The server, ``http://host:port``; the offer goes to ``/rtc/offer``.
+
+    # Delivery
+    ordered : bool
+        Whether messages arrive in the order they were sent in.
+    max_retransmits : int, optional
+        Give a lost packet up after this many repeats.
+    max_packet_life_time : float, optional
+        Give a lost packet up after this many seconds. Without either, delivery
+        is reliable. Both at once are refused (RFC 8831 §6.4).
+
+    # Wire
+    codec : Codec
+        JSON or MessagePack; named in the channel's ``protocol`` field (RFC 8832 §5.1).
+    headers : mapping, optional
+        For the signalling request.
+    ssl : ssl.SSLContext, optional
+        For ``https://``; None is the system's trust.
+    relay : callable, optional
+        Given the server's UDP port, returns the port of a relay in front of it
+        (awaited). All packets then pass the relay, whose faults they suffer.
+
+    # Injected
+    clock : callable
+        Seconds, for `ping`.
+
+    Notes
+    -----
+    Signalling runs over TCP and HTTP, so a proxy that breaks HTTP breaks only
+    the start. Resuming a session presupposes an ordered and reliable channel.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
+        # Wire
+        codec: Codec = JSON,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        relay: Callable[[int], Awaitable[int]] | None = None,
+        # Injected
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_reliability(max_retransmits, max_packet_life_time)
+        self.name = "webrtc"
+        self.cursor: str | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.max_message_bytes = MAX_MESSAGE_BYTES
+        self._offer_url = offer_url(url)
+        self._ordered = ordered
+        self._max_retransmits = max_retransmits
+        self._max_packet_life_time = max_packet_life_time
+        self._codec = codec
+        self._headers = dict(headers or {})
+        self._ssl = ssl
+        self._relay = relay
+        self._clock = clock
+        self._link: DataLink | None = None
+        self._frames: deque[str | bytes] = deque()
+        self._queued_bytes = 0
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the channel is ordered and delivers everything, as a session needs."""
+        return self._ordered and self._max_retransmits is None and self._max_packet_life_time is None
+
+    # Opening
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Offer, connect, and return the server's ``welcome``.
+
+        Raises
+        ------
+        ConnectFailed
+            The signalling request failed, or no path was found.
+        """
+        peer = LoopbackPeerConnection()
+        life_time = self._max_packet_life_time
+        channel = peer.createDataChannel(
+            "rtlab",
+            ordered=self._ordered,
+            maxRetransmits=self._max_retransmits,
+            maxPacketLifeTime=None if life_time is None else round(life_time * 1000),
+            protocol=self._codec.subprotocol,
+        )
+        self._link = link = DataLink(peer, channel, self._arrived, self._ended, clock=self._clock)
+        try:
+            await peer.setLocalDescription()
+            answer = await self._signal(peer.localDescription, resume)
+            await peer.setRemoteDescription(answer)
+            self.max_message_bytes = min(self.max_message_bytes, link.max_message_bytes or MAX_MESSAGE_BYTES)
+            await link.opened()
+            return await self._welcome()
+        except TransportClosed as error:
+            await self._abandon(link)
+            raise ConnectFailed(
+                f"signalling worked, but the data channel ended with {error.code} "
+                f"({error.reason or close_code(error.code).name}): can UDP pass on 127.0.0.1?",
+                retryable=close_code(error.code).reconnect,
+            ) from error
+        except BaseException:
+            await self._abandon(link)
+            raise
+
+    @staticmethod
+    async def _abandon(link: DataLink) -> None:
+        link.abort()
+        await link.closed()
+
+    async def _signal(self, offer: RTCSessionDescription, resume: Resume) -> RTCSessionDescription:
+        sdp = offer.sdp if self._relay is None else without_candidates(offer.sdp)
+        body: dict[str, Any] = {"sdp": sdp, "type": "offer", "clientId": resume.client_id}
+        if self.reliable and resume.session is not None:
+            body |= {"session": resume.session, "seq": resume.seq}
+        answer = await post_offer(self._offer_url, body, self._headers, self._ssl)
+        if self._relay is not None:
+            ports, _ = candidate_ports(answer)
+            _, answer = candidate_ports(answer, {port: await self._relay(port) for port in ports})
+        return RTCSessionDescription(sdp=answer, type="answer")
+
+    async def _welcome(self) -> Message:
+        """Wait for the first message; on an unordered channel others may come before it."""
+        early: list[str | bytes] = []
+        while True:
+            frame = await self._next_frame()
+            message = self._codec.decode(frame)
+            if message.type == "welcome":
+                break
+            early.append(frame)
+        for frame in reversed(early):
+            self._frames.appendleft(frame)
+            self._queued_bytes += frame_bytes(frame)
+        return message
+
+    # Messages
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises
+        ------
+        TransportClosed
+            The channel has ended, and everything received has been returned.
+        MessageError
+            For one frame that is not a message.
+        """
+        return self._codec.decode(await self._next_frame())
+
+    async def _next_frame(self) -> str | bytes:
+        frames = self._frames
+        while not frames:
+            link = self._link
+            assert link is not None
+            if link.ended is not None:
+                raise link.ended
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        frame = frames.popleft()
+        self._queued_bytes -= frame_bytes(frame)
+        if self._paused and len(frames) <= _RESUME_FRAMES and self._queued_bytes <= _RESUME_BYTES:
+            self._paused = False
+            assert self._link is not None
+            self._link.resume()
+        return frame
+
+    def _arrived(self, frame: str | bytes) -> None:
+        size = frame_bytes(frame)
+        self.bytes_in += size
+        self._queued_bytes += size
+        self._frames.append(frame)
+        self._wake()
+        if not self._paused and (len(self._frames) > _PAUSE_FRAMES or self._queued_bytes > _PAUSE_BYTES):
+            self._paused = True
+            assert self._link is not None
+            self._link.pause()
+
+    def _ended(self, error: TransportClosed) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def send(self, message: Message) -> None:
+        """Write one message; waits while more than 1 MiB is buffered.
+
+        Raises
+        ------
+        TransportClosed
+            The channel has ended.
+        MessageError
+            The payload is not in the JSON data model.
+        MessageTooLarge
+            Over what the server accepts in one data-channel message: its
+            ``a=max-message-size``, 262,144 bytes for aiortc.
+        """
+        link, codec = self._link, self._codec
+        assert link is not None
+        data = codec.encode(message, self.max_message_bytes)
+        link.send(data if codec.binary else data.decode())
+        self.bytes_out += len(data)
+        if link.buffered_bytes > HIGH_WATER_BYTES:
+            await link.drained()
+
+    async def ping(self) -> float:
+        """Return a round trip in seconds, by a ping frame on the data channel."""
+        assert self._link is not None
+        return await self._link.ping()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Exchange close frames, then close channel, association, DTLS and sockets."""
+        if self._link is not None:
+            await self._link.close(code, reason)
+
+    def abort(self) -> None:
+        """End at once. The socket closes a moment later; `closed` waits for it."""
+        if self._link is not None:
+            self._link.abort()
+
+    async def closed(self) -> None:
+        """Return when an aborted transport has left no task and no socket."""
+        if self._link is not None:
+            await self._link.closed()
+
+
+class WebRTCChannel(Connection):
+    """A WebRTC data channel to the server, which reconnects.
+
+    Parameters
+    ----------
+    url : str
+        The server, ``http://host:port``.
+    ordered, max_retransmits, max_packet_life_time, codec, headers, ssl, relay
+        As for `WebRTCTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``reconnect_interval``, ``min_uptime``, ``connect_timeout`` and so on.
+
+    Notes
+    -----
+    Only the ordered and reliable channel resumes sessions. The others keep no
+    promise about delivery: that is their point. Rooms still tell the gaps.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with WebRTCChannel(url, ordered=False, max_retransmits=0) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
+        # Wire
+        codec: Codec = JSON,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        relay: Callable[[int], Awaitable[int]] | None = None,
+        **options: Any,
+    ) -> None:
+        check_reliability(max_retransmits, max_packet_life_time)
+
+        self._transports: weakref.WeakSet[WebRTCTransport] = weakref.WeakSet()
+
+        def transport() -> WebRTCTransport:
+            made = WebRTCTransport(
+                url,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                max_packet_life_time=max_packet_life_time,
+                codec=codec,
+                headers=headers,
+                ssl=ssl,
+                relay=relay,
+            )
+            self._transports.add(made)
+            return made
+
+        super().__init__(transport, **options)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close for good; returns when no task and no socket is left.
+
+        Parameters
+        ----------
+        code : int
+            The close code to send.
+        reason : str
+            Up to 123 bytes of UTF-8.
+        """
+        await super().close(code, reason)
+        # Closing a peer connection takes a few turns of the loop, also after an abort.
+        for transport in list(self._transports):
+            await transport.closed()
