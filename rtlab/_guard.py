@@ -8,22 +8,20 @@ end-of-file, and otherwise ends with the command's exit code. SIGTERM is passed 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
+from types import FrameType
+
+from rtlab._child import raise_nofile
 
 __all__ = ["main"]
 
 
-def _raise_nofile() -> None:
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Handle a signal whose number in the pipe is all that is wanted."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,24 +42,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(argv)
 
-    # A signal only has to wake the select below.
-    woken, wake = os.pipe()
+    # The interpreter writes the number of each signal into this pipe.
+    signalled, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    _raise_nofile()
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, _nothing)
+    raise_nofile()
     try:
         # Its output goes where the guard's errors go, so that its last words are kept.
         program = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     except OSError as error:
         print(f"cannot start {options.command[0]}: {error}", file=sys.stderr)
         return 127
-    signal.signal(signal.SIGTERM, lambda *_: program.terminate())
 
     while program.poll() is None:
-        ready, _, _ = select.select([options.watch_fd, woken], [], [])
-        if woken in ready:
-            os.read(woken, 4096)
+        ready, _, _ = select.select([options.watch_fd, signalled], [], [])
+        if signalled in ready and signal.SIGTERM in os.read(signalled, 4096):
+            program.terminate()
         if options.watch_fd in ready and not os.read(options.watch_fd, 4096):
             os.killpg(0, signal.SIGKILL)  # the guard too
 

@@ -14,21 +14,19 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from rtlab.errors import LabError
+from rtlab.machine import find_program
 
-__all__ = ["Child", "find_program", "free_port", "http_ok", "port_is_free"]
+__all__ = ["Child"]
 
 _POLL: Final = 0.01
 _TAIL_LINES: Final = 12
@@ -67,6 +65,8 @@ class Child:
 
     def __init__(self, name: str, argv: Sequence[str]) -> None:
         self.name = name
+        #: Where it listens, known once it has announced it.
+        self.port = 0
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -197,7 +197,7 @@ class Child:
                 )
             await asyncio.sleep(_POLL)
 
-    async def announcement(self, timeout: float) -> dict[str, Any]:
+    async def announced(self, timeout: float) -> int:
         """Wait for the line of JSON that rtlab's own children print when they listen.
 
         Parameters
@@ -207,8 +207,8 @@ class Child:
 
         Returns
         -------
-        dict
-            With at least ``port`` and ``pid``.
+        int
+            Its port.
 
         Raises
         ------
@@ -224,13 +224,12 @@ class Child:
 
         await self.until(printed, timeout)
         try:
-            said: dict[str, Any] = json.loads(line)
-            int(said["port"])
+            self.port = int(json.loads(line)["port"])
         except (ValueError, KeyError, TypeError):
             raise LabError(
                 f"the {self.name} should have announced its port, it printed {line!r:.200}"
             ) from None
-        return said
+        return self.port
 
     async def stop(self, timeout: float) -> None:
         """Ask it to stop (SIGTERM), and kill it if it does not. Safe to repeat.
@@ -246,7 +245,7 @@ class Child:
             if self.alive:
                 self._process.terminate()
             deadline = time.monotonic() + timeout
-            while self.alive and time.monotonic() < deadline:
+            while self.alive and time.monotonic() < deadline:  # noqa: ASYNC110 - a process sets no event
                 await asyncio.sleep(_POLL)
         finally:
             self._finalizer()
@@ -254,88 +253,3 @@ class Child:
     def kill(self) -> None:
         """Kill it at once (SIGKILL), with its whole process group. Safe to repeat."""
         self._finalizer()
-
-
-def find_program(name: str) -> str | None:
-    """Find a program on the PATH, in this environment, or where Debian keeps daemons.
-
-    Parameters
-    ----------
-    name : str
-        A name, or a path.
-
-    Returns
-    -------
-    str or None
-        Its full path.
-    """
-    here = str(Path(sys.executable).parent)
-    path = os.pathsep.join(
-        [here, os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-    )
-    return shutil.which(name, path=path)
-
-
-def free_port() -> int:
-    """Return a free TCP port of 127.0.0.1, for programs that cannot choose one themselves.
-
-    Returns
-    -------
-    int
-        Free a moment ago: another program may take it first.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def port_is_free(port: int) -> bool:
-    """Return whether a server could listen on this port of 127.0.0.1.
-
-    Parameters
-    ----------
-    port : int
-        0 is always free.
-
-    Returns
-    -------
-    bool
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-async def http_ok(port: int, path: str, timeout: float = 1.0) -> bool:
-    """Return whether a GET on 127.0.0.1 answers 200, in a few lines rather than a client's import.
-
-    Parameters
-    ----------
-    port : int
-        The port.
-    path : str
-        From the ``/``.
-    timeout : float
-        Seconds for the whole exchange.
-
-    Returns
-    -------
-    bool
-        False also when nobody listens.
-    """
-    try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-                writer.write(head.encode())
-                status = await reader.readline()
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return False
-    return status.split(b" ")[1:2] == [b"200"]

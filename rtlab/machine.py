@@ -1,0 +1,118 @@
+"""What this machine offers: programs, free ports, who answers on them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+__all__ = ["accepts", "find_program", "free_port", "http_ok", "port_is_free"]
+
+
+def find_program(name: str) -> str | None:
+    """Find a program on the PATH, in this environment, or where Debian keeps daemons.
+
+    Parameters
+    ----------
+    name : str
+        A name, or a path.
+
+    Returns
+    -------
+    str or None
+        Its full path.
+    """
+    here = str(Path(sys.executable).parent)
+    path = os.pathsep.join(
+        [here, os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+    )
+    return shutil.which(name, path=path)
+
+
+def free_port() -> int:
+    """Return a free TCP port of 127.0.0.1, for programs that cannot choose one themselves.
+
+    Returns
+    -------
+    int
+        Free a moment ago: another program may take it first.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether a server could listen on this port of 127.0.0.1.
+
+    Parameters
+    ----------
+    port : int
+        0 is always free.
+
+    Returns
+    -------
+    bool
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+async def accepts(port: int) -> bool:
+    """Return whether somebody accepts connections on this port of 127.0.0.1.
+
+    Parameters
+    ----------
+    port : int
+        The port.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def http_ok(port: int, path: str, timeout: float = 1.0) -> bool:
+    """Return whether a GET on 127.0.0.1 answers 200, in a few lines rather than a client's import.
+
+    Parameters
+    ----------
+    port : int
+        The port.
+    path : str
+        From the ``/``.
+    timeout : float
+        Seconds for the whole exchange.
+
+    Returns
+    -------
+    bool
+        False also when nobody listens.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+                writer.write(head.encode())
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return status.split(b" ")[1:2] == [b"200"]
