@@ -1,0 +1,109 @@
+"""A token bucket: a rate that forgives a burst."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+__all__ = ["Bucket", "TokenBucket"]
+
+#: Tokens that may be missing, so that who waited as long as `wait` said is let in.
+_ROUNDING = 1e-6
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """The tokens that were left at a moment.
+
+    Parameters
+    ----------
+    tokens : float
+        Tokens in the bucket.
+    at : float
+        When they were counted, in seconds of the caller's clock.
+    """
+
+    tokens: float
+    at: float
+
+
+class TokenBucket(msgspec.Struct, frozen=True):
+    """At most ``burst + rate · t`` tokens in any window of t seconds.
+
+    The bucket starts full. At a peak of p > rate a burst lasts ``burst / (p − rate)``
+    seconds. A fixed window ("100 per second") would admit up to twice its limit around
+    a boundary; this does not.
+
+    Parameters
+    ----------
+    rate : float
+        Tokens that flow in, per second.
+    burst : float
+        Tokens that the bucket holds.
+
+    Examples
+    --------
+    >>> limit = TokenBucket(rate=10, burst=2)
+    >>> bucket = limit.start(now=0.0)
+    >>> for _ in range(3):
+    ...     bucket, allowed = limit.take(bucket, now=0.0)
+    ...     print(allowed)
+    True
+    True
+    False
+    >>> limit.wait(bucket, now=0.0)
+    0.1
+    """
+
+    rate: float
+    burst: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"expected rate > 0, in finite tokens per second, got {self.rate!r}")
+        if not 0 < self.burst < math.inf:
+            raise ValueError(f"expected burst > 0, in finite tokens, got {self.burst!r}")
+
+    def start(self, now: float) -> Bucket:
+        """Return a full bucket."""
+        return Bucket(self.burst, now)
+
+    def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
+        """Take `tokens` if they are there.
+
+        Parameters
+        ----------
+        bucket : Bucket
+            The last one returned.
+        now : float
+            Seconds; a step back in time adds nothing.
+        tokens : float
+            What it costs, above 0.
+
+        Returns
+        -------
+        bucket : Bucket
+            What is left.
+        allowed : bool
+            False: nothing was taken.
+
+        Raises
+        ------
+        ValueError
+            If `tokens` is not above 0, or is more than the bucket ever holds.
+        """
+        bucket = self._filled(bucket, now, tokens)
+        if bucket.tokens < tokens - _ROUNDING:
+            return bucket, False
+        return Bucket(bucket.tokens - tokens, bucket.at), True
+
+    def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
+        """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""
+        return max(0.0, (tokens - self._filled(bucket, now, tokens).tokens) / self.rate)
+
+    def _filled(self, bucket: Bucket, now: float, tokens: float) -> Bucket:
+        if not 0 < tokens <= self.burst:
+            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
+        if now <= bucket.at:
+            return bucket
+        return Bucket(min(self.burst, bucket.tokens + self.rate * (now - bucket.at)), now)
