@@ -7,11 +7,9 @@ ordered or not, reliable or not. A WebSocket offers one of these four combinatio
 
 from __future__ import annotations
 
-import asyncio
 import ssl as ssl_module
 import time
 import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -24,6 +22,7 @@ from rtlab.connection import Connection
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
 from rtlab.transport import Resume
+from rtlab.transports._frame_queue import FrameQueue
 from rtlab.transports._rtc import offer_url, post_offer
 
 __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
@@ -31,10 +30,6 @@ __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
 #: RFC 8831 §6.6: larger messages hold up all other channels of the connection,
 #: because SCTP without interleaving sends a message's packets in one piece.
 ADVISED_MESSAGE_BYTES: Final = 16 * 1024
-
-# Received but not yet asked for: above the first, packets are left unread; below the second, read again.
-_PAUSE_FRAMES, _RESUME_FRAMES = 1024, 256
-_PAUSE_BYTES, _RESUME_BYTES = 1 << 20, 1 << 18
 
 
 class WebRTCTransport:
@@ -106,11 +101,7 @@ class WebRTCTransport:
         self._ssl = ssl
         self._relay = relay
         self._clock = clock
-        self._link: DataLink | None = None
-        self._frames: deque[str | bytes] = deque()
-        self._queued_bytes = 0
-        self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._queue: FrameQueue | None = None
 
     @property
     def reliable(self) -> bool:
@@ -136,14 +127,15 @@ class WebRTCTransport:
             maxPacketLifeTime=None if life_time is None else round(life_time * 1000),
             protocol=self._codec.subprotocol,
         )
-        self._link = link = DataLink(peer, channel, self._arrived, self._ended, clock=self._clock)
+        self._queue = queue = FrameQueue(peer, channel, clock=self._clock)
+        link = queue.link
         try:
             await peer.setLocalDescription()
             answer = await self._signal(peer.localDescription, resume)
             await peer.setRemoteDescription(answer)
             self.max_message_bytes = min(self.max_message_bytes, link.max_message_bytes or MAX_MESSAGE_BYTES)
             await link.opened()
-            return await self._welcome()
+            return await self._welcome(queue)
         except TransportClosed as error:
             await self._abandon(link)
             raise ConnectFailed(
@@ -171,19 +163,17 @@ class WebRTCTransport:
             _, answer = candidate_ports(answer, {port: await self._relay(port) for port in ports})
         return RTCSessionDescription(sdp=answer, type="answer")
 
-    async def _welcome(self) -> Message:
+    async def _welcome(self, queue: FrameQueue) -> Message:
         """Wait for the first message; on an unordered channel others may come before it."""
         early: list[str | bytes] = []
         while True:
-            frame = await self._next_frame()
+            frame = await queue.get()
             message = self._codec.decode(frame)
             if message.type == "welcome":
-                break
+                self.bytes_in += frame_bytes(frame)
+                queue.put_back(early)
+                return message
             early.append(frame)
-        for frame in reversed(early):
-            self._frames.appendleft(frame)
-            self._queued_bytes += frame_bytes(frame)
-        return message
 
     # Messages
 
@@ -197,45 +187,11 @@ class WebRTCTransport:
         MessageError
             For one frame that is not a message.
         """
-        return self._codec.decode(await self._next_frame())
-
-    async def _next_frame(self) -> str | bytes:
-        frames = self._frames
-        while not frames:
-            link = self._link
-            assert link is not None
-            if link.ended is not None:
-                raise link.ended
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        frame = frames.popleft()
-        self._queued_bytes -= frame_bytes(frame)
-        if self._paused and len(frames) <= _RESUME_FRAMES and self._queued_bytes <= _RESUME_BYTES:
-            self._paused = False
-            assert self._link is not None
-            self._link.resume()
-        return frame
-
-    def _arrived(self, frame: str | bytes) -> None:
-        size = frame_bytes(frame)
-        self.bytes_in += size
-        self._queued_bytes += size
-        self._frames.append(frame)
-        self._wake()
-        if not self._paused and (len(self._frames) > _PAUSE_FRAMES or self._queued_bytes > _PAUSE_BYTES):
-            self._paused = True
-            assert self._link is not None
-            self._link.pause()
-
-    def _ended(self, error: TransportClosed) -> None:
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        queue = self._queue
+        assert queue is not None
+        frame = await queue.get()
+        self.bytes_in += frame_bytes(frame)
+        return self._codec.decode(frame)
 
     async def send(self, message: Message) -> None:
         """Write one message; waits while more than 1 MiB is buffered.
@@ -250,8 +206,9 @@ class WebRTCTransport:
             Over what the server accepts in one data-channel message: its
             ``a=max-message-size``, 262,144 bytes for aiortc.
         """
-        link, codec = self._link, self._codec
-        assert link is not None
+        queue, codec = self._queue, self._codec
+        assert queue is not None
+        link = queue.link
         data = codec.encode(message, self.max_message_bytes)
         link.send(data if codec.binary else data.decode())
         self.bytes_out += len(data)
@@ -260,23 +217,23 @@ class WebRTCTransport:
 
     async def ping(self) -> float:
         """Return a round trip in seconds, by a ping frame on the data channel."""
-        assert self._link is not None
-        return await self._link.ping()
+        assert self._queue is not None
+        return await self._queue.link.ping()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Exchange close frames, then close channel, association, DTLS and sockets."""
-        if self._link is not None:
-            await self._link.close(code, reason)
+        if self._queue is not None:
+            await self._queue.link.close(code, reason)
 
     def abort(self) -> None:
         """End at once. The socket closes a moment later; `closed` waits for it."""
-        if self._link is not None:
-            self._link.abort()
+        if self._queue is not None:
+            self._queue.link.abort()
 
     async def closed(self) -> None:
         """Return when an aborted transport has left no task and no socket."""
-        if self._link is not None:
-            await self._link.closed()
+        if self._queue is not None:
+            await self._queue.link.closed()
 
 
 class WebRTCChannel(Connection):
