@@ -279,7 +279,7 @@ def _explain(error: Exception, url: str) -> ConnectFailed:
         )
     if isinstance(error, ssl_module.SSLError):
         return ConnectFailed(f"TLS with {host} failed ({error}): check the certificate", retryable=False)
-    if isinstance(error, InvalidHandshake | EOFError | ValueError):
+    if isinstance(error, InvalidHandshake | EOFError | ValueError | ConnectionResetError | BrokenPipeError):
         return ConnectFailed(f"{host} does not speak WebSocket: {error}", retryable=True)
     if isinstance(error, ConnectionRefusedError):
         return ConnectFailed(f"nothing listens at {host}: is the server running?")

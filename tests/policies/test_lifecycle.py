@@ -70,10 +70,10 @@ def test_every_row_can_be_reached():
         policy = msgspec.structs.replace(POLICY, retry_initial=retry)
         context = lc._Step(life, event, 101.0, RNG, policy)
         for row in lc.TABLE:
-            if row.state is life.state and type(event) is row.event:
-                if row.guard is None or row.guard(context):
-                    reached.add(lc.TABLE.index(row))
-                    break
+            applies = row.state is life.state and type(event) is row.event
+            if applies and (row.guard is None or row.guard(context)):
+                reached.add(lc.TABLE.index(row))
+                break
     assert reached == set(range(len(lc.TABLE)))
 
 

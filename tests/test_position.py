@@ -1,0 +1,68 @@
+"""Where a client stands: repeats, gaps and resume positions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlab.messages import Message
+from rtlab.position import Position, Resume
+
+
+def said(offset, epoch="e", room="r"):
+    return Message("chat", room_id=room, epoch=epoch, offset=offset)
+
+
+def test_direct_messages_are_always_new():
+    assert Position().accept(Message("chat")) == "new"
+    assert Position().accept(Message("chat", room_id="r")) == "new"
+
+
+def test_an_unknown_room_starts_where_it_is_first_seen():
+    position = Position()
+    assert position.accept(said(40)) == "new"
+    assert position.accept(said(41)) == "new"
+
+
+def test_another_epoch_is_a_gap_whatever_its_offset():
+    position = Position()
+    position.enter("r", "e", 4)
+    assert position.accept(said(5, epoch="f")) == "gap"
+    assert position.accept(said(6, epoch="f")) == "new"
+
+
+def test_a_session_resumes_after_what_was_handled():
+    position = Position("me")
+    position.begin("me", "s", 10)
+    position.received = 13
+    position.settle(Message("n"), 11, "token")
+    assert position.resume() == Resume("me", "s", 11, "token")
+    position.begin("me", "other", 0)
+    assert position.resume() == Resume("me", "other", 0, None)
+
+
+def test_handling_never_moves_a_room_backwards_or_across_epochs():
+    position = Position()
+    position.enter("r", "e", 4)
+    for message in (said(6), said(5), said(9, epoch="old")):
+        position.settle(message, 1, None)
+    assert position.rooms["r"].handled == 6
+
+
+@given(st.lists(st.integers(1, 30)))
+def test_every_offset_is_new_or_told_exactly_once(offsets):
+    """Whatever arrives: what is passed on only grows, and each hole in it was told."""
+    position = Position()
+    position.enter("r", "e", 0)
+    passed, told = [0], set()
+    for offset in offsets:
+        verdict = position.accept(said(offset))
+        if verdict == "repeat":
+            assert offset <= passed[-1]
+            continue
+        if verdict == "gap":
+            told.add(offset)
+        passed.append(offset)
+    assert passed == sorted(set(passed))
+    holes = {after for before, after in zip(passed, passed[1:], strict=False) if after != before + 1}
+    assert holes == told
