@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,5 +66,5 @@ def test_every_offset_is_new_or_told_exactly_once(offsets):
             told.add(offset)
         passed.append(offset)
     assert passed == sorted(set(passed))
-    holes = {after for before, after in zip(passed, passed[1:], strict=False) if after != before + 1}
+    holes = {after for before, after in itertools.pairwise(passed) if after != before + 1}
     assert holes == told

@@ -29,9 +29,21 @@ async def server(handler, **options):
 
 @contextlib.asynccontextmanager
 async def tcp(handler):
-    running = await asyncio.start_server(handler, "127.0.0.1", 0)
+    tasks = set()
+
+    async def owned(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    running = await asyncio.start_server(owned, "127.0.0.1", 0)
     async with running:
         yield f"127.0.0.1:{running.sockets[0].getsockname()[1]}"
+    await asyncio.gather(*tasks)
 
 
 def codec_of(ws):
@@ -174,21 +186,22 @@ async def test_a_server_that_closes_at_once():
 
 async def test_close_against_a_peer_that_does_not_answer():
     """The closing handshake is bounded, whatever the peer does."""
-    started = asyncio.Event()
+    started, done = asyncio.Event(), asyncio.Event()
 
     async def handler(ws):
         await greet(ws)
         ws.transport.pause_reading()
         started.set()
-        await asyncio.sleep(30)
+        await done.wait()
 
-    async with server(handler) as url:
+    async with server(handler, close_timeout=0.1) as url:
         conn = WebSocketConnection(url, close_timeout=0.05)
         await conn.connect()
         await started.wait()
         async with asyncio.timeout(2):
             await conn.close()
         assert conn.state is State.CLOSED
+        done.set()
 
 
 # What answers at the other end is no rtlab server at all
@@ -199,7 +212,6 @@ def http(status, *headers):
         await reader.readuntil(b"\r\n\r\n")
         lines = [f"HTTP/1.1 {status} X", "Content-Length: 0", "Connection: close", *headers]
         writer.write("\r\n".join([*lines, "", ""]).encode())
-        writer.close()
 
     return handler
 
@@ -226,7 +238,6 @@ async def test_an_http_server(status, headers, retryable, retry_after):
 async def test_a_port_that_accepts_and_stays_silent():
     async def silent(reader, writer):
         await reader.read()
-        writer.close()
 
     async with tcp(silent) as address:
         with pytest.raises(ConnectFailed, match=r"stays silent") as caught:
@@ -247,7 +258,6 @@ async def test_a_port_that_speaks_something_else():
     async def smtp(reader, writer):
         writer.write(b"220 mail ready\r\n")
         await reader.read()
-        writer.close()
 
     async with tcp(smtp) as address:
         with pytest.raises(ConnectFailed, match="does not speak WebSocket"):
