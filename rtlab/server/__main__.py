@@ -1,0 +1,164 @@
+"""``python -m rtlab.server``: the server in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import math
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from rtlab import _child
+from rtlab.server.app import Server
+from rtlab.server.hub import HubLimits
+from rtlab.server.node import Node
+from rtlab.server.options import Options
+from rtlab.server.session import SessionLimits
+
+__all__ = ["main", "make_parser"]
+
+
+def _bounded(kind: Callable[[str], float], low: float, high: float, what: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
+        return value
+
+    return parse
+
+
+_seconds = _bounded(float, 0, 86_400, "seconds from 0 to 86400")
+_count = _bounded(int, 1, 1 << 31, "a whole number from 1")
+_port = _bounded(int, 0, 65_535, "a port from 0 to 65535")
+_fd = _bounded(int, 0, 1 << 20, "a descriptor's number")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line; durations are seconds."""
+    defaults = Options(token="")
+    hub, sessions = defaults.hub, defaults.sessions
+    parser = argparse.ArgumentParser(
+        prog="python -m rtlab.server",
+        description="The lab's server. It prints one line of JSON when it listens.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=_port, default=0, help="0 lets the system choose")
+    add("--token", help="opens the admin routes; else $RTLAB_TOKEN, else made and printed")
+    add("--watch-fd", type=_fd, help="stop when this pipe reaches its end")
+    add("--node", default=defaults.node, help="the server's name")
+    add("--allow-origin", action="append", default=[], metavar="ORIGIN", help="besides its own; repeatable")
+    add("--heartbeat", type=_seconds, default=defaults.heartbeat, help="pings and comments; 0 for none")
+    add("--poll-timeout", type=_seconds, default=defaults.poll_timeout, help="how long a poll waits")
+    add("--header-timeout", type=_seconds, default=defaults.header_timeout, help="for a first request")
+    add("--session-ttl", type=_seconds, default=sessions.ttl, help="a session without a connection")
+    add("--leave-grace", type=_seconds, default=hub.leave_grace, help="before a leave is announced")
+    add("--stop-window", type=_seconds, default=defaults.stop_window, help="spread of the close frames")
+    add("--history-messages", type=_count, default=hub.history_messages, help="of each room")
+    add("--history-age", type=_seconds, default=hub.history_age, help="of each room")
+    add("--backlog-messages", type=_count, default=sessions.backlog_messages, help="of each session")
+    add("--backlog-bytes", type=_count, default=sessions.backlog_bytes, help="of each session")
+    add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
+    add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
+    add("--write-limit-bytes", type=_count, default=defaults.write_limit_bytes, help="unsent, per connection")
+    add("--compression", action="store_true", help="offer permessage-deflate")
+    add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
+    return parser
+
+
+def _options(args: argparse.Namespace, token: str) -> Options:
+    return Options(
+        token=token,
+        origins=frozenset(args.allow_origin),
+        node=args.node,
+        max_connections=args.max_connections,
+        max_message_bytes=args.max_message_bytes,
+        write_limit_bytes=args.write_limit_bytes,
+        heartbeat=args.heartbeat or None,
+        poll_timeout=args.poll_timeout,
+        header_timeout=args.header_timeout,
+        stop_window=args.stop_window,
+        compression=args.compression,
+        hub=HubLimits(
+            history_messages=args.history_messages,
+            history_age=args.history_age,
+            leave_grace=args.leave_grace,
+        ),
+        sessions=SessionLimits(
+            backlog_messages=args.backlog_messages,
+            backlog_bytes=args.backlog_bytes,
+            ttl=args.session_ttl,
+        ),
+    )
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if name == "uvloop":
+                raise SystemExit("rtlab.server: uvloop is not installed: pip install uvloop") from None
+        else:
+            return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+async def _serve(args: argparse.Namespace) -> None:
+    given = args.token or os.environ.get("RTLAB_TOKEN")
+    token = given or secrets.token_urlsafe(18)
+    server = Server(Node(_options(args, token)), args.host, args.port)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if args.watch_fd is not None:
+        _child.watch_parent(args.watch_fd, stop.set)
+    await server.start()
+    # What exists now stays: the collector need not look at it again.
+    gc.freeze()
+    _child.announce(server.port, **({} if given else {"token": token}))
+    try:
+        await stop.wait()
+    finally:
+        await server.stop()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, Ctrl-C, or the end of the parent.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The command line without the program's name.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 1 when it cannot listen, 2 for wrong arguments.
+    """
+    args = make_parser().parse_args(argv)
+    _child.raise_nofile()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory(args.loop)) as runner:
+            runner.run(_serve(args))
+    except OSError as error:
+        print(
+            f"rtlab.server: cannot serve {args.host}:{args.port}: {error.strerror or error}", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

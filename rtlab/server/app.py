@@ -1,0 +1,167 @@
+"""The application: routes, who is let in, and how it starts and stops."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from rtlab.server import http, rtc
+from rtlab.server.guard import NODE, json_error, json_response, make_guard, token_matches
+from rtlab.server.node import Node
+from rtlab.server.websocket import websocket
+
+__all__ = ["Server", "make_app"]
+
+#: A cursor that names many rooms is longer than aiohttp's default for one line.
+MAX_LINE_BYTES: Final = 16 * 1024
+
+_INDEX: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>rtlab server</title>
+<h1>rtlab server <code>{node}</code></h1>
+<p>This is the server of a real-time laboratory; its notebooks are its front end.</p>
+<table>
+<tr><th align="left">path</th><th align="left">what</th></tr>
+<tr><td><code>GET /ws</code></td><td>WebSocket (rtlab.v1.json, rtlab.v1.msgpack)</td></tr>
+<tr><td><code>GET /sse</code></td><td>server-sent events</td></tr>
+<tr><td><code>GET /poll</code></td><td>long polling</td></tr>
+<tr><td><code>POST /send</code></td><td>upstream for the two above</td></tr>
+<tr><td><code>POST /rtc/offer</code></td><td>WebRTC signalling</td></tr>
+<tr><td><code>GET /healthz</code></td><td>is it alive?</td></tr>
+</table>
+</html>
+"""
+
+
+async def _index(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    return web.Response(text=_INDEX.format(node=html.escape(node.options.node)), content_type="text/html")
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    if request.app[NODE].stopping:
+        return json_response({"status": "stopping"}, 503)
+    return json_response({"status": "ok"})
+
+
+async def _stats(request: web.Request) -> web.Response:
+    node = request.app[NODE]
+    if not token_matches(request, node.options.token):
+        return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
+    return json_response(node.stats())
+
+
+def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) -> web.Application:
+    """Make the application around a node.
+
+    Parameters
+    ----------
+    node : Node
+        Rooms, sessions and options.
+    on_request : callable
+        Told the connection of every request whose headers have come.
+
+    Returns
+    -------
+    aiohttp.web.Application
+    """
+    guard, add_cors = make_guard(node, on_request)
+    body_limit = node.options.max_message_bytes + 1024
+    app = web.Application(middlewares=[guard], client_max_size=body_limit)
+    app[NODE] = node
+    app.on_response_prepare.append(add_cors)
+    app.router.add_get("/", _index)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/stats", _stats)
+    app.router.add_get("/ws", websocket, allow_head=False)
+    app.router.add_get("/sse", http.event_stream, allow_head=False)
+    app.router.add_get("/poll", http.poll, allow_head=False)
+    app.router.add_post("/send", http.send)
+    rtc.add_routes(app)
+    return app
+
+
+class Server:
+    """A node that listens.
+
+    Parameters
+    ----------
+    node : Node
+        What it serves.
+    host : str
+        The address.
+    port : int
+        0 lets the system choose.
+
+    Examples
+    --------
+    >>> server = Server(Node(Options(token="secret")))  # doctest: +SKIP
+    >>> await server.start()                            # doctest: +SKIP
+    """
+
+    def __init__(self, node: Node, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.node = node
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        # Connections that sent a request, and since when the others are known.
+        self._spoken: set[object] = set()
+        self._silent: dict[web.RequestHandler, float] = {}
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; call `start` first."""
+        assert self._runner is not None
+        return self._runner.addresses[0][1]
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        OSError
+            When the port is taken.
+        """
+        self._runner = web.AppRunner(
+            make_app(self.node, self._spoken.add),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            keepalive_timeout=75.0,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=4096)
+        try:
+            await self._site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        self.node.start()
+        self.node.on_tick(self._drop_silent)
+
+    def _drop_silent(self) -> None:
+        """End connections that do not finish the headers of a first request."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        connections = self._runner.server.connections
+        now = self.node.clock()
+        self._spoken.intersection_update(connections)
+        self._silent = {c: self._silent.get(c, now) for c in connections if c not in self._spoken}
+        for connection, since in self._silent.items():
+            if now - since > self.node.options.header_timeout:
+                connection.force_close()
+
+    async def stop(self) -> None:
+        """Stop accepting, end every connection in order, and free the port."""
+        if self._runner is None:
+            return
+        if self._site is not None:
+            await self._site.stop()
+        await self.node.stop()
+        await self._runner.cleanup()
+        self._runner = None

@@ -1,0 +1,156 @@
+"""A message on its way out: encoded once per codec, shared by all who receive it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rtlab.errors import MessageError
+from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
+
+__all__ = ["Frame", "Mark", "close_frame", "error_message", "websocket_frame"]
+
+#: What the server adds to a message (offset, epoch, clientId) may pass the limit by this much.
+SLACK_BYTES: Final = 4096
+
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+
+
+class Mark(NamedTuple):
+    """How far one room's stream has come at some point of a session.
+
+    Parameters
+    ----------
+    room_id, epoch : str
+        The room, and which of its histories.
+    offset : int or None
+        The last message seen; None when the session left the room.
+    """
+
+    room_id: str
+    epoch: str
+    offset: int | None
+
+
+def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
+    """Put an unmasked WebSocket header before a payload (RFC 6455 §5.2).
+
+    Parameters
+    ----------
+    opcode : int
+        1 text, 2 binary, 8 close, 9 ping, 10 pong.
+    payload : bytes
+        The whole message; it is never fragmented.
+    rsv : int
+        0x40 marks a compressed message (RFC 7692 §6).
+
+    Returns
+    -------
+    bytes
+        2, 4 or 10 bytes of header and the payload.
+
+    Examples
+    --------
+    >>> websocket_frame(1, b"hi").hex(" ")
+    '81 02 68 69'
+    """
+    first, length = 0x80 | rsv | opcode, len(payload)
+    if length < 126:
+        header = bytes((first, length))
+    elif length < 65536:
+        header = bytes((first, 126)) + length.to_bytes(2, "big")
+    else:
+        header = bytes((first, 127)) + length.to_bytes(8, "big")
+    return header + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Make a close frame; the reason is cut to the 123 bytes there are.
+
+    Examples
+    --------
+    >>> close_frame(1012).hex(" ")
+    '88 02 03 f4'
+    """
+    text = reason.encode()[:123].decode(errors="ignore").encode()
+    return websocket_frame(CLOSE, code.to_bytes(2, "big") + text)
+
+
+def error_message(code: str, text: str, ref: str | None = None) -> Message:
+    """Make an ``error`` message; `ref` is the id of what it answers."""
+    payload = {"code": code, "message": text}
+    return Message("error", payload if ref is None else {**payload, "ref": ref}, id=ref)
+
+
+class Frame:
+    """One outgoing message with the bytes made from it so far.
+
+    Parameters
+    ----------
+    message : Message
+        Never changed after this.
+    marks : tuple of Mark
+        What receiving this message means for the receiver's place in rooms.
+
+    Examples
+    --------
+    >>> Frame(Message("pong")).websocket(JSON)[2:]
+    b'{"type":"pong","payload":null}'
+    """
+
+    __slots__ = ("_encoded", "_event", "_websocket", "marks", "message")
+
+    def __init__(self, message: Message, marks: tuple[Mark, ...] = ()) -> None:
+        self.message = message
+        self.marks = marks
+        self._encoded: dict[Codec, bytes] = {}
+        self._websocket: dict[Codec, bytes] = {}
+        self._event: bytes | None = None
+
+    def encoded(self, codec: Codec) -> bytes:
+        """Return the message in one codec.
+
+        A message that this codec cannot carry becomes an ``error`` message that
+        names it, so that one member's codec cannot hurt the others.
+        """
+        data = self._encoded.get(codec)
+        if data is None:
+            try:
+                data = codec.encode(self.message, MAX_ENCODED_BYTES)
+            except MessageError as error:
+                data = codec.encode(self._unreadable(error))
+            self._encoded[codec] = data
+        return data
+
+    def _unreadable(self, error: MessageError) -> Message:
+        of = self.message
+        text = f"a {of.type!r:.60} message could not be encoded for you: {error}"
+        substitute = error_message("not_encodable", text, of.id)
+        substitute.room_id, substitute.offset, substitute.epoch = of.room_id, of.offset, of.epoch
+        return substitute
+
+    def websocket(self, codec: Codec) -> bytes:
+        """Return the whole WebSocket frame, header included."""
+        data = self._websocket.get(codec)
+        if data is None:
+            data = websocket_frame(BINARY if codec.binary else TEXT, self.encoded(codec))
+            self._websocket[codec] = data
+        return data
+
+    def event(self) -> bytes:
+        """Return the event of a stream, up to where each receiver's own ``id`` follows."""
+        if self._event is None:
+            self._event = b"event: %b\ndata: %b\nid: " % (self.message.type.encode(), self.encoded(JSON))
+        return self._event
+
+    @property
+    def size_bytes(self) -> int:
+        """What holding the frame costs, about: the length of one encoding."""
+        for data in self._encoded.values():
+            return len(data)
+        return len(self.encoded(JSON))
+
+
+#: The largest outgoing message.
+MAX_ENCODED_BYTES: Final = MAX_MESSAGE_BYTES + SLACK_BYTES

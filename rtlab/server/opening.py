@@ -1,0 +1,87 @@
+"""What a client says when it connects, read from its URL and headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from multidict import MultiMapping
+
+from rtlab.server.cursor import Cursor, parse_cursor
+
+__all__ = ["BadOpening", "Opening", "read_opening"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SESSION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEQ: Final = re.compile(r"[0-9]{1,15}")
+
+
+class BadOpening(ValueError):
+    """A parameter that is not what it must be; the message says which."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks for; the names are checked, nothing else.
+
+    Parameters
+    ----------
+    client_id, user : str, optional
+        Its own name, and whom presence shows (the client's name by default).
+    session, seq : str and int, optional
+        What it wants to continue, and the last position that it handled.
+    cursor : Cursor, optional
+        The same from a token, and each room's place.
+    rooms : tuple of str
+        Rooms to enter at once.
+    """
+
+    client_id: str | None = None
+    user: str | None = None
+    session: str | None = None
+    seq: int = 0
+    cursor: Cursor | None = None
+    rooms: tuple[str, ...] = ()
+
+
+def read_opening(query: MultiMapping[str], headers: Mapping[str, str]) -> Opening:
+    """Read ``clientId``, ``user``, ``session``, ``seq``, ``cursor``, ``lastEventId`` and ``room``.
+
+    Parameters
+    ----------
+    query : MultiMapping
+        The URL's parameters.
+    headers : mapping
+        ``Last-Event-ID`` goes before the parameters.
+
+    Returns
+    -------
+    Opening
+
+    Raises
+    ------
+    BadOpening
+        For a name with other characters, or a position that is no number. A
+        token that cannot be read is no error: it counts as absent, because a
+        browser repeats it for ever.
+    """
+    for what in ("clientId", "user"):
+        name = query.get(what)
+        if name is not None and not _NAME.fullmatch(name):
+            raise BadOpening(f"{what}: expected 1 to 64 of A-Z a-z 0-9 _ . -, got {name!r:.80}")
+    session = query.get("session")
+    if session is not None and not _SESSION.fullmatch(session):
+        raise BadOpening(f"session: expected the word from a welcome message, got {session!r:.80}")
+    seq = query.get("seq") or "0"
+    if not _SEQ.fullmatch(seq):
+        raise BadOpening(f"seq: expected the number of messages handled, got {seq!r:.40}")
+    token = headers.get("Last-Event-ID") or query.get("lastEventId") or query.get("cursor")
+    return Opening(
+        client_id=query.get("clientId"),
+        user=query.get("user"),
+        session=session,
+        seq=int(seq),
+        cursor=None if token is None else parse_cursor(token),
+        rooms=tuple(query.getall("room", [])),
+    )

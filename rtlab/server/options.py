@@ -1,0 +1,60 @@
+"""How a server behaves."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rtlab.messages import MAX_MESSAGE_BYTES
+from rtlab.server.hub import HubLimits
+from rtlab.server.session import SessionLimits
+
+__all__ = ["Options"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server behaves; durations in seconds.
+
+    Parameters
+    ----------
+    token : str
+        Opens the admin routes.
+    origins : frozenset of str
+        Origins allowed besides the server's own, such as ``"https://lab.example"``.
+    node : str
+        The server's name in ``welcome``.
+    max_connections : int
+        Open streams and waiting polls, together.
+    max_message_bytes : int
+        The largest incoming message.
+    write_limit_bytes : int
+        What a connection may hold unsent before its client is cut off.
+    heartbeat : float or None
+        Interval of WebSocket pings and stream comments.
+    poll_timeout : float
+        How long a poll waits.
+    header_timeout : float
+        How long a new connection may take to send its first request.
+    stop_window : float
+        Over how long a graceful stop spreads its close frames.
+    compression : bool
+        Whether permessage-deflate is offered.
+    hub, sessions : HubLimits, SessionLimits
+        How much is kept.
+    """
+
+    token: str
+    origins: frozenset[str] = frozenset()
+    node: str = "node-1"
+    # Limits
+    max_connections: int = 20_000
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    write_limit_bytes: int = 1 << 20
+    # Timeouts
+    heartbeat: float | None = 15.0
+    poll_timeout: float = 25.0
+    header_timeout: float = 10.0
+    stop_window: float = 0.5
+    # Behaviour
+    compression: bool = False
+    hub: HubLimits = HubLimits()
+    sessions: SessionLimits = SessionLimits()
