@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import IO, Final
 
 from rtlab.errors import LabError
@@ -56,6 +56,8 @@ class Child:
         What people call it: ``"server"``, ``"redis"``.
     argv : sequence of str
         The command.
+    environment : mapping of str to str, optional
+        Variables for it, besides those of this process.
 
     Notes
     -----
@@ -63,7 +65,7 @@ class Child:
     read them, and nothing is left of them after a crash.
     """
 
-    def __init__(self, name: str, argv: Sequence[str]) -> None:
+    def __init__(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.name = name
         #: Where it listens, known once it has announced it.
         self.port = 0
@@ -71,6 +73,7 @@ class Child:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             argv,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=self._errors,
@@ -79,7 +82,7 @@ class Child:
         self._finalizer = weakref.finalize(self, _end, os.getpid(), self._process, self._output, self._errors)
 
     @classmethod
-    def module(cls, name: str, module: str, *arguments: str) -> Child:
+    def module(cls, name: str, module: str, *arguments: str, token: str = "") -> Child:
         """Start one of rtlab's own modules, which follows the child protocol.
 
         Parameters
@@ -90,13 +93,17 @@ class Child:
             For ``python -m``.
         *arguments : str
             Its options.
+        token : str
+            Opens its admin routes. It travels in the environment, which other
+            users cannot read, unlike a command line.
 
         Returns
         -------
         Child
         """
         # -P: the notebook's folder must not shadow the standard library.
-        return cls(name, [sys.executable, "-P", "-m", module, "--watch-fd", "0", *arguments])
+        command = [sys.executable, "-P", "-m", module, "--watch-fd", "0", *arguments]
+        return cls(name, command, environment={"RTLAB_TOKEN": token} if token else {})
 
     @classmethod
     def guarded(cls, name: str, argv: Sequence[str]) -> Child:
@@ -245,7 +252,7 @@ class Child:
             if self.alive:
                 self._process.terminate()
             deadline = time.monotonic() + timeout
-            while self.alive and time.monotonic() < deadline:  # noqa: ASYNC110 - a process sets no event
+            while self.alive and time.monotonic() < deadline:
                 await asyncio.sleep(_POLL)
         finally:
             self._finalizer()

@@ -168,11 +168,12 @@ def _subshells() -> Check:
     )
     from jupyterlab_server.settings_utils import get_settings
 
-    application = Path(str(get_app_dir()))
+    application: str = get_app_dir()
+    user: str = get_user_settings_dir()
     answer: Any = get_settings(
-        str(application / "settings"),
-        str(application / "schemas"),
-        str(get_user_settings_dir()),
+        os.path.join(application, "settings"),
+        os.path.join(application, "schemas"),
+        user,
         schema_name="@jupyterlab/apputils-extension:kernels-settings",
     )[0]
     default: str = (

@@ -8,7 +8,7 @@ import secrets
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, Unpack
 
 from rtlab.children import Child
 from rtlab.errors import LabError
@@ -17,10 +17,37 @@ from rtlab.machine import accepts, http_ok
 if TYPE_CHECKING:
     from rtlab.faults.client import FaultClient
 
-__all__ = ["Lab"]
+__all__ = ["Lab", "ServerOptions"]
 
 #: The labs of this process that run. Weak: it keeps none of them alive.
 _running: Final[weakref.WeakSet[Lab]] = weakref.WeakSet()
+
+
+class ServerOptions(TypedDict, total=False):
+    """What a lab can tell its servers; ``python -m rtlab.server --help`` has the defaults.
+
+    Durations are seconds.
+    """
+
+    # Timeouts
+    heartbeat: float
+    poll_timeout: float
+    header_timeout: float
+    session_ttl: float
+    leave_grace: float
+    stop_window: float
+    # Limits
+    max_connections: int
+    max_message_bytes: int
+    write_limit_bytes: int
+    history_messages: int
+    history_age: float
+    backlog_messages: int
+    backlog_bytes: int
+    # Features
+    allow_origin: str
+    compression: bool
+    loop: Literal["auto", "asyncio", "uvloop"]
 
 
 class Lab:
@@ -37,8 +64,7 @@ class Lab:
     start_timeout, stop_timeout : float
         Seconds that a child may take to get ready, and to stop before it is killed.
     **server
-        Options of ``python -m rtlab.server``: ``heartbeat=2.0`` becomes
-        ``--heartbeat 2.0``, ``deflate=True`` becomes ``--deflate``.
+        Options of the server: see `ServerOptions`.
 
     Notes
     -----
@@ -70,7 +96,7 @@ class Lab:
         # Timeouts
         start_timeout: float = 15.0,
         stop_timeout: float = 5.0,
-        **server: object,
+        **server: Unpack[ServerOptions],
     ) -> None:
         if nodes < 1:
             raise LabError(f"expected at least one node, got nodes={nodes}")
@@ -95,7 +121,7 @@ class Lab:
         # Timeouts
         start_timeout: float = 15.0,
         stop_timeout: float = 5.0,
-        **server: object,
+        **server: Unpack[ServerOptions],
     ) -> Self:
         """Start a lab, and return it when all of it answers.
 
@@ -334,8 +360,9 @@ class Lab:
     # Starting the parts
 
     def _node(self, index: int, port: int) -> Child:
-        name = "server" if len(self._ports) == 1 else f"server {index}"
-        return Child.module(name, "rtlab.server", "--port", str(port), "--token", self._token, *self._options)
+        where = ["--port", str(port), "--node", f"node-{index + 1}"]
+        name = "server" if len(self._ports) == 1 else f"server node-{index + 1}"
+        return Child.module(name, "rtlab.server", *where, *self._options, token=self._token)
 
     async def _ready(self, child: Child) -> None:
         port = await child.announced(self._start_timeout)
@@ -361,13 +388,17 @@ class Lab:
         raise NotImplementedError(FaultClient, port)
 
 
-def _as_arguments(options: dict[str, object]) -> list[str]:
-    """``{"max_depth": 3, "deflate": True}`` as ``["--max-depth", "3", "--deflate"]``."""
+def _as_arguments(options: ServerOptions) -> list[str]:
+    """``{"max_connections": 3, "compression": True}`` as ``["--max-connections", "3", "--compression"]``."""
     arguments: list[str] = []
     for name, value in options.items():
+        if name not in ServerOptions.__annotations__:
+            raise LabError(
+                f"expected one of {', '.join(ServerOptions.__annotations__)}, got {name}={value!r}"
+            )
         option = "--" + name.replace("_", "-")
         if value is True:
             arguments.append(option)
-        elif value is not None and value is not False:
+        elif value is not False:
             arguments += [option, str(value)]
     return arguments
