@@ -195,9 +195,19 @@ class LoopbackPeerConnection(RTCPeerConnection):
         await super().setLocalDescription(sessionDescription)
 
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:  # noqa: N802, N803
-        """As in aiortc, without the peer's candidates on other addresses."""
+        """As in aiortc, without the peer's candidates on other addresses.
+
+        Raises
+        ------
+        ValueError
+            For a description that cannot be read. It comes from outside, and
+            aiortc's parser raises whatever its text provokes.
+        """
         kept = RTCSessionDescription(sdp=keep_loopback(sessionDescription.sdp), type=sessionDescription.type)
-        await super().setRemoteDescription(kept)
+        try:
+            await super().setRemoteDescription(kept)
+        except Exception as error:
+            raise ValueError(f"a session description that cannot be read: {error!r:.200}") from error
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:  # noqa: N802
         """As in aiortc; a candidate on another address is ignored."""

@@ -41,7 +41,7 @@ class DataChannelSink:
         Counts the slow clients, and says how much one may hold.
     """
 
-    transport: Final = "webrtc"
+    transport: str = "webrtc"
 
     def __init__(self, link: DataLink, codec: Codec, node: Node) -> None:
         self.codec = codec

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import msgspec
 
 from rtlab.errors import ConnectFailed
+from rtlab.transport import Resume
 
 __all__ = ["offer_url", "post_offer"]
 
@@ -56,7 +58,12 @@ def offer_url(url: str) -> str:
 
 
 async def post_offer(
-    url: str, body: dict[str, Any], headers: dict[str, str], ssl: ssl_module.SSLContext | None
+    url: str,
+    sdp: str,
+    resume: Resume,
+    *,
+    headers: Mapping[str, str],
+    ssl: ssl_module.SSLContext | None,
 ) -> str:
     """Send the offer.
 
@@ -64,9 +71,11 @@ async def post_offer(
     ----------
     url : str
         Where to.
-    body : dict
-        ``sdp`` and ``type``; ``clientId``, ``session`` and ``seq`` to resume.
-    headers : dict
+    sdp : str
+        The offer.
+    resume : Resume
+        Travels in the URL, as on every transport.
+    headers : mapping
         Added to the request.
     ssl : ssl.SSLContext or None
         For https; None is the system's trust.
@@ -82,11 +91,17 @@ async def post_offer(
         It says what to look at next; the cause is chained.
     """
     host = urlsplit(url).netloc
+    fields = {"clientId": resume.client_id, "session": resume.session}
+    params = {name: value for name, value in fields.items() if value is not None}
+    if resume.session is not None:
+        params["seq"] = str(resume.seq)
     # Building a TLS context reads the system's certificates (10 ms and more): not for http.
     verify = ssl if ssl is not None else url.startswith("https:")
     try:
         async with httpx.AsyncClient(trust_env=False, verify=verify, timeout=None) as http:
-            response = await http.post(url, json=body, headers=headers)
+            response = await http.post(
+                url, params=params, json={"sdp": sdp, "type": "offer"}, headers=headers
+            )
     except httpx.ConnectError as error:
         raise ConnectFailed(f"nothing answers at {host} ({error}): is the server running?") from error
     except httpx.HTTPError as error:

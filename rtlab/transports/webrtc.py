@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from aiortc import RTCSessionDescription
 
-from rtlab._datalink import HIGH_WATER_BYTES, DataLink, check_reliability, frame_bytes
+from rtlab._datalink import HIGH_WATER_BYTES, check_reliability, frame_bytes
 from rtlab._loopback_ice import LoopbackPeerConnection, candidate_ports, without_candidates
 from rtlab.close_codes import close_code
 from rtlab.connection import Connection
-from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
 from rtlab.transport import Resume
 from rtlab.transports._frame_queue import FrameQueue
@@ -128,36 +128,36 @@ class WebRTCTransport:
             protocol=self._codec.subprotocol,
         )
         self._queue = queue = FrameQueue(peer, channel, clock=self._clock)
-        link = queue.link
+        link, ready = queue.link, False
         try:
             await peer.setLocalDescription()
             answer = await self._signal(peer.localDescription, resume)
             await peer.setRemoteDescription(answer)
             self.max_message_bytes = min(self.max_message_bytes, link.max_message_bytes or MAX_MESSAGE_BYTES)
             await link.opened()
-            return await self._welcome(queue)
+            welcome = await self._welcome(queue)
+            ready = True
+            return welcome
         except TransportClosed as error:
-            await self._abandon(link)
             raise ConnectFailed(
                 f"signalling worked, but the data channel ended with {error.code} "
                 f"({error.reason or close_code(error.code).name}): can UDP pass on 127.0.0.1?",
                 retryable=close_code(error.code).reconnect,
             ) from error
-        except BaseException:
-            await self._abandon(link)
-            raise
-
-    @staticmethod
-    async def _abandon(link: DataLink) -> None:
-        link.abort()
-        await link.closed()
+        except (MessageError, ValueError) as error:
+            raise ConnectFailed(
+                f"the server does not speak rtlab's protocol: {error}", retryable=False
+            ) from error
+        finally:
+            if not ready:
+                link.abort()
+                await link.closed()
 
     async def _signal(self, offer: RTCSessionDescription, resume: Resume) -> RTCSessionDescription:
         sdp = offer.sdp if self._relay is None else without_candidates(offer.sdp)
-        body: dict[str, Any] = {"sdp": sdp, "type": "offer", "clientId": resume.client_id}
-        if self.reliable and resume.session is not None:
-            body |= {"session": resume.session, "seq": resume.seq}
-        answer = await post_offer(self._offer_url, body, self._headers, self._ssl)
+        if not self.reliable:
+            resume = Resume(resume.client_id)
+        answer = await post_offer(self._offer_url, sdp, resume, headers=self._headers, ssl=self._ssl)
         if self._relay is not None:
             ports, _ = candidate_ports(answer)
             _, answer = candidate_ports(answer, {port: await self._relay(port) for port in ports})

@@ -36,7 +36,7 @@ class StubServer:
 
     async def offer(self, request: web.Request) -> web.Response:
         body = await request.json()
-        self.offers.append(body)
+        self.offers.append({**body, **request.query})
         if self.respond is not None:
             return self.respond()
         peer = LoopbackPeerConnection()
@@ -309,7 +309,7 @@ async def test_only_a_reliable_ordered_channel_asks_to_resume(server: StubServer
         await transport.open(Resume("me", "s1", 7))
         await transport.close()
     assert server.offers[0]["clientId"] == server.offers[1]["clientId"] == "me"
-    assert (server.offers[0]["session"], server.offers[0]["seq"]) == ("s1", 7)
+    assert (server.offers[0]["session"], server.offers[0]["seq"]) == ("s1", "7")
     assert "session" not in server.offers[1]
 
 
