@@ -124,13 +124,13 @@ class LoopLag:
             rows.append(stretch)
         return np.array(rows[::-1], dtype=float).reshape(-1, 2)
 
-    def covers(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which `times` fall into a late stretch, or just behind one.
+    def covers(self, times: NDArray[np.float64], since: float = -np.inf) -> NDArray[np.bool_]:
+        """Return which `times`, all after `since`, fall into a late stretch, or just behind one.
 
         What arrived during a stall is read in the first passes of the loop after it,
         so a stretch reaches one `interval` beyond its end.
         """
-        return in_stretches(times, self.stretches(), self.interval)
+        return in_stretches(times, self.stretches(since - self.interval), self.interval)
 
     def restore(self, stretches: NDArray[np.float64]) -> None:
         """Take over the late stretches of a saved run."""

@@ -88,6 +88,7 @@ class Recorder(SampleLog):
         self.parameters: dict[str, Any] = dict(parameters or {})
         self.loop_lag = loop_lag or LoopLag()
         self.marks: deque[Mark] = deque(maxlen=_MAX_MARKS)
+        self.marked = 0
         self.attachments: list[Attachment] = []
 
     def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
@@ -103,6 +104,7 @@ class Recorder(SampleLog):
             Seconds on the recorder's clock; now, when left out.
         """
         self.marks.append(Mark(self.clock() if at is None else at, kind, text))
+        self.marked += 1
 
     def attach(
         self,
@@ -239,7 +241,7 @@ class Recorder(SampleLog):
             "dropped": self.dropped,
             "max_samples": self.max_samples,
             "memory_bytes": self.memory_bytes,
-            "marks": len(self.marks),
+            "marks": self.marked,
             "series": {
                 s.name: {
                     "samples": int(counts[s.index]),

@@ -175,7 +175,8 @@ def load(path: str | Path) -> Recorder:
         raise RecordingError(f"{path.name} is damaged: its series are not numbered from 0")
     recorder = Recorder(capacity=1, clock=lambda: 0.0)
     recorder.hold(rows, meta.series)
-    recorder.marks.extend(meta.marks)
+    for mark in meta.marks:
+        recorder.mark(mark.kind, mark.text, mark.time)
     recorder.loop_lag.interval = meta.late_interval
     recorder.loop_lag.restore(np.array(meta.late, dtype=float).reshape(-1, 2))
     recorder.dropped = meta.dropped

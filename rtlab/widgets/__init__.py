@@ -1,0 +1,27 @@
+"""What the reader sees: the live plot, the static figures, the prediction."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rtlab.widgets.figures import Chart, latency_figure
+    from rtlab.widgets.latency_plot import LatencyPlot
+    from rtlab.widgets.predict import Predict
+
+__all__ = ["Chart", "LatencyPlot", "Predict", "latency_figure"]
+
+# Imported on first use: a figure needs matplotlib, a widget does not.
+_HOMES: Final = {
+    "Chart": "figures",
+    "LatencyPlot": "latency_plot",
+    "Predict": "predict",
+    "latency_figure": "figures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

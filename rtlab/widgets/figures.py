@@ -1,0 +1,299 @@
+"""Static figures with one look, made of matplotlib's objects and no global state."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from rtlab.style import EVENT_COLORS, LABELS, PALETTE, color_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from rtlab.measure.recorder import Recorder
+    from rtlab.measure.samples import Series
+
+__all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
+
+_INK: Final = "#212121"
+_FAINT: Final = "#616161"
+_GRID: Final = "#E0E0E0"
+_PIXELS_PER_INCH: Final = 96
+_QS: Final = (50, 95, 99)
+_DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
+
+
+class Chart(Figure):
+    """A matplotlib `Figure` that shows itself in a notebook, sharply, without pyplot.
+
+    Parameters
+    ----------
+    width, height : float
+        Inches.
+    about : str
+        One line that says what it shows; the text that stands where no picture can.
+
+    Examples
+    --------
+    >>> chart = Chart(about="an empty plot")
+    >>> chart.add_subplot().set_ylabel("latency (ms)")
+    Text(0, 0.5, 'latency (ms)')
+    >>> chart
+    <Chart: an empty plot>
+    """
+
+    def __init__(self, width: float = 9.0, height: float = 4.2, *, about: str = "figure") -> None:
+        super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
+        self.about = about
+
+    def png(self, ratio: float = 2.0) -> bytes:
+        """Return the picture, `ratio` pixels for each CSS pixel."""
+        out = BytesIO()
+        self.savefig(out, format="png", dpi=_PIXELS_PER_INCH * ratio, facecolor="white")
+        return out.getvalue()
+
+    def _repr_mimebundle_(self, **_kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        width, height = (round(float(inches) * _PIXELS_PER_INCH) for inches in self.get_size_inches())
+        data = {"text/plain": repr(self), "image/png": self.png()}
+        return data, {"image/png": {"width": width, "height": height, "alt": self.about}}
+
+    def __repr__(self) -> str:
+        return f"<Chart: {self.about}>"
+
+
+def _plain(value: float, _position: int | None) -> str:
+    return f"{value:g}"
+
+
+def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", log_y: bool = False) -> Axes:
+    """Give axes the project's look: quiet grid, two spines, plain numbers.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        What to dress.
+    title, xlabel, ylabel : str
+        Texts; `rtlab.style.LABELS` has the usual ones.
+    log_y : bool
+        Logarithmic vertical axis, with 0.1 and not 10⁻¹.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The same axes.
+    """
+    if log_y:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK)
+    axes.set_xlabel(xlabel, fontsize=10, color=_INK)
+    axes.set_ylabel(ylabel, fontsize=10, color=_INK)
+    axes.tick_params(colors=_FAINT, labelsize=9, length=3)
+    axes.grid(visible=True, axis="y", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#BDBDBD")
+    return axes
+
+
+def trailing_percentiles(
+    times: NDArray[np.float64],
+    values: NDArray[np.float64],
+    qs: Iterable[float] = _QS,
+    *,
+    span: float = 2.0,
+    readings: int = 200,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return percentiles of the last `span` seconds, as the live plot shows them.
+
+    Parameters
+    ----------
+    times, values : array of shape (n,)
+        Samples in order of time, without NaN.
+    qs : iterable of float
+        Percentages.
+    span : float
+        Seconds that each reading looks back.
+    readings : int
+        How many readings, evenly over the run.
+
+    Returns
+    -------
+    at : array of shape (m,)
+        Times of the readings.
+    percentiles : array of shape (m, len(qs))
+    """
+    qs = tuple(qs)
+    if not len(times):
+        return np.empty(0), np.empty((0, len(qs)))
+    at: NDArray[np.float64] = np.linspace(float(times[0]), float(times[-1]), min(readings, len(times)))
+    last = np.searchsorted(times, at, side="right")
+    first = np.searchsorted(times, at - span, side="left")
+    rows = [np.percentile(values[a:b], qs) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+    return at, np.array(rows)
+
+
+def latency_figure(
+    recorder: Recorder,
+    *,
+    mode: str = "latency",
+    series: Iterable[str] | None = None,
+    log_y: bool = False,
+    title: str = "Latency",
+    max_points: int = 8_000,
+) -> Chart:
+    """Draw a whole run: samples, running percentiles, events and the loop's late moments.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        The run.
+    mode : {"latency", "transit", "lateness"}
+        What the vertical axis shows.
+    series : iterable of str, optional
+        Which series; all, when left out.
+    log_y : bool
+        Logarithmic vertical axis.
+    title : str
+        Shown above the axes.
+    max_points : int
+        Samples drawn per series; the highest is always among them. Percentiles rank all.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode or series.
+    """
+    if mode not in ("latency", "transit", "lateness"):
+        raise ValueError(f"mode is 'latency', 'transit' or 'lateness', got {mode!r}")
+    names = list(recorder.series) if series is None else list(series)
+    strangers = [name for name in names if name not in recorder.series]
+    if strangers:
+        known = ", ".join(recorder.series) or "none"
+        raise ValueError(f"no series {', '.join(strangers)}: the recorder has {known}")
+    chart = Chart(about=f"{title}: {LABELS[mode]} of {', '.join(names) or 'nothing yet'}")
+    axes = chart.add_subplot()
+    dress(axes, title=title, xlabel=LABELS["time"], ylabel=LABELS[mode], log_y=log_y)
+    drawn = [_draw_series(axes, recorder, recorder.series[name], mode, max_points) for name in names]
+    if not any(drawn):
+        reasons = [recorder.series[name].no_clock for name in names]
+        reason = next((text for text in reasons if text), "no samples")
+        axes.text(
+            0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=_FAINT, wrap=True
+        )
+    elif not log_y:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
+    _draw_late(axes, recorder)
+    _draw_marks(axes, recorder)
+    if any(drawn):
+        _draw_legend(chart, axes)
+    return chart
+
+
+def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_points: int) -> bool:
+    rows = recorder.since(0).rows
+    rows = rows[rows["series"] == series.index]
+    measures = recorder.measures(rows)
+    values = measures[mode]
+    known = ~np.isnan(values)
+    rows, values = rows[known], values[known]
+    if not len(rows):
+        return False
+    times = rows["received"] - recorder.started
+    order = np.argsort(times, kind="stable")
+    color = color_of(series.name, series.index)
+    late = recorder.loop_lag.covers(rows["received"])
+    hollow = np.zeros(len(rows), dtype=bool)
+    if mode == "latency":
+        hollow = np.nan_to_num(measures["lateness"][known]) > values / 2
+    keep = np.zeros(len(rows), dtype=bool)
+    keep[:: -(-len(rows) // max_points)] = True
+    keep[np.argmax(values)] = True
+    styles: list[tuple[NDArray[np.bool_], dict[str, Any]]] = [
+        (~late & ~hollow, {"s": 9, "alpha": 0.35, "linewidths": 0}),
+        (
+            ~late & hollow,
+            {"s": 12, "alpha": 0.6, "fc": "none", "ec": color, "linewidths": 0.7},
+        ),
+        (late, {"s": 16, "alpha": 0.7, "marker": "x", "linewidths": 0.9}),
+    ]
+    for chosen, style in styles:
+        chosen = chosen & keep
+        if chosen.any():
+            colors = {} if "ec" in style else {"color": color}
+            axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
+    at, lines = trailing_percentiles(times[order], values[order])
+    kind = " (round trip)" if series.round_trip else ""
+    for column, q in enumerate(_QS):
+        overall = np.percentile(values, q)
+        label = f"{series.name}{kind}  n = {len(values):,}\np50" if q == 50 else f"p{q}"
+        axes.plot(at, lines[:, column], color="white", linewidth=3.6, alpha=0.7)
+        axes.plot(
+            at,
+            lines[:, column],
+            color=color,
+            linestyle=_DASHES[q],
+            linewidth=1.9 if q == 50 else 1.6,
+            label=f"{label}  {overall:.3g} ms",
+        )
+    return True
+
+
+def _draw_late(axes: Axes, recorder: Recorder) -> None:
+    for n, (start, end) in enumerate(recorder.loop_lag.stretches() - recorder.started):
+        label = "kernel's loop was late (×)" if n == 0 else None
+        axes.axvspan(start, end, color=PALETTE["vermilion"], alpha=0.18, linewidth=0, label=label)
+
+
+def _draw_marks(axes: Axes, recorder: Recorder) -> None:
+    low, high = axes.get_xlim()
+    free = -np.inf
+    for mark in recorder.marks:
+        at = mark.time - recorder.started
+        color = EVENT_COLORS.get(mark.kind, PALETTE["grey"])
+        axes.axvline(at, color=color, linewidth=1.2, linestyle="--" if mark.kind == "reconnecting" else "-")
+        text = f"{mark.kind}: {mark.text}" if mark.text else mark.kind
+        if (at - free) / (high - low) < 0.012:
+            continue  # its text would stand on the one before
+        free = at
+        axes.annotate(
+            text if len(text) <= 34 else f"{text[:33]}…",
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -3),
+            textcoords="offset points",
+            rotation=90,
+            va="top",
+            fontsize=8,
+            color=_FAINT,
+        )
+
+
+def _draw_legend(chart: Chart, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    chart.legend(
+        handles,
+        labels,
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+        labelcolor=_INK,
+        handlelength=2.2,
+    )

@@ -1,0 +1,157 @@
+// Part 4: what surrounds the canvas: buttons, legend, read-out and the summary in words.
+
+const MODES = [
+  ["latency", "Total", "intended send time to received"],
+  ["transit", "Transit", "really sent to received"],
+  ["lateness", "Lateness", "intended to really sent: the sender's schedule"],
+];
+
+function make(tag, className, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  element.className = className;
+  for (const name in attributes) element.setAttribute(name, attributes[name]);
+  element.append(...children);
+  return element;
+}
+
+function button(label, hint, pressed = null) {
+  const attributes = { type: "button", title: hint };
+  if (pressed !== null) attributes["aria-pressed"] = String(pressed);
+  return make("button", "rtlab-button", attributes, label);
+}
+
+/** A key of the legend: a small drawing and its meaning. */
+function key(className, text) {
+  return make("span", "rtlab-key", {}, make("i", className, { "aria-hidden": "true" }), text);
+}
+
+class Controls {
+  constructor(root, model, store) {
+    this.model = model;
+    this.store = store;
+    this.spoken = "";
+    this.title = make("span", "rtlab-title");
+    this.status = make("span", "rtlab-status");
+    this.pause = button("Pause", "Freeze the picture; recording goes on (Space)", false);
+    this.log = button("Log y", "Logarithmic vertical axis (L)", false);
+    this.stop = button("Stop", "End the run");
+    this.modes = MODES.map(([, label, hint]) => button(label, `${hint} (M)`, false));
+    const group = make("span", "rtlab-group", { role: "group", "aria-label": "What to show" }, ...this.modes);
+    const bar = make("div", "rtlab-bar", {}, this.title, this.status, group, this.log, this.pause, this.stop);
+    this.canvas = make("canvas", "rtlab-canvas", { tabindex: "0", role: "img" });
+    this.readout = make("div", "rtlab-readout", { role: "status", hidden: "" });
+    const stage = make("div", "rtlab-stage", {}, this.canvas, this.readout);
+    this.series = make("span", "rtlab-series");
+    this.keys = make(
+      "span",
+      "rtlab-keys",
+      {},
+      key("rtlab-line", "p50"),
+      key("rtlab-line rtlab-dashed", "p95"),
+      key("rtlab-line rtlab-dotted", "p99"),
+      key("rtlab-dot", "sample"),
+      key("rtlab-ring", "mostly schedule lateness"),
+      key("rtlab-late", "× kernel's loop was late"),
+    );
+    this.note = make("div", "rtlab-note", { hidden: "" });
+    this.summary = make("div", "rtlab-hidden", { "aria-live": "polite" });
+    root.append(bar, stage, make("div", "rtlab-legend", {}, this.series, this.keys), this.note, this.summary);
+
+    this.pause.onclick = () => this.set("paused", !model.get("paused"));
+    this.log.onclick = () => this.set("log_y", !model.get("log_y"));
+    this.stop.onclick = () => {
+      this.stop.disabled = true;
+      model.send({ kind: "stop" });
+    };
+    this.modes.forEach((element, n) => (element.onclick = () => this.set("mode", MODES[n][0])));
+  }
+
+  set(name, value) {
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  nextMode() {
+    const at = MODES.findIndex(([name]) => name === this.model.get("mode"));
+    this.set("mode", MODES[(at + 1) % MODES.length][0]);
+  }
+
+  /** Show the model's settings. */
+  settings() {
+    const { model } = this;
+    const state = model.get("state");
+    const paused = model.get("paused");
+    this.title.textContent = model.get("title");
+    this.pause.textContent = paused ? "Resume" : "Pause";
+    this.pause.setAttribute("aria-pressed", String(paused));
+    this.log.setAttribute("aria-pressed", String(model.get("log_y")));
+    this.modes.forEach((element, n) => {
+      element.setAttribute("aria-pressed", String(MODES[n][0] === model.get("mode")));
+    });
+    this.stop.disabled = state !== "running";
+    this.stop.textContent = state === "stopping" ? "Stopping…" : state === "stopped" ? "Stopped" : "Stop";
+    this.keys.dataset.mode = model.get("mode");
+    this.counts();
+  }
+
+  /** Show the numbers, one legend entry a series. */
+  counts() {
+    const { store, model } = this;
+    const state = model.get("paused") ? "paused" : model.get("state");
+    const part = store.stride > 1 ? `, 1 of ${store.stride} drawn` : "";
+    this.status.textContent = `${state} · ${store.total.toLocaleString("en")} samples${part}`;
+    const entries = store.series.map((series, index) => {
+      const stats = store.stats[index];
+      const swatch = make("i", "rtlab-swatch", { "aria-hidden": "true" });
+      swatch.style.background = series.color;
+      const rate = stats?.rate ? ` ${Math.round(stats.rate).toLocaleString("en")}/s` : "";
+      return make("span", "rtlab-key", {}, swatch, `${series.name}${series.echo ? " (round trip)" : ""}${rate}`);
+    });
+    this.series.replaceChildren(...entries);
+    const notes = store.series.filter((s) => s.note && !s.echo).map((s) => `${s.name}: ${s.note}`);
+    this.note.hidden = !notes.length;
+    this.note.textContent = notes.join(" · ");
+  }
+
+  /** The plot in words, at most every two seconds. */
+  speak() {
+    const { store, model } = this;
+    const mode = model.get("mode");
+    const parts = store.series.map((series, index) => {
+      const found = store.stats[index]?.[mode];
+      if (!found) return `${series.name}: no ${mode}.`;
+      const [p50, p95, p99] = found.map(short);
+      return `${series.name}: ${mode} p50 ${p50}, p95 ${p95}, p99 ${p99} milliseconds.`;
+    });
+    const since = store.now - model.get("window");
+    const late = store.late.filter(([, to]) => to >= since).length;
+    if (late) parts.push(`The kernel's loop was late ${late} times.`);
+    const mark = store.marks.at(-1);
+    if (mark) parts.push(`Last event: ${mark[1]} at ${mark[0].toFixed(1)} seconds.`);
+    const text = parts.join(" ") || "No samples yet.";
+    this.canvas.setAttribute("aria-label", `${model.get("title")}. ${text} Arrow keys step through the samples.`);
+    if (text !== this.spoken) this.summary.textContent = this.spoken = text;
+  }
+
+  /** Show one sample in full, beside its point. */
+  read(painter, picked) {
+    const found = picked === null ? null : painter.drawn.find(([, , n]) => n === picked);
+    this.readout.hidden = !found;
+    if (!found) return;
+    const { store } = this;
+    const place = store.points.at(picked);
+    const { t, latency, lateness, series, late } = store.points.columns;
+    const owner = store.series[series[place]];
+    const lines = [`${owner?.name ?? "?"} at ${t[place].toFixed(3)} s`];
+    lines.push(`${owner?.echo ? "round trip" : "total"} ${short(latency[place])} ms`);
+    if (!Number.isNaN(lateness[place])) {
+      lines.push(`lateness ${short(lateness[place])} + transit ${short(latency[place] - lateness[place])} ms`);
+    }
+    if (late[place]) lines.push("the kernel's loop was late");
+    this.readout.textContent = lines.join("\n");
+    const right = found[0] > this.canvas.clientWidth / 2;
+    this.readout.style.left = right ? "" : `${found[0] + 12}px`;
+    this.readout.style.right = right ? `${this.canvas.clientWidth - found[0] + 12}px` : "";
+    this.readout.style.top = `${Math.max(4, Math.min(found[1] - 10, this.canvas.clientHeight - 90))}px`;
+  }
+}

@@ -1,0 +1,307 @@
+// Part 3: the canvas.
+
+const MARGIN = { left: 52, right: 62, top: 22, bottom: 34 };
+const UNITS = {
+  latency: "latency (ms)",
+  transit: "transit, sent to received (ms)",
+  lateness: "schedule lateness (ms)",
+};
+const DASHES = { p50: [], p95: [6, 4], p99: [1.5, 3] };
+
+/** Markers are drawn once into small sprites: thousands of stamps are cheap, and their opacity adds up. */
+class Sprites {
+  constructor() {
+    this.made = new Map();
+  }
+
+  get(color, shape, ratio) {
+    const key = `${color} ${shape} ${ratio}`;
+    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, ratio));
+    return this.made.get(key);
+  }
+
+  make(color, shape, ratio) {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = Math.ceil(9 * ratio);
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    pen.strokeStyle = pen.fillStyle = color;
+    pen.beginPath();
+    if (shape === "cross") {
+      pen.globalAlpha = 0.8;
+      pen.lineWidth = 1.3;
+      pen.moveTo(2, 2);
+      pen.lineTo(7, 7);
+      pen.moveTo(7, 2);
+      pen.lineTo(2, 7);
+      pen.stroke();
+    } else if (shape === "ring") {
+      pen.globalAlpha = 0.75;
+      pen.lineWidth = 1.1;
+      pen.arc(4.5, 4.5, 2.6, 0, 7);
+      pen.stroke();
+    } else {
+      pen.globalAlpha = 0.5;
+      pen.arc(4.5, 4.5, 2.2, 0, 7);
+      pen.fill();
+    }
+    return canvas;
+  }
+}
+
+/** What a marker's shape says about one sample. */
+function shapeOf(store, place, mode) {
+  const { late, latency, lateness } = store.points.columns;
+  if (late[place]) return "cross";
+  return mode === "latency" && lateness[place] > latency[place] / 2 ? "ring" : "dot";
+}
+
+class Painter {
+  constructor(canvas, store) {
+    this.canvas = canvas;
+    this.store = store;
+    this.axis = new Axis();
+    this.sprites = new Sprites();
+    this.drawn = []; // [x, y, n] of each visible point, in order of time
+  }
+
+  /** Draw everything; false when the canvas has no size (hidden), so that nobody has seen it. */
+  paint({ mode, log, window, picked }) {
+    const { canvas, store } = this;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (!width || !height) return false;
+    const ratio = globalThis.devicePixelRatio || 1;
+    const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const colors = theme(canvas);
+    pen.font = `11px ${colors.font}`;
+
+    const box = { x: MARGIN.left, y: MARGIN.top, w: width - MARGIN.left - MARGIN.right };
+    box.h = height - MARGIN.top - MARGIN.bottom;
+    const end = Math.max(store.now, window);
+    const start = end - window;
+    const visible = this.collect(start, end, mode);
+    this.axis.fit(visible.low, visible.high, log);
+    const x = (t) => box.x + ((t - start) / window) * box.w;
+    const y = (v) => box.y + box.h * (1 - this.axis.place(v));
+    const frame = { pen, colors, box, x, y, start, end, mode, ratio };
+
+    this.shade(frame);
+    this.grid(frame);
+    pen.save();
+    pen.beginPath();
+    pen.rect(box.x, box.y - 4, box.w, box.h + 8);
+    pen.clip();
+    this.scatter(frame, visible.places);
+    this.lines(frame);
+    pen.restore();
+    this.labels(frame);
+    this.marks(frame);
+    if (!visible.places.length) this.empty(frame);
+    if (picked !== null) this.highlight(frame, picked);
+    return true;
+  }
+
+  collect(start, end, mode) {
+    const { points } = this.store;
+    const places = [];
+    let [low, high] = [Infinity, 0];
+    for (let n = points.written - 1; n >= points.first; n--) {
+      const place = points.at(n);
+      const t = points.columns.t[place];
+      if (t < start - 1) break;
+      const value = this.store.value(place, mode);
+      if (t < start || t > end || Number.isNaN(value)) continue;
+      places.push(n);
+      if (value > high) high = value;
+      if (value > 0 && value < low) low = value;
+    }
+    return { places: places.reverse(), low, high };
+  }
+
+  shade({ pen, colors, box, x, start, end }) {
+    pen.fillStyle = colors.late;
+    for (const [from, to] of this.store.late) {
+      if (to < start || from > end) continue;
+      const left = Math.max(box.x, x(from));
+      pen.fillRect(left, box.y, Math.max(2, Math.min(box.x + box.w, x(to)) - left), box.h);
+    }
+  }
+
+  grid({ pen, colors, box, x, y, start, end, mode }) {
+    pen.lineWidth = 1;
+    pen.textBaseline = "middle";
+    pen.textAlign = "right";
+    for (const tick of this.axis.ticks(box.h)) {
+      const at = Math.round(y(tick)) + 0.5;
+      pen.strokeStyle = colors.grid;
+      pen.beginPath();
+      pen.moveTo(box.x, at);
+      pen.lineTo(box.x + box.w, at);
+      pen.stroke();
+      pen.fillStyle = colors.faint;
+      pen.fillText(tickLabel(tick), box.x - 7, at);
+    }
+    pen.textAlign = "center";
+    pen.textBaseline = "top";
+    for (const tick of linearTicks(start, end, Math.max(3, Math.floor(box.w / 90)))) {
+      const at = Math.round(x(tick)) + 0.5;
+      pen.strokeStyle = colors.grid;
+      pen.beginPath();
+      pen.moveTo(at, box.y + box.h);
+      pen.lineTo(at, box.y + box.h + 4);
+      pen.stroke();
+      pen.fillText(tickLabel(tick), at, box.y + box.h + 6);
+    }
+    pen.fillText("time since start (s)", box.x + box.w / 2, box.y + box.h + 20);
+    pen.textAlign = "left";
+    pen.textBaseline = "alphabetic";
+    pen.fillText(UNITS[mode] + (this.axis.log ? ", log scale" : ""), 4, 12);
+  }
+
+  scatter({ pen, x, y, mode, ratio }, places) {
+    const { points, series } = this.store;
+    const { t, series: owner } = points.columns;
+    this.drawn = [];
+    for (const n of places) {
+      const place = points.at(n);
+      const [px, py] = [x(t[place]), y(this.store.value(place, mode))];
+      const color = series[owner[place]]?.color ?? "#7f7f7f";
+      pen.drawImage(this.sprites.get(color, shapeOf(this.store, place, mode), ratio), px - 4.5, py - 4.5, 9, 9);
+      this.drawn.push([px, py, n]);
+    }
+  }
+
+  lines({ pen, colors, x, y, start, mode }) {
+    this.store.lines.forEach((modes, index) => {
+      const ring = modes[mode];
+      for (const name in DASHES) {
+        pen.beginPath();
+        let open = false;
+        for (let n = ring.first; n < ring.written; n++) {
+          const place = ring.at(n);
+          const [t, value] = [ring.columns.t[place], ring.columns[name][place]];
+          if (t < start - 1 || Number.isNaN(value)) {
+            open = false;
+            continue;
+          }
+          if (open) pen.lineTo(x(t), y(value));
+          else pen.moveTo(x(t), y(value));
+          open = true;
+        }
+        // A wider line of the ground's colour keeps the line readable on top of its own points.
+        pen.setLineDash([]);
+        pen.lineWidth = name === "p50" ? 4.5 : 4;
+        pen.strokeStyle = colors.ground;
+        pen.globalAlpha = 0.6;
+        pen.stroke();
+        pen.globalAlpha = 1;
+        pen.setLineDash(DASHES[name]);
+        pen.lineWidth = name === "p50" ? 2.2 : 1.8;
+        pen.strokeStyle = this.store.series[index]?.color ?? colors.ink;
+        pen.stroke();
+      }
+    });
+    pen.setLineDash([]);
+  }
+
+  /** p50, p95 and p99 named at the right end of their lines, moved apart where they would collide. */
+  labels({ pen, colors, box, y, mode }) {
+    const found = [];
+    this.store.stats.forEach((stats, index) => {
+      (stats[mode] ?? []).forEach((value, n) => {
+        found.push({ at: y(value), text: `${["p50", "p95", "p99"][n]} ${short(value)}`, index });
+      });
+    });
+    found.sort((a, b) => b.at - a.at);
+    let floor = box.y + box.h + 13;
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    for (const { at, text, index } of found) {
+      floor = Math.min(at, floor - 13);
+      if (floor < box.y - 4) break;
+      pen.fillStyle = this.store.series[index]?.color ?? colors.ink;
+      pen.fillRect(box.x + box.w + 3, floor - 4, 3, 8);
+      pen.fillStyle = colors.ink;
+      pen.fillText(text, box.x + box.w + 9, floor);
+    }
+  }
+
+  marks({ pen, colors, box, x, start, end }) {
+    let free = -Infinity; // texts share one line: the next one must start behind the last
+    pen.textAlign = "left";
+    pen.textBaseline = "alphabetic";
+    for (const [t, kind, text, color] of this.store.marks) {
+      if (t < start || t > end) continue;
+      const at = Math.round(x(t)) + 0.5;
+      pen.strokeStyle = color;
+      pen.lineWidth = 1.5;
+      pen.setLineDash(kind === "reconnecting" ? [4, 3] : []);
+      pen.beginPath();
+      pen.moveTo(at, box.y);
+      pen.lineTo(at, box.y + box.h);
+      pen.stroke();
+      pen.setLineDash([]);
+      pen.fillStyle = color;
+      pen.beginPath();
+      pen.moveTo(at - 4, box.y - 1);
+      pen.lineTo(at + 4, box.y - 1);
+      pen.lineTo(at, box.y + 5);
+      pen.fill();
+      const label = text ? `${kind}: ${text}` : kind;
+      const shown = label.length > 34 ? `${label.slice(0, 33)}…` : label;
+      const width = pen.measureText(shown).width;
+      const left = Math.min(at + 6, box.x + box.w - width);
+      if (left < free || left < at - width) continue;
+      pen.fillStyle = colors.ink;
+      pen.fillText(shown, left, box.y - 6 + 18);
+      free = left + width + 10;
+    }
+  }
+
+  empty({ pen, colors, box }) {
+    const reason = this.store.series.map((s) => s.note).find(Boolean);
+    pen.fillStyle = colors.faint;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.fillText(reason ?? "no samples yet", box.x + box.w / 2, box.y + box.h / 2, box.w - 20);
+  }
+
+  highlight({ pen, colors, box }, picked) {
+    const found = this.drawn.find(([, , n]) => n === picked);
+    if (!found) return;
+    pen.strokeStyle = colors.ink;
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    pen.arc(found[0], found[1], 6, 0, 7);
+    pen.stroke();
+    pen.globalAlpha = 0.4;
+    pen.lineWidth = 1;
+    pen.beginPath();
+    pen.moveTo(found[0], found[1] + 6);
+    pen.lineTo(found[0], box.y + box.h);
+    pen.stroke();
+    pen.globalAlpha = 1;
+  }
+
+  /** The visible point nearest to a place on the canvas, within 30 pixels, or null. */
+  nearest(px, py) {
+    let [best, found] = [30 * 30, null];
+    for (const [x, y, n] of this.drawn) {
+      const distance = (x - px) ** 2 + (y - py) ** 2;
+      if (distance < best) [best, found] = [distance, n];
+    }
+    return found;
+  }
+
+  /** The next visible point in time, one way or the other. */
+  step(picked, direction) {
+    if (!this.drawn.length) return null;
+    const at = this.drawn.findIndex(([, , n]) => n === picked);
+    if (at < 0) return this.drawn[direction > 0 ? 0 : this.drawn.length - 1][2];
+    return this.drawn[Math.max(0, Math.min(this.drawn.length - 1, at + direction))][2];
+  }
+}

@@ -1,0 +1,104 @@
+// Part 1: what the browser keeps. Fixed rings, filled from binary batches.
+
+const CAPACITY = 8192; // points; a window holds about 2,000
+const LINE_CAPACITY = 1024; // percentile readings per series; five a second
+const POINT_BYTES = 16; // t, latency, lateness: float32; series, late: uint8; padding
+
+class Ring {
+  constructor(capacity, columns) {
+    this.capacity = capacity;
+    this.columns = Object.fromEntries(columns.map((name) => [name, new Float32Array(capacity)]));
+    this.clear();
+  }
+
+  clear() {
+    this.written = 0;
+  }
+
+  get first() {
+    return Math.max(0, this.written - this.capacity);
+  }
+
+  /** The place of the n-th value ever written. */
+  at(n) {
+    return n % this.capacity;
+  }
+
+  push(values) {
+    const place = this.at(this.written);
+    for (const name in values) this.columns[name][place] = values[name];
+    this.written += 1;
+  }
+}
+
+class Store {
+  constructor() {
+    this.points = new Ring(CAPACITY, ["t", "latency", "lateness", "series", "late"]);
+    this.listeners = new Set();
+    this.seq = 0; // the newest batch, and the newest one acknowledged
+    this.acked = 0;
+    this.clear();
+  }
+
+  clear() {
+    this.points.clear();
+    this.series = [];
+    this.lines = []; // per series a Ring of percentiles over time
+    this.stats = [];
+    this.marks = [];
+    this.late = [];
+    this.now = 0;
+    this.total = 0;
+    this.stride = 1;
+  }
+
+  take(header, buffer) {
+    if (header.fresh) this.clear();
+    this.seq = header.seq;
+    this.now = header.now;
+    this.total = header.total;
+    this.stride = header.stride;
+    this.series = header.series;
+    this.marks = this.marks.concat(header.marks).slice(-200);
+    this.late = this.late.concat(header.late).slice(-500);
+    this.takePoints(buffer);
+    if (header.stats) this.takeStats(header.stats);
+    for (const listener of this.listeners) listener();
+  }
+
+  takePoints(view) {
+    const floats = POINT_BYTES / 4;
+    // A copy, because a message's buffers need not be aligned.
+    const bytes = new Uint8Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    const values = new Float32Array(bytes.buffer);
+    for (let i = 0; i < bytes.length / POINT_BYTES; i++) {
+      this.points.push({
+        t: values[i * floats],
+        latency: values[i * floats + 1],
+        lateness: values[i * floats + 2],
+        series: bytes[i * POINT_BYTES + 12],
+        late: bytes[i * POINT_BYTES + 13],
+      });
+    }
+  }
+
+  takeStats(stats) {
+    this.stats = stats;
+    stats.forEach((found, index) => {
+      this.lines[index] ??= Object.fromEntries(
+        ["latency", "transit", "lateness"].map((mode) => [mode, new Ring(LINE_CAPACITY, ["t", "p50", "p95", "p99"])]),
+      );
+      for (const mode in this.lines[index]) {
+        const [p50, p95, p99] = found[mode] ?? [NaN, NaN, NaN];
+        this.lines[index][mode].push({ t: this.now, p50, p95, p99 });
+      }
+    });
+  }
+
+  /** The value of point `place` in one mode, in ms; NaN where it means nothing. */
+  value(place, mode) {
+    const { latency, lateness } = this.points.columns;
+    if (mode === "latency") return latency[place];
+    return mode === "lateness" ? lateness[place] : latency[place] - lateness[place];
+  }
+}

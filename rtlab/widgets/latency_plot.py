@@ -1,0 +1,248 @@
+"""The live plot: samples go to a canvas in the browser, and never faster than it draws them."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anywidget
+import traitlets
+
+from rtlab.errors import InvalidState
+from rtlab.widgets.packer import Packer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.figure import Figure
+
+    from rtlab.measure.recorder import Recorder
+
+__all__ = ["LatencyPlot"]
+
+_HERE: Final = Path(__file__).parent / "js"
+#: One scope in the browser, so no build step: the parts are read in this order.
+_PARTS: Final = ("store.js", "scale.js", "paint.js", "controls.js", "plot.js")
+_CREDIT: Final = 2
+_PATIENCE: Final = 5.0
+
+
+class LatencyPlot(anywidget.AnyWidget):
+    """A live scatter of latency with running percentiles, event marks and the loop's late moments.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        Where the samples are. The plot starts the recorder's loop-lag ticker too.
+    window : float
+        Seconds that are shown.
+    hz : float
+        Batches per second, 1 to 30.
+    title : str
+        Shown above the plot.
+    mode : {"latency", "transit", "lateness"}
+        What the vertical axis shows: received - intended, received - sent, or sent - intended.
+    log_y : bool
+        Whether the vertical axis is logarithmic.
+    max_points : int
+        Points drawn in one window; percentiles always rank all samples.
+    on_stop : callable, optional
+        Called without arguments, on this loop, when the reader presses Stop.
+
+    Notes
+    -----
+    The browser acknowledges each batch that it has drawn; at most two are under way, and what
+    happens meanwhile is merged into the next one. A hidden tab, or no browser at all, ends the
+    sending after two batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
+
+    Buttons may call from another thread, so every callback hops to the loop that was running
+    when the plot was made.
+
+    Keys, when the canvas has the focus: ← → step through the samples, Esc leaves them,
+    Space pauses, L changes the axis, M changes what is shown.
+
+    Examples
+    --------
+    In a notebook::
+
+        plot = LatencyPlot(recorder)
+        display(plot)
+        async with plot:
+            await plot.wait(10)  # returns early when the reader presses Stop
+        plot.figure()
+    """
+
+    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in _PARTS)
+    _css = (_HERE / "plot.css").read_text("utf-8")
+
+    # Settings only: samples never become synced state.
+    title = traitlets.Unicode("Latency").tag(sync=True)
+    mode = traitlets.Enum(("latency", "transit", "lateness"), "latency").tag(sync=True)
+    log_y = traitlets.Bool(False).tag(sync=True)
+    paused = traitlets.Bool(False).tag(sync=True)
+    state = traitlets.Enum(("ready", "running", "stopping", "stopped"), "ready").tag(sync=True)
+    window = traitlets.Float(10.0).tag(sync=True)
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        window: float = 10.0,
+        hz: float = 15.0,
+        title: str = "Latency",
+        mode: str = "latency",
+        log_y: bool = False,
+        max_points: int = 2_000,
+        on_stop: Callable[[], object] | None = None,
+    ) -> None:
+        if not (math.isfinite(window) and window > 0):
+            raise ValueError(f"window is a positive number of seconds, got {window!r}")
+        if not 1 <= hz <= 30:
+            raise ValueError(f"hz is between 1 and 30 batches a second, got {hz!r}")
+        if max_points < 100:
+            raise ValueError(f"max_points is at least 100, got {max_points!r}")
+        super().__init__(window=window, title=title, mode=mode, log_y=log_y)
+        self.recorder = recorder
+        self.hz = hz
+        self.stopped = asyncio.Event()
+        self._on_stop: list[Callable[[], object]] = [] if on_stop is None else [on_stop]
+        self._packer = Packer(recorder, window, max_points)
+        self._sent = self._acked = 0
+        self._sent_at = -math.inf
+        self._timer: asyncio.Handle | None = None
+        self._owns_ticker = False
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self.on_msg(self._from_any_thread)
+
+    # Life
+
+    def start(self) -> None:
+        """Start sending to the browser. Does nothing while it runs.
+
+        Raises
+        ------
+        InvalidState
+            Outside a running loop.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise InvalidState("a running event loop", "none", "start the plot in a notebook cell") from None
+        if self._timer is not None:
+            return
+        self._loop = loop
+        self.stopped.clear()
+        self._owns_ticker = not self.recorder.loop_lag.running
+        if self._owns_ticker:
+            self.recorder.loop_lag.start()
+        self.state = "running"
+        self._timer = loop.call_soon(self._tick)
+
+    def stop(self) -> None:
+        """Stop sending; the browser still gets what is left. Does nothing when it is stopped."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        if self._owns_ticker:
+            self.recorder.loop_lag.stop()
+        self.state = "stopped"
+        self._send_batch()
+
+    async def __aenter__(self) -> LatencyPlot:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait, but not beyond the reader's patience.
+
+        Parameters
+        ----------
+        seconds : float
+            How long at most.
+
+        Returns
+        -------
+        bool
+            True when Stop was pressed.
+        """
+        try:
+            await asyncio.wait_for(self.stopped.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def on_stop(self, callback: Callable[[], object]) -> None:
+        """Call `callback()` on this loop when the reader presses Stop."""
+        self._on_stop.append(callback)
+
+    def figure(self, **options: Any) -> Figure:
+        """Return the static matplotlib figure of the same data.
+
+        Parameters
+        ----------
+        **options
+            As in `rtlab.widgets.figures.latency_figure`.
+        """
+        from rtlab.widgets.figures import latency_figure
+
+        settings: dict[str, Any] = {"mode": self.mode, "log_y": self.log_y, "title": self.title}
+        return latency_figure(self.recorder, **{**settings, **options})
+
+    # Sending
+
+    def _tick(self) -> None:
+        assert self._loop is not None
+        self._timer = self._loop.call_later(1 / self.hz, self._tick)
+        waiting = self._sent - self._acked
+        silent_for = self.recorder.clock() - self._sent_at
+        if not self.paused and (waiting < _CREDIT or silent_for > _PATIENCE):
+            self._send_batch()
+
+    def _send_batch(self, *, fresh: bool = False) -> None:
+        if fresh:
+            self._packer.rewind()
+        running = self._timer is not None
+        now = self.recorder.clock() if running else self._packer.newest()
+        header, points = self._packer.pack(now)
+        self._sent += 1
+        self._sent_at = self.recorder.clock()
+        self.send({"kind": "batch", "seq": self._sent, "fresh": fresh, **header}, [points])
+
+    # Callbacks from the browser
+
+    def _from_any_thread(self, _widget: object, content: object, _buffers: Sequence[memoryview]) -> None:
+        if not isinstance(content, dict):
+            return
+        message = cast("dict[str, Any]", content)
+        if self._loop is None or self._loop.is_closed():
+            self._receive(message)
+        else:
+            self._loop.call_soon_threadsafe(self._receive, message)
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        kind, seq = message.get("kind"), message.get("seq")
+        if kind == "ack" and isinstance(seq, int):
+            self._acked = max(self._acked, min(seq, self._sent))
+        elif kind == "hello":
+            # A view was opened, or the page was loaded again: whatever was under way is lost.
+            self._acked = self._sent
+            self._send_batch(fresh=True)
+        elif kind == "stop" and self.state == "running":
+            self.state = "stopping"
+            self.stopped.set()
+            for callback in self._on_stop:
+                callback()
+
+    def __repr__(self) -> str:
+        return f"LatencyPlot({self.title!r}, window={self.window:g})"
