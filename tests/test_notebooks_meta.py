@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tests.notebook_rules import SKELETON, problems, rows_missing
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_keeps_the_rules(path: Path):
+    assert problems(path) == []
+
+
+def test_there_are_notebooks_with_numbers_of_their_own():
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert "00" in numbers
+    assert len(set(numbers)) == len(numbers)
+    assert [path.name for path in (ROOT / "notebooks").iterdir() if not path.name.startswith(".")] != []
+
+
+def test_the_readme_has_a_row_for_each_notebook():
+    assert rows_missing((ROOT / "README.md").read_text(encoding="utf-8"), [p.name for p in NOTEBOOKS]) == []
+
+
+# The rules themselves: a good notebook passes, and each way to break it is seen.
+
+
+def good() -> Any:
+    cells = [new_markdown_cell("# Title\n10 minutes. Prerequisites: none.")]
+    cells += [new_markdown_cell(f"## {heading}") for heading in SKELETON]
+    cells += [
+        new_code_cell("lab = await Lab.start()", execution_count=1),
+        new_code_cell("1 + 1", execution_count=2, outputs=[result({"text/plain": "2"})]),
+        new_code_cell("await lab.stop()", execution_count=3),
+    ]
+    return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+
+
+def result(data: dict[str, Any]) -> Any:
+    return new_output("execute_result", data, execution_count=2)
+
+
+def write(folder: Path, notebook: Any, name: str = "07_topic.ipynb") -> Path:
+    path = folder / name
+    path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    return path
+
+
+def without_count(notebook: Any) -> None:
+    notebook.cells[-2].execution_count = None
+    notebook.cells[-2].outputs = []
+
+
+def executed_twice(notebook: Any) -> None:
+    notebook.cells[-1].execution_count = 9
+
+
+def widget_state(notebook: Any) -> None:
+    notebook.metadata["widgets"] = {}
+
+
+def error_output(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [new_output("error", ename="OSError", evalue="no", traceback=[])]
+
+
+def widget_view(notebook: Any) -> None:
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "Plot"}
+    notebook.cells[-2].outputs = [new_output("display_data", view)]
+
+
+def address(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [result({"text/plain": "<object at 0x7f0a1b2c3d4e>"})]
+
+
+def address_in_a_stream(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [new_output("stream", name="stdout", text="<object at 0x7f0a1b2c3d4e>\n")]
+
+
+def port(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [result({"text/html": "ws://127.0.0.1:41234/ws"})]
+
+
+def other_kernel(notebook: Any) -> None:
+    notebook.metadata["kernelspec"]["name"] = "my-env"
+
+
+def heading_lost(notebook: Any) -> None:
+    del notebook.cells[SKELETON.index("Break it") + 1]
+
+
+def headings_swapped(notebook: Any) -> None:
+    notebook.cells[1], notebook.cells[2] = notebook.cells[2], notebook.cells[1]
+
+
+def no_title(notebook: Any) -> None:
+    del notebook.cells[0]
+
+
+def no_minutes(notebook: Any) -> None:
+    notebook.cells[0].source = "# Title\nPrerequisites: none."
+
+
+def lab_left_running(notebook: Any) -> None:
+    del notebook.cells[-1]
+
+
+def long_cell(notebook: Any) -> None:
+    notebook.cells[-2].source = "1 + 1\n" * 60
+
+
+def skipped_cell(notebook: Any) -> None:
+    notebook.cells[-2].source = "# NBVAL_SKIP\n1 + 1"
+
+
+def heavy(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [result({"image/png": "A" * 700_000})]
+
+
+def from_outside(notebook: Any) -> None:
+    notebook.cells[-2].outputs = [result({"text/html": '<script src="x.js"></script>'})]
+
+
+def test_a_good_notebook_passes(tmp_path: Path):
+    assert problems(write(tmp_path, good())) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (without_count, "never executed"),
+        (executed_twice, "not executed once, in order"),
+        (widget_state, "metadata.widgets"),
+        (error_output, "ended with OSError"),
+        (widget_view, "widget view"),
+        (address, "memory address"),
+        (address_in_a_stream, "memory address"),
+        (port, "a port"),
+        (other_kernel, "kernelspec"),
+        (heading_lost, "'Break it' is missing"),
+        (headings_swapped, "out of order"),
+        (no_title, "markdown title"),
+        (no_minutes, "state the minutes"),
+        (lab_left_running, "reset or stop the lab"),
+        (long_cell, "60 lines"),
+        (skipped_cell, "never run"),
+        (heavy, "bytes, more than"),
+        (from_outside, "script from outside"),
+    ],
+)
+def test_a_broken_notebook_is_seen(tmp_path: Path, damage: Any, complaint: str):
+    notebook = copy.deepcopy(good())
+    damage(notebook)
+    found = problems(write(tmp_path, notebook))
+    assert len(found) == 1
+    assert complaint in found[0]
+
+
+def test_a_file_that_is_no_notebook_is_seen(tmp_path: Path):
+    path = tmp_path / "07_topic.ipynb"
+    path.write_text("{}")
+    assert "not a valid notebook" in problems(path)[0]
+    path.write_text("not even JSON")
+    assert "not a valid notebook" in problems(path)[0]
+
+
+def test_a_name_without_a_number_is_seen(tmp_path: Path):
+    assert "NN_topic" in problems(write(tmp_path, good(), "Untitled.ipynb"))[0]
+
+
+def test_the_map_needs_no_skeleton(tmp_path: Path):
+    notebook = good()
+    notebook.cells[1 : 1 + len(SKELETON)] = []
+    assert problems(write(tmp_path, notebook, "00_start_here.ipynb")) == []
+
+
+def test_a_row_needs_the_link_and_the_minutes():
+    good_row = "| [one](notebooks/01_one.ipynb) | why? | 20 |"
+    assert rows_missing(good_row, ["01_one.ipynb"]) == []
+    assert rows_missing(good_row, ["02_two.ipynb"]) == ["02_two.ipynb"]
+    assert rows_missing("| [one](notebooks/01_one.ipynb) | why? | |", ["01_one.ipynb"]) == ["01_one.ipynb"]
