@@ -1,0 +1,265 @@
+"""A herd of clients that lost its server, and comes back: simulated with the real policies.
+
+The policy objects are the ones that a connection uses; only the clients are arrays. The
+server accepts μ connections a second from a queue of finite length, refuses what does not
+fit, and wastes its time on clients that gave up waiting, as a kernel's accept queue does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rtlab.policies.backoff import Backoff
+
+__all__ = ["HerdRun", "Scenario", "simulate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """An outage, and the server that returns from it. Time 0 is the moment all connections die.
+
+    Parameters
+    ----------
+    clients : int
+        How many.
+    capacity : float
+        Connections that the server accepts per second, μ.
+    backlog : float
+        Places in its accept queue; an attempt that finds none is refused, which costs the
+        server nothing. ``inf`` for no limit.
+    outage : float
+        Seconds without a server; attempts are refused.
+    duration : float
+        Seconds to simulate.
+    connect_timeout : float
+        Seconds that a client waits in the queue. When it has left, the server still
+        spends its turn on it.
+    rtt : float
+        Seconds that a refusal takes; also the step of the simulation: the queue's length is
+        exact to `capacity` · `rtt` places.
+    lifetime : float
+        Seconds after which the server closes what it accepted; ``inf``: never. A short one
+        is the accept-then-close server.
+    bin_width : float
+        Seconds of one point on the curves.
+    """
+
+    clients: int = 100_000
+    capacity: float = 5_000.0
+    backlog: float = 4_096
+    outage: float = 5.0
+    duration: float = 60.0
+    connect_timeout: float = 10.0
+    rtt: float = 0.02
+    lifetime: float = math.inf
+    bin_width: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.clients < 1:
+            raise ValueError(f"expected at least one client, got {self.clients!r}")
+        for name in ("capacity", "backlog", "duration", "connect_timeout", "rtt", "lifetime", "bin_width"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"expected {name} > 0, got {getattr(self, name)!r}")
+        if not 0 <= self.outage < self.duration < math.inf:
+            raise ValueError(f"expected 0 <= outage < duration, got {self.outage!r} and {self.duration!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HerdRun:
+    """What a herd did, simulated or measured: the curves, and the totals that keep them honest.
+
+    Parameters
+    ----------
+    label : str
+        Which policy, and how it was obtained.
+    clients : int
+        How many.
+    outage, bin_width : float
+        Seconds without a server, and of one point on the curves.
+    attempts, accepted : array of int
+        Connection attempts that started, and connections that opened, in each bin.
+    refused, timed_out, gave_up : int
+        Attempts that were refused, attempts that waited too long, clients that stopped trying.
+    all_in : float or None
+        Seconds from the loss until the last client was connected; None if some were not.
+    longest_wait : float
+        The longest time from an attempt to its connection, in seconds.
+    """
+
+    label: str
+    clients: int
+    outage: float
+    bin_width: float
+    attempts: NDArray[np.int64]
+    accepted: NDArray[np.int64]
+    refused: int
+    timed_out: int
+    gave_up: int
+    all_in: float | None
+    longest_wait: float
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """The middle of each bin, in seconds since the loss."""
+        return self.bin_width * np.arange(0.5, len(self.attempts))
+
+    @property
+    def attempts_per_client(self) -> float:
+        """Attempts made by a client, on average: nothing is fast by doing less."""
+        return float(self.attempts.sum()) / self.clients
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest attempt rate of any bin, per second."""
+        return float(self.attempts.max()) / self.bin_width
+
+    def __repr__(self) -> str:
+        all_in = "not all in" if self.all_in is None else f"all in after {self.all_in:.1f} s"
+        return (
+            f"<HerdRun {self.label}: {self.clients:,} clients, {all_in}, "
+            f"{self.attempts_per_client:.1f} attempts each, peak {self.peak_rate:,.0f}/s>"
+        )
+
+
+def simulate(policy: Backoff, scenario: Scenario | None = None, *, seed: int = 1, label: str = "") -> HerdRun:
+    """Let a herd lose its server and reconnect.
+
+    Parameters
+    ----------
+    policy : Backoff
+        The object that a connection would use; its `min_uptime` and `max_attempts` count.
+    scenario : Scenario or None
+        The outage and the server; None for 100,000 clients and 5,000 accepted per second.
+    seed : int
+        The same seed gives the same run.
+    label : str
+        What to call it; the policy's class by default.
+
+    Returns
+    -------
+    HerdRun
+
+    Examples
+    --------
+    >>> from rtlab.policies.backoff import PRESETS
+    >>> few = Scenario(clients=1_000, capacity=500.0, backlog=100)
+    >>> simulate(PRESETS["full_jitter"], few).gave_up
+    0
+    """
+    herd = _Herd(policy, scenario or Scenario(), np.random.default_rng(seed))
+    steps = math.ceil(herd.scenario.duration / herd.scenario.rtt)
+    for index in range(steps):
+        herd.step(index * herd.scenario.rtt)
+    return herd.result(label or type(policy).__name__)
+
+
+class _Herd:
+    """The clients as arrays: when each tries next (inf: not any more), and how often it has."""
+
+    def __init__(self, policy: Backoff, scenario: Scenario, rng: np.random.Generator) -> None:
+        self.policy, self.scenario, self.rng = policy, scenario, rng
+        n = scenario.clients
+        self.retries = np.zeros(n, np.int64)
+        self.previous = policy.delay(self.retries, np.zeros(n), rng)
+        self.next_at = self.previous.copy()
+        self.free_at = scenario.outage  # when the server has dealt with all that it admitted
+        self.connected = 0
+        self.all_in = 0.0
+        self.refused = self.timed_out = 0
+        self.gave_up = int(np.isinf(self.previous).sum())
+        self.longest_wait = 0.0
+        bins = math.ceil(scenario.duration / scenario.bin_width)
+        self.attempts = np.zeros(bins, np.int64)
+        self.accepted = np.zeros(bins, np.int64)
+
+    def step(self, start: float) -> None:
+        """Deal with all attempts of one round trip, in the order of their times."""
+        s = self.scenario
+        due = np.flatnonzero(self.next_at < min(start + s.rtt, s.duration))
+        if not len(due):
+            return
+        due = due[np.argsort(self.next_at[due])]
+        at = self.next_at[due]
+        self._count(self.attempts, at)
+
+        up = at >= s.outage
+        queued = max(0.0, self.free_at - max(start, s.outage)) * s.capacity
+        admitted = up & (np.cumsum(up) <= s.backlog + s.capacity * s.rtt - queued)
+        self._fail(due[~admitted], at[~admitted] + s.rtt)
+        self.refused += int((~admitted).sum())
+        if not admitted.any():
+            return
+
+        clients, at = due[admitted], at[admitted]
+        done = self._serve(at)
+        late = done - at > s.connect_timeout
+        self._fail(clients[late], at[late] + s.connect_timeout)
+        self.timed_out += int(late.sum())
+        self._accept(clients[~late], at[~late], done[~late])
+
+    def _serve(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
+        """When each is accepted: doneₖ = max(atₖ, doneₖ₋₁) + 1/μ, unrolled into a running maximum."""
+        before = np.arange(len(at)) / self.scenario.capacity
+        begun = np.maximum.accumulate(np.maximum(at, self.free_at) - before) + before
+        done = begun + 1 / self.scenario.capacity
+        self.free_at = float(done[-1])
+        return done
+
+    def _fail(self, clients: NDArray[np.intp], at: NDArray[np.float64]) -> None:
+        self._try_again(clients, at, self.retries[clients] + 1, self.previous[clients])
+
+    def _accept(self, clients: NDArray[np.intp], at: NDArray[np.float64], done: NDArray[np.float64]) -> None:
+        s = self.scenario
+        self.next_at[clients] = np.inf
+        shown = done < s.duration
+        self._count(self.accepted, done[shown])
+        self.connected += int(shown.sum())
+        self.all_in = max(self.all_in, float(done[shown].max(initial=0.0)))
+        self.longest_wait = max(self.longest_wait, float((done - at).max(initial=0.0)))
+        if s.lifetime < math.inf:
+            stable = s.lifetime >= self.policy.min_uptime
+            retries = np.zeros(len(clients), np.int64) if stable else self.retries[clients] + 1
+            previous = np.zeros(len(clients)) if stable else self.previous[clients]
+            self._try_again(clients, done + max(s.lifetime, s.rtt), retries, previous)
+
+    def _try_again(
+        self,
+        clients: NDArray[np.intp],
+        at: NDArray[np.float64],
+        retries: NDArray[np.int64],
+        previous: NDArray[np.float64],
+    ) -> None:
+        delay = self.policy.delay(retries, previous, self.rng)
+        self.retries[clients] = retries
+        self.previous[clients] = delay
+        self.next_at[clients] = at + delay
+        self.gave_up += int(np.isinf(delay).sum())
+
+    def _count(self, curve: NDArray[np.int64], at: NDArray[np.float64]) -> None:
+        curve += np.bincount((at / self.scenario.bin_width).astype(np.intp), minlength=len(curve))[
+            : len(curve)
+        ]
+
+    def result(self, label: str) -> HerdRun:
+        s = self.scenario
+        everyone = s.lifetime == math.inf and self.connected == s.clients
+        return HerdRun(
+            label=label,
+            clients=s.clients,
+            outage=s.outage,
+            bin_width=s.bin_width,
+            attempts=self.attempts,
+            accepted=self.accepted,
+            refused=self.refused,
+            timed_out=self.timed_out,
+            gave_up=self.gave_up,
+            all_in=self.all_in if everyone else None,
+            longest_wait=self.longest_wait,
+        )
