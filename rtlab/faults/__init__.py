@@ -1,0 +1,27 @@
+"""A seeded fault proxy that speaks Toxiproxy's API, and more.
+
+It runs as its own process (``python -m rtlab.faults``); a notebook drives it
+with `FaultClient`. Names are imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+_HOME: Final[dict[str, str]] = {
+    "Fault": "rtlab.faults.client",
+    "FaultClient": "rtlab.faults.client",
+    "FaultError": "rtlab.faults.errors",
+    "FaultScript": "rtlab.faults.script",
+    "NetworkProfile": "rtlab.faults.profiles",
+    "TraceEvent": "rtlab.faults.trace",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rtlab.faults' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,76 @@
+"""The one error of the fault proxy, in the proxy and in its client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtlab.errors import RtlabError
+
+__all__ = [
+    "FaultError",
+    "bad_request",
+    "expect_object",
+    "invalid_stream",
+    "invalid_toxic_type",
+    "missing_field",
+    "proxy_exists",
+    "proxy_not_found",
+    "toxic_exists",
+    "toxic_not_found",
+]
+
+
+class FaultError(RtlabError):
+    """The fault proxy refused a request.
+
+    Parameters
+    ----------
+    message : str
+        Toxiproxy's own words where it has some.
+    status : int
+        The HTTP status that goes with them.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+def bad_request(why: str) -> FaultError:
+    return FaultError(f"bad request body: {why}", 400)
+
+
+def expect_object(value: Any) -> dict[str, Any]:
+    """`value`, if it is a JSON object; `FaultError` 400 otherwise."""
+    if not isinstance(value, dict):
+        raise bad_request(f"expected an object, got {type(value).__name__}")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def missing_field(name: str) -> FaultError:
+    return FaultError(f"missing required field: {name}", 400)
+
+
+def invalid_stream() -> FaultError:
+    return FaultError("stream was invalid, can be either upstream or downstream", 400)
+
+
+def invalid_toxic_type() -> FaultError:
+    return FaultError("invalid toxic type", 400)
+
+
+def proxy_not_found() -> FaultError:
+    return FaultError("proxy not found", 404)
+
+
+def proxy_exists() -> FaultError:
+    return FaultError("proxy already exists", 409)
+
+
+def toxic_not_found() -> FaultError:
+    return FaultError("toxic not found", 404)
+
+
+def toxic_exists() -> FaultError:
+    return FaultError("toxic already exists", 409)

@@ -1,0 +1,199 @@
+"""Just enough HTTP/1.1 to find where a message's head and body end (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["Body", "Head", "NotHttp", "parse_head"]
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+_REQUEST: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
+_RESPONSE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})( .*)?")
+
+
+class NotHttp(Exception):
+    """These bytes are no HTTP/1.x message."""
+
+
+class Head:
+    """A start line and fields, in the order and spelling in which they came.
+
+    Parameters
+    ----------
+    start : bytes
+        Request or status line.
+    fields : list of (bytes, bytes)
+        Names and values.
+    size : int
+        Bytes that the head takes, with the empty line.
+    """
+
+    def __init__(self, start: bytes, fields: list[tuple[bytes, bytes]], size: int) -> None:
+        self.start = start
+        self.fields = fields
+        self.size = size
+
+    @property
+    def method(self) -> bytes:
+        return self.start.split(b" ", 1)[0]
+
+    @property
+    def path(self) -> bytes:
+        return self.start.split(b" ", 2)[1]
+
+    @property
+    def status(self) -> int:
+        """Status of a response; 0 for a request."""
+        match = _RESPONSE.fullmatch(self.start)
+        return int(match[1]) if match else 0
+
+    def get(self, name: bytes) -> bytes:
+        """All values of a field, joined by commas; empty if there is none."""
+        name = name.lower()
+        return b", ".join(v for n, v in self.fields if n.lower() == name)
+
+    def tokens(self, name: bytes) -> list[bytes]:
+        """A field's comma-separated words, in lower case."""
+        return [word for part in self.get(name).lower().split(b",") if (word := part.strip())]
+
+    def without(self, *names: bytes) -> Head:
+        drop = {name.lower() for name in names}
+        return Head(self.start, [(n, v) for n, v in self.fields if n.lower() not in drop], 0)
+
+    def encode(self) -> bytes:
+        return b"\r\n".join([self.start, *(n + b": " + v for n, v in self.fields), b"", b""])
+
+
+def parse_head(buffer: bytes, *, response: bool = False) -> Head | None:
+    """The head at the start of `buffer`, or ``None`` while it is not whole.
+
+    Raises
+    ------
+    NotHttp
+        As soon as it is clear that no head will come.
+    """
+    end = buffer.find(b"\r\n\r\n")
+    line, newline, _ = buffer.partition(b"\r\n")
+    pattern = _RESPONSE if response else _REQUEST
+    if newline and not pattern.fullmatch(line):
+        raise NotHttp(line[:80])
+    if len(buffer) > MAX_HEAD_BYTES and (end < 0 or end > MAX_HEAD_BYTES):
+        raise NotHttp(f"a head of more than {MAX_HEAD_BYTES} bytes")
+    if not newline and buffer and not buffer[:1].isalnum():
+        raise NotHttp(bytes(buffer[:80]))
+    if end < 0:
+        return None
+    start, *lines = bytes(buffer[:end]).split(b"\r\n")
+    fields: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name != name.strip():
+            raise NotHttp(line[:80])
+        fields.append((name, value.strip(b" \t")))
+    return Head(start, fields, end + 4)
+
+
+class Body:
+    """Finds the end of a body, and its content, in pieces of any size.
+
+    Parameters
+    ----------
+    head : Head
+        The head in front of it.
+    no_body : bool
+        The response answers a HEAD request.
+    """
+
+    def __init__(self, head: Head, *, no_body: bool = False) -> None:
+        self.done = False
+        self.chunked = b"chunked" in head.tokens(b"transfer-encoding")
+        self._left = 0  # bytes of content, or of the chunk, still to come
+        self._until_close = False
+        self._state = "size"
+        self._line: bytes = b""
+        length = head.get(b"content-length")
+        response = head.status != 0
+        if no_body or (response and (head.status < 200 or head.status in (204, 304))):
+            self.done = True
+        elif self.chunked:
+            pass
+        elif length:
+            first = length.split(b",")[0].strip()
+            if not first.isdigit():
+                raise NotHttp(length[:80])
+            self._left = int(first)
+            self.done = self._left == 0
+        elif response:
+            self._until_close = True
+        else:
+            self.done = True
+
+    @classmethod
+    def under_way(cls, opening: bytes, total: int) -> Body | None:
+        """The body of a connection's first response, some of which has passed.
+
+        Parameters
+        ----------
+        opening : bytes
+            How the connection began.
+        total : int
+            Bytes that have passed so far. If `opening` does not hold them all, a
+            chunked body is taken to stand at the beginning of a chunk, where
+            servers pause.
+        """
+        head = parse_head(opening, response=True)
+        if head is None:
+            return None
+        body = cls(head)
+        if total <= len(opening):
+            body.feed(opening[head.size :])
+        elif not body.chunked and not body._until_close:
+            body._left = max(0, body._left - (total - head.size))
+            body.done = body._left == 0
+        return None if body.done else body
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take raw bytes; returns the content in them and what lies behind the body."""
+        if self.done:
+            return b"", data
+        if self._until_close:
+            return data, b""
+        if not self.chunked:
+            content, rest = data[: self._left], data[self._left :]
+            self._left -= len(content)
+            self.done = self._left == 0
+            return content, rest
+        return self._feed_chunked(data)
+
+    def _feed_chunked(self, data: bytes) -> tuple[bytes, bytes]:
+        content: list[bytes] = []
+        data = self._line + data
+        self._line = b""
+        while data and not self.done:
+            if self._state == "data":
+                piece = data[: self._left]
+                content.append(piece)
+                self._left -= len(piece)
+                data = data[len(piece) :]
+                if not self._left:
+                    self._state = "end of chunk"
+                continue
+            line, newline, rest = data.partition(b"\n")
+            if not newline:
+                if len(data) > MAX_HEAD_BYTES:
+                    raise NotHttp("an endless line")
+                self._line = data
+                return b"".join(content), b""
+            line, data = line.rstrip(b"\r"), rest
+            if self._state == "end of chunk":
+                self._state = "size"
+            elif self._state == "trailer":
+                self.done = not line
+            else:
+                size = line.split(b";")[0].strip()
+                if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+                    raise NotHttp(line[:80])
+                self._left = int(size, 16)
+                self._state = "data" if self._left else "trailer"
+        return b"".join(content), data

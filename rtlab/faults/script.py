@@ -1,0 +1,322 @@
+"""A timeline of faults with a seed: the same failure again, exactly.
+
+A script is executed inside the proxy's process, so a busy kernel cannot delay
+it. Everything random in it, and in the toxics that it adds, follows from the
+seed: two runs against the same traffic leave the same trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from rtlab.faults.errors import FaultError, bad_request
+from rtlab.faults.proxy import Proxy
+from rtlab.faults.toxics import parse_entry
+
+__all__ = ["Action", "FaultScript", "Player", "Step"]
+
+Number = int | float
+Span = Number | tuple[Number, Number]  # a pair is drawn from, uniformly
+Stream = Literal["upstream", "downstream", "both"]
+MAX_ACTIONS: Final = 10_000
+MAX_TIME: Final = 24 * 3600.0
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One line of a script.
+
+    Attributes
+    ----------
+    at : float or (float, float)
+        Seconds from the start; a pair is drawn from uniformly.
+    do : str
+        ``add``, ``update`` or ``remove`` a toxic; ``cut`` all connections;
+        ``down`` and ``up`` (stop listening, listen again); ``restore``
+        (no toxics, listening); ``mark`` (only a line in the trace).
+    toxic : str
+        Type of the toxic to add.
+    name : str
+        Its name; ``{toxic}_{stream}`` unless given.
+    stream : str
+        ``upstream``, ``downstream`` or ``both``.
+    attributes : dict
+        Of the toxic.
+    toxicity : float
+        Share of connections that the toxic touches.
+    how : str
+        How to cut: ``rst`` or ``fin``.
+    lasting : float or (float, float) or None
+        Seconds after which an ``add`` or ``down`` is undone (``"for"`` in JSON).
+    every : float or None
+        Repeat the step, this many seconds apart, `times` times in all.
+    times : int
+        See `every`.
+    text : str
+        For people; goes into the trace.
+    """
+
+    at: Span = 0
+    do: Literal["add", "update", "remove", "cut", "down", "up", "restore", "mark"]
+    toxic: str = ""
+    name: str = ""
+    stream: Stream = "downstream"
+    attributes: dict[str, Any] = {}
+    toxicity: Number = 1
+    how: Literal["rst", "fin"] = "rst"
+    lasting: Span | None = msgspec.field(default=None, name="for")
+    every: Number | None = None
+    times: int = 1
+    text: str = ""
+
+
+class Action(msgspec.Struct, frozen=True):
+    """A step with everything random drawn: what will be done, and when (s)."""
+
+    at: float
+    step: Step
+    undo: bool = False
+
+    @property
+    def words(self) -> str:
+        step = self.step
+        parts = [f"{self.at:.3f}", "undo " * self.undo + step.do, step.toxic, step.name, step.text]
+        return " ".join(part for part in parts if part)
+
+
+class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A seeded timeline of faults.
+
+    Parameters
+    ----------
+    name, about : str
+        For people.
+    seed : int
+        Source of every random choice.
+    steps : tuple of Step
+        In any order.
+
+    Examples
+    --------
+    >>> script = (
+    ...     FaultScript(seed=7)
+    ...     .add((0.5, 1.5), "latency", lasting=2.0, latency=200, jitter=50)
+    ...     .cut(3.0)
+    ...     .down(4.0, lasting=1.0)
+    ... )
+    >>> [a.step.do for a in script.timeline()]
+    ['add', 'add', 'cut', 'down', 'down']
+    """
+
+    name: str = ""
+    about: str = ""
+    seed: int = 0
+    steps: tuple[Step, ...] = ()
+
+    # Build
+    def then(self, step: Step) -> FaultScript:
+        """The script with one more step."""
+        return msgspec.structs.replace(self, steps=(*self.steps, step))
+
+    def add(
+        self,
+        at: Span,
+        toxic: str,
+        *,
+        stream: Stream = "downstream",
+        lasting: Span | None = None,
+        **attributes: Any,
+    ) -> FaultScript:
+        """Add a toxic at `at` seconds, for `lasting` seconds (``None``: for good)."""
+        return self.then(
+            Step(at=at, do="add", toxic=toxic, stream=stream, lasting=lasting, attributes=attributes)
+        )
+
+    def cut(self, at: Span, how: Literal["rst", "fin"] = "rst") -> FaultScript:
+        """End every connection at `at` seconds."""
+        return self.then(Step(at=at, do="cut", how=how))
+
+    def down(self, at: Span, *, lasting: Span | None = None) -> FaultScript:
+        """Stop listening at `at` seconds; new connections are refused."""
+        return self.then(Step(at=at, do="down", lasting=lasting))
+
+    def restore(self, at: Span) -> FaultScript:
+        """Remove every toxic and listen again."""
+        return self.then(Step(at=at, do="restore"))
+
+    def mark(self, at: Span, text: str) -> FaultScript:
+        """Only leave a line in the trace."""
+        return self.then(Step(at=at, do="mark", text=text))
+
+    # Read and write
+    @classmethod
+    def from_dict(cls, value: Any) -> FaultScript:
+        """A script from JSON data.
+
+        Raises
+        ------
+        FaultError
+            400, when the data are no script; also for unknown toxics and bad
+            attributes, so that a script cannot fail half-way.
+        """
+        try:
+            script = msgspec.convert(value, cls)
+        except msgspec.ValidationError as error:
+            raise bad_request(f"script: {error}") from None
+        for step in script.steps:
+            _check(step)
+        script.timeline()
+        return script
+
+    @classmethod
+    def load(cls, path: str | Path) -> FaultScript:
+        """Read a JSON file."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def to_dict(self) -> dict[str, Any]:
+        return msgspec.to_builtins(self)
+
+    # Run
+    def timeline(self) -> list[Action]:
+        """What will happen, in order of time. The same for the same seed."""
+        rng = random.Random(f"script/{self.seed}")
+        actions: list[Action] = []
+        for step in self.steps:
+            for i in range(step.times if step.every is not None else 1):
+                if len(actions) >= MAX_ACTIONS:
+                    raise bad_request(f"script: more than {MAX_ACTIONS} actions")
+                at = _draw(step.at, rng) + i * (step.every or 0)
+                actions.append(Action(at, step))
+                if step.lasting is not None:
+                    actions.append(Action(at + _draw(step.lasting, rng), step, undo=True))
+        return sorted(actions, key=lambda action: action.at)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start to the last action."""
+        return max((action.at for action in self.timeline()), default=0.0)
+
+
+def _draw(span: Span, rng: random.Random) -> float:
+    return float(rng.uniform(*span) if isinstance(span, tuple) else span)
+
+
+def _check(step: Step) -> None:
+    spans = [step.at, 0 if step.lasting is None else step.lasting, step.every or 0]
+    ends = [end for span in spans for end in (span if isinstance(span, tuple) else (span,))]
+    if not all(0 <= end <= MAX_TIME for end in ends):
+        raise bad_request(f"script: times must be from 0 to {MAX_TIME:.0f} s, got {ends}")
+    if step.times < 1:
+        raise bad_request(f"script: times must be at least 1, got {step.times}")
+    if step.lasting is not None and step.do not in ("add", "down"):
+        raise bad_request(f'script: "for" goes with add and down, not with {step.do}')
+    if step.do == "add":
+        for body in toxic_bodies(step):
+            parse_entry(body)
+    if step.do in ("update", "remove") and not step.name:
+        raise bad_request(f"script: {step.do} needs the name of a toxic")
+
+
+def toxic_bodies(step: Step) -> list[dict[str, Any]]:
+    """Request bodies for the toxic, or the two toxics, of an ``add``."""
+    streams = ("upstream", "downstream") if step.stream == "both" else (step.stream,)
+    return [
+        {
+            "type": step.toxic,
+            "name": (f"{step.name}_{stream}" if len(streams) > 1 else step.name)
+            if step.name
+            else f"{step.toxic}_{stream}",
+            "stream": stream,
+            "toxicity": step.toxicity,
+            "attributes": step.attributes,
+        }
+        for stream in streams
+    ]
+
+
+class Player:
+    """Plays one script at a time on one proxy."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self._script: FaultScript | None = None
+        self._proxy: Proxy | None = None
+        self._done = 0
+        self._error = ""
+
+    def status(self) -> dict[str, Any]:
+        running = self._task is not None and not self._task.done()
+        script = self._script
+        return {
+            "running": running,
+            "name": script.name if script else "",
+            "proxy": self._proxy.name if self._proxy else "",
+            "seed": script.seed if script else 0,
+            "done": self._done,
+            "actions": len(script.timeline()) if script else 0,
+            "duration": script.duration if script else 0.0,
+            "error": self._error,
+        }
+
+    async def start(self, proxy: Proxy, script: FaultScript) -> None:
+        """Start over with `script`: connections are renumbered, draws begin anew."""
+        await self.stop()
+        self._script, self._proxy, self._done, self._error = script, proxy, 0, ""
+        proxy.reseed(script.seed)
+        proxy.trace.add("script_started", proxy.name, detail=f"{script.name} seed={script.seed}".strip())
+        self._task = asyncio.get_running_loop().create_task(self._play(proxy, script))
+
+    async def stop(self) -> None:
+        """Stop where it is; what it did stays done."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _play(self, proxy: Proxy, script: FaultScript) -> None:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        how = "stopped"
+        try:
+            for action in script.timeline():
+                await asyncio.sleep(max(0.0, begin + action.at - loop.time()))
+                proxy.trace.add("script_step", proxy.name, detail=action.words)
+                await perform(proxy, action)
+                self._done += 1
+            how = "complete"
+        except FaultError as error:  # a port that was taken meanwhile, say
+            how = self._error = error.message
+        finally:
+            proxy.trace.add("script_ended", proxy.name, detail=how)
+
+
+async def perform(proxy: Proxy, action: Action) -> None:
+    """Carry out one action. Removing what is gone already is no error."""
+    step = action.step
+    if step.do == "add":
+        for body in toxic_bodies(step):
+            present = any(entry.name == body["name"] for entry in proxy.entries)
+            if present:
+                proxy.remove_toxic(body["name"])
+            if not action.undo:
+                proxy.add_toxic(body)
+    elif step.do == "down":
+        await (proxy.start() if action.undo else proxy.stop("rst"))
+    elif step.do == "up":
+        await proxy.start()
+    elif step.do == "cut":
+        proxy.cut(step.how)
+    elif step.do == "restore":
+        await proxy.start()
+        proxy.reset_toxics()
+    elif step.do == "update":
+        proxy.update_toxic(step.name, {"attributes": step.attributes, "toxicity": step.toxicity})
+    elif step.do == "remove" and any(entry.name == step.name for entry in proxy.entries):
+        proxy.remove_toxic(step.name)

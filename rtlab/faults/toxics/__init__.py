@@ -1,0 +1,8 @@
+"""Every toxic of the proxy, by its name in the API."""
+
+from __future__ import annotations
+
+from rtlab.faults.toxics import cable, http, tcp
+from rtlab.faults.toxics.base import TOXICS, Entry, Stage, Toxic, parse_entry
+
+__all__ = ["TOXICS", "Entry", "Stage", "Toxic", "cable", "http", "parse_entry", "tcp"]

@@ -1,0 +1,262 @@
+"""What a toxic is: attributes that a request sets, and a stage in each pipe.
+
+A pipe is one direction of one connection. Its data go through a chain of
+stages, one for each toxic, into a sink::
+
+    socket → Latency → Slicer → socket
+
+A stage gets `feed` and `eof`, and passes on what it likes, when it likes, with
+`emit` and `emit_eof`. While it holds more than its `limit`, the source is not
+read: that is real backpressure, which the sender feels in its socket.
+"""
+
+from __future__ import annotations
+
+import random
+from asyncio import TimerHandle
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+
+import msgspec
+
+from rtlab.faults.errors import bad_request, expect_object, invalid_stream, invalid_toxic_type, missing_field
+
+if TYPE_CHECKING:
+    from rtlab.faults.pipe import Pipe
+
+__all__ = [
+    "TOXICS",
+    "Entry",
+    "HoldingStage",
+    "Number",
+    "Receiver",
+    "Stage",
+    "Toxic",
+    "parse_entry",
+    "works_as",
+]
+
+Number = int | float
+STREAMS: Final = ("upstream", "downstream")
+
+
+class Toxic(msgspec.Struct, kw_only=True):
+    """Attributes of one kind of toxic."""
+
+    kind: ClassVar[str] = ""
+    streams: ClassVar[tuple[str, ...]] = STREAMS
+    required: ClassVar[tuple[str, ...]] = ()
+    stage: ClassVar[type[Stage[Any]]]
+
+    def check(self) -> None:
+        """Raise `FaultError` for values that make no sense."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, (int, float)) and value < 0:
+                raise bad_request(f"{name} must not be negative, got {value}")
+
+
+ToxicT = TypeVar("ToxicT", bound=Toxic)
+StageT = TypeVar("StageT", bound="type[Stage[Any]]")
+TOXICS: dict[str, type[Toxic]] = {}
+
+
+def works_as(kind: str, attributes: type[Toxic]) -> Callable[[StageT], StageT]:
+    """Register a stage and its attributes under the name that the API knows."""
+
+    def register(stage: StageT) -> StageT:
+        attributes.kind, attributes.stage = kind, stage
+        TOXICS[kind] = attributes
+        return stage
+
+    return register
+
+
+class Entry(msgspec.Struct):
+    """A toxic in a proxy's list, as the API shows it."""
+
+    attributes: Toxic
+    name: str
+    type: str
+    stream: str
+    toxicity: Number = 1
+    used: int = 0  # times that it has struck, over all connections
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "attributes": msgspec.to_builtins(self.attributes),
+            "name": self.name,
+            "type": self.type,
+            "stream": self.stream,
+            "toxicity": self.toxicity,
+        }
+
+    def updated(self, body: Any) -> tuple[Toxic, Number]:
+        """Attributes and toxicity after a PATCH with this body."""
+        given = expect_object(body)
+        changes = expect_object(given.get("attributes") or {})
+        merged = {**msgspec.to_builtins(self.attributes), **changes}
+        return _attributes(type(self.attributes), merged), _toxicity(given.get("toxicity", self.toxicity))
+
+
+def parse_entry(body: Any) -> Entry:
+    """The toxic that a POST body describes.
+
+    Raises
+    ------
+    FaultError
+        In Toxiproxy's words: unknown type, wrong stream, missing or
+        negative attribute.
+    """
+    given = expect_object(body)
+    kind, name, stream = (_text(given, field) for field in ("type", "name", "stream"))
+    cls = TOXICS.get(kind)
+    if stream and stream not in STREAMS:
+        raise invalid_stream()
+    if cls is None:
+        raise invalid_toxic_type()
+    stream = stream or ("downstream" if "downstream" in cls.streams else cls.streams[0])
+    if stream not in cls.streams:
+        raise bad_request(f"{kind} works on the {cls.streams[0]} stream only")
+    attributes = _attributes(cls, expect_object(given.get("attributes") or {}))
+    toxicity = given.get("toxicity")
+    return Entry(
+        attributes, name or f"{kind}_{stream}", kind, stream, _toxicity(1 if toxicity is None else toxicity)
+    )
+
+
+def _text(given: dict[str, Any], field: str) -> str:
+    value = given.get(field) or ""
+    if not isinstance(value, str):
+        raise bad_request(f"{field} must be a string, got {type(value).__name__}")
+    return value
+
+
+def _toxicity(value: Any) -> Number:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise bad_request(f"toxicity must be a number from 0 to 1, got {value!r}")
+    return value
+
+
+def _attributes(cls: type[Toxic], given: dict[str, Any]) -> Toxic:
+    for name in cls.required:
+        if given.get(name) is None:
+            raise missing_field(name)
+    try:
+        attributes = msgspec.convert(given, cls)
+    except msgspec.ValidationError as error:
+        raise bad_request(str(error)) from None
+    attributes.check()
+    return attributes
+
+
+class Receiver(Protocol):
+    """Where a stage sends data: the next stage, or the sink."""
+
+    def feed(self, data: bytes) -> None: ...
+    def eof(self) -> None: ...
+
+
+class Stage(Generic[ToxicT]):
+    """One toxic at work in one pipe. This base class lets everything pass.
+
+    Parameters
+    ----------
+    entry : Entry
+        The toxic; its attributes may change under way.
+    pipe : Pipe
+        The pipe that it works in.
+    rng : random.Random
+        Its own randomness, derived from seed, connection, direction and name.
+    """
+
+    def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
+        self.entry = entry
+        self.pipe = pipe
+        self.rng = rng
+        self.next: Receiver = pipe.sink
+        self.held: int = 0
+        self.struck = False
+        self._timer: TimerHandle | None = None
+
+    @property
+    def attributes(self) -> ToxicT:
+        """The attributes as they are now."""
+        return cast("ToxicT", self.entry.attributes)
+
+    # What happens to it
+    def start(self) -> None:
+        """The toxic was added, or the connection began."""
+
+    def feed(self, data: bytes) -> None:
+        self.next.feed(data)
+
+    def eof(self) -> None:
+        self.next.eof()
+
+    def changed(self) -> None:
+        """The attributes changed."""
+
+    def stop(self) -> None:
+        """The toxic was removed: pass on whatever is held."""
+
+    def close(self) -> None:
+        """The connection has ended."""
+        self.cancel()
+
+    # What it can do
+    def strike(self, detail: str = "", bytes: int = 0) -> None:
+        """Put it on record, once per connection, that this toxic had an effect."""
+        if not self.struck:
+            self.struck = True
+            self.pipe.record("affected", self.entry.name, bytes, detail)
+
+    def end(self, how: str, detail: str = "") -> None:
+        """End the whole connection, ``"rst"`` or ``"fin"``."""
+        self.pipe.end(how, self.entry.name, detail)
+
+    def after(self, delay: float, action: Callable[[], None]) -> None:
+        """Run `action` in `delay` seconds, instead of what was due before."""
+        self.cancel()
+        self._timer = self.pipe.loop.call_later(delay, action)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class HoldingStage(Stage[ToxicT]):
+    """A stage with a queue. An end of stream waits its turn in it, as ``None``."""
+
+    limit = 64 * 1024  # bytes held before the source is paused
+
+    def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
+        super().__init__(entry, pipe, rng)
+        self.queue: deque[bytes | None] = deque()
+
+    def hold(self, data: bytes | None) -> None:
+        self.queue.append(data)
+        if data is not None:
+            self.held += len(data)
+            self.strike(bytes=self.held)
+            if self.held > self.limit:
+                self.pipe.block(self)
+
+    def release(self) -> None:
+        """Pass on the oldest item."""
+        data = self.queue.popleft()
+        if data is None:
+            self.next.eof()
+            return
+        self.held -= len(data)
+        if self.held <= self.limit:
+            self.pipe.unblock(self)
+        self.next.feed(data)
+
+    def stop(self) -> None:
+        self.cancel()
+        while self.queue:
+            self.release()
+        self.pipe.unblock(self)

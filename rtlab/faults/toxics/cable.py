@@ -1,0 +1,166 @@
+"""Faults of the path that need no knowledge of what travels on it."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from rtlab.faults.errors import bad_request
+from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, works_as
+
+__all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "Stall"]
+
+
+class Stall(Toxic):
+    """Stop reading: nothing is lost, everything waits, the sender feels it.
+
+    Imitates a consumer that hangs, and a short outage that TCP survives: when
+    the toxic is removed, what waited arrives, in order and late. The sender's
+    kernel still gets acknowledgements until the socket buffers are full
+    (megabytes on loopback; see the proxy's `buffer_bytes`), and keep-alive
+    probes for ever: TCP alone does not notice.
+    """
+
+
+@works_as("stall", Stall)
+class StallStage(HoldingStage[Stall]):
+    def start(self) -> None:
+        self.pipe.block(self)
+
+    def feed(self, data: bytes) -> None:  # was in an earlier stage, or already read
+        self.hold(data)
+
+    def eof(self) -> None:
+        self.hold(None)
+
+    def release(self) -> None:
+        data = self.queue.popleft()
+        if data is None:
+            self.next.eof()
+        else:
+            self.held -= len(data)
+            self.next.feed(data)
+
+
+class Cut(Toxic):
+    """End every connection, present and future, `after` milliseconds.
+
+    ``how="rst"`` loses what is in flight and both peers see a reset (WebSocket
+    1006); ``"fin"`` is an orderly end of TCP without a word from the protocol
+    above. A pulled cable does neither: see `stall` and `blackhole`.
+    """
+
+    how: Literal["rst", "fin"] = "rst"
+    after: Number = 0
+
+
+@works_as("cut", Cut)
+class CutStage(Stage[Cut]):
+    def start(self) -> None:
+        attributes = self.attributes
+        self.after(attributes.after / 1000, self._cut)
+
+    def _cut(self) -> None:
+        attributes = self.attributes
+        self.end(attributes.how, "cut")
+
+
+class Blackhole(Toxic):
+    """Swallow everything, the end of the stream too, and say nothing.
+
+    Imitates a path that died without a word (a laptop lid, a NAT that forgot).
+    Only silence tells, so only an application's heartbeat sees it: the proxy's
+    kernel still acknowledges every segment, where a dead path would not, so
+    TCP's own retransmission timeout (about 925 s) never runs. When the toxic
+    is removed, connections that lost bytes are reset, since their stream has a
+    hole; those that were silent live on.
+    """
+
+
+@works_as("blackhole", Blackhole)
+class BlackholeStage(Stage[Blackhole]):
+    _swallowed = 0
+    _eof = False
+
+    def feed(self, data: bytes) -> None:
+        self._swallowed += len(data)
+        self.strike("swallows", len(data))
+
+    def eof(self) -> None:
+        self._eof = True
+        self.strike("swallows the end")
+
+    def stop(self) -> None:
+        if self._swallowed:
+            self.end("rst", "the stream has a hole")
+        elif self._eof:
+            self.next.eof()
+
+
+class Corrupt(Toxic):
+    """Flip one bit in each byte with `probability`, after `skip` bytes.
+
+    Imitates a middlebox with bad memory. Links do not do this to TCP: their
+    checksums turn damage into loss, and TLS turns it into a closed connection.
+    Which bytes are hit depends on the seed alone.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ("probability",)
+    probability: Number = 0
+    skip: int = 0
+
+    def check(self) -> None:
+        super().check()
+        if not 0 < self.probability <= 1:
+            raise bad_request(f"probability must be above 0 and at most 1, got {self.probability}")
+
+
+@works_as("corrupt", Corrupt)
+class CorruptStage(Stage[Corrupt]):
+    _gap: int | None = None
+
+    def start(self) -> None:
+        self._gap = self.attributes.skip + self._draw()
+
+    def changed(self) -> None:
+        self._gap = self._draw()
+
+    def _draw(self) -> int:
+        """Untouched bytes before the next victim: geometric, whatever the chunks."""
+        p = self.attributes.probability
+        return 0 if p >= 1 else int(math.log(1.0 - self.rng.random()) / math.log1p(-p))
+
+    def feed(self, data: bytes) -> None:
+        assert self._gap is not None
+        if self._gap < len(data):
+            changed = bytearray(data)
+            while self._gap < len(changed):
+                changed[self._gap] ^= 1 << self.rng.randrange(8)
+                self.strike("flips bits", 1)
+                self._gap += 1 + self._draw()
+            data = bytes(changed)
+        self._gap -= len(data)
+        self.next.feed(data)
+
+
+class AcceptThenClose(Toxic):
+    """Accept new connections, and close each `after` milliseconds; old ones live on.
+
+    Imitates a load balancer with no healthy server behind it: connecting works,
+    which is why "connected" must not reset a backoff.
+    """
+
+    how: Literal["rst", "fin"] = "fin"
+    after: Number = 0
+
+
+@works_as("accept_then_close", AcceptThenClose)
+class AcceptThenCloseStage(Stage[AcceptThenClose]):
+    def start(self) -> None:
+        attributes = self.attributes
+        if self.pipe.fresh:
+            self.after(attributes.after / 1000, self._close)
+
+    def _close(self) -> None:
+        attributes = self.attributes
+        self.end(attributes.how, "accept_then_close")

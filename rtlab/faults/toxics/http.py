@@ -1,0 +1,262 @@
+"""Faults that only a middlebox which understands HTTP/1.1 can make.
+
+Over TLS they cannot work: the proxy sees ciphertext, passes it untouched, and
+so does every real middlebox without the certificate. Bytes that turn out to
+be no HTTP pass untouched too.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from rtlab.faults.errors import bad_request
+from rtlab.faults.http1 import Body, Head, NotHttp, parse_head
+from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, works_as
+
+__all__ = ["BufferResponse", "HangUpgrade", "HttpStatus", "StripUpgrade"]
+
+ToxicT = TypeVar("ToxicT", bound=Toxic)
+REQUEST_STREAM = ("upstream",)
+RESPONSE_STREAM = ("downstream",)
+
+
+class RequestStage(Stage[ToxicT]):
+    """Walks through a client's requests; `on_head` decides about each."""
+
+    _buffer = b""
+    _body: Body | None = None
+    _raw = False  # no HTTP (any more): everything passes
+    _deaf = False  # nothing passes
+
+    def on_head(self, head: Head, raw: bytes) -> bytes | None:
+        """What to send instead of this head; ``None`` swallows the rest of the stream."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._raw = self.pipe.twin.upgraded
+
+    def feed(self, data: bytes) -> None:
+        while data and not self._deaf and not self.pipe.ended:
+            if self._raw:
+                self.next.feed(data)
+                return
+            try:
+                data = self._step(data)
+            except NotHttp:
+                self._raw = True
+                data, self._buffer, self.held = self._buffer + data, b"", 0
+
+    def _step(self, data: bytes) -> bytes:
+        """Handle a head or a piece of a body; returns what lies behind it."""
+        if self._body is not None:
+            _, rest = self._body.feed(data)
+            if self._body.done:
+                self._body = None
+            self.next.feed(data[: len(data) - len(rest)])
+            return rest
+        whole = self._buffer + data
+        head = parse_head(whole)
+        self._buffer = b"" if head else whole
+        self.held = len(self._buffer)
+        if head is None:
+            return b""
+        raw, rest = whole[: head.size], whole[head.size :]
+        instead = self.on_head(head, raw)
+        if instead is None:
+            self._deaf = True
+            return b""
+        body = Body(head)
+        self._body = None if body.done else body
+        if instead is raw and head.get(b"upgrade"):
+            self._raw = True  # what follows an upgrade is not ours to read
+        self.next.feed(instead)
+        return rest
+
+    def eof(self) -> None:
+        self.stop()
+        self.next.eof()
+
+    def stop(self) -> None:
+        rest, self._buffer, self.held = self._buffer, b"", 0
+        if rest:
+            self.next.feed(rest)
+
+
+class StripUpgrade(Toxic):
+    """Remove the hop-by-hop fields of a WebSocket handshake.
+
+    That is what a proxy which speaks only HTTP/1.0 upstream does (nginx without
+    ``proxy_set_header Upgrade``): the server sees a plain GET and answers 400 or
+    426, never 101. Connections that are upgraded already are not touched.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
+
+
+@works_as("strip_upgrade", StripUpgrade)
+class StripUpgradeStage(RequestStage[StripUpgrade]):
+    def on_head(self, head: Head, raw: bytes) -> bytes:
+        if not head.get(b"upgrade"):
+            return raw
+        self.strike("upgrade removed", head.size)
+        self.entry.used += 1
+        stripped = head.without(b"upgrade", b"connection")
+        others = [w for w in head.tokens(b"connection") if w != b"upgrade"]
+        stripped.fields.append((b"Connection", b", ".join(others) or b"close"))
+        return stripped.encode()
+
+
+class HangUpgrade(Toxic):
+    """Swallow WebSocket handshakes: the connection stays open, no answer comes.
+
+    Imitates a middlebox that waits for a body. Only a deadline of the client's
+    helps: a constructor that returned says nothing.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
+
+
+@works_as("hang_upgrade", HangUpgrade)
+class HangUpgradeStage(RequestStage[HangUpgrade]):
+    def on_head(self, head: Head, raw: bytes) -> bytes | None:
+        if not head.get(b"upgrade"):
+            return raw
+        self.strike("upgrade swallowed", head.size)
+        self.entry.used += 1
+        return None  # the connection stays open and silent
+
+
+class HttpStatus(Toxic):
+    """Answer requests with `status`, `times` times (0: always), then let them pass.
+
+    `retry_after` seconds are announced in Retry-After; `path` limits it to
+    requests whose target begins so. The upstream never sees the request.
+    Imitates an overloaded load balancer. Requests on an open connection are
+    answered in place of the server; a response under way may be cut off.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
+    status: int = 503
+    times: int = 0
+    retry_after: Number | None = None
+    path: str = ""
+
+    def check(self) -> None:
+        super().check()
+        if not 300 <= self.status <= 599:
+            raise bad_request(f"status must be from 300 to 599, got {self.status}")
+
+    def response(self) -> bytes:
+        body = f"{self.status} from the fault proxy\n".encode()
+        retry = "" if self.retry_after is None else f"Retry-After: {self.retry_after}\r\n"
+        return (
+            f"HTTP/1.1 {self.status} Fault injected\r\nContent-Type: text/plain\r\n"
+            f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n"
+        ).encode() + body
+
+
+@works_as("http_status", HttpStatus)
+class HttpStatusStage(RequestStage[HttpStatus]):
+    def on_head(self, head: Head, raw: bytes) -> bytes | None:
+        attributes = self.attributes
+        over = bool(attributes.times) and self.entry.used >= attributes.times
+        if over or not head.path.startswith(attributes.path.encode()):
+            return raw
+        self.entry.used += 1
+        self.strike(f"answers {attributes.status}", head.size)
+        back = self.pipe.twin.first  # through the toxics of the way back
+        back.feed(attributes.response())
+        back.eof()
+        self.next.eof()
+        return None
+
+
+class BufferResponse(Toxic):
+    """Hold a response's body until it ends, `bytes` are there, or `timeout` ms passed.
+
+    Imitates a proxy that buffers (nginx with ``proxy_buffering on``, an antivirus
+    gateway): an event stream opens and stays silent. With `hold_head` the head
+    waits too. A WebSocket, which begins with 101, passes. At most 16 MiB are held.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = RESPONSE_STREAM
+    bytes: int = 0
+    timeout: Number = 0
+    hold_head: bool = False
+
+
+@works_as("buffer_response", BufferResponse)
+class BufferResponseStage(HoldingStage[BufferResponse]):
+    limit = 16 * 1024 * 1024
+
+    _head = b""
+    _body: Body | None = None
+    _raw = False
+
+    def start(self) -> None:
+        self._raw = self.pipe.upgraded
+        if self.pipe.opening and not self._raw:
+            try:  # a response may be under way: what comes belongs to its body
+                self._body = Body.under_way(self.pipe.opening, self.pipe.bytes)
+            except NotHttp:
+                self._raw = True
+
+    def feed(self, data: bytes) -> None:
+        while data:
+            if self._raw:
+                self.next.feed(data)
+                return
+            try:
+                data = self._step(data)
+            except NotHttp:
+                self._raw = True
+                data, self._head = self._head + data, b""
+                self._flush()
+
+    def _step(self, data: bytes) -> bytes:
+        if self._body is None:
+            whole = self._head + data
+            head = parse_head(whole, response=True)
+            self._head = b"" if head else whole
+            if head is None:
+                return b""
+            self._raw = head.status == 101
+            asked_head = self.pipe.twin.opening.startswith(b"HEAD ")
+            body = Body(head, no_body=asked_head)
+            self._body = None if body.done else body
+            if self.attributes.hold_head and self._body is not None:
+                self._hold(whole[: head.size])
+            else:
+                self.next.feed(whole[: head.size])
+            return whole[head.size :]
+        _, rest = self._body.feed(data)
+        self._hold(data[: len(data) - len(rest)])
+        if self._body.done:
+            self._body = None
+            self._flush()
+        return rest
+
+    def _hold(self, data: bytes) -> None:
+        attributes = self.attributes
+        if not data:
+            return
+        self.hold(data)
+        if (attributes.bytes and self.held >= attributes.bytes) or self.held >= self.limit:
+            self._flush()
+        elif attributes.timeout and self._timer is None:
+            self.after(attributes.timeout / 1000, self._flush)
+
+    def _flush(self) -> None:
+        self.cancel()
+        while self.queue:
+            self.release()
+
+    def eof(self) -> None:
+        self.stop()
+        self.next.eof()
+
+    def stop(self) -> None:
+        super().stop()
+        rest, self._head = self._head, b""
+        if rest:
+            self.next.feed(rest)
