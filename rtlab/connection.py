@@ -257,7 +257,9 @@ class Connection:
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
-        message = Message(type, payload, id, room_id=room_id)
+        await self._write(Message(type, payload, id, room_id=room_id))
+
+    async def _write(self, message: Message) -> None:
         transport = self._driver.transport
         if transport is None:
             raise NotConnected(
@@ -307,11 +309,10 @@ class Connection:
 
     async def _ask(self, message: Message, timeout: float | None) -> Message:
         assert message.id is not None
-        answer = self._inbox.expect(message.id)
+        answer = self._inbox.expect(message, timeout if timeout is not None else self.request_timeout)
         try:
-            async with asyncio.timeout(timeout if timeout is not None else self.request_timeout):
-                await self.send(message.type, message.payload, room_id=message.room_id, id=message.id)
-                return unwrap(await answer)
+            await self._write(message)
+            return unwrap(await answer)
         finally:
             self._inbox.forget(message.id)
 

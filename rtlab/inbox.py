@@ -13,7 +13,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
@@ -24,6 +24,15 @@ __all__ = ["Inbox", "Stream"]
 
 _log: Final = logging.getLogger("rtlab")
 _Settle = Callable[[Message, int, str | None], None]
+
+
+class _Pending(NamedTuple):
+    """A request that waits for its answer until `deadline`, on the loop's clock."""
+
+    future: asyncio.Future[Message]
+    deadline: float
+    type: str
+    timeout: float
 
 
 class Stream:
@@ -94,7 +103,8 @@ class Inbox:
         self._clock = clock
         self._max_queue = max_queue
         self._stream: weakref.ref[Stream] | None = None
-        self._pending: dict[str, asyncio.Future[Message]] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._joins: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._skip = 0
@@ -146,8 +156,8 @@ class Inbox:
             if ident in self._joins and kind in ("ack", "error"):
                 self._joined(self._joins.pop(ident), message)
             waiter = self._pending.pop(ident, None)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(message)
+            if waiter is not None and not waiter.future.done():
+                waiter.future.set_result(message)
         if kind == "error":
             detail = _object(message.payload)
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
@@ -265,11 +275,42 @@ class Inbox:
         """Return an id that this client has not used."""
         return f"{self.position.client_id or 'c'}-{next(self._ids)}"
 
-    def expect(self, ident: str) -> asyncio.Future[Message]:
-        """Return a future of the answer with this id."""
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._pending[ident] = future
+    def expect(self, request: Message, timeout: float) -> asyncio.Future[Message]:
+        """Return a future of the answer to a request.
+
+        Parameters
+        ----------
+        request : Message
+            It must have an id.
+        timeout : float
+            Seconds until the future raises `TimeoutError`.
+        """
+        assert request.id is not None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Message] = loop.create_future()
+        deadline = loop.time() + timeout
+        self._pending[request.id] = _Pending(future, deadline, request.type, timeout)
+        # One timer, at the earliest deadline: a timer per request would add a tenth
+        # to a round trip on loopback.
+        if self._timer is None or deadline < self._timer.when():
+            self._expire_at(deadline)
         return future
+
+    def _expire_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for waiting in self._pending.values():
+            if waiting.deadline <= now and not waiting.future.done():
+                text = f"no answer to {waiting.type!r} within {waiting.timeout:g} s"
+                waiting.future.set_exception(TimeoutError(text))
+        left = [waiting.deadline for waiting in self._pending.values() if waiting.deadline > now]
+        if left:
+            self._expire_at(min(left))
 
     def forget(self, ident: str) -> None:
         """Stop waiting for an answer."""
@@ -280,9 +321,12 @@ class Inbox:
         """Answer every open request with `NotConnected`: its outcome is unknown."""
         pending, self._pending = self._pending, {}
         self._joins.clear()
-        for future in pending.values():
-            if not future.done():
-                future.set_exception(NotConnected(reason))
+        for waiting in pending.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(NotConnected(reason))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # Iterating
 

@@ -25,6 +25,8 @@ from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message, codec_for
 
 __all__ = ["WebSocketConnection", "WebSocketTransport"]
 
+#: Bytes that may wait in the socket's buffer before `send` waits.
+_WRITE_LIMIT: Final = 32_768
 _FATAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 406, 410, 426})
 
 
@@ -47,6 +49,8 @@ class WebSocketTransport:
         For ``wss://``; None is the system's trust.
     max_message_bytes : int
         The largest message to accept, and to send.
+    send_timeout : float
+        Seconds that `send` waits for a peer that does not read.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class WebSocketTransport:
         origin: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        send_timeout: float = 10.0,
     ) -> None:
         self.name = "websocket"
         self.cursor: str | None = None
@@ -66,6 +71,7 @@ class WebSocketTransport:
         self.bytes_out = 0
         self.max_message_bytes = max_message_bytes
         self._max_receive = max_message_bytes
+        self._send_timeout = send_timeout
         self._url = url
         self._codec = codec
         self._compression: Literal["deflate"] | None = compression
@@ -97,6 +103,7 @@ class WebSocketTransport:
                 additional_headers=self._headers,
                 origin=self._origin,
                 max_size=self._max_receive,
+                write_limit=_WRITE_LIMIT,
                 # The owner's timeouts and heartbeat apply, not the library's.
                 open_timeout=None,
                 close_timeout=1.0,
@@ -153,9 +160,15 @@ class WebSocketTransport:
         assert ws is not None
         data = codec.encode(message, self.max_message_bytes)
         try:
-            await ws.send(data, text=not codec.binary)
+            if ws.transport.get_write_buffer_size() + len(data) <= _WRITE_LIMIT:
+                await ws.send(data, text=not codec.binary)
+            else:  # it may wait for the peer to read: not for ever
+                async with asyncio.timeout(self._send_timeout):
+                    await ws.send(data, text=not codec.binary)
         except ConnectionClosed as error:
             raise _closed(error) from error
+        except TimeoutError as error:
+            raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error
         self.bytes_out += len(data)
 
     async def ping(self) -> float:
@@ -185,7 +198,7 @@ class WebSocketConnection(Connection):
     ----------
     url : str
         ``ws://`` or ``wss://``.
-    codec, compression, headers, origin, ssl, max_message_bytes
+    codec, compression, headers, origin, ssl, max_message_bytes, send_timeout
         As for `WebSocketTransport`.
     **options
         As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
@@ -208,6 +221,7 @@ class WebSocketConnection(Connection):
         origin: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        send_timeout: float = 10.0,
         **options: Any,
     ) -> None:
         def transport() -> WebSocketTransport:
@@ -219,6 +233,7 @@ class WebSocketConnection(Connection):
                 origin=origin,
                 ssl=ssl,
                 max_message_bytes=max_message_bytes,
+                send_timeout=send_timeout,
             )
 
         super().__init__(transport, **options)
