@@ -8,46 +8,20 @@ import secrets
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from rtlab.children import Child
 from rtlab.errors import LabError
+from rtlab.lab_options import ServerOptions, as_arguments
 from rtlab.machine import accepts, http_ok
 
 if TYPE_CHECKING:
     from rtlab.faults.client import FaultClient
 
-__all__ = ["Lab", "ServerOptions"]
+__all__ = ["Lab"]
 
 #: The labs of this process that run. Weak: it keeps none of them alive.
 _running: Final[weakref.WeakSet[Lab]] = weakref.WeakSet()
-
-
-class ServerOptions(TypedDict, total=False):
-    """What a lab can tell its servers; ``python -m rtlab.server --help`` has the defaults.
-
-    Durations are seconds.
-    """
-
-    # Timeouts
-    heartbeat: float
-    poll_timeout: float
-    header_timeout: float
-    session_ttl: float
-    leave_grace: float
-    stop_window: float
-    # Limits
-    max_connections: int
-    max_message_bytes: int
-    write_limit_bytes: int
-    history_messages: int
-    history_age: float
-    backlog_messages: int
-    backlog_bytes: int
-    # Features
-    allow_origin: str
-    compression: bool
-    loop: Literal["auto", "asyncio", "uvloop"]
 
 
 class Lab:
@@ -59,6 +33,8 @@ class Lab:
         How many server processes.
     faults : bool
         Whether to start the fault proxy in front of the first node.
+    seed : int
+        Source of everything random in the fault proxy.
     port : int
         The first node's port; 0 lets the system choose.
     start_timeout, stop_timeout : float
@@ -92,6 +68,7 @@ class Lab:
         *,
         nodes: int = 1,
         faults: bool = False,
+        seed: int = 0,
         port: int = 0,
         # Timeouts
         start_timeout: float = 15.0,
@@ -102,9 +79,10 @@ class Lab:
             raise LabError(f"expected at least one node, got nodes={nodes}")
         self._ports = [port] + [0] * (nodes - 1)
         self._with_faults = faults
+        self._seed = seed
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
-        self._options = _as_arguments(server)
+        self._options = as_arguments(server)
         self._token = secrets.token_urlsafe(16)
         self._state = "new"
         self._nodes: list[Child] = []
@@ -117,6 +95,7 @@ class Lab:
         *,
         nodes: int = 1,
         faults: bool = False,
+        seed: int = 0,
         port: int = 0,
         # Timeouts
         start_timeout: float = 15.0,
@@ -127,7 +106,7 @@ class Lab:
 
         Parameters
         ----------
-        nodes, faults, port, start_timeout, stop_timeout, **server
+        nodes, faults, seed, port, start_timeout, stop_timeout, **server
             As for `Lab`.
 
         Returns
@@ -142,6 +121,7 @@ class Lab:
         lab = cls(
             nodes=nodes,
             faults=faults,
+            seed=seed,
             port=port,
             start_timeout=start_timeout,
             stop_timeout=stop_timeout,
@@ -195,9 +175,13 @@ class Lab:
         """Stop every child. Safe to repeat, and after a child has died."""
         self._state = "stopped"
         _running.discard(self)
-        self._faults = None
-        children = [*self._others, *self._nodes]
-        await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
+        faults, self._faults = self._faults, None
+        try:
+            if faults is not None:
+                await faults.close()
+        finally:
+            children = (*self._others, *self._nodes)
+            await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
 
     # Where it is
 
@@ -292,7 +276,7 @@ class Lab:
             When a node does not start again.
         """
         if self._faults is not None:
-            await self._faults.reset()
+            await self._faults.restore()
         async with asyncio.TaskGroup() as group:
             for node in range(len(self._nodes)):
                 group.create_task(self.restart(node))
@@ -385,20 +369,5 @@ class Lab:
         child = Child.module("fault proxy", "rtlab.faults", "--port", "0", "--token", self._token)
         self._others.append(child)
         port = await child.announced(self._start_timeout)
-        raise NotImplementedError(FaultClient, port)
-
-
-def _as_arguments(options: ServerOptions) -> list[str]:
-    """``{"max_connections": 3, "compression": True}`` as ``["--max-connections", "3", "--compression"]``."""
-    arguments: list[str] = []
-    for name, value in options.items():
-        if name not in ServerOptions.__annotations__:
-            raise LabError(
-                f"expected one of {', '.join(ServerOptions.__annotations__)}, got {name}={value!r}"
-            )
-        option = "--" + name.replace("_", "-")
-        if value is True:
-            arguments.append(option)
-        elif value is not False:
-            arguments += [option, str(value)]
-    return arguments
+        client = FaultClient(f"http://127.0.0.1:{port}", self._token, "127.0.0.1", self._nodes[0].port)
+        self._faults = await client.start(seed=self._seed)

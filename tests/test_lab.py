@@ -189,6 +189,27 @@ async def test_what_is_shown_is_the_same_on_every_run():
     assert "Lab.start()" in one._repr_html_()
 
 
+async def test_the_fault_proxy_stands_in_front_of_the_first_node():
+    async with Lab(faults=True) as lab:
+        assert repr(lab) == "<Lab: 1 server and fault proxy, running>"
+        through = f"ws://{lab.faults.host}:{lab.faults.port}/ws"
+        assert through != lab.ws_url
+        assert (await say(through, {"type": "echo", "payload": 7}))["payload"] == 7
+        async with connect(through, proxy=None) as connection:
+            await connection.recv()
+            await lab.faults.cut()
+            with pytest.raises(ConnectionClosed):
+                await connection.recv()
+        await lab.reset()
+        assert (await say(through, {"type": "echo", "payload": 8}))["payload"] == 8
+
+
+async def test_a_lab_without_a_fault_proxy_says_how_to_get_one():
+    async with Lab() as lab:
+        with pytest.raises(LabError, match=r"Lab.start\(faults=True\)"):
+            _ = lab.faults
+
+
 async def test_third_party_programs_end_with_the_lab():
     port = free_port()
     async with Lab() as lab:

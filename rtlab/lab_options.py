@@ -1,0 +1,72 @@
+"""What a lab can tell its servers."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from rtlab.errors import LabError
+
+__all__ = ["ServerOptions", "as_arguments"]
+
+
+class ServerOptions(TypedDict, total=False):
+    """Keyword arguments of `Lab` that its servers get; ``python -m rtlab.server --help`` has the defaults.
+
+    Durations are seconds.
+    """
+
+    # Timeouts
+    heartbeat: float
+    poll_timeout: float
+    header_timeout: float
+    session_ttl: float
+    leave_grace: float
+    stop_window: float
+    # Limits
+    max_connections: int
+    max_message_bytes: int
+    write_limit_bytes: int
+    history_messages: int
+    history_age: float
+    backlog_messages: int
+    backlog_bytes: int
+    # Features
+    allow_origin: str
+    compression: bool
+    loop: Literal["auto", "asyncio", "uvloop"]
+
+
+def as_arguments(options: ServerOptions) -> list[str]:
+    """Return the options as the server's command line.
+
+    Parameters
+    ----------
+    options : ServerOptions
+        What was given to the lab.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    LabError
+        For a name that is not an option; the server itself judges the values.
+
+    Examples
+    --------
+    >>> as_arguments({"max_connections": 3, "compression": True})
+    ['--max-connections', '3', '--compression']
+    """
+    arguments: list[str] = []
+    for name, value in options.items():
+        if name not in ServerOptions.__annotations__:
+            raise LabError(
+                f"expected one of {', '.join(ServerOptions.__annotations__)}, got {name}={value!r}"
+            )
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            arguments.append(option)
+        elif value is not False:
+            arguments += [option, str(value)]
+    return arguments
