@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from aiortc import RTCDataChannel, RTCSessionDescription
@@ -41,7 +41,7 @@ class DataChannelSink:
         Counts the slow clients, and says how much one may hold.
     """
 
-    transport: str = "webrtc"
+    transport: ClassVar[str] = "webrtc"
 
     def __init__(self, link: DataLink, codec: Codec, node: Node) -> None:
         self.codec = codec

@@ -10,20 +10,20 @@ from __future__ import annotations
 import ssl as ssl_module
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aiortc import RTCSessionDescription
 
 from rtlab._datalink import HIGH_WATER_BYTES, check_reliability, frame_bytes
-from rtlab._loopback_ice import LoopbackPeerConnection, candidate_ports, without_candidates
+from rtlab._loopback_ice import LoopbackPeerConnection
 from rtlab.close_codes import close_code
 from rtlab.connection import Connection
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
 from rtlab.transport import Resume
 from rtlab.transports._frame_queue import FrameQueue
-from rtlab.transports._rtc import offer_url, post_offer
+from rtlab.transports._rtc import Relay, offer_url, post_offer, through_relay
 
 __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
 
@@ -82,7 +82,7 @@ class WebRTCTransport:
         codec: Codec = JSON,
         headers: Mapping[str, str] | None = None,
         ssl: ssl_module.SSLContext | None = None,
-        relay: Callable[[int], Awaitable[int]] | None = None,
+        relay: Relay | None = None,
         # Injected
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -154,14 +154,11 @@ class WebRTCTransport:
                 await link.closed()
 
     async def _signal(self, offer: RTCSessionDescription, resume: Resume) -> RTCSessionDescription:
-        sdp = offer.sdp if self._relay is None else without_candidates(offer.sdp)
+        sdp, reroute = through_relay(offer.sdp, self._relay)
         if not self.reliable:
             resume = Resume(resume.client_id)
         answer = await post_offer(self._offer_url, sdp, resume, headers=self._headers, ssl=self._ssl)
-        if self._relay is not None:
-            ports, _ = candidate_ports(answer)
-            _, answer = candidate_ports(answer, {port: await self._relay(port) for port in ports})
-        return RTCSessionDescription(sdp=answer, type="answer")
+        return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 
     async def _welcome(self, queue: FrameQueue) -> Message:
         """Wait for the first message; on an unordered channel others may come before it."""
@@ -273,7 +270,7 @@ class WebRTCChannel(Connection):
         codec: Codec = JSON,
         headers: Mapping[str, str] | None = None,
         ssl: ssl_module.SSLContext | None = None,
-        relay: Callable[[int], Awaitable[int]] | None = None,
+        relay: Relay | None = None,
         **options: Any,
     ) -> None:
         check_reliability(max_retransmits, max_packet_life_time)
