@@ -17,24 +17,27 @@ async def connect(faults: FaultClient) -> tuple[asyncio.StreamReader, asyncio.St
     return await asyncio.open_connection(faults.host, faults.port)
 
 
-async def round_trip(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> float:
+async def round_trip(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], times: int = 1) -> float:
+    """The shortest of several round trips, in seconds: what the path takes when nobody disturbs."""
     reader, writer = streams
-    start = time.perf_counter()
-    writer.write(b"ping")
-    assert await reader.readexactly(4) == b"ping"
-    return time.perf_counter() - start
+    took: list[float] = []
+    for _ in range(times):
+        start = time.perf_counter()
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
+        took.append(time.perf_counter() - start)
+    return min(took)
 
 
 async def test_latency_and_rtt_lengthen_the_round_trip(faults: FaultClient) -> None:
     streams = await connect(faults)
-    assert await round_trip(streams) < 0.04
     await faults.latency(60, jitter=10)
-    assert 0.049 < await round_trip(streams) < 0.15
+    assert await round_trip(streams) > 0.049
     await faults.rtt(80)  # on top
-    assert await round_trip(streams) > 0.125
+    assert await round_trip(streams) > 0.128
     await faults.rtt(0)
     await faults.latency(0)
-    assert await round_trip(streams) < 0.04
+    assert await round_trip(streams, 10) < 0.04
     streams[1].transport.abort()
 
 
