@@ -7,23 +7,49 @@ itself stays quick.
 from __future__ import annotations
 
 import importlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rtlab import pace as pace
+    from rtlab.data import data_path as data_path
+    from rtlab.errors import RtlabError as RtlabError
+    from rtlab.lab import Lab as Lab
+    from rtlab.measure.recorder import Recorder as Recorder
+    from rtlab.messages import Message as Message
+    from rtlab.transports.longpoll import LongPolling as LongPolling
+    from rtlab.transports.sse import ServerSentEvents as ServerSentEvents
+    from rtlab.transports.webrtc import WebRTCChannel as WebRTCChannel
+    from rtlab.transports.websocket import WebSocketConnection as WebSocketConnection
+    from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
+    from rtlab.widgets.predict import Predict as Predict
 
 __version__ = "0.1.0"
 
+#: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
+    "Lab": "rtlab.lab",
+    "LatencyPlot": "rtlab.widgets.latency_plot",
+    "LongPolling": "rtlab.transports.longpoll",
     "Message": "rtlab.messages",
+    "Predict": "rtlab.widgets.predict",
+    "Recorder": "rtlab.measure.recorder",
+    "RtlabError": "rtlab.errors",
+    "ServerSentEvents": "rtlab.transports.sse",
+    "WebRTCChannel": "rtlab.transports.webrtc",
     "WebSocketConnection": "rtlab.transports.websocket",
+    "data_path": "rtlab.data",
+    "pace": "rtlab.pace",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'rtlab' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    module = importlib.import_module(home)
+    value = module if home == f"rtlab.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

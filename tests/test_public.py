@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtlab
+
+MODULES = sorted(
+    found.name
+    for found in pkgutil.walk_packages(rtlab.__path__, "rtlab.")
+    if not found.name.endswith("__main__")
+)
+
+
+def test_every_public_name_can_be_imported():
+    for name in rtlab.__all__:
+        assert getattr(rtlab, name) is not None
+    assert set(rtlab.__all__) <= set(dir(rtlab))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = rtlab.nonsense
+
+
+def test_what_editors_see_is_what_there_is():
+    tree = ast.parse(Path(rtlab.__file__).read_text(encoding="utf-8"))
+    guard = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: f"rtlab.{alias.name}" if node.module == "rtlab" else node.module
+        for node in guard.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == rtlab._HOME
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_says_what_is_public(name: str):
+    module = importlib.import_module(name)
+    code = [
+        node
+        for node in ast.parse(Path(module.__file__ or "").read_text("utf-8")).body
+        if not isinstance(node, ast.Expr)
+    ]
+    if not code:
+        return  # a package without names of its own
+    assert (module.__doc__ or "").strip()
+    public = module.__all__
+    assert len(public) == len(set(public))
+    assert [entry for entry in public if not hasattr(module, entry)] == []
+    made = [entry for entry in public if getattr(getattr(module, entry), "__module__", "") == name]
+    described = [
+        entry for entry in made if inspect.isclass(x := getattr(module, entry)) or inspect.isroutine(x)
+    ]
+    assert [entry for entry in described if not getattr(module, entry).__doc__] == []
+
+
+def test_importing_rtlab_imports_nothing_heavy():
+    heavy = ("numpy", "pandas", "msgspec", "asyncio", "typer")
+    code = f"import sys, rtlab; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.strip() == "[]"
