@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 import httpcore
 import httpx
 
-from rtlab.errors import ConnectFailed, MessageTooLarge
+from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.position import Resume
 
 __all__ = ["HttpClient", "endpoint", "explain", "refused", "retry_after", "with_resume"]
@@ -26,6 +26,7 @@ __all__ = ["HttpClient", "endpoint", "explain", "refused", "retry_after", "with_
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
 WRITE_TIMEOUT: Final = 10.0
+PING_TIMEOUT: Final = 10.0
 REASON_TIMEOUT: Final = 1.0
 CLOSE_TIMEOUT: Final = 1.0
 KEEPALIVE: Final = 5.0  # servers keep idle connections longer
@@ -34,6 +35,7 @@ KEEPALIVE: Final = 5.0  # servers keep idle connections longer
 MAX_CONNECTIONS: Final = 2  # one for what comes, one for what goes
 MAX_REDIRECTS: Final = 10
 MAX_REASON_CHARS: Final = 200
+MAX_ANSWER_BYTES: Final = 1 << 20
 
 _RETRYABLE_STATUS: Final = frozenset({408, 425, 429})
 
@@ -115,6 +117,25 @@ class HttpClient:
         finally:
             await response.aclose()
         return bytes(body)
+
+    async def round_trip(self, url: httpx.URL, clock: Callable[[], float]) -> float:
+        """Return the seconds that one small request takes, on a connection that is warm if one is.
+
+        Raises
+        ------
+        TransportClosed
+            There was no good answer.
+        """
+        try:
+            start = clock()
+            response = await self.start("GET", url, {}, read_timeout=PING_TIMEOUT)
+            await self.read(response, MAX_ANSWER_BYTES)
+            elapsed = clock() - start
+        except (httpx.HTTPError, MessageTooLarge) as error:
+            raise TransportClosed(1006, f"no round trip: {explain(error, url)}") from error
+        if response.status_code != 200:
+            raise TransportClosed(1006, f"no round trip: {url.path} answered HTTP {response.status_code}")
+        return elapsed
 
     async def close(self) -> None:
         """End idle connections in an orderly way, the others at once; bounded in time."""

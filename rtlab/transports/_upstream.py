@@ -8,19 +8,18 @@ path, the larger the batches.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import httpx
 import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
-from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Message
+from rtlab.messages import JSON, Message
 from rtlab.transports._http import HttpClient, explain, retry_after
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream"]
+__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream", "session_of"]
 
 # Timeouts
 ANSWER_TIMEOUT: Final = 10.0
@@ -31,7 +30,6 @@ MAX_BATCH_BYTES: Final = 256 * 1024  # one message may be larger, alone
 MAX_PENDING: Final = 1000
 MAX_ANSWER_BYTES: Final = 1 << 20
 
-_PING: Final = "rtlab.ping."
 _HEADERS: Final = {b"Content-Type": b"application/json"}
 
 
@@ -73,8 +71,6 @@ class Upstream:
         Its connections.
     url : httpx.URL
         Where to post, the session included.
-    clock : callable
-        Monotonic seconds.
     broken : callable
         Called once when a request failed: the transport should end, so that the
         connection starts afresh.
@@ -85,16 +81,12 @@ class Upstream:
         What broke it.
     """
 
-    def __init__(
-        self, http: HttpClient, url: httpx.URL, clock: Callable[[], float], broken: Callable[[], None]
-    ) -> None:
+    def __init__(self, http: HttpClient, url: httpx.URL, broken: Callable[[], None]) -> None:
         self.error: TransportClosed | None = None
         self._http = http
         self._url = url
-        self._clock = clock
         self._broken = broken
-        self._pings: dict[str, asyncio.Future[float]] = {}
-        self._ping_ids = itertools.count()
+        self._batch_bytes = MAX_BATCH_BYTES
         self._batch: list[_Pending] = []  # what the request under way carries
         self._pending: deque[_Pending] = deque()
         self._room = asyncio.Semaphore(MAX_PENDING)  # first come, first served: keeps the order
@@ -126,6 +118,7 @@ class Upstream:
             A request failed: whether the server handled the message is unknown.
         """
         data = JSON.encode(message, max_bytes)
+        self._batch_bytes = min(MAX_BATCH_BYTES, max_bytes)  # the server's limit is one of bodies
         async with self._room:
             if self.error is not None:
                 raise self.error
@@ -135,36 +128,6 @@ class Upstream:
                 self._task = asyncio.get_running_loop().create_task(self._drain(), name="upstream")
             await item.accepted
         return len(data)
-
-    async def ping(self) -> float:
-        """Return the seconds from a ``ping`` up to its ``pong`` down the stream.
-
-        So it measures both directions as messages travel them. Somebody must be
-        receiving meanwhile; how long to wait is the caller's choice.
-        """
-        name = f"{_PING}{next(self._ping_ids)}"
-        arrived: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._pings[name] = arrived
-        start = self._clock()
-        try:
-            await self.send(Message("ping", id=name), MAX_MESSAGE_BYTES)
-            return await arrived - start
-        finally:
-            del self._pings[name]
-            arrived.cancel()
-
-    def answered(self, message: Message) -> bool:
-        """Say whether a message is the answer to a ping of this or a former transport.
-
-        Such a message ends here, also when it is replayed: so that the count of
-        messages is the same the second time.
-        """
-        if message.type != "pong" or message.id is None or not message.id.startswith(_PING):
-            return False
-        arrived = self._pings.get(message.id)
-        if arrived is not None and not arrived.done():
-            arrived.set_result(self._clock())
-        return True
 
     def abort(self) -> None:
         """End at once; those who wait are told."""
@@ -192,11 +155,11 @@ class Upstream:
         """Take what goes together, in order, without those whose senders gave up."""
         batch, pending = self._batch, self._pending
         batch.clear()
-        size = 0
+        size = 1  # the brackets, less one comma
         while pending and len(batch) < MAX_BATCH_MESSAGES:
             if not pending[0].accepted.done():
                 size += len(pending[0].data) + 1
-                if batch and size > MAX_BATCH_BYTES:
+                if batch and size > self._batch_bytes:
                     break
                 batch.append(pending[0])
             pending.popleft()
@@ -233,10 +196,15 @@ class Upstream:
                 item.accepted.set_exception(error)
         self._batch.clear()
         self._pending.clear()
-        for arrived in self._pings.values():
-            if not arrived.done():
-                arrived.set_exception(error)
-                arrived.exception()  # seen: its owner may be waiting for the POST instead
+
+
+def session_of(message: Message) -> str | None:
+    """Return the session that a ``welcome`` names; None for any other message."""
+    payload: object = message.payload
+    if message.type != "welcome" or not isinstance(payload, dict):
+        return None
+    session = cast("dict[str, Any]", payload).get("session")
+    return session if isinstance(session, str) else None
 
 
 def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:

@@ -11,7 +11,7 @@ import ssl as ssl_module
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import httpx
 
@@ -20,7 +20,7 @@ from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, Transport
 from rtlab.events import Handler
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Message
 from rtlab.transports._http import HttpClient, endpoint, explain, refused, with_resume
-from rtlab.transports._upstream import Upstream
+from rtlab.transports._upstream import Upstream, session_of
 from rtlab.transports.sse_decoder import SseDecoder, SseEvent
 
 __all__ = ["ServerSentEvents", "SseTransport"]
@@ -103,6 +103,7 @@ class SseTransport:
         self._events: deque[SseEvent] = deque()
         self._chunks: AsyncIterator[bytes] | None = None
         self._upstream: Upstream | None = None
+        self._health_url = httpx.URL()
         self._closing = False
 
     @property
@@ -142,6 +143,7 @@ class SseTransport:
             self._chunks = response.aiter_bytes()
             if self.plain:
                 return None
+            self._health_url = response.url.join("healthz").copy_with(query=url.query)
             return await self._greet(response.url.join("send").copy_with(query=url.query))
         except BaseException:
             self.abort()
@@ -169,14 +171,17 @@ class SseTransport:
                 f"the event stream ended before its first event ({error.reason})",
                 retry_after=error.retry_after,
             ) from error
-        welcome = _welcome(self._events[0])
-        if welcome is None:
+        try:
+            welcome = JSON.decode(self._events[0].data, self._limit)
+            session = session_of(welcome)
+        except MessageError:
+            welcome = session = None
+        if session is None:
             self.plain = True
             return None
         self._take()
-        session = str(cast("dict[str, Any]", welcome.payload).get("session", ""))
         url = send_url.copy_merge_params({"session": session})
-        self._upstream = Upstream(self._http, url, self._clock, self._http.abort)
+        self._upstream = Upstream(self._http, url, self._http.abort)
         return welcome
 
     async def receive(self) -> Message:
@@ -197,9 +202,7 @@ class SseTransport:
                 event = self._take()
                 if self.plain:
                     return Message(event.type, event.data)
-                message = JSON.decode(event.data, self._limit)
-                if self._upstream is None or not self._upstream.answered(message):
-                    return message
+                return JSON.decode(event.data, self._limit)
             await self._fill()
 
     def _take(self) -> SseEvent:
@@ -245,8 +248,9 @@ class SseTransport:
         self.bytes_out += size_bytes
 
     async def ping(self) -> float:
-        """Return the seconds from a ``ping`` posted to its ``pong`` on the stream."""
-        return await self._way_up().ping()
+        """Return the seconds of a request to ``/healthz`` and its answer, beside the stream."""
+        self._way_up()
+        return await self._http.round_trip(self._health_url, self._clock)
 
     def _way_up(self) -> Upstream:
         if self._upstream is None:
@@ -335,14 +339,3 @@ class ServerSentEvents(Connection):
     def remove_event_listener(self, type: str, listener: Handler) -> None:
         """As `off`, by the browser's name."""
         self.off(type, listener)
-
-
-def _welcome(event: SseEvent) -> Message | None:
-    """Read the first event of a server of ours, None of any other."""
-    if event.type != "welcome":
-        return None
-    try:
-        message = JSON.decode(event.data)
-    except MessageError:
-        return None
-    return message if message.type == "welcome" and isinstance(message.payload, dict) else None
