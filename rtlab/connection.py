@@ -22,6 +22,8 @@ from rtlab.inbox import Inbox, Stream, unwrap
 from rtlab.messages import Message
 from rtlab.policies import lifecycle as lc
 from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
+from rtlab.policies.breaker import CircuitBreaker
+from rtlab.policies.heartbeat import Heartbeat
 from rtlab.position import Resume
 from rtlab.transport import Transport
 
@@ -54,6 +56,13 @@ class Connection:
         leaves it to the backoff.
     retry_initial : bool
         Whether a first connect that fails is retried too.
+
+    # Health
+    heartbeat : Heartbeat or None
+        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without
+        a word. None relies on the operating system, which takes minutes.
+    breaker : CircuitBreaker or None
+        Asked before each attempt; share one among the connections to an origin.
 
     # Timeouts
     connect_timeout, close_timeout, request_timeout : float
@@ -92,6 +101,9 @@ class Connection:
         max_reconnect_attempts: int | None = None,
         min_uptime: float | None = None,
         retry_initial: bool = False,
+        # Health
+        heartbeat: Heartbeat | None = None,
+        breaker: CircuitBreaker | None = None,
         # Timeouts
         connect_timeout: float = 10.0,
         close_timeout: float = 2.0,
@@ -112,6 +124,8 @@ class Connection:
             factory,
             self._inbox,
             _policy(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
+            heartbeat=heartbeat,
+            breaker=breaker,
             connect_timeout=_positive("connect_timeout", connect_timeout),
             close_timeout=_positive("close_timeout", close_timeout),
             clock=clock,
@@ -137,6 +151,7 @@ class Connection:
         """A frozen snapshot of the connection."""
         driver, inbox, stream = self._driver, self._inbox, self._inbox.stream
         transport, connected = driver.transport, self.state is State.CONNECTED
+        beats = driver.rtt
         return ConnectionStats(
             state=self.state.value,
             transport=transport.name if transport is not None else "",
@@ -145,7 +160,8 @@ class Connection:
             disconnects=driver.disconnects,
             uptime=self._clock() - driver.life.opened_at if connected else 0.0,
             connect_time=driver.connect_time,
-            rtt=self._rtt,
+            rtt=beats.last if beats is not None else self._rtt,
+            rtt_smoothed=beats.smoothed if beats is not None else None,
             messages_in=inbox.messages_in,
             messages_out=self._messages_out,
             bytes_in=driver.bytes_in,

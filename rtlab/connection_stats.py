@@ -26,6 +26,8 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
         Seconds that the last connect took.
     rtt : float or None
         The last round trip in seconds, if one was measured.
+    rtt_smoothed : float or None
+        Its moving average over heartbeats (RFC 6298), if there are any.
     messages_in, messages_out : int
         Messages delivered and sent.
     bytes_in, bytes_out : int
@@ -46,6 +48,7 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
     uptime: float
     connect_time: float | None
     rtt: float | None
+    rtt_smoothed: float | None
     messages_in: int
     messages_out: int
     bytes_in: int

@@ -17,6 +17,9 @@ from rtlab.events import Connected, Disconnected, Reconnecting
 from rtlab.inbox import Inbox
 from rtlab.messages import Message
 from rtlab.policies import lifecycle as lc
+from rtlab.policies.breaker import CircuitBreaker
+from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.pulse import Pulse
 from rtlab.transport import Transport
 
 __all__ = ["Driver"]
@@ -36,6 +39,10 @@ class Driver:
         Takes what transports receive, and tells events.
     policy : Policy
         When to try again.
+    heartbeat : Heartbeat or None
+        How to notice a peer that is gone without a word; None does not.
+    breaker : CircuitBreaker or None
+        Asked before each attempt; shared by all connections to one origin.
     connect_timeout, close_timeout : float
         Seconds for a whole attempt, and for an orderly close.
     clock : callable
@@ -50,6 +57,8 @@ class Driver:
         inbox: Inbox,
         policy: lc.Policy,
         *,
+        heartbeat: Heartbeat | None,
+        breaker: CircuitBreaker | None,
         connect_timeout: float,
         close_timeout: float,
         clock: Callable[[], float],
@@ -64,6 +73,9 @@ class Driver:
         self._factory = factory
         self._inbox = inbox
         self._policy = policy
+        self._heartbeat = heartbeat
+        self._breaker = breaker
+        self._pulse: Pulse | None = None
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._clock = clock
@@ -85,6 +97,11 @@ class Driver:
     def bytes_out(self) -> int:
         """Encoded bytes sent, over all transports so far."""
         return self._bytes[1] + (self.transport.bytes_out if self.transport is not None else 0)
+
+    @property
+    def rtt(self) -> Rtt | None:
+        """The round trip as estimated from heartbeats, None without any."""
+        return self._pulse.rtt if self._pulse is not None else None
 
     async def connect(self) -> None:
         """Return when the connection is open; raise `ConnectFailed` when it will not be."""
@@ -159,30 +176,21 @@ class Driver:
     # One attempt
 
     async def _run(self, generation: int) -> None:
-        started = self._clock()
         transport: Transport | None = None
         try:
             transport = self._factory()
-            async with asyncio.timeout(self._connect_timeout):
-                welcome = await transport.open(self._inbox.position.resume())
-            self.connect_time = self._clock() - started
+            welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
             self.feed(lc.Opened(generation))
-            if welcome is not None and self._inbox.position.rooms:
-                await self._rejoin(transport)
-            await self._read(transport)
+            if welcome is not None and not self._resumed:
+                for message in self._inbox.rejoins():
+                    await transport.send(message)
+            await self._listen(transport)
         except TransportClosed as error:
             self._ended(generation, error)
         except ConnectFailed as error:
             self._cause = error
             self.feed(lc.Failed(generation, str(error), error.retryable, error.retry_after))
-        except TimeoutError as error:
-            self._cause = error
-            reason = (
-                f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
-                "or is too slow for connect_timeout"
-            )
-            self.feed(lc.Failed(generation, reason))
         except Exception as error:
             # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
             self._cause = error
@@ -191,6 +199,50 @@ class Driver:
         finally:
             if transport is not None:
                 transport.abort()
+
+    async def _open(self, transport: Transport) -> Message | None:
+        breaker, started = self._breaker, self._clock()
+        if breaker is not None and not breaker.allow():
+            wait = max(0.0, breaker.retry_at - started)
+            raise ConnectFailed(f"the circuit breaker is open for another {wait:.1f} s", retry_after=wait)
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                welcome = await transport.open(self._inbox.position.resume())
+        except (ConnectFailed, TransportClosed, TimeoutError) as error:
+            if breaker is not None:
+                # An origin that says a clear no (401, 404 …) is up.
+                alive = isinstance(error, ConnectFailed) and not error.retryable
+                (breaker.record_success if alive else breaker.record_failure)()
+            if isinstance(error, TimeoutError):
+                raise ConnectFailed(
+                    f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
+                    "or is too slow for connect_timeout"
+                ) from error
+            raise
+        if breaker is not None:
+            breaker.record_success()
+        self.connect_time = self._clock() - started
+        return welcome
+
+    async def _listen(self, transport: Transport) -> None:
+        verdict: list[str] = []
+
+        def dead(reason: str) -> None:
+            verdict.append(reason)
+            scope.reschedule(asyncio.get_running_loop().time())
+
+        try:
+            async with asyncio.timeout(None) as scope:
+                if self._heartbeat is not None:
+                    self._pulse = Pulse(self._heartbeat, transport, self._clock, dead)
+                await self._read(transport)
+        except TimeoutError:
+            if not verdict:
+                raise
+            raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
+        finally:
+            if self._pulse is not None:
+                self._pulse.stop()
 
     async def _read(self, transport: Transport) -> None:
         receive, put = transport.receive, self._inbox.put
@@ -202,12 +254,6 @@ class Driver:
                 self._inbox.refuse(None, error, "codec")
             else:
                 await put(message, transport.cursor)
-
-    async def _rejoin(self, transport: Transport) -> None:
-        if self._resumed:
-            return
-        for message in self._inbox.rejoins():
-            await transport.send(message)
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if self._cause is None:

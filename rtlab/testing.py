@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from rtlab.errors import ConnectFailed, TransportClosed
@@ -44,11 +45,13 @@ class MemoryTransport:
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self.heard = time.monotonic()
         self.max_message_bytes = MAX_MESSAGE_BYTES
         self.resume: Resume | None = None
         self.sent: list[Message] = []
         self.closed_with: int | None = None
         self.aborted = False
+        self.deaf = False
         self._welcome = welcome
         self._fail = fail
         self._gate = gate
@@ -84,6 +87,7 @@ class MemoryTransport:
         if isinstance(item, Exception):
             raise item
         self.bytes_in += len(JSON.encode(item))
+        self.heard = time.monotonic()
         return item
 
     async def send(self, message: Message) -> None:
@@ -96,7 +100,9 @@ class MemoryTransport:
             self._on_send(message)
 
     async def ping(self) -> float:
-        """Return a round trip of no time at all."""
+        """Return a round trip of no time at all; never return once `deaf`."""
+        if self.deaf:
+            await asyncio.Event().wait()
         return 0.0
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

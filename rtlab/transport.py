@@ -22,6 +22,9 @@ class Transport(Protocol):
         returned; None where the transport has none.
     bytes_in, bytes_out : int
         Encoded messages so far, without framing.
+    heard : float
+        When anything last arrived, `time.monotonic` seconds: also what is no
+        message, such as a ping frame or a comment.
     max_message_bytes : int
         The largest message to send; lowered to the server's limit once known.
     """
@@ -31,6 +34,11 @@ class Transport(Protocol):
     bytes_in: int
     bytes_out: int
     max_message_bytes: int
+
+    @property
+    def heard(self) -> float:
+        """See above."""
+        ...
 
     async def open(self, resume: Resume) -> Message | None:
         """Connect; return the server's ``welcome``, None if it sends none.

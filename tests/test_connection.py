@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
 
 import pytest
@@ -19,6 +20,8 @@ from rtlab.errors import (
 )
 from rtlab.messages import Message
 from rtlab.policies.backoff import Constant
+from rtlab.policies.breaker import Breaker, Circuit, CircuitBreaker
+from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.testing import MemoryTransport
 
 FAST = Constant(seconds=0.0, min_uptime=0.0)
@@ -286,6 +289,70 @@ async def test_a_frame_that_cannot_be_read_is_kept_and_the_stream_goes_on():
         await until(lambda: seen)
     assert [e.source for e in errors] == ["codec"]
     assert conn.stats.dead_letters == 1
+
+
+# Health
+
+
+async def test_a_peer_that_goes_silent_is_noticed_and_left():
+    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
+    conn = Connection(factory, backoff=FAST, heartbeat=Ping(interval=0.01, timeout=0.02))
+    told = []
+    conn.on("disconnected", told.append)
+    await conn.connect()
+    await until(lambda: conn.stats.rtt is not None)
+    assert told == []
+    factory.made[0].deaf = True
+    await until(lambda: conn.stats.connects == 2)
+    assert told[0].code == 1006
+    assert "not answered" in told[0].reason
+    assert factory.made[0].aborted
+    await conn.close()
+    assert leftovers() == []
+
+
+async def test_a_watchdog_counts_anything_that_arrives():
+    transport = MemoryTransport(welcome=welcome())
+    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Watchdog(0.02, grace=0.02))
+    await conn.connect()
+    began = time.monotonic()
+    while time.monotonic() - began < 0.12:
+        transport.push(Message("beat"))
+        await asyncio.sleep(0.01)
+    assert conn.state is State.CONNECTED
+    await until(lambda: conn.state is State.DISCONNECTED)
+
+
+async def test_an_open_breaker_stops_attempts_and_a_success_closes_it():
+    now = 0.0
+    breaker = CircuitBreaker(Breaker(failures=2, open_duration=10.0), clock=lambda: now)
+    factory = Factory(
+        MemoryTransport(fail=ConnectFailed("down")),
+        MemoryTransport(fail=ConnectFailed("down")),
+        MemoryTransport(welcome=welcome()),
+    )
+    conns = [Connection(factory, breaker=breaker, clock=lambda: now) for _ in range(2)]
+    for conn in conns:
+        with pytest.raises(ConnectFailed, match="down"):
+            await conn.connect()
+    with pytest.raises(ConnectFailed, match=r"breaker is open for another 10\.0 s") as caught:
+        await conns[0].connect()
+    assert caught.value.retry_after == 10.0
+    assert len(factory.made) == 3 - len(factory.queue) == 2
+    now = 10.5
+    await conns[0].connect()
+    assert breaker.state is Circuit.CLOSED
+    await conns[0].close()
+
+
+async def test_a_clear_no_does_not_trip_the_breaker():
+    breaker = CircuitBreaker(Breaker(failures=1))
+    conn = Connection(
+        Factory(MemoryTransport(fail=ConnectFailed("401", retryable=False, status=401))), breaker=breaker
+    )
+    with pytest.raises(ConnectFailed):
+        await conn.connect()
+    assert breaker.state is Circuit.CLOSED
 
 
 # Requests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -28,6 +29,16 @@ __all__ = ["WebSocketConnection", "WebSocketTransport"]
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
 _FATAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 406, 410, 426})
+
+
+class _Listener(ClientConnection):
+    """Notes when bytes arrive, also those of a ping, which the library answers by itself."""
+
+    heard = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
+        super().data_received(data)
 
 
 class WebSocketTransport:
@@ -81,6 +92,11 @@ class WebSocketTransport:
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
         self._ws: ClientConnection | None = None
 
+    @property
+    def heard(self) -> float:
+        """When any byte last arrived, monotonic seconds."""
+        return self._ws.heard if isinstance(self._ws, _Listener) else 0.0
+
     async def open(self, resume: Resume) -> Message | None:
         """Shake hands; return the server's ``welcome``, None from a foreign server.
 
@@ -109,6 +125,7 @@ class WebSocketTransport:
                 close_timeout=1.0,
                 ping_interval=None,
                 proxy=None,
+                create_connection=_Listener,
                 **self._tls,
             )
         except asyncio.CancelledError:
