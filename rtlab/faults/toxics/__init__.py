@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtlab.faults.toxics import cable, http, tcp
+from rtlab.faults.toxics import cable, http, messages, tcp
 from rtlab.faults.toxics.base import TOXICS, Entry, Stage, Toxic, parse_entry
 
-__all__ = ["TOXICS", "Entry", "Stage", "Toxic", "cable", "http", "parse_entry", "tcp"]
+__all__ = ["TOXICS", "Entry", "Stage", "Toxic", "cable", "http", "messages", "parse_entry", "tcp"]
