@@ -178,6 +178,7 @@ class Driver:
     async def _run(self, generation: int) -> None:
         transport: Transport | None = None
         try:
+            self._ask_breaker()
             transport = self._factory()
             welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
@@ -200,11 +201,13 @@ class Driver:
             if transport is not None:
                 transport.abort()
 
+    def _ask_breaker(self) -> None:
+        if self._breaker is not None and not self._breaker.allow():
+            wait = max(0.0, self._breaker.retry_at - self._clock())
+            raise ConnectFailed(f"the circuit breaker is open for another {wait:.1f} s", retry_after=wait)
+
     async def _open(self, transport: Transport) -> Message | None:
         breaker, started = self._breaker, self._clock()
-        if breaker is not None and not breaker.allow():
-            wait = max(0.0, breaker.retry_at - started)
-            raise ConnectFailed(f"the circuit breaker is open for another {wait:.1f} s", retry_after=wait)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 welcome = await transport.open(self._inbox.position.resume())
