@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from rtlab.style import EVENT_COLORS, LABELS, PALETTE, color_of
 
@@ -74,6 +74,10 @@ def _plain(value: float, _position: int | None) -> str:
     return f"{value:g}"
 
 
+def _plain_2_and_5(value: float, _position: int | None) -> str:
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+
+
 def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", log_y: bool = False) -> Axes:
     """Give axes the project's look: quiet grid, two spines, plain numbers.
 
@@ -94,7 +98,8 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
     if log_y:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(FuncFormatter(_plain_2_and_5))
+        axes.tick_params(which="minor", colors=_FAINT, labelsize=8)
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK)
     axes.set_xlabel(xlabel, fontsize=10, color=_INK)
     axes.set_ylabel(ylabel, fontsize=10, color=_INK)
@@ -134,6 +139,7 @@ def trailing_percentiles(
     at : array of shape (m,)
         Times of the readings.
     percentiles : array of shape (m, len(qs))
+        NaN where nothing had arrived for a tenth of `span` (or five usual intervals).
     """
     qs = tuple(qs)
     if not len(times):
@@ -141,8 +147,14 @@ def trailing_percentiles(
     at: NDArray[np.float64] = np.linspace(float(times[0]), float(times[-1]), min(readings, len(times)))
     last = np.searchsorted(times, at, side="right")
     first = np.searchsorted(times, at - span, side="left")
-    rows = [np.percentile(values[a:b], qs) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-    return at, np.array(rows)
+    rows = [
+        np.percentile(values[a:b], qs) if a < b else np.full(len(qs), np.nan)
+        for a, b in zip(first.tolist(), last.tolist(), strict=True)
+    ]
+    found = np.array(rows)
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    found[at - times[last - 1] > max(span / 10, 5 * usual)] = np.nan
+    return at, found
 
 
 def latency_figure(
@@ -238,6 +250,8 @@ def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_
         chosen = chosen & keep
         if chosen.any():
             colors = {} if "ec" in style else {"color": color}
+            if "ec" in style:
+                style["label"] = "mostly schedule lateness"
             axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
     at, lines = trailing_percentiles(times[order], values[order])
     kind = " (round trip)" if series.round_trip else ""

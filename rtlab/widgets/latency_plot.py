@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -13,6 +14,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import InvalidState
+from rtlab.widgets.hop import Hop
 from rtlab.widgets.packer import Packer
 
 if TYPE_CHECKING:
@@ -115,10 +117,7 @@ class LatencyPlot(anywidget.AnyWidget):
         self._sent_at = -math.inf
         self._timer: asyncio.Handle | None = None
         self._owns_ticker = False
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
+        self._hop = Hop()
         self.on_msg(self._from_any_thread)
 
     # Life
@@ -137,7 +136,7 @@ class LatencyPlot(anywidget.AnyWidget):
             raise InvalidState("a running event loop", "none", "start the plot in a notebook cell") from None
         if self._timer is not None:
             return
-        self._loop = loop
+        self._hop = Hop()
         self.stopped.clear()
         self._owns_ticker = not self.recorder.loop_lag.running
         if self._owns_ticker:
@@ -202,8 +201,7 @@ class LatencyPlot(anywidget.AnyWidget):
     # Sending
 
     def _tick(self) -> None:
-        assert self._loop is not None
-        self._timer = self._loop.call_later(1 / self.hz, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(1 / self.hz, self._tick)
         waiting = self._sent - self._acked
         silent_for = self.recorder.clock() - self._sent_at
         if not self.paused and (waiting < _CREDIT or silent_for > _PATIENCE):
@@ -222,13 +220,8 @@ class LatencyPlot(anywidget.AnyWidget):
     # Callbacks from the browser
 
     def _from_any_thread(self, _widget: object, content: object, _buffers: Sequence[memoryview]) -> None:
-        if not isinstance(content, dict):
-            return
-        message = cast("dict[str, Any]", content)
-        if self._loop is None or self._loop.is_closed():
-            self._receive(message)
-        else:
-            self._loop.call_soon_threadsafe(self._receive, message)
+        if isinstance(content, dict):
+            self._hop(self._receive, cast("dict[str, Any]", content))
 
     def _receive(self, message: dict[str, Any]) -> None:
         kind, seq = message.get("kind"), message.get("seq")
@@ -238,6 +231,9 @@ class LatencyPlot(anywidget.AnyWidget):
             # A view was opened, or the page was loaded again: whatever was under way is lost.
             self._acked = self._sent
             self._send_batch(fresh=True)
+        elif kind == "set" and message.get("name") in ("mode", "log_y", "paused"):
+            with contextlib.suppress(traitlets.TraitError):
+                self.set_trait(message["name"], message.get("value"))
         elif kind == "stop" and self.state == "running":
             self.state = "stopping"
             self.stopped.set()

@@ -1,16 +1,21 @@
 """The reader commits to a number before the run, and sees it against the measurement after."""
 
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
 import math
-from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, cast
 
-import ipywidgets
+import anywidget
+import traitlets
+
+from rtlab.widgets.hop import Hop
 
 __all__ = ["Predict", "compare", "parse_number"]
+
+_HERE: Final = Path(__file__).parent / "js"
 
 
 def parse_number(text: str, minimum: float = 0.0) -> float:
@@ -81,7 +86,7 @@ def compare(predicted: float | None, measured: float, unit: str = "") -> str:
     return f"{start}: {factor:.2g} times too {'high' if predicted > measured else 'low'}."
 
 
-class Predict(ipywidgets.VBox):
+class Predict(anywidget.AnyWidget):
     """A question that is answered with a number before the run.
 
     Parameters
@@ -108,23 +113,23 @@ class Predict(ipywidgets.VBox):
         guess.reveal(recorder.percentiles("echo")[50])
     """
 
+    _esm = (_HERE / "predict.js").read_text("utf-8")
+    _css = (_HERE / "predict.css").read_text("utf-8")
+
+    question = traitlets.Unicode().tag(sync=True)
+    unit = traitlets.Unicode().tag(sync=True)
+    typed = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    tone = traitlets.Enum(("quiet", "good", "bad"), "quiet").tag(sync=True)
+    locked = traitlets.Bool(False).tag(sync=True)
+
     def __init__(self, question: str, unit: str = "", *, minimum: float = 0.0) -> None:
-        self.question = question
-        self.unit = unit
+        super().__init__(question=question, unit=unit)
         self.minimum = minimum
         self.value: float | None = None
         self.measured: float | None = None
-        self.field = ipywidgets.Text(
-            placeholder="your number",
-            continuous_update=False,  # Enter commits
-            layout=ipywidgets.Layout(width="9em"),
-            tooltip=f"{question} ({unit})" if unit else question,
-        )
-        self.answer = ipywidgets.HTML()
-        label = ipywidgets.HTML(f"<b>Predict.</b> {escape(question)}")
-        row = ipywidgets.HBox([self.field, ipywidgets.Label(unit), self.answer])
-        self.field.observe(self._commit, "value")
-        super().__init__([label, row])
+        self._hop = Hop()
+        self.on_msg(self._receive)
 
     def reveal(self, measured: float) -> None:
         """Show a measurement against the prediction, which can then no longer be changed.
@@ -135,44 +140,45 @@ class Predict(ipywidgets.VBox):
             In the same unit.
         """
         self.measured = float(measured)
-        self.field.disabled = True
-        self._say(self.verdict, "info")
+        self.locked = True
+        self._say(self.verdict, "quiet")
 
     def reset(self) -> None:
         """Ask again."""
         self.value = self.measured = None
-        self.field.disabled = False
-        self.field.value = ""
-        self.answer.value = ""
+        self.locked = False
+        self.typed = ""
+        self._say("", "quiet")
 
     @property
     def verdict(self) -> str:
         """The comparison in one sentence; empty before `reveal`."""
         return "" if self.measured is None else compare(self.value, self.measured, self.unit)
 
-    def _commit(self, change: dict[str, Any]) -> None:
-        if self.measured is not None:
+    def commit(self, text: str) -> None:
+        """Take what the reader typed; ignored after `reveal`."""
+        if self.locked:
             return
-        text = str(change["new"])
+        self.typed = text
+        self.value = None
         if not text.strip():
-            self.value = None
-            self.answer.value = ""
+            self._say("", "quiet")
             return
         try:
             self.value = parse_number(text, self.minimum)
         except ValueError as error:
-            self.value = None
-            self._say(str(error), "error")
+            self._say(str(error), "bad")
         else:
-            self._say(f"Noted: {self.value:g} {self.unit}".rstrip() + ". Now run the next cells.", "success")
+            self._say(f"Noted: {self.value:g} {self.unit}".rstrip() + ". Now run the next cells.", "good")
 
-    def _say(self, text: str, kind: str) -> None:
-        color = {
-            "error": "--jp-error-color1",
-            "success": "--jp-success-color1",
-            "info": "--jp-ui-font-color1",
-        }
-        self.answer.value = f'<span role="status" style="color: var({color[kind]})">{escape(text)}</span>'
+    def _receive(self, _widget: object, content: object, _buffers: object) -> None:
+        text = cast("dict[str, Any]", content).get("commit") if isinstance(content, dict) else None
+        if isinstance(text, str):
+            self._hop(self.commit, text[:100])
+
+    def _say(self, text: str, tone: str) -> None:
+        self.answer = text
+        self.tone = tone
 
     def __repr__(self) -> str:
         return f"Predict({self.question!r}, unit={self.unit!r})"

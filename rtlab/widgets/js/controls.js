@@ -30,14 +30,15 @@ class Controls {
     this.model = model;
     this.store = store;
     this.spoken = "";
-    this.title = make("span", "rtlab-title");
-    this.status = make("span", "rtlab-status");
+    this.title = make("div", "rtlab-title");
+    this.status = make("div", "rtlab-status");
     this.pause = button("Pause", "Freeze the picture; recording goes on (Space)", false);
     this.log = button("Log y", "Logarithmic vertical axis (L)", false);
     this.stop = button("Stop", "End the run");
     this.modes = MODES.map(([, label, hint]) => button(label, `${hint} (M)`, false));
     const group = make("span", "rtlab-group", { role: "group", "aria-label": "What to show" }, ...this.modes);
-    const bar = make("div", "rtlab-bar", {}, this.title, this.status, group, this.log, this.pause, this.stop);
+    const heading = make("div", "rtlab-heading", {}, this.title, this.status);
+    const bar = make("div", "rtlab-bar", {}, heading, group, this.log, this.pause, this.stop);
     this.canvas = make("canvas", "rtlab-canvas", { tabindex: "0", role: "img" });
     this.readout = make("div", "rtlab-readout", { role: "status", hidden: "" });
     const stage = make("div", "rtlab-stage", {}, this.canvas, this.readout);
@@ -66,9 +67,13 @@ class Controls {
     this.modes.forEach((element, n) => (element.onclick = () => this.set("mode", MODES[n][0])));
   }
 
+  /**
+   * Change a setting here and in the kernel. By a message of our own: while a cell awaits, JupyterLab
+   * delivers only the first save_changes(), and keeps the others until the cell has ended.
+   */
   set(name, value) {
     this.model.set(name, value);
-    this.model.save_changes();
+    this.model.send({ kind: "set", name, value });
   }
 
   nextMode() {

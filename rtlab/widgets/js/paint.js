@@ -1,6 +1,6 @@
 // Part 3: the canvas.
 
-const MARGIN = { left: 52, right: 62, top: 22, bottom: 34 };
+const MARGIN = { left: 52, right: 76, top: 22, bottom: 34 };
 const UNITS = {
   latency: "latency (ms)",
   transit: "transit, sent to received (ms)",
@@ -14,13 +14,13 @@ class Sprites {
     this.made = new Map();
   }
 
-  get(color, shape, ratio) {
-    const key = `${color} ${shape} ${ratio}`;
-    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, ratio));
+  get(color, shape, ratio, dark) {
+    const key = `${color} ${shape} ${ratio} ${dark}`;
+    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, ratio, dark ? 1.4 : 1));
     return this.made.get(key);
   }
 
-  make(color, shape, ratio) {
+  make(color, shape, ratio, strength) {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = Math.ceil(9 * ratio);
     const pen = canvas.getContext("2d");
@@ -28,7 +28,7 @@ class Sprites {
     pen.strokeStyle = pen.fillStyle = color;
     pen.beginPath();
     if (shape === "cross") {
-      pen.globalAlpha = 0.8;
+      pen.globalAlpha = Math.min(1, 0.8 * strength);
       pen.lineWidth = 1.3;
       pen.moveTo(2, 2);
       pen.lineTo(7, 7);
@@ -36,12 +36,12 @@ class Sprites {
       pen.lineTo(2, 7);
       pen.stroke();
     } else if (shape === "ring") {
-      pen.globalAlpha = 0.75;
+      pen.globalAlpha = Math.min(1, 0.75 * strength);
       pen.lineWidth = 1.1;
       pen.arc(4.5, 4.5, 2.6, 0, 7);
       pen.stroke();
     } else {
-      pen.globalAlpha = 0.5;
+      pen.globalAlpha = Math.min(1, 0.5 * strength);
       pen.arc(4.5, 4.5, 2.2, 0, 7);
       pen.fill();
     }
@@ -162,7 +162,7 @@ class Painter {
     pen.fillText(UNITS[mode] + (this.axis.log ? ", log scale" : ""), 4, 12);
   }
 
-  scatter({ pen, x, y, mode, ratio }, places) {
+  scatter({ pen, colors, x, y, mode, ratio }, places) {
     const { points, series } = this.store;
     const { t, series: owner } = points.columns;
     this.drawn = [];
@@ -170,7 +170,8 @@ class Painter {
       const place = points.at(n);
       const [px, py] = [x(t[place]), y(this.store.value(place, mode))];
       const color = series[owner[place]]?.color ?? "#7f7f7f";
-      pen.drawImage(this.sprites.get(color, shapeOf(this.store, place, mode), ratio), px - 4.5, py - 4.5, 9, 9);
+      const sprite = this.sprites.get(color, shapeOf(this.store, place, mode), ratio, colors.dark);
+      pen.drawImage(sprite, px - 4.5, py - 4.5, 9, 9);
       this.drawn.push([px, py, n]);
     }
   }
@@ -231,13 +232,10 @@ class Painter {
   }
 
   marks({ pen, colors, box, x, start, end }) {
-    let free = -Infinity; // texts share one line: the next one must start behind the last
-    pen.textAlign = "left";
-    pen.textBaseline = "alphabetic";
-    for (const [t, kind, text, color] of this.store.marks) {
-      if (t < start || t > end) continue;
+    const visible = this.store.marks.filter(([t]) => t >= start && t <= end);
+    for (const [t, kind, , color] of visible) {
       const at = Math.round(x(t)) + 0.5;
-      pen.strokeStyle = color;
+      pen.strokeStyle = pen.fillStyle = color;
       pen.lineWidth = 1.5;
       pen.setLineDash(kind === "reconnecting" ? [4, 3] : []);
       pen.beginPath();
@@ -245,20 +243,33 @@ class Painter {
       pen.lineTo(at, box.y + box.h);
       pen.stroke();
       pen.setLineDash([]);
-      pen.fillStyle = color;
       pen.beginPath();
       pen.moveTo(at - 4, box.y - 1);
       pen.lineTo(at + 4, box.y - 1);
       pen.lineTo(at, box.y + 5);
       pen.fill();
+    }
+    // Texts go into the first of three rows that is still free at their place.
+    const free = [-Infinity, -Infinity, -Infinity];
+    pen.textAlign = "left";
+    pen.textBaseline = "middle";
+    for (const [t, kind, text, color] of visible) {
       const label = text ? `${kind}: ${text}` : kind;
       const shown = label.length > 34 ? `${label.slice(0, 33)}…` : label;
       const width = pen.measureText(shown).width;
-      const left = Math.min(at + 6, box.x + box.w - width);
-      if (left < free || left < at - width) continue;
+      const left = Math.min(x(t) + 6, box.x + box.w - width - 4);
+      const row = free.findIndex((taken) => left >= taken);
+      if (row < 0) continue;
+      free[row] = left + width + 10;
+      const middle = box.y + 12 + row * 16;
+      pen.fillStyle = colors.ground;
+      pen.globalAlpha = 0.85;
+      pen.fillRect(left - 3, middle - 7, width + 6, 14);
+      pen.globalAlpha = 1;
+      pen.fillStyle = color;
+      pen.fillRect(left - 3, middle - 7, 2, 14);
       pen.fillStyle = colors.ink;
-      pen.fillText(shown, left, box.y - 6 + 18);
-      free = left + width + 10;
+      pen.fillText(shown, left + 2, middle);
     }
   }
 

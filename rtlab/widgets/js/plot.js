@@ -92,7 +92,6 @@ function render({ model, el }, store) {
   observe(new ResizeObserver(schedule), canvas);
   observe(new MutationObserver(schedule), document.body, { attributes: true });
   // A new theme's style sheet arrives after the attribute that announces it.
-  listen(document, "load", schedule);
   const sheets = new MutationObserver(() => setTimeout(schedule, 300));
   observe(sheets, document.head, { childList: true });
   listen(matchMedia("(prefers-color-scheme: dark)"), "change", schedule);

@@ -72,7 +72,7 @@ class Axis {
   }
 
   ticks(height) {
-    const count = Math.max(3, Math.floor(height / 44));
+    const count = Math.max(3, Math.floor(height / 38));
     return this.log ? logTicks(this.bottom, this.top, count) : linearTicks(0, this.top, count);
   }
 }
@@ -87,5 +87,6 @@ function theme(element) {
     ground: style.getPropertyValue("--rtlab-ground"),
     late: style.getPropertyValue("--rtlab-late"),
     font: style.fontFamily,
+    dark: document.body.dataset.jpThemeLight === "false",
   };
 }

@@ -1,0 +1,39 @@
+"""Brings a browser's message back to the loop on which the lab runs.
+
+JupyterLab may deliver it over a subshell: on another thread, with another loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Hop"]
+
+
+class Hop:
+    """Calls functions on the loop that was running when it was made.
+
+    Without such a loop, or after its end, they are called at once.
+
+    Examples
+    --------
+    >>> Hop()(print, "no loop, so here and now")
+    no loop, so here and now
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+
+    def __call__(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function(*args)`` there, soon."""
+        if self._loop is None or self._loop.is_closed():
+            function(*args)
+        else:
+            self._loop.call_soon_threadsafe(function, *args)

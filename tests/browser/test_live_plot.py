@@ -1,0 +1,165 @@
+"""The live plot in a real JupyterLab: it moves, and its controls are obeyed while a cell awaits."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.browser.lab import JupyterLab, Run, canvas_states, open_page, run_all, screenshot, set_theme
+
+pytestmark = pytest.mark.timeout(240)
+
+SOURCE = """\
+import asyncio, random, time
+from rtlab.measure.recorder import Recorder
+from rtlab.widgets import LatencyPlot, Predict
+
+recorder = Recorder()
+guess = Predict("How long does a message take?", unit="ms")
+plot = LatencyPlot(recorder, title="Synthetic feed")
+
+async def source(rate):
+    rng, due = random.Random(1), time.monotonic()
+    while True:
+        due += 1 / rate
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        sent = due + rng.expovariate(5e3)
+        recorder.record("websocket", due, sent, 64, sent + 2e-4 + rng.expovariate(1e4))
+        recorder.record("sse", due, due + 1e-4, 64, due + 1.5e-3 + rng.expovariate(2e3))
+"""
+RUN = """\
+display(guess, plot)
+recorder.mark("connected")
+async with plot:
+    task = asyncio.create_task(source(200))
+    early = await plot.wait(100)
+    task.cancel()
+guess.reveal(recorder.percentiles("websocket")[50])
+"""
+REPORT = """\
+print([early, plot.mode, plot.log_y, plot.state, guess.value, plot._sent - plot._acked])
+"""
+
+
+def button(page: Page, name: str) -> Any:
+    return page.locator(".rtlab-plot").get_by_role("button", name=name, exact=True)
+
+
+async def report(run: Run) -> list[Any]:
+    assert await run.errors() == []
+    return ast.literal_eval(await run.text())
+
+
+async def test_it_moves_and_obeys_while_a_cell_awaits(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("live.ipynb", SOURCE, RUN, REPORT)
+    async with open_page(browser, ratio=2) as page:
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        run = await run_all(page, lab, name)
+
+        # It moves.
+        assert len(await canvas_states(page, ".rtlab-canvas", 20, timeout=20)) >= 20
+        assert await page.evaluate(
+            "document.querySelector('.rtlab-canvas').width"
+        ) == 2 * await page.evaluate("document.querySelector('.rtlab-canvas').clientWidth")
+        await screenshot(page, "plot-light", ".rtlab-plot")
+
+        # A number, an error and a correction, all while the cell awaits.
+        field, answer = page.locator(".rtlab-predict input"), page.locator(".rtlab-predict output")
+        for text, said in (("soon", "not a number"), ("5", "Noted: 5 ms")):
+            await field.click(click_count=3)
+            await field.press_sequentially(text)
+            await field.press("Enter")
+            await answer.filter(has_text=said).wait_for(timeout=5000)
+
+        # Pause freezes the picture; Resume does not lose what was recorded meanwhile.
+        await button(page, "Pause").click()
+        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+        assert len(await canvas_states(page, ".rtlab-canvas", 3, timeout=1.5)) <= 2
+        await button(page, "Resume").click()
+        assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
+
+        await button(page, "Log y").click()
+        await button(page, "Transit").click()
+        await set_theme(page, "JupyterLab Dark")
+        assert await button(page, "Log y").get_attribute("aria-pressed") == "true"
+        assert await button(page, "Total").get_attribute("aria-pressed") == "false"
+        await screenshot(page, "plot-dark", ".rtlab-plot")
+
+        assert not await run.finished()
+        await button(page, "Stop").click()
+        await run.wait(20)
+        assert await report(run) == [True, "transit", True, "stopped", 5.0, 0]
+        await answer.filter(has_text="You predicted 5 ms").wait_for(timeout=5000)
+        assert complaints == []
+        await set_theme(page, "JupyterLab Light")
+
+
+async def test_the_keyboard_reaches_everything(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("keys.ipynb", SOURCE, RUN, REPORT)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+        await button(page, "Total").focus()
+        reached: list[str] = []
+        for _ in range(6):
+            await page.keyboard.press("Tab")
+            reached.append(await page.evaluate("document.activeElement.textContent || 'canvas'"))
+        assert reached == ["Transit", "Lateness", "Log y", "Pause", "Stop", "canvas"]
+
+        # In command mode JupyterLab would make a Markdown cell of M, and number the lines at L.
+        await page.keyboard.press("m")
+        await page.keyboard.press("l")
+        await page.keyboard.press("Space")
+        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+        await page.keyboard.press("ArrowLeft")
+        readout = page.locator(".rtlab-readout")
+        await readout.filter(has_text="transit").wait_for(timeout=5000)
+        assert " at " in (await readout.text_content() or "")
+        await page.keyboard.press("Escape")
+        await readout.wait_for(state="hidden", timeout=5000)
+        await page.keyboard.press("Space")
+
+        summary = page.locator(".rtlab-plot [aria-live=polite]")
+        await summary.filter(has_text="websocket: transit p50").wait_for(state="attached", timeout=10_000)
+        assert "milliseconds" in (await page.locator(".rtlab-canvas").get_attribute("aria-label") or "")
+
+        await button(page, "Stop").focus()
+        await page.keyboard.press("Enter")
+        await run.wait(20)
+        assert (await report(run))[:4] == [True, "transit", True, "stopped"]
+
+
+async def test_two_views_and_a_reloaded_page_show_the_same_run(lab: JupyterLab, browser: Browser) -> None:
+    two = RUN.replace("display(guess, plot)", "display(plot)\ndisplay(plot)")
+    name = lab.write("views.ipynb", SOURCE, two, REPORT)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        await page.locator(".rtlab-canvas").nth(1).wait_for(timeout=20_000)
+        for n in (0, 1):
+            await page.locator(".rtlab-plot").nth(n).evaluate("(el, n) => (el.id = `view${n}`)", n)
+            assert len(await canvas_states(page, f"#view{n} .rtlab-canvas", 5, timeout=10)) >= 5
+        await page.locator("#view1").get_by_role("button", name="Stop").click()
+        await run.wait(20)
+        assert (await report(run))[-1] == 0
+        await screenshot(page, "plot-two-views")
+
+
+async def test_a_hidden_plot_stops_the_sending_and_catches_up(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("hidden.ipynb", SOURCE, RUN, REPORT)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+        total = "document.querySelector('.rtlab-status').textContent"
+        await page.evaluate("document.querySelector('.rtlab-plot').style.display = 'none'")
+        before = await page.evaluate(total)
+        await page.wait_for_timeout(1500)
+        assert await page.evaluate(total) == before  # nothing was drawn, so nothing was acknowledged
+        await page.evaluate("document.querySelector('.rtlab-plot').style.display = ''")
+        assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
+        await button(page, "Stop").click()
+        await run.wait(20)
+        await report(run)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from rtlab.errors import InvalidState
+from rtlab.measure.recorder import Recorder
+from rtlab.widgets import LatencyPlot
+
+
+class Wire:
+    """Stands where the browser is: keeps batches, and answers when it is told to."""
+
+    def __init__(self, plot: LatencyPlot) -> None:
+        self.plot = plot
+        self.batches: list[dict[str, Any]] = []
+        self.arrived = asyncio.Event()
+        plot.send = self._take  # type: ignore[method-assign]
+
+    def _take(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
+        assert len(buffers) == 1
+        self.batches.append(content)
+        self.arrived.set()
+
+    def say(self, **message: Any) -> None:
+        self.plot._handle_custom_msg(message, [])
+
+    async def count(self, wanted: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.batches) < wanted:
+                self.arrived.clear()
+                await self.arrived.wait()
+
+
+def make(**options: Any) -> tuple[LatencyPlot, Wire]:
+    plot = LatencyPlot(Recorder(), **{"hz": 30, **options})
+    return plot, Wire(plot)
+
+
+async def test_without_a_browser_it_sends_two_batches_and_goes_on() -> None:
+    plot, wire = make()
+    async with plot:
+        await wire.count(2)
+        assert await plot.wait(0.2) is False
+        assert len(wire.batches) == 2
+    assert len(wire.batches) == 3  # the last one, so that a browser that comes later is complete
+
+
+async def test_every_acknowledgement_lets_the_next_batch_go() -> None:
+    plot, wire = make()
+    async with plot:
+        for n in range(1, 6):
+            await wire.count(n)
+            wire.say(kind="ack", seq=n)
+        await wire.count(7)
+    assert [b["seq"] for b in wire.batches[:7]] == list(range(1, 8))
+
+
+async def test_a_lost_acknowledgement_does_not_end_the_plot() -> None:
+    now = [0.0]
+    plot = LatencyPlot(Recorder(clock=lambda: now[0]), hz=30)
+    wire = Wire(plot)
+    async with plot:
+        await wire.count(2)
+        now[0] += 5.1
+        await wire.count(3)
+        await plot.wait(0.1)
+        assert len(wire.batches) == 3
+
+
+async def test_a_view_that_opens_gets_the_whole_window() -> None:
+    plot, wire = make()
+    plot.recorder.record("s", ts=plot.recorder.clock())
+    wire.say(kind="hello")
+    await wire.count(1)
+    assert wire.batches[0]["fresh"]
+    assert wire.batches[0]["total"] == 1
+
+
+async def test_stop_ends_a_wait_early_and_calls_back_on_the_loop() -> None:
+    called: list[threading.Thread] = []
+    plot, wire = make(on_stop=lambda: called.append(threading.current_thread()))
+    async with plot:
+        # As JupyterLab's subshells do it: from another thread.
+        await asyncio.to_thread(wire.say, kind="stop")
+        assert await plot.wait(5) is True
+        assert plot.state == "stopping"
+        wire.say(kind="stop")
+    assert plot.state == "stopped"
+    assert called == [threading.current_thread()]
+    async with plot:
+        assert not plot.stopped.is_set()
+
+
+async def test_pause_stops_the_sending_but_not_the_recording() -> None:
+    plot, wire = make()
+    async with plot:
+        await wire.count(1)
+        await asyncio.to_thread(wire.say, kind="set", name="paused", value=True)
+        await plot.wait(0.02)
+        assert plot.paused
+        wire.say(kind="ack", seq=2)
+        sent = len(wire.batches)
+        await plot.wait(0.1)
+        assert len(wire.batches) == sent
+        wire.say(kind="set", name="paused", value=False)
+        await wire.count(sent + 1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"kind": "set", "name": "mode", "value": "sideways"},
+        {"kind": "set", "name": "paused", "value": "maybe"},
+        {"kind": "set", "name": "recorder", "value": 1},
+        {"kind": "ack", "seq": 10**9},
+        {"kind": "ack", "seq": "x"},
+        {"kind": "no such thing"},
+        {},
+        ["not", "a", "dict"],
+    ],
+)
+async def test_nonsense_from_the_browser_changes_nothing(message: Any) -> None:
+    plot, wire = make()
+    async with plot:
+        await wire.count(2)
+        plot._handle_custom_msg(message, [])
+        await plot.wait(0.05)
+        assert (plot.mode, plot.paused, plot.log_y) == ("latency", False, False)
+    assert [b["seq"] for b in wire.batches] == list(range(1, len(wire.batches) + 1))
+
+
+async def test_the_tickers_owner_stops_it() -> None:
+    plot, _ = make()
+    async with plot:
+        assert plot.recorder.loop_lag.running
+    assert not plot.recorder.loop_lag.running
+    async with plot.recorder:
+        async with plot:
+            pass
+        assert plot.recorder.loop_lag.running  # the recorder's own
+
+
+async def test_it_starts_and_stops_any_number_of_times() -> None:
+    plot, wire = make()
+    plot.start()
+    plot.start()
+    plot.stop()
+    plot.stop()
+    assert len(wire.batches) == 1
+    assert len(asyncio.all_tasks()) == 1
+
+
+def test_it_starts_only_in_a_loop() -> None:
+    plot = LatencyPlot(Recorder())
+    with pytest.raises(InvalidState, match="start the plot in a notebook cell"):
+        plot.start()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"window": 0}, {"window": float("nan")}, {"hz": 0}, {"hz": 1000}, {"max_points": 1}]
+)
+def test_senseless_settings_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="got"):
+        LatencyPlot(Recorder(), **bad)
+
+
+def test_its_text_is_the_same_in_every_run() -> None:
+    bundle = LatencyPlot(Recorder(), title="Feed", window=5)._repr_mimebundle_()
+    assert bundle is not None
+    assert bundle[0]["text/plain"] == "LatencyPlot('Feed', window=5)"
+
+
+def test_samples_never_become_synced_state() -> None:
+    recorder = Recorder()
+    recorder.record("s", ts=0.0)
+    plot = LatencyPlot(recorder)
+    settings = {name for name in plot.keys if not name.startswith("_")}
+    assert settings <= {
+        "title",
+        "mode",
+        "log_y",
+        "paused",
+        "state",
+        "window",
+        "layout",
+        "tabbable",
+        "tooltip",
+    }
+
+
+def test_the_static_figure_has_the_same_settings() -> None:
+    recorder = Recorder(clock=lambda: 1.0)
+    recorder.record("websocket", ts=0.999, sent=0.9995)
+    figure = LatencyPlot(recorder, title="Echo", mode="transit", log_y=True).figure()
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "Echo"
+    assert axes.get_ylabel() == "transit, sent to received (ms)"
+    assert axes.get_yscale() == "log"

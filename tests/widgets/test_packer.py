@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtlab.measure.recorder import Recorder
+from rtlab.widgets.packer import POINT, Packer, running_percentiles
+
+
+def at_zero(**options: Any) -> Recorder:
+    return Recorder(clock=lambda: 0.0, **options)
+
+
+def points(packed: tuple[dict[str, Any], memoryview]) -> np.ndarray:
+    return np.frombuffer(packed[1], POINT)
+
+
+def test_a_point_holds_what_the_recorder_knows() -> None:
+    recorder = at_zero()
+    recorder.record("sse", ts=1.0, sent=1.001, received=1.003)
+    recorder.record("websocket", ts=2.0, sent=2.001, received=2.002)
+    recorder.loop_lag.note(1.99, 2.0019)
+    header, raw = Packer(recorder, window=10.0).pack(now=2.5)
+    first, second = np.frombuffer(raw, POINT)
+    assert first["t"] == pytest.approx(1.003)
+    assert first["latency"] == pytest.approx(3.0, abs=1e-4)
+    assert first["lateness"] == pytest.approx(1.0, abs=1e-4)
+    assert (first["series"], first["late"]) == (0, 0)
+    assert (second["series"], second["late"]) == (1, 1)
+    assert [s["color"] for s in header["series"]] == ["#E69F00", "#0072B2"]
+    assert header["now"] == 2.5
+    assert header["late"] == [[1.99, 2.0019]]
+
+
+def test_each_sample_mark_and_stretch_travels_once() -> None:
+    recorder = at_zero()
+    packer = Packer(recorder, window=10.0)
+    recorder.record("s", ts=0.0, received=0.1)
+    recorder.mark("connected", at=0.1)
+    recorder.loop_lag.note(0.1, 0.2)
+    first = packer.pack(now=0.3)
+    recorder.record("s", ts=0.0, received=0.4)
+    recorder.mark("fault", "latency", at=0.4)
+    recorder.loop_lag.note(0.4, 0.5)
+    second = packer.pack(now=0.6)
+    assert [len(points(p)) for p in (first, second)] == [1, 1]
+    assert [m[1] for m in first[0]["marks"]] == ["connected"]
+    assert [m[:3] for m in second[0]["marks"]] == [[0.4, "fault", "latency"]]
+    assert (first[0]["late"], second[0]["late"]) == ([[0.1, 0.2]], [[0.4, 0.5]])
+    assert not packer.pending
+    packer.rewind()
+    again = packer.pack(now=0.6)
+    assert len(points(again)) == 2
+    assert len(again[0]["marks"]) == 2
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 3000), st.integers(100, 500))
+def test_a_window_is_thinned_and_keeps_the_highest_of_every_series(count: int, max_points: int) -> None:
+    recorder = at_zero()
+    rng = np.random.default_rng(count)
+    for n in range(count):
+        latency = rng.exponential(1e-3)
+        recorder.record(f"s{n % 3}", ts=n / 1000 - latency, received=n / 1000)
+    header, raw = Packer(recorder, window=10.0, max_points=max_points).pack(now=5.0)
+    drawn = np.frombuffer(raw, POINT)
+    assert len(drawn) <= max_points + 3
+    if count <= max_points:
+        assert len(drawn) == count
+    frame = recorder.to_frame()
+    for index in range(min(3, count)):
+        highest = frame["latency_ms"][frame["series"] == f"s{index}"].max()
+        assert drawn["latency"][drawn["series"] == index].max() == pytest.approx(highest, rel=1e-5)
+    assert header["total"] == count
+    assert np.all(np.diff(drawn["t"]) >= 0)
+
+
+def test_what_left_the_window_is_not_sent() -> None:
+    recorder = at_zero()
+    for n in range(100):
+        recorder.record("s", ts=0.0, received=float(n))
+    assert points(Packer(recorder, window=10.0).pack(now=99.0))["t"].tolist() == list(range(89, 100))
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e4)), max_size=60))
+def test_running_percentiles_are_of_the_numbers_only(values: list[float]) -> None:
+    numbers = sorted(v for v in values if not math.isnan(v))
+    found = running_percentiles(np.array(values))
+    if not numbers:
+        assert found is None
+        return
+    assert found == sorted(found or [])
+    assert found[0] == pytest.approx(numbers[math.ceil(0.5 * len(numbers)) - 1], abs=1e-4)
+    assert found[2] == pytest.approx(numbers[math.ceil(0.99 * len(numbers)) - 1], abs=1e-4)
+
+
+def test_statistics_rank_all_samples_of_two_seconds_at_most_five_times_a_second() -> None:
+    recorder = at_zero()
+    packer = Packer(recorder, window=10.0)
+    for n in range(1001):
+        recorder.record("s", ts=n / 100 - n * 1e-6, received=n / 100)
+    header, _ = packer.pack(now=10.0)
+    (stats,) = header["stats"]
+    assert stats["n"] == 201
+    assert stats["rate"] == 100.0
+    assert stats["latency"] == pytest.approx([0.9, 0.99, 0.998], abs=1e-3)
+    assert stats["transit"] is None  # nobody knew when it was really sent
+    assert "stats" not in packer.pack(now=10.1)[0]
+    assert "stats" in packer.pack(now=10.21)[0]
+
+
+def test_without_a_common_clock_there_is_a_reason_and_no_number() -> None:
+    recorder = at_zero()
+    recorder.add_series("far", no_clock="another machine")
+    recorder.record("far", ts=500.0, received=1.0)
+    header, raw = Packer(recorder, window=10.0).pack(now=1.0)
+    assert header["series"][0]["note"] == "another machine"
+    assert math.isnan(np.frombuffer(raw, POINT)["latency"][0])
+
+
+def test_an_empty_recorder_packs_an_empty_batch() -> None:
+    header, raw = Packer(at_zero(), window=10.0).pack(now=0.0)
+    assert (len(raw), header["series"], header["stats"]) == (0, [], [])
+
+
+def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
+    import time
+
+    recorder = at_zero(max_samples=1_000_000)
+    for n in range(300_000):
+        recorder.record("s", ts=n / 1000, received=n / 1000)
+    packer = Packer(recorder, window=10.0)
+    packer.pack(now=300.0)
+    best = math.inf
+    for n in range(20):
+        for k in range(67):
+            recorder.record("s", ts=300 + n / 15, received=300 + n / 15 + k / 1000)
+        start = time.perf_counter()
+        packer.pack(now=300 + n / 15 + 0.067)
+        best = min(best, time.perf_counter() - start)
+    assert best < 2e-3
