@@ -49,6 +49,7 @@ def copy_notebooks(folder: Path) -> Copied:
     source = notebooks_path()
     done = Copied([], [])
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for original in sorted(found for found in source.rglob("*") if found.is_file()):
             name = original.relative_to(source)
             if any(part.startswith((".", "__")) for part in name.parts):
