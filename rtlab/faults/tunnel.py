@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from rtlab.faults.pipe import Pipe
 
@@ -59,8 +59,8 @@ class Endpoint(asyncio.BufferedProtocol):
 
     # asyncio calls these
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are no subclasses of asyncio's
+        self.transport = transport = cast("asyncio.Transport", transport)
         limit = self.buffer_bytes or READ_BYTES
         transport.set_write_buffer_limits(high=limit, low=limit // 4)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

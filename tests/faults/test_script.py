@@ -1,0 +1,174 @@
+"""Scripts: drawn from a seed, checked before they run, replayed exactly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlab.faults.collection import Collection
+from rtlab.faults.errors import FaultError
+from rtlab.faults.profiles import data_file
+from rtlab.faults.proxy import Proxy
+from rtlab.faults.script import FaultScript, Player, Step
+from rtlab.faults.trace import TraceEvent, fingerprint
+from tests.faults.conftest import eventually
+
+EXAMPLES = sorted((data_file("fault_scripts")).glob("*.json"))
+
+
+def test_a_script_is_written_in_python_or_json() -> None:
+    script = (
+        FaultScript(name="both", seed=3)
+        .add((1, 2), "latency", stream="both", lasting=1.5, latency=200, jitter=50)
+        .cut(4, "fin")
+        .down(5, lasting=(0.5, 1))
+        .mark(6, "look here")
+        .restore(8)
+    )
+    text = json.dumps(script.to_dict())
+    again = FaultScript.from_dict(json.loads(text))
+    assert again == script
+    assert again.timeline() == script.timeline()
+    assert '"for": 1.5' in text
+
+
+def test_a_timeline_is_sorted_and_drawn_from_the_seed() -> None:
+    def script(seed: int) -> FaultScript:
+        return FaultScript(seed=seed).cut(9).add((0, 8), "stall", lasting=(0.1, 0.5))
+
+    first = script(1).timeline()
+    assert [a.at for a in first] == sorted(a.at for a in first)
+    assert [(a.step.do, a.undo) for a in first] == [("add", False), ("add", True), ("cut", False)]
+    assert 0.1 <= first[1].at - first[0].at <= 0.5
+    assert script(1).timeline() == first
+    assert script(2).timeline() != first
+
+
+def test_steps_repeat() -> None:
+    script = FaultScript().then(Step(do="cut", at=1, every=0.5, times=3))
+    assert [a.at for a in script.timeline()] == [1.0, 1.5, 2.0]
+    assert script.duration == 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ([], "script: Expected `object`, got `array`"),
+        ({"steps": [{"at": 1}]}, "missing required field `do`"),
+        ({"steps": [{"do": "explode"}]}, "Invalid enum value 'explode'"),
+        ({"steps": [{"do": "cut", "att": 1}]}, "unknown field `att`"),
+        ({"steps": [{"do": "cut", "at": -1}]}, "times must be from 0"),
+        ({"steps": [{"do": "cut", "at": 1e9}]}, "times must be from 0"),
+        ({"steps": [{"do": "cut", "for": 1}]}, '"for" goes with add and down'),
+        ({"steps": [{"do": "remove"}]}, "remove needs the name"),
+        ({"steps": [{"do": "add", "toxic": "nope"}]}, "invalid toxic type"),
+        ({"steps": [{"do": "add", "toxic": "bandwidth"}]}, "missing required field: rate"),
+        ({"steps": [{"do": "cut", "every": 0.001, "times": 10**9}]}, "more than 10000 actions"),
+    ],
+)
+def test_a_script_that_would_fail_half_way_does_not_start(value: Any, error: str) -> None:
+    with pytest.raises(FaultError, match=error) as info:
+        FaultScript.from_dict(value)
+    assert info.value.status == 400
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_the_examples_are_valid_and_say_what_they_show(path: Any) -> None:
+    script = FaultScript.load(path)
+    assert script.name == path.stem
+    assert script.about
+    assert 0 < script.duration <= 60
+
+
+spans = st.floats(0, 10) | st.tuples(st.floats(0, 5), st.floats(5, 10))
+
+
+@given(st.integers(), st.lists(st.tuples(spans, st.none() | spans), max_size=8))
+def test_every_seed_gives_one_timeline(seed: int, steps: list[tuple[Any, Any]]) -> None:
+    script = FaultScript(seed=seed)
+    for at, lasting in steps:
+        script = script.add(at, "latency", lasting=lasting, latency=1)
+    again = FaultScript.from_dict(json.loads(json.dumps(script.to_dict())))
+    assert again.timeline() == script.timeline()
+
+
+SCRIPT = (
+    FaultScript(name="replay", seed=11)
+    .add((0.0, 0.02), "latency", stream="both", latency=3, jitter=2)
+    .then(Step(at=0.03, do="add", toxic="corrupt", attributes={"probability": 0.01}, toxicity=0.5))
+    .cut(0.1)
+    .add(0.15, "blackhole", lasting=0.05)
+    .down(0.25, lasting=0.03)
+    .restore(0.3)
+)
+
+
+async def run(upstream: str, seed: int) -> list[TraceEvent]:
+    """Play the script against four clients that reconnect after every cut."""
+    collection = Collection()
+    proxy = await collection.create({"name": "p", "upstream": upstream})
+    opened: list[asyncio.StreamWriter] = []
+
+    async def connect() -> None:
+        for _ in range(4):
+            _, writer = await asyncio.open_connection(*proxy.listen.split(":"))
+            opened.append(writer)
+            before = len(proxy.tunnels)
+            await eventually(lambda n=before: len(proxy.tunnels) > n or n == 4)
+        for writer in opened[-4:]:
+            writer.write(b"x" * 500)
+
+    player = Player()
+    await player.start(proxy, FaultScript.from_dict({**SCRIPT.to_dict(), "seed": seed}))
+    since = proxy.trace.next
+    await connect()
+    await eventually(lambda: any(e.detail == "rst: cut" for e in proxy.trace.since()))
+    await eventually(lambda: not proxy.tunnels)
+    await connect()
+    await eventually(lambda: not player.status()["running"])
+    await collection.close()
+    for writer in opened:
+        writer.transport.abort()
+    assert since > 0
+    return proxy.trace.since()
+
+
+async def test_the_same_seed_gives_the_same_trace_twice(echo: str) -> None:
+    one, two = await run(echo, 11), await run(echo, 11)
+    assert by_connection(one) == by_connection(two)
+    assert by_connection(one) != by_connection(await run(echo, 12))
+    kinds = {e.kind for e in one}
+    assert {"affected", "ended", "script_step", "proxy_down", "proxy_up"} <= kinds
+    assert any(e.kind == "affected" and e.bytes for e in one)
+
+
+def by_connection(events: list[TraceEvent]) -> dict[int, list[object]]:
+    """What was done (connection 0) and what happened to each connection, in order.
+
+    How two connections' events interleave is the scheduler's choice.
+    """
+    table: dict[int, list[object]] = {}
+    for event, print_ in zip(events, fingerprint(events), strict=True):
+        table.setdefault(event.connection, []).append(print_)
+    return table
+
+
+async def test_stopping_leaves_no_task_and_says_so(proxy: Proxy) -> None:
+    player = Player()
+    await player.start(proxy, FaultScript().cut(60))
+    await asyncio.sleep(0)
+    await player.stop()
+    assert proxy.trace.since()[-1].detail == "stopped"
+    assert not player.status()["running"]
+
+
+async def test_a_script_that_fails_reports_it(collection: Collection, proxy: Proxy) -> None:
+    player = Player()
+    await player.start(proxy, FaultScript().then(Step(do="update", name="gone", attributes={"x": 1})))
+    await eventually(lambda: not player.status()["running"])
+    assert player.status()["error"] == "toxic not found"

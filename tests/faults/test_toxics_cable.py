@@ -1,0 +1,97 @@
+"""Stall, cut, blackhole, corrupt, accept_then_close."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.faults.collection import Collection
+from rtlab.faults.proxy import Proxy
+from tests.faults.conftest import eventually
+
+
+async def test_stall_reads_nothing_and_loses_nothing(proxy: Proxy, dial) -> None:
+    reader, writer = await dial()
+    await eventually(lambda: proxy.tunnels)
+    proxy.add_toxic({"type": "stall", "stream": "upstream"})
+    (tunnel,) = proxy.tunnels
+    writer.write(b"waits")
+    writer.write_eof()
+    await asyncio.sleep(0.02)
+    assert (tunnel.up.blocked, tunnel.up.bytes) == (True, 0)
+    proxy.remove_toxic("stall_upstream")
+    assert await asyncio.wait_for(reader.read(-1), 5) == b"waits"
+
+
+async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial) -> None:
+    proxy.add_toxic({"type": "latency", "attributes": {"latency": 20}})
+    reader, writer = await dial()
+    writer.write(b"under way")
+    await eventually(lambda: any(t.down.held for t in proxy.tunnels))
+    proxy.add_toxic({"type": "stall"})
+    await asyncio.sleep(0.05)
+    (tunnel,) = proxy.tunnels
+    assert tunnel.down.stages[1].held == 9
+    proxy.remove_toxic("latency_downstream")
+    proxy.remove_toxic("stall_downstream")
+    assert await asyncio.wait_for(reader.readexactly(9), 5) == b"under way"
+
+
+async def test_cut_ends_present_and_future_connections(proxy: Proxy, dial) -> None:
+    old, _ = await dial()
+    await eventually(lambda: proxy.tunnels)
+    proxy.add_toxic({"type": "cut", "attributes": {"how": "rst"}})
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(old.read(), 5)
+    new, _ = await dial()
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(new.read(), 5)
+
+
+async def test_accept_then_close_spares_old_connections(proxy: Proxy, dial) -> None:
+    old, writer = await dial()
+    await eventually(lambda: proxy.tunnels)
+    proxy.add_toxic({"type": "accept_then_close"})
+    new, _ = await dial()
+    assert await asyncio.wait_for(new.read(), 5) == b""
+    writer.write(b"x")
+    assert await old.readexactly(1) == b"x"
+
+
+async def test_a_blackhole_swallows_the_end_and_gives_it_back(proxy: Proxy, dial) -> None:
+    reader, writer = await dial()
+    await eventually(lambda: proxy.tunnels)
+    proxy.add_toxic({"type": "blackhole", "stream": "upstream"})
+    writer.write_eof()
+    await eventually(lambda: any(e.kind == "affected" for e in proxy.trace.since()))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.read(), 0.05)
+    proxy.remove_toxic("blackhole_upstream")  # a FIN would have been sent again
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def corrupted(collection: Collection, echo: str, size: int, seed: int) -> dict[int, int]:
+    """Which of 1,000 zero bytes, sent in chunks of `size`, come back as what."""
+    proxy = await collection.create({"name": "noisy", "upstream": echo, "seed": seed})
+    proxy.add_toxic({"type": "corrupt", "attributes": {"probability": 0.05, "skip": 100}})
+    reader, writer = await asyncio.open_connection(*proxy.listen.split(":"))
+    got = b""
+    while len(got) < 1000:
+        chunk = bytes(min(size, 1000 - len(got)))
+        writer.write(chunk)
+        got += await reader.readexactly(len(chunk))
+    writer.transport.abort()
+    await collection.remove("noisy")
+    return {i: byte for i, byte in enumerate(got) if byte}
+
+
+async def test_corruption_depends_on_the_seed_and_not_on_the_chunks(
+    collection: Collection, echo: str
+) -> None:
+    flipped = await corrupted(collection, echo, 1000, seed=42)
+    assert 20 < len(flipped) < 80  # 900 × 0.05 = 45, and 4 standard deviations either way
+    assert min(flipped) >= 100
+    assert all(byte.bit_count() == 1 for byte in flipped.values())
+    assert await corrupted(collection, echo, 7, seed=42) == flipped
+    assert await corrupted(collection, echo, 1000, seed=43) != flipped
