@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlab.server.cursor import Cursor, format_cursor, parse_cursor
+from rtlab.server.frames import Mark
+
+marks = st.builds(
+    Mark,
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
+    st.text("0123456789abcdef", min_size=1, max_size=8),
+    st.integers(0, 10**14),
+)
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), st.integers(0, 10**14), st.lists(marks, max_size=9)
+)
+def test_what_was_written_is_read(session: str, position: int, given_marks: list[Mark]) -> None:
+    text = format_cursor(session, position, given_marks)
+    assert text.isascii()
+    assert text.isprintable()
+    assert " " not in text
+    assert parse_cursor(text) == Cursor(session, position, tuple(given_marks))
+
+
+@given(st.text())
+def test_anything_else_is_no_cursor_and_no_crash(text: str) -> None:
+    cursor = parse_cursor(text)
+    if cursor is not None:
+        assert cursor.position >= 0
+
+
+@pytest.mark.parametrize("text", ["", "a", "a.", ".1", "a.-1", "a.1~", "a.1~r:e:x", "a.1~r:e:²", "a.1~::1"])
+def test_broken_cursors_count_as_none(text: str) -> None:
+    assert parse_cursor(text) is None
+
+
+def test_rooms_that_do_not_fit_are_left_out() -> None:
+    many = [Mark("r" * 128 + str(n), "e", n) for n in range(64)]
+    text = format_cursor("s", 1, many)
+    assert len(text) <= 6000
+    cursor = parse_cursor(text)
+    assert cursor is not None
+    assert 40 < len(cursor.marks) < 64

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from rtlab.messages import JSON, MSGPACK, Message
+from rtlab.server.frames import Frame, close_frame, error_message, websocket_frame
+
+
+@pytest.mark.parametrize(
+    ("length", "header"),
+    [
+        (0, "81 00"),
+        (125, "81 7d"),
+        (126, "81 7e 00 7e"),
+        (65535, "81 7e ff ff"),
+        (65536, "81 7f 00 00 00 00 00 01 00 00"),
+    ],
+)
+def test_headers_are_those_of_rfc_6455(length: int, header: str) -> None:
+    frame = websocket_frame(1, b"x" * length)
+    assert frame == bytes.fromhex(header) + b"x" * length
+
+
+def test_a_close_frame_never_exceeds_a_control_frame_nor_cuts_a_character() -> None:
+    frame = close_frame(1008, "é" * 100)
+    assert len(frame) <= 127
+    assert frame[4:].decode() == "é" * 61
+
+
+def test_a_frame_is_encoded_once_per_codec() -> None:
+    frame = Frame(Message("chat", {"text": "hi"}))
+    assert frame.websocket(JSON) is frame.websocket(JSON)
+    assert frame.websocket(JSON) != frame.websocket(MSGPACK)
+    assert frame.event() is frame.event()
+
+
+def test_a_message_that_a_codec_cannot_carry_becomes_an_error_that_names_it() -> None:
+    frame = Frame(Message("chat", 1 << 70, id="7", room_id="r", offset=3, epoch="e"))
+    for codec in (JSON, MSGPACK):
+        substitute = codec.decode(frame.encoded(codec))
+        assert substitute.type == "error"
+        assert substitute.payload["code"] == "not_encodable"
+        assert (substitute.id, substitute.room_id, substitute.offset) == ("7", "r", 3)
+
+
+def test_what_the_server_adds_may_exceed_the_limit_of_what_it_accepts() -> None:
+    text = "x" * ((1 << 20) - 40)
+    assert b"not_encodable" not in Frame(Message("chat", text, room_id="r" * 100)).encoded(JSON)
+
+
+def test_an_error_carries_the_id_of_what_it_answers() -> None:
+    assert error_message("c", "t", "9").payload == {"code": "c", "message": "t", "ref": "9"}
+    assert error_message("c", "t").id is None

@@ -1,0 +1,104 @@
+"""The child's side of the contract: one line of JSON, a watched pipe, clear errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.server.conftest import TOKEN, Child
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rtlab.server", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_the_line_tells_port_and_pid_and_no_token_that_was_given(start: Callable[..., Child]) -> None:
+    child = start()
+    assert child.hello == {"port": child.port, "pid": child.process.pid}
+    assert httpx.get(f"{child.url}/healthz", trust_env=False).json() == {"status": "ok"}
+    assert TOKEN not in httpx.get(child.url, trust_env=False).text
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_both_loops_serve(start: Callable[..., Child], loop: str) -> None:
+    assert start("--loop", loop).stats()["sessions"] == 0
+
+
+def test_the_stats_tell_what_leak_checks_need(start: Callable[..., Child]) -> None:
+    stats = start("--node", "n7").stats()
+    assert stats["node"] == "n7"
+    assert stats["connections"] == {"websocket": 0, "sse": 0, "longpoll": 0, "webrtc": 0}
+    for name in ("tasks", "descriptors", "rss_bytes", "cpu_seconds"):
+        assert stats[name] > 0
+    for name in ("sessions", "rooms", "feeds", "queued_bytes", "backlog_bytes", "slow_clients"):
+        assert stats[name] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--port", "99999"], "expected a port from 0 to 65535"),
+        (["--port", "x"], "expected a port"),
+        (["--heartbeat", "-1"], "expected seconds"),
+        (["--heartbeat", "nan"], "expected seconds"),
+        (["--max-connections", "0"], "expected a whole number from 1"),
+        (["--frobnicate"], "unrecognized arguments"),
+        (["--loop", "trio"], "invalid choice"),
+    ],
+)
+def test_wrong_options_are_one_clear_error(options: list[str], said: str) -> None:
+    result = run(*options)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("--port", str(port))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"rtlab.server: cannot serve 127.0.0.1:{port}: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_descriptor_that_is_not_open_is_one_line() -> None:
+    result = run("--watch-fd", "999")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_the_child_ends_with_its_parent() -> None:
+    ours, theirs = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "rtlab.server", "--watch-fd", str(ours)],
+        pass_fds=[ours],
+        stdout=subprocess.PIPE,
+    ) as process:
+        os.close(ours)
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        os.write(theirs, b"not the end")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        os.close(theirs)
+        begin = time.monotonic()
+        assert process.wait(5) == 0
+        assert time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_both_signals_stop_in_order(start: Callable[..., Child], number: signal.Signals) -> None:
+    child = start()
+    child.process.send_signal(number)
+    assert child.stop() == ""

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from rtlab.messages import JSON, Message
+from rtlab.server.frames import Mark
+from rtlab.server.hub import Hub, HubLimits
+from rtlab.server.protocol import MAX_BATCH, MAX_FEEDS, MAX_ROOMS, Protocol
+from rtlab.server.session import Session, SessionLimits
+
+
+class Bench:
+    """A protocol with one session; `say` returns what came down its stream."""
+
+    def __init__(self, **limits: int) -> None:
+        self.hub = Hub(time.monotonic, HubLimits(**limits), new_epoch=lambda: "e0")
+        self.protocol = Protocol(self.hub, time.monotonic)
+        self.session = Session("s", "ada", "ada", SessionLimits())
+
+    def say(self, type: str, payload: Any = None, **fields: Any) -> list[Message]:
+        position = self.session.position
+        self.result = self.protocol.receive(self.session, Message(type, payload, **fields))
+        return [frame.message for _, frame in self.session.after(position)]
+
+    def code(self, type: str, payload: Any = None, **fields: Any) -> str:
+        (error,) = self.say(type, payload, **fields)
+        assert error.type == "error"
+        return error.payload["code"]
+
+
+def test_echo_and_ping_bring_back_what_was_sent() -> None:
+    bench = Bench()
+    (echo,) = bench.say("echo", {"a": 1}, id="1", ts=5.0)
+    assert (echo.type, echo.payload, echo.id, echo.ts) == ("echo", {"a": 1}, "1", 5.0)
+    assert echo.sent == pytest.approx(time.monotonic(), abs=1)
+    (pong,) = bench.say("ping", 7, id="2")
+    assert (pong.type, pong.payload, pong.id) == ("pong", 7, "2")
+    assert bench.say("pong") == []
+
+
+@pytest.mark.parametrize("fields", [{"room_id": "r"}, {"payload": {"roomId": "r"}}])
+def test_a_room_is_named_on_top_or_in_the_payload(fields: dict[str, Any]) -> None:
+    bench = Bench()
+    (ack,) = bench.say("join_room", id="1", **fields)
+    assert (ack.type, ack.id, ack.room_id) == ("ack", "1", "r")
+    assert ack.payload == {"roomId": "r", "recovered": True, "epoch": "e0", "offset": 0}
+    message, ack = bench.say("chat", id="2", token="secret", seq=9, **fields)
+    assert (message.type, message.room_id, message.offset, message.epoch) == ("chat", "r", 1, "e0")
+    assert (message.client_id, message.id) == ("ada", "2")
+    assert b"secret" not in JSON.encode(message)
+    assert ack.payload == {"offset": 1, "epoch": "e0"}
+    (ack,) = bench.say("leave_room", **fields)
+    assert ack.payload == {"roomId": "r"}
+    assert bench.code("chat", **fields) == "not_joined"
+
+
+def test_a_join_is_acknowledged_before_what_was_missed_arrives() -> None:
+    bench = Bench()
+    bench.say("join_room", room_id="r")
+    for n in range(3):
+        assert len(bench.say("chat", n, room_id="r")) == 1
+    bench.say("leave_room", room_id="r")
+    ack, *missed = bench.say("join_room", {"roomId": "r", "epoch": "e0", "offset": 1})
+    assert ack.payload["recovered"] is True
+    assert [m.offset for m in missed] == [2, 3]
+    # A client that got only the ack must not be believed to have the rest.
+    assert bench.session.marks(bench.session.position - 2) == {"r": Mark("r", "e0", 1)}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (Message("dance"), "unknown_type"),
+        (Message("welcome"), "reserved_type"),
+        (Message("users_update", room_id="r"), "reserved_type"),
+        (Message("", room_id="r"), "wrong_payload"),
+        (Message("chat\ndata: x", room_id="r"), "wrong_payload"),
+        (Message("x" * 129, room_id="r"), "wrong_payload"),
+        (Message("chat", {"roomId": 5}), "wrong_payload"),
+        (Message("chat", room_id="nowhere"), "not_joined"),
+        (Message("join_room"), "wrong_payload"),
+        (Message("join_room", {"roomId": ["r"]}), "wrong_payload"),
+        (Message("join_room", room_id=""), "wrong_payload"),
+        (Message("join_room", room_id="r" * 129), "wrong_payload"),
+        (Message("join_room", {"roomId": "r", "epoch": "e"}), "wrong_payload"),
+        (Message("join_room", {"roomId": "r", "epoch": 1, "offset": 1}), "wrong_payload"),
+        (Message("join_room", {"roomId": "r", "epoch": "e", "offset": True}), "wrong_payload"),
+        (Message("join_room", {"roomId": "r", "epoch": "e", "offset": 1.5}), "wrong_payload"),
+        (Message("leave_room"), "wrong_payload"),
+        (Message("feed"), "wrong_payload"),
+        (Message("feed", {"rate": -5}), "wrong_payload"),
+        (Message("feed", {"stop": "f9"}), "unknown_feed"),
+        (Message("feed", {"stop": ["f9"]}), "unknown_feed"),
+        (Message("batch"), "wrong_payload"),
+        (Message("batch", {}), "wrong_payload"),
+        (Message("batch", [None] * (MAX_BATCH + 1)), "wrong_payload"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_answered_by_one_error(message: Message, code: str) -> None:
+    bench = Bench()
+    message.id = "9"
+    result = bench.protocol.receive(bench.session, message)
+    (answer,) = [frame.message for _, frame in bench.session.after(0)]
+    assert (answer.type, answer.id) == ("error", "9")
+    assert answer.payload["code"] == code
+    assert answer.payload["ref"] == "9"
+    assert result["ok"] is False
+
+
+def test_an_offset_without_end_is_not_recovered_and_no_crash() -> None:
+    (ack,) = Bench().say("join_room", {"roomId": "r", "epoch": "e0", "offset": 10**30})
+    assert ack.payload["recovered"] is False
+
+
+def test_a_batch_is_obeyed_in_order_and_answered_by_one_ack() -> None:
+    bench = Bench()
+    items = [
+        {"type": "join_room", "payload": {"roomId": "r"}, "id": "a"},
+        {"type": "chat", "payload": {"roomId": "r"}, "id": "b"},
+        {"type": "echo", "payload": 1},
+        {"type": 5},
+        "text",
+        {"type": "batch", "payload": []},
+        {"type": "dance", "id": "c"},
+    ]
+    chat, echo, ack = bench.say("batch", items, id="9")
+    assert (chat.type, echo.type, ack.type, ack.id) == ("chat", "echo", "ack", "9")
+    results = ack.payload["results"]
+    assert [r["ok"] for r in results] == [True, True, True, False, False, False, False]
+    assert [r["id"] for r in results] == ["a", "b", None, None, None, None, "c"]
+    assert results[1]["offset"] == 1
+    assert results[6]["error"]["code"] == "unknown_type"
+    assert bench.session.marks(bench.session.position) == {"r": Mark("r", "e0", 1)}
+
+
+def test_a_batch_payload_may_nest_only_as_deep_as_a_message() -> None:
+    deep: Any = None
+    for _ in range(100):
+        deep = [deep]
+    (ack,) = Bench().say("batch", [{"type": "echo", "payload": deep}])
+    assert ack.payload["results"][0]["ok"] is False
+
+
+def test_a_client_can_confirm_what_it_has() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.say("ping")
+    bench.say("ack", {"seq": 3})
+    assert bench.session.floor == 3
+    for nonsense in (None, {"seq": "4"}, {"seq": True}, {"seq": 10**30}, {"seq": -1}):
+        assert bench.say("ack", nonsense) == []
+    assert bench.session.floor == 3
+
+
+def test_rooms_are_limited_for_a_session_and_for_the_server() -> None:
+    bench = Bench()
+    for n in range(MAX_ROOMS):
+        bench.say("join_room", room_id=f"r{n}")
+    assert bench.code("join_room", room_id="one more") == "too_many_rooms"
+    assert bench.say("join_room", room_id="r0")[0].type == "ack"
+    bench = Bench(rooms=1)
+    bench.say("join_room", room_id="a")
+    assert bench.code("join_room", room_id="b") == "too_many_rooms"
+
+
+async def test_feeds_are_limited_and_can_be_stopped() -> None:
+    bench = Bench()
+    for n in range(MAX_FEEDS):
+        assert bench.say("feed", {"rate": 1})[0].payload == {"feed": f"f{n + 1}"}
+    assert bench.code("feed", {"rate": 1}) == "too_many_feeds"
+    (ack,) = bench.say("feed", {"stop": "f1"}, id="3")
+    assert (ack.id, ack.payload) == ("3", {"feed": "f1", "stopped": True})
+    assert bench.say("feed", {"rate": 1})[0].type == "ack"
+    for feed in bench.session.feeds.values():
+        feed.stop()
+
+
+def test_auth_is_answered_although_nothing_asks_for_it() -> None:
+    (ack,) = Bench().say("auth", {"token": "x"}, id="1")
+    assert (ack.id, ack.payload) == ("1", {"required": False})
