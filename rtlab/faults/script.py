@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -241,9 +242,16 @@ def toxic_bodies(step: Step) -> list[dict[str, Any]]:
 
 
 class Player:
-    """Plays one script at a time on one proxy."""
+    """Plays one script at a time on one proxy.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    sleep : callable
+        How to wait for the next action.
+    """
+
+    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
         self._script: FaultScript | None = None
         self._proxy: Proxy | None = None
@@ -286,7 +294,7 @@ class Player:
         how = "stopped"
         try:
             for action in script.timeline():
-                await asyncio.sleep(max(0.0, begin + action.at - loop.time()))
+                await self._sleep(max(0.0, begin + action.at - loop.time()))
                 proxy.trace.add("script_step", proxy.name, detail=action.words)
                 await perform(proxy, action)
                 self._done += 1
