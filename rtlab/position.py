@@ -137,8 +137,8 @@ class Position:
             The token that came with it.
         """
         self.handled = seq
-        if cursor is not None:
-            self.cursor = cursor
+        # None too: an older token would lead back behind messages of a transport without tokens.
+        self.cursor = cursor
         if message.room_id is not None and message.offset is not None:
             room = self.rooms.get(message.room_id)
             if room is not None and room.epoch == message.epoch:

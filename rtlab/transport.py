@@ -30,15 +30,24 @@ class Transport(Protocol):
     """
 
     name: str
-    cursor: str | None
-    bytes_in: int
-    bytes_out: int
-    max_message_bytes: int
 
     @property
-    def heard(self) -> float:
-        """See above."""
-        ...
+    def cursor(self) -> str | None: ...
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
+
+    @property
+    def heard(self) -> float: ...
+
+    @property
+    def max_message_bytes(self) -> int: ...
+
+    @max_message_bytes.setter
+    def max_message_bytes(self, limit: int, /) -> None: ...
 
     async def open(self, resume: Resume) -> Message | None:
         """Connect; return the server's ``welcome``, None if it sends none.

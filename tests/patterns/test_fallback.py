@@ -1,0 +1,163 @@
+"""Falling back, in memory: what counts as working, what is remembered, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.messages import Message
+from rtlab.patterns.fallback import FallbackTransport, Memory
+from rtlab.policies.breaker import Breaker, CircuitBreaker
+from rtlab.position import Resume
+from rtlab.testing import MemoryTransport
+
+WELCOME = Message("welcome", {})
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def ladder(memory, made, attempts, breakers=None, deadline=0.05, **makers):
+    def maker(name, make):
+        def build():
+            transport = make()
+            made.append((name, transport))
+            return transport
+
+        return build
+
+    candidates = {name: maker(name, make) for name, make in makers.items()}
+    return FallbackTransport(
+        "here", candidates, memory, deadline=deadline, breakers=breakers or {}, attempts=attempts
+    )
+
+
+def works():
+    return MemoryTransport(welcome=WELCOME)
+
+
+def refuses(reason="no", **options):
+    return lambda: MemoryTransport(fail=ConnectFailed(reason, **options))
+
+
+def hangs():
+    return MemoryTransport(gate=asyncio.Event())
+
+
+async def test_the_first_that_works_is_taken(clock):
+    made, attempts = [], []
+    transport = ladder(Memory(clock=clock), made, attempts, a=works, b=works)
+    assert await transport.open(Resume()) == WELCOME
+    assert [name for name, _ in made] == ["a"]
+    assert transport.name == "a"
+
+
+async def test_one_that_refuses_and_one_that_hangs_are_passed_and_ended(clock):
+    made, attempts = [], []
+    transport = ladder(Memory(clock=clock), made, attempts, a=refuses("426"), b=hangs, c=works)
+    await transport.open(Resume())
+    assert [(a.transport, a.outcome) for a in attempts] == [
+        ("a", "refused"),
+        ("b", "refused"),
+        ("c", "works"),
+    ]
+    assert attempts[0].reason == "426"
+    assert "no first message within 0.05 s" in attempts[1].reason
+    assert [t.aborted for _, t in made] == [True, True, False]
+
+
+async def test_what_did_not_work_is_remembered_then_tried_again(clock):
+    memory = Memory(reprobe_after=60.0, clock=clock)
+    made, attempts = [], []
+    for _ in range(2):
+        await ladder(memory, made, attempts, a=refuses(), b=works).open(Resume())
+    assert [name for name, _ in made] == ["a", "b", "b"]
+    assert attempts[-2].outcome == "skipped"
+    clock.now = 60.0
+    await ladder(memory, made, attempts, a=works, b=works).open(Resume())
+    assert made[-1][0] == "a"
+
+
+async def test_a_server_that_is_down_teaches_nothing(clock):
+    memory = Memory(clock=clock)
+    made, attempts = [], []
+    with pytest.raises(ConnectFailed, match=r"no transport works\. a: down; b: down") as caught:
+        await ladder(memory, made, attempts, a=refuses("down"), b=refuses("down")).open(Resume())
+    assert caught.value.retryable
+    await ladder(memory, made, attempts, a=works, b=works).open(Resume())
+    assert made[-1][0] == "a"
+
+
+async def test_all_refused_for_good_is_not_retryable(clock):
+    no = refuses("401", retryable=False)
+    with pytest.raises(ConnectFailed) as caught:
+        await ladder(Memory(clock=clock), [], [], a=no, b=no).open(Resume())
+    assert not caught.value.retryable
+
+
+async def test_short_lives_move_on_to_the_next(clock):
+    """A proxy that cuts idle connections: it opens well each time, and never lasts."""
+    memory = Memory(short_life=5.0, max_short_lives=3, clock=clock)
+    used = []
+    for _ in range(4):
+        transport = ladder(memory, [], [], a=works, b=works)
+        await transport.open(Resume())
+        used.append(transport.name)
+        clock.now += 2.0
+        transport.active.drop()
+        with pytest.raises(TransportClosed):
+            await transport.receive()
+    assert used == ["a", "a", "a", "b"]
+
+
+async def test_a_long_life_clears_the_count(clock):
+    memory = Memory(short_life=5.0, max_short_lives=2, clock=clock)
+    for life in (2.0, 6.0, 2.0):
+        memory.lived("here", "a", life)
+    assert memory.blocked("here", "a") == ""
+    memory.lived("here", "a", 2.0)
+    assert "cuts it" in memory.blocked("here", "a")
+
+
+async def test_an_open_breaker_moves_on(clock):
+    breaker = CircuitBreaker(Breaker(failures=1), clock=clock)
+    breaker.record_failure()
+    attempts = []
+    transport = ladder(Memory(clock=clock), [], attempts, {"a": breaker}, a=works, b=works)
+    await transport.open(Resume())
+    assert transport.name == "b"
+    assert attempts[0].reason == "its circuit breaker is open"
+
+
+async def test_cancelling_ends_the_candidate_that_was_being_tried(clock):
+    made = []
+    transport = ladder(Memory(clock=clock), made, [], deadline=10.0, a=hangs)
+    task = asyncio.create_task(transport.open(Resume()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert made[0][1].aborted
+
+
+async def test_memory_forgets_on_request(clock):
+    memory = Memory(clock=clock)
+    memory.block("x", "a", "no")
+    memory.block("y", "a", "no")
+    memory.forget("x")
+    assert (memory.blocked("x", "a"), memory.blocked("y", "a")) == ("", "no")
+    memory.forget()
+    assert memory.blocked("y", "a") == ""

@@ -1,0 +1,105 @@
+"""RealtimeClient through real proxies' misbehaviour: what still gets through."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.errors import ConnectFailed
+from rtlab.lab import Lab
+from rtlab.patterns.fallback import Memory
+from rtlab.patterns.realtime import RealtimeClient, RealtimeConnection
+from rtlab.policies.backoff import Constant
+
+
+@pytest.fixture
+async def lab():
+    async with Lab(faults=True) as running:
+        yield running
+
+
+async def talks(client):
+    """Rooms work both ways, so the transport does."""
+    got = asyncio.get_running_loop().create_future()
+    client.on("chat", lambda m: got.done() or got.set_result(m.payload))
+    await client.join_room("r")
+    await client.send("chat", "hi", room_id="r")
+    async with asyncio.timeout(5):
+        assert await got == "hi"
+
+
+async def test_nothing_in_the_way(lab):
+    async with await RealtimeClient.connect(lab.url) as client:
+        assert client.transport == "websocket"
+        assert list(client.attempts["outcome"]) == ["works"]
+        await talks(client)
+
+
+@pytest.mark.parametrize(
+    ("fault", "order", "words"),
+    [
+        ("strip_upgrade", ["websocket", "sse"], "HTTP"),
+        ("hang_upgrade", ["websocket", "sse"], "no first message"),
+    ],
+)
+async def test_a_proxy_that_spoils_the_upgrade(lab, fault, order, words):
+    await getattr(lab.faults, fault)()
+    async with await RealtimeClient.connect(lab.faults.url, deadline=1.0) as client:
+        assert list(client.attempts["transport"]) == order
+        assert words in client.attempts["reason"][0]
+        assert client.transport == "sse"
+        await talks(client)
+
+
+async def test_a_proxy_that_spoils_the_upgrade_and_buffers_responses(lab):
+    await lab.faults.strip_upgrade()
+    await lab.faults.buffer_response()
+    async with await RealtimeClient.connect(lab.faults.url, deadline=1.0) as client:
+        assert list(client.attempts["outcome"]) == ["refused", "refused", "works"]
+        assert client.transport == "longpoll"
+        await talks(client)
+
+
+async def test_a_memory_shared_by_two_clients(lab):
+    memory = Memory()
+    await lab.faults.strip_upgrade()
+    async with await RealtimeClient.connect(lab.faults.url, memory=memory):
+        pass
+    async with await RealtimeClient.connect(lab.faults.url, memory=memory) as second:
+        assert list(second.attempts["outcome"]) == ["skipped", "works"]
+
+
+async def test_a_proxy_that_cuts_what_it_does_not_know(lab):
+    """Each WebSocket opens well and is cut: after three short lives the stream gets its turn."""
+    memory = Memory(short_life=60.0, max_short_lives=3)
+    options = {"memory": memory, "backoff": Constant(seconds=0.0)}
+    async with await RealtimeClient.connect(lab.faults.url, **options) as client:
+        await client.join_room("r")
+        for cut in range(3):
+            assert client.transport == "websocket"
+            connects = client.stats.connects
+            await lab.faults.cut()
+            async with asyncio.timeout(5):
+                while client.stats.connects == connects:
+                    await asyncio.sleep(0.005)
+            assert client.stats.connects == cut + 2
+        assert client.transport == "sse"
+        await talks(client)
+
+
+async def test_nothing_at_all(lab):
+    await lab.faults.blackhole()
+    with pytest.raises(ConnectFailed, match="no transport works"):
+        await RealtimeClient.connect(lab.faults.url, deadline=0.2)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "127.0.0.1:80", "http://"])
+async def test_a_url_that_is_none(url):
+    with pytest.raises(ConnectFailed, match="expected a URL"):
+        await RealtimeClient.connect(url)
+
+
+def test_unknown_transports_are_refused():
+    with pytest.raises(ValueError, match="expected transports out of"):
+        RealtimeConnection("http://127.0.0.1:1", transports=("smoke",))
