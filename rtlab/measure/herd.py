@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -78,9 +78,13 @@ class HerdRun:
     Parameters
     ----------
     label : str
-        Which policy, and how it was obtained.
+        Which policy.
+    source : {"simulated", "measured"}
+        How it was obtained.
     clients : int
         How many.
+    capacity : float
+        Connections that the server accepts per second, μ.
     outage, bin_width : float
         Seconds without a server, and of one point on the curves.
     attempts, accepted : array of int
@@ -94,7 +98,9 @@ class HerdRun:
     """
 
     label: str
+    source: Literal["simulated", "measured"]
     clients: int
+    capacity: float
     outage: float
     bin_width: float
     attempts: NDArray[np.int64]
@@ -123,7 +129,7 @@ class HerdRun:
     def __repr__(self) -> str:
         all_in = "not all in" if self.all_in is None else f"all in after {self.all_in:.1f} s"
         return (
-            f"<HerdRun {self.label}: {self.clients:,} clients, {all_in}, "
+            f"<HerdRun {self.label}, {self.source}: {self.clients:,} clients, {all_in}, "
             f"{self.attempts_per_client:.1f} attempts each, peak {self.peak_rate:,.0f}/s>"
         )
 
@@ -252,7 +258,9 @@ class _Herd:
         everyone = s.lifetime == math.inf and self.connected == s.clients
         return HerdRun(
             label=label,
+            source="simulated",
             clients=s.clients,
+            capacity=s.capacity,
             outage=s.outage,
             bin_width=s.bin_width,
             attempts=self.attempts,

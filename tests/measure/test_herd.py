@@ -120,7 +120,7 @@ def test_a_hundred_thousand_clients_take_at_most_three_seconds() -> None:
 
 def test_its_repr_says_what_was_paid() -> None:
     run = simulate(Constant(1.0), SMALL, label="every second")
-    assert repr(run).startswith("<HerdRun every second: 400 clients, all in after ")
+    assert repr(run).startswith("<HerdRun every second, simulated: 400 clients, all in after ")
     assert "attempts each" in repr(run)
 
 
