@@ -71,6 +71,17 @@ def test_without_chance_it_agrees_exactly() -> None:
     assert run.all_in == pytest.approx(exact["last_ms"] / 1000, abs=0.002)
 
 
+def test_arrivals_within_one_step_are_served_one_after_the_other() -> None:
+    # Nobody fails, so that both draw the same first delays, and agree to the last digit.
+    scenario = Scenario(clients=50, capacity=8.0, outage=0.0, rtt=1.0)
+    policy = FullJitter(6.0, 6.0)
+    run, exact = simulate(policy, scenario, seed=3), one_by_one(policy, scenario, 3)
+    assert run.refused == run.timed_out == 0
+    assert run.all_in == pytest.approx(exact["last_ms"] / 1000, abs=0.001)
+    idle = simulate(policy, replace(scenario, capacity=1e6, duration=10.0), seed=3)
+    assert idle.longest_wait == pytest.approx(1e-6, rel=1e-3)
+
+
 def test_every_attempt_has_one_outcome() -> None:
     for name, policy in PRESETS.items():
         run = simulate(policy, replace(SMALL, duration=400.0), label=name)

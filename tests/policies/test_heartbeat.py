@@ -204,6 +204,8 @@ def test_rtt_follows_rfc_6298() -> None:
     assert rtt.variation == pytest.approx(0.75 * 0.05 + 0.25 * 0.1)
     assert rtt.smoothed == pytest.approx(0.875 * 0.1 + 0.125 * 0.2)
     assert (rtt.last, rtt.samples) == (0.2, 2)
+    # The deviation is from the smoothed value before the sample, not from the last sample.
+    assert rtt.add(0.2).variation == pytest.approx(0.75 * 0.0625 + 0.25 * (0.2 - 0.1125))
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=50))
