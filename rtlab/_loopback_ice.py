@@ -229,15 +229,14 @@ class LoopbackPeerConnection(RTCPeerConnection):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await super().close()
-        left = self._tasks()
-        if left:
-            _, late = await asyncio.wait(left, timeout=_CLOSE_TIMEOUT)
-            for task in late:
+        # aioice may go on connecting, and then ask for consent for ever: cancelled, not awaited.
+        while left := self._tasks():
+            for task in left:
                 task.cancel()
-        for task in left:
-            # Retrieved, so that nothing is logged: what failed was being closed.
-            if task.done() and not task.cancelled():
-                task.exception()
+            await asyncio.wait(left)
+            for task in left:
+                if not task.cancelled():
+                    task.exception()  # retrieved, so that nothing is logged: it was being closed
 
     def _ice_transports(self) -> set[Any]:
         dtls = {transceiver.receiver.transport for transceiver in self.getTransceivers()}

@@ -322,6 +322,41 @@ async def test_a_stopping_server_says_so(lab: Lab) -> None:
         await until(lambda: codes == [1012])
 
 
+async def test_a_child_holds_nothing_of_clients_that_have_gone(start: Callable[..., Any]) -> None:
+    """In the server's own process, on its own loop; what it says on stderr would fail the fixture."""
+    child = start("--session-ttl", "0.2")
+
+    async def visit(how: int) -> None:
+        transport = WebRTCTransport(child.url)
+        await transport.open(Resume())
+        await transport.send(Message("echo", "x" * 20_000))
+        await receive(transport, "echo")
+        if how % 2:
+            transport.abort()
+            await transport.closed()
+        else:
+            await transport.close()
+
+    async def stats() -> dict[str, Any]:
+        return await asyncio.to_thread(child.stats)
+
+    async def gone() -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            while (now := await stats())["connections"]["webrtc"] or now["sessions"]:
+                await asyncio.sleep(0.02)
+        return now
+
+    await visit(0)  # imports aiortc
+    before = await gone()
+    for n in range(6):
+        await asyncio.gather(visit(n), visit(n + 1))
+    async with asyncio.timeout(5):
+        while True:
+            after = await gone()
+            if after["tasks"] <= before["tasks"] and after["descriptors"] <= before["descriptors"]:
+                break
+
+
 def test_the_sink_is_idempotent_about_its_end() -> None:
     async def main() -> None:
         ended: list[Any] = []

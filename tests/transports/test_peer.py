@@ -161,11 +161,12 @@ async def test_a_silent_call_has_no_sound() -> None:
 
 
 class Relay(asyncio.DatagramProtocol):
-    """A UDP relay in front of one port, which drops or delays sound on its way back and forth."""
+    """A UDP relay in front of one port, which drops or delays sound, both ways."""
 
     def __init__(self, port: int, drop: Callable[[int], bool], delay: Callable[[int], float]) -> None:
         self.port, self.drop, self.delay = port, drop, delay
         self.client: Any = None
+        self.due: dict[Any, float] = {}
         self.media = 0
         self.packets = 0
 
@@ -183,7 +184,11 @@ class Relay(asyncio.DatagramProtocol):
             self.media += 1
             if self.drop(self.media):
                 return
-            asyncio.get_running_loop().call_later(self.delay(self.media), self._send, data, target)
+            loop = asyncio.get_running_loop()
+            # In order: a packet that is overtaken would count as lost until it comes.
+            due = max(self.due.get(target, 0.0), loop.time() + self.delay(self.media))
+            self.due[target] = due + 1e-6
+            loop.call_at(due, self._send, data, target)
         else:
             self._send(data, target)
 
