@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 
 from aiohttp import web
@@ -20,7 +21,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m rtlab.faults", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address of the API")
     parser.add_argument("--port", type=int, default=8474, help="port of the API (0: any)")
-    parser.add_argument("--token", help="require this bearer token")
+    token = os.environ.get("RTLAB_TOKEN")  # other users cannot read it there
+    parser.add_argument("--token", default=token, help="require this bearer token")
     parser.add_argument("--watch-fd", type=int, help="stop when this pipe ends")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
     parser.add_argument("--trace-limit", type=int, default=20_000, help="events that are kept")

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from rtlab.data import data_path
 from rtlab.faults.errors import FaultError
 
-__all__ = ["NetworkProfile", "data_file", "load_profiles", "profile"]
+__all__ = ["NetworkProfile", "load_profiles", "profile"]
 
 
 class NetworkProfile(msgspec.Struct, frozen=True):
@@ -50,18 +51,9 @@ def _toxic(kind: str, stream: str, **attributes: float) -> dict[str, Any]:
     return {"type": kind, "name": f"profile_{kind}_{stream}", "stream": stream, "attributes": attributes}
 
 
-def data_file(name: str) -> Path:
-    """A file of the ``data`` folder, in a checkout or in an installed wheel."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "_data", package.parent / "data"):
-        if (folder / name).exists():
-            return folder / name
-    raise FileNotFoundError(f"data file {name!r} is in neither the wheel nor the checkout")
-
-
 def load_profiles(path: Path | None = None) -> dict[str, NetworkProfile]:
     """All profiles by name, in the order of the file."""
-    with (path or data_file("network_profiles.csv")).open(encoding="utf-8", newline="") as file:
+    with (path or data_path("network_profiles.csv")).open(encoding="utf-8", newline="") as file:
         rows = [_profile(row) for row in csv.DictReader(file)]
     return {row.name: row for row in rows}
 

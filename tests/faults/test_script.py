@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtlab.data import data_path
 from rtlab.faults.collection import Collection
 from rtlab.faults.errors import FaultError
-from rtlab.faults.profiles import data_file
 from rtlab.faults.proxy import Proxy
 from rtlab.faults.script import FaultScript, Player, Step
 from rtlab.faults.trace import TraceEvent, fingerprint
 from tests.faults.conftest import eventually
 
-EXAMPLES = sorted((data_file("fault_scripts")).glob("*.json"))
+EXAMPLES = sorted(data_path("fault_scripts").glob("*.json"))
 
 
 def test_a_script_is_written_in_python_or_json() -> None:

@@ -22,6 +22,7 @@ __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClos
 EARLY: Final = 0.0005  # event loops wake up to 1 ms late: aim half of that before
 PACE: Final = 0.005  # s between two releases of a shaped stream
 KB: Final = 1000
+QUEUE_BYTES: Final = 64 * 1024
 
 
 class Latency(Toxic):
@@ -83,7 +84,7 @@ class LatencyStage(HoldingStage[Latency]):
 class Bandwidth(Toxic):
     """Let at most `rate` kilobytes (1,000 bytes) a second through.
 
-    Imitates a narrow link with a queue of 64 KiB. The kernel's socket buffers
+    Imitates a narrow link with a queue of 64 KiB (20 ms, if that is more). The kernel's socket buffers
     add megabytes of queue in front; a proxy with small `buffer_bytes` has not.
     """
 
@@ -101,6 +102,12 @@ class BandwidthStage(HoldingStage[Bandwidth]):
     _since = 0.0
     _credit = 0.0
     _running = False
+
+    def start(self) -> None:
+        self.changed()
+
+    def changed(self) -> None:
+        self.limit = max(QUEUE_BYTES, int(4 * PACE * self._rate()))
 
     def feed(self, data: bytes) -> None:
         self.hold(data)
