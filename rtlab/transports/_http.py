@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
+import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, SupportsIndex
 
 import httpcore
 import httpx
@@ -34,6 +35,7 @@ KEEPALIVE: Final = 5.0  # servers keep idle connections longer
 # Limits
 MAX_CONNECTIONS: Final = 2  # one for what comes, one for what goes
 MAX_REDIRECTS: Final = 10
+READ_BYTES: Final = 64 * 1024  # asyncio stops reading at twice this
 MAX_REASON_CHARS: Final = 200
 MAX_ANSWER_BYTES: Final = 1 << 20
 
@@ -70,6 +72,11 @@ class HttpClient:
         self._client = httpx.AsyncClient(
             transport=_PoolTransport(pool), headers=headers, max_redirects=MAX_REDIRECTS, trust_env=False
         )
+
+    @property
+    def heard(self) -> float:
+        """When a byte last arrived on any connection, `time.monotonic` seconds."""
+        return self._backend.heard
 
     async def start(
         self,
@@ -119,12 +126,12 @@ class HttpClient:
         return bytes(body)
 
     async def round_trip(self, url: httpx.URL, clock: Callable[[], float]) -> float:
-        """Return the seconds that one small request takes, on a connection that is warm if one is.
+        """Return the seconds that one small request takes; any answer but a server's error will do.
 
         Raises
         ------
         TransportClosed
-            There was no good answer.
+            There was none.
         """
         try:
             start = clock()
@@ -133,7 +140,7 @@ class HttpClient:
             elapsed = clock() - start
         except (httpx.HTTPError, MessageTooLarge) as error:
             raise TransportClosed(1006, f"no round trip: {explain(error, url)}") from error
-        if response.status_code != 200:
+        if response.status_code >= 500:
             raise TransportClosed(1006, f"no round trip: {url.path} answered HTTP {response.status_code}")
         return elapsed
 
@@ -164,6 +171,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
     """Opens asyncio streams, and remembers them as long as they are used."""
 
     def __init__(self) -> None:
+        self.heard = time.monotonic()
         self._open: weakref.WeakSet[_Socket] = weakref.WeakSet()
         self._aborted = False
 
@@ -177,22 +185,40 @@ class _Backend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                # asyncio itself sets TCP_NODELAY.
-                reader, writer = await asyncio.open_connection(host, port)
+                socket = await self._connect(host, port)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(f"no connection within {timeout} s") from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        socket = _Socket(reader, writer)
         self._open.add(socket)
         if self._aborted:
             socket.abort()
         return socket
 
+    async def _connect(self, host: str, port: int) -> _Socket:
+        """As `asyncio.open_connection`, with a reader that tells when bytes arrive."""
+        loop = asyncio.get_running_loop()
+        reader = _Reader(self)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, host, port)  # sets TCP_NODELAY
+        return _Socket(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+
     def abort(self) -> None:
         self._aborted = True
         for socket in list(self._open):
             socket.abort()
+
+
+class _Reader(asyncio.StreamReader):
+    """Notes the time of arrival, also while nobody reads."""
+
+    def __init__(self, backend: _Backend) -> None:
+        super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
+        self._backend = backend
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        self._backend.heard = time.monotonic()
+        super().feed_data(data)
 
 
 class _Socket(httpcore.AsyncNetworkStream):

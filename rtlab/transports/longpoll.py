@@ -93,6 +93,11 @@ class LongPollTransport:
         self._cursor = ""
         self._closing = False
 
+    @property
+    def heard(self) -> float:
+        """When a byte last arrived, `time.monotonic` seconds."""
+        return self._http.heard
+
     async def open(self, resume: Resume) -> Message | None:
         """Poll for the first time, which is answered at once; return the ``welcome``.
 
@@ -207,7 +212,7 @@ class LongPollTransport:
         self.bytes_out += size_bytes
 
     async def ping(self) -> float:
-        """Return the seconds of a request to ``/healthz`` and its answer, beside the poll."""
+        """Return the seconds of a request to ``/healthz`` and any answer, beside the poll."""
         return await self._http.round_trip(self._health_url, self._clock)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

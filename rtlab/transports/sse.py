@@ -111,6 +111,11 @@ class SseTransport:
         """The id of the last event handed out, or one that came after it without data."""
         return (self.cursor or "") if self._events else self._decoder.last_event_id
 
+    @property
+    def heard(self) -> float:
+        """When a byte last arrived, `time.monotonic` seconds."""
+        return self._http.heard
+
     async def open(self, resume: Resume) -> Message | None:
         """Ask for the stream; return the ``welcome``, None from another server.
 
@@ -141,9 +146,9 @@ class SseTransport:
                 raise explain(error, asked) from error
             await self._check(response)
             self._chunks = response.aiter_bytes()
+            self._health_url = response.url.join("healthz").copy_with(query=url.query)
             if self.plain:
                 return None
-            self._health_url = response.url.join("healthz").copy_with(query=url.query)
             return await self._greet(response.url.join("send").copy_with(query=url.query))
         except BaseException:
             self.abort()
@@ -248,8 +253,7 @@ class SseTransport:
         self.bytes_out += size_bytes
 
     async def ping(self) -> float:
-        """Return the seconds of a request to ``/healthz`` and its answer, beside the stream."""
-        self._way_up()
+        """Return the seconds of a request to ``/healthz`` and any answer, beside the stream."""
         return await self._http.round_trip(self._health_url, self._clock)
 
     def _way_up(self) -> Upstream:

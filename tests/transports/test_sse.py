@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -325,8 +326,41 @@ class TestAnotherServersStream:
         ):
             with pytest.raises(MessageError, match="only comes down"):
                 await stream.send("chat")
-            with pytest.raises(MessageError, match="only comes down"):
-                await stream.ping()
+
+    async def test_it_answers_pings_with_whatever_it_has(self) -> None:
+        async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+            if request.path == "/x":
+                writer.write(HEAD)
+                await forever()
+            writer.write(response(404, b"no such page"))
+            return True
+
+        async with (
+            ScriptedServer(script) as server,
+            ServerSentEvents(server.url + "/x", plain=True) as stream,
+            asyncio.timeout(5),
+        ):
+            assert 0 < await stream.ping() < 1
+
+    async def test_comments_are_heard_also_while_nobody_reads(self) -> None:
+        go = asyncio.Event()
+
+        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+            writer.write(HEAD)
+            await go.wait()
+            writer.write(b": beat\n\n")
+            await writer.drain()
+            await forever()
+
+        async with ScriptedServer(script) as server, asyncio.timeout(5):
+            transport = SseTransport(server.url + "/x", plain=True)
+            await transport.open(Resume())
+            before = transport.heard
+            go.set()
+            while transport.heard == before:
+                await asyncio.sleep(0.001)
+            assert before < transport.heard <= time.monotonic()
+            await transport.close()
 
     async def test_too_large_an_event_ends_it_for_good(self) -> None:
         async with ScriptedServer(streams(b"data: " + b"x" * 10_000 + b"\n\n")) as server:
