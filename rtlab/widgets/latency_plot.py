@@ -29,7 +29,7 @@ __all__ = ["LatencyPlot"]
 _HERE: Final = Path(__file__).parent / "js"
 #: One scope in the browser, so no build step: the parts are read in this order.
 _PARTS: Final = ("store.js", "scale.js", "paint.js", "controls.js", "plot.js")
-_CREDIT: Final = 2
+_CREDIT: Final = 4
 _PATIENCE: Final = 5.0
 
 
@@ -57,9 +57,10 @@ class LatencyPlot(anywidget.AnyWidget):
 
     Notes
     -----
-    The browser acknowledges each batch that it has drawn; at most two are under way, and what
+    The browser acknowledges what it has drawn, every second batch: handling an acknowledgement
+    costs the kernel twice what sending a batch does. At most four batches are under way, and what
     happens meanwhile is merged into the next one. A hidden tab, or no browser at all, ends the
-    sending after two batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
+    sending after four batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
 
     Buttons may call from another thread, so every callback hops to the loop that was running
     when the plot was made.
@@ -94,7 +95,7 @@ class LatencyPlot(anywidget.AnyWidget):
         recorder: Recorder,
         *,
         window: float = 10.0,
-        hz: float = 15.0,
+        hz: float = 10.0,
         title: str = "Latency",
         mode: str = "latency",
         log_y: bool = False,

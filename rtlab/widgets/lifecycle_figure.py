@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from rtlab.policies.lifecycle import TABLE, State
 from rtlab.style import PALETTE
+from rtlab.widgets.figures import Chart
 
 __all__ = ["lifecycle_figure"]
 
@@ -42,12 +42,12 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
 _LABEL: Final = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
 
 
-def lifecycle_figure() -> Figure:
+def lifecycle_figure() -> Chart:
     """Draw the states of a connection and what leads from one to another.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Chart
         An arrow per pair of states in `rtlab.policies.lifecycle.TABLE`, labelled
         with the events; what leads nowhere else stands beside its state.
     """
@@ -57,7 +57,7 @@ def lifecycle_figure() -> Figure:
         if name not in labels[row.state, row.then]:
             labels[row.state, row.then].append(name)
 
-    figure = Figure(figsize=(10, 5.6), layout="constrained")
+    figure = Chart(10, 5.6, about="the states of a connection, and the events between them")
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(-1.3, 9.3)

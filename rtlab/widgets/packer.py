@@ -127,9 +127,11 @@ class Packer:
             return rows
         keep = np.zeros(len(rows), dtype=bool)
         keep[:: -(-len(rows) // budget)] = True
-        latency = np.nan_to_num(rows["received"] - rows["ts"], nan=-np.inf)
+        latency = rows["received"] - rows["ts"]
         for series in self.recorder.series.values():
-            keep[np.argmax(np.where(rows["series"] == series.index, latency, -np.inf))] = True
+            mine = np.flatnonzero((rows["series"] == series.index) & ~np.isnan(latency))
+            if len(mine):
+                keep[mine[np.argmax(latency[mine])]] = True
         return rows[keep]
 
     def _points(self, rows: NDArray[Any]) -> NDArray[Any]:

@@ -92,7 +92,9 @@ async def test_it_moves_and_obeys_while_a_cell_awaits(lab: JupyterLab, browser: 
         assert not await run.finished()
         await button(page, "Stop").click()
         await run.wait(20)
-        assert await report(run) == [True, "transit", True, "stopped", 5.0, 0]
+        *settings, unacknowledged = await report(run)
+        assert settings == [True, "transit", True, "stopped", 5.0]
+        assert unacknowledged <= 5  # four, and the last one
         await answer.filter(has_text="You predicted 5 ms").wait_for(timeout=5000)
         assert complaints == []
         await set_theme(page, "JupyterLab Light")
@@ -133,7 +135,7 @@ async def test_the_keyboard_reaches_everything(lab: JupyterLab, browser: Browser
         assert (await report(run))[:4] == [True, "transit", True, "stopped"]
 
 
-async def test_two_views_and_a_reloaded_page_show_the_same_run(lab: JupyterLab, browser: Browser) -> None:
+async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab, browser: Browser) -> None:
     two = RUN.replace("display(guess, plot)", "display(plot)\ndisplay(plot)")
     name = lab.write("views.ipynb", SOURCE, two, REPORT)
     async with open_page(browser) as page:
@@ -144,7 +146,7 @@ async def test_two_views_and_a_reloaded_page_show_the_same_run(lab: JupyterLab, 
             assert len(await canvas_states(page, f"#view{n} .rtlab-canvas", 5, timeout=10)) >= 5
         await page.locator("#view1").get_by_role("button", name="Stop").click()
         await run.wait(20)
-        assert (await report(run))[-1] == 0
+        assert (await report(run))[-1] <= 5
         await screenshot(page, "plot-two-views")
 
 
