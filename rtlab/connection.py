@@ -15,13 +15,13 @@ from typing import Any, Self
 import numpy as np
 
 from rtlab.connection_stats import ConnectionStats
-from rtlab.driver import Driver
+from rtlab.driver import Driver, policy_of
 from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.events import Handler
 from rtlab.inbox import Inbox, Stream, unwrap
 from rtlab.messages import Message
 from rtlab.policies import lifecycle as lc
-from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
+from rtlab.policies.backoff import Backoff
 from rtlab.policies.breaker import CircuitBreaker
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.position import Resume
@@ -123,7 +123,7 @@ class Connection:
         self._driver = Driver(
             factory,
             self._inbox,
-            _policy(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
+            policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
             heartbeat=heartbeat,
             breaker=breaker,
             connect_timeout=_positive("connect_timeout", connect_timeout),
@@ -251,7 +251,13 @@ class Connection:
     # Messages
 
     async def send(
-        self, type: str, payload: Any = None, *, room_id: str | None = None, id: str | None = None
+        self,
+        type: str,
+        payload: Any = None,
+        *,
+        room_id: str | None = None,
+        id: str | None = None,
+        ts: float | None = None,
     ) -> None:
         """Send one message, at most once.
 
@@ -265,6 +271,8 @@ class Connection:
             The room to publish it in.
         id : str, optional
             A name that the answer will carry.
+        ts : float, optional
+            When it should have been sent, monotonic seconds; an echo brings it back.
 
         Raises
         ------
@@ -273,7 +281,7 @@ class Connection:
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
-        await self._write(Message(type, payload, id, room_id=room_id))
+        await self._write(Message(type, payload, id, room_id=room_id, ts=ts))
 
     async def _write(self, message: Message) -> None:
         transport = self._driver.transport
@@ -369,29 +377,6 @@ class Connection:
 
     def __aiter__(self) -> Stream:
         return self._inbox.iterate()
-
-
-def _policy(
-    backoff: Backoff | None,
-    interval: float | None,
-    max_attempts: int | None,
-    min_uptime: float | None,
-    retry_initial: bool,
-) -> lc.Policy:
-    if backoff is not None and interval is not None:
-        raise ValueError(
-            "expected backoff or reconnect_interval, got both: the backoff has a base of its own"
-        )
-    if max_attempts is not None and max_attempts < 0:
-        raise ValueError(f"expected max_reconnect_attempts >= 0, got {max_attempts}")
-    if backoff is None:
-        backoff = DEFAULT if interval is None else FullJitter(base=interval, cap=max(30.0, interval))
-    return lc.Policy(
-        backoff,
-        max_attempts=max_attempts if max_attempts is not None else backoff.max_attempts,
-        min_uptime=min_uptime if min_uptime is not None else backoff.min_uptime,
-        retry_initial=retry_initial,
-    )
 
 
 def _positive(name: str, seconds: float) -> float:
