@@ -69,7 +69,7 @@ def test_a_window_is_thinned_and_keeps_the_highest_of_every_series(count: int, m
         recorder.record(f"s{n % 3}", ts=n / 1000 - latency, received=n / 1000)
     header, raw = Packer(recorder, window=10.0, max_points=max_points).pack(now=5.0)
     drawn = np.frombuffer(raw, POINT)
-    assert len(drawn) <= max_points + 3
+    assert len(drawn) <= max_points + 6
     if count <= max_points:
         assert len(drawn) == count
     frame = recorder.to_frame()
@@ -78,6 +78,15 @@ def test_a_window_is_thinned_and_keeps_the_highest_of_every_series(count: int, m
         assert drawn["latency"][drawn["series"] == index].max() == pytest.approx(highest, rel=1e-5)
     assert header["total"] == count
     assert np.all(np.diff(drawn["t"]) >= 0)
+
+
+def test_series_that_alternate_are_drawn_alike() -> None:
+    recorder = at_zero()
+    for n in range(4000):
+        recorder.record("odd" if n % 2 else "even", ts=0.0, received=n / 1000)
+    drawn = points(Packer(recorder, window=10.0, max_points=1000).pack(now=4.0))
+    counts = np.bincount(drawn["series"])
+    assert abs(int(counts[0]) - int(counts[1])) <= 2
 
 
 def test_what_left_the_window_is_not_sent() -> None:
