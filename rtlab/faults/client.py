@@ -185,8 +185,8 @@ class FaultClient:
 
     @property
     def ws_url(self) -> str:
-        """``ws://host:port`` through the proxy."""
-        return f"ws://{self.host}:{self.port}"
+        """``ws://host:port/ws`` through the proxy, like `Lab.ws_url`."""
+        return f"ws://{self.host}:{self.port}/ws"
 
     def _address(self) -> tuple[str, int]:
         if not self._listen:
