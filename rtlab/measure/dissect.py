@@ -1,0 +1,240 @@
+"""Takes a connection's bytes apart: HTTP heads, framing, and the messages themselves.
+
+An independent reader of RFC 9112, RFC 6455 and event streams, small because it sees
+only what our own server and clients say; it shares no code with either.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+__all__ = ["Frame", "Split", "dissect", "frames"]
+
+_split_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _PollBody(msgspec.Struct):
+    messages: list[msgspec.Raw]
+
+
+_split_poll: Final = msgspec.json.Decoder(_PollBody).decode
+
+
+class Split(msgspec.Struct):
+    """What one direction of a connection consists of, in bytes.
+
+    Parameters
+    ----------
+    messages : int
+        Messages found.
+    payload_bytes : int
+        The messages themselves.
+    framing_bytes : int
+        What carries them: WebSocket headers and control frames, chunk sizes,
+        event fields, JSON around them, receipts of HTTP posts.
+    http_bytes : int
+        Heads of HTTP requests or responses.
+    open_bytes : int
+        The beginning of something whose end had not come.
+    """
+
+    messages: int = 0
+    payload_bytes: int = 0
+    framing_bytes: int = 0
+    http_bytes: int = 0
+    open_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return self.payload_bytes + self.framing_bytes + self.http_bytes + self.open_bytes
+
+    def add(self, other: Split, sign: int = 1) -> None:
+        """Add another's numbers to these."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + sign * getattr(other, name))
+
+    def carry(self, messages: list[int], total: int) -> None:
+        """Count messages of these sizes within `total` bytes."""
+        self.messages += len(messages)
+        self.payload_bytes += sum(messages)
+        self.framing_bytes += total - sum(messages)
+
+
+class Frame(NamedTuple):
+    """One WebSocket frame (RFC 6455 §5.2).
+
+    Parameters
+    ----------
+    start, header_bytes, length : int
+        Where it begins, and the sizes of its header and of its payload.
+    opcode : int
+        1 text, 2 binary, 8 close, 9 ping, 10 pong, 0 a continuation.
+    fin, masked : bool
+        Whether it ends a message, and whether its payload is masked.
+    """
+
+    start: int
+    header_bytes: int
+    length: int
+    opcode: int
+    fin: bool
+    masked: bool
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.start + self.header_bytes + self.length
+
+
+def frames(data: bytes, start: int = 0) -> list[Frame]:
+    """Find the complete WebSocket frames.
+
+    Parameters
+    ----------
+    data : bytes
+        What came after the handshake.
+    start : int
+        Where the first frame begins.
+
+    Returns
+    -------
+    list of Frame
+
+    Examples
+    --------
+    >>> [frame.length for frame in frames(bytes([0x81, 2]) + b"hi")]
+    [2]
+    """
+    found: list[Frame] = []
+    while len(data) - start >= 2:
+        first, second = data[start], data[start + 1]
+        length, header = second & 0x7F, 2
+        if length > 125:
+            extra = 2 if length == 126 else 8
+            length = int.from_bytes(data[start + 2 : start + 2 + extra], "big")
+            header += extra
+        masked = bool(second & 0x80)
+        header += 4 if masked else 0
+        frame = Frame(start, header, length, first & 0x0F, bool(first & 0x80), masked)
+        if frame.end > len(data):
+            break
+        found.append(frame)
+        start = frame.end
+    return found
+
+
+def dissect(up: bytes, down: bytes) -> tuple[Split, Split]:
+    """Take one connection apart.
+
+    Parameters
+    ----------
+    up, down : bytes
+        Everything that the client, and the server, sent on it.
+
+    Returns
+    -------
+    up, down : Split
+        Each adds up to the bytes of its direction.
+    """
+    splits = Split(), Split()
+    asked: list[str] = []
+    at = 0
+    while (end := up.find(b"\r\n\r\n", at)) >= 0:
+        start_line, headers = _head(up[at:end])
+        body_end = end + 4 + int(headers.get("content-length", "0"))
+        if body_end > len(up):
+            break
+        asked.append(start_line.split(" ")[1].partition("?")[0])
+        splits[0].http_bytes += end + 4 - at
+        _posted(splits[0], asked[-1], up[end + 4 : body_end])
+        at = body_end
+        if headers.get("upgrade"):
+            break
+    switched = _answers(splits[1], asked, down)
+    if switched is None:
+        splits[0].open_bytes += len(up) - at
+    else:
+        _websocket(splits[0], up[at:])
+        _websocket(splits[1], down[switched:])
+    return splits
+
+
+def _head(text: bytes) -> tuple[str, dict[str, str]]:
+    start_line, *lines = text.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines)
+    return start_line, {name.lower(): value.strip() for name, _, value in pairs}
+
+
+def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
+    """Take the responses apart; return where WebSocket frames begin, if they do."""
+    at = 0
+    for path in asked:
+        end = down.find(b"\r\n\r\n", at)
+        if end < 0:
+            break
+        status_line, headers = _head(down[at:end])
+        split.http_bytes += end + 4 - at
+        at = end + 4
+        status = status_line.split(" ")[1]
+        if status == "101":
+            return at
+        if headers.get("transfer-encoding") == "chunked":
+            body, size, complete = _chunks(down[at:])
+        else:
+            length = 0 if status in ("204", "304") else int(headers.get("content-length", len(down) - at))
+            body = down[at : at + length]
+            size, complete = len(body), len(body) == length
+        if "text/event-stream" in headers.get("content-type", ""):
+            split.carry(_events(body), size)
+        elif not complete:
+            split.open_bytes += size
+        elif path.endswith("/poll") and status == "200":
+            split.carry([len(bytes(raw)) for raw in _split_poll(body).messages], size)
+        else:
+            split.framing_bytes += size
+        at += size
+    split.open_bytes += len(down) - at
+    return None
+
+
+def _posted(split: Split, path: str, body: bytes) -> None:
+    if not path.endswith("/send"):
+        split.framing_bytes += len(body)
+    elif body.startswith(b"["):
+        split.carry([len(bytes(raw)) for raw in _split_array(body)], len(body))
+    else:
+        split.carry([len(body)], len(body))
+
+
+def _chunks(data: bytes) -> tuple[bytes, int, bool]:
+    """Return the body of the complete chunks, the bytes that they take, and whether it ended."""
+    body, at = bytearray(), 0
+    while (line := data.find(b"\r\n", at)) >= 0:
+        size = int(data[at:line], 16)
+        if line + 2 + size + 2 > len(data):
+            break
+        body += data[line + 2 : line + 2 + size]
+        at = line + 2 + size + 2
+        if size == 0:
+            return bytes(body), at, True
+    return bytes(body), at, False
+
+
+def _events(body: bytes) -> list[int]:
+    """Return the sizes of what stands behind ``data: ``; our server puts a message on one line."""
+    lines = body.split(b"\n")
+    return [len(line) - len(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+def _websocket(split: Split, data: bytes) -> None:
+    at = 0
+    for frame in frames(data):
+        is_message = frame.opcode in (0, 1, 2)
+        split.messages += int(is_message and frame.fin)
+        split.payload_bytes += frame.length if is_message else 0
+        split.framing_bytes += frame.header_bytes + (0 if is_message else frame.length)
+        at = frame.end
+    split.open_bytes += len(data) - at

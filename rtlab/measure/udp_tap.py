@@ -1,0 +1,163 @@
+"""A relay for one WebRTC connection's packets that counts them by kind, and can delay them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, Final, Literal, Self
+
+import msgspec
+
+__all__ = ["DATAGRAM_HEADER_BYTES", "Datagrams", "UdpTap", "kind_of"]
+
+#: IPv4 20 and UDP 8 (RFC 791, 768), for each datagram.
+DATAGRAM_HEADER_BYTES: Final = 28
+
+Kind = Literal["stun", "handshake", "data", "other"]
+
+
+class Datagrams(msgspec.Struct, frozen=True):
+    """What went in one direction.
+
+    Parameters
+    ----------
+    count, bytes : dict
+        By kind: ``"stun"`` (ICE's checks), ``"handshake"`` (DTLS), ``"data"``
+        (DTLS records that carry SCTP), ``"other"``.
+    """
+
+    count: Counter[str] = msgspec.field(default_factory=Counter[str])
+    bytes: Counter[str] = msgspec.field(default_factory=Counter[str])
+
+    def __sub__(self, other: Datagrams) -> Datagrams:
+        return Datagrams(
+            Counter({kind: n - other.count[kind] for kind, n in self.count.items()}),
+            Counter({kind: n - other.bytes[kind] for kind, n in self.bytes.items()}),
+        )
+
+
+def kind_of(datagram: bytes) -> Kind:
+    """Tell what a datagram is by its first byte (RFC 7983), and DTLS records by their type (RFC 6347).
+
+    Parameters
+    ----------
+    datagram : bytes
+        As it came.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> kind_of(bytes([22])), kind_of(bytes([23])), kind_of(bytes([1]))
+    ('handshake', 'data', 'stun')
+    """
+    first = datagram[0] if datagram else 255
+    if first <= 3:
+        return "stun"
+    if first == 23:
+        return "data"
+    return "handshake" if 20 <= first <= 63 else "other"
+
+
+class UdpTap:
+    """Relays packets on 127.0.0.1; its `relay` is what `WebRTCChannel` takes.
+
+    Parameters
+    ----------
+    delay : float
+        Seconds that each packet is held, in each direction.
+
+    Examples
+    --------
+    >>> async def count(url: str) -> int:
+    ...     async with UdpTap() as tap, WebRTCChannel(url, relay=tap.relay) as conn:
+    ...         await conn.request("echo", "hi")
+    ...         return tap.flow(up=True).bytes["data"]
+    """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay
+        self._flows = {True: Datagrams(), False: Datagrams()}
+        self._hops: list[_Hop] = []
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def relay(self, port: int) -> int:
+        """Open a relay in front of a UDP port of 127.0.0.1, and return its own port."""
+        loop = asyncio.get_running_loop()
+        made = await loop.create_datagram_endpoint(lambda: _Hop(self, port), local_addr=("127.0.0.1", 0))
+        self._hops.append(made[1])
+        return made[0].get_extra_info("sockname")[1]
+
+    def close(self) -> None:
+        """Close the relays; what is delayed is lost."""
+        for hop in self._hops:
+            hop.close()
+        self._hops.clear()
+
+    def flow(self, *, up: bool) -> Datagrams:
+        """Return a copy of what went up, or down, so far."""
+        flow = self._flows[up]
+        return Datagrams(Counter(flow.count), Counter(flow.bytes))
+
+    async def quiet(self, seconds: float = 0.05, timeout: float = 5.0) -> None:
+        """Return when nothing has passed for so many seconds; raises `TimeoutError`."""
+        async with asyncio.timeout(timeout):
+            while True:
+                self._changed.clear()
+                try:
+                    async with asyncio.timeout(seconds):
+                        await self._changed.wait()
+                except TimeoutError:
+                    return
+
+    def saw(self, up: bool, data: bytes) -> None:
+        """Note one datagram."""
+        kind, flow = kind_of(data), self._flows[up]
+        flow.count[kind] += 1
+        flow.bytes[kind] += len(data)
+        self._changed.set()
+
+
+class _Hop(asyncio.DatagramProtocol):
+    """One socket between the client and one port of the server."""
+
+    def __init__(self, tap: UdpTap, port: int) -> None:
+        self._tap = tap
+        self._server = ("127.0.0.1", port)
+        self._client: tuple[str | Any, int] | None = None
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        up = addr != self._server
+        if up:
+            self._client = addr
+        to = self._server if up else self._client
+        self._tap.saw(up, data)
+        if to is None:
+            return
+        if self._tap.delay:
+            asyncio.get_running_loop().call_later(self._tap.delay, self._send, data, to)
+        else:
+            self._send(data, to)
+
+    def _send(self, data: bytes, to: tuple[str | Any, int]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(data, to)
+
+    def error_received(self, exc: Exception) -> None:
+        """A peer has closed its socket: nothing to relay to."""
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
