@@ -1,0 +1,152 @@
+"""The words of a connection's life: its states, what happens to it, and what it then does."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+__all__ = [
+    "Action",
+    "CancelTimer",
+    "Close",
+    "Connect",
+    "Discard",
+    "Event",
+    "Failed",
+    "GiveUp",
+    "Lost",
+    "Open",
+    "Opened",
+    "ReconnectNow",
+    "Schedule",
+    "Shut",
+    "State",
+    "TellConnected",
+    "TellDisconnected",
+    "TimerFired",
+]
+
+
+class State(Enum):
+    """Where a connection is in its life."""
+
+    DISCONNECTED = "Disconnected"
+    CONNECTING = "Connecting"
+    CONNECTED = "Connected"
+    RECONNECTING = "Reconnecting"
+    CLOSED = "Closed"
+
+
+# Events: what happened
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """The owner asked for a connection."""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The transport of this generation is usable."""
+
+    generation: int
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The attempt of this generation failed.
+
+    ``retry_after`` is the server's hint in seconds, if it gave one.
+    """
+
+    generation: int
+    reason: str = ""
+    retryable: bool = True
+    retry_after: float | None = None
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """The open transport of this generation ended.
+
+    ``reconnect`` is what the close code says about another attempt.
+    """
+
+    generation: int
+    code: int = 1006
+    reason: str = ""
+    clean: bool = False
+    reconnect: bool = True
+    retry_after: float | None = None
+
+
+class TimerFired(msgspec.Struct, frozen=True):
+    """The delay before the attempt of this generation is over."""
+
+    generation: int
+
+
+class ReconnectNow(msgspec.Struct, frozen=True):
+    """The owner wants the next attempt at once (the network came back, say)."""
+
+
+class Close(msgspec.Struct, frozen=True):
+    """The owner is done."""
+
+
+Event = Connect | Opened | Failed | Lost | TimerFired | ReconnectNow | Close
+
+
+# Actions: what the I/O layer does next
+
+
+class Open(msgspec.Struct, frozen=True):
+    """Start the attempt of this generation."""
+
+    generation: int
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Start the one timer: ``delay`` seconds until attempt number ``attempt`` (from 1)."""
+
+    generation: int
+    delay: float
+    attempt: int
+    reason: str
+
+
+class CancelTimer(msgspec.Struct, frozen=True):
+    """Stop the timer."""
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """Abort the attempt of this generation."""
+
+    generation: int
+
+
+class Shut(msgspec.Struct, frozen=True):
+    """Close the open transport of this generation in an orderly way."""
+
+    generation: int
+
+
+class TellConnected(msgspec.Struct, frozen=True):
+    """Announce the connection; ``attempt`` is 0 for a first one."""
+
+    attempt: int
+
+
+class TellDisconnected(msgspec.Struct, frozen=True):
+    """Announce the end of an open connection."""
+
+    code: int
+    reason: str
+    clean: bool
+    will_reconnect: bool
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """No further attempt will be made."""
+
+    reason: str
+
+
+Action = Open | Schedule | CancelTimer | Discard | Shut | TellConnected | TellDisconnected | GiveUp
