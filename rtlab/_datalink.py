@@ -72,7 +72,14 @@ class DataLink:
     on_close : callable
         Called once, with the `TransportClosed` that says why.
     clock : callable
-        Seconds, for `ping`.
+        Seconds, for `ping` and `heard`.
+
+    Attributes
+    ----------
+    ended : TransportClosed or None
+        Why the link has ended.
+    heard : float
+        When anything last arrived on the channel, control frames included.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class DataLink:
         self.peer = peer
         self.channel = channel
         self.ended: TransportClosed | None = None
+        self.heard = 0.0
         self._on_frame = on_frame
         self._on_close = on_close
         self._clock = clock
@@ -171,6 +179,11 @@ class DataLink:
         finally:
             del self._pings[body]
 
+    def beat(self) -> None:
+        """Send a ping that nobody waits for: the peer hears that we are here."""
+        if self.ended is None:
+            self._write(bytes((_PING,)))
+
     # Receiving
 
     def pause(self) -> None:
@@ -201,6 +214,7 @@ class DataLink:
             go.set()
 
     def _received(self, frame: str | bytes) -> None:
+        self.heard = self._clock()
         if isinstance(frame, bytes) and frame and frame[0] <= _PONG:
             self._control(frame[0], frame[1:])
         elif self.ended is None:

@@ -86,7 +86,8 @@ class DataChannelSink:
         self._link.abort()
 
     def heartbeat(self) -> None:
-        """Nothing: ICE asks every five seconds whether the client still consents (RFC 7675)."""
+        """Let the client hear something; whether *it* lives, ICE asks every 5 s (RFC 7675)."""
+        self._link.beat()
 
 
 def _substitute(of: Message, error: MessageTooLarge) -> Message:
@@ -106,7 +107,7 @@ class RtcPeers:
         The server.
     max_peers : int
         The most peers, those that are still opening included. Each has a
-        socket, a DTLS session and timers of its own.
+        socket, a DTLS session and four tasks: about 160 KiB, and 5 ms of CPU to open.
     open_timeout : float
         Seconds that a client has to open its channel after the answer.
     """
@@ -147,12 +148,12 @@ class RtcPeers:
         """
         peer = LoopbackPeerConnection()
         client = _Client(self._node, peer, opening)
-        task = self._tasks[client] = asyncio.create_task(self._serve(client), name="webrtc peer")
+        self._tasks[client] = asyncio.create_task(self._serve(client), name="webrtc peer")
         try:
             await peer.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
             await peer.setLocalDescription()
         except BaseException:
-            task.cancel()
+            client.give_up()  # not cancelled: the task may not have begun
             raise
         return peer.localDescription.sdp
 
@@ -199,6 +200,10 @@ class _Client:
         if self._link.ended is not None and self._link.ended.clean:
             # The answer to a close frame is on its way: the end that began closes first.
             await _wait(self._gone, LINGER)
+
+    def give_up(self) -> None:
+        """Let `run` return: no channel will come."""
+        self._begun.set()
 
     async def close(self) -> None:
         """Return when the peer has left no task and no socket."""

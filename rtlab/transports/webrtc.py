@@ -62,7 +62,7 @@ class WebRTCTransport:
 
     # Injected
     clock : callable
-        Seconds, for `ping`.
+        Seconds, for `ping` and `heard`.
 
     Notes
     -----
@@ -107,6 +107,11 @@ class WebRTCTransport:
     def reliable(self) -> bool:
         """Whether the channel is ordered and delivers everything, as a session needs."""
         return self._ordered and self._max_retransmits is None and self._max_packet_life_time is None
+
+    @property
+    def heard(self) -> float:
+        """When anything last arrived on the channel, the server's pings included."""
+        return self._queue.link.heard if self._queue is not None else 0.0
 
     # Opening
 

@@ -183,6 +183,8 @@ async def offer(lab: Lab) -> httpx.Response:
     ids=["nonsense", "empty", "audio", "no-ice", "no-dtls", "candidate", "setup", "port", "huge"],
 )
 async def test_a_bad_offer_never_breaks_the_server(lab: Lab, change: Callable[[str], str]) -> None:
+    await opened_and_closed(lab)
+    lab.peers._open_timeout = 0.3
     peer = LoopbackPeerConnection()
     peer.createDataChannel("x")
     await peer.setLocalDescription()
@@ -314,6 +316,18 @@ async def test_an_unknown_protocol_is_refused_with_words(lab: Lab) -> None:
 
     with pytest.raises(ConnectFailed, match=r"1008.*expected one of"):
         await opened(lab, codec=Odd())
+
+
+async def test_a_quiet_client_hears_the_servers_heartbeat() -> None:
+    server = Server(Node(Options(token="t", heartbeat=0.05, stop_window=0.0)))
+    await server.start()
+    transport, _ = await opened(Lab(server))
+    after_welcome = transport.heard
+    await until(lambda: transport.heard > after_welcome)
+    await transport.send(Message("echo", 1))
+    assert (await receive(transport, "echo")).payload == 1, "pings are no messages"
+    await transport.close()
+    await server.stop()
 
 
 async def test_a_stopping_server_says_so(lab: Lab) -> None:
