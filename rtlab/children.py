@@ -33,13 +33,11 @@ _TAIL_LINES: Final = 12
 _TAIL_BYTES: Final = 8192
 
 
-def _end(owner: int, process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
     """Kill the child and all of its process group at once, and reap it."""
-    if os.getpid() != owner:  # a fork of the owner: the child is not ours to kill
-        return
     if process.stdin is not None:
         process.stdin.close()
-    if process.poll() is None:
+    if process.poll() is None:  # in a fork of the owner it never is: the child is not ours to kill
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -79,7 +77,7 @@ class Child:
             stderr=self._errors,
             start_new_session=True,
         )
-        self._finalizer = weakref.finalize(self, _end, os.getpid(), self._process, self._output, self._errors)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._output, self._errors)
 
     @classmethod
     def module(cls, name: str, module: str, *arguments: str, token: str = "") -> Child:

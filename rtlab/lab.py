@@ -174,7 +174,6 @@ class Lab:
     async def stop(self) -> None:
         """Stop every child. Safe to repeat, and after a child has died."""
         self._state = "stopped"
-        _running.discard(self)
         faults, self._faults = self._faults, None
         try:
             if faults is not None:

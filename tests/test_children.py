@@ -159,7 +159,8 @@ asyncio.run(main())
 # One knows the pipe; the other knows nothing of it, and has a child of its own.
 KNOWING = "import os, sys; print(os.getpid(), file=sys.stderr, flush=True); os.read(0, 1)"
 IGNORANT = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(os.getpid(), subprocess.Popen(["sleep", "600"]).pid, file=sys.stderr, flush=True)
 time.sleep(600)
 """
