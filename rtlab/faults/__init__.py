@@ -10,7 +10,7 @@ import importlib
 from typing import Any, Final
 
 _HOME: Final[dict[str, str]] = {
-    "Fault": "rtlab.faults.client",
+    "Fault": "rtlab.faults.fault",
     "FaultClient": "rtlab.faults.client",
     "FaultError": "rtlab.faults.errors",
     "FaultScript": "rtlab.faults.script",

@@ -205,7 +205,7 @@ class Api:
     async def play(self, request: web.Request) -> web.Response:
         body = expect_object(await _body(request))
         proxy = self.collection.get(str(body.get("proxy", "")))
-        await self.player.start(proxy, FaultScript.from_dict(body.get("script")))
+        await self.player.start(proxy, FaultScript.from_dict(body.get("script"), proxy.protocol))
         return _json(self.player.status(), 201)
 
     async def stop_script(self, request: web.Request) -> web.Response:

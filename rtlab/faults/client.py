@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,7 @@ import msgspec
 
 from rtlab.errors import InvalidState
 from rtlab.faults.errors import FaultError
+from rtlab.faults.fault import Fault
 from rtlab.faults.profiles import NetworkProfile, load_profiles, profile
 from rtlab.faults.trace import TraceEvent
 
@@ -19,55 +20,9 @@ if TYPE_CHECKING:
 
     from rtlab.faults.script import FaultScript
 
-__all__ = ["Fault", "FaultClient"]
+__all__ = ["FaultClient"]
 
 Stream = Literal["upstream", "downstream", "both"]
-
-
-class Fault:
-    """A fault to come: ``await`` it, or use it in ``async with`` to have it undone.
-
-    Parameters
-    ----------
-    words : str
-        What it is, for people.
-    begin, end : callable
-        What to do, and how to undo it.
-    """
-
-    def __init__(
-        self, words: str, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]
-    ) -> None:
-        self.words = words
-        self.active = False
-        self._begin = begin
-        self._end = end
-
-    def __await__(self) -> Generator[Any, None, Fault]:
-        return self._apply().__await__()
-
-    async def _apply(self) -> Fault:
-        await self._begin()
-        self.active = True
-        return self
-
-    async def remove(self) -> None:
-        """Undo it; once is enough."""
-        if self.active:
-            self.active = False
-            await self._end()
-
-    async def __aenter__(self) -> Fault:
-        return await self._apply()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.remove()
-
-    def __repr__(self) -> str:
-        state = "active" if self.active else "not active: `await` it, or use `async with`"
-        return f"<fault {self.words}: {state}>"
 
 
 class FaultClient:
@@ -83,6 +38,10 @@ class FaultClient:
         The server that the proxy stands in front of.
     name : str
         Name of the proxy that this client drives.
+    protocol : str
+        ``"tcp"``, or ``"udp"`` for a relay of datagrams.
+    timeout : float
+        Seconds that a call of the API may take.
 
     Examples
     --------
@@ -104,11 +63,13 @@ class FaultClient:
         upstream_port: int,
         *,
         name: str = "lab",
+        protocol: Literal["tcp", "udp"] = "tcp",
         timeout: float = 10.0,
     ) -> None:
         self.api_url = api_url.rstrip("/")
         self.name = name
         self.upstream = f"{upstream_host}:{upstream_port}"
+        self.protocol = protocol
         self.timeout = timeout
         self._token = token
         self._http: httpx.AsyncClient | None = None
@@ -141,6 +102,7 @@ class FaultClient:
             "name": self.name,
             "listen": "127.0.0.1:0",
             "upstream": self.upstream,
+            "protocol": self.protocol,
             "seed": seed,
             "buffer_bytes": buffer_bytes,
         }
@@ -168,6 +130,23 @@ class FaultClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def udp(self, host: str, port: int, *, name: str = "udp", seed: int = 0) -> FaultClient:
+        """Start a relay for UDP in the same process; returns its client, to be closed.
+
+        Parameters
+        ----------
+        host, port
+            Where the datagrams go; tell the sender `host` and `port` of the relay.
+        name : str
+            Of the relay.
+        seed : int
+            Source of its losses.
+        """
+        relay = FaultClient(
+            self.api_url, self._token, host, port, name=name, protocol="udp", timeout=self.timeout
+        )
+        return await relay.start(seed=seed)
 
     @property
     def host(self) -> str:
@@ -340,6 +319,11 @@ class FaultClient:
     ) -> Fault:
         """Answer `times` requests (0: all) with `status` in place of the server."""
         return self.toxic("http_status", status=status, times=times, retry_after=retry_after, path=path)
+
+    # Datagrams only
+    def loss(self, probability: float, *, burst: float = 1, stream: Stream = "downstream") -> Fault:
+        """Lose datagrams, in runs of `burst` on average (a relay for UDP only)."""
+        return self.toxic("loss", stream=stream, probability=probability, burst=burst)
 
     # Scripts and the record
     async def play(self, script: FaultScript | dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from rtlab.faults.errors import (
     proxy_not_found,
 )
 from rtlab.faults.proxy import Proxy, split_address
+from rtlab.faults.tcp import TcpProxy
 from rtlab.faults.trace import Trace
 from rtlab.faults.tunnel import Scratch
+from rtlab.faults.udp import UdpProxy
 
 __all__ = ["Collection"]
 
@@ -45,7 +47,7 @@ class Collection:
         return proxy
 
     async def create(self, body: Any) -> Proxy:
-        """``POST /proxies``: fields name, upstream, listen, enabled; ours: seed, buffer_bytes."""
+        """``POST /proxies``: fields name, upstream, listen, enabled; ours: protocol, seed, buffer_bytes."""
         fields = _fields(body)
         for name in ("name", "upstream"):
             if not fields[name]:
@@ -56,19 +58,24 @@ class Collection:
             return await self._add(fields)
 
     async def _add(self, fields: dict[str, Any]) -> Proxy:
-        proxy = Proxy(
-            fields["name"],
-            fields["listen"],
-            fields["upstream"],
-            trace=self.trace,
-            scratch=self._scratch,
-            seed=self.seed if fields["seed"] is None else fields["seed"],
-            buffer_bytes=fields["buffer_bytes"],
-        )
+        proxy = self._make(fields)
         if fields["enabled"]:
             await proxy.start()
         self.proxies[proxy.name] = proxy
         return proxy
+
+    def _make(self, fields: dict[str, Any]) -> Proxy:
+        addresses = fields["name"], fields["listen"], fields["upstream"]
+        seed = self.seed if fields["seed"] is None else fields["seed"]
+        if fields["protocol"] == "udp":
+            return UdpProxy(*addresses, trace=self.trace, seed=seed)
+        return TcpProxy(
+            *addresses,
+            trace=self.trace,
+            seed=seed,
+            scratch=self._scratch,
+            buffer_bytes=fields["buffer_bytes"],
+        )
 
     async def update(self, proxy: Proxy, body: Any) -> None:
         """``PATCH /proxies/{p}``: fields that are missing stay as they are."""
@@ -149,7 +156,7 @@ class Collection:
         connections = "rtlab_proxy_connections"
         lines += [f"# HELP {connections} Open connections", f"# TYPE {connections} gauge"]
         for proxy in self.proxies.values():
-            lines.append(f'{connections}{{proxy="{_escape(proxy.name)}"}} {len(proxy.tunnels)}')
+            lines.append(f'{connections}{{proxy="{_escape(proxy.name)}"}} {len(proxy.links)}')
         tasks = len(asyncio.all_tasks())
         lines += ["# HELP rtlab_tasks Tasks", "# TYPE rtlab_tasks gauge", f"rtlab_tasks {tasks}"]
         return "\n".join(lines) + "\n"
@@ -161,6 +168,7 @@ _FIELDS: dict[str, tuple[type, Any]] = {
     "upstream": (str, ""),
     "enabled": (bool, True),
     "seed": (int, None),
+    "protocol": (str, "tcp"),
     "buffer_bytes": (int, None),
 }
 
@@ -176,6 +184,8 @@ def _fields(body: Any) -> dict[str, Any]:
         elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise bad_request(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
         fields[name] = value
+    if fields["protocol"] not in ("tcp", "udp"):
+        raise bad_request(f"protocol must be tcp or udp, got {fields['protocol']}")
     size = fields["buffer_bytes"]
     if size is not None and not 1024 <= size <= 1 << 26:
         raise bad_request(f"buffer_bytes must be from 1024 to {1 << 26}, got {size}")

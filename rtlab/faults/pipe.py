@@ -1,4 +1,4 @@
-"""One direction of one connection: a source, a chain of stages, a sink."""
+"""A connection through the proxy: two pipes, each a source, a chain of stages and a sink."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rtlab.faults.toxics.base import Entry, Receiver, Stage
+    from rtlab.faults.trace import Trace
 
-__all__ = ["Owner", "Pipe", "Sink", "Source"]
+__all__ = ["Link", "Pipe", "Sink", "Source"]
 
 HEAD_BYTES = 4096
 
@@ -21,24 +22,12 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
+    sent: int
+
     @property
     def backlog(self) -> int: ...
     def feed(self, data: bytes | memoryview) -> None: ...
     def eof(self) -> None: ...
-
-
-class Owner(Protocol):
-    """The connection that a pipe belongs to."""
-
-    number: int
-    rng_seed: str
-    fresh: bool
-    ended: bool
-
-    def end(self, how: str, toxic: str, detail: str = "") -> None: ...
-    def record(
-        self, kind: str, *, toxic: str = "", direction: str = "", bytes: int = 0, detail: str = ""
-    ) -> None: ...
 
 
 class Pipe:
@@ -46,7 +35,7 @@ class Pipe:
 
     Parameters
     ----------
-    owner : Owner
+    link : Link
         The connection.
     direction : str
         ``"upstream"`` (client to server) or ``"downstream"``.
@@ -57,9 +46,9 @@ class Pipe:
     """
 
     def __init__(
-        self, owner: Owner, direction: str, source: Source, sink: Sink, loop: asyncio.AbstractEventLoop
+        self, link: Link, direction: str, source: Source, sink: Sink, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.owner = owner
+        self.link = link
         self.direction = direction
         self.source = source
         self.sink = sink
@@ -93,11 +82,11 @@ class Pipe:
     @property
     def fresh(self) -> bool:
         """Whether the connection is only being opened."""
-        return self.owner.fresh
+        return self.link.fresh
 
     @property
     def ended(self) -> bool:
-        return self.owner.ended
+        return self.link.ended
 
     @property
     def held(self) -> int:
@@ -138,13 +127,15 @@ class Pipe:
             self._link()
             if stage.struck:
                 self.record("released", stage.entry.name)
+            if self.ended:
+                return
         present = {id(stage.entry): stage for stage in self.stages}
         fresh: list[Stage[Any]] = []
         chain: list[Stage[Any]] = []
         for entry in wanted:
             stage = present.get(id(entry))
             if stage is None:
-                stage = type(entry.attributes).stage(entry, self, self._rng(entry.name))
+                stage = type(entry.attributes).stages[self.link.protocol](entry, self, self._rng(entry.name))
                 fresh.append(stage)
             chain.append(stage)
         self.stages = chain
@@ -165,7 +156,7 @@ class Pipe:
         return self._draws[entry.name]
 
     def _rng(self, purpose: str) -> random.Random:
-        return random.Random(f"{self.owner.rng_seed}/{self.direction}/{purpose}")
+        return random.Random(f"{self.link.rng_seed}/{self.direction}/{purpose}")
 
     def close(self) -> None:
         """The connection has ended: cancel every timer."""
@@ -174,7 +165,104 @@ class Pipe:
 
     # Seen by stages
     def record(self, kind: str, toxic: str = "", bytes: int = 0, detail: str = "") -> None:
-        self.owner.record(kind, toxic=toxic, direction=self.direction, bytes=bytes, detail=detail)
+        self.link.record(kind, toxic=toxic, direction=self.direction, bytes=bytes, detail=detail)
 
     def end(self, how: str, toxic: str, detail: str = "") -> None:
-        self.owner.end(how, toxic, detail)
+        self.link.end(how, toxic, detail)
+
+
+class Link:
+    """Two pipes in opposite directions, and what the trace says about them.
+
+    Parameters
+    ----------
+    number : int
+        Running number of the connection in its proxy.
+    proxy_name : str
+        For the trace.
+    seed : str
+        What all randomness of this connection derives from.
+    trace : Trace
+        Where effects are put on record.
+    client, server
+        Each is the source of one pipe and the sink of the other.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        proxy_name: str,
+        seed: str,
+        trace: Trace,
+        client: Any,
+        server: Any,
+    ) -> None:
+        self.number = number
+        self.proxy_name = proxy_name
+        self.rng_seed = seed
+        self.trace = trace
+        self.protocol = "tcp"
+        self.ended = False
+        self.fresh = True  # no toxic was applied yet
+        self.loop = asyncio.get_running_loop()
+        self.up = Pipe(self, "upstream", client, server, self.loop)
+        self.down = Pipe(self, "downstream", server, client, self.loop)
+        self.up.twin, self.down.twin = self.down, self.up
+
+    @property
+    def pipes(self) -> tuple[Pipe, Pipe]:
+        return self.up, self.down
+
+    @property
+    def held(self) -> int:
+        """Bytes inside the proxy, both directions."""
+        return self.up.held + self.down.held
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """Make both directions follow the proxy's list of toxics."""
+        entries = list(entries)
+        for pipe in self.pipes:
+            if not self.ended:
+                pipe.apply(entries)
+
+    def record(
+        self, kind: str, *, toxic: str = "", direction: str = "", bytes: int = 0, detail: str = ""
+    ) -> None:
+        self.trace.add(
+            kind,
+            self.proxy_name,
+            toxic=toxic,
+            connection=self.number,
+            direction=direction,
+            bytes=bytes,
+            detail=detail,
+        )
+
+    def end(self, how: str, toxic: str = "", detail: str = "") -> None:
+        """End the connection once, and put on record what was under way.
+
+        Parameters
+        ----------
+        how : str
+            ``"rst"``: both peers see a reset, data in flight is lost.
+            ``"fin"``: an orderly end; what was handed to the sockets arrives.
+        toxic : str
+            Who did it; empty for a peer.
+        detail : str
+            Why.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        self.record("ended", toxic=toxic, bytes=self.held, detail=f"{how}: {detail}" if detail else how)
+        for pipe in self.pipes:
+            pipe.close()
+        self.finish(how)
+
+    def finish(self, how: str) -> None:
+        """Close the sockets."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Close the sockets now, whatever they hold."""
+        raise NotImplementedError

@@ -1,4 +1,4 @@
-"""A listener, its connections and its toxics."""
+"""What every proxy has: a name, two addresses, toxics, and the links they work on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import asyncio
 import errno
 import os
 import socket
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rtlab.faults.errors import FaultError, bad_request, toxic_exists, toxic_not_found
+from rtlab.faults.pipe import Link
 from rtlab.faults.toxics import Entry, parse_entry
 from rtlab.faults.trace import Trace
-from rtlab.faults.tunnel import Endpoint, Scratch, Tunnel
 
-__all__ = ["Proxy", "split_address"]
+__all__ = ["Proxy", "join_address", "listen_error", "split_address"]
 
-DIAL_TIMEOUT: Final = 10.0
-BACKLOG: Final = 4096
 MAX_TOXICS: Final = 200
 
 
@@ -36,8 +34,14 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def join_address(name: tuple[Any, ...]) -> str:
+    """What a socket calls itself, as ``"host:port"``."""
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Proxy:
-    """One proxy: client ↔ proxy ↔ upstream.
+    """One proxy: clients ↔ proxy ↔ upstream. See `TcpProxy` and `UdpProxy`.
 
     Parameters
     ----------
@@ -47,56 +51,43 @@ class Proxy:
         ``"host:port"``; port 0 listens on a free one.
     trace : Trace
         Where everything is put on record.
-    scratch : Scratch
-        The process's receive buffer.
     seed : int
         Source of all randomness of this proxy's connections.
-    buffer_bytes : int or None
-        Kernel and user-space buffers of each socket; small values make
-        backpressure show early. ``None`` leaves them to the kernel.
     """
 
-    def __init__(
-        self,
-        name: str,
-        listen: str,
-        upstream: str,
-        *,
-        trace: Trace,
-        scratch: Scratch | None = None,
-        seed: int = 0,
-        buffer_bytes: int | None = None,
-    ) -> None:
+    protocol: ClassVar[str] = ""
+
+    def __init__(self, name: str, listen: str, upstream: str, *, trace: Trace, seed: int = 0) -> None:
         self.name = name
         self.listen = listen or "127.0.0.1:0"
         self.upstream = upstream
         self.trace = trace
         self.seed = seed
-        self.buffer_bytes = buffer_bytes
         self.enabled = False
         self.entries: list[Entry] = []
-        self.tunnels: set[Tunnel] = set()
-        self.accepted = 0
-        self._done = {s: {"bytes": 0, "sent_bytes": 0} for s in ("upstream", "downstream")}
-        self._scratch = scratch or Scratch()
-        self._server: asyncio.Server | None = None
-        self._dialling: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.links: set[Link] = set()
+        self._accepted = 0
+        self._done = {direction: {"bytes": 0, "sent_bytes": 0} for direction in ("upstream", "downstream")}
+        self._switching = asyncio.Lock()
 
     def to_dict(self) -> dict[str, Any]:
-        shown: dict[str, Any] = {
+        return {
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
             "toxics": [entry.to_dict() for entry in self.in_order()],
         }
-        if self.buffer_bytes:
-            shown["buffer_bytes"] = self.buffer_bytes
-        return shown
 
     # Listening
+    async def _listen(self) -> str:
+        """Begin to listen; returns the address."""
+        raise NotImplementedError
+
+    async def _close(self) -> None:
+        """Stop listening, and return when every link that was told to end is gone."""
+        raise NotImplementedError
+
     async def start(self) -> None:
         """Listen. Does nothing when already listening.
 
@@ -105,51 +96,29 @@ class Proxy:
         FaultError
             400 for a bad address, 500 for a port that is taken.
         """
-        if self.enabled:
-            return
-        host, port = split_address(self.listen)
-        split_address(self.upstream)
-        loop = asyncio.get_running_loop()
-        try:
-            # "localhost" may mean several addresses; Toxiproxy binds one of them
-            infos = await loop.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, family=0 if ":" in host else socket.AF_INET
-            )
-            sock = socket.socket(infos[0][0], socket.SOCK_STREAM)
+        async with self._switching:
+            if self.enabled:
+                return
+            split_address(self.listen)
+            split_address(self.upstream)
             try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if self.buffer_bytes:  # inherited by what accept() returns
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
-                sock.bind(infos[0][4])
-                sock.setblocking(False)
-                self._server = await loop.create_server(self._accept, sock=sock, backlog=BACKLOG)
-            except BaseException:
-                sock.close()
-                raise
-        except OSError as error:
-            raise FaultError(f"listen tcp {self.listen}: {_go_words(error)}", 500) from error
-        name = self._server.sockets[0].getsockname()
-        self.listen = f"{name[0]}:{name[1]}" if ":" not in name[0] else f"[{name[0]}]:{name[1]}"
-        self.enabled = True
-        self.trace.add("proxy_up", self.name)
+                self.listen = await self._listen()
+            except OSError as error:
+                raise listen_error(self.protocol, self.listen, error) from error
+            self.enabled = True
+            self.trace.add("proxy_up", self.name)
 
     async def stop(self, how: str = "fin") -> None:
         """Stop listening and end every connection. Returns when all are gone."""
-        if not self.enabled:
-            return
-        self.enabled = False
-        assert self._server is not None
-        self._server.close()
-        for task in tuple(self._dialling):
-            task.cancel()
-        await asyncio.gather(*self._dialling, return_exceptions=True)
-        self.trace.add("proxy_down", self.name, bytes=sum(t.held for t in self.tunnels))
-        self.cut(how, "proxy stopped")
-        for tunnel in tuple(self.tunnels):
-            tunnel.client.finish("drop")
-            tunnel.server.finish("drop")
-        await self._idle.wait()
-        self._server = None
+        async with self._switching:
+            if not self.enabled:
+                return
+            self.enabled = False
+            self.trace.add("proxy_down", self.name, bytes=sum(link.held for link in self.links))
+            self.cut(how, "proxy stopped")
+            for link in tuple(self.links):
+                link.abandon()
+            await self._close()
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
         """Change addresses (which ends all connections) or switch on and off."""
@@ -161,77 +130,37 @@ class Proxy:
         if enabled != self.enabled:
             await (self.start() if enabled else self.stop())
 
+    # Links
     def cut(self, how: str = "rst", detail: str = "cut") -> int:
         """End every connection now; returns how many."""
-        victims = sorted((t for t in self.tunnels if not t.ended), key=lambda t: t.number)
-        for tunnel in victims:
-            tunnel.end(how, "", detail)
+        victims = sorted((link for link in self.links if not link.ended), key=lambda link: link.number)
+        for link in victims:
+            link.end(how, "", detail)
         return len(victims)
 
     def reseed(self, seed: int) -> None:
         """Start counting and drawing anew: what is open is renumbered from 1."""
         self.seed = seed
-        self.accepted = 0
-        for tunnel in sorted(self.tunnels, key=lambda t: t.number):
-            tunnel.number, tunnel.rng_seed = self._next_number()
+        self._accepted = 0
+        for link in sorted(self.links, key=lambda link: link.number):
+            link.number, link.rng_seed = self.next_number()
 
-    # Connections
-    def _next_number(self) -> tuple[int, str]:
-        self.accepted += 1
-        return self.accepted, f"{self.seed}/{self.name}/{self.accepted}"
+    def next_number(self) -> tuple[int, str]:
+        """Number of the next connection, and the seed that it draws from."""
+        self._accepted += 1
+        return self._accepted, f"{self.seed}/{self.name}/{self._accepted}"
 
-    def _accept(self) -> Endpoint:
-        return _Accepted(self)
-
-    def dial_for(self, client: Endpoint) -> None:
-        """A client is here: connect it to the upstream."""
-        number, seed = self._next_number()
-        self._idle.clear()
-        task = asyncio.get_running_loop().create_task(self._dial(client, number, seed))
-        self._dialling.add(task)
-        task.add_done_callback(self._dialled)
-
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._dialling.discard(task)
-        self._settle()
-
-    async def _dial(self, client: Endpoint, number: int, seed: str) -> None:
-        host, port = split_address(self.upstream)
-        server = Endpoint(self._scratch, self.buffer_bytes)
-        try:
-            async with asyncio.timeout(DIAL_TIMEOUT):
-                await asyncio.get_running_loop().create_connection(lambda: server, host, port)
-        except (OSError, TimeoutError) as error:
-            self.trace.add("upstream_failed", self.name, connection=number, detail=type(error).__name__)
-            client.finish("fin")
-            return
-        except asyncio.CancelledError:
-            client.finish("drop")
-            server.finish("drop")
-            raise
-        if client.is_gone or server.is_gone:
-            client.finish("fin")
-            server.finish("fin")
-            return
-        tunnel = Tunnel(number, self.name, seed, client, server, self.trace, self._closed)
-        self.tunnels.add(tunnel)
-        tunnel.start(self.entries)
-
-    def _closed(self, tunnel: Tunnel) -> None:
-        self.tunnels.discard(tunnel)
-        _add_bytes(self._done, tunnel)
-        self._settle()
+    def forget(self, link: Link) -> None:
+        """A link is closed: keep its counts."""
+        self.links.discard(link)
+        _add_bytes(self._done, link)
 
     def byte_counts(self) -> dict[str, dict[str, int]]:
         """Bytes received and sent per direction, of all connections ever."""
         counts = {direction: dict(done) for direction, done in self._done.items()}
-        for tunnel in self.tunnels:
-            _add_bytes(counts, tunnel)
+        for link in self.links:
+            _add_bytes(counts, link)
         return counts
-
-    def _settle(self) -> None:
-        if not self.tunnels and not self._dialling:
-            self._idle.set()
 
     # Toxics
     def in_order(self) -> list[Entry]:
@@ -246,7 +175,7 @@ class Proxy:
 
     def add_toxic(self, body: Any) -> Entry:
         """Add the toxic that a request body describes, to open connections too."""
-        entry = parse_entry(body)
+        entry = parse_entry(body, self.protocol)
         if any(other.name == entry.name for other in self.entries):
             raise toxic_exists()
         if len(self.entries) >= MAX_TOXICS:
@@ -264,10 +193,10 @@ class Proxy:
         self.trace.add(
             "toxic_updated", self.name, toxic=entry.name, direction=entry.stream, detail=_attributes(entry)
         )
-        for tunnel in tuple(self.tunnels):
-            for pipe in (tunnel.up, tunnel.down):
+        for link in tuple(self.links):
+            for pipe in link.pipes:
                 for stage in tuple(pipe.stages):
-                    if stage.entry is entry and not tunnel.ended:
+                    if stage.entry is entry and not link.ended:
                         stage.changed()
         self._apply()
         return entry
@@ -280,7 +209,7 @@ class Proxy:
             self.name,
             toxic=name,
             direction=entry.stream,
-            bytes=sum(t.held for t in self.tunnels),
+            bytes=sum(t.held for t in self.links),
         )
         self._apply()
 
@@ -289,27 +218,15 @@ class Proxy:
             self.remove_toxic(entry.name)
 
     def _apply(self) -> None:
-        for tunnel in sorted(self.tunnels, key=lambda t: t.number):
-            if not tunnel.ended:
-                tunnel.apply(self.entries)
+        for link in sorted(self.links, key=lambda t: t.number):
+            if not link.ended:
+                link.apply(self.entries)
 
 
-def _add_bytes(counts: dict[str, dict[str, int]], tunnel: Tunnel) -> None:
-    for pipe, sink in ((tunnel.up, tunnel.server), (tunnel.down, tunnel.client)):
+def _add_bytes(counts: dict[str, dict[str, int]], link: Link) -> None:
+    for pipe in link.pipes:
         counts[pipe.direction]["bytes"] += pipe.bytes
-        counts[pipe.direction]["sent_bytes"] += sink.sent
-
-
-class _Accepted(Endpoint):
-    """A client's socket, which asks for its twin as soon as it is there."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        super().__init__(proxy._scratch, proxy.buffer_bytes)  # pyright: ignore[reportPrivateUsage]
-        self._proxy = proxy
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._proxy.dial_for(self)
+        counts[pipe.direction]["sent_bytes"] += pipe.sink.sent
 
 
 def _attributes(entry: Entry) -> str:
@@ -317,9 +234,12 @@ def _attributes(entry: Entry) -> str:
     return " ".join([entry.type, *(f"{k}={v}" for k, v in pairs)])
 
 
-def _go_words(error: OSError) -> str:
-    """The error as Go's net package words it."""
+def listen_error(protocol: str, address: str, error: OSError) -> FaultError:
+    """The error, worded as Go's net package does."""
     if isinstance(error, socket.gaierror):
-        return "lookup: no such host"
-    text = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"bind: {text}" if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL) else text
+        text = "lookup: no such host"
+    else:
+        text = os.strerror(error.errno).lower() if error.errno else str(error)
+        if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            text = f"bind: {text}"
+    return FaultError(f"listen {protocol} {address}: {text}", 500)

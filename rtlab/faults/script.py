@@ -157,8 +157,8 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     # Read and write
     @classmethod
-    def from_dict(cls, value: Any) -> FaultScript:
-        """A script from JSON data.
+    def from_dict(cls, value: Any, protocol: str = "tcp") -> FaultScript:
+        """A script from JSON data, for a proxy of this protocol.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         except msgspec.ValidationError as error:
             raise bad_request(f"script: {error}") from None
         for step in script.steps:
-            _check(step)
+            _check(step, protocol)
         script.timeline()
         return script
 
@@ -208,7 +208,7 @@ def _draw(span: Span, rng: random.Random) -> float:
     return float(rng.uniform(*span) if isinstance(span, tuple) else span)
 
 
-def _check(step: Step) -> None:
+def _check(step: Step, protocol: str) -> None:
     spans = [step.at, 0 if step.lasting is None else step.lasting, step.every or 0]
     ends = [end for span in spans for end in (span if isinstance(span, tuple) else (span,))]
     if not all(0 <= end <= MAX_TIME for end in ends):
@@ -219,7 +219,7 @@ def _check(step: Step) -> None:
         raise bad_request(f'script: "for" goes with add and down, not with {step.do}')
     if step.do == "add":
         for body in toxic_bodies(step):
-            parse_entry(body)
+            parse_entry(body, protocol)
     if step.do in ("update", "remove") and not step.name:
         raise bad_request(f"script: {step.do} needs the name of a toxic")
 

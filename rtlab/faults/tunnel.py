@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from rtlab.faults.pipe import Pipe
+from rtlab.faults.pipe import Link, Pipe
 
 if TYPE_CHECKING:
     from rtlab.faults.toxics.base import Entry
@@ -169,21 +169,15 @@ class Endpoint(asyncio.BufferedProtocol):
             transport.abort()
 
 
-class Tunnel:
-    """Two endpoints and the two pipes between them.
+class Tunnel(Link):
+    """Two TCP connections that are one.
 
     Parameters
     ----------
-    number : int
-        Running number of the connection in its proxy.
-    proxy_name : str
-        For the trace.
-    seed : str
-        What all randomness of this connection derives from.
+    number, proxy_name, seed, trace
+        See `Link`.
     client, server : Endpoint
         The sockets.
-    trace : Trace
-        Where effects are put on record.
     on_closed : callable
         Called once, when both sockets are closed.
     """
@@ -193,27 +187,18 @@ class Tunnel:
         number: int,
         proxy_name: str,
         seed: str,
+        trace: Trace,
         client: Endpoint,
         server: Endpoint,
-        trace: Trace,
         on_closed: Callable[[Tunnel], None],
     ) -> None:
-        self.number = number
-        self.proxy_name = proxy_name
-        self.rng_seed = seed
+        super().__init__(number, proxy_name, seed, trace, client, server)
         self.client = client
         self.server = server
-        self.trace = trace
-        self.ended = False
-        self.fresh = True  # no toxic was applied yet
         self._on_closed = on_closed
-        self._loop = asyncio.get_running_loop()
         self._open = {client, server}
         self._eofs: set[Endpoint] = set()
         self._deadline: asyncio.TimerHandle | None = None
-        self.up = Pipe(self, "upstream", client, server, self._loop)
-        self.down = Pipe(self, "downstream", server, client, self._loop)
-        self.up.twin, self.down.twin = self.down, self.up
         client.attach(self, self.up, self.down)
         server.attach(self, self.down, self.up)
 
@@ -226,32 +211,6 @@ class Tunnel:
             if not self.ended:
                 endpoint.replay()
 
-    def apply(self, entries: Iterable[Entry]) -> None:
-        """Make both directions follow the proxy's list of toxics."""
-        entries = list(entries)
-        for pipe in (self.up, self.down):
-            if not self.ended:
-                pipe.apply(entries)
-
-    @property
-    def held(self) -> int:
-        """Bytes inside the proxy, both directions."""
-        return self.up.held + self.down.held
-
-    def record(
-        self, kind: str, *, toxic: str = "", direction: str = "", bytes: int = 0, detail: str = ""
-    ) -> None:
-        self.trace.add(
-            kind,
-            self.proxy_name,
-            toxic=toxic,
-            connection=self.number,
-            direction=direction,
-            bytes=bytes,
-            detail=detail,
-        )
-
-    # Ends
     def half_closed(self, sink: Endpoint) -> None:
         """An end of stream has reached `sink`; with both, the connection is over."""
         self._eofs.add(sink)
@@ -269,30 +228,12 @@ class Tunnel:
                 self._deadline.cancel()
             self._on_closed(self)
 
-    def end(self, how: str, toxic: str, detail: str = "") -> None:
-        """End the connection, and put on record what was under way.
-
-        Parameters
-        ----------
-        how : str
-            ``"rst"``: both peers see a reset, data in flight is lost.
-            ``"fin"``: an orderly end; what was handed to the sockets arrives.
-        toxic : str
-            Who did it; empty for a peer.
-        detail : str
-            Why.
-        """
-        if self.ended:
-            return
-        self.ended = True
-        self.record("ended", toxic=toxic, bytes=self.held, detail=f"{how}: {detail}" if detail else how)
-        self.up.close()
-        self.down.close()
+    def finish(self, how: str) -> None:
         for endpoint in (self.client, self.server):
             endpoint.finish(how)
         if self._open:  # a peer that reads no more must not keep us for ever
-            self._deadline = self._loop.call_later(CLOSE_TIMEOUT, self._give_up)
+            self._deadline = self.loop.call_later(CLOSE_TIMEOUT, self.abandon)
 
-    def _give_up(self) -> None:
+    def abandon(self) -> None:
         for endpoint in tuple(self._open):
             endpoint.finish("drop")

@@ -258,7 +258,7 @@ async def test_metrics_count_bytes(http: httpx.AsyncClient, echo: str, collectio
     assert f"toxiproxy_proxy_received_bytes_total{{{labels}}} 5\n" in text
     assert f"toxiproxy_proxy_sent_bytes_total{{{labels}}} 5\n" in text
     writer.transport.abort()
-    await eventually(lambda: not collection.get('we"ird').tunnels)
+    await eventually(lambda: not collection.get('we"ird').links)
 
 
 async def test_a_hundred_toxics_at_once(http: httpx.AsyncClient, echo: str) -> None:

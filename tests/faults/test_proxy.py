@@ -34,7 +34,7 @@ async def test_megabytes_pass_unharmed(proxy: Proxy, dial) -> None:
         group.create_task(send())
         got = group.create_task(reader.read(-1))
     assert got.result() == data
-    await eventually(lambda: not proxy.tunnels)
+    await eventually(lambda: not proxy.links)
 
 
 async def test_a_half_close_lets_the_other_direction_finish(proxy: Proxy, dial) -> None:
@@ -42,16 +42,16 @@ async def test_a_half_close_lets_the_other_direction_finish(proxy: Proxy, dial) 
     writer.write(b"last words")
     writer.write_eof()
     assert await reader.read(-1) == b"last words"
-    await eventually(lambda: not proxy.tunnels)
+    await eventually(lambda: not proxy.links)
 
 
 async def test_a_reset_of_the_client_ends_both_sides(proxy: Proxy, dial) -> None:
     _, writer = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     sock: socket.socket = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     writer.transport.abort()
-    await eventually(lambda: not proxy.tunnels)
+    await eventually(lambda: not proxy.links)
     assert [e.detail for e in proxy.trace.since() if e.kind == "ended"] == ["rst: client reset"]
 
 
@@ -66,7 +66,7 @@ async def test_cut(proxy: Proxy, dial, how: str, error: type[Exception] | None) 
             await reader.read()
     else:
         assert await reader.read() == b""
-    await eventually(lambda: not proxy.tunnels)
+    await eventually(lambda: not proxy.links)
     reader, writer = await dial()  # new ones are accepted
     writer.write(b"y")
     assert await reader.readexactly(1) == b"y"
@@ -93,10 +93,10 @@ async def test_a_taken_port_is_an_error_in_gos_words(collection: Collection, pro
 
 async def test_stop_ends_everything_and_start_listens_on_the_same_port(proxy: Proxy, dial) -> None:
     reader, _ = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     listen = proxy.listen
     await proxy.stop()
-    assert not proxy.tunnels
+    assert not proxy.links
     with contextlib.suppress(ConnectionResetError):  # an end or a reset: both are ends
         assert await reader.read() == b""
     with pytest.raises(ConnectionRefusedError):
@@ -168,4 +168,4 @@ async def test_hundreds_of_connections(proxy: Proxy, dial) -> None:
 
     for start in range(0, 400, 100):
         assert all(await asyncio.gather(*(one(i) for i in range(start, start + 100))))
-    assert len(proxy.tunnels) == 400
+    assert len(proxy.links) == 400

@@ -136,7 +136,7 @@ async def run(upstream: str, seed: int) -> list[TraceEvent]:
         for n in range(4):
             reader, writer = await asyncio.open_connection(*proxy.listen.split(":"))
             opened.append(writer)
-            await eventually(lambda n=n: len(proxy.tunnels) == n + 1)
+            await eventually(lambda n=n: len(proxy.links) == n + 1)
             writer.write(b"x" * 500)
             await reader.readexactly(500)
 
@@ -155,7 +155,7 @@ async def run(upstream: str, seed: int) -> list[TraceEvent]:
     await conductor.step(2)  # latency and corruption
     await talk()
     await conductor.step()  # cut
-    await eventually(lambda: not proxy.tunnels)
+    await eventually(lambda: not proxy.links)
     await talk()
     await conductor.step()  # blackhole
     for writer in opened[-2:]:

@@ -13,9 +13,9 @@ from tests.faults.conftest import eventually
 
 async def test_stall_reads_nothing_and_loses_nothing(proxy: Proxy, dial) -> None:
     reader, writer = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     proxy.add_toxic({"type": "stall", "stream": "upstream"})
-    (tunnel,) = proxy.tunnels
+    (tunnel,) = proxy.links
     writer.write(b"waits")
     writer.write_eof()
     await asyncio.sleep(0.02)
@@ -28,10 +28,10 @@ async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial)
     proxy.add_toxic({"type": "latency", "attributes": {"latency": 20}})
     reader, writer = await dial()
     writer.write(b"under way")
-    await eventually(lambda: any(t.down.held for t in proxy.tunnels))
+    await eventually(lambda: any(t.down.held for t in proxy.links))
     proxy.add_toxic({"type": "stall"})
     await asyncio.sleep(0.05)
-    (tunnel,) = proxy.tunnels
+    (tunnel,) = proxy.links
     assert tunnel.down.stages[1].held == 9
     proxy.remove_toxic("latency_downstream")
     proxy.remove_toxic("stall_downstream")
@@ -40,7 +40,7 @@ async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial)
 
 async def test_cut_ends_present_and_future_connections(proxy: Proxy, dial) -> None:
     old, _ = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     proxy.add_toxic({"type": "cut", "attributes": {"how": "rst"}})
     with pytest.raises(ConnectionResetError):
         await asyncio.wait_for(old.read(), 5)
@@ -51,7 +51,7 @@ async def test_cut_ends_present_and_future_connections(proxy: Proxy, dial) -> No
 
 async def test_accept_then_close_spares_old_connections(proxy: Proxy, dial) -> None:
     old, writer = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     proxy.add_toxic({"type": "accept_then_close"})
     new, _ = await dial()
     assert await asyncio.wait_for(new.read(), 5) == b""
@@ -61,7 +61,7 @@ async def test_accept_then_close_spares_old_connections(proxy: Proxy, dial) -> N
 
 async def test_a_blackhole_swallows_the_end_and_gives_it_back(proxy: Proxy, dial) -> None:
     reader, writer = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     proxy.add_toxic({"type": "blackhole", "stream": "upstream"})
     writer.write_eof()
     await eventually(lambda: any(e.kind == "affected" for e in proxy.trace.since()))

@@ -127,7 +127,7 @@ async def test_buffer_response_holds_the_body_until_its_end(
 ) -> None:
     site.add_toxic({"type": "buffer_response", "attributes": {"hold_head": hold_head}})
     async with Reader(site) as reader:
-        await eventually(lambda: any(t.down.held > 20 for t in site.tunnels))
+        await eventually(lambda: any(t.down.held > 20 for t in site.links))
         if not hold_head:
             await asyncio.wait_for(reader.head.wait(), 5)
         await asyncio.sleep(0.02)

@@ -128,7 +128,7 @@ async def test_the_connection_ends_in_the_middle_of_a_frame(site: Proxy, how: st
         with pytest.raises(websockets.ConnectionClosedError) as info:
             await socket.recv()
         assert info.value.rcvd is None
-    await eventually(lambda: not site.tunnels)
+    await eventually(lambda: not site.links)
     events = {e.kind: e for e in site.trace.since()}
     assert events["affected"].detail == f"message 2: {int(50_004 * fraction)} of 50004 bytes"
     assert events["ended"].detail == f"{how}: in mid-frame"

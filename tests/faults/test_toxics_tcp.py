@@ -41,7 +41,7 @@ async def test_removing_latency_lets_go_what_it_held(proxy: Proxy, dial) -> None
     proxy.add_toxic({"type": "latency", "attributes": {"latency": 60_000}})
     reader, writer = await dial()
     writer.write(b"held")
-    await eventually(lambda: any(t.held == 4 for t in proxy.tunnels))
+    await eventually(lambda: any(t.held == 4 for t in proxy.links))
     proxy.remove_toxic("latency_downstream")
     assert await asyncio.wait_for(reader.readexactly(4), 5) == b"held"
     assert [(e.kind, e.bytes) for e in proxy.trace.since() if e.kind in ("affected", "released")] == [
@@ -121,7 +121,7 @@ async def test_limit_data_closes_after_n_bytes(proxy: Proxy, dial) -> None:
 async def test_an_update_takes_effect_on_open_connections(proxy: Proxy, dial) -> None:
     proxy.add_toxic({"type": "timeout", "attributes": {"timeout": 60_000}})
     reader, _ = await dial()
-    await eventually(lambda: proxy.tunnels)
+    await eventually(lambda: proxy.links)
     proxy.update_toxic("timeout_downstream", {"attributes": {"timeout": 10}})
     assert await asyncio.wait_for(reader.read(), 5) == b""
 
@@ -129,15 +129,15 @@ async def test_an_update_takes_effect_on_open_connections(proxy: Proxy, dial) ->
 async def test_toxicity_touches_its_share_and_only_grows(proxy: Proxy, dial) -> None:
     for _ in range(60):
         await dial()
-    await eventually(lambda: len(proxy.tunnels) == 60)
+    await eventually(lambda: len(proxy.links) == 60)
     proxy.add_toxic({"type": "latency", "toxicity": 0.5})
-    touched = {t.number for t in proxy.tunnels if t.down.stages}
+    touched = {t.number for t in proxy.links if t.down.stages}
     assert 15 < len(touched) < 45
     proxy.update_toxic("latency_downstream", {"toxicity": 0.8})
-    more = {t.number for t in proxy.tunnels if t.down.stages}
+    more = {t.number for t in proxy.links if t.down.stages}
     assert touched < more
     proxy.update_toxic("latency_downstream", {"toxicity": 0})
-    assert not any(t.down.stages for t in proxy.tunnels)
+    assert not any(t.down.stages for t in proxy.links)
 
 
 @pytest.mark.parametrize(

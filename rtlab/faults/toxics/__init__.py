@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from rtlab.faults.toxics import cable, http, messages, tcp
+from rtlab.faults.toxics import cable, datagrams, http, messages, tcp
 from rtlab.faults.toxics.base import TOXICS, Entry, Stage, Toxic, parse_entry
 
-__all__ = ["TOXICS", "Entry", "Stage", "Toxic", "cable", "http", "messages", "parse_entry", "tcp"]
+__all__ = [
+    "TOXICS",
+    "Entry",
+    "Stage",
+    "Toxic",
+    "cable",
+    "datagrams",
+    "http",
+    "messages",
+    "parse_entry",
+    "tcp",
+]

@@ -33,6 +33,7 @@ __all__ = [
     "Receiver",
     "Stage",
     "Toxic",
+    "ToxicT",
     "parse_entry",
     "works_as",
 ]
@@ -47,7 +48,7 @@ class Toxic(msgspec.Struct, kw_only=True):
     kind: ClassVar[str] = ""
     streams: ClassVar[tuple[str, ...]] = STREAMS
     required: ClassVar[tuple[str, ...]] = ()
-    stage: ClassVar[type[Stage[Any]]]
+    stages: ClassVar[dict[str, type[Stage[Any]]]] = {}  # by protocol: tcp, udp
 
     def check(self) -> None:
         """Raise `FaultError` for values that make no sense."""
@@ -62,11 +63,12 @@ StageT = TypeVar("StageT", bound="type[Stage[Any]]")
 TOXICS: dict[str, type[Toxic]] = {}
 
 
-def works_as(kind: str, attributes: type[Toxic]) -> Callable[[StageT], StageT]:
+def works_as(kind: str, attributes: type[Toxic], protocol: str = "tcp") -> Callable[[StageT], StageT]:
     """Register a stage and its attributes under the name that the API knows."""
 
     def register(stage: StageT) -> StageT:
-        attributes.kind, attributes.stage = kind, stage
+        attributes.kind = kind
+        attributes.stages = {**attributes.stages, protocol: stage}
         TOXICS[kind] = attributes
         return stage
 
@@ -100,8 +102,8 @@ class Entry(msgspec.Struct):
         return _attributes(type(self.attributes), merged), _toxicity(given.get("toxicity", self.toxicity))
 
 
-def parse_entry(body: Any) -> Entry:
-    """The toxic that a POST body describes.
+def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
+    """The toxic that a POST body describes, for a proxy of this protocol.
 
     Raises
     ------
@@ -116,6 +118,8 @@ def parse_entry(body: Any) -> Entry:
         raise invalid_stream()
     if cls is None:
         raise invalid_toxic_type()
+    if protocol not in cls.stages:
+        raise bad_request(f"{kind} works on {' and '.join(cls.stages)} only, this proxy is {protocol}")
     stream = stream or ("downstream" if "downstream" in cls.streams else cls.streams[0])
     if stream not in cls.streams:
         raise bad_request(f"{kind} works on the {cls.streams[0]} stream only")

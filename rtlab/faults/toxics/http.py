@@ -7,15 +7,14 @@ be no HTTP pass untouched too.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.http1 import Body, Head, NotHttp, parse_head
-from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, works_as
+from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
 
 __all__ = ["BufferResponse", "HangUpgrade", "HttpStatus", "StripUpgrade"]
 
-ToxicT = TypeVar("ToxicT", bound=Toxic)
 REQUEST_STREAM = ("upstream",)
 RESPONSE_STREAM = ("downstream",)
 

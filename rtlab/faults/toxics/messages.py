@@ -8,16 +8,15 @@ is nearly always the next one). The type of a compressed message cannot be read.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.http1 import Body, Head, NotHttp, parse_head
-from rtlab.faults.toxics.base import Number, Stage, Toxic, works_as
+from rtlab.faults.toxics.base import Number, Stage, Toxic, ToxicT, works_as
 from rtlab.faults.units import EventScanner, FrameScanner, NotFrames, Unit
 
 __all__ = ["DropMessage", "KillMidframe"]
 
-ToxicT = TypeVar("ToxicT", bound=Toxic)
 Mode = Literal["head", "body", "frames", "events", "raw"]
 
 

@@ -1,0 +1,55 @@
+"""A fault that can be awaited, or held for the length of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Fault"]
+
+
+class Fault:
+    """A fault to come: ``await`` it, or use it in ``async with`` to have it undone.
+
+    Parameters
+    ----------
+    words : str
+        What it is, for people.
+    begin, end : callable
+        What to do, and how to undo it.
+    """
+
+    def __init__(
+        self, words: str, begin: Callable[[], Awaitable[None]], end: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.words = words
+        self.active = False
+        self._begin = begin
+        self._end = end
+
+    def __await__(self) -> Generator[Any, None, Fault]:
+        return self._apply().__await__()
+
+    async def _apply(self) -> Fault:
+        await self._begin()
+        self.active = True
+        return self
+
+    async def remove(self) -> None:
+        """Undo it; once is enough."""
+        if self.active:
+            self.active = False
+            await self._end()
+
+    async def __aenter__(self) -> Fault:
+        return await self._apply()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.remove()
+
+    def __repr__(self) -> str:
+        state = "active" if self.active else "not active: `await` it, or use `async with`"
+        return f"<fault {self.words}: {state}>"
