@@ -22,6 +22,7 @@ from rtlab.models.polling import long_poll_extra_wait
 from rtlab.position import Resume
 from rtlab.transports import longpoll
 from rtlab.transports.longpoll import LongPolling, LongPollTransport
+from rtlab.transports.sse import ServerSentEvents
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -377,19 +378,32 @@ async def child() -> AsyncIterator[str]:
             await process.wait()
 
 
-async def test_against_the_real_server(child: str) -> None:
-    async with LongPolling(child) as one, LongPolling(child) as two:
-        got: list[object] = []
-        done = asyncio.Event()
-        two.on("chat", lambda message: (got.append(message.payload), len(got) == 20 and done.set()))
+async def test_a_poll_that_ends_empty_is_no_event(child: str) -> None:
+    async with LongPolling(child) as conn:
+        await asyncio.sleep(1.2)  # the server's limit here is 1 s
+        assert (await conn.request("echo", "still here")).payload == "still here"
+        assert (conn.stats.disconnects, conn.stats.attempts) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", [LongPolling, ServerSentEvents])
+async def test_a_room_on_the_real_server_through_lost_connections(
+    child: str, kind: type[LongPolling | ServerSentEvents]
+) -> None:
+    got: list[int] = []
+    done = asyncio.Event()
+    async with kind(child) as one, kind(child, reconnect_interval=0.01) as two:
+        two.on("chat", lambda message: (got.append(message.payload), len(got) == 60 and done.set()))
         await one.join_room("r")
         await two.join_room("r")
-        await asyncio.gather(*(one.send("chat", n, room_id="r") for n in range(20)))
-        await done.wait()
-        assert got == list(range(20))
-        await asyncio.sleep(1.2)  # past the server's limit: a poll ends empty
-        assert (await two.request("echo", "still here")).payload == "still here"
-        assert two.stats.disconnects == 0
+        for start in range(0, 60, 20):
+            await asyncio.gather(*(one.send("chat", n, room_id="r") for n in range(start, start + 20)))
+            transport = two._driver.transport
+            if transport is not None:
+                transport.abort()
+        async with asyncio.timeout(10):
+            await done.wait()
+        assert got == list(range(60))  # in order, nothing lost, nothing twice
+        assert two.stats.disconnects >= 1
 
 
 POINTS = np.random.default_rng(20).uniform((4, 0.2), (16, 0.3), size=(3, 2))
