@@ -1,17 +1,14 @@
-"""Static figures with one look, made of matplotlib's objects and no global state."""
+"""Static figures of recorded runs."""
 
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
-from PIL import Image
 
+from rtlab.chart import FAINT, INK, Chart, dress
 from rtlab.style import EVENT_COLORS, LABELS, PALETTE, color_of
 
 if TYPE_CHECKING:
@@ -25,100 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
 
-_INK: Final = "#212121"
-_FAINT: Final = "#616161"
-_GRID: Final = "#E0E0E0"
-_PIXELS_PER_INCH: Final = 96
-_COLORS: Final = 128
 _QS: Final = (50, 95, 99)
 _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
-
-
-class Chart(Figure):
-    """A matplotlib `Figure` that shows itself in a notebook, sharply, without pyplot.
-
-    Parameters
-    ----------
-    width, height : float
-        Inches.
-    about : str
-        One line that says what it shows; the text that stands where no picture can.
-
-    Examples
-    --------
-    >>> chart = Chart(about="an empty plot")
-    >>> chart.add_subplot().set_ylabel("latency (ms)")
-    Text(0, 0.5, 'latency (ms)')
-    >>> chart
-    <Chart: an empty plot>
-    """
-
-    def __init__(self, width: float = 9.0, height: float = 4.2, *, about: str = "figure") -> None:
-        super().__init__(figsize=(width, height), layout="constrained", facecolor="white")
-        self.about = about
-
-    def png(self, ratio: float = 2.0) -> bytes:
-        """Return the picture, `ratio` pixels for each CSS pixel.
-
-        Notebooks are committed with their figures: a palette of 128 colours takes a
-        quarter of the bytes, and nobody sees the difference.
-        """
-        drawn, out = BytesIO(), BytesIO()
-        self.savefig(drawn, format="png", dpi=_PIXELS_PER_INCH * ratio, facecolor="white")
-        small = Image.open(drawn).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
-        small.save(out, format="png", optimize=True)
-        return out.getvalue()
-
-    def _repr_mimebundle_(self, **_kwargs: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        width, height = (round(float(inches) * _PIXELS_PER_INCH) for inches in self.get_size_inches())
-        data = {"text/plain": repr(self), "image/png": self.png()}
-        return data, {"image/png": {"width": width, "height": height, "alt": self.about}}
-
-    def __repr__(self) -> str:
-        return f"<Chart: {self.about}>"
-
-
-def _plain(value: float, _position: int | None) -> str:
-    return f"{value:g}"
-
-
-def _plain_2_and_5(value: float, _position: int | None) -> str:
-    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
-
-
-def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", log_y: bool = False) -> Axes:
-    """Give axes the project's look: quiet grid, two spines, plain numbers.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        What to dress.
-    title, xlabel, ylabel : str
-        Texts; `rtlab.style.LABELS` has the usual ones.
-    log_y : bool
-        Logarithmic vertical axis, with 0.1 and not 10⁻¹.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The same axes.
-    """
-    if log_y:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-        axes.yaxis.set_minor_formatter(FuncFormatter(_plain_2_and_5))
-        axes.tick_params(which="minor", colors=_FAINT, labelsize=8)
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK)
-    axes.set_xlabel(xlabel, fontsize=10, color=_INK)
-    axes.set_ylabel(ylabel, fontsize=10, color=_INK)
-    axes.tick_params(colors=_FAINT, labelsize=9, length=3)
-    axes.grid(visible=True, axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#BDBDBD")
-    return axes
 
 
 def trailing_percentiles(
@@ -216,7 +121,7 @@ def latency_figure(
         reasons = [recorder.series[name].no_clock for name in names]
         reason = next((text for text in reasons if text), "no samples")
         axes.text(
-            0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=_FAINT, wrap=True
+            0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=FAINT, wrap=True
         )
     elif not log_y:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
@@ -304,7 +209,7 @@ def _draw_marks(axes: Axes, recorder: Recorder) -> None:
             rotation=90,
             va="top",
             fontsize=8,
-            color=_FAINT,
+            color=FAINT,
         )
 
 
@@ -316,6 +221,6 @@ def _draw_legend(chart: Chart, axes: Axes) -> None:
         loc="outside right upper",
         frameon=False,
         fontsize=9,
-        labelcolor=_INK,
+        labelcolor=INK,
         handlelength=2.2,
     )
