@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FaultClient"]
 
 Stream = Literal["upstream", "downstream", "both"]
+DISCARD_PORT: Final = 9  # RFC 863: nobody answers there
 
 
 class FaultClient:
@@ -131,22 +132,41 @@ class FaultClient:
     ) -> None:
         await self.close()
 
-    async def udp(self, host: str, port: int, *, name: str = "udp", seed: int = 0) -> FaultClient:
+    async def udp(
+        self, port: int = DISCARD_PORT, host: str = "127.0.0.1", *, name: str = "udp", seed: int = 0
+    ) -> FaultClient:
         """Start a relay for UDP in the same process; returns its client, to be closed.
 
         Parameters
         ----------
-        host, port
-            Where the datagrams go; tell the sender `host` and `port` of the relay.
+        port, host
+            Where the datagrams go, if that is known already: see `relay`.
         name : str
             Of the relay.
         seed : int
             Source of its losses.
+
+        Examples
+        --------
+        ::
+
+            udp = await lab.faults.udp()
+            channel = WebRTCChannel(lab.url, relay=udp.relay)
+            await udp.loss(0.05)
         """
         relay = FaultClient(
             self.api_url, self._token, host, port, name=name, protocol="udp", timeout=self.timeout
         )
         return await relay.start(seed=seed)
+
+    async def relay(self, port: int) -> int:
+        """Lead to another port of the upstream; returns the port to dial instead.
+
+        What flowed before ends; the toxics stay.
+        """
+        self.upstream = f"{self.upstream.rpartition(':')[0]}:{port}"
+        await self._call("PATCH", f"/proxies/{self.name}", {"upstream": self.upstream})
+        return self.port
 
     @property
     def host(self) -> str:

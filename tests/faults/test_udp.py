@@ -214,15 +214,17 @@ async def test_toxics_know_their_protocol(relay: Proxy, proxy: Proxy) -> None:
 
 
 async def test_from_the_client(faults: FaultClient, far: Peer) -> None:
-    host, port = far.transport.get_extra_info("sockname")
-    async with await faults.udp(host, port) as relay:
+    _, port = far.transport.get_extra_info("sockname")
+    async with await faults.udp() as relay:
+        assert await relay.relay(port) == relay.port
         peer = Peer()
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: peer, remote_addr=(relay.host, relay.port)
         )
         async with relay.loss(1, stream="upstream"):
             peer.send(b"lost")
-            await asyncio.sleep(0.02)
+            while not any(e.kind == "affected" for e in await relay.events()):
+                await asyncio.sleep(0.002)
         peer.send(b"found")
         await eventually(lambda: peer.got)
         assert peer.got == [b"found"]
