@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -162,18 +163,14 @@ def _jupyter_command() -> Check:
 
 
 def _subshells() -> Check:
-    from jupyterlab.commands import (  # pyright: ignore[reportMissingTypeStubs]
-        get_app_dir,
-        get_user_settings_dir,
-    )
     from jupyterlab_server.settings_utils import get_settings
 
-    application: str = get_app_dir()
-    user: str = get_user_settings_dir()
+    commands = importlib.import_module("jupyterlab.commands")  # untyped
+    application = commands.get_app_dir()
     answer: Any = get_settings(
         os.path.join(application, "settings"),
         os.path.join(application, "schemas"),
-        user,
+        commands.get_user_settings_dir(),
         schema_name="@jupyterlab/apputils-extension:kernels-settings",
     )[0]
     default: str = (
