@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl as ssl_module
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
@@ -70,6 +71,8 @@ class ScriptedServer:
     ----------
     script : callable
         Gets each request and the writer to answer on.
+    ssl : ssl.SSLContext, optional
+        Serves ``https://``.
 
     Attributes
     ----------
@@ -87,16 +90,18 @@ class ScriptedServer:
     ...         print(server.url)
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, ssl: ssl_module.SSLContext | None = None) -> None:
         self.url = ""
+        self._ssl = ssl
         self.requests: list[Request] = []
         self._script = script
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = "http://127.0.0.1:{1}".format(*self._server.sockets[0].getsockname())
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._ssl)
+        scheme = "http" if self._ssl is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(

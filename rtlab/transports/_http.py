@@ -1,26 +1,19 @@
-"""The HTTP client of event streams and long polls: httpx over sockets that can be dropped at once.
-
-httpx closes a connection in several awaited steps; a transport's `abort` awaits
-nothing. So the sockets come from a network backend of our own (httpcore has an
-interface for that), which knows them all. It is also a shorter way from the loop
-to the parser than httpcore's usual one.
-"""
+"""The HTTP client of event streams and long polls, and what its answers and errors mean."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-import time
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Literal, SupportsIndex
+from typing import Final, Literal
 
 import httpcore
 import httpx
 
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.position import Resume
+from rtlab.transports._sockets import Backend
 
 __all__ = ["HttpClient", "endpoint", "explain", "refused", "retry_after", "with_resume"]
 
@@ -35,7 +28,6 @@ KEEPALIVE: Final = 5.0  # servers keep idle connections longer
 # Limits
 MAX_CONNECTIONS: Final = 2  # one for what comes, one for what goes
 MAX_REDIRECTS: Final = 10
-READ_BYTES: Final = 64 * 1024  # asyncio stops reading at twice this
 MAX_REASON_CHARS: Final = 200
 MAX_ANSWER_BYTES: Final = 1 << 20
 
@@ -61,7 +53,7 @@ class HttpClient:
     def __init__(
         self, headers: Mapping[str, str] | None = None, ssl: ssl_module.SSLContext | None = None
     ) -> None:
-        self._backend = _Backend()
+        self._backend = Backend()
         pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl,
             max_connections=MAX_CONNECTIONS,
@@ -167,117 +159,6 @@ class _PoolTransport(httpx.AsyncHTTPTransport):
         self._pool = pool
 
 
-class _Backend(httpcore.AsyncNetworkBackend):
-    """Opens asyncio streams, and remembers them as long as they are used."""
-
-    def __init__(self) -> None:
-        self.heard = time.monotonic()
-        self._open: weakref.WeakSet[_Socket] = weakref.WeakSet()
-        self._aborted = False
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout(timeout):
-                socket = await self._connect(host, port)
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"no connection within {timeout} s") from error
-        except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
-        self._open.add(socket)
-        if self._aborted:
-            socket.abort()
-        return socket
-
-    async def _connect(self, host: str, port: int) -> _Socket:
-        """As `asyncio.open_connection`, with a reader that tells when bytes arrive."""
-        loop = asyncio.get_running_loop()
-        reader = _Reader(self)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        transport, _ = await loop.create_connection(lambda: protocol, host, port)  # sets TCP_NODELAY
-        return _Socket(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
-
-    def abort(self) -> None:
-        self._aborted = True
-        for socket in list(self._open):
-            socket.abort()
-
-
-class _Reader(asyncio.StreamReader):
-    """Notes the time of arrival, also while nobody reads."""
-
-    def __init__(self, backend: _Backend) -> None:
-        super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
-        self._backend = backend
-
-    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        self._backend.heard = time.monotonic()
-        super().feed_data(data)
-
-
-class _Socket(httpcore.AsyncNetworkStream):
-    """An asyncio stream in the words of httpcore."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout(f"nothing came for {timeout} s") from error
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not buffer:
-            return
-        try:
-            self._writer.write(buffer)
-            async with asyncio.timeout(timeout):
-                await self._writer.drain()
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(f"the peer took nothing for {timeout} s") from error
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
-    async def start_tls(
-        self,
-        ssl_context: ssl_module.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            await self._writer.start_tls(
-                ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
-            )
-        except (OSError, EOFError) as error:
-            self.abort()
-            raise httpcore.ConnectError(str(error)) from error
-        return self
-
-    async def aclose(self) -> None:
-        self.abort()
-
-    def abort(self) -> None:
-        self._writer.transport.abort()
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":
-            # Asked of idle connections: has the server hung up?
-            return self._writer.is_closing() or self._reader.at_eof()
-        names = {"client_addr": "sockname", "server_addr": "peername"}
-        return self._writer.get_extra_info(names.get(info, info))
-
-
 def endpoint(url: str, path: str | None) -> httpx.URL:
     """Return the URL to ask: with `path` where the given one has none.
 
@@ -372,7 +253,7 @@ def explain(error: Exception, url: httpx.URL) -> ConnectFailed:
     while cause is not None:
         if isinstance(cause, ssl_module.SSLError):
             return ConnectFailed(f"TLS with {at} failed ({cause}): check the certificate", retryable=False)
-        cause = cause.__cause__
+        cause = cause.__context__  # httpcore clears __cause__
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectFailed(f"{at} did not answer within {CONNECT_TIMEOUT:g} s: is it the right address?")
     if isinstance(error, httpx.ConnectError):

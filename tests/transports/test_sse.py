@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import gzip
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+import trustme
 
 from rtlab.connection import State
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
@@ -486,6 +488,20 @@ class TestOurServersStream:
         error = await failure(streams(b"retry: 50\n", hold=False), "/sse", plain=False)
         assert error.retryable
         assert "before its first event" in str(error)
+
+
+class TestTls:
+    async def test_up_and_down_with_the_authority_that_is_given(self) -> None:
+        authority = trustme.CA()
+        serving, trusting = (ssl.SSLContext(p) for p in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+        authority.issue_cert("127.0.0.1").configure_cert(serving)
+        authority.configure_trust(trusting)
+        async with ScriptedServer(Lab(), serving) as server, asyncio.timeout(5):
+            async with ServerSentEvents(server.url.replace("https", "wss"), ssl=trusting) as conn:
+                assert (await conn.request("echo", 1)).payload == 1
+            with pytest.raises(ConnectFailed, match="check the certificate") as caught:
+                await SseTransport(server.url).open(Resume())
+            assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://h/x", "http://", "http://h:x/", "http://[::1"])

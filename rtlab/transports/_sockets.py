@@ -1,0 +1,140 @@
+"""Sockets for httpx that can be dropped at once.
+
+httpx closes a connection in several awaited steps; a transport's `abort` awaits
+nothing. So the sockets come from a network backend of our own (httpcore has an
+interface for that), which knows them all. It is also a shorter way from the loop
+to the parser than httpcore's usual one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import time
+import weakref
+from collections.abc import Iterable
+from typing import Any, Final, SupportsIndex
+
+import httpcore
+
+__all__ = ["Backend"]
+
+# Limits
+READ_BYTES: Final = 64 * 1024  # asyncio stops reading at twice this
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens asyncio streams, and remembers them as long as they are used.
+
+    Attributes
+    ----------
+    heard : float
+        When a byte last arrived on any of them, `time.monotonic` seconds.
+    """
+
+    def __init__(self) -> None:
+        self.heard = time.monotonic()
+        self._open: weakref.WeakSet[_Socket] = weakref.WeakSet()
+        self._aborted = False
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                socket = await self._connect(host, port)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(f"no connection within {timeout} s") from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        self._open.add(socket)
+        if self._aborted:
+            socket.abort()
+        return socket
+
+    async def _connect(self, host: str, port: int) -> _Socket:
+        """As `asyncio.open_connection`, with a reader that tells when bytes arrive."""
+        loop = asyncio.get_running_loop()
+        reader = _Reader(self)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, host, port)  # sets TCP_NODELAY
+        return _Socket(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+
+    def abort(self) -> None:
+        self._aborted = True
+        for socket in list(self._open):
+            socket.abort()
+
+
+class _Reader(asyncio.StreamReader):
+    """Notes the time of arrival, also while nobody reads."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
+        self._backend = backend
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        self._backend.heard = time.monotonic()
+        super().feed_data(data)
+
+
+class _Socket(httpcore.AsyncNetworkStream):
+    """An asyncio stream in the words of httpcore."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._reader.read(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(f"nothing came for {timeout} s") from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not buffer:
+            return
+        try:
+            self._writer.write(buffer)
+            async with asyncio.timeout(timeout):
+                await self._writer.drain()
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(f"the peer took nothing for {timeout} s") from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    async def start_tls(
+        self,
+        ssl_context: ssl_module.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            await self._writer.start_tls(
+                ssl_context, server_hostname=server_hostname, ssl_handshake_timeout=timeout
+            )
+        except (OSError, EOFError) as error:
+            self.abort()
+            raise httpcore.ConnectError(str(error)) from error
+        return self
+
+    async def aclose(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":
+            # Asked of idle connections: has the server hung up?
+            return self._writer.is_closing() or self._reader.at_eof()
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return self._writer.get_extra_info(names.get(info, info))
