@@ -35,12 +35,12 @@ _TAIL_BYTES: Final = 8192
 
 def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
     """Kill the child and all of its process group at once, and reap it."""
-    if process.stdin is not None:
-        process.stdin.close()
     if process.poll() is None:  # in a fork of the owner it never is: the child is not ours to kill
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()  # not sooner: at end-of-file it would stop gracefully, and say so to its clients
     output.close()
     errors.close()
 
