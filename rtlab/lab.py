@@ -365,7 +365,7 @@ class Lab:
     async def _start_faults(self) -> None:
         from rtlab.faults.client import FaultClient
 
-        child = Child.module("fault proxy", "rtlab.faults", "--port", "0", "--token", self._token)
+        child = Child.module("fault proxy", "rtlab.faults", "--port", "0", token=self._token)
         self._others.append(child)
         port = await child.announced(self._start_timeout)
         client = FaultClient(f"http://127.0.0.1:{port}", self._token, "127.0.0.1", self._nodes[0].port)
