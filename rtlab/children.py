@@ -40,7 +40,7 @@ def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes])
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin is not None:
-        process.stdin.close()  # not sooner: at end-of-file it would stop gracefully, and say so to its clients
+        process.stdin.close()  # not sooner: at end-of-file it would say goodbye to its clients
     output.close()
     errors.close()
 
