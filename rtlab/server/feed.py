@@ -157,9 +157,14 @@ class Feed:
         self._task = asyncio.create_task(self._run(), name=f"feed {self.feed_id}")
 
     def stop(self) -> None:
-        """End without another message. The loop reaps the task in its next turn."""
+        """End without another message."""
         if self._task is not None:
             self._task.cancel()
+
+    async def wait(self) -> None:
+        """Return when the feed has ended, or after `stop` when its task is gone."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
 
     def message(self, n: int, when: float) -> Message:
         """Make message `n`, stamped now."""

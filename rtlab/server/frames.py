@@ -7,10 +7,13 @@ from typing import Final, NamedTuple
 from rtlab.errors import MessageError
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
 
-__all__ = ["Frame", "Mark", "close_frame", "error_message", "websocket_frame"]
+__all__ = ["NAME_CHARS", "Frame", "Mark", "close_frame", "error_message", "websocket_frame"]
 
 #: What the server adds to a message (offset, epoch, clientId) may pass the limit by this much.
 SLACK_BYTES: Final = 4096
+
+#: The longest id, type or room name.
+NAME_CHARS: Final = 128
 
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -126,8 +129,10 @@ class Frame:
     def _unreadable(self, error: MessageError) -> Message:
         of = self.message
         text = f"a {of.type!r:.60} message could not be encoded for you: {error}"
-        substitute = error_message("not_encodable", text, of.id)
-        substitute.room_id, substitute.offset, substitute.epoch = of.room_id, of.offset, of.epoch
+        # Cut, because an endless name may be why.
+        substitute = error_message("not_encodable", text[:500], of.id and of.id[:NAME_CHARS])
+        substitute.room_id = of.room_id and of.room_id[:NAME_CHARS]
+        substitute.offset, substitute.epoch = of.offset, of.epoch
         return substitute
 
     def websocket(self, codec: Codec) -> bytes:

@@ -161,7 +161,11 @@ def make_guard(
             if node.full:
                 text = f"the server has its {options.max_connections} connections: try again later"
                 return json_error(503, "full", text, {"Retry-After": "5"})
-        return await handler(request)
+        try:
+            return await handler(request)
+        except ConnectionError:
+            # The client left before its answer began: no bug, and nobody to tell.
+            return web.Response(status=400)
 
     async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
         if request.path not in PUBLIC and response.status != 403:

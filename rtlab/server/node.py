@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections import Counter
@@ -28,8 +29,12 @@ __all__ = ["Node", "Opened", "boot_id"]
 
 MAX_STRIKES: Final = 5
 TICK: Final = 0.25
+SESSIONS_PER_CONNECTION: Final = 4
 PRESENCE_DELAY: Final = 0.02
 TRANSPORTS: Final = ("websocket", "sse", "longpoll", "webrtc")
+
+
+_log = logging.getLogger(__name__)
 
 
 class Opened(NamedTuple):
@@ -103,8 +108,9 @@ class Node:
 
     @property
     def full(self) -> bool:
-        """Whether another connection is one too many."""
-        return len(self.sinks) >= self.options.max_connections
+        """Whether another connection is one too many; sessions that wait for theirs count less."""
+        most = self.options.max_connections
+        return len(self.sinks) >= most or len(self.sessions) >= SESSIONS_PER_CONNECTION * most
 
     def open(self, opening: Opening) -> Opened:
         """Resume what a client asks for, as far as it is still there, or begin anew.
@@ -295,15 +301,22 @@ class Node:
         beat = self.clock()
         while True:
             await asyncio.sleep(min(TICK, heartbeat or TICK))
-            for session in self.sessions.expired():
-                self.end(session)
-            self.hub.sweep()
-            for action in self._on_tick:
-                action()
-            if heartbeat and self.clock() - beat >= heartbeat:
-                beat = self.clock()
-                for sink in list(self.sinks):
-                    sink.heartbeat()
+            try:
+                self._keep_up()
+                if heartbeat and self.clock() - beat >= heartbeat:
+                    beat = self.clock()
+                    for sink in list(self.sinks):
+                        sink.heartbeat()
+            except Exception:
+                # A bug here must not stop sessions from expiring for good.
+                _log.exception("the upkeep failed; it goes on")
+
+    def _keep_up(self) -> None:
+        for session in self.sessions.expired():
+            self.end(session)
+        self.hub.sweep()
+        for action in self._on_tick:
+            action()
 
     def _presence_changed(self) -> None:
         if self._presence_timer is None:
@@ -323,9 +336,11 @@ class Node:
             Seconds after the window until those that did not leave are cut off.
         """
         self.stopping = True
-        for session in self.sessions:
-            for feed in session.feeds.values():
-                feed.stop()
+        feeds = [feed for session in self.sessions for feed in session.feeds.values()]
+        for feed in feeds:
+            feed.stop()
+        for feed in feeds:
+            await feed.wait()
         first = [s for s in self.sinks if s.transport in ("sse", "longpoll")]
         for sink in first:
             sink.close(1012, "the server restarts")

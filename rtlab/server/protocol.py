@@ -10,7 +10,7 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.messages import RESERVED_TYPES, Message, check_payload
 from rtlab.server.feed import Feed, parse_plan
-from rtlab.server.frames import Frame, Mark, error_message
+from rtlab.server.frames import NAME_CHARS, Frame, Mark, error_message
 from rtlab.server.hub import Hub
 from rtlab.server.session import Session
 
@@ -20,7 +20,6 @@ __all__ = ["MAX_BATCH", "MAX_FEEDS", "MAX_ROOMS", "Protocol", "Refused", "Result
 MAX_ROOMS: Final = 64
 MAX_FEEDS: Final = 4
 MAX_BATCH: Final = 1000
-MAX_NAME_CHARS: Final = 128
 
 #: What became of one message: ``{"ok": True, "id": …, …}`` or ``{"ok": False, "id": …, "error": …}``.
 Result = dict[str, Any]
@@ -88,6 +87,9 @@ class Protocol:
 
     def _obey(self, session: Session, message: Message, *, alone: bool) -> Result:
         try:
+            if message.id is not None and len(message.id) > NAME_CHARS:
+                message.id = None
+                raise Refused("wrong_id", f"id: expected at most {NAME_CHARS} characters")
             details = self._dispatch(session, message, alone)
         except Refused as error:
             refusal = error_message(error.code, str(error), message.id)
@@ -259,9 +261,11 @@ def _room_of(message: Message) -> str | None:
     room_id = message.room_id if message.room_id is not None else _field(message.payload, "roomId")
     if room_id is not None and not isinstance(room_id, str):
         raise Refused("wrong_payload", f"roomId: expected a string, got {room_id!r:.40}")
+    if room_id is not None:
+        _check_name("roomId", room_id)
     return room_id
 
 
 def _check_name(what: str, name: str) -> None:
-    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
-        raise Refused("wrong_payload", f"{what}: expected 1 to {MAX_NAME_CHARS} printable characters")
+    if not name or len(name) > NAME_CHARS or not name.isprintable():
+        raise Refused("wrong_payload", f"{what}: expected 1 to {NAME_CHARS} printable characters")

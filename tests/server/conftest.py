@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,10 +21,12 @@ class Child:
     """One ``python -m rtlab.server``, and what a test asks of it."""
 
     def __init__(self, *options: str) -> None:
+        # A file, because a pipe that nobody reads would stop the server when full.
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "rtlab.server", *options],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             env={**os.environ, "RTLAB_TOKEN": TOKEN},
         )
@@ -31,7 +34,7 @@ class Child:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(self.process.communicate()[1])
+            raise AssertionError(self._ended())
         self.hello: dict[str, Any] = json.loads(line)
         self.port: int = self.hello["port"]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -52,12 +55,19 @@ class Child:
             return self.errors
         self.process.terminate()
         try:
-            _, self.errors = self.process.communicate(timeout=10)
+            self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.communicate()
-            raise AssertionError("the server did not stop") from None
-        assert self.process.returncode == 0, self.errors
+            raise AssertionError(f"the server did not stop: {self._ended()}") from None
+        errors = self._ended()
+        assert self.process.returncode == 0, errors
+        return errors
+
+    def _ended(self) -> str:
+        self.process.communicate()
+        with self._log:
+            self._log.seek(0)
+            self.errors = self._log.read()
         return self.errors
 
 

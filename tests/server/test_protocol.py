@@ -1,15 +1,35 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from rtlab.messages import JSON, Message
-from rtlab.server.frames import Mark
+from rtlab.messages import JSON, MSGPACK, RESERVED_TYPES, Message
+from rtlab.server.frames import Frame, Mark
 from rtlab.server.hub import Hub, HubLimits
 from rtlab.server.protocol import MAX_BATCH, MAX_FEEDS, MAX_ROOMS, Protocol
 from rtlab.server.session import Session, SessionLimits
+
+
+class Everything:
+    """A sink that makes every encoding of every frame, and reads it again."""
+
+    transport: ClassVar[str] = "test"
+    queued_bytes = 0
+
+    def write(self, frame: Frame, position: int) -> None:
+        for codec in (JSON, MSGPACK):
+            codec.decode(frame.encoded(codec), 2 << 20)
+        assert frame.event().count(b"\n") == 2
+
+    def close(self, code: int, reason: str = "") -> None: ...
+
+    def abort(self) -> None: ...
+
+    def heartbeat(self) -> None: ...
 
 
 class Bench:
@@ -164,6 +184,48 @@ def test_rooms_are_limited_for_a_session_and_for_the_server() -> None:
     bench = Bench(rooms=1)
     bench.say("join_room", room_id="a")
     assert bench.code("join_room", room_id="b") == "too_many_rooms"
+
+
+@pytest.mark.parametrize("kind", ["echo", "dance", "join_room", "leave_room", "batch"])
+def test_an_endless_id_is_refused_and_not_repeated(kind: str) -> None:
+    (error,) = Bench().say(kind, id="x" * 1_000_000)
+    assert error.payload["code"] == "wrong_id"
+    assert error.id is None
+
+
+json_data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("x" * 1_100_000),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=9), some, max_size=3),
+    max_leaves=8,
+)
+fields = st.sampled_from(
+    ["roomId", "epoch", "offset", "rate", "count", "size", "stop", "seq", "type", "payload"]
+)
+texts = st.text(max_size=5) | st.sampled_from(["r", "y" * 1_100_000])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.builds(
+            Message,
+            st.sampled_from([*sorted(RESERVED_TYPES - {"feed"}), "chat", ""]) | texts,
+            json_data | st.dictionaries(fields, json_data, max_size=4),
+            id=st.none() | texts,
+            room_id=st.none() | texts,
+            epoch=st.none() | texts,
+            offset=st.none() | st.integers(),
+            ts=st.none() | st.floats(),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_nothing_that_can_be_decoded_raises_or_makes_what_cannot_be_encoded(messages: list[Message]) -> None:
+    bench = Bench()
+    bench.session.attach(Everything())
+    for message in messages:
+        assert bench.protocol.receive(bench.session, message)["ok"] in (True, False)
 
 
 async def test_feeds_are_limited_and_can_be_stopped() -> None:

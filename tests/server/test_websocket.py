@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import random
 import socket
 import struct
 import time
@@ -333,8 +334,11 @@ async def test_one_connection_too_many_is_told_to_come_back(start: Start) -> Non
 
 
 def raw(server: Child, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port))
+    """Connect with a small receive buffer, which is soon full, and send some bytes."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(5)
+    connection.connect(("127.0.0.1", server.port))
     connection.sendall(data)
     return connection
 
@@ -343,6 +347,11 @@ UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
 )
+
+
+def masked(text: str) -> bytes:
+    """Make a short text frame with a mask of zeros."""
+    return b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text.encode()
 
 
 async def test_resets_and_half_open_requests_leave_nothing_behind(start: Start) -> None:
@@ -368,16 +377,6 @@ async def test_resets_and_half_open_requests_leave_nothing_behind(start: Start) 
 
 async def test_a_client_that_does_not_read_is_cut_off_alone(start: Start) -> None:
     server = start("--write-limit-bytes", "100000")
-    with raw(server, UPGRADE):
-        async with server.connect() as ws:
-            await say(ws, "join_room", {"roomId": "x"})
-            stats = await asyncio.to_thread(server.stats)
-            assert stats["connections"]["websocket"] == 2
-
-    # The same, now a member that stops reading while the other publishes.
-    def masked(text: str) -> bytes:
-        return b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text.encode()
-
     with raw(server, UPGRADE + masked('{"type":"join_room","roomId":"x"}')):
         async with server.connect() as ws:
             await say(ws, "join_room", {"roomId": "x"})
@@ -390,6 +389,33 @@ async def test_a_client_that_does_not_read_is_cut_off_alone(start: Start) -> Non
             await settled(server, lambda s: s["connections"]["websocket"] == 1)
             await say(ws, "echo", 1)
             assert (await get(ws, "echo"))["payload"] == 1
+
+
+async def test_a_client_that_does_not_answer_pings_is_dropped(start: Start) -> None:
+    server = start("--heartbeat", "0.2")
+    with raw(server, UPGRADE) as mute:
+        async with server.connect() as ws:
+            begin = time.monotonic()
+            while await asyncio.to_thread(mute.recv, 4096):
+                pass
+            assert 0.2 < time.monotonic() - begin < 3
+            await say(ws, "echo", 1)
+            assert (await get(ws, "echo"))["payload"] == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_random_bytes_end_one_connection_and_nothing_else(server: Child, seed: int) -> None:
+    rng = random.Random(seed)
+    async with server.connect() as witness, server.connect(subprotocols=["rtlab.v1.msgpack"]) as ws:
+        await get(witness, "welcome")
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for _ in range(200):
+                await ws.send(rng.randbytes(rng.randrange(1, 60)))
+        for _ in range(20):
+            raw(server, UPGRADE + rng.randbytes(500)).close()
+            raw(server, rng.randbytes(500)).close()
+        await say(witness, "echo", seed)
+        assert (await get(witness))["payload"] == seed
 
 
 # Compression
@@ -437,6 +463,21 @@ async def test_a_stop_says_1012_to_everyone_although_one_does_not_read(start: St
             assert times[-1] - times[0] > 0.15
             assert await stopping == ""
             assert time.monotonic() - begin < 3
+
+
+async def test_full_buffers_do_not_delay_a_stop(start: Start) -> None:
+    server = start("--stop-window", "0.1")
+    stream = b"GET /sse?room=x HTTP/1.1\r\nHost: x\r\n\r\n"
+    with raw(server, UPGRADE + masked('{"type":"join_room","roomId":"x"}')), raw(server, stream):
+        async with server.connect() as ws:
+            await say(ws, "join_room", {"roomId": "x"})
+            await settled(server, lambda s: s["sessions"] == 3)
+            while (await asyncio.to_thread(server.stats))["queued_bytes"] < 200_000:
+                await say(ws, "blob", "x" * 100_000, roomId="x")
+                await get(ws, "blob")
+            begin = time.monotonic()
+            assert await asyncio.to_thread(server.stop) == ""
+            assert time.monotonic() - begin < 4
 
 
 async def test_many_connections_leave_nothing_behind(start: Start) -> None:
