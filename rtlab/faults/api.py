@@ -95,6 +95,10 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except FaultError as error:
         return _error(error)
+    except web.HTTPNotFound:
+        return web.Response(text="404 page not found\n", status=404)  # as Go's router says it
+    except web.HTTPMethodNotAllowed as error:
+        return web.Response(status=405, headers={"Allow": error.headers["Allow"]})
 
 
 def _error(error: FaultError) -> web.Response:

@@ -186,6 +186,13 @@ async def test_errors_have_toxiproxys_bodies(
     assert (await http.get("/proxies")).json() == before
 
 
+async def test_other_paths_and_methods_are_answered_as_gos_router_does(http: httpx.AsyncClient) -> None:
+    response = await http.get("/nowhere")
+    assert (response.status_code, response.text) == (404, "404 page not found\n")
+    response = await http.put("/proxies")
+    assert (response.status_code, response.text) == (405, "")
+
+
 async def test_populate_replaces_what_differs_and_keeps_the_rest(
     http: httpx.AsyncClient, echo: str, collection: Collection
 ) -> None:

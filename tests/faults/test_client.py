@@ -41,6 +41,21 @@ async def test_latency_and_rtt_lengthen_the_round_trip(faults: FaultClient) -> N
     streams[1].transport.abort()
 
 
+async def test_the_handshakes_round_trip_can_be_added(faults: FaultClient) -> None:
+    old = await connect(faults)
+    await round_trip(old)
+    await faults.rtt(60, handshake=True)
+    new = await connect(faults)
+    first, later = await round_trip(new), await round_trip(old, 5)
+    assert first > 0.118
+    assert 0.058 < later < first
+    assert await round_trip(new, 5) < first
+    await faults.rtt(0)
+    assert await faults.toxics() == []
+    for streams in (old, new):
+        streams[1].transport.abort()
+
+
 async def test_a_fault_in_a_block_is_undone_at_its_end(faults: FaultClient) -> None:
     streams = await connect(faults)
     async with faults.stall():

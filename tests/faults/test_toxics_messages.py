@@ -99,6 +99,18 @@ async def test_removing_it_leaves_the_stream_whole(site: Proxy) -> None:
             assert await talk(socket, ["a"]) == ["a0"]
 
 
+async def test_a_reset_in_the_middle_of_a_frame_loses_nothing(site: Proxy) -> None:
+    async with connect(site) as socket:
+        site.add_toxic({"type": "slicer", "attributes": {"average_size": 1000, "delay": 20_000}})
+        site.add_toxic({"type": "drop_message", "attributes": {"times": 0}})
+        await socket.send("x" * 50_000)
+        (link,) = site.links
+        await eventually(lambda: link.down.stages[1].held > 2000)
+        site.reset_toxics()
+        assert await asyncio.wait_for(socket.recv(), 5) == "x" * 50_000
+        assert await talk(socket, ["a"]) == ["a0"]
+
+
 @pytest.mark.parametrize("query", ["", "?close"])
 async def test_an_event_is_left_out_of_an_event_stream(
     site: Proxy, send: asyncio.Queue[str], query: str

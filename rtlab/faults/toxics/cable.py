@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, works_as
 
-__all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "Stall"]
+__all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "SlowOpen", "Stall"]
 
 
 class Stall(Toxic):
@@ -164,3 +164,41 @@ class AcceptThenCloseStage(Stage[AcceptThenClose]):
     def _close(self) -> None:
         attributes = self.attributes
         self.end(attributes.how, "accept_then_close")
+
+
+class SlowOpen(Toxic):
+    """Hold the first bytes of each new connection for `delay` milliseconds.
+
+    Imitates the round trip of TCP's handshake, which the proxy's kernel answers
+    at once: the client is told too early that it is connected, but it gets its
+    first answer when it would have. Connections that are open already pass.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = ("upstream",)
+    delay: Number = 0
+
+
+@works_as("slow_open", SlowOpen)
+class SlowOpenStage(HoldingStage[SlowOpen]):
+    _opening = False
+
+    def start(self) -> None:
+        if self.pipe.fresh:
+            self._opening = True
+            self.after(self.attributes.delay / 1000, self.stop)
+
+    def feed(self, data: bytes) -> None:
+        if self._opening:
+            self.hold(data)
+        else:
+            self.next.feed(data)
+
+    def eof(self) -> None:
+        if self._opening:
+            self.hold(None)
+        else:
+            self.next.eof()
+
+    def stop(self) -> None:
+        self._opening = False
+        super().stop()
