@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from rtlab import cli_compare
 from rtlab.errors import RtlabError
 
 __all__ = ["app", "main", "run"]
@@ -93,6 +94,9 @@ def bench(
         print(msgspec.json.format(msgspec.json.encode(results)).decode())
     else:
         _print(table(results))
+
+
+cli_compare.register(app)
 
 
 def _print(renderable: object) -> None:
