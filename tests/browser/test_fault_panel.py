@@ -1,0 +1,59 @@
+"""The fault panel in a real JupyterLab: the cable is pulled while a cell awaits."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from playwright.async_api import Browser
+
+from tests.browser.lab import JupyterLab, open_page, run_all, screenshot
+
+pytestmark = pytest.mark.timeout(240)
+
+SOURCE = """\
+from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
+from rtlab.widgets.fault_panel import FaultPanel
+
+lab = await Lab.start(faults=True)
+recorder = Recorder()
+panel = FaultPanel(lab.faults, recorder)
+plot = LatencyPlot(recorder, title="Through the fault proxy")
+display(panel, plot)
+"""
+RUN = """\
+async with WebSocketConnection(lab.faults.ws_url) as conn, plot:
+    recorder.attach(conn, "websocket")
+    await conn.request("feed", {"rate": 100, "count": 100_000})
+    await plot.wait(100)
+await lab.stop()
+print([len(recorder) > 0, [mark.text for mark in recorder.marks if mark.kind == "fault"]])
+"""
+
+
+async def test_the_controls_work_while_a_cell_awaits(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("faults.ipynb", SOURCE, RUN)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        panel, plot = page.locator(".rtlab-faults"), page.locator(".rtlab-plot")
+        status = panel.locator(".rtlab-status")
+        await plot.locator(".rtlab-status", has_text="running").wait_for(timeout=30_000)
+
+        await panel.get_by_label("round trip").fill("80")
+        await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
+        await panel.get_by_role("button", name="Pull the cable").click()
+        await status.filter(has_text="the cable is pulled").wait_for(timeout=10_000)
+        await screenshot(page, "fault-panel", ".rtlab-faults")
+        await panel.get_by_role("button", name="Plug it in again").click()
+        await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
+        await panel.get_by_label("network").select_option("3g")
+        await status.filter(has_text="network: 3g").wait_for(timeout=10_000)
+        await panel.get_by_role("button", name="Restore").click()
+        await status.filter(has_text="nothing is in the way").wait_for(timeout=10_000)
+
+        await plot.get_by_role("button", name="Stop", exact=True).click()
+        await run.wait(timeout=60)
+        assert await run.errors() == []
+        recorded, marks = ast.literal_eval(await run.text())
+        assert recorded
+        assert len(marks) == 5
