@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import nbformat
 
-__all__ = ["MAP", "SKELETON", "problems", "rows_missing"]
+__all__ = ["MAP", "SKELETON", "minutes_of", "problems", "rows_missing"]
 
 MAX_BYTES: Final = 600_000
 MAX_CELL_LINES: Final = 40
@@ -130,11 +130,18 @@ def _skeleton_problems(headings: list[str]) -> list[str]:
     return found
 
 
-def rows_missing(readme: str, names: list[str]) -> list[str]:
-    """Return the notebooks without a row (with a number of minutes) in the README's table."""
+def rows_missing(readme: str, minutes: dict[str, str]) -> list[str]:
+    """Return the notebooks without a row, or with other minutes than theirs, in the README's table."""
     rows = [line for line in readme.splitlines() if line.startswith("|")]
     return [
         name
-        for name in names
-        if not any(f"notebooks/{name}" in row and re.search(r"\|\s*\d+\s*\|\s*$", row) for row in rows)
+        for name, stated in minutes.items()
+        if not any(f"(notebooks/{name})" in row and row.endswith(f"| {stated} |") for row in rows)
     ]
+
+
+def minutes_of(path: Path) -> str:
+    """Return the minutes that a notebook states, or ``"?"``."""
+    notebook: Any = nbformat.read(path, as_version=4)
+    match = re.search(r"(\d+) minutes", notebook.cells[0].source if notebook.cells else "")
+    return match.group(1) if match else "?"

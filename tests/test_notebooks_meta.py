@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tests.notebook_rules import SKELETON, problems, rows_missing
+from tests.notebook_rules import SKELETON, minutes_of, problems, rows_missing
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -27,7 +27,8 @@ def test_there_are_notebooks_with_numbers_of_their_own():
 
 
 def test_the_readme_has_a_row_for_each_notebook():
-    assert rows_missing((ROOT / "README.md").read_text(encoding="utf-8"), [p.name for p in NOTEBOOKS]) == []
+    minutes = {path.name: minutes_of(path) for path in NOTEBOOKS}
+    assert rows_missing((ROOT / "README.md").read_text(encoding="utf-8"), minutes) == []
 
 
 # The rules themselves: a good notebook passes, and each way to break it is seen.
@@ -181,8 +182,9 @@ def test_the_map_needs_no_skeleton(tmp_path: Path):
     assert problems(write(tmp_path, notebook, "00_start_here.ipynb")) == []
 
 
-def test_a_row_needs_the_link_and_the_minutes():
-    good_row = "| [one](notebooks/01_one.ipynb) | why? | 20 |"
-    assert rows_missing(good_row, ["01_one.ipynb"]) == []
-    assert rows_missing(good_row, ["02_two.ipynb"]) == ["02_two.ipynb"]
-    assert rows_missing("| [one](notebooks/01_one.ipynb) | why? | |", ["01_one.ipynb"]) == ["01_one.ipynb"]
+def test_a_row_needs_the_link_and_the_minutes(tmp_path: Path):
+    assert minutes_of(write(tmp_path, good())) == "10"
+    row = "| [one](notebooks/01_one.ipynb) | why? | 20 |"
+    assert rows_missing(row, {"01_one.ipynb": "20"}) == []
+    assert rows_missing(row, {"01_one.ipynb": "25"}) == ["01_one.ipynb"]
+    assert rows_missing(row, {"02_two.ipynb": "20"}) == ["02_two.ipynb"]
