@@ -146,20 +146,21 @@ def test_a_lost_connection_is_announced_only_after_its_grace() -> None:
     assert ada.users()[-1] == ["ada"]
 
 
-def test_who_comes_back_within_the_grace_never_left() -> None:
+def test_who_comes_back_within_the_grace_never_left_nor_lost_the_place() -> None:
     hub, clock = make(leave_grace=2)
     ada, bob = Someone("ada"), Someone("bob")
-    hub.join(ada, "r")
     hub.join(bob, "r")
+    hub.join(ada, "r")
     hub.announce()
     bob.present = False
     hub.presence(bob, ["r"])
     clock.now = 1
+    hub.sweep()
     bob.present = True
     hub.presence(bob, ["r"])
     clock.now = 5
     hub.sweep()
-    assert ada.users() == [["ada", "bob"]]
+    assert ada.users() == [["bob", "ada"]]
 
 
 def test_large_rooms_do_not_announce_their_users() -> None:

@@ -63,7 +63,7 @@ def test_confirmed_messages_are_forgotten() -> None:
 
 @given(
     messages=st.integers(1, 10),
-    sizes=st.lists(st.integers(0, 300), max_size=40),
+    sizes=st.lists(st.integers(0, 300) | st.just(700), max_size=40),
 )
 def test_the_backlog_is_bounded_by_count_and_bytes_and_keeps_the_newest(
     messages: int, sizes: list[int]

@@ -254,6 +254,22 @@ async def test_ten_megabytes_end_with_1009(server: Child) -> None:
         assert (await closed(ws))[0] == 1009
 
 
+async def test_a_client_that_still_sends_is_not_reset_before_it_can_read_why(server: Child) -> None:
+    def client() -> bytes:
+        huge = b"\x82\xff" + (1 << 30).to_bytes(8, "big") + bytes(4)
+        with raw(server, UPGRADE + huge) as connection:
+            for _ in range(40):
+                connection.sendall(bytes(100_000))
+            got = b""
+            while data := connection.recv(4096):
+                got += data
+                if b"\x88" in got and got.rpartition(b"\x88")[2][1:3] == b"\x03\xf1":
+                    break
+            return got
+
+    assert b"\x03\xf1" in await asyncio.to_thread(client)  # 1009
+
+
 async def test_the_largest_message_is_accepted_and_one_byte_more_is_not(start: Start) -> None:
     server = start("--max-message-bytes", "1000")
     async with server.connect() as ws:
