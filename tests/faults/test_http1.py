@@ -113,3 +113,23 @@ def test_bad_chunks_are_refused(body: bytes) -> None:
     assert head is not None
     with pytest.raises(NotHttp):
         Body(head).feed(body)
+
+
+def test_a_body_under_way_is_taken_up_where_it_stands() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"
+    opening = (head + b"x" * 5000)[:4096]
+    body = Body.under_way(opening, len(head) + 5000)
+    assert body is not None
+    assert body.feed(b"x" * 5000 + b"HTTP/1.1 ") == (b"x" * 5000, b"HTTP/1.1 ")
+    assert Body.under_way(opening, len(head) + 10_000) is None
+
+
+def test_a_chunked_body_under_way_stands_at_a_chunk() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    opening = (head + b"1388\r\n" + b"x" * 5000)[:4096]
+    body = Body.under_way(opening, len(head) + 6 + 5000 + 2)
+    assert body is not None
+    assert body.feed(b"1\r\ny\r\n0\r\n\r\nrest") == (b"y", b"rest")
+    whole = Body.under_way(head + b"2\r\nx", len(head) + 4)  # all of it was kept: it is read again
+    assert whole is not None
+    assert whole.feed(b"y\r\n0\r\n\r\n") == (b"y", b"")

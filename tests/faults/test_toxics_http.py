@@ -83,6 +83,23 @@ async def test_strip_upgrade_fails_the_handshake_and_nothing_else(site: Proxy) -
         assert await socket.recv() == "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n"
 
 
+async def test_strip_upgrade_takes_hop_by_hop_fields_only(proxy: Proxy, dial) -> None:
+    """The upstream echoes, so what comes back is what it saw."""
+    proxy.add_toxic({"type": "strip_upgrade"})
+    reader, writer = await dial()
+    rest = b"Host: x\r\nSec-WebSocket-Key: k\r\n"
+    for part in (
+        b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n",
+        rest,
+        b"Connection: x-y, Upgrade\r\n",
+        b"\r\n",
+    ):
+        writer.write(part)
+        await writer.drain()
+    want = b"GET /ws HTTP/1.1\r\n" + rest + b"Connection: x-y\r\n\r\n"
+    assert await asyncio.wait_for(reader.readexactly(len(want)), 5) == want
+
+
 async def test_hang_upgrade_never_answers(site: Proxy) -> None:
     site.add_toxic({"type": "hang_upgrade"})
     with pytest.raises(TimeoutError):

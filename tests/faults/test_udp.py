@@ -192,6 +192,19 @@ async def test_a_silent_flow_is_forgotten(relay: Proxy, near: Peer, monkeypatch:
     assert [e.detail for e in relay.trace.since() if e.kind == "ended"] == ["fin: idle"]
 
 
+async def test_a_full_table_takes_no_new_flow(
+    relay: Proxy, near: Peer, far: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udp, "MAX_FLOWS", 1)
+    near.send(b"1")
+    await eventually(lambda: near.got)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        late.sendto(b"late", split_address(relay.listen))
+        near.send(b"2")
+        await eventually(lambda: len(near.got) == 2)
+    assert far.got == [b"1", b"2"]
+
+
 async def test_an_upstream_that_is_not_there(collection: Collection) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))

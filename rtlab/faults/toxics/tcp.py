@@ -45,8 +45,7 @@ class LatencyStage(HoldingStage[Latency]):
 
     def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
-        self._due: deque[float] = deque()  # one for each item of the queue
-        self._last = 0.0
+        self._due: deque[float] = deque()  # one for each item of the queue; the first holds up the rest
 
     def _push(self, data: bytes | None) -> None:
         now = self.pipe.loop.time()
@@ -54,8 +53,7 @@ class LatencyStage(HoldingStage[Latency]):
         delay = attributes.latency
         if attributes.jitter:
             delay += self.rng.uniform(-attributes.jitter, attributes.jitter)
-        self._last = max(self._last, now + max(delay, 0) / 1000)  # TCP keeps the order
-        self._due.append(self._last)
+        self._due.append(now + max(delay, 0) / 1000)
         self.hold(data)
         if len(self._due) == 1:
             self._arm(now)
