@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from rtlab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.messages import Message as Message
+    from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.transports.longpoll import LongPolling as LongPolling
     from rtlab.transports.sse import ServerSentEvents as ServerSentEvents
     from rtlab.transports.webrtc import WebRTCChannel as WebRTCChannel
     from rtlab.transports.websocket import WebSocketConnection as WebSocketConnection
+    from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.predict import Predict as Predict
 
@@ -27,11 +29,13 @@ __version__ = "0.1.0"
 
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
+    "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "LongPolling": "rtlab.transports.longpoll",
     "Message": "rtlab.messages",
     "Predict": "rtlab.widgets.predict",
+    "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
     "RtlabError": "rtlab.errors",
     "ServerSentEvents": "rtlab.transports.sse",
