@@ -40,7 +40,7 @@ _WIRE_MESSAGES: Final = 20
 class _Faults(Protocol):
     @property
     def port(self) -> int: ...
-    def rtt(self, ms: float) -> Any: ...
+    def rtt(self, ms: float, *, handshake: bool = False) -> Any: ...
 
 
 class Path(NamedTuple):
@@ -81,7 +81,8 @@ async def path_to(lab: HasUrl, rtt_ms: float | None) -> AsyncGenerator[Path]:
     lab : HasUrl
         With a fault proxy, unless `rtt_ms` is None.
     rtt_ms : float or None
-        Milliseconds added to a round trip; None goes to the server directly.
+        Milliseconds added to a round trip, TCP's handshake included; None goes to
+        the server directly.
     """
     if rtt_ms is None:
         yield Path(lab.url, tls_of(lab), 0.0)
@@ -90,7 +91,7 @@ async def path_to(lab: HasUrl, rtt_ms: float | None) -> AsyncGenerator[Path]:
         raise ValueError(f"expected rtt_ms from 0 to 10,000, got {rtt_ms!r}")
     faults = cast("_Faults", cast("Any", lab).faults)
     scheme = lab.url.partition(":")[0]
-    async with faults.rtt(rtt_ms):
+    async with faults.rtt(rtt_ms, handshake=True):
         yield Path(f"{scheme}://127.0.0.1:{faults.port}", tls_of(lab), rtt_ms / 2e3)
 
 

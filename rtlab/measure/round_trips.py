@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from rtlab.chart import Chart
 
 __all__ = ["Line", "RoundTrips", "connect_round_trips", "fit_line"]
-
-#: The fault proxy accepts TCP connections itself, at once: this much of a real path is missing.
-_TCP_ROUND_TRIPS: Final = 1
 
 
 class Line(NamedTuple):
@@ -60,21 +57,19 @@ class RoundTrips:
         Returns
         -------
         pandas.DataFrame
-            ``slope``: round trips that the fault proxy showed; ``round_trips``: with
-            the one of TCP's own handshake, which the proxy cannot lengthen;
-            ``base_ms``: the connect time at no distance.
+            ``round_trips``, TCP's handshake included, and ``base_ms``, the connect time
+            at no distance.
         """
         import pandas as pd
 
         rows = {
-            name: {"slope": line.slope, "round_trips": line.slope + _TCP_ROUND_TRIPS, "base_ms": line.base_ms}
-            for name, line in self.lines.items()
+            name: {"round_trips": line.slope, "base_ms": line.base_ms} for name, line in self.lines.items()
         }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("transport")
 
     def k(self, transport: str) -> int:
         """Return a transport's round trips, TCP's included, as a whole number."""
-        return round(self.lines[transport].slope) + _TCP_ROUND_TRIPS
+        return round(self.lines[transport].slope)
 
     def __repr__(self) -> str:
         return f"<RoundTrips: {', '.join(f'{name} {self.k(name)}' for name in self.lines)}>"
@@ -101,7 +96,7 @@ class RoundTrips:
             ends = np.array([0.0, line.rtt_ms.max()])
             label = f"{name}: {line.slope:.1f} · RTT"
             axes.plot(ends, line.base_ms + line.slope * ends, color=color, label=label)
-        axes.legend(frameon=False, title="without TCP's own handshake")
+        axes.legend(frameon=False)
         return chart
 
 
