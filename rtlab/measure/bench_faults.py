@@ -110,7 +110,7 @@ async def _crowd(faults: FaultClient) -> Result:
     return Result.of("faults", "connections at once", [alive], "", "limit", [CONNECTIONS])
 
 
-async def bench_faults(faults: FaultClient, far_end: int, repeats: int = REPEATS) -> list[Result]:
+async def bench_faults(faults: FaultClient, far_end: int, repeats: int | None = None) -> list[Result]:
     """Measure delay, rate, throughput and number of connections.
 
     Parameters
@@ -119,13 +119,14 @@ async def bench_faults(faults: FaultClient, far_end: int, repeats: int = REPEATS
         Started, in front of `far_end`.
     far_end : int
         Port of `rtlab.measure.stream_peer`.
-    repeats : int
-        Of each measurement.
+    repeats : int or None
+        Of each measurement; `REPEATS` if not given.
 
     Returns
     -------
     list of Result
     """
+    repeats = REPEATS if repeats is None else repeats
     echo = await _Echo.open(faults)
     try:
         return [
