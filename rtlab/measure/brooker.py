@@ -8,6 +8,8 @@ It models contention, not overload: the server is free, so that doing without an
 is the fastest of all, at the price of the most calls. `rtlab.measure.herd` has the other half.
 """
 
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import heapq
@@ -19,7 +21,7 @@ import numpy as np
 from rtlab.policies.backoff import Backoff, Constant, Decorrelated, EqualJitter, Exponential, FullJitter
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from rtlab.chart import Chart
 
 __all__ = ["CLIENTS", "POLICIES", "Contention", "brooker", "brooker_figure", "contend"]
 
@@ -158,7 +160,7 @@ def brooker(
     return rows
 
 
-def brooker_figure(rows: Sequence[Contention]) -> Figure:
+def brooker_figure(rows: Sequence[Contention]) -> Chart:
     """Draw the article's two charts: time until all are done, and calls.
 
     Parameters
@@ -168,15 +170,17 @@ def brooker_figure(rows: Sequence[Contention]) -> Figure:
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Chart
+        A matplotlib `Figure`.
     """
-    from matplotlib.figure import Figure
-
+    from rtlab.chart import Chart, dress
     from rtlab.style import SERIES_CYCLE
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    chart = Chart(
+        9, 3.8, about="time until all clients have written, and writes made, over the number of clients"
+    )
     for place, (field, label) in enumerate([("seconds", "time until all are done (s)"), ("calls", "writes")]):
-        axes: Any = figure.add_subplot(1, 2, place + 1, xlabel="clients", ylabel=label, yscale="log")
+        axes: Any = dress(chart.add_subplot(1, 2, place + 1), xlabel="clients", ylabel=label, log_y=True)
         for index, name in enumerate(dict.fromkeys(row.policy for row in rows)):
             mine = [row for row in rows if row.policy == name]
             values = [getattr(row, field) for row in mine]
@@ -184,5 +188,11 @@ def brooker_figure(rows: Sequence[Contention]) -> Figure:
                 [row.clients for row in mine], values, color=SERIES_CYCLE[index], label=name, marker="."
             )
         if place == 0:
-            axes.legend(frameon=False)
-    return figure
+            chart.legend(
+                *axes.get_legend_handles_labels(),
+                loc="outside lower center",
+                ncols=5,
+                frameon=False,
+                fontsize=9,
+            )
+    return chart

@@ -4,6 +4,8 @@ A thousand connections to a real server; the server is killed, and started again
 scaled or modelled: each client is a `Connection` with the policy and a generator of its own.
 """
 
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -22,7 +24,7 @@ from rtlab.measure.herd import HerdRun
 from rtlab.policies.backoff import Backoff
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from rtlab.chart import Chart
 
 __all__ = ["herd_figure", "real_herd"]
 
@@ -212,30 +214,34 @@ def _descriptors(needed: int) -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def herd_figure(runs: Sequence[HerdRun]) -> Figure:
+def herd_figure(runs: Sequence[HerdRun], *, title: str = "") -> Chart:
     """Draw attempts and connected clients over time; a policy has one colour.
 
     Parameters
     ----------
     runs : sequence of HerdRun
         Measured ones become solid lines, simulated ones dashed. The legend counts attempts.
+    title : str
+        Shown above.
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Chart
+        A matplotlib `Figure`.
     """
-    from matplotlib.figure import Figure
-
+    from rtlab.chart import Chart, dress
     from rtlab.style import PALETTE, SERIES_CYCLE
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    rate: Any = figure.add_subplot(1, 2, 1, xlabel="time since the loss (s)", ylabel="attempts (1/s)")
-    inside: Any = figure.add_subplot(1, 2, 2, xlabel="time since the loss (s)", ylabel="connected (%)")
     names = list(dict.fromkeys(run.label for run in runs))
+    chart = Chart(9, 4.4, about=f"attempts and connected clients over time: {', '.join(names)}")
+    time = "time since the loss (s)"
+    rate: Any = dress(chart.add_subplot(1, 2, 1), title=title, xlabel=time, ylabel="attempts (1/s)")
+    inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=time, ylabel="connected (%)")
     for run in runs:
         look = {
             "color": SERIES_CYCLE[names.index(run.label) % len(SERIES_CYCLE)],
             "linestyle": "-" if run.source == "measured" else "--",
+            "linewidth": 1.4,
             "label": f"{run.label}, {run.source}: {run.attempts_per_client:.1f} attempts each",
         }
         rate.plot(run.times, run.attempts / run.bin_width, **look)
@@ -246,5 +252,7 @@ def herd_figure(runs: Sequence[HerdRun]) -> Figure:
         for run in runs:
             axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
         axes.set_xlim(0, 1.05 * last)
-    inside.legend(frameon=False, fontsize="small")
-    return figure
+    chart.legend(
+        *inside.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9
+    )
+    return chart

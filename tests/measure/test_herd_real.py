@@ -49,7 +49,7 @@ async def test_real_connections_try_as_often_as_simulated_ones() -> None:
     assert real.attempts_per_client == pytest.approx(simulated.attempts_per_client, rel=0.2)
 
     figure = herd_figure([real, simulated])
-    labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [
         f"herd, {run.source}: {run.attempts_per_client:.1f} attempts each" for run in (real, simulated)
     ]
