@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 
 EARLY: Final = 0.0005  # event loops wake up to 1 ms late: aim half of that before
+APPROACH: Final = 0.005  # s: Linux lets a long wait end 0.1 % late, so the last of it is a wait of its own
 PACE: Final = 0.005  # s between two releases of a shaped stream
 KB: Final = 1000
 QUEUE_BYTES: Final = 64 * 1024
@@ -64,7 +65,8 @@ class LatencyStage(HoldingStage[Latency]):
         self._push(None)
 
     def _arm(self, now: float) -> None:
-        self.after(max(0.0, self._due[0] - now - EARLY), self._ring)
+        wait = self._due[0] - now
+        self.after(wait - APPROACH if wait > 4 * APPROACH else max(0.0, wait - EARLY), self._ring)
 
     def _ring(self) -> None:
         now = self.pipe.loop.time()
