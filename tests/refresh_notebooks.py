@@ -34,7 +34,9 @@ def clean(notebook: Any) -> Any:
         if cell.cell_type != "code":
             continue
         cell.outputs = [
-            output for output in cell.outputs if not any("widget-view" in kind for kind in output.get("data", ()))
+            output
+            for output in cell.outputs
+            if not any("widget-view" in kind for kind in output.get("data", ()))
         ]
     return notebook
 
