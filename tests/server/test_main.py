@@ -101,4 +101,5 @@ def test_the_child_ends_with_its_parent() -> None:
 def test_both_signals_stop_in_order(start: Callable[..., Child], number: signal.Signals) -> None:
     child = start()
     child.process.send_signal(number)
+    assert child.process.wait(5) == 0
     assert child.stop() == ""
