@@ -38,6 +38,7 @@ class FaultError(RtlabError):
 
 
 def bad_request(why: str) -> FaultError:
+    """The body is not what the route takes: 400."""
     return FaultError(f"bad request body: {why}", 400)
 
 
@@ -49,28 +50,35 @@ def expect_object(value: Any) -> dict[str, Any]:
 
 
 def missing_field(name: str) -> FaultError:
+    """A field that must be there is not: 400."""
     return FaultError(f"missing required field: {name}", 400)
 
 
 def invalid_stream() -> FaultError:
+    """A toxic's stream is neither of the two: 400."""
     return FaultError("stream was invalid, can be either upstream or downstream", 400)
 
 
 def invalid_toxic_type() -> FaultError:
+    """There is no toxic of this type: 400."""
     return FaultError("invalid toxic type", 400)
 
 
 def proxy_not_found() -> FaultError:
+    """There is no proxy of this name: 404."""
     return FaultError("proxy not found", 404)
 
 
 def proxy_exists() -> FaultError:
+    """The name is taken by another proxy: 409."""
     return FaultError("proxy already exists", 409)
 
 
 def toxic_not_found() -> FaultError:
+    """There is no toxic of this name: 404."""
     return FaultError("toxic not found", 404)
 
 
 def toxic_exists() -> FaultError:
+    """The name is taken by another toxic: 409."""
     return FaultError("toxic already exists", 409)

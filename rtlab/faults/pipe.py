@@ -17,11 +17,15 @@ HEAD_BYTES = 4096
 
 
 class Source(Protocol):
+    """Where bytes come from: it can be told to wait."""
+
     def pause_source(self) -> None: ...
     def resume_source(self) -> None: ...
 
 
 class Sink(Protocol):
+    """Where bytes go to: it says how many it still holds."""
+
     sent: int
 
     @property

@@ -7,6 +7,7 @@ as every other transport; it is slow to import, so that happens at the first off
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -14,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from rtlab.server.guard import NODE, json_error, json_response
+from rtlab.server.http import BODY_TIMEOUT
 from rtlab.server.opening import BadOpening, read_opening
 
 if TYPE_CHECKING:
@@ -62,7 +64,11 @@ class Signalling:
             opening = read_opening(request.query, request.headers)
         except BadOpening as error:
             return json_error(400, "bad_opening", str(error))
-        body = await request.read()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                body = await request.read()
+        except TimeoutError:
+            return json_error(408, "slow_body", f"expected the whole offer within {BODY_TIMEOUT:g} s")
         if len(body) > MAX_OFFER_BYTES:
             text = f"expected an offer of at most {MAX_OFFER_BYTES:,} bytes, got {len(body):,}"
             return json_error(413, "too_large", text)
