@@ -67,6 +67,8 @@ class Child:
         self.name = name
         #: Where it listens, known once it has announced it.
         self.port = 0
+        #: Whether `stop` was called: then it has not died, it was ended.
+        self.stopped = False
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -244,6 +246,7 @@ class Child:
         timeout : float
             Seconds of patience.
         """
+        self.stopped = True
         if not self._finalizer.alive:
             return
         try:

@@ -221,7 +221,7 @@ class Lab:
     @property
     def pids(self) -> list[int]:
         """The process ids of its children, nodes first."""
-        return [child.pid for child in (*self._nodes, *self._others)]
+        return [child.pid for child in self._children]
 
     def check(self) -> None:
         """Raise `LabError`, with the last lines of the child, when one has died.
@@ -233,8 +233,13 @@ class Lab:
         """
         if self._state != "running":
             raise LabError(f"expected a running lab, got one that is {self._state}: use `await Lab.start()`")
-        for child in (*self._nodes, *self._others):
+        for child in self._children:
             child.check()
+
+    @property
+    def _children(self) -> list[Child]:
+        """All that should run: nodes, and others that nobody stopped on purpose."""
+        return [*self._nodes, *(child for child in self._others if not child.stopped)]
 
     # Breaking it, and making it whole
 
@@ -301,6 +306,7 @@ class Lab:
         Returns
         -------
         Child
+            ``await child.stop(timeout)`` ends it earlier.
 
         Raises
         ------
@@ -336,7 +342,7 @@ class Lab:
         parts = [f"{count} server{'s' if count > 1 else ''}"]
         if self._with_faults:
             parts.append("fault proxy")
-        dead = [child.name for child in (*self._nodes, *self._others) if not child.alive]
+        dead = [child.name for child in self._children if not child.alive]
         state = f"{', '.join(dead)} died" if dead and self._state == "running" else self._state
         return f"{' and '.join(parts)}, {state}"
 

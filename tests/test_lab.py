@@ -217,6 +217,15 @@ async def test_third_party_programs_end_with_the_lab():
         child = await lab.spawn(web, name="web", port=port)
         assert await accepts(port)
         assert child.pid in lab.pids
+        await child.stop(5.0)
+        assert child.pid not in lab.pids
+        lab.check()  # what was ended on purpose has not died
+        child = await lab.spawn(web, name="web", port=port)
+        child.kill()
+        with pytest.raises(LabError, match="the web was killed"):
+            lab.check()
+        await child.stop(5.0)
+        await lab.spawn(web, name="web", port=port)
     assert not await accepts(port)
 
 
