@@ -1,4 +1,4 @@
-"""``rtlab compare``: the four transports in one table."""
+"""``rtlab compare`` and ``rtlab proxies``: the four transports in one table each."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ Save = Annotated[Path | None, typer.Option(help="Write the run, and how it was m
 def register(app: typer.Typer) -> None:
     """Add the comparing commands to the command line."""
     app.command()(compare)
+    app.command()(proxies)
+
+
+def _save(path: Path, command: str, programs: dict[str, str], result: dict[str, Any]) -> None:
+    from rtlab.measure.provenance import provenance, write_json
+
+    write_json(path, provenance(f"{command} --save {path}", programs), result)
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
 
 
 def compare(
@@ -38,17 +51,13 @@ def compare(
     """Measure WebSocket, event stream, long poll and WebRTC side by side."""
     result = asyncio.run(_compare(seconds, rate, size, rtt))
     if save is not None:
-        from rtlab.measure.provenance import provenance, write_json
-
         options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
         words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
-        write_json(save, provenance(" ".join(["rtlab compare", *words, f"--save {save}"])), result.to_dict())
+        _save(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
     if as_json:
         print(json.dumps(result.to_dict(), indent=1))
     else:
-        from rich.console import Console
-
-        Console().print(_table(result))
+        _print(_table(result))
 
 
 async def _compare(seconds: float, rate: float, size: int, rtt: float | None) -> Comparison:
@@ -85,3 +94,48 @@ def _table(result: Comparison) -> Table:
         digits = 0 if column.endswith("bytes") or column == "messages" else 2
         made.add_row(column, *("–" if cell is None else f"{cell:,.{digits}f}" for cell in cells))
     return made
+
+
+def proxies(
+    *,
+    timeout: Annotated[float, typer.Option(min=1, max=3600, help="Idle timeout to configure.")] = 2.0,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Measure what nginx and HAProxy do to each transport, as they come and set right."""
+    frame = asyncio.run(_proxies(timeout))
+    probes = json.loads(frame.to_json(orient="records"))
+    if save is not None:
+        _save(
+            save,
+            f"rtlab proxies --timeout {timeout:g}",
+            {"nginx": "-v", "haproxy": "-v"},
+            {"probes": probes},
+        )
+    if as_json:
+        print(json.dumps(probes, indent=1))
+    else:
+        _print(_matrix(probes))
+
+
+def _matrix(probes: list[dict[str, Any]]) -> Table:
+    """Return the outcomes, a row for each proxy and setting."""
+    from rich.table import Table
+
+    made = Table("proxy", "setting")
+    rows: dict[tuple[str, str], list[str]] = {}
+    for probe in probes:
+        rows.setdefault((probe["proxy"], probe["setting"]), []).append(probe["words"])
+    for name in dict.fromkeys(probe["transport"] for probe in probes):
+        made.add_column(name)
+    for key, words in rows.items():
+        made.add_row(*key, *words)
+    return made
+
+
+async def _proxies(timeout: float) -> Any:
+    from rtlab.lab import Lab
+    from rtlab.measure.proxies import proxy_matrix
+
+    async with Lab(heartbeat=10 * timeout) as lab:
+        return await proxy_matrix(lab, timeout=timeout)

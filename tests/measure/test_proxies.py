@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtlab.errors import LabError
+from rtlab.lab import Lab
+from rtlab.machine import accepts, find_program
+from rtlab.measure import proxies
+from rtlab.measure.clients import TRANSPORTS
+from rtlab.measure.proxies import matrix_view, proxy_matrix, recorded_matrix, start_proxies
+from rtlab.measure.proxy_configs import SETTINGS, haproxy_config, nginx_config
+
+TIMEOUT = 60.0
+
+for name in SETTINGS:
+    if find_program(name) is None:
+        pytest.skip(f"{name} is not installed: apt install {name}", allow_module_level=True)
+
+#: What theory says, and what must come out.
+EXPECTED = {
+    # nginx speaks HTTP/1.0 to the server, and passes on no hop-by-hop header.
+    ("nginx", "defaults", "websocket"): "blocked",
+    # The server's X-Accel-Buffering keeps the stream flowing; nothing keeps it alive.
+    ("nginx", "defaults", "sse"): "cut when idle (2 s)",
+    ("nginx", "defaults", "longpoll"): "cut when idle (2 s)",
+    ("nginx", "defaults", "webrtc"): "passes",
+    ("nginx", "deaf", "websocket"): "blocked",
+    ("nginx", "deaf", "sse"): "buffered (2 s)",
+    ("nginx", "deaf", "longpoll"): "cut when idle (2 s)",
+    ("nginx", "deaf", "webrtc"): "passes",
+    ("haproxy", "defaults", "websocket"): "cut when idle (2 s)",
+    ("haproxy", "defaults", "sse"): "cut when idle (2 s)",
+    ("haproxy", "defaults", "longpoll"): "cut when idle (2 s)",
+    ("haproxy", "defaults", "webrtc"): "passes",
+} | {(proxy, "right", transport): "passes" for proxy in ("nginx", "haproxy") for transport in TRANSPORTS}
+
+
+def words(frame: Any) -> dict[tuple[str, str, str], str]:
+    return {(row.proxy, row.setting, row.transport): row.words for row in frame.itertuples()}
+
+
+async def test_real_proxies_do_what_their_manuals_say():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        frame = await proxy_matrix(lab, timeout=2.0)
+        lab.check()  # the proxies ended on purpose
+        assert len(lab.pids) == 1
+    assert words(frame) == EXPECTED
+    cut = frame[frame["outcome"] == "cut when idle"]
+    assert ((cut["cut_s"] - cut["timeout_s"]).abs() < 0.5).all()
+    blocked = frame[frame["outcome"] == "blocked"]
+    assert blocked["reason"].str.contains("426").all()
+    assert not frame["reason"].str.contains(r"127\.0\.0\.1:\d").any()
+    view = matrix_view(frame)
+    assert list(view.index) == list(TRANSPORTS)
+    assert view.loc["sse", ("nginx", "deaf")] == "buffered (2 s)"
+
+
+async def test_the_cut_follows_the_configured_timeout():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        frame = await proxy_matrix(lab, ("websocket",), programs=("haproxy",), timeout=3.0)
+    assert words(frame)["haproxy", "defaults", "websocket"] == "cut when idle (3 s)"
+
+
+async def test_a_heartbeat_is_the_other_cure():
+    async with asyncio.timeout(TIMEOUT), Lab(heartbeat=0.5) as lab:
+        frame = await proxy_matrix(lab, ("websocket", "sse"), programs=("haproxy",), timeout=2.0)
+    assert set(words(frame).values()) == {"passes"}
+
+
+async def test_the_proxies_end_with_the_block():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        async with start_proxies(lab) as urls:
+            ports = [int(url.rpartition(":")[2]) for url in urls.values()]
+            assert len(ports) == 5
+            assert all([await accepts(port) for port in ports])
+        assert not any([await accepts(port) for port in ports])
+        with pytest.raises(ValueError, match="got 'apache'"):
+            async with start_proxies(lab, ("apache",)):
+                pass
+
+
+async def test_a_missing_proxy_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(proxies, "find_program", lambda name: None)
+    async with Lab() as lab:
+        with pytest.raises(LabError, match=r"nginx is not installed: `apt install nginx`"):
+            await proxy_matrix(lab)
+        with pytest.raises(ValueError, match="at least 1 s"):
+            await proxy_matrix(lab, timeout=0.1)
+
+
+def test_the_configurations_say_what_differs():
+    nginx = nginx_config("/x", 8000, dict.fromkeys(SETTINGS["nginx"], 1), 2.5)
+    assert nginx.count("proxy_read_timeout 2500ms;") == 2
+    assert nginx.count("Upgrade $http_upgrade") == 1
+    haproxy = haproxy_config("/x", 8000, dict.fromkeys(SETTINGS["haproxy"], 1), 2.5)
+    assert haproxy.count("2500ms") == 2
+    assert haproxy.count("timeout tunnel") == 1
+
+
+def test_the_recorded_run_agrees():
+    frame = recorded_matrix()
+    assert words(frame) == EXPECTED
+    about = frame.attrs["about"]
+    assert about["command"].startswith("rtlab proxies")
+    assert {"nginx", "haproxy", "rtlab"} <= set(about["versions"])
+    assert matrix_view(frame).shape == (4, 5)
