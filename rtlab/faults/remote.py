@@ -106,7 +106,8 @@ class RemoteProxy:
                 await http.aclose()
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        # One that `udp` has started keeps its seed and its port.
+        return self if self._listen else await self.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
