@@ -1,0 +1,275 @@
+"""How long messages wait for a long poll, seen at the server's door.
+
+::
+
+    client ── fault proxy (makes the gap) ── tap ── server
+
+The tap notes when each request reached the server, and when each answer left it. So
+the waits and the gaps that cause them are read off separately, and neither is taken
+from what was asked of the fault proxy. The step between tap and server, which the tap
+cannot see, is estimated from the messages that found a poll waiting for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import numpy as np
+
+from rtlab.errors import LabError
+from rtlab.faults.client import FaultClient
+from rtlab.measure.tap import Tap, TappedConnection
+from rtlab.messages import JSON, Message
+from rtlab.transports.longpoll import LongPolling
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Exchange", "PollDelay", "exchanges", "measure_poll_delay"]
+
+#: Seconds, on top of what the feeds themselves take.
+_TIMEOUT: Final = 20.0
+
+
+class _HasFaults(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def faults(self) -> FaultClient: ...
+
+
+class Exchange(NamedTuple):
+    """One request and its answer, as they passed a tap.
+
+    Parameters
+    ----------
+    path : str
+        Without the query.
+    query : dict
+        Its last values.
+    asked, answered : float
+        When the request was whole, and when its answer began; monotonic seconds.
+    status : int
+        The answer's.
+    body : bytes
+        The answer's.
+    """
+
+    path: str
+    query: dict[str, str]
+    asked: float
+    answered: float
+    status: int
+    body: bytes
+
+    @property
+    def messages(self) -> list[Message]:
+        """What a poll's answer carries; nothing for any other."""
+        if self.path != "/poll" or self.status != 200:
+            return []
+        return [JSON.decode(bytes(raw)) for raw in _poll_body(self.body).messages]
+
+
+class PollDelay(NamedTuple):
+    """What was measured at one rate and one gap.
+
+    Parameters
+    ----------
+    waits : array of shape (messages,)
+        Seconds from a message until the answer that carried it left, less `transit`:
+        around 0 for one that found a poll waiting.
+    gaps : array of shape (answers,)
+        Seconds from an answer until the same client's next request was there.
+    per_answer : array of shape (answers,)
+        Messages in each answer.
+    transit : float
+        Seconds from the server to the tap, in the mean.
+    """
+
+    waits: NDArray[np.float64]
+    gaps: NDArray[np.float64]
+    per_answer: NDArray[np.int64]
+    transit: float
+
+    def __repr__(self) -> str:
+        return f"<PollDelay: {len(self.waits):,} messages in {len(self.per_answer):,} answers>"
+
+
+class _PollBody(msgspec.Struct):
+    messages: list[msgspec.Raw]
+
+
+_poll_body: Final = msgspec.json.Decoder(_PollBody).decode
+
+
+def exchanges(connection: TappedConnection) -> list[Exchange]:
+    """Pair a tapped connection's requests with their answers.
+
+    Parameters
+    ----------
+    connection : TappedConnection
+        HTTP/1.1, with a ``Content-Length`` for each body.
+
+    Returns
+    -------
+    list of Exchange
+        In order; only those whose answer is complete.
+
+    Examples
+    --------
+    >>> def statuses(connection: TappedConnection) -> list[int]:
+    ...     return [exchange.status for exchange in exchanges(connection)]
+    """
+    found: list[Exchange] = []
+    sides = _Side(connection, up=True), _Side(connection, up=False)
+    while (request := sides[0].next()) is not None and (answer := sides[1].next()) is not None:
+        target = urlsplit(request.start_line[1])
+        found.append(
+            Exchange(
+                target.path,
+                dict(parse_qsl(target.query)),
+                request.ended,
+                answer.began,
+                int(answer.start_line[1]),
+                answer.body,
+            )
+        )
+    return found
+
+
+class _Part(NamedTuple):
+    start_line: list[str]
+    body: bytes
+    began: float
+    ended: float
+
+
+class _Side:
+    """One direction of a connection, read message by message."""
+
+    def __init__(self, connection: TappedConnection, *, up: bool) -> None:
+        chunks = [(at, size) for at, direction, size in connection.chunks if direction is up]
+        self._data = bytes(connection.up if up else connection.down)
+        self._times = [at for at, _ in chunks]
+        self._passed = np.cumsum([size for _, size in chunks])
+        self._at = 0
+
+    def next(self) -> _Part | None:
+        head_end = self._data.find(b"\r\n\r\n", self._at)
+        if head_end < 0:
+            return None
+        start_line, *fields = self._data[self._at : head_end].decode("latin-1").split("\r\n")
+        pairs = (field.partition(":") for field in fields)
+        length = sum(int(text) for name, _, text in pairs if name.lower() == "content-length")
+        began, body_at = self._at, head_end + 4
+        self._at = body_at + length
+        if self._at > len(self._data):
+            return None
+        body = self._data[body_at : self._at]
+        return _Part(start_line.split(" "), body, self._when(began), self._when(self._at - 1))
+
+    def _when(self, byte: int) -> float:
+        """Return when this byte passed."""
+        return self._times[int(np.searchsorted(self._passed, byte, side="right"))]
+
+
+async def measure_poll_delay(
+    lab: _HasFaults,
+    rate: float,
+    gap: float,
+    *,
+    messages: int = 1000,
+    clients: int = 8,
+    seed: int = 0,
+) -> PollDelay:
+    """Let long-polling clients get Poisson feeds through a path with a round trip; see what waits.
+
+    Parameters
+    ----------
+    lab : Lab
+        With its fault proxy's process; the measurement makes a proxy of its own there.
+    rate : float
+        Messages a second to each client.
+    gap : float
+        The round trip, seconds: what the fault proxy adds between an answer and the
+        next request. What the clients and the machine add is measured with it.
+    messages : int
+        How many in all, over all clients. It takes about messages / (rate · clients) seconds.
+    clients : int
+        How many at once, each with a feed of its own.
+    seed : int
+        Of the feeds.
+
+    Returns
+    -------
+    PollDelay
+
+    Raises
+    ------
+    LabError
+        When messages were lost, or it takes much too long.
+
+    Examples
+    --------
+    ::
+
+        seen = await measure_poll_delay(lab, rate=10, gap=0.1)
+        seen.waits.mean()
+    """
+    each = -(-messages // clients)
+    async with Tap(lab.url) as tap:
+        port = urlsplit(tap.url).port
+        assert port is not None
+        proxy = FaultClient(
+            lab.faults.api_url, lab.faults.token, "127.0.0.1", port, name=f"poll delay {port}"
+        )
+        async with proxy:
+            await proxy.rtt(float(gap) * 1000)
+            try:
+                async with asyncio.timeout(each / rate + _TIMEOUT), asyncio.TaskGroup() as group:
+                    for n in range(clients):
+                        plan = {"rate": float(rate), "count": each, "seed": seed + n, "process": "poisson"}
+                        group.create_task(_client(proxy.url, plan))
+            except TimeoutError as error:
+                raise LabError(f"{clients} feeds of {each} messages did not end in time") from error
+        return _read(tap, each * clients)
+
+
+async def _client(url: str, plan: dict[str, Any]) -> None:
+    done = asyncio.Event()
+    async with LongPolling(url) as conn:
+        conn.on("feed", lambda message: done.set() if message.payload.get("last") else None)
+        await conn.request("feed", plan)
+        await done.wait()
+
+
+def _read(tap: Tap, expected: int) -> PollDelay:
+    """Pair each answer with the one before it, client by client."""
+    polls: defaultdict[str, list[Exchange]] = defaultdict(list)
+    for connection in tap.connections:
+        for exchange in exchanges(connection):
+            if exchange.path == "/poll" and "cursor" in exchange.query:
+                polls[exchange.query["session"]].append(exchange)
+    waits: list[float] = []
+    gaps: list[float] = []
+    per_answer: list[int] = []
+    transits: list[float] = []
+    for asked in polls.values():
+        asked.sort(key=lambda exchange: exchange.asked)
+        for before, exchange in pairwise(asked):
+            sent = [m.sent for m in exchange.messages if m.type == "feed" and m.sent is not None]
+            if sent:
+                waits += [exchange.answered - at for at in sent]
+                gaps.append(exchange.asked - before.answered)
+                per_answer.append(len(sent))
+                if sent[0] > exchange.asked:  # the poll was there before the message
+                    transits.append(exchange.answered - sent[0])
+    if len(waits) < 0.95 * expected:  # a client's first answer has none before it, and no gap
+        raise LabError(f"expected {expected:,} messages at the tap, got {len(waits):,}")
+    transit = float(np.mean(transits)) if transits else 0.0
+    return PollDelay(np.array(waits) - transit, np.array(gaps) + 2 * transit, np.array(per_answer), transit)
