@@ -7,9 +7,11 @@ import html
 import secrets
 import weakref
 from collections.abc import Sequence
+from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
+from rtlab.certificates import Certificates
 from rtlab.children import Child
 from rtlab.errors import LabError
 from rtlab.lab_options import ServerOptions, as_arguments
@@ -33,6 +35,8 @@ class Lab:
         How many server processes.
     faults : bool
         Whether to start the fault proxy in front of the first node.
+    tls : bool
+        Whether to serve https and wss; `ssl` is the context that trusts this lab.
     seed : int
         Source of everything random in the fault proxy.
     port : int
@@ -68,6 +72,7 @@ class Lab:
         *,
         nodes: int = 1,
         faults: bool = False,
+        tls: bool = False,
         seed: int = 0,
         port: int = 0,
         # Timeouts
@@ -79,6 +84,7 @@ class Lab:
             raise LabError(f"expected at least one node, got nodes={nodes}")
         self._ports = [port] + [0] * (nodes - 1)
         self._with_faults = faults
+        self._certificates = Certificates() if tls else None
         self._seed = seed
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
@@ -95,6 +101,7 @@ class Lab:
         *,
         nodes: int = 1,
         faults: bool = False,
+        tls: bool = False,
         seed: int = 0,
         port: int = 0,
         # Timeouts
@@ -106,7 +113,7 @@ class Lab:
 
         Parameters
         ----------
-        nodes, faults, seed, port, start_timeout, stop_timeout, **server
+        nodes, faults, tls, seed, port, start_timeout, stop_timeout, **server
             As for `Lab`.
 
         Returns
@@ -121,6 +128,7 @@ class Lab:
         lab = cls(
             nodes=nodes,
             faults=faults,
+            tls=tls,
             seed=seed,
             port=port,
             start_timeout=start_timeout,
@@ -181,12 +189,14 @@ class Lab:
         finally:
             children = (*self._others, *self._nodes)
             await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
+            if self._certificates is not None:
+                self._certificates.remove()
 
     # Where it is
 
     @property
     def url(self) -> str:
-        """The first node, ``http://127.0.0.1:…``, without any proxy between."""
+        """The first node, ``http://127.0.0.1:…`` (https with `tls`), without any proxy between."""
         return self.urls[0]
 
     @property
@@ -198,12 +208,18 @@ class Lab:
     def urls(self) -> list[str]:
         """Every node's `url`; raises `LabError` when a child has died."""
         self.check()
-        return [f"http://127.0.0.1:{node.port}" for node in self._nodes]
+        scheme = "http" if self._certificates is None else "https"
+        return [f"{scheme}://127.0.0.1:{node.port}" for node in self._nodes]
 
     @property
     def ws_urls(self) -> list[str]:
         """Every node's `ws_url`; raises `LabError` when a child has died."""
         return [f"ws{url.removeprefix('http')}/ws" for url in self.urls]
+
+    @property
+    def ssl(self) -> SSLContext | None:
+        """What clients of a lab with `tls` need as their ``ssl``; None without."""
+        return self._certificates.client_context if self._certificates is not None else None
 
     @property
     def token(self) -> str:
@@ -350,12 +366,14 @@ class Lab:
 
     def _node(self, index: int, port: int) -> Child:
         where = ["--port", str(port), "--node", f"node-{index + 1}"]
+        if self._certificates is not None:
+            where += self._certificates.arguments
         name = "server" if len(self._ports) == 1 else f"server node-{index + 1}"
         return Child.module(name, "rtlab.server", *where, *self._options, token=self._token)
 
     async def _ready(self, child: Child) -> None:
         port = await child.announced(self._start_timeout)
-        await child.until(lambda: http_ok(port, "/healthz"), self._start_timeout)
+        await child.until(lambda: http_ok(port, "/healthz", ssl=self.ssl), self._start_timeout)
 
     async def _all_ready(self, children: Sequence[Child]) -> None:
         try:

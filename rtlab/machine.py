@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import ssl as ssl_module
 import sys
 from pathlib import Path
 
@@ -87,7 +88,9 @@ async def accepts(port: int) -> bool:
     return True
 
 
-async def http_ok(port: int, path: str, timeout: float = 1.0) -> bool:
+async def http_ok(
+    port: int, path: str, timeout: float = 1.0, *, ssl: ssl_module.SSLContext | None = None
+) -> bool:
     """Return whether a GET on 127.0.0.1 answers 200, in a few lines rather than a client's import.
 
     Parameters
@@ -98,6 +101,8 @@ async def http_ok(port: int, path: str, timeout: float = 1.0) -> bool:
         From the ``/``.
     timeout : float
         Seconds for the whole exchange.
+    ssl : ssl.SSLContext, optional
+        Ask over TLS.
 
     Returns
     -------
@@ -106,7 +111,7 @@ async def http_ok(port: int, path: str, timeout: float = 1.0) -> bool:
     """
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=ssl)
             try:
                 head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
                 writer.write(head.encode())

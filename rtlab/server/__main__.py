@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 
@@ -71,6 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
     add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
     add("--write-limit-bytes", type=_count, default=defaults.write_limit_bytes, help="unsent, per connection")
+    add("--certfile", metavar="PEM", help="serve https and wss with this certificate chain")
+    add("--keyfile", metavar="PEM", help="the certificate's private key, if it is in another file")
     add("--compression", action="store_true", help="offer permessage-deflate")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
@@ -102,6 +105,14 @@ def _options(args: argparse.Namespace, token: str) -> Options:
     )
 
 
+def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:
+    if args.certfile is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(args.certfile, args.keyfile)
+    return context
+
+
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if name != "asyncio":
         try:
@@ -117,7 +128,7 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 async def _serve(args: argparse.Namespace) -> None:
     given = args.token or os.environ.get("RTLAB_TOKEN")
     token = given or secrets.token_urlsafe(18)
-    server = Server(Node(_options(args, token)), args.host, args.port)
+    server = Server(Node(_options(args, token)), args.host, args.port, tls=_tls(args))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -94,6 +95,8 @@ class Server:
         The address.
     port : int
         0 lets the system choose.
+    tls : ssl.SSLContext, optional
+        Serve https and wss.
 
     Examples
     --------
@@ -101,8 +104,11 @@ class Server:
     >>> await server.start()                            # doctest: +SKIP
     """
 
-    def __init__(self, node: Node, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, node: Node, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.node = node
+        self._tls = tls
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -135,7 +141,7 @@ class Server:
             max_field_size=MAX_LINE_BYTES,
         )
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=4096)
+        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=4096, ssl_context=self._tls)
         try:
             await self._site.start()
         except OSError:
