@@ -1,0 +1,54 @@
+"""A certificate authority for one lab: TLS on 127.0.0.1 that only this process trusts."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from pathlib import Path
+
+__all__ = ["Certificates"]
+
+
+class Certificates:
+    """An authority, and the certificate that it issued for 127.0.0.1 and localhost.
+
+    Attributes
+    ----------
+    client_context : ssl.SSLContext
+        What a client needs: it trusts this authority and no other.
+
+    Notes
+    -----
+    The private key lies in a folder that only this user can read, and that goes away
+    with this object.
+
+    Examples
+    --------
+    >>> Certificates().certfile.name
+    'server.pem'
+    """
+
+    def __init__(self) -> None:
+        import trustme  # takes 80 ms: only for those who use it
+
+        authority = trustme.CA()
+        issued = authority.issue_cert("127.0.0.1", "localhost")
+        self._folder = tempfile.TemporaryDirectory(prefix="rtlab-tls-")
+        folder = Path(self._folder.name)
+        self.certfile = folder / "server.pem"
+        self.keyfile = folder / "server.key"
+        chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        self.certfile.write_bytes(chain)
+        issued.private_key_pem.write_to_path(str(self.keyfile))
+        self.client_context = ssl.create_default_context(
+            ssl.Purpose.SERVER_AUTH, cadata=authority.cert_pem.bytes().decode()
+        )
+
+    @property
+    def arguments(self) -> list[str]:
+        """The server's options."""
+        return ["--certfile", str(self.certfile), "--keyfile", str(self.keyfile)]
+
+    def remove(self) -> None:
+        """Delete the files. Safe to repeat."""
+        self._folder.cleanup()
