@@ -45,14 +45,16 @@ def compare(
     rate: Annotated[float, typer.Option(min=1, max=20_000, help="Messages a second.")] = 200.0,
     size: Annotated[int, typer.Option(min=0, max=65_536, help="Bytes of payload.")] = 100,
     rtt: Annotated[float | None, typer.Option(min=0, max=1000, help="Milliseconds of distance.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Over wss and https.")] = False,
     as_json: Json = False,
     save: Save = None,
 ) -> None:
     """Measure WebSocket, event stream, long poll and WebRTC side by side."""
-    result = asyncio.run(_compare(seconds, rate, size, rtt))
+    result = asyncio.run(_compare(seconds, rate, size, rtt, tls=tls))
     if save is not None:
         options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
         words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
+        words += ["--tls"] if tls else []
         _save(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
     if as_json:
         print(json.dumps(result.to_dict(), indent=1))
@@ -60,7 +62,7 @@ def compare(
         _print(_table(result))
 
 
-async def _compare(seconds: float, rate: float, size: int, rtt: float | None) -> Comparison:
+async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *, tls: bool) -> Comparison:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -74,7 +76,7 @@ async def _compare(seconds: float, rate: float, size: int, rtt: float | None) ->
         def tell(share: float, text: str) -> None:
             bar.update(task, completed=share, description=text)
 
-        async with Lab(faults=rtt is not None) as lab:
+        async with Lab(faults=rtt is not None, tls=tls) as lab:
             return await measure(lab, seconds=seconds, rate=rate, size=size, rtt_ms=rtt, progress=tell)
 
 

@@ -156,7 +156,8 @@ class Comparison:
     def conditions(self) -> str:
         """How it was measured, in words."""
         path = "direct" if self.rtt_ms is None else f"{self.rtt_ms:g} ms added to a round trip"
-        return f"{self.rate:g} messages/s of {self.size} B, {path}"
+        tls = ", over TLS" if self.wire.encrypted else ""
+        return f"{self.rate:g} messages/s of {self.size} B, {path}{tls}"
 
     def __repr__(self) -> str:
         return f"<Comparison: {', '.join(self.transports)}; {self.conditions}>"
@@ -173,7 +174,13 @@ class Comparison:
         rows: dict[str, Any] = {}
         for name, row in self.frame.iterrows():
             rows[str(name)] = {key: None if math.isnan(value) else value for key, value in row.items()}
-        return {"rate": self.rate, "size": self.size, "rtt_ms": self.rtt_ms, "transports": rows}
+        return {
+            "rate": self.rate,
+            "size": self.size,
+            "rtt_ms": self.rtt_ms,
+            "tls": self.wire.encrypted,
+            "transports": rows,
+        }
 
     def plot(self) -> Chart:
         """Draw latency, connect time, bytes and CPU, each beside the others'.
