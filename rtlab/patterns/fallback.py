@@ -46,7 +46,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class _Entry(msgspec.Struct):
     """What is known of one transport to one origin."""
 
-    blocked_at: float = float("-inf")
+    blocked_until: float = float("-inf")
     reason: str = ""
     short_lives: int = 0
 
@@ -93,14 +93,26 @@ class Memory:
     def blocked(self, origin: str, transport: str) -> str:
         """Return why a transport is not worth trying now, or an empty string."""
         entry = self._known.get((origin, transport))
-        if entry is None or self.clock() - entry.blocked_at >= self._reprobe_after:
+        if entry is None or self.clock() >= entry.blocked_until:
             return ""
         return entry.reason
 
-    def block(self, origin: str, transport: str, reason: str) -> None:
-        """Note that a transport did not work."""
+    def block(self, origin: str, transport: str, reason: str, seconds: float | None = None) -> None:
+        """Note that a transport did not work.
+
+        Parameters
+        ----------
+        origin, transport : str
+            Which, and where to.
+        reason : str
+            Why, in one sentence.
+        seconds : float, optional
+            How long to believe it, if a server said so (``Retry-After``); else, and at most,
+            `reprobe_after`.
+        """
         entry = self._entry(origin, transport)
-        entry.blocked_at, entry.reason, entry.short_lives = self.clock(), reason, 0
+        believed = self._reprobe_after if seconds is None else min(seconds, self._reprobe_after)
+        entry.blocked_until, entry.reason, entry.short_lives = self.clock() + believed, reason, 0
 
     def lived(self, origin: str, transport: str, seconds: float) -> None:
         """Note how long a connection lasted before it was lost."""
@@ -211,6 +223,7 @@ class FallbackTransport:
             None works. It lists why.
         """
         refusals: list[str] = []
+        failed: dict[str, tuple[str, float | None]] = {}  # the reason, and the server's Retry-After
         retryable = False
         # When all are known not to work, that knowledge is of no use: try them all.
         known = {name: self._memory.blocked(self._origin, name) for name in self._candidates}
@@ -234,6 +247,7 @@ class FallbackTransport:
                 reason = _reason(error, self._deadline)
                 retryable = retryable or not isinstance(error, ConnectFailed) or error.retryable
                 refusals.append(f"{name}: {reason}")
+                failed[name] = reason, getattr(error, "retry_after", None)
                 self._note(name, "refused", reason, began)
                 if breaker is not None:
                     breaker.record_failure()
@@ -245,12 +259,16 @@ class FallbackTransport:
             if breaker is not None:
                 breaker.record_success()
             # Only now is it known that the others' failures were theirs, not the server's.
-            for before in self._attempts[::-1][1 : len(refusals) + 1]:
-                if before.outcome == "refused":
-                    self._memory.block(self._origin, before.transport, before.reason)
+            for other, (reason, hint) in failed.items():
+                self._memory.block(self._origin, other, reason, hint)
             self._active, self.name, self._opened_at = transport, name, self._memory.clock()
             return welcome
-        raise ConnectFailed("no transport works. " + "; ".join(refusals), retryable=retryable)
+        hints = [hint for _, hint in failed.values() if hint is not None]
+        raise ConnectFailed(
+            "no transport works. " + "; ".join(refusals),
+            retryable=retryable,
+            retry_after=max(hints, default=None),
+        )
 
     def _note(self, name: str, outcome: str, reason: str, began: float | None = None) -> None:
         seconds = 0.0 if began is None else self._memory.clock() - began

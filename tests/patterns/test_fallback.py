@@ -107,6 +107,27 @@ async def test_all_refused_for_good_is_not_retryable(clock):
     assert not caught.value.retryable
 
 
+async def test_a_server_that_says_when_to_come_back_is_believed(clock):
+    busy = refuses("503", retry_after=7.0)
+    with pytest.raises(ConnectFailed) as caught:
+        await ladder(Memory(clock=clock), [], [], a=busy, b=refuses("503", retry_after=9.0)).open(Resume())
+    assert caught.value.retry_after == 9.0
+    memory = Memory(reprobe_after=60.0, clock=clock)
+    await ladder(memory, [], [], a=busy, b=works).open(Resume())
+    assert memory.blocked("here", "a") == "503"
+    clock.now = 7.0
+    assert memory.blocked("here", "a") == ""
+    memory.block("here", "a", "503", 1e9)
+    clock.now = 67.0
+    assert memory.blocked("here", "a") == ""
+
+
+async def test_without_a_hint_the_clients_own_backoff_decides(clock):
+    with pytest.raises(ConnectFailed) as caught:
+        await ladder(Memory(clock=clock), [], [], a=refuses("503")).open(Resume())
+    assert caught.value.retry_after is None
+
+
 async def test_short_lives_move_on_to_the_next(clock):
     """A proxy that cuts idle connections: it opens well each time, and never lasts."""
     memory = Memory(short_life=5.0, max_short_lives=3, clock=clock)

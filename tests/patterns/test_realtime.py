@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -86,6 +87,16 @@ async def test_a_proxy_that_cuts_what_it_does_not_know(lab):
             assert client.stats.connects == cut + 2
         assert client.transport == "sse"
         await talks(client)
+
+
+async def test_a_server_that_is_busy_is_left_alone_for_as_long_as_it_asks(lab):
+    await lab.faults.http_status(503, times=3, retry_after=1)
+    options = {"backoff": Constant(seconds=0.0), "retry_initial": True}
+    began = time.monotonic()
+    async with await RealtimeClient.connect(lab.faults.url, **options) as client:
+        assert time.monotonic() - began >= 1.0
+        assert list(client.attempts["outcome"]) == ["refused"] * 3 + ["works"]
+        assert client.transport == "websocket"
 
 
 async def test_nothing_at_all(lab):
