@@ -34,7 +34,7 @@ _MIN_TURNS: Final = 3
 _ECHOES: Final = 10
 _TIMEOUT: Final = 15.0
 #: Messages that the bytes are averaged over.
-_WIRE_MESSAGES: Final = 20
+_WIRE_MESSAGES: Final = 12
 
 
 class _Faults(Protocol):
