@@ -1,0 +1,90 @@
+"""Puts what the fault proxy does onto the live plot, at the moment when it did it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol, Self
+
+from rtlab.errors import RtlabError
+from rtlab.faults.trace import TraceEvent
+from rtlab.measure.recorder import Recorder
+
+__all__ = ["FaultMarks"]
+
+#: What is worth a line in a plot; connections that merely open, or wait longer, are not.
+_SHOWN: Final = frozenset(
+    {"toxic_added", "toxic_updated", "toxic_removed", "proxy_up", "proxy_down", "ended", "upstream_failed"}
+    | {"script_started", "script_step", "script_ended"}
+)
+
+
+class _Faults(Protocol):
+    async def events(self, since: int = 0) -> list[TraceEvent]: ...
+
+
+class FaultMarks:
+    """Copies the fault proxy's trace into a recorder's marks, while it runs.
+
+    The proxy shares the kernel's monotonic clock, so a mark stands where the fault
+    struck, and not where this task heard of it.
+
+    Parameters
+    ----------
+    faults : FaultClient
+        ``lab.faults``.
+    recorder : Recorder
+        Gets a mark of kind ``"fault"`` for each action, and each connection ended.
+    interval : float
+        Seconds between looks.
+
+    Examples
+    --------
+    In a notebook::
+
+        async with FaultMarks(lab.faults, recorder), plot:
+            await lab.faults.play(script)
+            await plot.wait(10)
+    """
+
+    def __init__(self, faults: _Faults, recorder: Recorder, *, interval: float = 0.2) -> None:
+        if not interval > 0:
+            raise ValueError(f"expected interval > 0 seconds, got {interval!r}")
+        self._faults = faults
+        self._recorder = recorder
+        self._interval = interval
+        self._next = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        past = await self._faults.events()
+        self._next = past[-1].n + 1 if past else 0
+        self._task = asyncio.get_running_loop().create_task(self._follow(), name="fault marks")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._look()  # what happened since the last look
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self._look()
+            except RtlabError:
+                return  # the proxy has gone; whoever uses it next will hear of that
+
+    async def _look(self) -> None:
+        for event in await self._faults.events(self._next):
+            self._next = event.n + 1
+            if event.kind in _SHOWN:
+                self._recorder.mark("fault", _words(event), at=event.t)
+
+
+def _words(event: TraceEvent) -> str:
+    what = event.detail or event.toxic or event.proxy
+    if event.kind == "ended":
+        lost = f", {event.bytes} B lost" if event.bytes else ""
+        return f"connection {event.connection} ended ({what}){lost}"
+    return f"{event.kind.replace('_', ' ')}: {what}" if what else event.kind.replace("_", " ")
