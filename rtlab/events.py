@@ -185,6 +185,16 @@ class Emitter:
         else:
             self._handlers.pop(name, None)
 
+    def _spend(self, name: str, entry: tuple[Handler, bool]) -> bool:
+        """Take out one entry, and no other of the same handler; False if it is gone already."""
+        entries = self._handlers.get(name, ())
+        left = tuple(other for other in entries if other is not entry)
+        if left:
+            self._handlers[name] = left
+        else:
+            self._handlers.pop(name, None)
+        return len(left) < len(entries)
+
     def __contains__(self, name: str) -> bool:
         return name in self._handlers
 
@@ -207,9 +217,10 @@ class Emitter:
         if entries is None:
             return []
         raised: list[Exception] = []
-        for handler, once in entries:
-            if once:
-                self.off(name, handler)
+        for entry in entries:
+            handler, once = entry
+            if once and not self._spend(name, entry):
+                continue
             try:
                 handler(value)
             except Exception as error:

@@ -29,6 +29,23 @@ def test_once_is_once_even_when_it_emits_again():
     assert "x" not in emitter
 
 
+def test_once_beside_on_of_the_same_handler_leaves_that_one():
+    emitter, seen = Emitter(), []
+    emitter.on("x", seen.append)
+    emitter.once("x", seen.append)
+    emitter.emit("x", 1)
+    emitter.emit("x", 2)
+    assert seen == [1, 1, 2]
+
+
+def test_once_is_once_when_an_earlier_handler_emits_again():
+    emitter, seen = Emitter(), []
+    emitter.on("x", lambda value: value and emitter.emit("x", value - 1))
+    emitter.once("x", seen.append)
+    emitter.emit("x", 2)
+    assert seen == [0]
+
+
 def test_a_handler_may_remove_others_while_they_are_called():
     emitter, seen = Emitter(), []
 
