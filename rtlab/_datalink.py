@@ -57,6 +57,21 @@ def check_reliability(max_retransmits: int | None, max_packet_life_time: float |
         raise ValueError(f"expected max_packet_life_time from 0.001 to 65.535 s, got {max_packet_life_time}")
 
 
+def _acknowledge_after_handling(sctp: Any) -> None:
+    """Let a message reach whoever waits for it before aiortc acknowledges it.
+
+    aiortc tells of a message, and goes on to encrypt and send the acknowledgement in the
+    same turn of the loop. That takes about 0.2 ms, by which every message would be late.
+    """
+    acknowledge = sctp._send_sack
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        await acknowledge()
+
+    sctp._send_sack = later
+
+
 class DataLink:
     """One open data channel and the peer connection below it.
 
@@ -113,6 +128,7 @@ class DataLink:
         channel.on("bufferedamountlow", self._low.set)
         channel.on("close", self._lost)
         peer.on("connectionstatechange", self._state_changed)
+        _acknowledge_after_handling(channel.transport)
 
     async def opened(self) -> None:
         """Return when messages can be sent; raise `TransportClosed` when the link ends before."""
