@@ -112,8 +112,8 @@ async def real_herd(
         source="measured",
         clients=clients,
         capacity=clients / gathered_in,
-        # It listens a little before `restart` can tell.
-        outage=min(back_after, float(accepted.min(initial=math.inf))),
+        # It listens before `restart` can tell, and then nobody is refused any more.
+        outage=min(back_after, herd.first_admitted - lost_at),
         bin_width=bin_width,
         attempts=np.histogram(attempts, edges)[0],
         accepted=np.histogram(accepted, edges)[0],
@@ -131,6 +131,7 @@ class _RealHerd:
     ) -> None:
         self.attempts: list[float] = []
         self.accepted: list[float] = []
+        self.first_admitted = math.inf  # when the first attempt began that was not refused
         self.longest_wait = 0.0
         self.gave_up = 0
         self.settled = asyncio.Event()  # each client is back, or has given up
@@ -180,6 +181,7 @@ class _RealHerd:
         if not self._storm:
             return
         self.accepted.append(event.at)
+        self.first_admitted = min(self.first_admitted, event.at - event.connect_time)
         self.longest_wait = max(self.longest_wait, event.connect_time)
         self._settle()
 
