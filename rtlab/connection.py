@@ -118,7 +118,10 @@ class Connection:
         self.request_timeout = _positive("request_timeout", request_timeout)
         self._clock = clock
         self._inbox = Inbox(
-            clock, client_id=client_id, max_queue=max_queue, max_dead_letters=max_dead_letters
+            clock,
+            client_id=client_id,
+            max_queue=max_queue,
+            max_dead_letters=max_dead_letters,
         )
         self._driver = Driver(
             factory,
@@ -283,13 +286,17 @@ class Connection:
         """
         await self._write(Message(type, payload, id, room_id=room_id, ts=ts))
 
-    async def _write(self, message: Message) -> None:
+    def _transport(self) -> Transport:
         transport = self._driver.transport
         if transport is None:
             raise NotConnected(
                 f"expected a connection that is Connected, got {self.state.value}: "
                 "await connect(), or wait for the 'connected' event"
             )
+        return transport
+
+    async def _write(self, message: Message) -> None:
+        transport = self._transport()
         try:
             await transport.send(message)
         except TransportClosed as error:
@@ -333,12 +340,15 @@ class Connection:
 
     async def _ask(self, message: Message, timeout: float | None) -> Message:
         assert message.id is not None
+        self._transport()
         answer = self._inbox.expect(message, timeout if timeout is not None else self.request_timeout)
         try:
             await self._write(message)
             return unwrap(await answer)
         finally:
             self._inbox.forget(message.id)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # the write may have failed first: this one is not missed
 
     async def join_room(self, room_id: str) -> Message:
         """Enter a room and follow its history, across reconnects too.
@@ -357,8 +367,11 @@ class Connection:
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; returns the ``ack``."""
-        self._inbox.position.leave(room_id)
-        return await self.request("leave_room", {"roomId": room_id})
+        try:
+            return await self.request("leave_room", {"roomId": room_id})
+        finally:
+            # Not before: what is still on its way would count as news of a room.
+            self._inbox.position.leave(room_id)
 
     async def ping(self) -> float:
         """Measure one round trip.
@@ -366,13 +379,14 @@ class Connection:
         Returns
         -------
         float
-            Seconds, also kept in ``stats.rtt``.
+            Seconds, also kept in ``stats.rtt`` unless a heartbeat measures it.
         """
-        transport = self._driver.transport
-        if transport is None:
-            raise NotConnected(f"expected a connection that is Connected, got {self.state.value}")
-        async with asyncio.timeout(self.request_timeout):
-            self._rtt = await transport.ping()
+        transport = self._transport()
+        try:
+            async with asyncio.timeout(self.request_timeout):
+                self._rtt = await transport.ping()
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the answer came: {error}") from error
         return self._rtt
 
     def __aiter__(self) -> Stream:
