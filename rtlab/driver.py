@@ -109,6 +109,7 @@ class Driver:
         if self.life.state is State.CONNECTED:
             return
         started_here = self.life.state not in _OPEN_STATES
+        self._inbox.start()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -254,8 +255,7 @@ class Driver:
             try:
                 message = await receive()
             except MessageError as error:
-                self._inbox.position.received += 1
-                self._inbox.refuse(None, error, "codec")
+                self._inbox.put_unreadable(error)
             else:
                 await put(message, transport.cursor)
 

@@ -22,7 +22,7 @@ Handler = Callable[[Any], object]
 
 #: Names that only the connection itself may emit: a message of such a type from the
 #: wire reaches the ``"*"`` handlers and iterators, never these names' handlers.
-LOCAL_EVENTS: Final = frozenset({"connected", "disconnected", "reconnecting", "resync", "error"})
+LOCAL_EVENTS: Final = frozenset({"connected", "disconnected", "reconnecting", "resync", "error", "*"})
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):

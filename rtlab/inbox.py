@@ -7,7 +7,6 @@ and drops repeats. It does no I/O; `Connection` hands it what a transport receiv
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import weakref
@@ -15,15 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Self, cast
 
-from rtlab.errors import NotConnected, RequestRefused
+from rtlab.errors import MessageError, NotConnected, RequestRefused
 from rtlab.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.position import Position
+from rtlab.position import Mark, Position
 
 __all__ = ["Inbox", "Stream"]
 
 _log: Final = logging.getLogger("rtlab")
-_Settle = Callable[[Message, int, str | None], None]
 
 
 class _Pending(NamedTuple):
@@ -41,32 +39,44 @@ class Stream:
     A message counts as handled when the next one is asked for.
     """
 
-    __slots__ = ("__weakref__", "_last", "_settle", "end", "ended", "queue")
+    __slots__ = ("__weakref__", "_last", "_limit", "_settle", "end", "ended", "queue", "room")
 
-    def __init__(self, settle: _Settle, limit: int) -> None:
+    def __init__(self, settle: Callable[[Mark], None], limit: int) -> None:
         self._settle = settle
-        self._last: tuple[Message, int, str | None] | None = None
-        self.queue: asyncio.Queue[tuple[Message, int, str | None] | None] = asyncio.Queue(limit)
+        self._limit = limit
+        self._last: Mark | None = None
+        self.queue: asyncio.Queue[tuple[Message, Mark] | None] = asyncio.Queue()
+        self.room = asyncio.Event()
+        self.room.set()
         self.ended = False
         self.end: Exception | None = None
 
+    def put(self, message: Message, mark: Mark) -> None:
+        """Add a message; `room` says whether there is space for another."""
+        self.queue.put_nowait((message, mark))
+        if self.queue.qsize() >= self._limit:
+            self.room.clear()
+
     def finish(self, error: Exception | None) -> None:
+        """End, after what waits; who waits for room need not any more."""
         self.ended, self.end = True, error
-        # A full queue needs no wake-up call: nobody is waiting for it.
-        with contextlib.suppress(asyncio.QueueFull):
-            self.queue.put_nowait(None)
+        self.queue.put_nowait(None)
+        self.room.set()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
         if self._last is not None:
-            self._settle(*self._last)
+            self._settle(self._last)
             self._last = None
-        item = None if self.ended and self.queue.empty() else await self.queue.get()
+        item = await self.queue.get()
         if item is not None:
-            self._last = item
-            return item[0]
+            message, self._last = item
+            if self.queue.qsize() < self._limit:
+                self.room.set()
+            return message
+        self.queue.put_nowait(None)  # for whoever else waits, or asks again
         if self.end is not None:
             raise self.end
         raise StopAsyncIteration
@@ -82,7 +92,7 @@ class Inbox:
     client_id : str or None
         This client's durable name.
     max_queue : int
-        Messages that may wait for an open iterator.
+        Messages that may wait for an open iterator, at least 1.
     max_dead_letters : int
         Messages kept because they could not be read or sent.
     """
@@ -95,6 +105,8 @@ class Inbox:
         max_queue: int = 1024,
         max_dead_letters: int = 100,
     ) -> None:
+        if max_queue < 1:
+            raise ValueError(f"expected max_queue >= 1, got {max_queue}")
         self.emitter = Emitter()
         self.position = Position(client_id)
         self.dead_letters: deque[tuple[Message | None, Exception]] = deque(maxlen=max_dead_letters)
@@ -103,11 +115,11 @@ class Inbox:
         self._clock = clock
         self._max_queue = max_queue
         self._stream: weakref.ref[Stream] | None = None
+        self._over: tuple[Exception | None] | None = None
         self._pending: dict[str, _Pending] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._joins: dict[str, str] = {}
         self._ids = itertools.count(1)
-        self._skip = 0
 
     # Receiving
 
@@ -121,23 +133,25 @@ class Inbox:
         cursor : str or None
             The token that came with it.
         """
-        if self._skip:
-            self._skip -= 1
-            return
-        position = self.position
-        position.received += 1
-        seq = position.received
-        if message.room_id is not None and not self._follow(message):
+        mark = self.position.count(cursor)
+        if mark is None or (message.room_id is not None and not self._follow(message)):
             return
         self.messages_in += 1
         self._deliver(message)
         stream = self.stream
         if stream is None or stream.ended:
-            position.settle(message, seq, cursor)
+            self.position.settle(mark)
         else:
-            queue = stream.queue
+            stream.put(message, mark)
+            room = stream.room
             del stream  # else a full queue would keep an abandoned iterator alive
-            await queue.put((message, seq, cursor))
+            if not room.is_set():
+                await room.wait()
+
+    def put_unreadable(self, error: MessageError) -> None:
+        """Count a frame that is no message, and report it."""
+        if self.position.count(None) is not None:
+            self.refuse(None, error, "codec")
 
     def _follow(self, message: Message) -> bool:
         verdict = self.position.accept(message)
@@ -152,27 +166,27 @@ class Inbox:
 
     def _deliver(self, message: Message) -> None:
         kind, ident = message.type, message.id
+        answered = False
         if ident is not None:
             if ident in self._joins and kind in ("ack", "error"):
                 self._joined(self._joins.pop(ident), message)
             waiter = self._pending.pop(ident, None)
             if waiter is not None and not waiter.future.done():
                 waiter.future.set_result(message)
+                answered = True
         if kind == "error":
             detail = _object(message.payload)
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
-            self.report("server", text, code=code, ref=ident)
+            # A request raises what refuses it: the log need not say so, too.
+            self.report("server", text, code=code, ref=ident, log=not answered)
         elif kind not in LOCAL_EVENTS:
-            self._tell(kind, message)
-        self._tell("*", message)
-
-    def _tell(self, name: str, value: Any) -> None:
-        for error in self.emitter.emit(name, value):
-            self.report("handler", f"a handler of {name!r} raised {error!r:.200}", error=error)
+            self.tell(kind, message)
+        self.tell("*", message)
 
     def tell(self, name: str, value: Any) -> None:
-        """Emit one of the connection's own events."""
-        self._tell(name, value)
+        """Call the handlers of one event or type."""
+        for error in self.emitter.emit(name, value):
+            self.report("handler", f"a handler of {name!r} raised {error!r:.200}", error=error)
 
     def report(
         self,
@@ -182,10 +196,11 @@ class Inbox:
         code: str = "",
         error: BaseException | None = None,
         ref: str | None = None,
+        log: bool = True,
     ) -> None:
         """Emit an ``error`` event; log it when nobody listens, so that none is lost."""
         if "error" not in self.emitter:
-            if source != "server" or ref is None:
+            if log:
                 _log.warning("%s: %s", source, text)
             return
         event = ErrorEvent(at=self._clock(), source=source, message=text, code=code, error=error, ref=ref)
@@ -214,15 +229,11 @@ class Inbox:
         """
         detail, position = _object(welcome.payload), self.position
         resumed, had_session = detail.get("resumed") is True, position.session is not None
-        seq = detail.get("seq")
-        base = seq if isinstance(seq, int) else 0
-        # What waits in an open iterator's queue will be replayed: take it once.
-        waiting = position.received - position.handled if self.stream is not None else 0
-        self._skip = max(waiting, 0) if resumed else 0
         if resumed:
-            position.received = base + self._skip
-            position.handled = base
+            position.go_on()
         else:
+            seq = detail.get("seq")
+            base = seq if isinstance(seq, int) else 0
             position.begin(str(detail.get("clientId", "")), str(detail.get("session", "")), base)
             if had_session:
                 self._resync(None, None, None, "the session has expired: direct messages may be missing")
@@ -236,9 +247,6 @@ class Inbox:
 
     def rejoins(self) -> list[Message]:
         """Return the messages that ask for the followed rooms again, each from its offset."""
-        if self.stream is None:
-            for room in self.position.rooms.values():
-                room.received = room.handled
         return [self.join(room_id, self.next_id()) for room_id in self.position.rooms]
 
     def join(self, room_id: str, ident: str) -> Message:
@@ -251,14 +259,17 @@ class Inbox:
         return Message("join_room", payload, id=ident)
 
     def _joined(self, room_id: str, answer: Message) -> None:
+        detail = _object(answer.payload)
+        followed = room_id in self.position.rooms
         if answer.type == "error":
             self.position.leave(room_id)
+            if followed:
+                text = f"the room does not take this client back: {detail.get('message', 'refused')}"
+                self._resync(room_id, None, None, text)
             return
-        detail = _object(answer.payload)
         epoch, offset = detail.get("epoch"), detail.get("offset")
         if not isinstance(offset, int) or not isinstance(epoch, str):
             return
-        followed = room_id in self.position.rooms
         if followed and detail.get("recovered") is True:
             return
         self.position.enter(room_id, epoch, offset)
@@ -267,7 +278,7 @@ class Inbox:
 
     def _resync(self, room_id: str | None, epoch: str | None, offset: int | None, reason: str) -> None:
         event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)
-        self._tell("resync", event)
+        self.tell("resync", event)
 
     # Requests
 
@@ -341,17 +352,19 @@ class Inbox:
         if former is not None:
             former.finish(None)
         stream = Stream(self.position.settle, self._max_queue)
-        queue = stream.queue
-
-        def abandoned(_: weakref.ref[Stream]) -> None:
-            while not queue.empty():  # lets a reader go on that waits for room
-                queue.get_nowait()
-
-        self._stream = weakref.ref(stream, abandoned)
+        room = stream.room
+        self._stream = weakref.ref(stream, lambda _: room.set())  # lets a reader go on that waits
+        if self._over is not None:
+            stream.finish(*self._over)
         return stream
 
+    def start(self) -> None:
+        """Let iterators wait for messages (again): a connection is on its way."""
+        self._over = None
+
     def finish(self, error: Exception | None) -> None:
-        """End the open iterator, after what it still holds."""
+        """End the open iterator, after what it still holds, and those opened later."""
+        self._over = (error,)
         stream = self.stream
         if stream is not None:
             stream.finish(error)

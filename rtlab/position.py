@@ -8,13 +8,13 @@ lost connection, so both can be resumed, and every repeat and gap can be seen.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from rtlab.messages import Message
 
-__all__ = ["Position", "Resume", "RoomPosition", "Verdict"]
+__all__ = ["Mark", "Position", "Resume", "RoomPosition", "Verdict"]
 
 Verdict = Literal["new", "repeat", "gap"]
 
@@ -40,12 +40,19 @@ class Resume(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class Mark(NamedTuple):
+    """Where one message stands: its session, its number there, the token that came with it."""
+
+    session: str | None
+    seq: int
+    cursor: str | None
+
+
 class RoomPosition(msgspec.Struct):
-    """One room's history and the offsets received and handled."""
+    """One room's history, and the last offset that has come."""
 
     epoch: str | None
     received: int
-    handled: int
 
 
 class Position:
@@ -75,21 +82,39 @@ class Position:
         self.handled = 0
         self.cursor: str | None = None
         self.rooms: dict[str, RoomPosition] = {}
+        self._known = 0
 
     def resume(self) -> Resume:
         """Return where the next transport continues: after what was handled."""
         return Resume(self.client_id, self.session, self.handled, self.cursor)
 
     def begin(self, client_id: str, session: str, seq: int) -> None:
-        """Start (or continue) a session at `seq`."""
+        """Start a session at `seq`."""
         if session != self.session:
             self.cursor = None
         self.client_id, self.session = client_id, session
         self.received = self.handled = seq
+        self._known = 0
+
+    def go_on(self) -> None:
+        """Continue the session after what was handled, as `resume` asked.
+
+        What had come by then, and waits in an open iterator, say, comes again: it
+        is here already.
+        """
+        self._known = self.received - self.handled
+
+    def count(self, cursor: str | None) -> Mark | None:
+        """Number what came, whether it can be read or not; None if it is here already."""
+        if self._known:
+            self._known -= 1
+            return None
+        self.received += 1
+        return Mark(self.session, self.received, cursor)
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
         """Follow a room from `offset` on."""
-        self.rooms[room_id] = RoomPosition(epoch, offset, offset)
+        self.rooms[room_id] = RoomPosition(epoch, offset)
 
     def leave(self, room_id: str) -> None:
         """Stop following a room."""
@@ -116,7 +141,7 @@ class Position:
             self.enter(room_id, message.epoch, offset - 1)
             room = self.rooms[room_id]
         if message.epoch != room.epoch:
-            room.epoch, room.received, room.handled = message.epoch, offset, offset - 1
+            room.epoch, room.received = message.epoch, offset
             return "gap"
         if offset <= room.received:
             return "repeat"
@@ -124,22 +149,17 @@ class Position:
         room.received = offset
         return "new" if offset == expected else "gap"
 
-    def settle(self, message: Message, seq: int, cursor: str | None) -> None:
+    def settle(self, mark: Mark) -> None:
         """Note that a message has been handled: a resume continues after it.
+
+        One of an earlier session changes nothing, nor does one from before the
+        last that was handled: two iterators may be read in any order.
 
         Parameters
         ----------
-        message : Message
-            What was handled.
-        seq : int
-            Its number in the session.
-        cursor : str or None
-            The token that came with it.
+        mark : Mark
+            Where the message stands.
         """
-        self.handled = seq
-        # None too: an older token would lead back behind messages of a transport without tokens.
-        self.cursor = cursor
-        if message.room_id is not None and message.offset is not None:
-            room = self.rooms.get(message.room_id)
-            if room is not None and room.epoch == message.epoch:
-                room.handled = max(room.handled, message.offset)
+        if mark.session == self.session and mark.seq > self.handled:
+            # The cursor also when it is None: an older one would lead back.
+            self.handled, self.cursor = mark.seq, mark.cursor

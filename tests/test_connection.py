@@ -23,51 +23,7 @@ from rtlab.policies.backoff import Constant
 from rtlab.policies.breaker import Breaker, Circuit, CircuitBreaker
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.testing import MemoryTransport
-
-FAST = Constant(seconds=0.0, min_uptime=0.0)
-
-
-def welcome(session="s1", *, resumed=False, seq=0, limit=1000):
-    payload = {
-        "clientId": "me",
-        "session": session,
-        "resumed": resumed,
-        "seq": seq,
-        "limits": {"maxMessageBytes": limit},
-    }
-    return Message("welcome", payload)
-
-
-class Factory:
-    """Hands out prepared transports, in order; the last one is repeated by kind."""
-
-    def __init__(self, *transports):
-        self.made = []
-        self.queue = list(transports)
-
-    def __call__(self):
-        transport = self.queue.pop(0)
-        if callable(transport):
-            transport = transport()
-        self.made.append(transport)
-        return transport
-
-
-def names(conn):
-    seen = []
-    for name in ("connected", "disconnected", "reconnecting", "resync", "error"):
-        conn.on(name, lambda event, name=name: seen.append(name))
-    return seen
-
-
-async def until(condition, timeout=2.0):
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-def leftovers():
-    return [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+from tests.memory import FAST, Factory, leftovers, names, room_server, said, turns, until, welcome
 
 
 async def test_a_life():
@@ -441,10 +397,9 @@ async def test_a_full_iterator_stops_reading_and_an_abandoned_one_does_not():
     stream = aiter(conn)
     for n in range(10):
         transport.push(Message("n", n))
-    await until(lambda: len(seen) == 3)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert len(seen) == 3
+    await until(lambda: len(seen) == 2)
+    await turns()
+    assert len(seen) == 2
     assert conn.stats.queue_depth == 2
     del stream
     gc.collect()
@@ -530,21 +485,6 @@ async def test_a_lost_session_is_reported():
 
 
 # Rooms
-
-
-def room_server(answers, **kwargs):
-    box = {}
-
-    def answer(message):
-        if message.type == "join_room":
-            box["t"].push(Message("ack", answers(message.payload), id=message.id))
-
-    box["t"] = MemoryTransport(on_send=answer, **kwargs)
-    return box["t"]
-
-
-def said(offset, epoch="e1"):
-    return Message("chat", offset, room_id="r", epoch=epoch, offset=offset)
 
 
 async def test_rooms_are_followed_repeats_dropped_and_gaps_told():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.messages import Message
-from rtlab.position import Position, Resume
+from rtlab.position import Mark, Position, Resume
 
 
 def said(offset, epoch="e", room="r"):
@@ -37,18 +37,19 @@ def test_a_session_resumes_after_what_was_handled():
     position = Position("me")
     position.begin("me", "s", 10)
     position.received = 13
-    position.settle(Message("n"), 11, "token")
+    position.settle(Mark("s", 11, "token"))
     assert position.resume() == Resume("me", "s", 11, "token")
     position.begin("me", "other", 0)
     assert position.resume() == Resume("me", "other", 0, None)
 
 
-def test_handling_never_moves_a_room_backwards_or_across_epochs():
-    position = Position()
-    position.enter("r", "e", 4)
-    for message in (said(6), said(5), said(9, epoch="old")):
-        position.settle(message, 1, None)
-    assert position.rooms["r"].handled == 6
+def test_handling_never_moves_the_position_backwards_or_across_sessions():
+    position = Position("me")
+    position.begin("me", "s", 0)
+    position.received = 9
+    for mark in (Mark("s", 6, "six"), Mark("s", 5, "five"), Mark("old", 9, "nine")):
+        position.settle(mark)
+    assert position.resume() == Resume("me", "s", 6, "six")
 
 
 @given(st.lists(st.integers(1, 30)))
