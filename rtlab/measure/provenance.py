@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime
@@ -32,7 +33,9 @@ def provenance(command: str, programs: dict[str, str] | None = None) -> dict[str
     Returns
     -------
     dict
-        ``command``, ``date``, ``machine`` and ``versions``.
+        ``command``, ``date``, ``machine``, ``load`` (tasks that wanted a core during the
+        last 1, 5 and 15 minutes: above the cores, the times are not this machine's best)
+        and ``versions``.
     """
     versions: dict[str, str] = {}
     for name in _PACKAGES:
@@ -48,6 +51,7 @@ def provenance(command: str, programs: dict[str, str] | None = None) -> dict[str
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": describe_machine(),
+        "load": [round(load, 2) for load in os.getloadavg()],
         "versions": versions,
     }
 

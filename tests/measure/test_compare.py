@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 
-import numpy as np
 import pytest
 
 from rtlab.chart import Chart
@@ -15,10 +11,7 @@ from rtlab.lab import Lab
 from rtlab.measure.clients import TRANSPORTS
 from rtlab.measure.compare import Watch, compare, path_to, server_pid
 from rtlab.measure.comparison import COLUMNS
-from rtlab.measure.cpu import cpu_seconds
-from rtlab.measure.null_test import push_equivalence
 from rtlab.measure.recorder import Recorder
-from rtlab.measure.round_trips import connect_round_trips, fit_line
 
 TIMEOUT = 60.0
 
@@ -104,54 +97,6 @@ async def test_a_server_that_dies_ends_the_run():
             await run
 
 
-# How many round trips
-
-
-async def test_connecting_takes_k_round_trips():
-    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
-        trips = await connect_round_trips(lab, rtts_ms=(0, 40, 80), repeats=3)
-    # TCP's handshake and one request; WebRTC also ICE, DTLS and SCTP.
-    assert [trips.k(name) for name in ("websocket", "sse", "longpoll")] == [2, 2, 2]
-    assert trips.k("webrtc") >= 2 + 4
-    assert list(trips.frame.columns) == ["round_trips", "base_ms"]
-    assert "websocket 2" in repr(trips)
-    assert isinstance(trips.plot(), Chart)
-
-
-async def test_one_distance_makes_no_line():
-    async with Lab(faults=True) as lab:
-        with pytest.raises(ValueError, match="two different"):
-            await connect_round_trips(lab, rtts_ms=(10, 10))
-
-
-def test_the_line_ignores_spoiled_points():
-    rng = np.random.default_rng(7)
-    x = np.repeat([0.0, 20.0, 40.0, 80.0], 5)
-    y = 3.0 + 2.0 * x + rng.normal(0, 0.2, x.size)
-    y[[3, 11]] += 500.0
-    slope, base = fit_line(x, y)
-    assert slope == pytest.approx(2.0, abs=0.05)
-    assert base == pytest.approx(3.0, abs=1.0)
-
-
-# The null hypothesis
-
-
-async def test_the_control_is_told_apart():
-    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
-        # The margin is wide because others may use this machine; the control is wider still.
-        test = await push_equivalence(lab, margin_ms=10.0, runs=5, messages=20, control_ms=40.0)
-    assert test.verdicts == [
-        "sse and websocket are equivalent: less than 10 ms apart",
-        "sse + 40 ms is later than sse, by more than 10 ms",
-    ]
-    assert test.runs.shape == (5, 3)
-    assert "control" in test._repr_html_()
-
-
-# CPU
-
-
 async def test_the_servers_cpu_is_the_servers():
     async with Lab() as lab:
         pid = await server_pid(lab)
@@ -160,17 +105,3 @@ async def test_the_servers_cpu_is_the_servers():
         sum(range(3_000_000))
         server, client, passed = watch.read()
     assert server < client <= passed * 1.1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is psutil's figure")
-def test_another_processs_cpu_is_fine_grained():
-    code = "import time, sys; sum(range(2_000_000)); print(time.process_time(), flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        said = float(child.stdout.readline())
-        seen = cpu_seconds(child.pid)
-        child.communicate()
-    assert said <= seen <= said + 0.05
-    assert cpu_seconds() == pytest.approx(cpu_seconds(os.getpid()), abs=0.01)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import asyncio
+
+from rtlab.lab import Lab
+from rtlab.measure.null_test import push_equivalence
+
+TIMEOUT = 60.0
+
+
+async def test_the_control_is_told_apart():
+    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
+        # The margin is wide because others may use this machine; the control is wider still.
+        test = await push_equivalence(lab, margin_ms=10.0, runs=5, messages=20, control_ms=40.0)
+    assert test.verdicts == [
+        "sse and websocket are equivalent: less than 10 ms apart",
+        "sse + 40 ms is later than sse, by more than 10 ms",
+    ]
+    assert test.runs.shape == (5, 3)
+    assert "control" in test._repr_html_()
