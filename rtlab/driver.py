@@ -7,6 +7,7 @@ task that opens a transport, reads it until it ends, and feeds back what happene
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -81,11 +82,14 @@ class Driver:
         self._close_timeout = close_timeout
         self._clock = clock
         self._rng = rng
+        self._events: deque[lc.Event] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._shutting: Transport | None = None
+        self._closing = asyncio.Lock()
         self._waiters: set[asyncio.Future[None]] = set()
+        self._callers = 0
         self._cause: BaseException | None = None
         self._resumed = False
 
@@ -108,15 +112,18 @@ class Driver:
         """Return when the connection is open; raise `ConnectFailed` when it will not be."""
         if self.life.state is State.CONNECTED:
             return
-        started_here = self.life.state not in _OPEN_STATES
-        self._inbox.start()
+        if self.life.state not in _OPEN_STATES:
+            self._cause, self._callers = None, 0
+            self._inbox.start()
+        self._callers += 1
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
             self.feed(lc.Connect())
             await waiter
         except asyncio.CancelledError:
-            if started_here:
+            self._callers -= 1
+            if self._callers == 0:  # nobody else wants this connection, or has got it
                 await self.close(1000, "")
             raise
         finally:
@@ -126,25 +133,38 @@ class Driver:
         """End for good; nothing is left running afterwards."""
         self.feed(lc.Close())
         transport, self._shutting = self._shutting, None
+        tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others
         try:
-            if transport is not None:
-                async with asyncio.timeout(self._close_timeout):
-                    await transport.close(code, reason)
+            async with self._closing:  # a second call must not cut the first one's handshake short
+                if transport is not None:
+                    async with asyncio.timeout(self._close_timeout):
+                        await transport.close(code, reason)
         except TimeoutError:
             pass  # the peer does not answer: aborted below
         finally:
             if transport is not None:
                 transport.abort()
-            tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def feed(self, event: lc.Event) -> None:
-        """Apply one event to the lifecycle, and carry out what follows."""
-        self.life, actions = lc.step(self.life, event, self._clock(), self._rng, self._policy)
-        for action in actions:
-            self._carry_out(action)
+        """Apply one event to the lifecycle, and carry out what follows.
+
+        When a handler causes the event, what is under way is carried out first.
+        """
+        events = self._events
+        events.append(event)
+        if len(events) > 1:
+            return
+        try:
+            while events:
+                self.life, actions = lc.step(self.life, events[0], self._clock(), self._rng, self._policy)
+                for action in actions:
+                    self._carry_out(action)
+                events.popleft()
+        finally:
+            events.clear()
 
     def _carry_out(self, action: lc.Action) -> None:
         match action:
@@ -255,11 +275,15 @@ class Driver:
             try:
                 message = await receive()
             except MessageError as error:
-                self._inbox.put_unreadable(error)
+                if transport is self.transport:
+                    self._inbox.put_unreadable(error)
             else:
-                await put(message, transport.cursor)
+                if transport is self.transport:  # else it is closing: its end was told already
+                    await put(message, transport.cursor)
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
+        if generation != self.life.generation or self.life.state is State.CLOSED:
+            return
         if self._cause is None:
             self._cause = error
         again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
