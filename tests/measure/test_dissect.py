@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtlab.lab import Lab
@@ -35,6 +35,7 @@ async def test_every_byte_of_every_transport_is_accounted_for():
                     assert split[1].total_bytes >= len(connection.down) - 30
 
 
+@example([b"x" * size for size in (125, 126, 65_535, 65_536)], 0)
 @given(st.lists(st.binary(max_size=70_000), max_size=4), st.integers(0, 200))
 def test_frames_are_found_at_any_cut(payloads: list[bytes], cut: int):
     data = b"".join(websocket_frame(TEXT, payload) for payload in payloads)
