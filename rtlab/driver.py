@@ -267,7 +267,7 @@ class Driver:
             raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
         finally:
             if self._pulse is not None:
-                self._pulse.stop()
+                await self._pulse.stop()
 
     async def _read(self, transport: Transport) -> None:
         receive, put = transport.receive, self._inbox.put
@@ -278,8 +278,18 @@ class Driver:
                 if transport is self.transport:
                     self._inbox.put_unreadable(error)
             else:
-                if transport is self.transport:  # else it is closing: its end was told already
-                    await put(message, transport.cursor)
+                if transport is not self.transport:
+                    continue  # it is closing, and its end was told already
+                room = put(message, transport.cursor)
+                if room is not None:
+                    await self._wait_for(room)
+
+    async def _wait_for(self, room: asyncio.Event) -> None:
+        if self._pulse is not None:
+            self._pulse.pause()
+        await room.wait()
+        if self._pulse is not None:
+            self._pulse.resume()
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:

@@ -123,8 +123,8 @@ class Inbox:
 
     # Receiving
 
-    async def put(self, message: Message, cursor: str | None) -> None:
-        """Handle one message; waits only while an open iterator's queue is full.
+    def put(self, message: Message, cursor: str | None) -> asyncio.Event | None:
+        """Handle one message; return what to wait for if an open iterator's queue is full.
 
         Parameters
         ----------
@@ -135,18 +135,16 @@ class Inbox:
         """
         mark = self.position.count(cursor)
         if mark is None or (message.room_id is not None and not self._follow(message)):
-            return
+            return None
         self.messages_in += 1
         self._deliver(message)
         stream = self.stream
         if stream is None or stream.ended:
             self.position.settle(mark)
-        else:
-            stream.put(message, mark)
-            room = stream.room
-            del stream  # else a full queue would keep an abandoned iterator alive
-            if not room.is_set():
-                await room.wait()
+            return None
+        stream.put(message, mark)
+        # Not the stream itself: who waits would keep an abandoned iterator alive.
+        return None if stream.room.is_set() else stream.room
 
     def put_unreadable(self, error: MessageError) -> None:
         """Count a frame that is no message, and report it."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
 
 from rtlab.errors import TransportClosed
 from rtlab.policies.heartbeat import Beat, Dead, Event, Heartbeat, Pong, Received, Rtt, SendPing, Tick
 from rtlab.transport import Transport
 
 __all__ = ["Pulse"]
+
+_log: Final = logging.getLogger("rtlab")
 
 
 class Pulse:
@@ -48,12 +54,25 @@ class Pulse:
         """The round trip as estimated from the pings, None before the first answer."""
         return self._beat.rtt
 
-    def stop(self) -> None:
-        """Stop the timer and forget pings under way."""
+    def pause(self) -> None:
+        """Stop judging: nobody reads, so that answers wait unread, too."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._tasks:
+
+    def resume(self) -> None:
+        """Judge again, from now on."""
+        if not self._beat.dead:
+            fresh = self._heartbeat.start(self._clock())
+            self._beat = replace(fresh, number=self._beat.number, rtt=self._beat.rtt)
+            self._arm()
+
+    async def stop(self) -> None:
+        """Stop the timer, and end the pings under way."""
+        self.pause()
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arm(self) -> None:
         if not self._beat.dead:
@@ -84,4 +103,7 @@ class Pulse:
             await self._transport.ping()
         except (TransportClosed, TimeoutError):
             return  # the reader hears of an end; a late pong is the policy's business
+        except Exception as error:
+            _log.warning("a ping broke: %r", error)
+            return
         self._step(Pong(number), self._clock())
