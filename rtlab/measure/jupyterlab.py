@@ -96,6 +96,8 @@ class JupyterLab:
         with (self.home / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [
+                    # Under the guard, which ends it when this process is gone.
+                    *(sys.executable, "-P", "-m", "rtlab._guard", "--watch-fd", "0", "--"),
                     sys.executable,
                     "-m",
                     "jupyterlab",
@@ -111,7 +113,7 @@ class JupyterLab:
                     "--LabApp.extension_manager=readonly",
                 ],
                 env=env,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -150,6 +152,8 @@ class JupyterLab:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(5)
+        if process.stdin is not None:
+            process.stdin.close()
         for orphan in psutil.wait_procs(family, timeout=3)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 orphan.kill()
