@@ -280,7 +280,7 @@ class Connection:
         Raises
         ------
         NotConnected
-            No connection is open. Nothing was sent.
+            No connection is open, or it ended meanwhile: the message may not have arrived.
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """

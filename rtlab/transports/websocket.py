@@ -185,6 +185,7 @@ class WebSocketTransport:
         except ConnectionClosed as error:
             raise _closed(error) from error
         except TimeoutError as error:
+            self.abort()  # else the frame would stay in the buffer, and arrive after all
             raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error
         self.bytes_out += len(data)
 

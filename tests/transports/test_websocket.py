@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from rtlab.connection import State
-from rtlab.errors import ConnectFailed, MessageTooLarge
+from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.messages import CODECS, JSON, MSGPACK, Message
 from rtlab.policies.backoff import Constant
 from rtlab.transports.websocket import WebSocketConnection
@@ -202,6 +202,34 @@ async def test_close_against_a_peer_that_does_not_answer():
             await conn.close()
         assert conn.state is State.CLOSED
         done.set()
+
+
+async def flood(conn):
+    for _ in range(100):
+        await conn.send("chat", "x" * 500_000)
+
+
+async def test_a_peer_that_does_not_read_ends_the_connection():
+    """The frame is in the socket's buffer: only a connection that ended was not to deliver it."""
+    done = asyncio.Event()
+
+    async def handler(ws):
+        await greet(ws)
+        ws.transport.pause_reading()
+        await done.wait()
+
+    async with server(handler, close_timeout=0.1) as url:
+        conn = WebSocketConnection(url, send_timeout=0.05, max_reconnect_attempts=0)
+        told = []
+        conn.on("disconnected", told.append)
+        await conn.connect()
+        try:
+            with pytest.raises(NotConnected, match="has not read"):
+                await flood(conn)
+            await until(lambda: told)
+            assert conn.state is State.DISCONNECTED
+        finally:
+            done.set()
 
 
 # What answers at the other end is no rtlab server at all
