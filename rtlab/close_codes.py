@@ -6,7 +6,11 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["CLOSE_CODES", "CloseCode", "close_code", "should_reconnect"]
+__all__ = ["CLOSE_CODES", "CloseCode", "check_close", "close_code", "should_reconnect"]
+
+
+#: A control frame holds 125 bytes, and the code takes two.
+MAX_REASON_BYTES: Final = 123
 
 
 class CloseCode(msgspec.Struct, frozen=True):
@@ -85,6 +89,29 @@ def close_code(code: int) -> CloseCode:
     if 4500 <= code <= 4999:
         return CloseCode(code, "Application", "The application's own code: do not try again.", False)
     return CloseCode(code, "Unknown", "Not in the registry.", False, on_wire=3000 <= code <= 3999)
+
+
+def check_close(code: int, reason: str = "") -> None:
+    """Raise ValueError unless a close frame can say this (RFC 6455 §5.5 and §7.4).
+
+    Parameters
+    ----------
+    code : int
+        One that may travel.
+    reason : str
+        Up to 123 bytes of UTF-8.
+
+    Examples
+    --------
+    >>> check_close(1006)
+    Traceback (most recent call last):
+    ...
+    ValueError: expected a close code that may be sent, such as 1000 or 4000, got 1006
+    """
+    if not close_code(code).on_wire:
+        raise ValueError(f"expected a close code that may be sent, such as 1000 or 4000, got {code}")
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise ValueError(f"expected a reason of up to {MAX_REASON_BYTES} bytes, got {len(reason.encode())}")
 
 
 def should_reconnect(code: int) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rtlab.close_codes import should_reconnect
+from rtlab.close_codes import check_close, should_reconnect
 from rtlab.errors import ConnectFailed, ConnectionLost, MessageError, TransportClosed
 from rtlab.events import Connected, Disconnected, Reconnecting
 from rtlab.inbox import Inbox
@@ -131,6 +131,7 @@ class Driver:
 
     async def close(self, code: int, reason: str) -> None:
         """End for good; nothing is left running afterwards."""
+        check_close(code, reason)
         self.feed(lc.Close())
         transport, self._shutting = self._shutting, None
         tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others

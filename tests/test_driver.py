@@ -130,6 +130,18 @@ async def test_a_later_failure_is_not_explained_by_an_earlier_end():
     assert caught.value.__cause__.code == 1008
 
 
+@pytest.mark.parametrize(("code", "reason"), [(1006, ""), (999, ""), (5000, ""), (1000, "ž" * 62)])
+async def test_an_end_that_cannot_be_said_changes_nothing(code, reason):
+    transport = MemoryTransport(welcome=welcome())
+    conn = Connection(Factory(transport))
+    await conn.connect()
+    with pytest.raises(ValueError, match="expected"):
+        await conn.close(code, reason)
+    assert conn.state is State.CONNECTED
+    await conn.close(4000, "ž" * 61)
+    assert transport.closed_with == 4000
+
+
 # Connecting together
 
 
