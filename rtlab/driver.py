@@ -311,6 +311,7 @@ class Driver:
         assert transport is not None
         self.connects += 1
         self._cause = None
+        self._inbox.position.confirming = transport.confirms
         self._resumed = self._inbox.begin(welcome) if welcome is not None else False
         if welcome is not None:
             limit = self._inbox.limit_of(welcome)

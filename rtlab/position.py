@@ -63,6 +63,14 @@ class Position:
     client_id : str or None
         The durable name of this client, None to let the server choose.
 
+    Attributes
+    ----------
+    received, handled, confirmed : int
+        The last message of the session that has come, that was handled, and that
+        the server may have forgotten.
+    confirming : bool
+        Whether a message is confirmed when it comes, as by a poll's cursor.
+
     Examples
     --------
     >>> position = Position()
@@ -80,12 +88,16 @@ class Position:
         self.session: str | None = None
         self.received = 0
         self.handled = 0
+        self.confirmed = 0
+        self.confirming = False
         self.cursor: str | None = None
         self.rooms: dict[str, RoomPosition] = {}
         self._known = 0
 
     def resume(self) -> Resume:
-        """Return where the next transport continues: after what was handled."""
+        """Return where the next transport continues: after what was handled, or else is gone."""
+        if self.confirmed > self.handled:
+            return Resume(self.client_id, self.session, self.confirmed)
         return Resume(self.client_id, self.session, self.handled, self.cursor)
 
     def begin(self, client_id: str, session: str, seq: int) -> None:
@@ -93,16 +105,16 @@ class Position:
         if session != self.session:
             self.cursor = None
         self.client_id, self.session = client_id, session
-        self.received = self.handled = seq
+        self.received = self.handled = self.confirmed = seq
         self._known = 0
 
     def go_on(self) -> None:
-        """Continue the session after what was handled, as `resume` asked.
+        """Continue the session where `resume` asked for it.
 
         What had come by then, and waits in an open iterator, say, comes again: it
         is here already.
         """
-        self._known = self.received - self.handled
+        self._known = self.received - self.resume().seq
 
     def count(self, cursor: str | None) -> Mark | None:
         """Number what came, whether it can be read or not; None if it is here already."""
@@ -110,6 +122,8 @@ class Position:
             self._known -= 1
             return None
         self.received += 1
+        if self.confirming:
+            self.confirmed = self.received
         return Mark(self.session, self.received, cursor)
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:

@@ -42,6 +42,7 @@ class MemoryTransport:
         on_send: Callable[[Message], object] | None = None,
     ) -> None:
         self.name = "memory"
+        self.confirms = False
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0

@@ -17,6 +17,9 @@ class Transport(Protocol):
     ----------
     name : str
         ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
+    confirms : bool
+        Whether what `receive` returned is confirmed thereby: the server need not
+        send it again, whether it was handled or not.
     cursor : str or None
         The opaque token that came with the message that `receive` last
         returned; None where the transport has none.
@@ -30,6 +33,9 @@ class Transport(Protocol):
     """
 
     name: str
+
+    @property
+    def confirms(self) -> bool: ...
 
     @property
     def cursor(self) -> str | None: ...

@@ -52,6 +52,33 @@ def test_handling_never_moves_the_position_backwards_or_across_sessions():
     assert position.resume() == Resume("me", "s", 6, "six")
 
 
+def test_what_the_server_may_have_forgotten_is_not_asked_for_again():
+    position = Position("me")
+    position.begin("me", "s", 10)
+    for _ in range(2):
+        position.settle(position.count("token"))
+    assert position.count("token") == Mark("s", 13, "token")
+    position.confirming = True
+    position.count(None)
+    assert position.resume() == Resume("me", "s", 14, None)
+    position.go_on()
+    assert position.count(None) == Mark("s", 15, None)
+    position.confirming = False
+    position.go_on()  # asks for 15 again: nothing was handled, 15 was confirmed
+    assert position.count(None) == Mark("s", 16, None)
+
+
+def test_a_replay_is_numbered_once_and_another_loss_during_it_loses_nothing():
+    position = Position("me")
+    position.begin("me", "s", 0)
+    marks = [position.count(None) for _ in range(3)]
+    position.settle(marks[0])
+    position.go_on()
+    assert position.count(None) is None  # the second message, and then the path is lost again
+    position.go_on()
+    assert [position.count(None) for _ in range(3)] == [None, None, Mark("s", 4, None)]
+
+
 @given(st.lists(st.integers(1, 30)))
 def test_every_offset_is_new_or_told_exactly_once(offsets):
     """Whatever arrives: what is passed on only grows, and each hole in it was told."""

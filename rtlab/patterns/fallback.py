@@ -184,6 +184,11 @@ class FallbackTransport:
         return self._active
 
     @property
+    def confirms(self) -> bool:
+        """Whether the active transport confirms what it returns."""
+        return self._active is not None and self._active.confirms
+
+    @property
     def cursor(self) -> str | None:
         """The active transport's token."""
         return self._active.cursor if self._active is not None else None

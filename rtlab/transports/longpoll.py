@@ -66,6 +66,7 @@ class LongPollTransport:
     """
 
     name = "longpoll"
+    confirms = True
 
     def __init__(
         self,

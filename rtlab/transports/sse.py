@@ -70,6 +70,7 @@ class SseTransport:
     """
 
     name = "sse"
+    confirms = False
 
     def __init__(
         self,

@@ -88,6 +88,7 @@ class WebRTCTransport:
     ) -> None:
         check_reliability(max_retransmits, max_packet_life_time)
         self.name = "webrtc"
+        self.confirms = False
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0

@@ -77,6 +77,7 @@ class WebSocketTransport:
         send_timeout: float = 10.0,
     ) -> None:
         self.name = "websocket"
+        self.confirms = False
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0

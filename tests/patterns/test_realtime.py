@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import pytest
@@ -97,6 +98,68 @@ async def test_a_server_that_is_busy_is_left_alone_for_as_long_as_it_asks(lab):
         assert time.monotonic() - began >= 1.0
         assert list(client.attempts["outcome"]) == ["refused"] * 3 + ["works"]
         assert client.transport == "websocket"
+
+
+@pytest.mark.parametrize("read", ["at once", "late", "by handlers alone"])
+async def test_rooms_and_direct_messages_survive_changes_of_transport(lab, read):
+    """WebSocket, stream, polls and back, cut while messages flow: each comes once, in order."""
+    order, count = ("websocket", "sse", "longpoll", "websocket"), 400
+    memory = Memory(max_short_lives=99)
+    origin = lab.faults.url.removeprefix("http://")
+    handled, iterated, gaps = {"chat": [], "feed": []}, {"chat": [], "feed": []}, []
+    client = RealtimeConnection(lab.faults.url, memory=memory, backoff=Constant(seconds=0.0))
+    for kind in handled:
+        client.on(kind, lambda m: handled[m.type].append(m.payload["n"]))
+    client.on("resync", gaps.append)
+    stopped = asyncio.Event()
+    read_on = asyncio.Event()
+
+    async def publish():
+        async with RealtimeConnection(lab.url, transports=["websocket"]) as other:
+            await other.join_room("r")
+            n = 0
+            while not stopped.is_set():
+                await other.send("chat", {"n": n}, room_id="r")
+                n += 1
+                await asyncio.sleep(0.002)
+        return n
+
+    async def iterate(messages):
+        async for message in messages:
+            if message.type in iterated:
+                iterated[message.type].append(message.payload["n"])
+                if read == "late" and not read_on.is_set():
+                    await read_on.wait()
+
+    async with asyncio.timeout(20), client:
+        await client.join_room("r")
+        readers = [] if read == "by handlers alone" else [asyncio.create_task(iterate(aiter(client)))]
+        await client.send("feed", {"rate": 500, "size": 10, "count": count})
+        publisher = asyncio.create_task(publish())
+        for name, following in itertools.pairwise(order):
+            assert client.transport == name
+            seen = len(handled["chat"])
+            while len(handled["chat"]) < seen + 20:
+                await asyncio.sleep(0.002)
+            memory.forget()
+            for other in order[: order.index(following)]:
+                memory.block(origin, other, "not now")
+            connects = client.stats.connects
+            await lab.faults.cut()
+            while client.stats.connects == connects:
+                await asyncio.sleep(0.002)
+        assert client.transport == "websocket"
+        stopped.set()
+        published = await publisher
+        read_on.set()
+        for kind, total in (("chat", published), ("feed", count)):
+            for seen in (handled, iterated) if readers else (handled,):
+                while len(seen[kind]) < total:
+                    await asyncio.sleep(0.002)
+    await asyncio.gather(*readers)
+    assert gaps == []
+    for seen in (handled, iterated) if readers else (handled,):
+        assert seen == {"chat": list(range(published)), "feed": list(range(count))}
 
 
 async def test_nothing_at_all(lab):
