@@ -16,7 +16,7 @@ from rtlab.errors import RtlabError
 from rtlab.widgets.hop import Hop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from rtlab.measure.recorder import Recorder
 
@@ -102,22 +102,34 @@ class FaultPanel(anywidget.AnyWidget):
         **wanted
             What is to change; the rest stays.
         """
-        state = dict(self.state) | wanted
-        if wanted.get("profile"):
-            state |= {"rtt": 0, "jitter": 0}
-        elif "rtt" in wanted or "jitter" in wanted:
-            state["profile"] = ""
-        async with self._changing:
+        await self._change(lambda state: wanted)
+
+    async def _change(self, choose: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        async with self._changing:  # each change builds on the one before
+            former = dict(self.state)
+            wanted = choose(former)
+            state = former | wanted
+            if wanted.get("profile"):
+                state |= {"rtt": 0, "jitter": 0}
+            elif "rtt" in wanted or "jitter" in wanted:
+                state["profile"] = ""
             await self._faults.restore()
-            if state["profile"]:
-                await self._faults.profile(state["profile"])
-            elif state["rtt"] or state["jitter"]:
-                # The whole round trip on the way back: pushes are delayed by all of it.
-                await self._faults.latency(state["rtt"], jitter=state["jitter"])
-            if state["pulled"]:
-                await self._faults.blackhole()
+            try:
+                await self._cause(state)
+            except BaseException:
+                self.state = _fresh()  # which is what the network is like now, or nearly
+                raise
             self.state = state
             self._say(_describe(state))
+
+    async def _cause(self, state: dict[str, Any]) -> None:
+        if state["profile"]:
+            await self._faults.profile(state["profile"])
+        elif state["rtt"] or state["jitter"]:
+            # The whole round trip on the way back: pushes are delayed by all of it.
+            await self._faults.latency(state["rtt"], jitter=state["jitter"])
+        if state["pulled"]:
+            await self._faults.blackhole()
 
     async def cut(self) -> None:
         """Reset every connection, once."""
@@ -151,7 +163,7 @@ class FaultPanel(anywidget.AnyWidget):
                     case {"action": "cut"}:
                         await self.cut()
                     case {"action": "cable"}:
-                        await self.change(pulled=not self.state["pulled"])
+                        await self._change(lambda state: {"pulled": not state["pulled"]})
                     case {"action": "restore"}:
                         await self.change(**_fresh())
                     case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]
@@ -164,7 +176,7 @@ class FaultPanel(anywidget.AnyWidget):
 
     def _checked(self, wanted: dict[str, Any]) -> dict[str, Any]:
         for name, value in wanted.items():
-            if name == "profile" and value in self._profiles:
+            if name == "profile" and isinstance(value, str) and value in self._profiles:
                 continue
             limit = _LIMITS.get(name)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -18,6 +18,7 @@ class Spy:
     def __init__(self):
         self.asked = []
         self.fail = None
+        self.broken = ""
 
     @property
     def profiles(self):
@@ -25,8 +26,11 @@ class Spy:
 
     def __getattr__(self, name):
         async def note(*args, **options):
+            await asyncio.sleep(0)
             if self.fail is not None:
                 raise self.fail
+            if name == self.broken:
+                raise RtlabError("no such toxic")
             self.asked.append((name, *args, *options.values()))
 
         return note
@@ -72,6 +76,25 @@ async def test_the_cable_is_pulled_and_plugged_in_again(spy):
     assert [mark.kind for mark in recorder.marks] == ["fault", "fault"]
 
 
+async def test_changes_that_come_together_build_on_each_other(spy):
+    panel = FaultPanel(spy)
+    for content in ({"set": {"rtt": 50}}, {"set": {"jitter": 5}}, {"action": "cable"}, {"action": "cable"}):
+        panel._handle_custom_msg(content, [])
+    await asyncio.sleep(0)
+    await panel.settled()
+    assert panel.state == {"rtt": 50, "jitter": 5, "profile": "", "pulled": False}
+    assert spy.asked[-2:] == [("restore",), ("latency", 50, 5)]
+
+
+async def test_a_change_that_fails_half_way_shows_what_is_left(spy):
+    panel = FaultPanel(spy)
+    await say(panel, {"set": {"rtt": 50}})
+    spy.broken = "latency"
+    await say(panel, {"set": {"rtt": 80}})
+    assert panel.tone == "bad"
+    assert panel.state["rtt"] == 0  # restored, and not delayed again
+
+
 async def test_cut_and_restore(spy):
     panel = FaultPanel(spy)
     await say(panel, {"set": {"rtt": 50}})
@@ -90,6 +113,7 @@ async def test_cut_and_restore(spy):
         {"set": {"rtt": float("nan")}},
         {"set": {"rtt": True}},
         {"set": {"profile": "warp"}},
+        {"set": {"profile": []}},
         {"set": {"pulled": True}},
     ],
 )
