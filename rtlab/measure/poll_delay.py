@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "PollDelay", "exchanges", "measure_poll_delay"]
 
-#: Seconds, on top of what the feeds themselves take.
+#: Seconds for connecting, on top of what the feeds take.
 _TIMEOUT: Final = 20.0
+_ENDLESS: Final = 1_000_000
 
 
 class _HasFaults(Protocol):
@@ -183,7 +184,7 @@ async def measure_poll_delay(
     rate: float,
     gap: float,
     *,
-    messages: int = 1000,
+    seconds: float = 5.0,
     clients: int = 8,
     seed: int = 0,
 ) -> PollDelay:
@@ -198,8 +199,8 @@ async def measure_poll_delay(
     gap : float
         The round trip, seconds: what the fault proxy adds between an answer and the
         next request. What the clients and the machine add is measured with it.
-    messages : int
-        How many in all, over all clients. It takes about messages / (rate · clients) seconds.
+    seconds : float
+        How long. There will be about rate · seconds messages to each client.
     clients : int
         How many at once, each with a feed of its own.
     seed : int
@@ -221,7 +222,6 @@ async def measure_poll_delay(
         seen = await measure_poll_delay(lab, rate=10, gap=0.1)
         seen.waits.mean()
     """
-    each = -(-messages // clients)
     async with Tap(lab.url) as tap:
         port = urlsplit(tap.url).port
         assert port is not None
@@ -230,22 +230,35 @@ async def measure_poll_delay(
         )
         async with proxy:
             await proxy.rtt(float(gap) * 1000)
+            plans = [{"rate": float(rate), "count": _ENDLESS, "seed": seed + n} for n in range(clients)]
             try:
-                async with asyncio.timeout(each / rate + _TIMEOUT), asyncio.TaskGroup() as group:
-                    for n in range(clients):
-                        plan = {"rate": float(rate), "count": each, "seed": seed + n, "process": "poisson"}
-                        group.create_task(_client(proxy.url, plan))
+                async with asyncio.timeout(seconds + _TIMEOUT):
+                    ready = asyncio.Barrier(clients)
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [
+                            group.create_task(_client(proxy.url, plan, seconds, ready)) for plan in plans
+                        ]
             except TimeoutError as error:
-                raise LabError(f"{clients} feeds of {each} messages did not end in time") from error
-        return _read(tap, each * clients)
+                raise LabError(f"{clients} long-polling clients did not end in time") from error
+        return _read(tap, sum(task.result() for task in tasks))
 
 
-async def _client(url: str, plan: dict[str, Any]) -> None:
-    done = asyncio.Event()
-    async with LongPolling(url) as conn:
-        conn.on("feed", lambda message: done.set() if message.payload.get("last") else None)
-        await conn.request("feed", plan)
-        await done.wait()
+async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio.Barrier) -> int:
+    """Get a feed for some time, once all have connected; return how many messages came."""
+    came = 0
+
+    def count(_: Message) -> None:
+        nonlocal came
+        came += 1
+
+    async with LongPolling(url, max_reconnect_attempts=0) as conn:
+        conn.on("feed", count)
+        await ready.wait()
+        feed = (await conn.request("feed", {**plan, "process": "poisson"})).payload["feed"]
+        await asyncio.sleep(seconds)
+        # The answer comes behind all messages: none that still waits is left out.
+        await conn.request("feed", {"stop": feed})
+    return came
 
 
 def _read(tap: Tap, expected: int) -> PollDelay:

@@ -60,7 +60,7 @@ def polls_figure(
     for near, far in zip(client, server, strict=True):
         _arrow(axes, 1, near.asked - start, 0, far.asked - start, "request", "grey")
         _arrow(axes, 0, far.answered - start, 1, near.answered - start, "response", "green")
-    for text, at in sent.items():
+    for n, (text, at) in enumerate(sent.items()):
         axes.plot(0, (at - start) * 1e3, "o", color=PALETTE["vermilion"], zorder=3)
         axes.annotate(
             text,
@@ -68,7 +68,7 @@ def polls_figure(
             xytext=(-8, 0),
             textcoords="offset points",
             ha="right",
-            va="center",
+            va="top" if n else "bottom",  # they may come close together
             fontsize=9,
             color=INK,
         )

@@ -40,7 +40,12 @@ async def test_the_closed_form_is_within_ten_percent_at_three_points():
         measured = await asyncio.gather(
             *(
                 measure_poll_delay(
-                    lab, rate, gap, messages=n, clients=clients, seed=int(rng.integers(1 << 31))
+                    lab,
+                    rate,
+                    gap,
+                    seconds=n / (rate * clients),
+                    clients=clients,
+                    seed=int(rng.integers(1 << 31)),
                 )
                 for rate, gap, n, clients in zip(rates, gaps, MESSAGES, CLIENTS, strict=True)
             )
