@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import Message
 from rtlab.policies.breaker import CircuitBreaker
 from rtlab.position import Resume
@@ -230,12 +230,16 @@ class FallbackTransport:
         refusals: list[str] = []
         failed: dict[str, tuple[str, float | None]] = {}  # the reason, and the server's Retry-After
         retryable = False
-        # When all are known not to work, that knowledge is of no use: try them all.
+        # What is known not to work has its turn last: the network may be another by now.
         known = {name: self._memory.blocked(self._origin, name) for name in self._candidates}
-        for name, make in self._candidates.items():
+        later = [(name, make) for name, make in self._candidates.items() if known[name]]
+        if len(later) == len(known):
+            known, later = {}, []
+        for name, make in (*self._candidates.items(), *later):
             breaker = self._breakers.get(name)
-            if known[name] and not all(known.values()):
-                self._note(name, "skipped", f"remembered: {known[name]}")
+            remembered = known.pop(name, "")
+            if remembered:
+                self._note(name, "skipped", f"remembered: {remembered}")
                 continue
             if breaker is not None and not breaker.allow():
                 self._note(name, "skipped", "its circuit breaker is open")
@@ -247,7 +251,7 @@ class FallbackTransport:
             try:
                 async with asyncio.timeout(self._deadline):
                     welcome = await transport.open(resume)
-            except (ConnectFailed, TransportClosed, TimeoutError) as error:
+            except (ConnectFailed, TransportClosed, MessageError, TimeoutError) as error:
                 transport.abort()
                 reason = _reason(error, self._deadline)
                 retryable = retryable or not isinstance(error, ConnectFailed) or error.retryable

@@ -39,6 +39,8 @@ class RealtimeConnection(Connection):
         A `CircuitBreaker` per name.
     options : mapping, optional
         Name → keyword arguments of that transport (``headers``, ``ssl`` …).
+    max_attempts_kept : int
+        How many of the latest attempts `attempts` shows.
     **connection
         As for `Connection`; `connect_timeout` covers all candidates together.
 
@@ -135,11 +137,14 @@ class RealtimeClient:
 def _makers(
     url: str, options: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, dict[str, Callable[[], Transport]]]:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
+            raise ValueError("the scheme is another, or the host is missing")
+    except ValueError as error:
         raise ConnectFailed(
             f"expected a URL like http://host:port or ws://host:port, got {url!r}", retryable=False
-        )
+        ) from error
     tls = "s" if parts.scheme in ("https", "wss") else ""
     http, ws = f"http{tls}://{parts.netloc}", f"ws{tls}://{parts.netloc}"
 

@@ -176,7 +176,7 @@ class FaultPanel(anywidget.AnyWidget):
 
     def _checked(self, wanted: dict[str, Any]) -> dict[str, Any]:
         for name, value in wanted.items():
-            if name == "profile" and isinstance(value, str) and value in self._profiles:
+            if name == "profile" and any(value == known for known in self._profiles):
                 continue
             limit = _LIMITS.get(name)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

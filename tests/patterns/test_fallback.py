@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import Message
 from rtlab.patterns.fallback import FallbackTransport, Memory
 from rtlab.policies.breaker import Breaker, CircuitBreaker
@@ -182,3 +182,22 @@ async def test_memory_forgets_on_request(clock):
     assert (memory.blocked("x", "a"), memory.blocked("y", "a")) == ("", "no")
     memory.forget()
     assert memory.blocked("y", "a") == ""
+
+
+async def test_what_is_remembered_is_tried_after_all_before_giving_up(clock):
+    memory = Memory(clock=clock)
+    memory.block("here", "a", "a proxy of another network")
+    made, attempts = [], []
+    transport = ladder(memory, made, attempts, a=works, b=refuses("buffered"), c=refuses("down"))
+    assert await transport.open(Resume()) == WELCOME
+    assert [name for name, _ in made] == ["b", "c", "a"]
+    assert [a.outcome for a in attempts] == ["skipped", "refused", "refused", "works"]
+
+
+async def test_a_first_message_that_cannot_be_read_moves_on(clock):
+    def garbles():
+        return MemoryTransport(fail=MessageError("not JSON"))
+
+    transport = ladder(Memory(clock=clock), [], [], a=garbles, b=works)
+    await transport.open(Resume())
+    assert transport.name == "b"

@@ -168,7 +168,7 @@ async def test_nothing_at_all(lab):
         await RealtimeClient.connect(lab.faults.url, deadline=0.2)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "127.0.0.1:80", "http://"])
+@pytest.mark.parametrize("url", ["", "ftp://x", "127.0.0.1:80", "http://", "http://[::1"])
 async def test_a_url_that_is_none(url):
     with pytest.raises(ConnectFailed, match="expected a URL"):
         await RealtimeClient.connect(url)
