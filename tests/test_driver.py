@@ -111,9 +111,13 @@ async def test_nothing_is_delivered_after_the_end_was_told():
     await conn.close()
 
 
-async def test_a_later_failure_is_not_explained_by_an_earlier_end():
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_failure_is_not_explained_by_an_earlier_end(late):
+    gate = asyncio.Event()
+
     class Rude(MemoryTransport):
         async def open(self, resume):
+            await gate.wait()
             raise TransportClosed(1008, "banned")
 
     slow = SlowToClose(welcome=welcome())
@@ -121,13 +125,20 @@ async def test_a_later_failure_is_not_explained_by_an_earlier_end():
     await conn.connect()
     closing = asyncio.create_task(conn.close())
     await turns()
-    slow.drop(1006, "reset instead of an answer")
+    if not late:
+        slow.drop(1006, "reset instead of an answer")
+        await turns()
+    connecting = asyncio.create_task(conn.connect())
     await turns()
+    if late:
+        slow.drop(1006, "reset instead of an answer")
+        await turns()
+    gate.set()
+    with pytest.raises(ConnectFailed, match="banned") as caught:
+        await connecting
+    assert caught.value.__cause__.code == 1008
     slow.answered.set()
     await closing
-    with pytest.raises(ConnectFailed, match="banned") as caught:
-        await conn.connect()
-    assert caught.value.__cause__.code == 1008
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1006, ""), (999, ""), (5000, ""), (1000, "ž" * 62)])
@@ -171,6 +182,19 @@ async def test_the_last_who_gives_up_ends_the_attempt(order):
     for index in order:
         tasks[index].cancel()
         await asyncio.gather(tasks[index], return_exceptions=True)
+    assert conn.state is State.CLOSED
+    assert leftovers() == []
+
+
+async def test_giving_up_ends_the_attempt_of_a_later_life_too():
+    hangs = MemoryTransport(welcome=welcome("s2"), gate=asyncio.Event())
+    conn = Connection(Factory(MemoryTransport(welcome=welcome()), hangs))
+    await conn.connect()
+    await conn.close()
+    connecting = asyncio.create_task(conn.connect())
+    await turns()
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
     assert conn.state is State.CLOSED
     assert leftovers() == []
 

@@ -292,6 +292,19 @@ async def test_a_message_called_star_is_delivered_once():
 # Rooms
 
 
+async def test_a_session_that_goes_on_is_still_in_its_rooms():
+    first = room_server(lambda p: {"recovered": True, "epoch": "e1", "offset": 0}, welcome=welcome())
+    second = MemoryTransport(welcome=welcome(seq=1, resumed=True))
+    conn = Connection(Factory(first, second), backoff=FAST)
+    await conn.connect()
+    await conn.join_room("r")
+    first.drop()
+    await until(lambda: conn.stats.connects == 2)
+    await turns()
+    assert second.sent == []
+    await conn.close()
+
+
 async def test_a_room_that_was_left_stays_left():
     """Messages of the room may be on their way when it is left."""
     asked = []
