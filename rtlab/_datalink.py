@@ -285,6 +285,11 @@ class DataLink:
         if self._shutdown is None:
             self._shutdown = asyncio.ensure_future(self.peer.close())
 
+    @property
+    def gone(self) -> bool:
+        """Whether an aborted link's sockets and tasks are gone."""
+        return self._shutdown is not None and self._shutdown.done()
+
     async def closed(self) -> None:
         """Return when an aborted link's sockets and tasks are gone."""
         if self._shutdown is not None:

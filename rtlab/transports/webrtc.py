@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ssl as ssl_module
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -233,6 +232,11 @@ class WebRTCTransport:
         if self._queue is not None:
             self._queue.link.abort()
 
+    @property
+    def gone(self) -> bool:
+        """Whether an aborted transport has left nothing: no `closed` need be awaited."""
+        return self._queue is not None and self._queue.link.gone
+
     async def closed(self) -> None:
         """Return when an aborted transport has left no task and no socket."""
         if self._queue is not None:
@@ -281,7 +285,7 @@ class WebRTCChannel(Connection):
     ) -> None:
         check_reliability(max_retransmits, max_packet_life_time)
 
-        self._transports: weakref.WeakSet[WebRTCTransport] = weakref.WeakSet()
+        self._transports: list[WebRTCTransport] = []
 
         def transport() -> WebRTCTransport:
             made = WebRTCTransport(
@@ -294,7 +298,8 @@ class WebRTCChannel(Connection):
                 ssl=ssl,
                 relay=relay,
             )
-            self._transports.add(made)
+            self._transports = [one for one in self._transports if not one.gone]
+            self._transports.append(made)
             return made
 
         super().__init__(transport, **options)
@@ -311,5 +316,6 @@ class WebRTCChannel(Connection):
         """
         await super().close(code, reason)
         # Closing a peer connection takes a few turns of the loop, also after an abort.
-        for transport in list(self._transports):
+        transports, self._transports = self._transports, []
+        for transport in transports:
             await transport.closed()

@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 
-import httpx
-import numpy as np
 import pytest
 
 from rtlab.close_codes import should_reconnect
@@ -18,7 +16,6 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.events import Reconnecting
 from rtlab.measure.scripted_http import Request, ScriptedServer, response
 from rtlab.messages import Message
-from rtlab.models.polling import long_poll_extra_wait
 from rtlab.position import Resume
 from rtlab.transports import longpoll
 from rtlab.transports.longpoll import LongPolling, LongPollTransport
@@ -304,59 +301,6 @@ class TestServersThatFail:
         transport.abort()
 
 
-class Distant(LongPollTransport):
-    """A client whose next poll leaves `gap` seconds after the last answer."""
-
-    def __init__(self, url: str, gap: float) -> None:
-        super().__init__(url)
-        self.gap = gap
-        self.gaps: list[float] = []
-        self.asked = self.answered = 0.0
-
-    async def _poll(self, url: httpx.URL) -> httpx.URL:
-        if self.answered:
-            await asyncio.sleep(self.gap)
-            self.gaps.append(time.monotonic() - self.answered)
-        self.asked = time.monotonic()
-        there = await super()._poll(url)
-        self.answered = time.monotonic()
-        return there
-
-
-async def measured_wait(
-    url: str, rate: float, gap: float, *, clients: int, seconds: float, seed: int
-) -> tuple[float, float]:
-    """Poll a real server under Poisson feeds; return the mean extra wait and the mean gap."""
-    delays: list[float] = []
-    ways: list[float] = []
-    gaps: list[float] = []
-
-    async def one(k: int) -> None:
-        transport = Distant(url, gap)
-        try:
-            await transport.open(Resume())
-            plan = {"rate": rate, "count": int(rate * seconds), "seed": seed + k, "process": "poisson"}
-            await transport.send(Message("feed", plan, "f"))
-            last = False
-            while not last:
-                message = await transport.receive()
-                if message.type == "feed":
-                    assert message.sent is not None
-                    delay = transport.answered - message.sent
-                    delays.append(delay)
-                    if message.sent > transport.asked + gap / 2:  # a request was waiting for it
-                        ways.append(delay)
-                    last = "last" in message.payload
-            gaps.extend(transport.gaps)
-        finally:
-            await transport.close()
-
-    await asyncio.gather(*(one(k) for k in range(clients)))
-    # What found a request waiting shows the way down; the way up takes about as long.
-    way = float(np.mean(ways))
-    return float(np.mean(delays)) - way, float(np.mean(gaps)) + way
-
-
 @pytest.fixture
 async def child() -> AsyncIterator[str]:
     inner, outer = os.pipe()
@@ -404,13 +348,3 @@ async def test_a_room_on_the_real_server_through_lost_connections(
             await done.wait()
         assert got == list(range(60))  # in order, nothing lost, nothing twice
         assert two.stats.disconnects >= 1
-
-
-POINTS = np.random.default_rng(20).uniform((4, 0.2), (16, 0.3), size=(3, 2))
-
-
-@pytest.mark.parametrize(("rate", "gap"), [tuple(map(float, point)) for point in POINTS])
-async def test_the_extra_wait_is_what_the_closed_form_says(child: str, rate: float, gap: float) -> None:
-    measured, actual_gap = await measured_wait(child, rate, gap, clients=30, seconds=7, seed=1)
-    predicted = float(long_poll_extra_wait(rate, actual_gap))
-    assert measured == pytest.approx(predicted, rel=0.1)
