@@ -330,6 +330,8 @@ class Driver:
 
     def _retire(self, told: lc.TellDisconnected) -> None:
         transport, self.transport = self.transport, None
+        if self._pulse is not None:
+            self._pulse.end()
         if transport is not None:
             self._bytes = (self._bytes[0] + transport.bytes_in, self._bytes[1] + transport.bytes_out)
         self.disconnects += 1
@@ -361,18 +363,15 @@ class Driver:
 
 
 def _failure(reason: str, cause: BaseException | None, attempts: int) -> ConnectFailed:
-    if isinstance(cause, ConnectFailed):
-        error = ConnectFailed(
-            reason,
-            retryable=cause.retryable,
-            status=cause.status,
-            retry_after=cause.retry_after,
-            attempts=attempts,
-        )
-        error.__cause__ = cause.__cause__ or cause
-    else:
-        error = ConnectFailed(reason, attempts=attempts)
-        error.__cause__ = cause
+    known = cause if isinstance(cause, ConnectFailed) else ConnectFailed(reason)
+    error = ConnectFailed(
+        reason,
+        retryable=known.retryable,
+        status=known.status,
+        retry_after=known.retry_after,
+        attempts=attempts,
+    )
+    error.__cause__ = known.__cause__ or cause
     return error
 
 

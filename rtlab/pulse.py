@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -66,13 +67,17 @@ class Pulse:
             self._beat = replace(fresh, number=self._beat.number, rtt=self._beat.rtt)
             self._arm()
 
-    async def stop(self) -> None:
-        """Stop the timer, and end the pings under way."""
+    def end(self) -> None:
+        """Ping no more, and give up the pings under way."""
         self.pause()
-        tasks = tuple(self._tasks)
-        for task in tasks:
+        self._beat = replace(self._beat, due=math.inf)
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End, and wait until the pings are gone."""
+        self.end()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _arm(self) -> None:
         if not self._beat.dead:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 
+import pytest
+
 from rtlab.connection import Connection, State
 from rtlab.messages import Message
 from rtlab.policies.heartbeat import Ping, Watchdog
@@ -82,6 +84,32 @@ async def test_a_ping_that_breaks_is_reported_and_left_to_the_policy():
     assert "not answered" in ended[0].reason
     gc.collect()
     assert unread == []
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_a_connection_that_closes_is_not_pinged(stalled):
+    class Closing(MemoryTransport):
+        pings = 0
+
+        async def ping(self):
+            self.pings += 1
+            return 0.0
+
+        async def close(self, code=1000, reason=""):
+            self.pings = 0
+            await asyncio.sleep(0.05)
+
+    transport = Closing(welcome=welcome())
+    conn = Connection(Factory(transport), max_queue=1, heartbeat=Ping(0.001, timeout=1.0))
+    await conn.connect()
+    await until(lambda: transport.pings > 1)
+    stream = aiter(conn)
+    if stalled:
+        transport.push(Message("n"))
+        await until(lambda: conn.stats.queue_depth)
+    await conn.close()
+    assert transport.pings == 0
+    del stream
 
 
 async def test_close_waits_for_pings_under_way():
