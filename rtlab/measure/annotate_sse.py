@@ -10,13 +10,14 @@ from rtlab.measure.annotate import Annotated, Part
 
 __all__ = ["annotate_events"]
 
-_MAX_SHOWN: Final = 120
+_MAX_SHOWN: Final = 90
+_MAX_VALUE: Final = 24
 
 _COMMENTS: Final = {
-    "": "a comment: it keeps idle connections open, and no client shows it",
-    "event": "the type of this event alone; without it, message",
-    "data": "the payload: text on one line, or a data field for each of its lines",
-    "id": "what the client sends back as Last-Event-ID after a loss; opaque to it",
+    "": "keeps idle connections open; no client shows it",
+    "event": "the type of this event; without it, message",
+    "data": "the payload; one field for each of its lines",
+    "id": "what comes back as Last-Event-ID after a loss",
     "retry": "milliseconds to wait before reconnecting",
 }
 #: What differs from run to run: positions, names, stamps.
@@ -49,8 +50,8 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     --------
     >>> annotate_events(bytes([58, 10]) + b"data: 42" + bytes([10, 10]), chunked=False)
     Event stream, 12 bytes
-    :         comment      a comment: it keeps idle connections open, and no client shows it
-    data: 42  data     42  the payload: text on one line, or a data field for each of its lines
+    :         comment      keeps idle connections open; no client shows it
+    data: 42  data     42  the payload; one field for each of its lines
               blank    LF  the event is complete: deliver it
     """
     parts: list[Part] = []
@@ -58,7 +59,7 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     for chunk, size in _chunks(data) if chunked else [(data, len(data))]:
         used += size
         if chunked:
-            parts.append(Part("…", "chunk", "size", "bytes up to the next chunk, in hexadecimal"))
+            parts.append(Part("…", "chunk", "size", "in hexadecimal; HTTP/1.1 needs it"))
         parts += _lines(chunk)
     # The size in chunks depends on stamps.
     return Annotated("Event stream, chunked" if chunked else f"Event stream, {used:,} bytes", parts)
@@ -97,6 +98,7 @@ def _lines(text: bytes) -> list[Part]:
         else:
             raw = f"{name}: {shown}" if value else line
             comment = _COMMENTS.get(name, "unknown: ignored")
-            parts.append(Part(raw, name or "comment", shown if name else "", comment))
+            brief = shown if len(shown) <= _MAX_VALUE else "…"
+            parts.append(Part(raw, name or "comment", brief if name else "", comment))
         event = bool(line) and (event or name == "data")
     return parts
