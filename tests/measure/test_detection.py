@@ -27,10 +27,10 @@ from rtlab.transports.websocket import WebSocketConnection
 INTERVAL: Final = 1.0
 GRACE: Final = 0.5
 
-#: What a late event loop may add to D: 100 ms of an interval. A true law is then refused less
+#: What a late event loop may add to D: 140 ms of an interval. A true law is then refused less
 #: than once in 1,000 runs. A wrong one is at D = 0.5 whatever chance does: when the true law
 #: has noticed all, or none yet, the nearest other one stands at a half.
-LATENESS: Final = 0.1
+LATENESS: Final = 0.14
 
 #: Every law that is tried, the true one among them.
 LAWS: Final = {
