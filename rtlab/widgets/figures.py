@@ -24,6 +24,8 @@ __all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
 
 _QS: Final = (50, 95, 99)
 _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
+#: A line of a mark's text, as a share of the axes' width.
+_TEXT_WIDTH: Final = 0.022
 
 
 def trailing_percentiles(
@@ -190,18 +192,26 @@ def _draw_late(axes: Axes, recorder: Recorder) -> None:
 
 
 def _draw_marks(axes: Axes, recorder: Recorder) -> None:
+    """Draw a line per event. The legend names its kind, so that the text beside it is only its cause."""
     low, high = axes.get_xlim()
-    free = -np.inf
+    free, said, kinds = -np.inf, "", set[str]()
     for mark in recorder.marks:
         at = mark.time - recorder.started
         color = EVENT_COLORS.get(mark.kind, PALETTE["grey"])
-        axes.axvline(at, color=color, linewidth=1.2, linestyle="--" if mark.kind == "reconnecting" else "-")
-        text = f"{mark.kind}: {mark.text}" if mark.text else mark.kind
-        if (at - free) / (high - low) < 0.012:
-            continue  # its text would stand on the one before
-        free = at
+        axes.axvline(
+            at,
+            color=color,
+            linewidth=1.2,
+            linestyle="--" if mark.kind == "reconnecting" else "-",
+            label=None if mark.kind in kinds else mark.kind,
+        )
+        kinds.add(mark.kind)
+        text = mark.text if len(mark.text) <= 34 else f"{mark.text[:33]}…"
+        if not text or text == said or (at - free) / (high - low) < _TEXT_WIDTH:
+            continue  # nothing new, or it would stand on the one before
+        free, said = at, text
         axes.annotate(
-            text if len(text) <= 34 else f"{text[:33]}…",
+            text,
             (at, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(3, -3),
@@ -209,7 +219,8 @@ def _draw_marks(axes: Axes, recorder: Recorder) -> None:
             rotation=90,
             va="top",
             fontsize=8,
-            color=FAINT,
+            color=INK,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from typing import Final
 
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
 
 from rtlab.policies.lifecycle import TABLE, State
 from rtlab.style import PALETTE
@@ -34,7 +35,7 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
     (State.CONNECTING, State.CONNECTED): 0.0,
     (State.CONNECTING, State.CLOSED): -0.3,
     (State.CLOSED, State.CONNECTING): 0.52,
-    (State.DISCONNECTED, State.CLOSED): 0.42,
+    (State.DISCONNECTED, State.CLOSED): 0.56,
     (State.CONNECTING, State.RECONNECTING): 0.2,
     (State.CONNECTED, State.DISCONNECTED): 0.2,
     (State.RECONNECTING, State.DISCONNECTED): 0.0,
@@ -61,30 +62,9 @@ def lifecycle_figure() -> Chart:
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(-1.3, 9.3)
-    axes.set_ylim(-1.9, 4.9)
+    axes.set_ylim(-2.2, 4.9)
     axes.set_aspect("equal")
-    for (source, target), names in labels.items():
-        (x0, y0), (x1, y1) = _AT[source], _AT[target]
-        if source is target:
-            axes.text(x0, y0 - 0.5, "stays: " + ", ".join(names), ha="center", va="top", fontsize=8)
-            continue
-        curve = _CURVE.get((source, target), 0.22)
-        gap = 62 if y0 == y1 else 38  # the boxes are wider than high
-        arrow = FancyArrowPatch(
-            (x0, y0),
-            (x1, y1),
-            connectionstyle=f"arc3,rad={curve}",
-            arrowstyle="-|>",
-            mutation_scale=14,
-            shrinkA=gap,
-            shrinkB=gap,
-            color=PALETTE["grey"],
-            linewidth=1.2,
-        )
-        axes.add_patch(arrow)
-        # The middle of the arc that "arc3" draws: its control point is off by curve · length.
-        middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
-        axes.text(*middle, ", ".join(names), ha="center", va="center", fontsize=9, bbox=_LABEL)
+    boxes: dict[State, Text] = {}
     for state, (x, y) in _AT.items():
         box = {
             "boxstyle": "round,pad=0.5",
@@ -92,5 +72,28 @@ def lifecycle_figure() -> Chart:
             "edgecolor": _COLORS[state],
             "linewidth": 2.5,
         }
-        axes.text(x, y, state.value, ha="center", va="center", fontsize=11, bbox=box)
+        boxes[state] = axes.text(x, y, state.value, ha="center", va="center", fontsize=11, bbox=box)
+    for (source, target), names in labels.items():
+        (x0, y0), (x1, y1) = _AT[source], _AT[target]
+        if source is target:
+            axes.text(x0, y0 - 0.5, "stays: " + ", ".join(names), ha="center", va="top", fontsize=8)
+            continue
+        curve = _CURVE.get((source, target), 0.22)
+        arrow = FancyArrowPatch(
+            (x0, y0),
+            (x1, y1),
+            connectionstyle=f"arc3,rad={curve}",
+            arrowstyle="-|>",
+            mutation_scale=14,
+            patchA=boxes[source].get_bbox_patch(),
+            patchB=boxes[target].get_bbox_patch(),
+            shrinkA=3,
+            shrinkB=3,
+            color=PALETTE["grey"],
+            linewidth=1.2,
+        )
+        axes.add_patch(arrow)
+        # The middle of the arc that "arc3" draws: its control point is off by curve · length.
+        middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
+        axes.text(*middle, ", ".join(names), ha="center", va="center", fontsize=9, bbox=_LABEL)
     return figure

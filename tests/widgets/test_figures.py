@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -42,6 +43,20 @@ def test_the_legend_tells_percentiles_late_moments_and_lateness() -> None:
     assert any(text.startswith("websocket  n = 500\np50  0.5 ms") for text in texts)
     assert "mostly schedule lateness" in texts
     assert "kernel's loop was late (×)" in texts
+
+
+def test_texts_of_crowded_events_never_cover_each_other_and_each_kind_is_named_once() -> None:
+    recorder = a_run()
+    for n in range(40):
+        recorder.mark("reconnecting", f"attempt {n} refused", at=2.5 + n / 40)
+    figure = latency_figure(recorder)
+    figure.png(1.0)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 5
+    assert all(right.x0 >= left.x1 for left, right in pairwise(sorted(boxes, key=lambda box: box.x0)))
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert [texts.count(kind) for kind in ("connected", "fault", "reconnecting")] == [1, 1, 1]
 
 
 def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
