@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["EVENT_COLORS", "LABELS", "PALETTE", "SERIES_CYCLE", "TRANSPORT_COLORS", "color_of"]
+__all__ = ["EVENT_COLORS", "LABELS", "PALETTE", "SERIES_CYCLE", "TRANSPORT_COLORS", "color_of", "readable"]
 
 PALETTE: Final[dict[str, str]] = {
     "blue": "#0072B2",
@@ -73,3 +73,24 @@ def color_of(series: str, index: int = 0) -> str:
     """
     first = series.lower().replace(",", " ").split(" ", 1)[0]
     return TRANSPORT_COLORS.get(first, SERIES_CYCLE[index % len(SERIES_CYCLE)])
+
+
+def readable(value: float) -> str:
+    """Return a number as people write it: three digits, no exponent, commas.
+
+    Parameters
+    ----------
+    value : float
+        In the unit that stands beside it.
+
+    Returns
+    -------
+    str
+        Exponents remain below 0.0001 only.
+
+    Examples
+    --------
+    >>> readable(1437.2), readable(0.05177)
+    ('1,437', '0.0518')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

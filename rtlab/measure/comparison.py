@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from rtlab.style import color_of
+from rtlab.style import color_of, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,15 +225,11 @@ class Comparison:
             at = np.arange(len(self.transports)) + (n - (len(columns) - 1) / 2) * width
             colors = [color_of(name, i) for i, name in enumerate(self.transports)]
             bars = axes.bar(at, self.frame[column], width * 0.92, color=colors, alpha=1.0 if n == 0 else 0.45)
-            axes.bar_label(bars, fmt=_short, fontsize=7, color=FAINT)
+            axes.bar_label(bars, fmt=readable, fontsize=7, color=FAINT)
         axes.set_xticks(range(len(self.transports)), self.transports, rotation=30, ha="right")
         if len(columns) > 1:
             words = [column.partition("_")[0] for column in columns]
             axes.set_xlabel(f"full: {words[0]}; faint: {words[1]}", fontsize=8, color=FAINT)
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _percentile(values: NDArray[np.float64], q: float) -> float:

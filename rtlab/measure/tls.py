@@ -16,7 +16,7 @@ import numpy as np
 from rtlab.errors import LabError
 from rtlab.measure.clients import HasUrl, tls_of
 from rtlab.measure.compare import Watch, server_pid
-from rtlab.style import color_of
+from rtlab.style import color_of, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ class TlsCost:
             bars = axes.bar(
                 range(len(names)), frame[column], color=[color_of("", i) for i in range(len(names))]
             )
-            axes.bar_label(bars, fmt="{:,.3g}", fontsize=8)
+            axes.bar_label(bars, fmt=readable, fontsize=8)
             axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
         return chart
 

@@ -15,7 +15,7 @@ from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.position import Resume
 from rtlab.transports._sockets import Backend
 
-__all__ = ["HttpClient", "endpoint", "explain", "refused", "retry_after", "with_resume"]
+__all__ = ["HttpClient", "endpoint", "explain", "loss", "refused", "retry_after", "with_resume"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -263,3 +263,28 @@ def explain(error: Exception, url: httpx.URL) -> ConnectFailed:
     if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
         return ConnectFailed(f"the request to {at} cannot be sent: {error}", retryable=False)
     return ConnectFailed(f"no answer from {at}: {error or type(error).__name__}")
+
+
+def loss(error: Exception) -> str:
+    """Say in plain words what ended an answer that had begun.
+
+    Parameters
+    ----------
+    error : Exception
+        What httpx raised while the body was read.
+
+    Returns
+    -------
+    str
+        The same words whatever the operating system calls it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionResetError | BrokenPipeError):
+            return "the connection was reset"
+        cause = cause.__context__
+    if isinstance(error, httpx.ReadTimeout):
+        return "nothing came for too long"
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "the connection ended in the middle of an answer"
+    return str(error) or type(error).__name__

@@ -15,7 +15,7 @@ import msgspec
 from rtlab.connection import Connection, Resume
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Message
-from rtlab.transports._http import HttpClient, endpoint, explain, refused, with_resume
+from rtlab.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
 from rtlab.transports._upstream import Upstream, session_of
 
 __all__ = ["LongPollTransport", "LongPolling"]
@@ -196,7 +196,7 @@ class LongPollTransport:
             return TransportClosed(code, str(error), retry_after=error.retry_after)
         if isinstance(error, MessageError):
             return TransportClosed(1009 if error.code == "too_large" else 1002, str(error))
-        return TransportClosed(1006, f"a poll failed: {error or type(error).__name__}")
+        return TransportClosed(1006, f"a poll failed: {loss(error)}")
 
     async def send(self, message: Message) -> None:
         """Post one message; return when the server has accepted it.

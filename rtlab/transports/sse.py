@@ -19,7 +19,7 @@ from rtlab.connection import Connection, Resume
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.events import Handler
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Message
-from rtlab.transports._http import HttpClient, endpoint, explain, refused, with_resume
+from rtlab.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
 from rtlab.transports._upstream import Upstream, session_of
 from rtlab.transports.sse_decoder import SseDecoder, SseEvent
 
@@ -229,7 +229,7 @@ class SseTransport:
             self.abort()
             raise TransportClosed(1009, str(error)) from error
         except (httpx.HTTPError, httpx.StreamError) as error:
-            raise self._closed(str(error) or type(error).__name__) from error
+            raise self._closed(loss(error)) from error
 
     def _closed(self, reason: str) -> TransportClosed:
         if self._closing:

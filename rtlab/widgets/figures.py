@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rtlab.chart import FAINT, INK, Chart, dress
-from rtlab.style import EVENT_COLORS, LABELS, PALETTE, color_of
+from rtlab.style import EVENT_COLORS, LABELS, PALETTE, color_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,9 @@ __all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
 
 _QS: Final = (50, 95, 99)
 _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
+#: A sample that is mostly the sender's lateness.
+_LATENESS: Final = "mostly schedule lateness"
+_HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidths": 0.7}
 #: A line of a mark's text, as a share of the axes' width.
 _TEXT_WIDTH: Final = 0.022
 
@@ -155,19 +158,16 @@ def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_
     keep[np.argmax(values)] = True
     styles: list[tuple[NDArray[np.bool_], dict[str, Any]]] = [
         (~late & ~hollow, {"s": 9, "alpha": 0.35, "linewidths": 0}),
-        (
-            ~late & hollow,
-            {"s": 12, "alpha": 0.6, "fc": "none", "ec": color, "linewidths": 0.7},
-        ),
+        (~late & hollow, {"ec": color, **_HOLLOW}),
         (late, {"s": 16, "alpha": 0.7, "marker": "x", "linewidths": 0.9}),
     ]
     for chosen, style in styles:
         chosen = chosen & keep
         if chosen.any():
             colors = {} if "ec" in style else {"color": color}
-            if "ec" in style:
-                style["label"] = "mostly schedule lateness"
             axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
+    if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
+        axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
     at, lines = trailing_percentiles(times[order], values[order])
     kind = " (round trip)" if series.round_trip else ""
     for column, q in enumerate(_QS):
@@ -180,7 +180,7 @@ def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_
             color=color,
             linestyle=_DASHES[q],
             linewidth=1.9 if q == 50 else 1.6,
-            label=f"{label}  {overall:.3g} ms",
+            label=f"{label}  {readable(overall)} ms",
         )
     return True
 

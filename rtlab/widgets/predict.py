@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import anywidget
 import traitlets
 
+from rtlab.style import readable
 from rtlab.widgets.hop import Hop
 
 __all__ = ["Predict", "compare", "parse_number"]
@@ -74,16 +75,18 @@ def compare(predicted: float | None, measured: float, unit: str = "") -> str:
     if not math.isfinite(measured):
         return "Nothing was measured, so there is nothing to compare."
     if predicted is None:
-        return f"Measured was {measured:.3g}{unit}; you made no prediction."
-    start = f"You predicted {predicted:.3g}{unit}, measured was {measured:.3g}{unit}"
+        return f"Measured was {readable(measured)}{unit}; you made no prediction."
+    start = f"You predicted {readable(predicted)}{unit}, measured was {readable(measured)}{unit}"
     if predicted == measured:
         return f"{start}: exact."
     if predicted <= 0 or measured <= 0:
-        return f"{start}: off by {abs(predicted - measured):.3g}{unit}."
+        return f"{start}: off by {readable(abs(predicted - measured))}{unit}."
     factor = max(predicted, measured) / min(predicted, measured)
     if factor < 1.1:
         return f"{start}: within 10 %."
-    return f"{start}: {factor:.2g} times too {'high' if predicted > measured else 'low'}."
+    return (
+        f"{start}: {readable(float(f'{factor:.2g}'))} times too {'high' if predicted > measured else 'low'}."
+    )
 
 
 class Predict(anywidget.AnyWidget):
