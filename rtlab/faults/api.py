@@ -77,7 +77,8 @@ def _guard(token: str | None) -> Any:
         headers = request.headers
         if headers.get("User-Agent", "").startswith("Mozilla/"):
             return web.Response(text="User agent not allowed\n", status=403)
-        if "Origin" in headers or "Sec-Fetch-Mode" in headers:
+        # Of the fetch metadata, Node's fetch sends the mode too; the site only a browser knows.
+        if "Origin" in headers or "Sec-Fetch-Site" in headers:
             return web.Response(text="Requests from web pages are not allowed\n", status=403)
         if token is not None:
             scheme, _, bearer = headers.get("Authorization", "").partition(" ")

@@ -229,12 +229,20 @@ async def test_populate_is_judged_whole(http: httpx.AsyncClient, body: Any, erro
         {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
-        {"Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
     ],
 )
 async def test_web_pages_cannot_drive_it(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
     for method, path in (("GET", "/proxies"), ("POST", "/reset"), ("GET", "/trace")):
         assert (await http.request(method, path, headers=headers)).status_code == 403
+
+
+async def test_nodes_fetch_can_drive_it(http: httpx.AsyncClient) -> None:
+    """npm's toxiproxy-node-client uses it, and it cannot leave these fields out."""
+    headers = {"User-Agent": "node", "Accept-Language": "*", "Sec-Fetch-Mode": "cors"}
+    for method, path in (("GET", "/proxies"), ("POST", "/reset"), ("GET", "/version")):
+        assert (await http.request(method, path, headers=headers)).is_success
 
 
 async def test_a_token_is_required_when_there_is_one() -> None:
