@@ -105,7 +105,7 @@ class Collection:
         async with self._lock:
             for fields in wanted:
                 old = self.proxies.get(fields["name"])
-                if old and (old.listen, old.upstream) == (fields["listen"], fields["upstream"]):
+                if old and not await old.differs(fields["listen"], fields["upstream"]):
                     await old.update(old.listen, old.upstream, fields["enabled"])
                     proxies.append(old)
                     continue

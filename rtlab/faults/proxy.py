@@ -13,7 +13,7 @@ from rtlab.faults.pipe import Link
 from rtlab.faults.toxics import Entry, parse_entry
 from rtlab.faults.trace import Trace
 
-__all__ = ["Proxy", "join_address", "listen_error", "split_address"]
+__all__ = ["Proxy", "join_address", "listen_error", "resolve", "split_address"]
 
 MAX_TOXICS: Final = 200
 
@@ -32,6 +32,15 @@ def split_address(address: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise bad_request(f"address {address}: invalid port")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+async def resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The one socket address to listen on: a name may mean several, then IPv4 comes first."""
+    host, port = split_address(address)
+    family = socket.AF_UNSPEC if ":" in host else socket.AF_INET
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+    return infos[0][0], infos[0][4]
 
 
 def join_address(name: tuple[Any, ...]) -> str:
@@ -120,9 +129,19 @@ class Proxy:
                 link.abandon()
             await self._close()
 
+    async def differs(self, listen: str, upstream: str) -> bool:
+        """Whether these are other addresses; ``localhost:9`` is no other than ``127.0.0.1:9``."""
+        if (listen, upstream) == (self.listen, self.upstream):
+            return False
+        try:
+            _, name = await resolve(listen)
+        except (FaultError, OSError):
+            return True
+        return (join_address(name), upstream) != (self.listen, self.upstream)
+
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
         """Change addresses (which ends all connections) or switch on and off."""
-        if (listen, upstream) != (self.listen, self.upstream):
+        if await self.differs(listen, upstream):
             split_address(listen)
             split_address(upstream)
             await self.stop()

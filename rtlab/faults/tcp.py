@@ -7,7 +7,7 @@ import socket
 from typing import Any, ClassVar, Final
 
 from rtlab.faults.pipe import Link
-from rtlab.faults.proxy import Proxy, join_address, split_address
+from rtlab.faults.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.trace import Trace
 from rtlab.faults.tunnel import Endpoint, Scratch, Tunnel
 
@@ -57,17 +57,14 @@ class TcpProxy(Proxy):
         return {**super().to_dict(), **extra}
 
     async def _listen(self) -> str:
-        host, port = split_address(self.listen)
         loop = asyncio.get_running_loop()
-        # "localhost" may mean several addresses; Toxiproxy binds one of them
-        family = socket.AF_UNSPEC if ":" in host else socket.AF_INET
-        infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
-        sock = socket.socket(infos[0][0], socket.SOCK_STREAM)
+        family, name = await resolve(self.listen)
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.buffer_bytes:  # inherited by what accept() returns
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
-            sock.bind(infos[0][4])
+            sock.bind(name)
             sock.setblocking(False)
             self._server = await loop.create_server(lambda: _Accepted(self), sock=sock, backlog=BACKLOG)
         except BaseException:

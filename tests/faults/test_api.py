@@ -208,6 +208,21 @@ async def test_populate_replaces_what_differs_and_keeps_the_rest(
     assert collection.get("p").listen == proxy["listen"]
 
 
+async def test_a_name_of_the_same_address_is_no_other_address(
+    http: httpx.AsyncClient, echo: str, collection: Collection
+) -> None:
+    proxy = await create(http, echo, listen="localhost:0")
+    kept, port = collection.get("p"), proxy["listen"].rpartition(":")[2]
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+    same = {"name": "p", "listen": f"localhost:{port}", "upstream": echo}
+    for path, body in (("/populate", [same]), ("/proxies/p", same)):
+        assert (await http.post(path, json=body)).is_success
+        assert collection.get("p") is kept
+        writer.write(b"x")
+        assert await reader.readexactly(1) == b"x"
+    writer.transport.abort()
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
