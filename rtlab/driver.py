@@ -299,8 +299,8 @@ class Driver:
             self._cause = error
         again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
         if self.life.state is State.CONNECTED:
-            lost = lc.Lost(generation, error.code, error.reason, error.clean, again, error.retry_after)
-            self.feed(lost)
+            hints = error.retry_after, error.reconnection_time
+            self.feed(lc.Lost(generation, error.code, error.reason, error.clean, again, *hints))
         else:
             self.feed(lc.Failed(generation, str(error), again, error.retry_after))
 

@@ -97,6 +97,8 @@ class TransportClosed(RtlabError):
         Overrides what the code says about reconnecting.
     retry_after : float or None
         Seconds that the server asked for before the next attempt.
+    reconnection_time : float or None
+        Seconds of an event stream's ``retry:`` field, in place of the client's own delay.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class TransportClosed(RtlabError):
         clean: bool = False,
         reconnect: bool | None = None,
         retry_after: float | None = None,
+        reconnection_time: float | None = None,
     ) -> None:
         super().__init__(f"closed with {code}{f' ({reason})' if reason else ''}")
         self.code = code
@@ -114,6 +117,7 @@ class TransportClosed(RtlabError):
         self.clean = clean
         self.reconnect = reconnect
         self.retry_after = retry_after
+        self.reconnection_time = reconnection_time
 
 
 class ConnectFailed(RtlabError):

@@ -80,7 +80,7 @@ class Policy(msgspec.Struct, frozen=True):
         again from 0. Resetting on open instead would let a server that accepts
         and closes turn the client into a hot loop.
     max_retry_after : float
-        The longest hint of a server that is obeyed, in seconds.
+        The longest hint of a server that is obeyed, in seconds (and up to a half more).
     retry_initial : bool
         Whether a first connect that fails is retried, or reported at once.
     """
@@ -185,13 +185,31 @@ def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ..
     assert isinstance(event, Failed | Lost)
     attempt, previous = (0, 0.0) if _was_stable(step) else (life.attempt, life.previous)
     drawn = policy.backoff.delay(attempt, previous, step.rng)
-    hint = event.retry_after
-    delay = drawn if hint is None else min(max(hint, 0.0), policy.max_retry_after)
+    delay = _with_hints(event, drawn, policy.max_retry_after, step.rng)
     after = msgspec.structs.replace(
         life, generation=life.generation + 1, attempt=attempt + 1, previous=drawn, waiting=True
     )
     told = _told(event, will_reconnect=True)
     return after, (*told, Schedule(after.generation, delay, after.attempt, event.reason))
+
+
+def _with_hints(event: Failed | Lost, drawn: float, longest: float, rng: np.random.Generator) -> float:
+    """Return the delay after what the server said, if it said anything.
+
+    Many clients are told the same at the same moment, so a hint gets jitter of its own, up to
+    a half on top (as Envoy's back-off after a rate limit has). ``Retry-After`` is the earliest
+    moment, and our own delay begins there: *0* leaves that delay, and is no hot loop. A
+    ``retry:`` field takes our delay's place, unless it is 0.
+    """
+    if event.retry_after is not None:
+        return _spread(event.retry_after, longest, rng) + drawn
+    if isinstance(event, Lost) and event.reconnection_time:
+        return _spread(event.reconnection_time, longest, rng)
+    return drawn
+
+
+def _spread(hint: float, longest: float, rng: np.random.Generator) -> float:
+    return min(max(hint, 0.0), longest) * (1 + 0.5 * rng.random())
 
 
 def _give_up(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:

@@ -66,7 +66,8 @@ class Failed(msgspec.Struct, frozen=True):
 class Lost(msgspec.Struct, frozen=True):
     """The open transport of this generation ended.
 
-    ``reconnect`` is what the close code says about another attempt.
+    ``reconnect`` is what the close code says about another attempt; ``reconnection_time``
+    is what an event stream's ``retry:`` field set.
     """
 
     generation: int
@@ -75,6 +76,7 @@ class Lost(msgspec.Struct, frozen=True):
     clean: bool = False
     reconnect: bool = True
     retry_after: float | None = None
+    reconnection_time: float | None = None
 
 
 class TimerFired(msgspec.Struct, frozen=True):

@@ -175,7 +175,7 @@ class SseTransport:
         except TransportClosed as error:
             raise ConnectFailed(
                 f"the event stream ended before its first event ({error.reason})",
-                retry_after=error.retry_after,
+                retry_after=error.reconnection_time,
             ) from error
         try:
             welcome = JSON.decode(self._events[0].data, self._limit)
@@ -199,7 +199,7 @@ class SseTransport:
         Raises
         ------
         TransportClosed
-            The stream ended; ``retry_after`` is the reconnection time that it set.
+            The stream ended; it carries the reconnection time that the stream set.
         MessageError
             For one event of our server that is not a message.
         """
@@ -237,7 +237,7 @@ class SseTransport:
         if self._upstream is not None and self._upstream.error is not None:
             return self._upstream.error
         self.retry = self._decoder.retry if self._decoder.retry is not None else self.retry
-        return TransportClosed(1006, reason, retry_after=self.retry)
+        return TransportClosed(1006, reason, reconnection_time=self.retry)
 
     async def send(self, message: Message) -> None:
         """Post one message; return when the server has accepted it.
@@ -295,8 +295,8 @@ class ServerSentEvents(Connection):
 
     Notes
     -----
-    A ``retry:`` field sets the delay after a lost stream, as in a browser;
-    attempts that fail then go through the backoff.
+    A ``retry:`` field sets the delay after a lost stream, as in a browser, and up to a
+    half is added to it by chance; attempts that fail then go through the backoff.
 
     Examples
     --------

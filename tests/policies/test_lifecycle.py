@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.policies import lifecycle as lc
-from rtlab.policies.backoff import Constant, Exponential
+from rtlab.policies.backoff import Constant, Exponential, FullJitter
 from rtlab.policies.lifecycle import State
 
 POLICY = lc.Policy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
@@ -111,13 +111,48 @@ def test_retries_count_from_zero_only_after_min_uptime(uptime, attempt):
     assert life.attempt == attempt
 
 
-@pytest.mark.parametrize(
-    ("hint", "delay"), [(None, 1.0), (0.0, 0.0), (20.0, 20.0), (9e9, 300.0), (-5.0, 0.0)]
-)
-def test_a_servers_hint_is_obeyed_within_bounds(hint, delay):
-    life = lc.Lifecycle(State.CONNECTED, 1)
-    _, actions = lc.step(life, lc.Lost(1, retry_after=hint), 9.0, RNG, POLICY)
-    assert [a.delay for a in actions if isinstance(a, lc.Schedule)] == [delay]
+def delays_after(event, *, clients=1, policy=POLICY):
+    """What each of so many clients waits after the same event."""
+    life = lc.Lifecycle(State.CONNECTED if isinstance(event, lc.Lost) else State.RECONNECTING, 1)
+    delays = []
+    for client in range(clients):
+        _, actions = lc.step(life, event, 9.0, np.random.default_rng([1, client]), policy)
+        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+    return np.array(delays)
+
+
+@pytest.mark.parametrize("kind", [lc.Lost, lc.Failed])
+@pytest.mark.parametrize(("hint", "obeyed"), [(0.0, 0.0), (20.0, 20.0), (9e9, 300.0), (-5.0, 0.0)])
+def test_retry_after_is_the_earliest_moment_and_the_backoff_begins_there(kind, hint, obeyed):
+    delays = delays_after(kind(1, retry_after=hint), clients=100)
+    assert np.all(delays >= obeyed + 1.0)  # the policy's own second
+    assert np.all(delays <= 1.5 * obeyed + 1.0)
+
+
+@pytest.mark.parametrize(("time", "obeyed"), [(None, 1.0), (0.0, 1.0), (0.01, 0.01), (9e9, 300.0)])
+def test_a_streams_reconnection_time_takes_the_backoffs_place(time, obeyed):
+    (delay,) = delays_after(lc.Lost(1, reconnection_time=time))
+    assert obeyed <= delay < (1.5 * obeyed if time else 1.001)
+
+
+@pytest.mark.parametrize("backoff", [FullJitter(base=0.5, cap=30.0), Constant(seconds=1.0)])
+@pytest.mark.parametrize("event", [lc.Failed(1, retry_after=10.0), lc.Lost(1, reconnection_time=10.0)])
+def test_a_herd_that_was_told_the_same_moment_spreads_out(event, backoff):
+    policy = msgspec.structs.replace(POLICY, backoff=backoff)
+    delays = delays_after(event, clients=1_000, policy=policy)
+    assert np.ptp(delays) > 4.5
+    assert np.histogram(delays, bins=20)[0].max() < 100  # no spike in any quarter of a second
+
+
+def test_retry_after_zero_is_no_hot_loop():
+    life, delays = lc.Lifecycle(State.CONNECTED, 1), []
+    event = lc.Lost(1, retry_after=0.0)
+    for _ in range(3):
+        life, actions = lc.step(life, event, 9.0, RNG, POLICY)
+        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+        event = lc.Failed(life.generation, "503", retry_after=0.0)
+        life, _ = lc.step(life, lc.TimerFired(life.generation), 9.0, RNG, POLICY)
+    assert delays == [1.0, 2.0, 4.0]
 
 
 def test_a_hint_does_not_enter_decorrelated_jitter():
