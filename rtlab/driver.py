@@ -170,7 +170,6 @@ class Driver:
     def _carry_out(self, action: lc.Action) -> None:
         match action:
             case lc.Open(generation):
-                self.attempts += 1
                 self._timer = None
                 self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
                 self._tasks.add(task)
@@ -202,6 +201,7 @@ class Driver:
         transport: Transport | None = None
         try:
             self._ask_breaker()
+            self.attempts += 1
             transport = self._factory()
             welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
@@ -212,9 +212,9 @@ class Driver:
             await self._listen(transport)
         except TransportClosed as error:
             self._ended(generation, error)
-        except ConnectFailed as error:
-            self._cause = error
-            self.feed(lc.Failed(generation, str(error), error.retryable, error.retry_after))
+        except ConnectFailed as e:
+            self._cause = e
+            self.feed(lc.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
         except Exception as error:
             # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
             self._cause = error
@@ -226,8 +226,9 @@ class Driver:
 
     def _ask_breaker(self) -> None:
         if self._breaker is not None and not self._breaker.allow():
-            wait = max(0.0, self._breaker.retry_at - self._clock())
-            raise ConnectFailed(f"the circuit breaker is open for another {wait:.1f} s", retry_after=wait)
+            wait = self._breaker.wait
+            why = f"open for another {wait:.1f} s" if wait else "half-open, and another attempt probes"
+            raise ConnectFailed(f"the circuit breaker is {why}", retry_after=wait or None, attempts=0)
 
     async def _open(self, transport: Transport) -> Message | None:
         breaker, started = self._breaker, self._clock()
@@ -355,21 +356,21 @@ class Driver:
             self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
             if self.attempts > 1:
                 self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
-        retries = self.life.attempt
+        retries = self.life.retries
         text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(_failure(text, cause, retries + 1))
+                waiter.set_exception(_failure(text, cause, retries))
 
 
-def _failure(reason: str, cause: BaseException | None, attempts: int) -> ConnectFailed:
+def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectFailed:
     known = cause if isinstance(cause, ConnectFailed) else ConnectFailed(reason)
     error = ConnectFailed(
         reason,
         retryable=known.retryable,
         status=known.status,
         retry_after=known.retry_after,
-        attempts=attempts,
+        attempts=retries + min(1, known.attempts),
     )
     error.__cause__ = known.__cause__ or cause
     return error

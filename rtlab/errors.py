@@ -134,7 +134,7 @@ class ConnectFailed(RtlabError):
     retry_after : float or None
         Seconds that the server asked for before the next attempt.
     attempts : int
-        How many attempts were made.
+        How many attempts were made; 0 when a circuit breaker let none out.
 
     Notes
     -----

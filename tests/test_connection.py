@@ -7,6 +7,7 @@ import gc
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from rtlab.connection import Connection, State
@@ -293,12 +294,70 @@ async def test_an_open_breaker_stops_attempts_and_a_success_closes_it():
             await conn.connect()
     with pytest.raises(ConnectFailed, match=r"breaker is open for another 10\.0 s") as caught:
         await conns[0].connect()
-    assert caught.value.retry_after == 10.0
-    assert len(factory.made) == 2
+    assert (caught.value.retry_after, caught.value.attempts) == (10.0, 0)
+    assert (len(factory.made), conns[0].stats.attempts) == (2, 1)
     now = 10.5
     await conns[0].connect()
     assert breaker.state is Circuit.CLOSED
     await conns[0].close()
+
+
+async def test_attempts_that_a_breaker_holds_back_do_not_use_up_the_retries():
+    now = 0.0
+    breaker = CircuitBreaker(Breaker(failures=1, open_duration=0.001), clock=lambda: now)
+    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
+    conn = Connection(factory, backoff=FAST, breaker=breaker, max_reconnect_attempts=2)
+    seen = []
+    conn.on("reconnecting", seen.append)
+    await conn.connect()
+    breaker.record_failure()  # another connection's
+    factory.made[0].drop()
+    await until(lambda: len(seen) == 6)
+    assert {event.reason for event in seen[1:]} == {"the circuit breaker is open for another 0.0 s"}
+    assert (conn.state, conn.stats.attempts) == (State.RECONNECTING, 1)
+    now = 1.0
+    assert breaker.allow()  # another connection probes
+    await until(lambda: "half-open" in seen[-1].reason)
+    breaker.record_success()
+    await until(lambda: conn.state is State.CONNECTED)
+    assert conn.stats.attempts == 2
+    await conn.close()
+
+
+async def test_retries_that_fail_are_counted_among_those_that_are_held_back():
+    breaker = CircuitBreaker(Breaker(failures=1, open_duration=0.001))
+    down = [MemoryTransport(fail=ConnectFailed("down")) for _ in range(3)]
+    factory = Factory(MemoryTransport(welcome=welcome()), *down)
+    conn = Connection(factory, backoff=FAST, breaker=breaker, max_reconnect_attempts=3, min_uptime=60)
+    errors = []
+    conn.on("error", errors.append)
+    await conn.connect()
+    factory.made[0].drop()
+    await until(lambda: conn.state is State.DISCONNECTED)
+    assert factory.queue == []
+    assert conn.stats.attempts == 4
+    assert [error.code for error in errors] == ["gave_up"]
+
+
+async def test_connections_that_share_a_breaker_do_not_ask_it_in_step():
+    """One probes when the time has come; the rest must not wait for a second period."""
+    breaker = CircuitBreaker(Breaker(failures=1, open_duration=100.0), clock=lambda: 0.0)
+    breaker.record_failure()
+    conns = [
+        Connection(Factory(), breaker=breaker, retry_initial=True, rng=np.random.default_rng([1, n]))
+        for n in range(50)
+    ]
+    delays = []
+    for conn in conns:
+        conn.on("reconnecting", lambda event: delays.append(event.delay))
+    tasks = [asyncio.create_task(conn.connect()) for conn in conns]
+    await until(lambda: len(delays) == 50)
+    assert min(delays) >= 100
+    assert np.ptp(delays) > 25
+    for conn in conns:
+        await conn.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert leftovers() == []
 
 
 async def test_a_clear_no_does_not_trip_the_breaker():

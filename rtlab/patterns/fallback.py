@@ -273,10 +273,13 @@ class FallbackTransport:
             self._active, self.name, self._opened_at = transport, name, self._memory.clock()
             return welcome
         hints = [hint for _, hint in failed.values() if hint is not None]
+        if not failed:  # each was held back by its breaker: the first of them to let a probe out counts
+            hints = [min(self._breakers[name].wait for name in self._candidates)]
         raise ConnectFailed(
             "no transport works. " + "; ".join(refusals),
             retryable=retryable,
             retry_after=max(hints, default=None),
+            attempts=len(failed),
         )
 
     def _note(self, name: str, outcome: str, reason: str, began: float | None = None) -> None:

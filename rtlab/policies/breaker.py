@@ -233,6 +233,11 @@ class CircuitBreaker:
         """The earliest time, on the breaker's clock, at which `allow` can say yes."""
         return self.policy.retry_at(self._state, self._clock())
 
+    @property
+    def wait(self) -> float:
+        """Seconds until the next probe may start: 0 unless the circuit is open."""
+        return max(0.0, self.retry_at - self._clock()) if self.state is Circuit.OPEN else 0.0
+
     def on(self, name: str, handler: Handler) -> None:
         """Call `handler(change)` when the state becomes ``"open"``, ``"half-open"`` or ``"closed"``.
 

@@ -74,7 +74,8 @@ class Policy(msgspec.Struct, frozen=True):
     backoff : Backoff
         Gives the seconds before each retry.
     max_attempts : int or None
-        Retries after a stable connection before giving up; None for no limit.
+        Retries after a stable connection before giving up; None for no limit. One that a
+        circuit breaker held back says nothing new about the server, and does not count.
     min_uptime : float
         Seconds that a connection must last before the count of retries starts
         again from 0. Resetting on open instead would let a server that accepts
@@ -102,13 +103,15 @@ class Lifecycle(msgspec.Struct, frozen=True):
     generation : int
         Number of the newest attempt.
     attempt : int
-        Retries since the last stable connection.
+        Retries since the last stable connection, also those that were held back.
     previous : float
         The last delay in seconds; decorrelated jitter builds on it.
     waiting : bool
         Whether the timer runs (else, in Reconnecting, an attempt is under way).
     opened_at : float
         When the present connection opened, seconds.
+    held_back : int
+        Attempts since the last stable connection that a circuit breaker held back.
     """
 
     state: State = State.DISCONNECTED
@@ -117,6 +120,12 @@ class Lifecycle(msgspec.Struct, frozen=True):
     previous: float = 0.0
     waiting: bool = False
     opened_at: float = 0.0
+    held_back: int = 0
+
+    @property
+    def retries(self) -> int:
+        """Retries since the last stable connection that were made."""
+        return max(0, self.attempt - self.held_back)
 
 
 class _Step(NamedTuple):
@@ -138,8 +147,9 @@ _Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[Action, ...]]]
 def _may_retry(step: _Step) -> bool:
     life, event, policy = step.life, step.event, step.policy
     wanted = event.retryable if isinstance(event, Failed) else isinstance(event, Lost) and event.reconnect
-    made = 0 if _was_stable(step) else life.attempt
-    return wanted and (policy.max_attempts is None or made < policy.max_attempts)
+    if policy.max_attempts is None or _was_held_back(step):
+        return wanted
+    return wanted and (0 if _was_stable(step) else life.retries) < policy.max_attempts
 
 
 def _may_retry_first(step: _Step) -> bool:
@@ -154,6 +164,10 @@ def _dialling(step: _Step) -> bool:
     return not step.life.waiting
 
 
+def _was_held_back(step: _Step) -> bool:
+    return isinstance(step.event, Failed) and not step.event.made
+
+
 def _was_stable(step: _Step) -> bool:
     return isinstance(step.event, Lost) and step.now - step.life.opened_at >= step.policy.min_uptime
 
@@ -163,7 +177,7 @@ def _was_stable(step: _Step) -> bool:
 
 def _start(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
     fresh = msgspec.structs.replace(
-        life, generation=life.generation + 1, attempt=0, previous=0.0, waiting=False
+        life, generation=life.generation + 1, attempt=0, previous=0.0, waiting=False, held_back=0
     )
     return fresh, (Open(fresh.generation),)
 
@@ -183,11 +197,18 @@ def _opened(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]
 def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
     event, policy = step.event, step.policy
     assert isinstance(event, Failed | Lost)
-    attempt, previous = (0, 0.0) if _was_stable(step) else (life.attempt, life.previous)
+    if _was_stable(step):
+        life = msgspec.structs.replace(life, attempt=0, previous=0.0, held_back=0)
+    attempt, previous = life.attempt, life.previous
     drawn = policy.backoff.delay(attempt, previous, step.rng)
     delay = _with_hints(event, drawn, policy.max_retry_after, step.rng)
     after = msgspec.structs.replace(
-        life, generation=life.generation + 1, attempt=attempt + 1, previous=drawn, waiting=True
+        life,
+        generation=life.generation + 1,
+        attempt=attempt + 1,
+        previous=drawn,
+        waiting=True,
+        held_back=life.held_back + _was_held_back(step),
     )
     told = _told(event, will_reconnect=True)
     return after, (*told, Schedule(after.generation, delay, after.attempt, event.reason))

@@ -54,13 +54,15 @@ class Opened(msgspec.Struct, frozen=True):
 class Failed(msgspec.Struct, frozen=True):
     """The attempt of this generation failed.
 
-    ``retry_after`` is the server's hint in seconds, if it gave one.
+    ``retry_after`` is the server's hint in seconds, if it gave one; ``made`` is whether
+    anything was sent, since a circuit breaker may have held it back.
     """
 
     generation: int
     reason: str = ""
     retryable: bool = True
     retry_after: float | None = None
+    made: bool = True
 
 
 class Lost(msgspec.Struct, frozen=True):

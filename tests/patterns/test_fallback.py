@@ -162,6 +162,18 @@ async def test_an_open_breaker_moves_on(clock):
     assert attempts[0].reason == "its circuit breaker is open"
 
 
+async def test_when_every_breaker_is_open_no_attempt_was_made(clock):
+    breakers = {}
+    for name, seconds in (("a", 30.0), ("b", 10.0)):
+        breakers[name] = CircuitBreaker(Breaker(failures=1, open_duration=seconds), clock=clock)
+        breakers[name].record_failure()
+    made = []
+    with pytest.raises(ConnectFailed, match="b: its circuit breaker is open") as caught:
+        await ladder(Memory(clock=clock), made, [], breakers, a=works, b=works).open(Resume())
+    error = caught.value
+    assert (made, error.attempts, error.retryable, error.retry_after) == ([], 0, True, 10.0)
+
+
 async def test_cancelling_ends_the_candidate_that_was_being_tried(clock):
     made = []
     transport = ladder(Memory(clock=clock), made, [], deadline=10.0, a=hangs)

@@ -172,6 +172,18 @@ def test_connections_to_one_origin_share_it() -> None:
     ]
 
 
+def test_it_says_how_long_it_stays_open() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(Breaker(failures=1, open_duration=10), clock=clock)
+    assert breaker.wait == 0
+    breaker.record_failure()
+    clock.now = 4.0
+    assert breaker.wait == 6.0
+    clock.now = 10.0
+    assert breaker.allow()
+    assert (breaker.state, breaker.wait) == (Circuit.HALF_OPEN, 0)  # the probe may succeed at any moment
+
+
 def test_a_handler_that_raises_becomes_an_error_event() -> None:
     breaker = CircuitBreaker(Breaker(failures=1), clock=Clock())
     errors: list[Any] = []

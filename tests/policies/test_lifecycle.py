@@ -24,6 +24,7 @@ def events(generation: int) -> list[lc.Event]:
         lc.Opened(generation),
         lc.Failed(generation, "refused"),
         lc.Failed(generation, "401", retryable=False),
+        lc.Failed(generation, "the breaker is open", made=False),
         lc.Lost(generation),
         lc.Lost(generation, 1008, reconnect=False),
         lc.TimerFired(generation),
@@ -159,6 +160,24 @@ def test_a_hint_does_not_enter_decorrelated_jitter():
     life = lc.Lifecycle(State.CONNECTED, 1)
     life, _ = lc.step(life, lc.Lost(1, retry_after=20.0), 9.0, RNG, POLICY)
     assert life.previous == 1.0
+
+
+def test_an_attempt_that_was_held_back_does_not_count_but_the_delay_grows():
+    life, _ = drive(lc.Lifecycle(State.CONNECTED, 1, opened_at=0.0), (0, lc.Lost(1)))
+    delays = []
+    for made in (False, True, False, True, True):
+        life, _ = lc.step(life, lc.TimerFired(life.generation), 1.0, RNG, POLICY)
+        life, actions = lc.step(life, lc.Failed(life.generation, made=made), 1.0, RNG, POLICY)
+        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+    assert delays == [2.0, 4.0, 8.0, 8.0]
+    assert (life.state, life.retries) == (State.DISCONNECTED, 3)  # three were made, as the policy allows
+
+
+def test_a_life_begins_with_nothing_held_back():
+    life = lc.Lifecycle(State.CLOSED, 7, attempt=5, held_back=2)
+    assert lc.step(life, lc.Connect(), 0.0, RNG, POLICY)[0].held_back == 0
+    life = lc.Lifecycle(State.CONNECTED, 7, attempt=5, held_back=2)
+    assert lc.step(life, lc.Lost(7), 60.0, RNG, POLICY)[0].held_back == 0
 
 
 def test_reconnect_now_brings_the_attempt_forward_once():
