@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
+from collections.abc import Coroutine
+from contextlib import asynccontextmanager
 
 import pytest
 
 from rtlab.connection import Connection, State
 from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.lab import Lab
 from rtlab.messages import Message
 from rtlab.policies.backoff import Constant
 from rtlab.policies.lifecycle import Close
 from rtlab.testing import MemoryTransport
+from rtlab.transports.longpoll import LongPolling
+from rtlab.transports.sse import ServerSentEvents
+from rtlab.transports.webrtc import WebRTCChannel
+from rtlab.transports.websocket import WebSocketConnection
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
 
 
@@ -297,3 +306,132 @@ async def test_a_handler_that_is_interrupted_does_not_stop_the_machine():
     await conn.connect()
     assert conn.state is State.CONNECTED
     await conn.close()
+
+
+# Cancelled at every await
+
+
+class Counted(Coroutine):
+    """A coroutine that calls `suspended` each time it has come to an await that takes time."""
+
+    def __init__(self, coro, suspended):
+        self.coro, self.suspended = coro, suspended
+
+    def send(self, value):
+        waits_for = self.coro.send(value)
+        self.suspended()
+        return waits_for
+
+    def throw(self, *error):
+        return self.coro.throw(*error)
+
+    def close(self):
+        self.coro.close()
+
+    def __await__(self):
+        yield from ()
+
+
+@asynccontextmanager
+async def watching(name, suspended):
+    """Call `suspended` at each await of the tasks that run the coroutine function `name`."""
+    loop = asyncio.get_running_loop()
+
+    def make(loop, coro, **options):
+        if inspect.iscoroutine(coro) and coro.__qualname__ == name:
+            coro = Counted(coro, suspended)
+        return asyncio.Task(coro, loop=loop, **options)
+
+    loop.set_task_factory(make)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(None)
+
+
+async def cancelled_at(number, name, act):
+    """Run `act`, cancelled where `name` awaits for the time `number`; return whether it came so far."""
+    seen = 0
+
+    def suspended():
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    async with watching(name, suspended):
+        task = asyncio.create_task(act())
+        async with asyncio.timeout(10):
+            await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled() or task.exception() is None
+    return seen >= number
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
+
+
+@asynccontextmanager
+async def leaving_nothing(kind):
+    """A lab, and how to make a connection to it of which nothing may be left."""
+    async with Lab() as lab:
+        url = lab.ws_url if kind is WebSocketConnection else lab.url
+        async with kind(url):  # what is made once and kept, is there
+            pass
+        before, open_before = asyncio.all_tasks(), descriptors()
+
+        @asynccontextmanager
+        async def connection():
+            conn = kind(url)
+            yield conn
+            assert conn.state is State.CLOSED
+            await until(lambda: asyncio.all_tasks() == before, 5)
+            await until(lambda: descriptors() <= open_before, 5)
+
+        yield connection
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+async def test_connecting_leaves_nothing_wherever_its_attempt_is_cancelled(kind):
+    async with leaving_nothing(kind) as connection:
+        number, more = 0, True
+        while more:
+            number += 1
+            async with connection() as conn:
+                more = await cancelled_at(number, "Driver._run", conn.connect)
+                if conn.state is State.CONNECTED:  # cancelled when all was done
+                    await conn.close()
+        assert number > 4
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+async def test_closing_leaves_nothing_wherever_it_is_cancelled(kind):
+    async with leaving_nothing(kind) as connection:
+        number, more = 0, True
+        while more:
+            number += 1
+            async with connection() as conn:
+                await conn.connect()
+                more = await cancelled_at(number, kind.close.__qualname__, conn.close)
+        assert number > 1
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS)
+async def test_a_request_that_is_cancelled_anywhere_leaves_the_connection_as_it_was(kind):
+    async with leaving_nothing(kind) as connection:
+        number, more = 0, True
+        while more:
+            number += 1
+            async with connection() as conn:
+                await conn.connect()
+                more = await cancelled_at(
+                    number, "Connection.request", lambda conn=conn: conn.request("echo")
+                )
+                assert conn._inbox._pending == {}
+                assert (await conn.request("echo", number)).payload == number
+                assert conn.stats.connects == 1
+                await conn.close()
+        assert number > 1
