@@ -152,6 +152,10 @@ def _may_retry(step: _Step) -> bool:
     return wanted and (0 if _was_stable(step) else life.retries) < policy.max_attempts
 
 
+def _may_retry_again(step: _Step) -> bool:
+    return _dialling(step) and _may_retry(step)
+
+
 def _may_retry_first(step: _Step) -> bool:
     return step.policy.retry_initial and _may_retry(step)
 
@@ -312,8 +316,8 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(_R, TimerFired, _R, _dial, _waiting, "the delay is over"),
     Row(_R, ReconnectNow, _R, _dial_early, _waiting, "a delay is running"),
     Row(_R, Opened, _O, _opened, _dialling, "an attempt is under way"),
-    Row(_R, Failed, _R, _schedule, _may_retry, "worth another try, attempts are left"),
-    Row(_R, Failed, _D, _give_up),
+    Row(_R, Failed, _R, _schedule, _may_retry_again, "worth another try, attempts are left"),
+    Row(_R, Failed, _D, _give_up, _dialling, "an attempt was under way"),
     Row(_R, Close, _X, _stop_waiting, _waiting, "a delay is running"),
     Row(_R, Close, _X, _discard, _dialling, "an attempt is under way"),
 )

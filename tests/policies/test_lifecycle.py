@@ -58,6 +58,67 @@ def test_every_pair_does_what_the_table_says(life, event):
         assert after.state is rows[0].then
 
 
+#: By hand, what each pair leads to: the state, and the actions in order. A pair that is missing
+#: changes nothing. "R?" is a Reconnecting whose delay is running, "R" one whose attempt is.
+WANTED = {
+    "D connect": "C Open",
+    "D close": "X",
+    "C opened": "O TellConnected",
+    "C failed": "D GiveUp",
+    "C refused": "D GiveUp",
+    "C held back": "D GiveUp",
+    "C close": "X Discard GiveUp",
+    "O lost": "R? TellDisconnected Schedule",
+    "O banned": "D TellDisconnected GiveUp",
+    "O close": "X Shut TellDisconnected",
+    "R opened": "O TellConnected",
+    "R failed": "R? Schedule",
+    "R refused": "D GiveUp",
+    "R held back": "R? Schedule",
+    "R close": "X Discard GiveUp",
+    "R? timer": "R Open",
+    "R? now": "R CancelTimer Open",
+    "R? close": "X CancelTimer GiveUp",
+    "X connect": "C Open",
+}
+#: What differs when first connects are retried, and when no attempt is left.
+PATIENT = {"C failed": "R? Schedule", "C held back": "R? Schedule"}
+SPENT = {"O lost": "D TellDisconnected GiveUp", "R failed": "D GiveUp"}
+EVENTS = ["connect", "opened", "failed", "refused", "held back", "lost", "banned", "timer", "now", "close"]
+LIVES = {
+    "D": (State.DISCONNECTED, False),
+    "C": (State.CONNECTING, False),
+    "O": (State.CONNECTED, False),
+    "R": (State.RECONNECTING, False),
+    "R?": (State.RECONNECTING, True),
+    "X": (State.CLOSED, False),
+}
+
+
+@pytest.mark.parametrize("name", LIVES)
+@pytest.mark.parametrize(("number", "word"), list(enumerate(EVENTS)))
+@pytest.mark.parametrize(
+    ("policy", "attempt", "differs"),
+    [
+        (POLICY, 0, {}),
+        (msgspec.structs.replace(POLICY, retry_initial=True), 0, PATIENT),
+        (POLICY, 3, SPENT),
+    ],
+    ids=["usual", "patient", "spent"],
+)
+def test_every_pair_does_what_was_written_down_by_hand(name, number, word, policy, attempt, differs):
+    state, waiting = LIVES[name]
+    life = lc.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
+    after, actions = lc.step(life, events(7)[number], 101.0, RNG, policy)
+    wanted = {**WANTED, **differs}.get(f"{name} {word}")
+    if wanted is None:
+        assert (after, actions) == (life, ())
+        return
+    then, *names = wanted.split()
+    assert (after.state, after.waiting) == LIVES[then]
+    assert [type(action).__name__ for action in actions] == names
+
+
 @pytest.mark.parametrize(("life", "event"), list(itertools.product(lives(), events(6))))
 def test_an_older_generation_changes_nothing(life, event):
     if not hasattr(event, "generation"):
