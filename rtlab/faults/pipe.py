@@ -19,6 +19,8 @@ HEAD_BYTES = 4096
 class Source(Protocol):
     """Where bytes come from: it can be told to wait."""
 
+    @property
+    def unread(self) -> int: ...
     def pause_source(self) -> None: ...
     def resume_source(self) -> None: ...
 
@@ -94,8 +96,9 @@ class Pipe:
 
     @property
     def held(self) -> int:
-        """Bytes that were read and not yet given to the receiver's socket."""
-        return sum(stage.held for stage in self.stages) + self.sink.backlog
+        """Bytes not yet given to the receiver's socket; of a source that must wait, also unread ones."""
+        unread = self.source.unread if self._blockers else 0
+        return sum(stage.held for stage in self.stages) + self.sink.backlog + unread
 
     # Backpressure
     def block(self, who: object) -> None:

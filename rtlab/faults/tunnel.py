@@ -138,6 +138,20 @@ class Endpoint(asyncio.BufferedProtocol):
         if self.tunnel is not None:
             self.tunnel.half_closed(self)
 
+    @property
+    def unread(self) -> int:
+        """Bytes that wait in the kernel's receive buffer."""
+        if self.is_gone:
+            return 0
+        assert self.transport is not None
+        sock: Any = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, ImportError):  # gone already; a system without ioctl
+            import fcntl
+            import termios
+
+            return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+        return 0
+
     def pause_source(self) -> None:
         transport = self.transport
         if transport is not None and not transport.is_closing() and transport.is_reading():

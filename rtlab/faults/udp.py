@@ -36,6 +36,10 @@ class _Side(asyncio.DatagramProtocol):
 
     def eof(self) -> None: ...
 
+    @property
+    def unread(self) -> int:
+        return 0  # it is never told to wait
+
     def pause_source(self) -> None: ...
 
     def resume_source(self) -> None: ...

@@ -20,8 +20,33 @@ async def test_stall_reads_nothing_and_loses_nothing(proxy: Proxy, dial) -> None
     writer.write_eof()
     await asyncio.sleep(0.02)
     assert (tunnel.up.blocked, tunnel.up.bytes) == (True, 0)
+    await eventually(lambda: tunnel.held == 5)
     proxy.remove_toxic("stall_upstream")
     assert await asyncio.wait_for(reader.read(-1), 5) == b"waits"
+    told = [(e.kind, e.bytes) for e in proxy.trace.since() if e.toxic == "stall_upstream"]
+    assert told == [("toxic_added", 0), ("toxic_removed", 5), ("affected", 5), ("released", 0)]
+
+
+async def test_the_trace_tells_a_stall_that_held_something_from_one_that_did_not(proxy: Proxy, dial) -> None:
+    reader, writer = await dial()
+    await eventually(lambda: proxy.links)
+    for data in (b"", b"waits"):
+        proxy.add_toxic({"type": "stall", "stream": "upstream"})
+        writer.write(data)
+        await eventually(lambda data=data: sum(t.held for t in proxy.links) == len(data))
+        proxy.remove_toxic("stall_upstream")
+        assert await asyncio.wait_for(reader.readexactly(len(data)), 5) == data
+    assert [e.bytes for e in proxy.trace.since() if e.kind == "affected"] == [5]
+
+
+async def test_a_connection_that_ends_while_it_is_stalled_shows_what_waited(proxy: Proxy, dial) -> None:
+    _, writer = await dial()
+    await eventually(lambda: proxy.links)
+    proxy.add_toxic({"type": "stall", "stream": "upstream"})
+    writer.write(b"waits")
+    await eventually(lambda: any(t.held == 5 for t in proxy.links))
+    proxy.cut()
+    assert [e.bytes for e in proxy.trace.since() if e.kind == "ended"] == [5]
 
 
 async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial) -> None:

@@ -41,6 +41,11 @@ class StallStage(HoldingStage[Stall]):
             self.held -= len(data)
             self.next.feed(data)
 
+    def stop(self) -> None:
+        if self.pipe.held:  # what waits in the kernel does not come here, so it is counted at the end
+            self.strike("held back", self.pipe.held)
+        super().stop()
+
 
 class Cut(Toxic):
     """End every connection, present and future, `after` milliseconds.
