@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy import Proxy
-from rtlab.faults.toxics import parse_entry
+from rtlab.faults.toxics import TOXICS, parse_entry
 from tests.faults.conftest import eventually
 
 
@@ -159,6 +159,13 @@ def test_attributes_that_make_no_sense(kind: str, attributes: dict[str, float] |
     body = {"type": kind, "attributes": attributes, "stream": "downstream" if attributes is None else ""}
     with pytest.raises(FaultError, match=error):
         parse_entry(body)
+
+
+@pytest.mark.parametrize("kind", sorted(TOXICS))
+def test_each_toxic_says_what_it_can_and_cannot_imitate(kind: str) -> None:
+    text = " ".join((TOXICS[kind].__doc__ or "").split())
+    assert "Imitates " in text
+    assert any(word in text for word in ("cannot", "never", " not ", "would not")), text
 
 
 json_values = st.recursive(

@@ -50,9 +50,9 @@ class StallStage(HoldingStage[Stall]):
 class Cut(Toxic):
     """End every connection, present and future, `after` milliseconds.
 
-    ``how="rst"`` loses what is in flight and both peers see a reset (WebSocket
-    1006); ``"fin"`` is an orderly end of TCP without a word from the protocol
-    above. A pulled cable does neither: see `stall` and `blackhole`.
+    Imitates a crash: ``how="rst"`` loses what is in flight and both peers see a reset
+    (WebSocket 1006); ``"fin"`` is an orderly end of TCP without a word from the protocol
+    above. It cannot imitate a pulled cable, which does neither: see `stall` and `blackhole`.
     """
 
     how: Literal["rst", "fin"] = "rst"
@@ -152,7 +152,8 @@ class AcceptThenClose(Toxic):
     """Accept new connections, and close each `after` milliseconds; old ones live on.
 
     Imitates a load balancer with no healthy server behind it: connecting works,
-    which is why "connected" must not reset a backoff.
+    which is why "connected" must not reset a backoff. A closed port it cannot imitate:
+    there nobody accepts (switch the proxy off for that).
     """
 
     how: Literal["rst", "fin"] = "fin"
@@ -175,8 +176,9 @@ class SlowOpen(Toxic):
     """Hold the first bytes of each new connection for `delay` milliseconds.
 
     Imitates the round trip of TCP's handshake, which the proxy's kernel answers
-    at once: the client is told too early that it is connected, but it gets its
-    first answer when it would have. Connections that are open already pass.
+    at once: the client is told too early that it is connected (that cannot be helped
+    here), but it gets its first answer when it would have. Connections that are open
+    already pass.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("upstream",)

@@ -85,7 +85,8 @@ class Loss(Toxic):
 
     ``burst=1`` is independent loss; above that, the two-state chain of Gilbert
     (1960): a loss is followed by another with probability 1 − 1/burst. The
-    share of lost datagrams stays `probability`.
+    share of lost datagrams stays `probability`. Imitates a radio link or a full queue;
+    it cannot make losses depend on how much is sent, as a full queue's do.
     """
 
     probability: Number = 0
@@ -120,7 +121,11 @@ class LossStage(DatagramStage[Loss]):
 
 
 class Duplicate(Toxic):
-    """Deliver a datagram twice with `probability`, the copy `delay` ms later."""
+    """Deliver a datagram twice with `probability`, the copy `delay` ms later.
+
+    Imitates a link layer that repeats what was not acknowledged in time. TCP cannot have
+    this: its kernel drops what came already.
+    """
 
     probability: Number = 0
     delay: Number = 0
@@ -144,7 +149,9 @@ class DuplicateStage(DatagramStage[Duplicate]):
 class Reorder(Toxic):
     """Hold a datagram back with `probability`, until `gap` others have passed it.
 
-    At most `delay` ms, so that the last one of a burst arrives too.
+    At most `delay` ms, so that the last one of a burst arrives too. Imitates packets that
+    take different paths. One is held back at a time, so it cannot shuffle a whole burst;
+    `latency` with `jitter` can.
     """
 
     probability: Number = 0

@@ -84,9 +84,9 @@ class RequestStage(Stage[ToxicT]):
 class StripUpgrade(Toxic):
     """Remove the hop-by-hop fields of a WebSocket handshake.
 
-    That is what a proxy which speaks only HTTP/1.0 upstream does (nginx without
+    Imitates a proxy which speaks only HTTP/1.0 upstream (nginx without
     ``proxy_set_header Upgrade``): the server sees a plain GET and answers 400 or
-    426, never 101. Connections that are upgraded already are not touched.
+    426, never 101. It cannot touch connections that are upgraded already.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -109,7 +109,8 @@ class HangUpgrade(Toxic):
     """Swallow WebSocket handshakes: the connection stays open, no answer comes.
 
     Imitates a middlebox that waits for a body. Only a deadline of the client's
-    helps: a constructor that returned says nothing.
+    helps: a constructor that returned says nothing. It cannot touch a WebSocket that
+    is open already.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -131,7 +132,8 @@ class HttpStatus(Toxic):
     `retry_after` seconds are announced in Retry-After; `path` limits it to
     requests whose target begins so. The upstream never sees the request.
     Imitates an overloaded load balancer. Requests on an open connection are
-    answered in place of the server; a response under way may be cut off.
+    answered in place of the server; a response under way may be cut off. It cannot
+    imitate the load: the answer comes at once.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -175,7 +177,8 @@ class BufferResponse(Toxic):
 
     Imitates a proxy that buffers (nginx with ``proxy_buffering on``, an antivirus
     gateway): an event stream opens and stays silent. With `hold_head` the head
-    waits too. A WebSocket, which begins with 101, passes. At most 16 MiB are held.
+    waits too. A WebSocket, which begins with 101, passes. At most 16 MiB are held. It
+    cannot imitate a cache: each response is fetched anew.
     """
 
     streams: ClassVar[tuple[str, ...]] = RESPONSE_STREAM

@@ -194,7 +194,8 @@ class KillMidframe(Toxic):
     """End the connection in the middle of the `nth` message: after `fraction` of its bytes.
 
     Imitates a process that dies while it writes. A correct client reports a lost
-    connection, and never half a message.
+    connection, and never half a message. What the kernel has taken already it cannot
+    call back: the messages before arrive.
     """
 
     nth: int = 1

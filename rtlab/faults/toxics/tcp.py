@@ -85,7 +85,8 @@ class Bandwidth(Toxic):
     """Let at most `rate` kilobytes (1,000 bytes) a second through.
 
     Imitates a narrow link with a queue of 64 KiB (20 ms, if that is more). The kernel's socket buffers
-    add megabytes of queue in front; a proxy with small `buffer_bytes` has not.
+    add megabytes of queue in front; a proxy with small `buffer_bytes` has not. It cannot imitate a
+    link that is shared: each connection has the whole rate, and a full queue drops nothing.
     """
 
     required: ClassVar[tuple[str, ...]] = ("rate",)
@@ -159,7 +160,11 @@ class BandwidthStage(HoldingStage[Bandwidth]):
 
 
 class SlowClose(Toxic):
-    """Hold back the end of the stream for `delay` milliseconds; data pass at once."""
+    """Hold back the end of the stream for `delay` milliseconds; data pass at once.
+
+    Imitates a middlebox that tells late that one side is gone. A reset cannot be held
+    back: it ends both sides at once.
+    """
 
     delay: Number = 0
 
@@ -179,8 +184,9 @@ class SlowCloseStage(HoldingStage[SlowClose]):
 class Timeout(Toxic):
     """Swallow all data, and close after `timeout` milliseconds (0: never).
 
-    Removing it closes the connections. An end of stream is seen, so this is
-    not a dead path; that is `blackhole`.
+    Imitates a peer that accepts and never answers, then gives up. Removing it closes
+    the connections. An end of stream is seen, so it cannot imitate a dead path; that is
+    `blackhole`.
     """
 
     timeout: Number = 0
@@ -215,7 +221,8 @@ class ResetPeer(Toxic):
     """Reset the connection (RST) `timeout` milliseconds after data come.
 
     Those data are lost. Imitates a crashed process or a firewall that has
-    forgotten the connection.
+    forgotten the connection. Silent connections live on, so it cannot imitate a
+    crash that everybody hears of at once; that is `cut`.
     """
 
     timeout: Number = 0
@@ -242,8 +249,9 @@ class ResetPeerStage(Stage[ResetPeer]):
 class Slicer(Toxic):
     """Cut data into writes of `average_size` ± `size_variation` bytes, `delay` µs apart.
 
-    Shows which readers mistake one read for one message. The receiver's kernel
-    may join slices again unless `delay` keeps them apart.
+    Imitates a path with small packets, and shows which readers mistake one read for
+    one message. It cannot set the size of packets: the receiver's kernel may join
+    slices again unless `delay` keeps them apart.
     """
 
     required: ClassVar[tuple[str, ...]] = ("average_size",)
@@ -291,7 +299,12 @@ class SlicerStage(HoldingStage[Slicer]):
 
 
 class LimitData(Toxic):
-    """Close the connection after `bytes` bytes, counted from the toxic's addition."""
+    """Close the connection after `bytes` bytes, counted from the toxic's addition.
+
+    Imitates a gateway with a quota, and a download that breaks off. The end is an orderly
+    one, wherever in a message it falls; for a reset there see `kill_midframe`, which cannot
+    count bytes.
+    """
 
     bytes: int = 0
 
