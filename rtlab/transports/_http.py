@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
 import httpcore
@@ -13,9 +12,10 @@ import httpx
 
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.position import Resume
+from rtlab.transports._hints import retry_after
 from rtlab.transports._sockets import Backend
 
-__all__ = ["HttpClient", "endpoint", "explain", "loss", "refused", "retry_after", "with_resume"]
+__all__ = ["HttpClient", "endpoint", "explain", "hint_of", "loss", "refused", "with_resume"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -202,19 +202,10 @@ def with_resume(url: httpx.URL, resume: Resume) -> httpx.URL:
     return url.copy_merge_params({name: text for name, text in fields.items() if text is not None})
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Read ``Retry-After`` (RFC 9110 §10.2.3) as seconds; None without a readable one.
-
-    A date counts from the answer's own ``Date``, so that the two clocks need not agree.
-    """
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        wanted = parsedate_to_datetime(text)
-        return max(0.0, (wanted - parsedate_to_datetime(headers.get("date", ""))).total_seconds())
-    except (ValueError, TypeError):
-        return None
+def hint_of(response: httpx.Response) -> float | None:
+    """Seconds that an answer asks for before the next attempt, None if it does not."""
+    headers = response.headers
+    return retry_after(headers.get("retry-after", ""), headers.get("date", ""))
 
 
 async def refused(response: httpx.Response, *, strict: bool) -> ConnectFailed:
@@ -243,7 +234,7 @@ async def refused(response: httpx.Response, *, strict: bool) -> ConnectFailed:
         said = f" ({text})" if text else ""
         reason = f"{response.url.copy_with(query=None)} answered HTTP {status}{said} instead of 200"
     again = not strict and (status >= 500 or status in _RETRYABLE_STATUS)
-    return ConnectFailed(reason, retryable=again, status=status, retry_after=retry_after(response.headers))
+    return ConnectFailed(reason, retryable=again, status=status, retry_after=hint_of(response))
 
 
 def explain(error: Exception, url: httpx.URL) -> ConnectFailed:

@@ -13,6 +13,7 @@ import msgspec
 from rtlab._loopback_ice import candidate_ports, without_candidates
 from rtlab.errors import ConnectFailed
 from rtlab.transport import Resume
+from rtlab.transports._hints import retry_after
 
 __all__ = ["Relay", "offer_url", "post_offer", "through_relay"]
 
@@ -111,13 +112,14 @@ async def post_offer(
     except httpx.HTTPError as error:
         raise ConnectFailed(f"the signalling request to {host} failed: {error!r}") from error
     if response.status_code != 200:
-        hint = response.headers.get("Retry-After", "")
         raise ConnectFailed(
             f"the server at {host} answered the offer with HTTP {response.status_code}: "
             f"{response.text.strip()[:200] or 'no reason given'}",
             retryable=response.status_code in _WORTH_RETRYING or response.status_code >= 500,
             status=response.status_code,
-            retry_after=float(hint) if hint.isascii() and hint.isdigit() else None,
+            retry_after=retry_after(
+                response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+            ),
         )
     try:
         answer = msgspec.json.decode(response.content, type=_Answer)

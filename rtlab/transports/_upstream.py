@@ -17,7 +17,7 @@ import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.messages import JSON, Message
-from rtlab.transports._http import HttpClient, explain, retry_after
+from rtlab.transports._http import HttpClient, explain, hint_of
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream", "session_of"]
 
@@ -222,4 +222,4 @@ def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
     if 400 <= status < 500 and status not in _BROKEN:
         return MessageError(reason, said.code or "malformed")
     code, reconnect = _BROKEN.get(status, (1013, True))
-    raise TransportClosed(code, reason, reconnect=reconnect, retry_after=retry_after(response.headers))
+    raise TransportClosed(code, reason, reconnect=reconnect, retry_after=hint_of(response))

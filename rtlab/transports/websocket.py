@@ -23,6 +23,7 @@ from rtlab.close_codes import close_code
 from rtlab.connection import Connection, Resume
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message, codec_for
+from rtlab.transports._hints import retry_after
 
 __all__ = ["WebSocketConnection", "WebSocketTransport"]
 
@@ -299,13 +300,14 @@ def _explain(error: Exception, url: str) -> ConnectFailed:
     host = urlsplit(url).netloc
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
-        hint = error.response.headers.get("Retry-After", "")
+        headers = error.response.headers
+        hint, date = ("".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date"))
         return ConnectFailed(
             f"the server at {host} answered HTTP {status} instead of 101 Switching Protocols: is the path "
             "right, and does every proxy on the way pass the Upgrade header?",
             retryable=status not in _FATAL_STATUS and status >= 400,
             status=status,
-            retry_after=float(hint) if hint.isascii() and hint.isdigit() else None,
+            retry_after=retry_after(hint, date),
         )
     if isinstance(error, NegotiationError):
         return ConnectFailed(

@@ -260,14 +260,19 @@ async def test_a_server_that_vanishes_shows_as_1006(server: StubServer) -> None:
         assert not caught.value.clean
 
 
+#: Three seconds after the answer, by the server's own clock.
+IN_3_S = {"Date": "Tue, 15 Nov 1994 08:12:31 GMT", "Retry-After": "Tue, 15 Nov 1994 08:12:34 GMT"}
+
+
 @pytest.mark.parametrize(
     ("response", "retryable", "words"),
     [
         (web.Response(status=503, text="full", headers={"Retry-After": "3"}), True, "HTTP 503: full"),
+        (web.Response(status=503, text="full", headers=IN_3_S), True, "HTTP 503: full"),
         (web.Response(status=403, text="origin"), False, "HTTP 403: origin"),
         (web.Response(text="<html>"), False, "does not speak"),
     ],
-    ids=["503", "403", "html"],
+    ids=["503", "503 with a date", "403", "html"],
 )
 async def test_a_refused_offer_says_why(
     server: StubServer, response: web.Response, retryable: bool, words: str

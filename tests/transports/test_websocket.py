@@ -252,6 +252,13 @@ def http(status, *headers):
         (401, (), False, None),
         (503, ("Retry-After: 7",), True, 7.0),
         (503, ("Retry-After: soon",), True, None),
+        (
+            503,
+            ("Date: Tue, 15 Nov 1994 08:12:31 GMT", "Retry-After: Tue, 15 Nov 1994 08:12:51 GMT"),
+            True,
+            20.0,
+        ),
+        (503, ("Retry-After: 7", "Retry-After: 9"), True, 7.0),
     ],
 )
 async def test_an_http_server(status, headers, retryable, retry_after):
