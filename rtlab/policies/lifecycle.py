@@ -204,7 +204,9 @@ def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ..
     if _was_stable(step):
         life = msgspec.structs.replace(life, attempt=0, previous=0.0, held_back=0)
     attempt, previous = life.attempt, life.previous
-    drawn = policy.backoff.delay(attempt, previous, step.rng)
+    # A backoff with an end says *never* beyond it. Whether to go on is the guards' to say.
+    end = policy.backoff.max_attempts
+    drawn = policy.backoff.delay(attempt if end is None else min(attempt, end - 1), previous, step.rng)
     delay = _with_hints(event, drawn, policy.max_retry_after, step.rng)
     after = msgspec.structs.replace(
         life,

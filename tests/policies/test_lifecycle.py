@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.policies import lifecycle as lc
-from rtlab.policies.backoff import Constant, Exponential, FullJitter
+from rtlab.policies.backoff import Constant, Exponential, FullJitter, Table
 from rtlab.policies.lifecycle import State
 
 POLICY = lc.Policy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
@@ -232,6 +232,19 @@ def test_an_attempt_that_was_held_back_does_not_count_but_the_delay_grows():
         delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
     assert delays == [2.0, 4.0, 8.0, 8.0]
     assert (life.state, life.retries) == (State.DISCONNECTED, 3)  # three were made, as the policy allows
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_retries_beyond_the_backoffs_own_end_repeat_its_last_delay(made):
+    policy = lc.Policy(Table(delays=(1.0, 2.0, 5.0), max_attempts=3), max_attempts=5 if made else 3)
+    life, delays = lc.Lifecycle(State.CONNECTED, 1), []
+    event = lc.Lost(1)
+    for _ in range(5):
+        life, actions = lc.step(life, event, 1.0, RNG, policy)
+        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+        life, _ = lc.step(life, lc.TimerFired(life.generation), 1.0, RNG, policy)
+        event = lc.Failed(life.generation, made=made)
+    assert delays == [1.0, 2.0, 5.0, 5.0, 5.0]
 
 
 def test_a_life_begins_with_nothing_held_back():
