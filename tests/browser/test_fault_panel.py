@@ -15,6 +15,8 @@ SOURCE = """\
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
 from rtlab.widgets.fault_panel import FaultPanel
 
+from rtlab.policies.backoff import Constant
+
 lab = await Lab.start(faults=True)
 recorder = Recorder()
 panel = FaultPanel(lab.faults, recorder)
@@ -22,12 +24,18 @@ plot = LatencyPlot(recorder, title="Through the fault proxy")
 display(panel, plot)
 """
 RUN = """\
-async with WebSocketConnection(lab.faults.ws_url) as conn, plot:
+async with WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01)) as conn, plot:
     recorder.attach(conn, "websocket")
     await conn.request("feed", {"rate": 100, "count": 100_000})
     await plot.wait(100)
+trace = await lab.faults.trace()
 await lab.stop()
-print([len(recorder) > 0, [mark.text for mark in recorder.marks if mark.kind == "fault"]])
+struck = trace[(trace.bytes > 0) & (trace.kind == "affected")].toxic
+print([
+    [mark.text for mark in recorder.marks if mark.kind == "fault"],
+    sorted({name.split("_")[0] for name in struck}),
+    trace[trace.kind == "ended"].detail.to_list()[:2],
+])
 """
 
 
@@ -48,12 +56,17 @@ async def test_the_controls_work_while_a_cell_awaits(lab: JupyterLab, browser: B
         await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
         await panel.get_by_label("network").select_option("3g")
         await status.filter(has_text="network: 3g").wait_for(timeout=10_000)
+        await panel.get_by_label("jitter").fill("20")
+        await status.filter(has_text="delayed by 0 ± 20").wait_for(timeout=10_000)
         await panel.get_by_role("button", name="Restore").click()
         await status.filter(has_text="nothing is in the way").wait_for(timeout=10_000)
+        await panel.get_by_role("button", name="Cut once").click()
+        await status.filter(has_text="every connection was cut").wait_for(timeout=10_000)
 
         await plot.get_by_role("button", name="Stop", exact=True).click()
         await run.wait(timeout=60)
         assert await run.errors() == []
-        recorded, marks = ast.literal_eval(await run.text())
-        assert recorded
-        assert len(marks) == 5
+        marks, struck, ended = ast.literal_eval(await run.text())
+        assert len(marks) == 7
+        assert {"latency", "blackhole"} <= set(struck)  # bytes were held, and swallowed
+        assert ended == ["rst: the stream has a hole", "rst: cut"]
