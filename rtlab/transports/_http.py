@@ -274,8 +274,6 @@ def loss(error: Exception) -> str:
         if isinstance(cause, ConnectionResetError | BrokenPipeError):
             return "the connection was reset"
         cause = cause.__context__
-    if isinstance(error, httpx.ReadTimeout):
-        return "nothing came for too long"
     if isinstance(error, httpx.RemoteProtocolError):
         return "the connection ended in the middle of an answer"
     return str(error) or type(error).__name__

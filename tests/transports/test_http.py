@@ -21,7 +21,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
     [
         ("reset", "the connection was reset"),
         ("fin", "the connection ended in the middle of an answer"),
-        ("silence", "nothing came for too long"),
+        ("silence", "nothing came for 0.3 s"),
     ],
 )
 async def test_how_an_answer_was_cut_off_is_told(end: str, words: str) -> None:
