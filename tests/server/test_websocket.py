@@ -122,6 +122,25 @@ async def test_what_one_codec_cannot_carry_hurts_nobody_else(server: Child) -> N
         assert (await get(ada, "echo"))["payload"] == "alive"
 
 
+async def test_a_number_that_not_every_codec_carries_reaches_nobody(server: Child) -> None:
+    async with server.connect() as ada, server.connect(subprotocols=["rtlab.v1.msgpack"]) as bob:
+        await say(ada, "join_room", {"roomId": "numbers"}, id="1")
+        await get(ada, "ack")
+        await bob.send(msgspec.msgpack.encode({"type": "join_room", "payload": {"roomId": "numbers"}}))
+        await get(bob, "ack")
+        await get(bob, "users_update")
+        for type in ("chat", "echo"):
+            await say(ada, type, {"n": 2**70}, roomId="numbers", id="2")
+            error = (await get(ada, "ack", "error", "chat", "echo"))["payload"]
+            assert (error["code"], "at most 64 bits" in error["message"]) == ("payload", True)
+        await say(ada, "batch", [{"type": "chat", "roomId": "numbers", "payload": 2**70, "id": "3"}])
+        assert (await get(ada, "ack", "error"))["payload"]["code"] == "payload"
+        # The largest that there is arrives, and as the first of the room.
+        await say(ada, "chat", {"n": 2**64 - 1}, roomId="numbers")
+        chat = await get(bob)
+        assert (chat["type"], chat["payload"], chat["offset"]) == ("chat", {"n": 2**64 - 1}, 1)
+
+
 async def test_a_feed_keeps_its_schedule_and_says_when_it_ends(server: Child) -> None:
     async with server.connect() as ws:
         await say(ws, "feed", {"rate": 1000, "size": 200, "count": 50}, id="7")
