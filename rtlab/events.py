@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -174,6 +175,11 @@ class Emitter:
     def _add(self, name: str, handler: Handler, *, once: bool) -> None:
         if not callable(handler):
             raise TypeError(f"a handler is a function of one argument, got {handler!r:.80}")
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError(
+                f"a handler is called and not awaited, got the coroutine function {handler!r:.80}: make it a "
+                "plain function, or read the messages with `async for`"
+            )
         # Tuples, so that a handler may add or remove handlers while they are called.
         self._handlers[name] = (*self._handlers.get(name, ()), (handler, once))
 

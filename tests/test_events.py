@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from rtlab.events import Emitter
@@ -67,6 +69,17 @@ def test_one_that_raises_does_not_stop_the_others():
     raised = emitter.emit("x", 7)
     assert [type(error) for error in raised] == [ZeroDivisionError]
     assert seen == [7]
+
+
+def test_a_handler_that_nobody_would_await_is_refused_at_once():
+    async def later(value): ...
+
+    class Owner:
+        async def method(self, value): ...
+
+    for handler in (later, Owner().method, functools.partial(later)):
+        with pytest.raises(TypeError, match="called and not awaited"):
+            Emitter().on("x", handler)
 
 
 def test_a_handler_that_cannot_be_called_is_refused_at_once():
