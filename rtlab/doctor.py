@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.metadata
 import json
@@ -24,6 +25,8 @@ __all__ = ["Check", "broken", "examine", "notebook_report", "table"]
 _REINSTALL: Final = "install again: pip install -e . (in a clone), with the environment's own pip"
 _SHOWN: Final = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "websockets", "aiohttp")
 _ROUND_TRIPS: Final = 100
+#: Seconds for all of them.
+_PATIENCE: Final = 10.0
 
 #: Program, what it is for, Debian's package.
 _OPTIONAL: Final = (
@@ -190,7 +193,10 @@ async def _loopback() -> list[Check]:
     async with Lab() as lab:
         start = Check("lab", "ok", f"started in {time.perf_counter() - began:.2f} s")
         trips: list[float] = []
-        async with connect(lab.ws_url, proxy=None, compression=None) as connection:
+        async with (
+            asyncio.timeout(_PATIENCE),
+            connect(lab.ws_url, proxy=None, compression=None) as connection,
+        ):
             await connection.recv()  # welcome
             for _ in range(_ROUND_TRIPS):
                 sent = time.perf_counter()

@@ -13,6 +13,7 @@ import jupyter_core.paths
 import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
+from websockets.asyncio.server import ServerConnection, serve
 
 from rtlab import cli, doctor
 from rtlab.errors import LabError
@@ -59,6 +60,19 @@ async def test_a_lab_that_cannot_start_is_broken_and_exits_1(
     assert lab.advice
     assert await asyncio.to_thread(cli.run, ["doctor"]) == 1
     assert "broken" in capfd.readouterr().out
+
+
+async def test_a_server_that_says_nothing_does_not_hang_it(monkeypatch: pytest.MonkeyPatch):
+    async def silent(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+
+    async with serve(silent, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        monkeypatch.setattr("rtlab.lab.Lab.ws_url", f"ws://127.0.0.1:{port}/ws")
+        monkeypatch.setattr(doctor, "_PATIENCE", 0.05)
+        checks = await doctor.examine()
+    (lab,) = (check for check in checks if check.name == "lab")
+    assert (lab.status, lab.found) == ("broken", "TimeoutError")
 
 
 def test_an_old_or_missing_package_is_broken(monkeypatch: pytest.MonkeyPatch):
