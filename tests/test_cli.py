@@ -131,6 +131,32 @@ def test_bench_prints_what_it_measured(monkeypatch: pytest.MonkeyPatch, capfd: p
     assert "import" in capfd.readouterr().out.split()
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback_and_its_server_too():
+    code = (
+        "import asyncio, sys\n"
+        "from rtlab import cli\n"
+        "from rtlab.measure.bench import BENCHES\n"
+        "async def endless(start_lab):\n"
+        "    lab = await start_lab()\n"
+        "    try:\n"
+        "        print(*lab.pids, flush=True)\n"
+        "        await asyncio.sleep(600)\n"
+        "    finally:\n"
+        "        await lab.stop()\n"
+        "BENCHES['endless'] = endless\n"
+        "sys.exit(cli.run(['bench', 'endless']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    server = int(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "")
+    assert not psutil.pid_exists(server)
+
+
 def get(url: str) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as answer:
