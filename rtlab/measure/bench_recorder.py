@@ -42,8 +42,8 @@ def _list_of_dicts() -> float:
     return SAMPLES / (time.perf_counter() - began)
 
 
-async def _live(start_lab: StartLab) -> float:
-    """Return how many of a feed's messages are missing from the record."""
+async def _live(start_lab: StartLab) -> tuple[float, float]:
+    """Return how many of a feed's messages are missing from the record, and how many came a second."""
     lab = await start_lab()
     try:
         async with WebSocketConnection(lab.ws_url) as conn, Recorder() as recorder:
@@ -57,7 +57,8 @@ async def _live(start_lab: StartLab) -> float:
                     await last.wait()
             except TimeoutError:
                 raise LabError(f"the feed did not end within {TIMEOUT:g} s") from None
-            return float(count - len(recorder))
+            received = recorder.since().rows["received"]
+            return float(count - len(recorder)), (len(received) - 1) / float(received[-1] - received[0])
     finally:
         await lab.stop()
 
@@ -76,9 +77,12 @@ async def run(start_lab: StartLab) -> list[Result]:
     """
     turns = [(_append(), _list_of_dicts()) for _ in range(REPEATS + 1)][1:]
     rates, rivals = [ours for ours, _ in turns], [theirs for _, theirs in turns]
-    missing = [await _live(start_lab) for _ in range(5)]
+    live = [await _live(start_lab) for _ in range(5)]
+    missing, reached = [lost for lost, _ in live], [rate for _, rate in live]
     return [
         Result.of("recorder", "samples appended", rates, "samples/s", "limit", [MIN_RATE]),
         Result.of("recorder", "samples appended", rates, "samples/s", "list of dicts", rivals),
         Result.of("recorder", f"missing of {LIVE_RATE:,}/s live", missing, "samples"),
+        # Without it, a feed too slow to lose anything would look just as well.
+        Result.of("recorder", "live rate", reached, "samples/s", "asked for", [LIVE_RATE]),
     ]
