@@ -15,21 +15,25 @@ from rtlab.errors import LabError
 from rtlab.measure.bench import Result, StartLab
 from rtlab.measure.observer import Phase
 
-__all__ = ["run"]
+__all__ = ["measure", "run"]
 
 REPEATS: Final = 7
 SECONDS: Final = 4.0
 RATE: Final = 1_000
+#: Both plots show as many seconds, as often.
+WINDOW: Final = 2
+HZ: Final = 10
 MAX_LAG_MS: Final = 1.0
 MAX_CPU_POINTS: Final = 4.0
 
-_CELLS: Final = (
-    f"""
+
+def _cells(seconds: float, repeats: int) -> tuple[str, ...]:
+    return (
+        f"""
 import asyncio, io, json
 import ipywidgets
-from matplotlib.figure import Figure
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
-from rtlab.measure.observer import observe
+from rtlab.measure.observer import figure_of, observe
 
 lab = await Lab.start()
 conn = WebSocketConnection(lab.ws_url)
@@ -38,26 +42,20 @@ recorder = Recorder()
 recorder.attach(conn, "websocket")
 recorder.start()
 await conn.request("feed", {{"rate": {RATE}, "count": 1_000_000, "size": 32}})
-plot = LatencyPlot(recorder, window=2)
+plot = LatencyPlot(recorder, window={WINDOW}, hz={HZ})
 plot
 """,
-    """
+        """
 image = ipywidgets.Image(format="png")
 image
 """,
-    f"""
-def draw():
-    rows = recorder.to_frame().tail(2 * {RATE})
-    figure = Figure(figsize=(8, 3.5))
-    figure.add_subplot().plot(rows["t_s"], rows["latency_ms"], ".")
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    image.value = out.getvalue()
-
+        f"""
 async def redraw():
     while True:
-        draw()
-        await asyncio.sleep(0.05)
+        out = io.BytesIO()
+        figure_of(recorder, {WINDOW * RATE}).savefig(out, format="png")
+        image.value = out.getvalue()
+        await asyncio.sleep({1 / HZ})
 
 drawing = []
 watchers = {{
@@ -65,17 +63,35 @@ watchers = {{
     "live plot": (plot.start, plot.stop),
     "matplotlib": (lambda: drawing.append(asyncio.create_task(redraw())), lambda: drawing.pop().cancel()),
 }}
-phases = await observe(watchers, seconds={SECONDS}, repeats={REPEATS})
+phases = await observe(watchers, seconds={seconds}, repeats={repeats})
 print(json.dumps([list(phase) for phase in phases]))
 """,
-    """
+        """
 await conn.close()
 await lab.stop()
 """,
-)
+    )
 
 
-async def _measure() -> list[Phase]:
+async def measure(seconds: float = SECONDS, repeats: int = REPEATS) -> list[Phase]:
+    """Run the notebook in a browser, and return its phases.
+
+    Parameters
+    ----------
+    seconds : float
+        Length of a phase.
+    repeats : int
+        Phases of each way of watching.
+
+    Returns
+    -------
+    list of Phase
+
+    Raises
+    ------
+    LabError
+        When Playwright or Chromium is missing, or the notebook fails.
+    """
     try:
         from rtlab.measure.jupyterlab import JupyterLab, chromium, open_browser, open_page, run_all
     except ImportError as error:
@@ -83,10 +99,10 @@ async def _measure() -> list[Phase]:
     if chromium() is None:
         raise LabError("Chromium is missing: `rtlab doctor` says how to get it")
     with tempfile.TemporaryDirectory(prefix="rtlab-") as home, JupyterLab(Path(home)) as jupyter:
-        name = jupyter.write("observer.ipynb", *_CELLS)
+        name = jupyter.write("observer.ipynb", *_cells(seconds, repeats))
         async with open_browser() as browser, open_page(browser) as page:
             run = await run_all(page, jupyter, name)
-            await run.wait(timeout=60 + 3 * (REPEATS + 1) * (SECONDS + 2))
+            await run.wait(timeout=60 + 3 * (repeats + 1) * (seconds + 2))
             errors, text = await run.errors(), await run.text()
     if errors or not text.strip():
         raise LabError("the notebook of the benchmark failed: " + "; ".join(errors or ["it printed nothing"]))
@@ -112,7 +128,7 @@ async def run(start_lab: StartLab) -> list[Result]:
         When Playwright or Chromium is missing, or the notebook fails.
     """
     del start_lab
-    phases = await _measure()
+    phases = await measure()
     by_name = {
         name: [phase for phase in phases if phase.name == name]
         for name in ("nothing", "live plot", "matplotlib")

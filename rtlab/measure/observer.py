@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-__all__ = ["Phase", "observe"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rtlab.measure.recorder import Recorder
+
+__all__ = ["Phase", "figure_of", "observe"]
 
 #: Interval of the ticker whose lateness is measured, seconds.
 TICK: Final = 0.002
@@ -83,3 +88,26 @@ async def observe(
             if turn:
                 phases.append(phase)
     return phases
+
+
+def figure_of(recorder: Recorder, samples: int) -> Figure:
+    """Draw the newest samples with matplotlib, as one would without a live plot.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        Where they are. Only these are read: a long run must not make the rival slower.
+    samples : int
+        How many.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    rows = recorder.since(recorder.position - samples).rows
+    figure = Figure(figsize=(8, 3.5))
+    axes = figure.add_subplot()
+    axes.plot(rows["received"] - recorder.started, recorder.measures(rows)["latency"], ".")  # pyright: ignore[reportUnknownMemberType]
+    return figure
