@@ -24,8 +24,10 @@ class Certificates:
 
     Examples
     --------
-    >>> Certificates().certfile.name
+    >>> certificates = Certificates()
+    >>> certificates.certfile.name
     'server.pem'
+    >>> certificates.remove()
     """
 
     def __init__(self) -> None:

@@ -261,7 +261,7 @@ def notebook_report() -> str:
 
     Examples
     --------
-    >>> print(notebook_report())
+    >>> print(notebook_report())  # doctest: +SKIP
     Packages, widgets, and the JupyterLab beside this kernel: all well.
     """
     checks = [

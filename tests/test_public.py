@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -54,6 +56,15 @@ def test_each_module_says_what_is_public(name: str):
         entry for entry in made if inspect.isclass(x := getattr(module, entry)) or inspect.isroutine(x)
     ]
     assert [entry for entry in described if not getattr(module, entry).__doc__] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_come_out_as_they_say(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # one example sets a variable
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.failed == 0, capsys.readouterr().out
 
 
 def test_importing_rtlab_imports_nothing_heavy():

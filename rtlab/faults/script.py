@@ -108,8 +108,8 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     >>> script = (
     ...     FaultScript(seed=7)
     ...     .add((0.5, 1.5), "latency", lasting=2.0, latency=200, jitter=50)
-    ...     .cut(3.0)
-    ...     .down(4.0, lasting=1.0)
+    ...     .cut(4.0)
+    ...     .down(5.0, lasting=1.0)
     ... )
     >>> [a.step.do for a in script.timeline()]
     ['add', 'add', 'cut', 'down', 'down']

@@ -149,7 +149,7 @@ def brooker(
 
     Examples
     --------
-    >>> result = {row.policy: row for row in brooker([50], runs=3)}
+    >>> result = {row.policy: row for row in brooker([100], runs=3)}
     >>> result["full_jitter"].calls < result["exponential"].calls / 2
     True
     """
