@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from rtlab.lab import Lab
+from rtlab.lab_options import ServerOptions
 from tests.notebook_rules import SKELETON, minutes_of, problems, rows_missing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,3 +193,33 @@ def test_a_row_needs_the_link_and_the_minutes(tmp_path: Path):
     assert rows_missing(row, {"01_one.ipynb": "20"}) == []
     assert rows_missing(row, {"01_one.ipynb": "25"}) == ["01_one.ipynb"]
     assert rows_missing(row, {"02_two.ipynb": "20"}) == ["02_two.ipynb"]
+
+
+INLINE = re.compile(r"`([^`\n]+)`")
+
+
+def options_of_labs(code: str) -> set[str]:
+    """Return the options that a piece of Python gives to a lab; none when it is no Python."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return set()
+    labs = {"Lab", "Lab.start"}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in labs]
+    return {keyword.arg or "**" for call in calls for keyword in call.keywords}
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md"], ids=lambda path: path.name)
+def test_what_readers_are_told_to_type_has_options_that_exist(path: Path):
+    known = set(inspect.signature(Lab).parameters) | set(ServerOptions.__annotations__)
+    texts = [path.read_text("utf-8")]
+    if path.suffix == ".ipynb":
+        cells: list[Any] = nbformat.read(path, as_version=4).cells
+        texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    told = {option for text in texts for code in INLINE.findall(text) for option in options_of_labs(code)}
+    assert told - known == set()
+
+
+def test_an_option_that_does_not_exist_is_seen():
+    assert options_of_labs("lab = await Lab.start(nix=1, faults=True)") == {"nix", "faults"}
+    assert options_of_labs("Lab(") == set()
