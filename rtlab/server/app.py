@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import logging
 import ssl
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from rtlab.server import http, rtc
 from rtlab.server.guard import NODE, json_error, json_response, make_guard, token_matches
@@ -18,6 +20,16 @@ __all__ = ["Server", "make_app"]
 
 #: A cursor that names many rooms is longer than aiohttp's default for one line.
 MAX_LINE_BYTES: Final = 16 * 1024
+
+#: aiohttp's logger, by another name: what it says about a client's mistakes is left out.
+_log = logging.getLogger("rtlab.server.http")
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_is_our_fault)
 
 _INDEX: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>rtlab server</title>
@@ -134,6 +146,7 @@ class Server:
         self._runner = web.AppRunner(
             make_app(self.node, self._spoken.add),
             access_log=None,
+            logger=_log,
             handler_cancellation=True,
             shutdown_timeout=1.0,
             keepalive_timeout=75.0,

@@ -410,6 +410,24 @@ async def test_resets_and_half_open_requests_leave_nothing_behind(start: Start) 
         await get(ws, "welcome")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /ws HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /send HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /send HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ],
+    ids=["no Host", "long header", "negative length", "two lengths", "TLS"],
+)
+async def test_what_is_no_request_gets_400_and_nothing_in_the_log(start: Start, data: bytes) -> None:
+    server = start()
+    with raw(server, data) as connection:
+        assert b" 400 " in await asyncio.to_thread(connection.recv, 4096)
+    assert await asyncio.to_thread(server.stop) == ""
+
+
 async def test_a_client_that_does_not_read_is_cut_off_alone(start: Start) -> None:
     server = start("--write-limit-bytes", "100000")
     with raw(server, UPGRADE + masked('{"type":"join_room","roomId":"x"}')):
