@@ -11,8 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import Final
 
 __all__ = ["announce", "raise_nofile", "watch_parent"]
+
+#: Seconds that the graceful stop of an orphan may take, whatever its clients do.
+ORPHAN_LIMIT: Final = 1.5
 
 
 def announce(port: int, **extra: object) -> None:
@@ -41,7 +45,8 @@ def watch_parent(fd: int, on_eof: Callable[[], None]) -> None:
     fd : int
         The read end of a pipe whose only write end the parent holds.
     on_eof : callable
-        What to do then; typically it starts the graceful stop.
+        What to do then; typically it starts the graceful stop. After 1.5 s the
+        process ends, finished or not.
 
     Raises
     ------
@@ -61,6 +66,7 @@ def watch_parent(fd: int, on_eof: Callable[[], None]) -> None:
         except OSError:
             pass
         loop.remove_reader(fd)
+        loop.call_later(ORPHAN_LIMIT, os._exit, 1)
         on_eof()
 
     loop.add_reader(fd, readable)

@@ -274,6 +274,39 @@ def test_no_child_outlives_the_kernel(number: signal.Signals):
     assert alive == []
 
 
+STRANGERS = """
+import asyncio
+from rtlab.lab import Lab
+async def main():
+    lab = await Lab.start(faults=True, stop_window=60)
+    print(lab.ws_url, lab.faults.ws_url, *lab.pids, flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+async def test_clients_elsewhere_do_not_keep_an_orphan_alive():
+    kernel = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STRANGERS, stdout=asyncio.subprocess.PIPE
+    )
+    assert kernel.stdout is not None
+    direct, proxied, *pids = (await asyncio.wait_for(kernel.stdout.readline(), 30)).decode().split()
+    children = [psutil.Process(int(pid)) for pid in pids]
+    async with (
+        connect(direct, proxy=None) as one,
+        connect(direct, proxy=None) as two,
+        connect(proxied, proxy=None) as three,
+    ):
+        for connection in (one, two, three):
+            await connection.recv()  # welcome
+        kernel.kill()
+        await kernel.wait()
+        deadline = time.monotonic() + 2.0
+        while (alive := [child for child in children if runs(child)]) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+    assert alive == []
+
+
 def test_a_forgotten_lab_ends_with_its_process():
     code = "import asyncio; from rtlab.lab import Lab; lab = asyncio.run(Lab.start()); print(*lab.pids)"
     done = subprocess.run(
