@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -264,8 +265,10 @@ def _checked(url: str) -> str:
         parts = urlsplit(url)
         known = parts.scheme in ("ws", "wss") and bool(parts.hostname)
         parts.port  # noqa: B018 - raises on a port that is no number
-    except ValueError as error:
-        raise ConnectFailed(f"expected a URL like ws://host:port/ws, got {url!r}", retryable=False) from error
+    except (ValueError, AttributeError, TypeError) as error:  # the last two for what is no text
+        raise ConnectFailed(
+            f"expected a URL like ws://host:port/ws, got {url!r:.200}", retryable=False
+        ) from error
     if not known:
         cause = InvalidURI(url, "the scheme is not ws or wss, or the host is missing")
         raise ConnectFailed(
@@ -296,19 +299,31 @@ def _closed(error: ConnectionClosed) -> TransportClosed:
     return TransportClosed(1006, "the connection was lost without a close frame")
 
 
+def _reason(body: bytes | bytearray | None) -> str:
+    """Return what a server of ours says in the body of its refusal, nothing of others'."""
+    try:
+        return str(msgspec.json.decode(body or b"")["error"]["message"])[:300]
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return ""
+
+
 def _explain(error: Exception, url: str) -> ConnectFailed:
     host = urlsplit(url).netloc
     if isinstance(error, InvalidStatus):
         status = error.response.status_code
         headers = error.response.headers
         hint, date = ("".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date"))
+        why = _reason(error.response.body) or (
+            "is the path right, and does every proxy on the way pass the Upgrade header?"
+        )
         return ConnectFailed(
-            f"the server at {host} answered HTTP {status} instead of 101 Switching Protocols: is the path "
-            "right, and does every proxy on the way pass the Upgrade header?",
+            f"the server at {host} answered HTTP {status} instead of 101 Switching Protocols: {why}",
             retryable=status not in _FATAL_STATUS and status >= 400,
             status=status,
             retry_after=retry_after(hint, date),
         )
+    if isinstance(error, InvalidURI):
+        return ConnectFailed(f"expected a URL like ws://host:port/ws: {error}", retryable=False)
     if isinstance(error, NegotiationError):
         return ConnectFailed(
             f"the server at {host} chose a subprotocol that was not offered", retryable=False

@@ -270,6 +270,26 @@ async def test_an_http_server(status, headers, retryable, retry_after):
     assert isinstance(error.__cause__, InvalidStatus)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":{"code":"bad_origin","message":"not from there"}}', "Protocols: not from there"),
+        (b'{"error":"no"}', "is the path right"),
+        (b"[1]", "is the path right"),
+        (b"\xff<html>", "is the path right"),
+    ],
+)
+async def test_a_server_of_ours_says_why(body, said):
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async with tcp(handler) as address:
+        with pytest.raises(ConnectFailed, match=said):
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+
+
 async def test_a_port_that_accepts_and_stays_silent():
     async def silent(reader, writer):
         await reader.read()
@@ -310,13 +330,24 @@ async def test_a_closed_port():
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1/ws", "ftp://x", "ws://", "", "ws://127.0.0.1:port/", "ws://[::1/", "127.0.0.1:80"],
+    [
+        *(
+            "http://127.0.0.1/ws",
+            "ftp://x",
+            "ws://",
+            "",
+            "ws://127.0.0.1:port/",
+            "ws://[::1/",
+            "127.0.0.1:80",
+        ),
+        *("ws://127.0.0.1/ws#here", None, b"ws://127.0.0.1/ws", 5, object()),
+    ],
 )
 async def test_a_url_that_is_none(url):
     with pytest.raises(ConnectFailed, match="expected a URL") as caught:
         await WebSocketConnection(url).connect()
     assert not caught.value.retryable
-    assert isinstance(caught.value.__cause__, InvalidURI | ValueError)
+    assert isinstance(caught.value.__cause__, InvalidURI | ValueError | AttributeError)
 
 
 async def test_nothing_is_left_behind():
