@@ -151,6 +151,19 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
         )
 
 
+def _check(message: Message) -> None:
+    """Raise unless the other end could read a message."""
+    kind, ident, room_id = cast("tuple[Any, Any, Any]", (message.type, message.id, message.room_id))
+    if not (
+        isinstance(kind, str)
+        and (ident is None or isinstance(ident, str))
+        and (room_id is None or isinstance(room_id, str))
+    ):
+        got = f"{kind!r:.80}, {ident!r:.80} and {room_id!r:.80}"
+        raise MessageError(f"a message's type, id and room_id are strings, got {got}", "wrong_type")
+    check_payload(message.payload)
+
+
 class Codec(Protocol):
     """Turns messages into frames and back."""
 
@@ -204,7 +217,7 @@ class JsonCodec:
         >>> JSON.encode(Message("ping"))
         b'{"type":"ping","payload":null}'
         """
-        check_payload(message.payload)
+        _check(message)
         try:
             data = self._encode(message)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -287,7 +300,7 @@ class MsgpackCodec:
         >>> len(MSGPACK.encode(Message("ping")))
         20
         """
-        check_payload(message.payload)
+        _check(message)
         try:
             data = self._encode(message)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -140,6 +140,16 @@ def test_what_is_not_json_is_never_sent(codec, payload):
     assert caught.value.code == "payload"
 
 
+@both
+@pytest.mark.parametrize(
+    "fields", [{"type": None}, {"type": {"type": "chat"}}, {"id": 5}, {"room_id": ["r"]}], ids=repr
+)
+def test_what_the_other_end_could_not_read_is_never_sent(codec, fields):
+    with pytest.raises(MessageError, match="are strings, got") as caught:
+        codec.encode(Message(**{"type": "x", **fields}))
+    assert caught.value.code == "wrong_type"
+
+
 def test_depth_is_counted_exactly():
     deep: object = 1
     for _ in range(MAX_DEPTH):
