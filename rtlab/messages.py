@@ -192,6 +192,9 @@ class JsonCodec:
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Message).decode
 
+    def __repr__(self) -> str:
+        return "<JsonCodec: rtlab.v1.json>"
+
     def encode(self, message: Message, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
         """Encode one message.
 
@@ -274,6 +277,9 @@ class MsgpackCodec:
     def __init__(self) -> None:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Message).decode
+
+    def __repr__(self) -> str:
+        return "<MsgpackCodec: rtlab.v1.msgpack>"
 
     def encode(self, message: Message, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
         """Encode one message; see `JsonCodec.encode`.

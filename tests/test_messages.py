@@ -185,6 +185,10 @@ def test_text_is_no_messagepack():
 
 def test_codec_by_subprotocol():
     assert codec_for(None) is JSON
+    assert [repr(codec) for codec in CODECS.values()] == [
+        "<JsonCodec: rtlab.v1.json>",
+        "<MsgpackCodec: rtlab.v1.msgpack>",
+    ]
     assert codec_for("rtlab.v1.msgpack") is MSGPACK
     with pytest.raises(MessageError, match=r"rtlab\.v1\.json"):
         codec_for("soap")

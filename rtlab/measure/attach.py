@@ -71,6 +71,7 @@ class Attachment:
     ) -> None:
         self.source = source
         self._recorder = recorder
+        self._type = type
         self._series = recorder.add_series(series, round_trip=type == "echo")
         self._own = boot_id()
         self._hooks: list[tuple[str, Callable[[Any], None]]] = [(type, self._sampler(series))]
@@ -98,6 +99,9 @@ class Attachment:
 
     def __exit__(self, *exc_info: object) -> None:
         self.detach()
+
+    def __repr__(self) -> str:
+        return f"<Attachment: {self._type} → {self._series.name!r}, {'on' if self._hooks else 'detached'}>"
 
     def _sampler(self, series: str) -> Callable[[Message], None]:
         clock, record = self._recorder.clock, self._recorder.record

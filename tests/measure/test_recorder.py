@@ -284,7 +284,10 @@ def test_detaching_leaves_no_handler_behind() -> None:
     with recorder.attach(source):
         assert "feed" in source
     assert not any(name in source for name in ("feed", "welcome", "connected", "error"))
-    recorder.attach(source).detach()
+    attachment = recorder.attach(source)
+    assert repr(attachment) == "<Attachment: feed → 'websocket', on>"
+    attachment.detach()
+    assert repr(attachment) == "<Attachment: feed → 'websocket', detached>"
     recorder.attach(source)
     recorder.stop()
     assert "feed" not in source
