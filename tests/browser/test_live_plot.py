@@ -135,6 +135,64 @@ async def test_the_keyboard_reaches_everything(lab: JupyterLab, browser: Browser
         assert (await report(run))[:4] == [True, "transit", True, "stopped"]
 
 
+HOVER_AT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+
+
+async def test_the_pointer_reads_a_sample_out(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("hover.ipynb", SOURCE, RUN, REPORT)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        await canvas_states(page, ".rtlab-canvas", 10, timeout=20)
+        await button(page, "Pause").click()
+        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+        box = await page.locator(".rtlab-canvas").bounding_box()
+        assert box is not None
+        readout = page.locator(".rtlab-readout")
+        for share in HOVER_AT:  # the samples are at the left, at some height
+            await page.mouse.move(box["x"] + 70, box["y"] + share * box["height"])
+            await page.evaluate(
+                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            )
+            if await readout.is_visible():
+                break
+        said = (await readout.text_content() or "").splitlines()
+        assert said[0].split(" at ")[0] in ("websocket", "sse")
+        assert said[1].startswith("total ")
+        assert said[2].startswith("lateness ")
+        assert " + transit " in said[2]
+        await page.mouse.move(1, 1)
+        await readout.wait_for(state="hidden", timeout=5000)
+        await button(page, "Stop").click()
+        await run.wait(20)
+        await report(run)
+
+
+#: Counts the pixels of the stripes' colour, which nothing else has with that opacity.
+SHADED = """() => {
+    const canvas = document.querySelector(".rtlab-canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let found = 0;
+    for (let i = 0; i < data.length; i += 4) {
+        const [r, g, b, a] = data.slice(i, i + 4);
+        found += a > 45 && a < 65 && Math.abs(r - 213) < 9 && Math.abs(g - 94) < 9 && b < 9;
+    }
+    return found;
+}"""
+
+
+async def test_a_late_loop_is_shaded_and_said(lab: JupyterLab, browser: Browser) -> None:
+    stall = RUN.replace("    early =", "    await plot.wait(0.5)\n    time.sleep(0.2)\n    early =")
+    name = lab.write("late.ipynb", SOURCE, stall, REPORT)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        summary = page.locator(".rtlab-plot [aria-live=polite]")
+        await summary.filter(has_text="The kernel's loop was late").wait_for(state="attached", timeout=20_000)
+        assert await page.evaluate(SHADED) > 500
+        await button(page, "Stop").click()
+        await run.wait(20)
+        await report(run)
+
+
 async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab, browser: Browser) -> None:
     two = RUN.replace("display(guess, plot)", "display(plot)\ndisplay(plot)")
     name = lab.write("views.ipynb", SOURCE, two, REPORT)
