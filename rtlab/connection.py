@@ -14,8 +14,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from rtlab.connection_options import checked, policy_of, positive
 from rtlab.connection_stats import ConnectionStats
-from rtlab.driver import Driver, policy_of
+from rtlab.driver import Driver
 from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.events import Handler
 from rtlab.inbox import Inbox, Stream, unwrap
@@ -115,7 +116,9 @@ class Connection:
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.request_timeout = _positive("request_timeout", request_timeout)
+        checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
+        checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
+        self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
         self._inbox = Inbox(
             clock,
@@ -129,8 +132,8 @@ class Connection:
             policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
             heartbeat=heartbeat,
             breaker=breaker,
-            connect_timeout=_positive("connect_timeout", connect_timeout),
-            close_timeout=_positive("close_timeout", close_timeout),
+            connect_timeout=positive("connect_timeout", connect_timeout),
+            close_timeout=positive("close_timeout", close_timeout),
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
@@ -391,9 +394,3 @@ class Connection:
 
     def __aiter__(self) -> Stream:
         return self._inbox.iterate()
-
-
-def _positive(name: str, seconds: float) -> float:
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"expected {name} > 0 in finite seconds, got {seconds!r}")
-    return seconds

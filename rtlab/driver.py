@@ -18,13 +18,12 @@ from rtlab.events import Connected, Disconnected, Reconnecting
 from rtlab.inbox import Inbox
 from rtlab.messages import Message
 from rtlab.policies import lifecycle as lc
-from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
 from rtlab.policies.breaker import CircuitBreaker
 from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.pulse import Pulse
 from rtlab.transport import Transport
 
-__all__ = ["Driver", "policy_of"]
+__all__ = ["Driver"]
 
 State = lc.State
 _OPEN_STATES = (State.CONNECTING, State.RECONNECTING)
@@ -374,27 +373,3 @@ def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectF
     )
     error.__cause__ = known.__cause__ or cause
     return error
-
-
-def policy_of(
-    backoff: Backoff | None,
-    interval: float | None,
-    max_attempts: int | None,
-    min_uptime: float | None,
-    retry_initial: bool,
-) -> lc.Policy:
-    """Return the policy that a connection's options describe; raise ValueError for bad ones."""
-    if backoff is not None and interval is not None:
-        raise ValueError(
-            "expected backoff or reconnect_interval, got both: the backoff has a base of its own"
-        )
-    if max_attempts is not None and max_attempts < 0:
-        raise ValueError(f"expected max_reconnect_attempts >= 0, got {max_attempts}")
-    if backoff is None:
-        backoff = DEFAULT if interval is None else FullJitter(base=interval, cap=max(30.0, interval))
-    return lc.Policy(
-        backoff,
-        max_attempts=max_attempts if max_attempts is not None else backoff.max_attempts,
-        min_uptime=min_uptime if min_uptime is not None else backoff.min_uptime,
-        retry_initial=retry_initial,
-    )

@@ -18,6 +18,7 @@ from rtlab._datalink import HIGH_WATER_BYTES, check_reliability, frame_bytes
 from rtlab._loopback_ice import LoopbackPeerConnection
 from rtlab.close_codes import close_code
 from rtlab.connection import Connection
+from rtlab.connection_options import checked
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
 from rtlab.transport import Resume
@@ -302,6 +303,7 @@ class WebRTCChannel(Connection):
             self._transports.append(made)
             return made
 
+        checked("codec", codec, "rtlab.messages.JSON", "encode", "decode")
         super().__init__(transport, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -22,6 +22,7 @@ from websockets.typing import Origin, Subprotocol
 
 from rtlab.close_codes import close_code
 from rtlab.connection import Connection, Resume
+from rtlab.connection_options import checked
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message, codec_for
 from rtlab.transports._hints import retry_after
@@ -257,6 +258,7 @@ class WebSocketConnection(Connection):
                 send_timeout=send_timeout,
             )
 
+        checked("codec", codec, "rtlab.messages.JSON", "encode", "decode")
         super().__init__(transport, **options)
 
 
