@@ -9,7 +9,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -20,7 +20,7 @@ import msgspec
 from rtlab.data import data_path
 from rtlab.errors import LabError, RtlabError
 from rtlab.events import Disconnected
-from rtlab.machine import find_program, free_port
+from rtlab.machine import accepts, find_program, free_port
 from rtlab.measure.clients import TRANSPORTS, check_transports, make_client
 from rtlab.measure.compare import take_feed
 from rtlab.measure.proxy_configs import SETTINGS, haproxy_config, nginx_config
@@ -41,11 +41,13 @@ _RATE: Final = 20.0
 _SIZE: Final = 100
 #: Waits beyond the configured timeout: for what is not cut, and for a proxy's late timer.
 _PATIENCE: Final = 1.5
+_START_TIMEOUT: Final = 15.0
 _STOP_TIMEOUT: Final = 3.0
 
 
 class _Child(Protocol):
     async def stop(self, timeout: float) -> None: ...
+    async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None: ...
 
 
 class _Lab(Protocol):
@@ -156,7 +158,14 @@ async def _start(
         "nginx": ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(path)],
         "haproxy": ["haproxy", "-db", "-f", str(path)],
     }[name]
-    return await lab.spawn(argv, name=name, port=max(ports.values()))
+    child: _Child = await lab.spawn(argv, name=name)
+    try:
+        for port in ports.values():  # they open one after the other
+            await child.until(lambda port=port: accepts(port), _START_TIMEOUT)
+    except BaseException:
+        await child.stop(_STOP_TIMEOUT)
+        raise
+    return child
 
 
 async def proxy_matrix(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +84,39 @@ async def test_the_proxies_end_with_the_block():
         with pytest.raises(ValueError, match="got 'apache'"):
             async with start_proxies(lab, ("apache",)):
                 pass
+
+
+def listening_ports(config: str) -> list[int]:
+    return sorted(map(int, re.findall(r"(?:listen|bind) 127\.0\.0\.1:(\d+)", Path(config).read_text())))
+
+
+class Slow:
+    """A lab whose proxies open one port each time that somebody asks, the highest first."""
+
+    def __init__(self, upstream: str) -> None:
+        self.url = upstream
+        self.waiting: list[int] = []
+        self.listening: list[socket.socket] = []
+
+    async def spawn(self, argv: list[str], *, name: str = "", port: int | None = None) -> Slow:
+        self.waiting = listening_ports(argv[-1])
+        if port is not None:
+            await self.until(lambda: accepts(port), 5)
+        return self
+
+    async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
+        while not await ready():
+            self.listening.append(socket.create_server(("127.0.0.1", self.waiting.pop())))
+
+    async def stop(self, timeout: float) -> None:
+        for each in self.listening:
+            each.close()
+
+
+@pytest.mark.parametrize("program", SETTINGS)
+async def test_a_proxy_is_ready_when_all_its_ports_are_open(program: str):
+    async with asyncio.timeout(TIMEOUT), start_proxies(Slow("http://127.0.0.1:9"), (program,)) as urls:
+        assert all([await accepts(int(url.rpartition(":")[2])) for url in urls.values()])
 
 
 async def test_a_missing_proxy_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
