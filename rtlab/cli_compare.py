@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tls = Annotated[bool, typer.Option("--tls", help="Over wss and https.")]
 Save = Annotated[Path | None, typer.Option(help="Write the run, and how it was made, to this JSON file.")]
 
 
@@ -45,7 +46,7 @@ def compare(
     rate: Annotated[float, typer.Option(min=1, max=20_000, help="Messages a second.")] = 200.0,
     size: Annotated[int, typer.Option(min=0, max=65_536, help="Bytes of payload.")] = 100,
     rtt: Annotated[float | None, typer.Option(min=0, max=1000, help="Milliseconds of distance.")] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Over wss and https.")] = False,
+    tls: Tls = False,
     as_json: Json = False,
     save: Save = None,
 ) -> None:
@@ -101,16 +102,17 @@ def _table(result: Comparison) -> Table:
 def proxies(
     *,
     timeout: Annotated[float, typer.Option(min=1, max=3600, help="Idle timeout to configure.")] = 2.0,
+    tls: Tls = False,
     as_json: Json = False,
     save: Save = None,
 ) -> None:
     """Measure what nginx and HAProxy do to each transport, as they come and set right."""
-    frame = asyncio.run(_proxies(timeout))
+    frame = asyncio.run(_proxies(timeout, tls=tls))
     probes = json.loads(frame.to_json(orient="records"))
     if save is not None:
         _save(
             save,
-            f"rtlab proxies --timeout {timeout:g}",
+            f"rtlab proxies --timeout {timeout:g}{' --tls' if tls else ''}",
             {"nginx": "-v", "haproxy": "-v"},
             {"probes": probes},
         )
@@ -135,9 +137,9 @@ def _matrix(probes: list[dict[str, Any]]) -> Table:
     return made
 
 
-async def _proxies(timeout: float) -> Any:
+async def _proxies(timeout: float, *, tls: bool) -> Any:
     from rtlab.lab import Lab
     from rtlab.measure.proxies import proxy_matrix
 
     async with Lab(heartbeat=10 * timeout) as lab:
-        return await proxy_matrix(lab, timeout=timeout)
+        return await proxy_matrix(lab, timeout=timeout, tls=tls)

@@ -10,13 +10,14 @@ import json
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
+from rtlab.certificates import Certificates
 from rtlab.data import data_path
 from rtlab.errors import LabError, RtlabError
 from rtlab.events import Disconnected
@@ -27,6 +28,8 @@ from rtlab.measure.proxy_configs import SETTINGS, haproxy_config, nginx_config
 from rtlab.measure.recorder import Recorder
 
 if TYPE_CHECKING:
+    import ssl as ssl_module
+
     import pandas as pd
 
     from rtlab.connection import Connection
@@ -101,7 +104,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def start_proxies(
-    lab: _Lab, programs: tuple[str, ...] = ("nginx", "haproxy"), *, timeout: float = 2.0
+    lab: _Lab,
+    programs: tuple[str, ...] = ("nginx", "haproxy"),
+    *,
+    timeout: float = 2.0,
+    certificates: Certificates | None = None,
 ) -> AsyncGenerator[dict[tuple[str, str], str]]:
     """Run real proxies in front of a lab, on ports of their own, for the time of the block.
 
@@ -113,6 +120,8 @@ async def start_proxies(
         ``"nginx"``, ``"haproxy"``.
     timeout : float
         Seconds in place of the default idle timeouts.
+    certificates : Certificates, optional
+        With these the proxies serve https and wss, and TLS ends at them.
 
     Yields
     ------
@@ -122,7 +131,8 @@ async def start_proxies(
     Raises
     ------
     LabError
-        When a program is missing: it says how to get it.
+        When a program is missing: it says how to get it. Also for a lab whose own
+        server speaks TLS.
     """
     for name in programs:
         if name not in SETTINGS:
@@ -132,28 +142,40 @@ async def start_proxies(
                 f"{name} is not installed: `apt install {name}` (Debian, Ubuntu) or `brew install {name}` "
                 "(macOS) brings it; `recorded_matrix()` shows a recorded run"
             )
-    upstream = urlsplit(lab.url).port
+    scheme, upstream = urlsplit(lab.url).scheme, urlsplit(lab.url).port
+    if scheme != "http":
+        raise LabError("expected a lab without TLS behind the proxies: TLS ends at them, see tls=True")
     assert upstream is not None
     urls: dict[tuple[str, str], str] = {}
     children: list[_Child] = []
     with tempfile.TemporaryDirectory(prefix="rtlab-") as folder:
+        pem = ""
+        if certificates is not None:
+            pem, scheme = _write_pem(certificates, Path(folder)), "https"
         try:
             for name in programs:
                 ports = {setting: free_port() for setting in SETTINGS[name]}
-                children.append(await _start(lab, name, Path(folder), upstream, ports, timeout))
-                urls |= {(name, setting): f"http://127.0.0.1:{port}" for setting, port in ports.items()}
+                children.append(await _start(lab, name, Path(folder), upstream, ports, timeout, pem))
+                urls |= {(name, setting): f"{scheme}://127.0.0.1:{port}" for setting, port in ports.items()}
             yield urls
         finally:
             for child in children:
                 await child.stop(_STOP_TIMEOUT)
 
 
+def _write_pem(certificates: Certificates, folder: Path) -> str:
+    """Put chain and key into one file, as HAProxy wants them; returns its path."""
+    path = folder / "certificate.pem"
+    path.write_bytes(certificates.certfile.read_bytes() + certificates.keyfile.read_bytes())
+    return str(path)
+
+
 async def _start(
-    lab: _Lab, name: str, folder: Path, upstream: int, ports: dict[str, int], timeout: float
+    lab: _Lab, name: str, folder: Path, upstream: int, ports: dict[str, int], timeout: float, pem: str
 ) -> _Child:
     make = nginx_config if name == "nginx" else haproxy_config
     path = folder / f"{name}.conf"
-    path.write_text(make(str(folder), upstream, ports, timeout), encoding="utf-8")
+    path.write_text(make(str(folder), upstream, ports, timeout, pem), encoding="utf-8")
     argv = {
         "nginx": ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(path)],
         "haproxy": ["haproxy", "-db", "-f", str(path)],
@@ -174,6 +196,7 @@ async def proxy_matrix(
     *,
     programs: tuple[str, ...] = ("nginx", "haproxy"),
     timeout: float = 2.0,
+    tls: bool = False,
 ) -> pd.DataFrame:
     """Measure what nginx and HAProxy do to each transport, as they come and set right.
 
@@ -188,6 +211,8 @@ async def proxy_matrix(
         Which proxies.
     timeout : float
         Idle timeout to configure, in seconds, from 1.
+    tls : bool
+        Over https and wss, up to the proxies.
 
     Returns
     -------
@@ -210,13 +235,19 @@ async def proxy_matrix(
     check_transports(transports)
     if not timeout >= 1:
         raise ValueError(f"expected a timeout of at least 1 s, got {timeout!r}: timers are coarse")
-    async with start_proxies(lab, programs, timeout=timeout) as urls, asyncio.TaskGroup() as group:
-        # All at once: they wait nearly all of the time.
-        tasks = [
-            group.create_task(_probe(proxy, setting, transport, url, timeout))
-            for (proxy, setting), url in urls.items()
-            for transport in transports
-        ]
+    with ExitStack() as stack:
+        made = Certificates() if tls else None
+        if made is not None:
+            stack.callback(made.remove)
+        trusted = made.client_context if made is not None else None
+        proxies = start_proxies(lab, programs, timeout=timeout, certificates=made)
+        async with proxies as urls, asyncio.TaskGroup() as group:
+            # All at once: they wait nearly all of the time.
+            tasks = [
+                group.create_task(_probe(proxy, setting, transport, url, timeout, trusted))
+                for (proxy, setting), url in urls.items()
+                for transport in transports
+            ]
     probes = [task.result() for task in tasks]
     return pd.DataFrame([{**msgspec.structs.asdict(probe), "words": probe.words} for probe in probes])
 
@@ -253,9 +284,16 @@ def recorded_matrix() -> pd.DataFrame:
     return frame
 
 
-async def _probe(proxy: str, setting: str, transport: str, url: str, timeout: float) -> Probe:
+async def _probe(
+    proxy: str,
+    setting: str,
+    transport: str,
+    url: str,
+    timeout: float,
+    ssl: ssl_module.SSLContext | None,
+) -> Probe:
     """Connect, take a short feed, then stay silent and see what happens."""
-    conn = make_client(transport, url, connect_timeout=timeout + _PATIENCE)
+    conn = make_client(transport, url, ssl=ssl, connect_timeout=timeout + _PATIENCE)
     ended: asyncio.Future[Disconnected] = asyncio.get_running_loop().create_future()
     conn.on("disconnected", lambda event: ended.done() or ended.set_result(event))
     began = time.monotonic()

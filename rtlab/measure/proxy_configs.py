@@ -38,7 +38,7 @@ http {{
 
 _NGINX_SERVER: Final = """\
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location / {{
       proxy_pass http://127.0.0.1:{upstream};
 {lines}    }}
@@ -74,7 +74,7 @@ defaults
 
 _HAPROXY_SERVER: Final = """\
 frontend {setting}
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port}{tls}
   timeout client {client}
   default_backend {setting}
 backend {setting}
@@ -91,7 +91,9 @@ _HAPROXY_LINES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def nginx_config(folder: str, upstream: int, ports: Mapping[str, int], timeout: float) -> str:
+def nginx_config(
+    folder: str, upstream: int, ports: Mapping[str, int], timeout: float, certificate: str = ""
+) -> str:
     """Return a configuration of nginx with one server for each setting.
 
     Parameters
@@ -104,6 +106,9 @@ def nginx_config(folder: str, upstream: int, ports: Mapping[str, int], timeout: 
         Setting → the port to listen on.
     timeout : float
         Seconds in place of the 60 that are the default.
+    certificate : str
+        A PEM file with a chain and its key, to serve https and wss with; empty for
+        plain http. Either way the proxy speaks plain http to the server.
 
     Returns
     -------
@@ -114,21 +119,25 @@ def nginx_config(folder: str, upstream: int, ports: Mapping[str, int], timeout: 
     >>> "proxy_read_timeout 2000ms;" in nginx_config("/tmp/x", 8000, {"defaults": 8001}, 2.0)
     True
     """
+    lines = (f"ssl_certificate {certificate}", f"ssl_certificate_key {certificate}")
+    tls = " ssl" + "".join(f";\n    {line}" for line in lines) if certificate else ""
     servers = "".join(
         _NGINX_SERVER.format(
-            port=port, upstream=upstream, lines=_lines(_NGINX_LINES[setting], timeout, "      ")
+            port=port, tls=tls, upstream=upstream, lines=_lines(_NGINX_LINES[setting], timeout, "      ")
         )
         for setting, port in ports.items()
     )
     return _NGINX.format(folder=folder, servers=servers)
 
 
-def haproxy_config(folder: str, upstream: int, ports: Mapping[str, int], timeout: float) -> str:
+def haproxy_config(
+    folder: str, upstream: int, ports: Mapping[str, int], timeout: float, certificate: str = ""
+) -> str:
     """Return a configuration of HAProxy with one front and one back end for each setting.
 
     Parameters
     ----------
-    folder, upstream, ports, timeout
+    folder, upstream, ports, timeout, certificate
         As for `nginx_config`; the timeout stands in place of Debian's 50 s.
 
     Returns
@@ -139,6 +148,7 @@ def haproxy_config(folder: str, upstream: int, ports: Mapping[str, int], timeout
         _HAPROXY_SERVER.format(
             setting=setting,
             port=port,
+            tls=f" ssl crt {certificate}" if certificate else "",
             upstream=upstream,
             client="1h" if setting == "right" else f"{_ms(timeout)}ms",
             lines=_lines(_HAPROXY_LINES[setting], timeout, "  "),

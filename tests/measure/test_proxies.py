@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from rtlab.certificates import Certificates
 from rtlab.errors import LabError
 from rtlab.lab import Lab
 from rtlab.machine import accepts, find_program
@@ -60,6 +63,38 @@ async def test_real_proxies_do_what_their_manuals_say():
     view = matrix_view(frame)
     assert list(view.index) == list(TRANSPORTS)
     assert view.loc["sse", ("nginx", "deaf")] == "buffered (2 s)"
+
+
+async def test_tls_up_to_the_proxy_changes_nothing():
+    """Who ends TLS reads HTTP: it needs the same settings. (Who cannot read it cannot meddle.)"""
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        frame = await proxy_matrix(lab, timeout=2.0, tls=True)
+    assert words(frame) == EXPECTED
+
+
+async def test_the_proxies_speak_tls_and_nothing_else():
+    certificates = Certificates()
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            Lab() as lab,
+            start_proxies(lab, certificates=certificates) as urls,
+            httpx.AsyncClient(verify=certificates.client_context, trust_env=False) as http,
+        ):
+            for url in urls.values():
+                assert url.startswith("https://")
+                assert (await http.get(f"{url}/healthz")).json() == {"status": "ok"}
+                # Plain HTTP gets an error or a hang-up, never the server's answer.
+                with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                    assert (await http.get(f"http{url.removeprefix('https')}/healthz")).status_code == 400
+    finally:
+        certificates.remove()
+
+
+async def test_a_lab_with_tls_of_its_own_is_refused():
+    async with Lab(tls=True) as lab:
+        with pytest.raises(LabError, match="without TLS behind the proxies"):
+            await proxy_matrix(lab)
 
 
 async def test_the_cut_follows_the_configured_timeout():
