@@ -152,6 +152,7 @@ class Server:
             keepalive_timeout=75.0,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
+            auto_decompress=False,  # compressed bodies are refused, not unpacked
         )
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, self._host, self._port, backlog=4096, ssl_context=self._tls)

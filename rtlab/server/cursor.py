@@ -65,7 +65,8 @@ def parse_cursor(text: str) -> Cursor | None:
     >>> parse_cursor("s1.7~my%20room:ab12:3").marks[0].room_id
     'my room'
     """
-    if len(text) > 2 * MAX_CURSOR_CHARS:
+    # Ours are ASCII. In a header, other bytes come as lone surrogates, which no answer can carry.
+    if len(text) > 2 * MAX_CURSOR_CHARS or not text.isascii():
         return None
     head, *rooms = text.split("~")
     match = _HEAD.fullmatch(head)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rtlab.server.node import Node
     from rtlab.server.session import Session
 
-__all__ = ["event_stream", "poll", "send"]
+__all__ = ["BadBody", "event_stream", "poll", "read_body", "send"]
 
 #: Seconds that a request's body may take.
 BODY_TIMEOUT: Final = 10.0
@@ -112,19 +112,53 @@ async def poll(request: web.Request) -> web.StreamResponse:
     return web.Response(body=body, content_type="application/json", headers=POLL_HEADERS)
 
 
+class BadBody(Exception):
+    """A request's body that cannot be had.
+
+    Parameters
+    ----------
+    answer : web.Response
+        What to answer; it says why.
+    """
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return the whole body of a request.
+
+    Raises
+    ------
+    BadBody
+        When it is compressed, does not come in time, or is too large.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        text = f"expected a body without Content-Encoding, got {encoding!r:.40}: send it as it is"
+        raise BadBody(json_error(415, "compressed", text))
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        text = f"expected the whole body within {BODY_TIMEOUT:g} s"
+        raise BadBody(json_error(408, "slow_body", text)) from None
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.app[NODE].options.max_message_bytes
+        text = f"expected at most {limit:,} bytes: send less at a time"
+        raise BadBody(json_error(413, "too_large", text)) from None
+
+
 async def send(request: web.Request) -> web.StreamResponse:
     """Take one message, or an array of them, from a client whose stream is elsewhere."""
     node = request.app[NODE]
     if _session(request) is None:
         return _unknown_session()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            body = await request.read()
-    except TimeoutError:
-        return json_error(408, "slow_body", f"expected the whole body within {BODY_TIMEOUT:g} s")
-    except web.HTTPRequestEntityTooLarge:
-        limit = node.options.max_message_bytes
-        return json_error(413, "too_large", f"expected at most {limit:,} bytes: send less at a time")
+        body = await read_body(request)
+    except BadBody as error:
+        return error.answer
     session = _session(request)
     if session is None:
         return _unknown_session()

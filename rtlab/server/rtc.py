@@ -7,7 +7,6 @@ as every other transport; it is slow to import, so that happens at the first off
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from rtlab.server.guard import NODE, json_error, json_response
-from rtlab.server.http import BODY_TIMEOUT
+from rtlab.server.http import BadBody, read_body
 from rtlab.server.opening import BadOpening, read_opening
 
 if TYPE_CHECKING:
@@ -65,10 +64,9 @@ class Signalling:
         except BadOpening as error:
             return json_error(400, "bad_opening", str(error))
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                body = await request.read()
-        except TimeoutError:
-            return json_error(408, "slow_body", f"expected the whole offer within {BODY_TIMEOUT:g} s")
+            body = await read_body(request)
+        except BadBody as error:
+            return error.answer
         if len(body) > MAX_OFFER_BYTES:
             text = f"expected an offer of at most {MAX_OFFER_BYTES:,} bytes, got {len(body):,}"
             return json_error(413, "too_large", text)
@@ -76,7 +74,7 @@ class Signalling:
             offer = msgspec.json.decode(body, type=_Offer).sdp
             _check_sections(offer)
             answer = await peers.answer(offer, opening)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             return json_error(400, "bad_offer", f'expected {{"sdp": …, "type": "offer"}}: {error}')
         return json_response({"sdp": answer, "type": "answer"})
 

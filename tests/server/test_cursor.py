@@ -33,7 +33,10 @@ def test_anything_else_is_no_cursor_and_no_crash(text: str) -> None:
         assert cursor.position >= 0
 
 
-@pytest.mark.parametrize("text", ["", "a", "a.", ".1", "a.-1", "a.1~", "a.1~r:e:x", "a.1~r:e:²", "a.1~::1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a.", ".1", "a.-1", "a.1~", "a.1~r:e:x", "a.1~r:e:²", "a.1~::1", "a.1~é:e:1", "a.1~\udcff:e:1"],
+)
 def test_broken_cursors_count_as_none(text: str) -> None:
     assert parse_cursor(text) is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import time
@@ -346,6 +347,29 @@ async def test_bad_bodies_get_a_reason(
     session = first["messages"][0]["payload"]["session"]
     answer = await client.post(f"{server.url}/send", params={"session": session}, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("body", [b"nonsense", gzip.compress(b'{"type":"echo"}')], ids=["nonsense", "gzip"])
+async def test_a_compressed_body_is_refused_and_the_connection_lives(
+    client: httpx.AsyncClient, server: Child, body: bytes
+) -> None:
+    first = await poll(client, server)
+    session = first["messages"][0]["payload"]["session"]
+    for url in (f"{server.url}/send?session={session}", f"{server.url}/rtc/offer"):
+        answer = await client.post(url, content=body, headers={"Content-Encoding": "gzip"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (415, "compressed")
+    assert (await send(client, server, session, {"type": "echo"}))["accepted"] == 1
+
+
+async def test_a_last_event_id_of_any_bytes_begins_anew(server: Child) -> None:
+    """A room's name that is no UTF-8 would make the welcome impossible to write, for ever."""
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.settimeout(5)
+        raw.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\nLast-Event-ID: s.1~\xff:e:1\r\n\r\n")
+        got = b""
+        while b'"type":' not in got:
+            got += await asyncio.to_thread(raw.recv, 4096)
+    assert b'data: {"type":"welcome"' in got
 
 
 @pytest.mark.parametrize("query", ["", "?session=", "?session=unknown", "?session=%00"])

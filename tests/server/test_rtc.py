@@ -201,13 +201,30 @@ async def test_a_bad_offer_never_breaks_the_server(lab: Lab, change: Callable[[s
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"sdp":"x","type":"answer"}', b'{"sdp":1,"type":"offer"}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"sdp":"x","type":"answer"}',
+        b'{"sdp":1,"type":"offer"}',
+        b'{"sdp":"x","type":"offer","more":' + b"[" * 12_000 + b"]" * 12_000 + b"}",
+    ],
+    ids=["empty", "cut", "list", "answer", "number", "deep"],
 )
 async def test_a_body_that_is_no_offer_is_refused(lab: Lab, body: bytes) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         response = await http.post(f"{lab.url}/rtc/offer", content=body)
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "bad_offer"
+
+
+@pytest.mark.parametrize("size", [40_000, 2_000_000])
+async def test_an_offer_that_is_too_large_is_refused_with_a_reason(lab: Lab, size: int) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        response = await http.post(f"{lab.url}/rtc/offer", content=b" " * size)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "too_large"
 
 
 async def test_other_origins_and_bad_names_are_refused(lab: Lab) -> None:
