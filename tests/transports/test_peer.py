@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aioice.ice
 import pytest
 
 from rtlab.errors import ConnectFailed, TransportClosed
@@ -74,6 +76,37 @@ async def test_hanging_up_ends_the_other_side_after_its_messages() -> None:
         with pytest.raises(TransportClosed, match="hung up"):
             await theirs.receive()
         await closing
+
+
+@pytest.mark.parametrize("sound", [False, True], ids=["messages", "sound"])
+async def test_a_peer_that_vanishes_ends_the_call(monkeypatch: pytest.MonkeyPatch, sound: bool) -> None:
+    """No goodbye, no server to ask: ICE's consent (RFC 7675) is what notices."""
+    problems: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 2)
+    options: dict[str, Any] = {"audio": ToneTrack} if sound else {}
+    async with asyncio.timeout(10), calling(**options) as (ours, theirs):
+        if sound:
+            await until(lambda: ours.frames_heard > 3)
+        await theirs.send("last", 1)
+        assert (await ours.receive()).payload == 1
+        waiting = asyncio.ensure_future(ours.receive())
+        await asyncio.sleep(0)
+        for ice in theirs._peer._ice_transports():
+            for protocol in ice._connection._protocols:
+                protocol.transport.abort()
+        with pytest.raises(TransportClosed) as caught:
+            await waiting
+        assert (caught.value.code, caught.value.clean) == (1006, False)
+        with pytest.raises(TransportClosed):
+            await ours.send("into the void")
+        heard = ours.frames_heard
+        await ours.close()
+        assert ours.frames_heard - heard < 25
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    gc.collect()  # a task that failed unseen complains when it is collected
+    assert problems == []
 
 
 async def test_the_server_signals_and_then_carries_nothing() -> None:
