@@ -138,8 +138,9 @@ class SseTransport:
         url = endpoint(self._url, None if self._verbatim else "/sse")
         asked = url if self.plain else with_resume(url, resume)
         headers = {b"Accept": b"text/event-stream", b"Cache-Control": b"no-cache"}
-        if last_id:
-            headers[b"Last-Event-ID"] = last_id.strip().encode()
+        # HTTP strips spaces and tabs alone. h11 refuses to send VT and FF: better no id than no stream.
+        if last_id and not {"\v", "\f"} & set(last_id):
+            headers[b"Last-Event-ID"] = last_id.encode().strip(b" \t")
         try:
             try:
                 response = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)

@@ -177,6 +177,25 @@ class TestRule15Reconnect:
             assert [m.payload for m in got] == ["a", "c"]
             assert [r.headers.get("last-event-id") for r in server.requests] == [None, b"2", None]
 
+    @pytest.mark.parametrize(
+        ("sent", "back"),
+        [
+            ("\u3000a\xa0\u2028", "\u3000a\xa0\u2028"),  # no spaces to HTTP
+            (" \ta b\t ", "a b"),
+            ("a\x01b", "a\x01b"),
+            ("a\vb", None),
+            ("\fa", None),
+        ],
+    )
+    async def test_with_an_id_of_any_characters(self, sent: str, back: str | None) -> None:
+        bodies = (f"retry: 1\nid: {sent}\ndata: a\n\n".encode(), b"data: b\n\n")
+        async with ScriptedServer(streams(*bodies)) as server:
+            got = await collect(ServerSentEvents(server.url + "/x", plain=True), 2)
+            assert [m.payload for m in got] == ["a", "b"]
+            assert server.requests[1].headers.get("last-event-id") == (
+                None if back is None else back.encode()
+            )
+
     async def test_after_a_network_error(self) -> None:
         async def script(request: Request, writer: asyncio.StreamWriter) -> None:
             chunk = b"retry: 1\ndata: %d\n\n" % len(server.requests)
