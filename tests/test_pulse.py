@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 
 import pytest
 
@@ -11,7 +12,7 @@ from rtlab.connection import Connection, State
 from rtlab.messages import Message
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.testing import MemoryTransport
-from tests.memory import FAST, Factory, leftovers, until, welcome
+from tests.memory import FAST, Factory, leftovers, turns, until, welcome
 
 
 class Unread(MemoryTransport):
@@ -65,6 +66,33 @@ async def test_a_watchdog_waits_while_nobody_reads():
     await until(lambda: conn.state is State.DISCONNECTED)  # from now on, silence counts
     assert "nothing came" in ended[0].reason
     del stream
+
+
+async def test_an_answer_that_lay_unread_while_the_loop_was_blocked_counts():
+    """The answer is there in time, but takes the loop a few turns to deliver, as over a socket."""
+
+    class Blocked(MemoryTransport):
+        pings = 0
+
+        async def ping(self):
+            self.pings += 1
+            loop = asyncio.get_running_loop()
+            answer = loop.create_future()
+            loop.call_later(0.02, answer.set_result, None)
+            if self.pings == 1:
+                loop.call_soon(time.sleep, 0.15)
+            await answer
+            await turns(3)
+            return 0.0
+
+    transport = Blocked(welcome=welcome())
+    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Ping(0.2, timeout=0.1))
+    ended = []
+    conn.on("disconnected", ended.append)
+    await conn.connect()
+    await until(lambda: transport.pings == 2 or ended, timeout=10)
+    assert ended == []
+    await conn.close()
 
 
 async def test_a_ping_that_breaks_is_reported_and_left_to_the_policy():

@@ -6,7 +6,8 @@ many servers. Which one runs decides how long a dead peer goes unnoticed, see
 `rtlab.models.detection`.
 
 Nothing here reads a clock. Feed a `Tick` when ``state.due`` has come, and the other
-events as they happen; do what the actions say.
+events as they happen; do what the actions say. A tick that comes late tells that the
+caller was busy: then the peer's answers may lie unread, and it is not judged at once.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ class Beat(msgspec.Struct, frozen=True):
         Number and time of each unanswered ping, oldest first.
     rtt : Rtt or None
         The round trip, once a ping was answered.
+    doubted : bool
+        Whether a verdict was put off, because we came late to pass it.
     """
 
     due: float
@@ -131,6 +134,7 @@ class Beat(msgspec.Struct, frozen=True):
     number: int = 0
     pending: tuple[tuple[int, float], ...] = ()
     rtt: Rtt | None = None
+    doubted: bool = False
 
     @property
     def dead(self) -> bool:
@@ -182,16 +186,21 @@ class _Machine(msgspec.Struct, frozen=True):
         if state.dead or (isinstance(event, Tick) and now < state.due):
             return Step(state)
         if isinstance(event, Tick):
+            late = now - state.due
             # A tick this late says that *we* slept, not that the peer died: forgive what went unheard.
-            if now - state.due > self.interval:
+            if late > self.interval:
                 state = replace(state, heard=now, pending=(), next_ping=now)
             reason = self._verdict(state, now)
+            if reason and late > 0 and not state.doubted:
+                # What we were late to read gets as long to be read before we judge; once, not for ever.
+                return Step(replace(state, due=now + late, doubted=True))
             if reason:
                 return Step(replace(state, due=math.inf), (Dead(reason, now - state.heard),))
             state, actions = self._ask(state, now)
         else:
             state, actions = _heard(state, event, now), ()
-        return Step(replace(state, due=self._due(state)), actions)
+        due = self._due(state)
+        return Step(replace(state, due=due, doubted=state.doubted and due <= now), actions)
 
     def _due(self, state: Beat) -> float:
         """When something must be done."""

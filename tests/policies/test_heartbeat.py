@@ -178,6 +178,25 @@ def test_a_process_that_slept_does_not_blame_its_peer(machine: Heartbeat) -> Non
     assert now <= woke + 35
 
 
+@pytest.mark.parametrize("machine", MACHINES, ids=ids)
+@pytest.mark.parametrize("answered", [True, False])
+def test_one_who_comes_late_looks_again_before_judging(machine: Heartbeat, answered: bool) -> None:
+    state = machine.start(0.0)
+    while not machine.step(state, Tick(), state.due).state.dead:
+        state = machine.step(state, Tick(), state.due).state
+    due = state.due
+    state, actions = machine.step(state, Tick(), due + 2.0)
+    assert (state.due, actions) == (due + 4.0, ())
+    if answered:  # it lay unread
+        event = Received() if isinstance(machine, Watchdog) else Pong(state.number)
+        state = machine.step(state, event, due + 2.1).state
+    else:  # what else comes is no answer to a ping, and no ground for another doubt
+        state = state if isinstance(machine, Watchdog) else machine.step(state, Received(), due + 2.1).state
+    state, actions = machine.step(state, Tick(), due + 5.0)
+    assert any(isinstance(action, Dead) for action in actions) is state.dead is not answered
+    assert not (answered and state.doubted)
+
+
 def test_the_same_events_give_the_same_states() -> None:
     def run() -> list[Beat]:
         machine, states = Ping(10, 3), [Ping(10, 3).start(0.0)]
