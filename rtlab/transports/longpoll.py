@@ -92,12 +92,16 @@ class LongPollTransport:
         self._waiting: deque[msgspec.Raw] = deque()
         self._upstream: Upstream | None = None
         self._cursor = ""
+        self._asked = 0.0
         self._closing = False
 
     @property
     def heard(self) -> float:
-        """When a byte last arrived, `time.monotonic` seconds."""
-        return self._http.heard
+        """When a byte last arrived, or the poll that waits began, `time.monotonic` seconds.
+
+        The server counts its time limit from the poll: it is not silent while nobody asks.
+        """
+        return max(self._http.heard, self._asked)
 
     async def open(self, resume: Resume) -> Message | None:
         """Poll for the first time, which is answered at once; return the ``welcome``.
@@ -143,7 +147,7 @@ class LongPollTransport:
 
     async def _poll(self, url: httpx.URL) -> httpx.URL:
         """Ask once; an empty answer is one, too. Returns the URL that answered."""
-        start = self._clock()
+        self._asked = start = self._clock()
         async with asyncio.timeout(self._poll_timeout + BODY_TIMEOUT):
             response = await self._http.start("GET", url, _HEADERS, read_timeout=self._poll_timeout)
             if response.status_code not in (200, 204):

@@ -132,6 +132,22 @@ async def test_the_next_poll_waits_until_everything_was_taken(rig: Rig) -> None:
     await transport.close()
 
 
+async def test_the_server_is_not_silent_while_it_is_not_asked(rig: Rig) -> None:
+    _, server = rig
+    transport = await opened(server)
+    answered = transport.heard
+    asked = time.monotonic()
+    assert answered < asked
+    reader = asyncio.create_task(transport.receive())
+    async with asyncio.timeout(20):
+        while len(server.requests) < 2:
+            await asyncio.sleep(0.001)
+    assert asked <= transport.heard <= time.monotonic()
+    transport.abort()
+    with pytest.raises(TransportClosed):
+        await reader
+
+
 async def test_a_204_is_followed_by_another_poll(rig: Rig) -> None:
     box, server = rig
     box.limit = 0.12
