@@ -65,16 +65,18 @@ async def detection_times(
     ConnectFailed
         When one cannot open.
     LabError
-        When one was lost before the fault: a false alarm of its heartbeat.
+        When one was lost before the fault, a false alarm of its heartbeat say: it tells why.
     """
     lost_at = np.full(len(connections), math.inf)
     left = len(connections)
+    reasons: list[str] = []
     settled = asyncio.Event()
 
     def watch(index: int) -> Callable[[Any], None]:
         def lost(event: Any) -> None:
             nonlocal left
             lost_at[index] = event.at
+            reasons.append(event.reason)
             left -= 1
             if not left:
                 settled.set()
@@ -88,8 +90,8 @@ async def detection_times(
         await asyncio.sleep(settle)
         if left < len(connections):
             raise LabError(
-                f"expected {len(connections)} connections to live until the fault, got {left}: "
-                "their heartbeat is too strict for this machine, lengthen its timeout"
+                f"expected {len(connections)} connections to live until the fault, got {left}: the first "
+                f"was lost because of {reasons[0]!r}; a heartbeat that is too strict needs a longer timeout"
             )
         began = time.monotonic()
         await strike()
