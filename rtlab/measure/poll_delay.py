@@ -23,6 +23,7 @@ import numpy as np
 
 from rtlab.errors import LabError
 from rtlab.faults.client import FaultClient
+from rtlab.measure.looplag import LoopLag
 from rtlab.measure.tap import Tap, TappedConnection
 from rtlab.messages import JSON, Message
 from rtlab.transports.longpoll import LongPolling
@@ -35,6 +36,8 @@ __all__ = ["Exchange", "PollDelay", "exchanges", "measure_poll_delay"]
 #: Seconds for connecting, on top of what the feeds take.
 _TIMEOUT: Final = 20.0
 _ENDLESS: Final = 1_000_000
+#: Seconds that our loop may be late before what it saw meanwhile is left out.
+_LATE: Final = 0.05
 
 
 class _HasFaults(Protocol):
@@ -213,7 +216,11 @@ async def measure_poll_delay(
     Raises
     ------
     LabError
-        When messages were lost, or it takes much too long.
+        When messages were lost, it takes much too long, or this process was too busy.
+
+    Notes
+    -----
+    The clock is this process's: what its own loop was late for, by 50 ms and more, is left out.
 
     Examples
     --------
@@ -223,6 +230,7 @@ async def measure_poll_delay(
         seen.waits.mean()
     """
     async with Tap(lab.url) as tap:
+        lag = LoopLag(late=_LATE)
         port = urlsplit(tap.url).port
         assert port is not None
         proxy = FaultClient(
@@ -233,6 +241,7 @@ async def measure_poll_delay(
             plans = [{"rate": float(rate), "count": _ENDLESS, "seed": seed + n} for n in range(clients)]
             try:
                 async with asyncio.timeout(seconds + _TIMEOUT):
+                    lag.start()
                     ready = asyncio.Barrier(clients)
                     async with asyncio.TaskGroup() as group:
                         tasks = [
@@ -240,7 +249,9 @@ async def measure_poll_delay(
                         ]
             except TimeoutError as error:
                 raise LabError(f"{clients} long-polling clients did not end in time") from error
-        return _read(tap, sum(task.result() for task in tasks))
+            finally:
+                lag.stop()
+        return _read(tap, sum(task.result() for task in tasks), lag.stretches())
 
 
 async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio.Barrier) -> int:
@@ -261,8 +272,8 @@ async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio
     return came
 
 
-def _read(tap: Tap, expected: int) -> PollDelay:
-    """Pair each answer with the one before it, client by client."""
+def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
+    """Pair each answer with the one before it, client by client, but for what a stall touched."""
     polls: defaultdict[str, list[Exchange]] = defaultdict(list)
     for connection in tap.connections:
         for exchange in exchanges(connection):
@@ -272,17 +283,22 @@ def _read(tap: Tap, expected: int) -> PollDelay:
     gaps: list[float] = []
     per_answer: list[int] = []
     transits: list[float] = []
+    spoiled = 0
     for asked in polls.values():
         asked.sort(key=lambda exchange: exchange.asked)
         for before, exchange in pairwise(asked):
             sent = [m.sent for m in exchange.messages if m.type == "feed" and m.sent is not None]
-            if sent:
+            if ((stalls[:, 0] < exchange.answered) & (stalls[:, 1] > before.answered)).any():
+                spoiled += len(sent)
+            elif sent:
                 waits += [exchange.answered - at for at in sent]
                 gaps.append(exchange.asked - before.answered)
                 per_answer.append(len(sent))
                 if sent[0] > exchange.asked:  # the poll was there before the message
                     transits.append(exchange.answered - sent[0])
-    if len(waits) < 0.95 * expected:  # a client's first answer has none before it, and no gap
-        raise LabError(f"expected {expected:,} messages at the tap, got {len(waits):,}")
+    if len(waits) + spoiled < 0.95 * expected:  # a client's first answer has none before it, and no gap
+        raise LabError(f"expected {expected:,} messages at the tap, got {len(waits) + spoiled:,}")
+    if len(waits) < spoiled:
+        raise LabError(f"expected a loop that keeps up, got one whose stalls spoiled {spoiled:,} messages")
     transit = float(np.mean(transits)) if transits else 0.0
     return PollDelay(np.array(waits) - transit, np.array(gaps) + 2 * transit, np.array(per_answer), transit)

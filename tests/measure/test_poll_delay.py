@@ -56,6 +56,15 @@ async def test_the_closed_form_is_within_ten_percent_at_three_points():
     assert abs(wait - half) > abs(wait - expected(rates[0], measured[0]))
 
 
+async def test_what_this_process_slept_through_is_left_out():
+    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
+        asyncio.get_running_loop().call_later(1.2, time.sleep, 0.4)
+        seen = await measure_poll_delay(lab, rate=10, gap=0.1, seconds=2.0, clients=4)
+    assert len(seen.waits) > 20
+    assert seen.waits.max() < 0.3
+    assert seen.gaps.max() < 0.3
+
+
 async def test_exchanges_are_those_of_the_client():
     async with asyncio.timeout(TIMEOUT), Lab() as lab, Tap(lab.url) as tap:
         before = time.monotonic()
