@@ -45,7 +45,7 @@ def names(conn):
     return seen
 
 
-async def until(condition, timeout=2.0):
+async def until(condition, timeout=10.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0)

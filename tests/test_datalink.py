@@ -35,7 +35,7 @@ async def linked(**options: Any) -> AsyncIterator[tuple[End, End]]:
     await two.setRemoteDescription(one.localDescription)
     await two.setLocalDescription()
     await one.setRemoteDescription(two.localDescription)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await ours.link.opened()
         theirs = await arrived
     try:
@@ -47,7 +47,7 @@ async def linked(**options: Any) -> AsyncIterator[tuple[End, End]]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -87,7 +87,7 @@ async def test_malformed_control_frames_do_no_harm() -> None:
 
 async def test_both_ends_may_close_at_once() -> None:
     async with linked() as (ours, theirs):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await asyncio.gather(ours.link.close(1000, "a"), theirs.link.close(1000, "b"))
         assert len(ours.ends) == len(theirs.ends) == 1
 

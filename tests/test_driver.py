@@ -47,7 +47,7 @@ async def test_connect_while_the_former_connection_closes():
     await conn.connect()
     closing = asyncio.create_task(conn.close())
     await turns()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await conn.connect()
         slow.answered.set()
         await closing
@@ -70,7 +70,7 @@ async def test_connect_is_not_cancelled_by_a_close_that_came_before():
     slow.answered.set()
     await closing
     gate.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await connecting
     assert conn.state is State.CONNECTED
     await conn.close()
@@ -93,7 +93,7 @@ async def test_a_close_that_is_never_answered_is_bounded():
     slow = SlowToClose(welcome=welcome())
     conn = Connection(Factory(slow), close_timeout=0.01)
     await conn.connect()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await asyncio.gather(conn.close(), conn.close())
     assert slow.aborted
     assert leftovers() == []
@@ -175,7 +175,7 @@ async def test_one_who_gives_up_does_not_end_the_attempt_of_another():
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     gate.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await second
     assert conn.state is State.CONNECTED
     await conn.close()

@@ -70,7 +70,7 @@ async def test_a_frame_that_cannot_be_read_is_replayed_like_any_other():
     assert second.resume.seq == 1
     for item in (MessageError("not JSON"), Message("n", 3), Message("n", 4)):
         second.push(item)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert (await anext(stream)).payload == 4
     assert conn.stats.dead_letters == 1
     await conn.close()
@@ -150,7 +150,7 @@ async def test_an_iterator_that_is_replaced_lets_the_reader_go():
         transport.push(Message("n", n))
     await turns()
     stream = aiter(conn)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert [m.payload async for m in former] == [1]
         assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]
     await conn.close()
@@ -179,7 +179,7 @@ async def test_everyone_who_waits_on_one_iterator_hears_of_its_end():
     waiting = [asyncio.create_task(anext(stream, "end")) for _ in range(3)]
     await turns()
     await conn.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         assert await asyncio.gather(*waiting) == ["end"] * 3
 
 
@@ -189,7 +189,7 @@ async def test_an_iterator_that_comes_too_late_does_not_wait_for_ever():
     await conn.connect()
     factory.made[0].drop(1008, "banned")
     await until(lambda: conn.stats.disconnects == 1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         with pytest.raises(ConnectionLost, match="banned"):
             await anext(aiter(conn))
         await conn.connect()
@@ -370,6 +370,6 @@ async def test_a_first_connect_that_fails_ends_an_iterator_that_waits():
     stream = aiter(conn)
     with pytest.raises(ConnectFailed):
         await conn.connect()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         with pytest.raises(ConnectionLost):
             await anext(stream)

@@ -105,6 +105,6 @@ async def test_close_survives_a_caller_that_is_cancelled() -> None:
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(one.close(), one.close(), two.close())
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -16,7 +16,7 @@ from rtlab.faults.proxy import Proxy
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:
     """Let the loop turn until `condition` holds."""
     async with asyncio.timeout(timeout):
         while not condition():
@@ -27,7 +27,7 @@ async def eventually(condition: Callable[[], object], timeout: float = 5.0) -> N
 async def no_leaked_tasks() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
-    await eventually(lambda: not (asyncio.all_tasks() - before - {asyncio.current_task()}), 3)
+    await eventually(lambda: not (asyncio.all_tasks() - before - {asyncio.current_task()}))
 
 
 @pytest.fixture

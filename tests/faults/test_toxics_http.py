@@ -181,7 +181,7 @@ async def test_buffer_response_lets_a_websocket_pass(site: Proxy) -> None:
     site.add_toxic({"type": "buffer_response"})
     async with websockets.connect(f"ws://{site.listen}/ws", proxy=None) as socket:
         await socket.send("hi")
-        assert await asyncio.wait_for(socket.recv(), 2) == "hi"
+        assert await asyncio.wait_for(socket.recv(), 10) == "hi"
 
 
 async def test_http_status_answers_n_times_with_retry_after(site: Proxy) -> None:

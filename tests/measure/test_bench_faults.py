@@ -9,7 +9,7 @@ from rtlab.measure import bench_faults
 
 
 async def test_every_number_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_faults, "REPEATS", 1)
+    monkeypatch.setattr(bench_faults, "REPEATS", 3)
     monkeypatch.setattr(bench_faults, "DELAYS_MS", (5,))
     monkeypatch.setattr(bench_faults, "RATES_KB_S", (1000,))
     monkeypatch.setattr(bench_faults, "BULK_BYTES", 8 * 1024 * 1024)

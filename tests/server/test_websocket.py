@@ -26,7 +26,7 @@ Start = Callable[..., Child]
 async def get(ws: websockets.ClientConnection, *types: str) -> dict[str, Any]:
     """Return the next message, of the given types if any are given."""
     while True:
-        data = await asyncio.wait_for(ws.recv(), 5)
+        data = await asyncio.wait_for(ws.recv(), 20)
         message = msgspec.json.decode(data) if isinstance(data, str) else msgspec.msgpack.decode(data)
         if not types or message["type"] in types:
             return message
@@ -39,7 +39,7 @@ async def say(ws: websockets.ClientConnection, type: str, payload: Any = None, *
 async def closed(ws: websockets.ClientConnection) -> tuple[int, str]:
     """Read to the end; return the close code and the reason that the server sent."""
     with contextlib.suppress(websockets.ConnectionClosedError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             async for _ in ws:
                 pass
     received = ws.protocol.close_rcvd
@@ -47,7 +47,7 @@ async def closed(ws: websockets.ClientConnection) -> tuple[int, str]:
 
 
 async def settled(
-    server: Child, want: Callable[[dict[str, Any]], bool], timeout: float = 5.0
+    server: Child, want: Callable[[dict[str, Any]], bool], timeout: float = 20.0
 ) -> dict[str, Any]:
     """Ask for the stats until they are as wanted, or fail with the last ones."""
     until = time.monotonic() + timeout
@@ -194,7 +194,8 @@ async def test_a_new_connection_replaces_the_old_one(server: Child) -> None:
             assert (await get(new))["type"] == "echo"
 
 
-async def test_presence_survives_a_short_break_and_announces_a_long_one(server: Child) -> None:
+async def test_presence_survives_a_short_break_and_announces_a_long_one(start: Start) -> None:
+    server = start("--leave-grace", "2")
     async with server.connect("?clientId=ada") as ada:
         await say(ada, "join_room", {"roomId": "p"})
         assert (await get(ada, "users_update"))["payload"] == ["ada"]
@@ -203,10 +204,14 @@ async def test_presence_survives_a_short_break_and_announces_a_long_one(server: 
             await say(bob, "join_room", {"roomId": "p"})
             await get(bob, "users_update")
             bob.transport.abort()
+        await asyncio.sleep(0.6)  # the server looks for who is gone four times a second
         async with server.connect(f"?clientId=bob&session={session}&seq=2") as bob:
             assert (await get(bob, "welcome"))["payload"]["resumed"] is True
-        updates = [(await get(ada, "users_update"))["payload"] for _ in range(2)]
-    assert updates == [["ada", "bob"], ["ada"]]
+            await say(bob, "chat", "back", roomId="p")
+            await get(bob, "chat")
+            bob.transport.abort()
+        told = [(await get(ada, "users_update", "chat"))["payload"] for _ in range(3)]
+    assert told == [["ada", "bob"], "back", ["ada"]]
 
 
 # Bad input
@@ -451,7 +456,7 @@ async def test_a_client_that_does_not_answer_pings_is_dropped(start: Start) -> N
             begin = time.monotonic()
             while await asyncio.to_thread(mute.recv, 4096):
                 pass
-            assert 0.2 < time.monotonic() - begin < 3
+            assert 0.2 < time.monotonic() - begin < 4
             await say(ws, "echo", 1)
             assert (await get(ws, "echo"))["payload"] == 1
 
@@ -497,7 +502,7 @@ async def test_compression_is_off_unless_asked_for(server: Child, start: Start) 
 
 
 async def test_a_stop_says_1012_to_everyone_although_one_does_not_read(start: Start) -> None:
-    server = start("--stop-window", "0.3")
+    server = start("--stop-window", "1")
     with raw(server, UPGRADE) as mute:
         mute.recv(100)
         async with contextlib.AsyncExitStack() as stack:
@@ -515,7 +520,7 @@ async def test_a_stop_says_1012_to_everyone_although_one_does_not_read(start: St
             times = sorted(when for _, when in ends)
             assert times[-1] - times[0] > 0.15
             assert await stopping == ""
-            assert time.monotonic() - begin < 3
+            assert time.monotonic() - begin < 8
 
 
 async def test_full_buffers_do_not_delay_a_stop(start: Start) -> None:
@@ -530,7 +535,7 @@ async def test_full_buffers_do_not_delay_a_stop(start: Start) -> None:
                 await get(ws, "blob")
             begin = time.monotonic()
             assert await asyncio.to_thread(server.stop) == ""
-            assert time.monotonic() - begin < 4
+            assert time.monotonic() - begin < 8
 
 
 async def test_many_connections_leave_nothing_behind(start: Start) -> None:

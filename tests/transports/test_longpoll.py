@@ -224,7 +224,7 @@ class TestServersThatFail:
         self, rig: Rig, fault: bytes, code: int, again: bool, after: float | None
     ) -> None:
         box, server = rig
-        transport = await opened(server, poll_timeout=0.5)
+        transport = await opened(server, poll_timeout=10)
         box.faults = [fault]
         with pytest.raises(TransportClosed) as caught:
             await transport.receive()

@@ -64,7 +64,7 @@ async def echo(ws):
         await send(ws, codec_of(ws).decode(data))
 
 
-async def until(condition, timeout=3.0):
+async def until(condition, timeout=20.0):
     async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.001)
@@ -198,7 +198,7 @@ async def test_close_against_a_peer_that_does_not_answer():
         conn = WebSocketConnection(url, close_timeout=0.05)
         await conn.connect()
         await started.wait()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await conn.close()
         assert conn.state is State.CLOSED
         done.set()

@@ -29,7 +29,7 @@ class Wire:
         self.plot._handle_custom_msg(message, [])
 
     async def count(self, wanted: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self.batches) < wanted:
                 self.arrived.clear()
                 await self.arrived.wait()
