@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -242,9 +242,11 @@ async def proxy_matrix(
         trusted = made.client_context if made is not None else None
         proxies = start_proxies(lab, programs, timeout=timeout, certificates=made)
         async with proxies as urls, asyncio.TaskGroup() as group:
-            # All at once: they wait nearly all of the time.
+            # All at once: they wait nearly all of the time. But WebRTC's opening keeps a core busy,
+            # so that several at once would be slow, as if a proxy held them up.
+            turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
             tasks = [
-                group.create_task(_probe(proxy, setting, transport, url, timeout, trusted))
+                group.create_task(_probe(proxy, setting, transport, url, timeout, trusted, turns[transport]))
                 for (proxy, setting), url in urls.items()
                 for transport in transports
             ]
@@ -291,12 +293,13 @@ async def _probe(
     url: str,
     timeout: float,
     ssl: ssl_module.SSLContext | None,
+    turn: AbstractAsyncContextManager[None],
 ) -> Probe:
-    """Connect, take a short feed, then stay silent and see what happens."""
+    """Connect when it is our turn, take a short feed, then stay silent and see what happens."""
     conn = make_client(transport, url, ssl=ssl, connect_timeout=timeout + _PATIENCE)
     ended: asyncio.Future[Disconnected] = asyncio.get_running_loop().create_future()
     conn.on("disconnected", lambda event: ended.done() or ended.set_result(event))
-    began = time.monotonic()
+    began = 0.0
 
     def probe(outcome: str, *, reason: str = "", **found: Any) -> Probe:
         return Probe(
@@ -310,7 +313,9 @@ async def _probe(
         )
 
     try:
-        await conn.connect()
+        async with turn:
+            began = time.monotonic()
+            await conn.connect()
     except RtlabError as error:
         took = time.monotonic() - began
         await conn.close()
