@@ -123,7 +123,11 @@ async def _open_all(connections: Sequence[Connection], spread: float, rng: np.ra
         raise failures.exceptions[0] from failures
 
 
-def ks_distance(samples: ArrayLike, cdf: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> float:
+def ks_distance(
+    samples: ArrayLike,
+    cdf: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    earliest: ArrayLike | None = None,
+) -> float:
     """Return Kolmogorov and Smirnov's D: the widest gap between the samples' steps and a law.
 
     Parameters
@@ -132,6 +136,9 @@ def ks_distance(samples: ArrayLike, cdf: Callable[[NDArray[np.float64]], NDArray
         In any order; ``inf`` counts as later than everything.
     cdf : callable
         The law: the probability that a value is at most as large, `Uniform.cdf` for instance.
+    earliest : array of float, optional
+        How small each sample may really have been, where a clock was read late. Then D is
+        the least that any samples between these bounds have.
 
     Returns
     -------
@@ -143,9 +150,10 @@ def ks_distance(samples: ArrayLike, cdf: Callable[[NDArray[np.float64]], NDArray
     >>> ks_distance([0.25, 0.75], lambda x: x)
     0.25
     """
-    ordered = np.sort(np.asarray(samples, float))
-    expected, steps = cdf(ordered), np.arange(len(ordered) + 1) / len(ordered)
-    return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max()))
+    latest = np.sort(np.asarray(samples, float))
+    first = latest if earliest is None else np.sort(np.asarray(earliest, float))
+    steps = np.arange(len(latest) + 1) / len(latest)
+    return float(max(0.0, (steps[1:] - cdf(latest)).max(), (cdf(first) - steps[:-1]).max()))
 
 
 def ks_bound(n: int, alpha: float = 0.001) -> float:
