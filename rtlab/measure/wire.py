@@ -209,9 +209,12 @@ async def measure_wire(
     check_transports(transports)
     if count < 1:
         raise ValueError(f"expected count >= 1, got {count}")
-    costs: list[WireCost] = []
-    for transport in transports:
-        costs += await _one(lab, transport, size, count)
+    try:  # bytes do not depend on who else is measured at the same time
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_one(lab, transport, size, count)) for transport in transports]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    costs = [cost for task in tasks for cost in task.result()]
     return WireReport(costs, size, count, encrypted=lab.url.startswith("https"))
 
 

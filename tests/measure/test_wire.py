@@ -7,6 +7,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from rtlab.errors import LabError
 from rtlab.lab import Lab
 from rtlab.measure import wire
 from rtlab.measure.clients import TRANSPORTS
@@ -113,3 +114,14 @@ async def test_what_cannot_be_measured_is_refused():
             await measure_wire(lab, ("carrier pigeon",))
         with pytest.raises(ValueError, match="count >= 1"):
             await measure_wire(lab, count=0)
+
+
+async def test_what_cannot_be_counted_ends_all_of_it_with_one_clear_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(wire, "_RATE", 0.5)
+
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        before = asyncio.all_tasks()
+        with pytest.raises(LabError, match="did not end in time"):
+            await measure_wire(lab, ("websocket", "sse"), size=10, count=1)
+        assert asyncio.all_tasks() == before
