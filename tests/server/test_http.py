@@ -47,6 +47,8 @@ class Stream:
     async def next(self, *types: str) -> tuple[Json, str]:
         while True:
             event: ServerSentEvent = await asyncio.wait_for(anext(self._events), 20)
+            if not event.data:
+                continue  # httpx-sse hands out heartbeats as empty events
             message = json.loads(event.data)
             assert message["type"] == event.event
             if not types or event.event in types:
