@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlab import pace as pace
-    from rtlab.data import data_path as data_path
+    from rtlab.client.transports.longpoll import LongPolling as LongPolling
+    from rtlab.client.transports.sse import ServerSentEvents as ServerSentEvents
+    from rtlab.client.transports.webrtc import WebRTCChannel as WebRTCChannel
+    from rtlab.client.transports.websocket import WebSocketConnection as WebSocketConnection
     from rtlab.errors import RtlabError as RtlabError
-    from rtlab.lab import Lab as Lab
+    from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
-    from rtlab.messages import Message as Message
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
-    from rtlab.transports.longpoll import LongPolling as LongPolling
-    from rtlab.transports.sse import ServerSentEvents as ServerSentEvents
-    from rtlab.transports.webrtc import WebRTCChannel as WebRTCChannel
-    from rtlab.transports.websocket import WebSocketConnection as WebSocketConnection
+    from rtlab.protocol.messages import Message as Message
+    from rtlab.resources import data_path as data_path
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.predict import Predict as Predict
@@ -30,18 +30,18 @@ __version__ = "0.1.0"
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "FaultPanel": "rtlab.widgets.fault_panel",
-    "Lab": "rtlab.lab",
+    "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
-    "LongPolling": "rtlab.transports.longpoll",
-    "Message": "rtlab.messages",
+    "LongPolling": "rtlab.client.transports.longpoll",
+    "Message": "rtlab.protocol.messages",
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
     "RtlabError": "rtlab.errors",
-    "ServerSentEvents": "rtlab.transports.sse",
-    "WebRTCChannel": "rtlab.transports.webrtc",
-    "WebSocketConnection": "rtlab.transports.websocket",
-    "data_path": "rtlab.data",
+    "ServerSentEvents": "rtlab.client.transports.sse",
+    "WebRTCChannel": "rtlab.client.transports.webrtc",
+    "WebSocketConnection": "rtlab.client.transports.websocket",
+    "data_path": "rtlab.resources",
     "pace": "rtlab.pace",
 }
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.messages import Message
 from rtlab.policies.backoff import Constant
-from rtlab.testing import MemoryTransport
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
 
 FAST = Constant(seconds=0.0, min_uptime=0.0)
 

@@ -59,9 +59,11 @@ def test_data_notebooks_and_scripts_travel_in_the_wheel(wheel: Path):
 
 def test_an_installed_rtlab_finds_its_own_files(installed: Path, tmp_path: Path):
     code = (
-        "import rtlab, rtlab.data, rtlab.jupyter, pathlib\n"
-        "print(pathlib.Path(rtlab.__file__).parent, rtlab.data_path('README.md'), rtlab.data.checkout())\n"
-        f"print(len(rtlab.jupyter.copy_notebooks(pathlib.Path({str(tmp_path)!r})).new))"
+        "import rtlab, pathlib\n"
+        "from rtlab import resources\n"
+        "from rtlab.notebook import workspace\n"
+        "print(pathlib.Path(rtlab.__file__).parent, rtlab.data_path('README.md'), resources.checkout())\n"
+        f"print(len(workspace.copy_notebooks(pathlib.Path({str(tmp_path)!r})).new))"
     )
     package = installed / "rtlab"
     said, copied = run(sys.executable, "-c", code, PYTHONPATH=str(installed)).splitlines()
@@ -84,7 +86,8 @@ def test_an_installed_lab_starts(installed: Path):
 
 def test_outside_a_clone_the_folder_must_be_named(installed: Path):
     code = (
-        "import sys; from rtlab.cli import run; sys.exit(0 if run(['lab', '--no-browser']) == 1 else 'ran')"
+        "import sys; from rtlab.cli.main import run\n"
+        "sys.exit(0 if run(['lab', '--no-browser']) == 1 else 'ran')"
     )
     run(sys.executable, "-c", code, PYTHONPATH=str(installed))
 

@@ -10,8 +10,8 @@ import importlib
 from typing import Any, Final
 
 _HOME: Final[dict[str, str]] = {
-    "Fault": "rtlab.faults.fault",
-    "FaultClient": "rtlab.faults.client",
+    "Fault": "rtlab.faults.client.fault",
+    "FaultClient": "rtlab.faults.client.fault_client",
     "FaultError": "rtlab.faults.errors",
     "FaultScript": "rtlab.faults.script",
     "NetworkProfile": "rtlab.faults.profiles",

@@ -9,10 +9,10 @@ import signal
 
 from aiohttp import web
 
-from rtlab._child import announce, raise_nofile, watch_parent
 from rtlab.faults.api import make_app
-from rtlab.faults.collection import Collection
+from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.trace import Trace
+from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
 
 __all__ = ["main"]
 

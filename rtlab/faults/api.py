@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from rtlab.faults.collection import Collection
 from rtlab.faults.errors import FaultError, bad_request, expect_object
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.script import FaultScript, Player
 
 __all__ = ["VERSION", "make_app"]

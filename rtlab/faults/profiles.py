@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from rtlab.data import data_path
 from rtlab.faults.errors import FaultError
+from rtlab.resources import data_path
 
 __all__ = ["NetworkProfile", "load_profiles", "profile"]
 

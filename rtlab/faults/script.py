@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.toxics import parse_entry
 
 __all__ = ["Action", "FaultScript", "Player", "Step"]

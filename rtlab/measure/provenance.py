@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from rtlab.machine import find_program
-from rtlab.measure.recording import describe_machine
+from rtlab.measure.recording_file import describe_machine
+from rtlab.processes.host import find_program
 
 __all__ = ["program_version", "provenance", "write_json"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from rtlab.measure.looplag import LoopLag
+from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.samples import Mark, SampleLog
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from rtlab.events import Handler
-    from rtlab.measure.attach import Attachment
+    from rtlab.client.events import Handler
+    from rtlab.measure.attachment import Attachment
 
 __all__ = ["COLUMNS", "Recorder", "Source"]
 
@@ -97,7 +97,7 @@ class Recorder(SampleLog):
         Parameters
         ----------
         kind : str
-            A name in `rtlab.style.EVENT_COLORS` gets its colour.
+            A name in `rtlab.figures.style.EVENT_COLORS` gets its colour.
         text : str
             What to write beside it.
         at : float, optional
@@ -134,7 +134,7 @@ class Recorder(SampleLog):
         Attachment
             Its ``detach()`` ends the recording; it is also a context manager.
         """
-        from rtlab.measure.attach import Attachment
+        from rtlab.measure.attachment import Attachment
 
         return Attachment(self, source, series, type, common_clock)
 
@@ -256,15 +256,15 @@ class Recorder(SampleLog):
     # Files
 
     def save(self, path: str | Path) -> Path:
-        """Write the run to ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording.save`."""
-        from rtlab.measure.recording import save
+        """Write the run to ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording_file.save`."""
+        from rtlab.measure.recording_file import save
 
         return save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Recorder:
-        """Read a saved run; see `rtlab.measure.recording.load`."""
-        from rtlab.measure.recording import load
+        """Read a saved run; see `rtlab.measure.recording_file.load`."""
+        from rtlab.measure.recording_file import load
 
         return load(path)
 

@@ -1,0 +1,4 @@
+"""What applications build on a connection: fallback, and one call that ends with messages flowing.
+
+Imports the client. Never a lab or a measurement.
+"""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.position import Resume
+from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.messages import Message
-from rtlab.policies.breaker import CircuitBreaker
-from rtlab.position import Resume
-from rtlab.transport import Transport
+from rtlab.protocol.messages import Message
 
 __all__ = ["Attempt", "FallbackTransport", "Memory"]
 

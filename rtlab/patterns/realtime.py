@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rtlab.connection import Connection
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connection import Connection
+from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed
 from rtlab.patterns.fallback import Attempt, FallbackTransport, Memory
-from rtlab.policies.breaker import CircuitBreaker
-from rtlab.transport import Transport
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -150,22 +150,22 @@ def _makers(
 
     # Imported when they are used: aiortc alone takes a third of a second.
     def websocket() -> Transport:
-        from rtlab.transports.websocket import WebSocketTransport
+        from rtlab.client.transports.websocket import WebSocketTransport
 
         return WebSocketTransport(f"{ws}/ws", **options.get("websocket", {}))
 
     def sse() -> Transport:
-        from rtlab.transports.sse import SseTransport
+        from rtlab.client.transports.sse import SseTransport
 
         return SseTransport(f"{http}/sse", **options.get("sse", {}))
 
     def longpoll() -> Transport:
-        from rtlab.transports.longpoll import LongPollTransport
+        from rtlab.client.transports.longpoll import LongPollTransport
 
         return LongPollTransport(f"{http}/poll", **options.get("longpoll", {}))
 
     def webrtc() -> Transport:
-        from rtlab.transports.webrtc import WebRTCTransport
+        from rtlab.client.transports.webrtc import WebRTCTransport
 
         return WebRTCTransport(f"{http}/rtc/offer", **options.get("webrtc", {}))
 

@@ -13,12 +13,12 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 
-from rtlab import _child
+from rtlab.processes import parent_watch as _child
 from rtlab.server.app import Server
-from rtlab.server.hub import HubLimits
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.session import SessionLimits
+from rtlab.server.rooms.hub import HubLimits
+from rtlab.server.sessions import SessionLimits
 
 __all__ = ["main", "make_parser"]
 

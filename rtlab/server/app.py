@@ -11,10 +11,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rtlab.server import http, rtc
-from rtlab.server.guard import NODE, json_error, json_response, make_guard, token_matches
+from rtlab.server.endpoints import http, rtc
+from rtlab.server.endpoints.websocket import websocket
+from rtlab.server.middleware.guard import NODE, json_error, json_response, make_guard, token_matches
 from rtlab.server.node import Node
-from rtlab.server.websocket import websocket
 
 __all__ = ["Server", "make_app"]
 
@@ -22,7 +22,7 @@ __all__ = ["Server", "make_app"]
 MAX_LINE_BYTES: Final = 16 * 1024
 
 #: aiohttp's logger, by another name: what it says about a client's mistakes is left out.
-_log = logging.getLogger("rtlab.server.http")
+_log = logging.getLogger("rtlab.server.endpoints.http")
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from rtlab.messages import Message
+from rtlab.protocol.messages import Message
 
 __all__ = ["MAX_COUNT", "MAX_RATE", "MAX_SIZE", "Feed", "FeedPlan", "parse_plan"]
 

@@ -16,14 +16,14 @@ from typing import Any, Final, NamedTuple
 import psutil
 
 from rtlab.errors import MessageError
-from rtlab.messages import MAX_DEPTH, Codec, Message
-from rtlab.server.delivery import Sink
+from rtlab.protocol.messages import MAX_DEPTH, Codec, Message
 from rtlab.server.frames import Frame, Mark, error_message
-from rtlab.server.hub import Hub
 from rtlab.server.opening import Opening
 from rtlab.server.options import Options
 from rtlab.server.protocol import MAX_ROOMS, Protocol, Refused, Result
-from rtlab.server.session import Session, Sessions
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.sessions import Session, Sessions
+from rtlab.server.sinks.delivery import Sink
 
 __all__ = ["Node", "Opened", "boot_id"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from rtlab.messages import MAX_MESSAGE_BYTES
-from rtlab.server.hub import HubLimits
-from rtlab.server.session import SessionLimits
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.server.rooms.hub import HubLimits
+from rtlab.server.sessions import SessionLimits
 
 __all__ = ["Options"]
 

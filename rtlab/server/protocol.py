@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from rtlab.errors import MessageError
-from rtlab.messages import RESERVED_TYPES, Message, check_payload
+from rtlab.protocol.messages import RESERVED_TYPES, Message, check_payload
 from rtlab.server.feed import Feed, parse_plan
 from rtlab.server.frames import NAME_CHARS, Frame, Mark, error_message
-from rtlab.server.hub import Hub
-from rtlab.server.session import Session
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.sessions import Session
 
 __all__ = ["MAX_BATCH", "MAX_FEEDS", "MAX_ROOMS", "Protocol", "Refused", "Result"]
 

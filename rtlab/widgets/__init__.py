@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rtlab.widgets.figures import Chart, latency_figure
+    from rtlab.figures.chart import Chart
+    from rtlab.figures.latency import latency_figure
     from rtlab.widgets.latency_plot import LatencyPlot
     from rtlab.widgets.predict import Predict
 
@@ -14,14 +15,14 @@ __all__ = ["Chart", "LatencyPlot", "Predict", "latency_figure"]
 
 # Imported on first use: a figure needs matplotlib, a widget does not.
 _HOMES: Final = {
-    "Chart": "figures",
-    "LatencyPlot": "latency_plot",
-    "Predict": "predict",
-    "latency_figure": "figures",
+    "Chart": "rtlab.figures.chart",
+    "LatencyPlot": "rtlab.widgets.latency_plot",
+    "Predict": "rtlab.widgets.predict",
+    "latency_figure": "rtlab.figures.latency",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

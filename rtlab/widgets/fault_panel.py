@@ -13,7 +13,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.hop import Hop
+from rtlab.widgets.loop_callback import Hop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

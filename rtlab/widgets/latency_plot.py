@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import InvalidState
-from rtlab.widgets.hop import Hop
+from rtlab.widgets.loop_callback import Hop
 from rtlab.widgets.packer import Packer
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ class LatencyPlot(anywidget.AnyWidget):
         Parameters
         ----------
         **options
-            As in `rtlab.widgets.figures.latency_figure`.
+            As in `rtlab.figures.latency.latency_figure`.
         """
-        from rtlab.widgets.figures import latency_figure
+        from rtlab.figures.latency import latency_figure
 
         settings: dict[str, Any] = {"mode": self.mode, "log_y": self.log_y, "title": self.title}
         return latency_figure(self.recorder, **{**settings, **options})

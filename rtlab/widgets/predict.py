@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 import anywidget
 import traitlets
 
-from rtlab.style import readable
-from rtlab.widgets.hop import Hop
+from rtlab.figures.style import readable
+from rtlab.widgets.loop_callback import Hop
 
 __all__ = ["Predict", "compare", "parse_number"]
 

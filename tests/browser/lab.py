@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.async_api import Page
 
-from rtlab.measure.jupyterlab import (
+from rtlab.notebook.browser import (
     JupyterLab,
     Run,
     canvas_states,

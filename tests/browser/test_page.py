@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page
 
-from rtlab.lab import Lab
-from rtlab.transports.websocket import WebSocketConnection
+from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.lab.lab import Lab
 from tests.browser.lab import open_page
 
 pytestmark = pytest.mark.timeout(120)

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from rtlab.faults.api import make_app
-from rtlab.faults.client import FaultClient
-from rtlab.faults.collection import Collection
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.client.fault_client import FaultClient
+from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.collection import Collection
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -14,7 +14,7 @@ from toxiproxy import Toxiproxy
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
 from rtlab.faults.api import VERSION, make_app
-from rtlab.faults.collection import Collection
+from rtlab.faults.proxy.collection import Collection
 from tests.faults.conftest import eventually
 
 

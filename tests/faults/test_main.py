@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from rtlab.faults.client import FaultClient
+from rtlab.faults.client.fault_client import FaultClient
 from rtlab.faults.errors import FaultError
 
 

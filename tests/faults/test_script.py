@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.data import data_path
-from rtlab.faults.collection import Collection
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.script import FaultScript, Player, Step
 from rtlab.faults.trace import TraceEvent, fingerprint
+from rtlab.resources import data_path
 from tests.faults.conftest import eventually
 
 EXAMPLES = sorted(data_path("fault_scripts").glob("*.json"))

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rtlab.faults.collection import Collection
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.collection import Collection
 from tests.faults.conftest import eventually
 
 

@@ -11,8 +11,8 @@ import pytest
 import websockets
 from aiohttp import web
 
-from rtlab.faults.collection import Collection
-from rtlab.faults.proxy import Proxy
+from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.collection import Collection
 from tests.faults.conftest import eventually
 
 SEND = web.AppKey("send", asyncio.Queue[str])

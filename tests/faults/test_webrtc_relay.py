@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.lab import Lab
-from rtlab.transports.webrtc import WebRTCChannel
+from rtlab.client.transports.webrtc import WebRTCChannel
+from rtlab.lab.lab import Lab
 
 
 @pytest.fixture

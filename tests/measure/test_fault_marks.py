@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.faults.script import FaultScript
 from rtlab.faults.trace import TraceEvent
-from rtlab.lab import Lab
+from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.measure.recorder import Recorder
-from rtlab.transports.websocket import WebSocketConnection
 
 
 async def test_actions_and_their_victims_are_marked_where_they_struck():

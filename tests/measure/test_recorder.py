@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtlab.client.events import Connected, Disconnected, Emitter, ErrorEvent, Reconnecting
 from rtlab.errors import InvalidState
-from rtlab.events import Connected, Disconnected, Emitter, ErrorEvent, Reconnecting
-from rtlab.measure.attach import boot_id, clock_problem
-from rtlab.measure.looplag import LoopLag
+from rtlab.measure.attachment import boot_id, clock_problem
+from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.recorder import COLUMNS, Recorder
-from rtlab.messages import Message
+from rtlab.protocol.messages import Message
 
 seconds = st.floats(0, 1e6, allow_nan=False)
 samples = st.lists(

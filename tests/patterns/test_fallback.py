@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.position import Resume
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.messages import Message
 from rtlab.patterns.fallback import FallbackTransport, Memory
-from rtlab.policies.breaker import Breaker, CircuitBreaker
-from rtlab.position import Resume
-from rtlab.testing import MemoryTransport
+from rtlab.policies.circuit_breaker import Breaker
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
 
 WELCOME = Message("welcome", {})
 

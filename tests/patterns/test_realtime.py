@@ -9,7 +9,7 @@ import time
 import pytest
 
 from rtlab.errors import ConnectFailed
-from rtlab.lab import Lab
+from rtlab.lab.lab import Lab
 from rtlab.patterns.fallback import Memory
 from rtlab.patterns.realtime import RealtimeClient, RealtimeConnection
 from rtlab.policies.backoff import Constant

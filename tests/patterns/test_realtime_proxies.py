@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from rtlab.events import Reconnecting
-from rtlab.lab import Lab
-from rtlab.machine import find_program
-from rtlab.measure.proxies import start_proxies
+from rtlab.client.events import Reconnecting
+from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.experiments.proxies.matrix import start_proxies
+from rtlab.lab.lab import Lab
 from rtlab.patterns.fallback import Memory
 from rtlab.patterns.realtime import ORDER, RealtimeClient
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
-from rtlab.transports.websocket import WebSocketConnection
+from rtlab.processes.host import find_program
 
 if find_program("haproxy") is None:
     pytest.skip("haproxy is not installed: apt install haproxy", allow_module_level=True)

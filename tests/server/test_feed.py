@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.messages import Message
+from rtlab.protocol.messages import Message
 from rtlab.server.feed import Feed, FeedPlan, parse_plan
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.messages import JSON, MSGPACK, Message
+from rtlab.protocol.messages import JSON, MSGPACK, Message
 from rtlab.server.frames import Frame, close_frame, error_message, websocket_frame
 
 

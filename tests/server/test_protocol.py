@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtlab.messages import JSON, MSGPACK, RESERVED_TYPES, Message
+from rtlab.protocol.messages import JSON, MSGPACK, RESERVED_TYPES, Message
 from rtlab.server.frames import Frame, Mark
-from rtlab.server.hub import Hub, HubLimits
 from rtlab.server.protocol import MAX_BATCH, MAX_FEEDS, MAX_ROOMS, Protocol
-from rtlab.server.session import Session, SessionLimits
+from rtlab.server.rooms.hub import Hub, HubLimits
+from rtlab.server.sessions import Session, SessionLimits
 
 
 class Everything:

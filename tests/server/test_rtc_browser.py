@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aioice.ice import get_host_addresses
 
+from rtlab.client.transports.webrtc import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node, Options
-from rtlab.transports.webrtc import WebRTCChannel
 
 CHROMIUM = shutil.which("chromium")
 

@@ -23,7 +23,7 @@ import msgspec
 from rtlab.faults.errors import bad_request, expect_object, invalid_stream, invalid_toxic_type, missing_field
 
 if TYPE_CHECKING:
-    from rtlab.faults.pipe import Pipe
+    from rtlab.faults.proxy.pipe import Pipe
 
 __all__ = [
     "TOXICS",

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.http1 import Body, Head, NotHttp, parse_head
 from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
+from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["BufferResponse", "HangUpgrade", "HttpStatus", "StripUpgrade"]
 

@@ -15,7 +15,7 @@ from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.base import Entry, HoldingStage, Number, Stage, Toxic, works_as
 
 if TYPE_CHECKING:
-    from rtlab.faults.pipe import Pipe
+    from rtlab.faults.proxy.pipe import Pipe
 
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 

@@ -1,0 +1,109 @@
+"""The far end, and the near one, of a raw stream: ``python -m rtlab.bench.peers.stream``.
+
+Both ends use asyncio's streams, as what the lab measures does. ``serve`` echoes
+connections whose first byte is ``E`` and swallows others, answering one byte at
+their end. ``send PORT BYTES`` sends that much, waits for the byte, and prints
+bytes per second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from rtlab.errors import LabError
+from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
+
+__all__ = ["main", "sending", "serving"]
+
+CHUNK_BYTES: Final = 64 * 1024
+START_TIMEOUT: Final = 20.0
+TIMEOUT: Final = 120.0
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        first = data = await reader.read(CHUNK_BYTES)
+        while data:
+            if first[:1] == b"E":
+                writer.write(data)
+                await writer.drain()
+            data = await reader.read(CHUNK_BYTES)
+        writer.write(b".")
+        await writer.drain()
+    writer.close()
+
+
+async def _serve() -> None:
+    raise_nofile()
+    server = await asyncio.start_server(_answer, "127.0.0.1", 0, backlog=4096)
+    stop = asyncio.Event()
+    watch_parent(0, stop.set)
+    announce(server.sockets[0].getsockname()[1])
+    await stop.wait()
+
+
+async def _send(port: int, total: int) -> float:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    chunk = bytes(CHUNK_BYTES)
+    begin = time.perf_counter()
+    for _ in range(total // CHUNK_BYTES):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write_eof()
+    await reader.read(1)
+    rate = total // CHUNK_BYTES * CHUNK_BYTES / (time.perf_counter() - begin)
+    writer.close()
+    return rate
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncGenerator[int]:
+    """Run the far end in a child that ends with this process; yields its port."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "rtlab.bench.peers.stream", "serve"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            line = await process.stdout.readline()
+        if not line:
+            raise LabError("the far end ended at once: run `python -m rtlab.bench.peers.stream serve`")
+        yield json.loads(line)["port"]
+    finally:
+        process.stdin.close()
+        async with asyncio.timeout(START_TIMEOUT):
+            await process.wait()
+
+
+async def sending(port: int, total_bytes: int) -> float:
+    """Send `total_bytes` from a child of its own; returns bytes per second."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "rtlab.bench.peers.stream", "send", str(port), str(total_bytes)),
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    async with asyncio.timeout(TIMEOUT):
+        printed, _ = await process.communicate()
+    return float(printed)
+
+
+def main() -> None:
+    """Be one of the two ends, as the command line says."""
+    if sys.argv[1] == "serve":
+        asyncio.run(_serve())
+    else:
+        print(asyncio.run(_send(int(sys.argv[2]), int(sys.argv[3]))))
+
+
+if __name__ == "__main__":
+    main()

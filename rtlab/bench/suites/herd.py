@@ -1,0 +1,107 @@
+"""``rtlab bench herd``: the simulation's speed, and how well it foretells real connections."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Protocol, cast
+
+from rtlab.bench.registry import Result, StartLab
+from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.experiments.reconnect.herd import HerdRun, Scenario, simulate
+from rtlab.experiments.reconnect.jitter_contention import brooker
+from rtlab.experiments.reconnect.real_herd import real_herd
+from rtlab.policies.backoff import PRESETS, Backoff, FullJitter
+
+__all__ = ["run"]
+
+REPEATS: Final = 5
+REAL_REPEATS: Final = 3
+REAL_CLIENTS: Final = 1_000
+SIMULATION_LIMIT: Final = 3.0
+
+#: A cap that fits an outage of a few seconds.
+_POLICY: Final[Backoff] = FullJitter(0.5, 5.0)
+
+
+class _Breakable(Protocol):
+    @property
+    def ws_url(self) -> str: ...
+    def kill(self) -> None: ...
+    async def restart(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+def _simulation_seconds() -> float:
+    began = time.perf_counter()
+    simulate(PRESETS["full_jitter"], Scenario(clients=100_000, duration=60.0))
+    return time.perf_counter() - began
+
+
+async def _both(start_lab: StartLab, seed: int) -> tuple[HerdRun, HerdRun]:
+    """One real herd, and the simulated one under the same outage and capacity."""
+    lab = cast("_Breakable", cast("Any", await start_lab()))
+    try:
+        url = lab.ws_url
+        real = await real_herd(
+            lambda: WebSocketTransport(url),
+            _POLICY,
+            kill=lab.kill,
+            restart=lab.restart,
+            clients=REAL_CLIENTS,
+            seed=seed,
+        )
+    finally:
+        await lab.stop()
+    scenario = Scenario(
+        clients=REAL_CLIENTS, capacity=real.capacity, outage=real.outage, duration=20.0, connect_timeout=5.0
+    )
+    return real, simulate(_POLICY, scenario, seed=seed)
+
+
+async def run(start_lab: StartLab) -> list[Result]:
+    """Time the simulation, and compare it with a thousand real connections.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts the lab whose server is killed and restarted.
+
+    Returns
+    -------
+    list of Result
+        Simulation time beside its limit; attempts and time until all are in, real beside
+        simulated; Brooker's calls with full jitter beside those without.
+    """
+    speeds = [_simulation_seconds() for _ in range(REPEATS)]
+    pairs = [await _both(start_lab, seed) for seed in range(REAL_REPEATS)]
+    never = Scenario().duration
+    contention = [
+        {row.policy: row.calls for row in brooker([100], runs=3, seed=seed)} for seed in range(REPEATS)
+    ]
+    return [
+        Result.of("herd", "100,000 clients × 60 s", speeds, "s", "limit", [SIMULATION_LIMIT]),
+        Result.of(
+            "herd",
+            f"{REAL_CLIENTS:,} real connections, attempts each",
+            [real.attempts_per_client for real, _ in pairs],
+            "",
+            "simulation",
+            [simulated.attempts_per_client for _, simulated in pairs],
+        ),
+        Result.of(
+            "herd",
+            f"{REAL_CLIENTS:,} real connections, all in after",
+            [real.all_in or never for real, _ in pairs],
+            "s",
+            "simulation",
+            [simulated.all_in or never for _, simulated in pairs],
+        ),
+        Result.of(
+            "herd",
+            "Brooker, N = 100, calls with full jitter",
+            [calls["full_jitter"] for calls in contention],
+            "",
+            "without jitter",
+            [calls["exponential"] for calls in contention],
+        ),
+    ]

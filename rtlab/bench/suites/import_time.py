@@ -1,0 +1,57 @@
+"""``rtlab bench import``: how long a reader waits before anything happens."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from rtlab.bench.registry import Result, StartLab
+
+__all__ = ["run"]
+
+REPEATS: Final = 7
+IMPORT_LIMIT: Final = 0.3
+START_LIMIT: Final = 2.0
+
+_TIMED: Final = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+#: What a first cell asks for; the names are imported when they are used.
+_NAMES: Final = "from rtlab import Lab, LatencyPlot, WebSocketConnection"
+
+
+async def _fresh(statement: str) -> float:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _TIMED.format(statement), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        printed, _ = await child.communicate()
+    return float(printed)
+
+
+async def run(start_lab: StartLab) -> list[Result]:
+    """Time ``import rtlab`` in fresh processes, and the start of a lab.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts the lab that is timed.
+
+    Returns
+    -------
+    list of Result
+        In seconds, beside the limits that the project sets itself.
+    """
+    imports = [await _fresh("import rtlab") for _ in range(REPEATS)]
+    names = [await _fresh(_NAMES) for _ in range(REPEATS)]
+    starts: list[float] = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        lab = await start_lab()
+        starts.append(time.perf_counter() - began)
+        await lab.stop()
+    return [
+        Result.of("import", "import rtlab", imports, "s", "limit", [IMPORT_LIMIT]),
+        Result.of("import", _NAMES, names, "s"),
+        Result.of("import", "Lab.start()", starts, "s", "limit", [START_LIMIT]),
+    ]

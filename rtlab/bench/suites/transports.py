@@ -1,0 +1,187 @@
+"""``rtlab bench transports``: each transport beside its nearest bare peer, and a full house.
+
+Ours and the peer are fed at the same time by one server, half a period apart: whatever
+the machine does meanwhile hits both, so the ratio is the median of the repeats' ratios.
+A message that comes after a longer silence takes longer, since the processor sleeps deeper:
+with a phase that was off by 2 ms the ratio was off by a third. So the phase must be exact,
+and each repeat has two feeds, one begun by either side, and ranks the messages of both.
+The full house is one node with 2,000 event streams and 2,000 WebSockets; its memory is
+read from the child itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from rtlab.bench.idle_clients import Kind, gather_crowd, server_stats
+from rtlab.bench.peers.bare_clients import BARE, Take
+from rtlab.bench.registry import LabLike, Result, StartLab
+from rtlab.client.factory import make_client
+from rtlab.errors import LabError
+from rtlab.experiments.compare import take_feed
+from rtlab.measure.recorder import Recorder
+from rtlab.processes.parent_watch import raise_nofile
+
+__all__ = ["full_house", "latencies", "run"]
+
+REPEATS: Final = 9
+HOUSE_REPEATS: Final = 3
+#: Of each repeat's feed.
+RATE: Final = 100.0
+SIZE: Final = 100
+COUNT: Final = 60
+TIMEOUT: Final = 60.0
+
+#: The full house: clients of each kind, and the memory that one may take.
+CLIENTS: Final = 2_000
+LIMIT_KIB: Final = 30.0
+#: Connected before the first reading, so that what the server loads once does not count.
+_WARM_UP: Final = 20
+
+
+@asynccontextmanager
+async def _ours(transport: str, url: str) -> AsyncGenerator[Take]:
+    # Made here, for it takes milliseconds: they would shift the phase of the feed.
+    recorder = Recorder()
+    async with make_client(transport, url) as conn:
+        recorder.attach(conn, transport)
+
+        async def take(rate: float, size: int, count: int) -> list[float]:
+            first = recorder.position
+            await take_feed(conn, transport, rate, size, count)
+            rows = recorder.since(first).rows
+            return [float(value) / 1e3 for value in recorder.measures(rows)["transit"]]
+
+        yield take
+
+
+async def _later(delay: float, take: Take, rate: float, count: int) -> list[float]:
+    await asyncio.sleep(delay)
+    return await take(rate, SIZE, count)
+
+
+async def latencies(
+    url: str, transport: str, *, repeats: int = REPEATS, rate: float = RATE, count: int = COUNT
+) -> tuple[list[float], list[float]]:
+    """Measure server push, ours and the bare peer's at the same time.
+
+    Parameters
+    ----------
+    url : str
+        The server.
+    transport : str
+        ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
+    repeats : int
+        Pairs of feeds.
+    rate, count : float, int
+        Of each feed.
+
+    Returns
+    -------
+    ours, bare : list of float
+        The median transit of each repeat, µs.
+    """
+    bare: Callable[[str], AbstractAsyncContextManager[Take]] = BARE[transport][0]
+    medians: tuple[list[float], list[float]] = ([], [])
+    async with _ours(transport, url) as our_take, bare(url) as bare_take:
+        takes = (our_take, bare_take)
+        # The first pair warms up and does not count.
+        for turn in range(repeats + 1):
+            transits: tuple[list[float], list[float]] = ([], [])
+            for delays in ((0.0, 0.5 / rate), (0.5 / rate, 0.0)):
+                async with asyncio.timeout(TIMEOUT):
+                    both = await asyncio.gather(
+                        *(_later(delay, take, rate, count) for delay, take in zip(delays, takes, strict=True))
+                    )
+                for pooled, found in zip(transits, both, strict=True):
+                    pooled += found
+            if turn:
+                for kept, pooled in zip(medians, transits, strict=True):
+                    kept.append(statistics.median(pooled) * 1e6)
+    return medians
+
+
+async def full_house(lab: LabLike, clients: int = CLIENTS) -> dict[str, float]:
+    """Fill one node with event streams and WebSockets at once.
+
+    Parameters
+    ----------
+    lab : LabLike
+        A fresh one.
+    clients : int
+        Of each kind.
+
+    Returns
+    -------
+    dict
+        Kind → KiB of the server's memory for each client.
+
+    Raises
+    ------
+    LabError
+        When not all of them stayed.
+    """
+    raise_nofile()
+    kinds: tuple[Kind, Kind] = ("sse", "websocket")
+    found: dict[str, float] = {}
+    async with gather_crowd(lab.url, "sse", _WARM_UP), gather_crowd(lab.url, "websocket", _WARM_UP):
+        before = await server_stats(lab)
+        async with gather_crowd(lab.url, kinds[0], clients) as first:
+            between = await server_stats(lab)
+            async with gather_crowd(lab.url, kinds[1], clients) as second:
+                after = await server_stats(lab)
+                open_now = [after["connections"][kind] - _WARM_UP for kind in kinds]
+                if open_now != [clients, clients] or (first.alive, second.alive) != (clients, clients):
+                    raise LabError(
+                        f"expected {clients:,} clients of each kind at once, got {open_now[0]:,} event "
+                        f"streams and {open_now[1]:,} WebSockets"
+                    )
+    readings = [before["rss_bytes"], between["rss_bytes"], after["rss_bytes"]]
+    for kind, low, high in zip(kinds, readings, readings[1:], strict=False):
+        found[kind] = (high - low) / clients / 1024
+    return found
+
+
+async def run(start_lab: StartLab) -> list[Result]:
+    """Compare latencies, then fill a node.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts the labs.
+
+    Returns
+    -------
+    list of Result
+        Push latency of event stream, long poll and WebRTC beside httpx-sse, an httpx
+        loop and aiortc; memory of a client beside its limit.
+    """
+    results: list[Result] = []
+    # No heartbeats: the bare peers do not know what to answer.
+    lab = await start_lab(heartbeat=3600.0)
+    try:
+        for transport, (_, peer) in BARE.items():
+            ours, bare = await latencies(lab.url, transport)
+            row = Result.of("transports", f"{transport} push p50", ours, "µs", peer, bare)
+            pairs = [our / their for our, their in zip(ours, bare, strict=True)]
+            results.append(msgspec.structs.replace(row, ratio=statistics.median(pairs)))
+    finally:
+        await lab.stop()
+    memory: dict[str, list[float]] = {}
+    for _ in range(HOUSE_REPEATS):
+        lab = await start_lab()
+        try:
+            for kind, kib in (await full_house(lab)).items():
+                memory.setdefault(kind, []).append(kib)
+        finally:
+            await lab.stop()
+    for kind, values in memory.items():
+        metric = f"memory of one {kind} client among {2 * CLIENTS:,}"
+        results.append(Result.of("transports", metric, values, "KiB", "limit", [LIMIT_KIB]))
+    return results

@@ -1,0 +1,366 @@
+"""Bytes on the wire: what connecting, a push and a send cost on each transport, counted by a tap.
+
+Two ways to count packets stand side by side. The *model* cuts each portion that came
+through the tap into segments of 1,448 bytes and adds 52 bytes of IP and TCP headers to
+each (28 of IP and UDP to a datagram); bare acknowledgements are left out. The *kernel*
+counts what really went, acknowledgements included.
+"""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from rtlab.capture.parser import Split, dissect
+from rtlab.capture.tcp_tap import Flow, Tap
+from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
+from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports, make_client, tls_of
+from rtlab.errors import LabError
+from rtlab.protocol.messages import JSON, Message
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rtlab.client.connection import Connection
+
+__all__ = ["SEGMENT_HEADER_BYTES", "WireCost", "WireReport", "measure_wire"]
+
+#: IPv4 20, TCP 20, and TCP's timestamps option 12 (RFC 791, 9293, 7323), on each segment.
+SEGMENT_HEADER_BYTES: Final = 52
+
+#: SYN and ACK up, SYN-ACK down: what the model adds for each TCP connection.
+_HANDSHAKE: Final = {True: 2, False: 1}
+
+#: Messages a second: far enough apart that none shares a segment with the next.
+_RATE: Final = 50.0
+_TIMEOUT: Final = 10.0
+
+
+class WireCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step costs in one direction, in bytes; of a push or a send, for each message.
+
+    Parameters
+    ----------
+    transport : str
+        One of the four.
+    step : str
+        ``"connect"`` (until the welcome was read), ``"push"`` (one message from
+        the server) or ``"send"`` (one message from the client).
+    direction : str
+        ``"up"`` is client to server.
+    payload_bytes : float
+        The messages themselves, as JSON.
+    framing_bytes : float
+        What carries them on their protocol: frame headers, chunks, event fields,
+        receipts; of WebRTC, SCTP and DTLS and ICE. None under TLS, which hides it.
+    http_bytes : float
+        Heads of HTTP requests or responses. None under TLS.
+    stream_bytes : float
+        What was given to the sockets.
+    packets : float
+        Segments by the model, or datagrams.
+    wire_bytes : float
+        `stream_bytes`, and 52 for each segment or 28 for each datagram.
+    kernel_packets : float or None
+        Segments that the kernel counted, acknowledgements included; None when it
+        does not tell. Of WebRTC, the signalling connection's and the datagrams.
+    """
+
+    transport: str
+    step: str
+    direction: str
+    payload_bytes: float
+    framing_bytes: float | None
+    http_bytes: float | None
+    stream_bytes: float
+    packets: float
+    wire_bytes: float
+    kernel_packets: float | None
+
+
+class _Snapshot(msgspec.Struct):
+    """Everything counted so far in one direction."""
+
+    flow: Flow
+    connections: int
+    split: Split
+    datagrams: Datagrams
+    message_bytes: int
+
+
+class WireReport:
+    """What was measured.
+
+    Parameters
+    ----------
+    costs : list of WireCost
+        Transport by transport.
+    size : int
+        Bytes of each pushed payload.
+    count : int
+        Messages that each figure is a mean of.
+    encrypted : bool
+        Whether TLS hid what the bytes mean.
+    """
+
+    def __init__(self, costs: list[WireCost], size: int, count: int, *, encrypted: bool = False) -> None:
+        self.costs = costs
+        self.size = size
+        self.count = count
+        self.encrypted = encrypted
+
+    def cost(self, transport: str, step: str, direction: str) -> WireCost:
+        """Return one row; raises `KeyError` when it was not measured."""
+        for row in self.costs:
+            if (row.transport, row.step, row.direction) == (transport, step, direction):
+                return row
+        raise KeyError(f"no row {transport}, {step}, {direction}")
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All rows, indexed by transport, step and direction."""
+        import pandas as pd
+
+        rows = pd.DataFrame([msgspec.structs.asdict(cost) for cost in self.costs])
+        return rows.set_index(["transport", "step", "direction"]).astype(float)
+
+    @property
+    def per_message(self) -> pd.DataFrame:
+        """Wire bytes of one message, both directions added, by the model.
+
+        *Cold* includes connecting for this one message, *warm* does not.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each transport; columns ``push_cold``, ``push_warm``,
+            ``send_cold`` and ``send_warm``.
+        """
+        import pandas as pd
+
+        rows: dict[str, dict[str, float]] = {}
+        for name in dict.fromkeys(cost.transport for cost in self.costs):
+            both = {
+                step: sum(self.cost(name, step, direction).wire_bytes for direction in ("up", "down"))
+                for step in ("connect", "push", "send")
+            }
+            rows[name] = {
+                f"{step}_{kind}": both[step] + (both["connect"] if kind == "cold" else 0)
+                for step in ("push", "send")
+                for kind in ("cold", "warm")
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("transport")
+
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys(cost.transport for cost in self.costs))
+        return f"<WireReport: {names}; {self.size} B payloads>"
+
+    def _repr_html_(self) -> str:
+        about = (
+            f"Bytes for each message of {self.size} B, and for connecting. Segments of 1,448 B with "
+            "52 B of headers, datagrams with 28 B."
+        )
+        table = self.frame.to_html(float_format="{:,.1f}".format, na_rep="–", border=0)
+        return f"<p>{about}</p>{table}"
+
+
+async def measure_wire(
+    lab: HasUrl,
+    transports: tuple[str, ...] = TRANSPORTS,
+    *,
+    size: int = 100,
+    count: int = 50,
+) -> WireReport:
+    """Count what each transport puts on the wire.
+
+    Parameters
+    ----------
+    lab : HasUrl
+        A running lab.
+    transports : tuple of str
+        Which, in this order.
+    size : int
+        Bytes of payload of each message.
+    count : int
+        Messages to average over, in each direction.
+
+    Returns
+    -------
+    WireReport
+
+    Raises
+    ------
+    LabError
+        When messages were lost, or the tap saw others than the client counted.
+
+    Examples
+    --------
+    ::
+
+        report = await measure_wire(lab, ("websocket", "longpoll"))
+        report.per_message
+    """
+    check_transports(transports)
+    if count < 1:
+        raise ValueError(f"expected count >= 1, got {count}")
+    try:  # bytes do not depend on who else is measured at the same time
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_one(lab, transport, size, count)) for transport in transports]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    costs = [cost for task in tasks for cost in task.result()]
+    return WireReport(costs, size, count, encrypted=lab.url.startswith("https"))
+
+
+class _Bench:
+    """One client behind its taps."""
+
+    def __init__(self, transport: str, tap: Tap, udp: UdpTap, conn: Connection, *, encrypted: bool) -> None:
+        self.transport = transport
+        self.tap = tap
+        self.udp = udp
+        self.conn = conn
+        self.encrypted = encrypted
+
+    def look(self, up: bool) -> _Snapshot:
+        split = Split()
+        for connection in () if self.encrypted else self.tap.connections:
+            split.add(dissect(bytes(connection.up), bytes(connection.down))[0 if up else 1])
+        stats = self.conn.stats
+        return _Snapshot(
+            self.tap.flow(up=up),
+            len(self.tap.connections),
+            split,
+            self.udp.flow(up=up),
+            stats.bytes_out if up else stats.bytes_in,
+        )
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all messages that the tap saw on their way down have been handled."""
+        if self.transport == "webrtc" or self.encrypted:
+            return True  # what these carry cannot be seen
+        seen = self.look(up=False)
+        return seen.split.payload_bytes == seen.message_bytes
+
+    async def both(self) -> tuple[_Snapshot, _Snapshot]:
+        await self.tap.quiet()
+        await self.udp.quiet()
+        return self.look(up=True), self.look(up=False)
+
+    def costs(
+        self,
+        step: str,
+        before: tuple[_Snapshot, _Snapshot] | None,
+        after: tuple[_Snapshot, _Snapshot],
+        count: int,
+    ) -> list[WireCost]:
+        zero = _Snapshot(Flow(), 0, Split(), Datagrams(), 0)
+        first, last = before or (zero, zero), after
+        return [
+            self._cost(step, direction == "up", first[i], last[i], count)
+            for i, direction in enumerate(("up", "down"))
+        ]
+
+    def _cost(self, step: str, up: bool, before: _Snapshot, after: _Snapshot, count: int) -> WireCost:
+        flow, datagrams = after.flow - before.flow, after.datagrams - before.datagrams
+        split = Split()
+        split.add(after.split)
+        split.add(before.split, -1)
+        payload = after.message_bytes - before.message_bytes
+        if self.transport != "webrtc" and not self.encrypted and split.payload_bytes != payload:
+            raise LabError(
+                f"{step} over {self.transport}: the client counted {payload:,} bytes of messages, the "
+                f"tap saw {split.payload_bytes:,}"
+            )
+        stream = flow.bytes + datagrams.bytes.total()
+        handshakes = (after.connections - before.connections) * _HANDSHAKE[up]
+        segments = flow.segments + handshakes
+        packets = segments + datagrams.count.total()
+        wire = stream + SEGMENT_HEADER_BYTES * segments + DATAGRAM_HEADER_BYTES * datagrams.count.total()
+        kernel = flow.kernel_segments
+        hidden = self.encrypted
+        return WireCost(
+            transport=self.transport,
+            step=step,
+            direction="up" if up else "down",
+            payload_bytes=payload / count,
+            framing_bytes=None if hidden else (stream - split.http_bytes - payload) / count,
+            http_bytes=None if hidden else split.http_bytes / count,
+            stream_bytes=stream / count,
+            packets=packets / count,
+            wire_bytes=wire / count,
+            kernel_packets=None if kernel is None else (kernel + datagrams.count.total()) / count,
+        )
+
+
+@asynccontextmanager
+async def _tapped(lab: HasUrl, transport: str) -> AsyncGenerator[_Bench]:
+    async with Tap(lab.url) as tap, UdpTap() as udp:
+        conn = make_client(transport, tap.url, ssl=tls_of(lab), relay=udp.relay)
+        async with conn:
+            yield _Bench(transport, tap, udp, conn, encrypted=lab.url.startswith("https"))
+
+
+async def _one(lab: HasUrl, transport: str, size: int, count: int) -> list[WireCost]:
+    async with _tapped(lab, transport) as bench:
+        connected = await bench.both()
+        costs = bench.costs("connect", None, connected, 1)
+        begun, ended, pushed = await _push(bench, size, count)
+        costs += bench.costs("push", begun, ended, pushed)
+        before = await bench.both()
+        await _send(bench, size, count)
+        costs += bench.costs("send", before, await bench.both(), count)
+    return costs
+
+
+async def _push(bench: _Bench, size: int, count: int) -> tuple[Any, Any, int]:
+    """Let the server push; return what was counted at two messages, and how far apart they are.
+
+    Both looks are taken inside the handler, so that what a message causes (the next
+    poll, say) is counted with it. The first message may overtake the answer to the
+    request, so it does not count, nor do those that are followed by others in the
+    same answer: the tap has seen those already.
+    """
+    conn, done = bench.conn, asyncio.Event()
+    looks: list[tuple[int, _Snapshot, _Snapshot]] = []
+
+    def came(message: Message) -> None:
+        number, last = message.payload["n"], message.payload.get("last", False)
+        if last or (not looks and number > 0 and bench.caught_up):
+            looks.append((number, bench.look(up=True), bench.look(up=False)))
+        if last:
+            done.set()
+
+    conn.on("feed", came)
+    try:
+        async with asyncio.timeout(count / _RATE + _TIMEOUT):
+            await conn.request("feed", {"rate": _RATE, "size": size, "count": count + 2})
+            await done.wait()
+    except TimeoutError as error:
+        raise LabError(f"a feed over {bench.transport} did not end in time") from error
+    finally:
+        conn.off("feed", came)
+    if len(looks) < 2:
+        raise LabError(f"all messages came at once over {bench.transport}: this machine is too busy to count")
+    (begun, *first), (ended, *final) = looks
+    return first, final, ended - begun
+
+
+async def _send(bench: _Bench, size: int, count: int) -> None:
+    """Send messages that the server reads and does not answer, one by one."""
+    bare = len(JSON.encode(Message("pong", {"pad": ""}))) - len(JSON.encode(Message("pong", None))) + 4
+    payload = {"pad": "x" * max(0, size - bare)}
+    for _ in range(count):
+        before = bench.tap.flow(up=True).bytes
+        await bench.conn.send("pong", payload)
+        if bench.transport == "webrtc":
+            await bench.udp.quiet(0.01)
+        else:
+            await bench.tap.moved(before + size)

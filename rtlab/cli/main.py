@@ -1,0 +1,159 @@
+"""The ``rtlab`` command. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtlab.cli.compare import register as register_compare
+from rtlab.errors import RtlabError
+
+__all__ = ["app", "main", "run"]
+
+app = typer.Typer(
+    help="A laboratory for real-time web communication that fits in a notebook.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on this port of 127.0.0.1.")]
+
+
+@app.command()
+def lab(
+    *,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
+    port: Port = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Copy the notebooks here first; files you changed are kept.")
+    ] = None,
+) -> None:
+    """Open JupyterLab at the first notebook."""
+    from rtlab.notebook.workspace import environment, jupyterlab_command, workspace
+
+    _need_free(port)
+    root, notebook, copied = workspace(folder)
+    if copied.new:
+        print(f"copied {len(copied.new)} files to {root}")
+    for name in copied.kept:
+        print(f"kept {root / name}: it differs from the published one; rename it to get that")
+    command = jupyterlab_command(root, notebook, port=port, browser=browser)
+    sys.stdout.flush()
+    os.execve(command[0], command, environment())
+
+
+@app.command()
+def serve(*, port: Port = 8765) -> None:
+    """Run the lab's server alone, until Ctrl-C."""
+    _need_free(port)
+    asyncio.run(_serve(port or 0))
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine, and say what to do about each fault."""
+    from rtlab.cli.doctor import broken, examine, table
+
+    checks = asyncio.run(examine())
+    _print(table(checks))
+    if broken(checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which: see `rtlab bench list`.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+) -> None:
+    """Measure rtlab on this machine, beside its rivals."""
+    import msgspec
+
+    from rtlab.bench.registry import BENCHES, Result, table
+    from rtlab.lab.lab import Lab
+
+    if names == ["list"]:
+        print("\n".join(BENCHES))
+        return
+    for name in names:
+        if name not in BENCHES:
+            raise RtlabError(f"unknown benchmark {name!r}: expected {', '.join(BENCHES)}")
+
+    async def run_all() -> list[Result]:
+        return [result for name in names for result in await BENCHES[name](Lab.start)]
+
+    results = asyncio.run(run_all())
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(results)).decode())
+    else:
+        _print(table(results))
+
+
+register_compare(app)
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def _need_free(port: int | None) -> None:
+    from rtlab.processes.host import port_is_free
+
+    if port is not None and not port_is_free(port):
+        raise RtlabError(f"port {port} is taken: choose another with --port")
+
+
+async def _serve(port: int) -> None:
+    from rtlab.lab.lab import Lab
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with Lab(port=port) as running:
+        print(f"{running.url}\n{running.ws_url}\nadmin token {running.token}\nCtrl-C stops it", flush=True)
+        while not stopped.is_set():
+            running.check()
+            try:
+                async with asyncio.timeout(0.5):
+                    await stopped.wait()
+            except TimeoutError:
+                continue
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line, and turn expected errors into one line.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        The exit code: 0 well, 1 failed, 2 wrong usage.
+    """
+    try:
+        code = app(arguments, prog_name="rtlab", standalone_mode=False)
+    except typer.TyperException as error:
+        if said := error.format_message():  # nothing after the help of a bare `rtlab`
+            print(f"rtlab: {said}", file=sys.stderr)
+        return error.exit_code
+    except RtlabError as error:
+        print(f"rtlab: {error}", file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the ``rtlab`` command."""
+    sys.exit(run(sys.argv[1:]))

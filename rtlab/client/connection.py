@@ -1,0 +1,396 @@
+"""One connection over any transport: the same states, events and rules for all four.
+
+`policies.lifecycle` decides, `Driver` carries out, `Inbox` handles what comes. A
+`Transport` opens once, delivers messages until it ends, and is then thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.driver import Driver
+from rtlab.client.events import Handler
+from rtlab.client.inbox import Inbox, Stream, unwrap
+from rtlab.client.options import checked, policy_of, positive
+from rtlab.client.position import Resume
+from rtlab.client.stats import ConnectionStats
+from rtlab.client.transports.base import Transport
+from rtlab.errors import MessageError, NotConnected, TransportClosed
+from rtlab.policies import state_machine as lc
+from rtlab.policies.backoff import Backoff
+from rtlab.policies.heartbeat import Heartbeat
+from rtlab.protocol.messages import Message
+
+__all__ = ["Connection", "ConnectionStats", "Resume", "State", "Transport"]
+
+State = lc.State
+
+
+class Connection:
+    """A connection that stays: typed events, resume, and reconnects by a policy.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes a fresh `Transport` for each attempt.
+
+    # Identity
+    client_id : str or None
+        A durable name for this client; None lets the server choose.
+
+    # Reconnecting
+    backoff : Backoff or None
+        Delays between attempts; None is full jitter, base 0.5 s, cap 30 s.
+    reconnect_interval : float or None
+        Shorthand for full jitter with this base, in seconds.
+    max_reconnect_attempts : int or None
+        Retries before giving up; None leaves it to the backoff.
+    min_uptime : float or None
+        Seconds a connection must last before retries count from 0 again; None
+        leaves it to the backoff.
+    retry_initial : bool
+        Whether a first connect that fails is retried too.
+
+    # Health
+    heartbeat : Heartbeat or None
+        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without
+        a word. None relies on the operating system, which takes minutes.
+    breaker : CircuitBreaker or None
+        Asked before each attempt; share one among the connections to an origin.
+
+    # Timeouts
+    connect_timeout, close_timeout, request_timeout : float
+        Seconds for a whole attempt, for an orderly close, for an answer.
+
+    # Limits
+    max_queue : int
+        Messages that may wait for an iterator; when it is full, reading stops,
+        and the sender feels it.
+    max_dead_letters : int
+        Refused messages that are kept for inspection.
+
+    # Injected
+    clock : callable
+        Monotonic seconds.
+    rng : numpy.random.Generator or None
+        The source of jitter; None is seeded by the system.
+
+    Examples
+    --------
+    >>> async def talk(conn: Connection) -> None:
+    ...     conn.on("chat", lambda message: print(message.payload["text"]))
+    ...     async with conn:
+    ...         await conn.send("chat", {"text": "hi"}, room_id="lobby")
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Transport],
+        *,
+        # Identity
+        client_id: str | None = None,
+        # Reconnecting
+        backoff: Backoff | None = None,
+        reconnect_interval: float | None = None,
+        max_reconnect_attempts: int | None = None,
+        min_uptime: float | None = None,
+        retry_initial: bool = False,
+        # Health
+        heartbeat: Heartbeat | None = None,
+        breaker: CircuitBreaker | None = None,
+        # Timeouts
+        connect_timeout: float = 10.0,
+        close_timeout: float = 2.0,
+        request_timeout: float = 5.0,
+        # Limits
+        max_queue: int = 1024,
+        max_dead_letters: int = 100,
+        # Injected
+        clock: Callable[[], float] = time.monotonic,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
+        checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
+        self.request_timeout = positive("request_timeout", request_timeout)
+        self._clock = clock
+        self._inbox = Inbox(
+            clock,
+            client_id=client_id,
+            max_queue=max_queue,
+            max_dead_letters=max_dead_letters,
+        )
+        self._driver = Driver(
+            factory,
+            self._inbox,
+            policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
+            heartbeat=heartbeat,
+            breaker=breaker,
+            connect_timeout=positive("connect_timeout", connect_timeout),
+            close_timeout=positive("close_timeout", close_timeout),
+            clock=clock,
+            rng=rng if rng is not None else np.random.default_rng(),
+        )
+        self._messages_out = 0
+        self._rtt: float | None = None
+
+    # What it is
+
+    @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        return self._driver.life.state
+
+    @property
+    def client_id(self) -> str | None:
+        """This client's durable name, once it is known."""
+        return self._inbox.position.client_id
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """A frozen snapshot of the connection."""
+        driver, inbox, stream = self._driver, self._inbox, self._inbox.stream
+        transport, connected = driver.transport, self.state is State.CONNECTED
+        beats = driver.rtt
+        return ConnectionStats(
+            state=self.state.value,
+            transport=transport.name if transport is not None else "",
+            attempts=driver.attempts,
+            connects=driver.connects,
+            disconnects=driver.disconnects,
+            uptime=self._clock() - driver.life.opened_at if connected else 0.0,
+            connect_time=driver.connect_time,
+            rtt=beats.last if beats is not None else self._rtt,
+            rtt_smoothed=beats.smoothed if beats is not None else None,
+            messages_in=inbox.messages_in,
+            messages_out=self._messages_out,
+            bytes_in=driver.bytes_in,
+            bytes_out=driver.bytes_out,
+            repeats=inbox.repeats,
+            queue_depth=stream.queue.qsize() if stream is not None else 0,
+            dead_letters=len(inbox.dead_letters),
+        )
+
+    @property
+    def dead_letters(self) -> tuple[tuple[Message | None, Exception], ...]:
+        """Messages that could not be read (None) or sent, each with its error."""
+        return tuple(self._inbox.dead_letters)
+
+    @property
+    def welcome(self) -> Message | None:
+        """The server's first message on the newest connection, None from a foreign server."""
+        return self._driver.welcome
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.state.value}>"
+
+    # Events
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Call `handler(value)` on each `name`.
+
+        Parameters
+        ----------
+        name : str
+            A message type (the value is the `Message`), ``"*"`` for every
+            message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
+            ``"resync"``, ``"error"`` (the value is the event of that name).
+        handler : callable
+            Synchronous. One that raises becomes an ``error`` event.
+        """
+        self._inbox.emitter.on(name, handler)
+
+    def once(self, name: str, handler: Handler) -> None:
+        """As `on`, for the next time only."""
+        self._inbox.emitter.once(name, handler)
+
+    def off(self, name: str, handler: Handler | None = None) -> None:
+        """Forget one handler of `name`, or all of them."""
+        self._inbox.emitter.off(name, handler)
+
+    # Opening and closing
+
+    async def connect(self) -> None:
+        """Open the connection; return when messages can flow.
+
+        Returns at once when it is open already. While it is reconnecting, waits
+        for the outcome.
+
+        Raises
+        ------
+        ConnectFailed
+            With the cause in ``__cause__``.
+        """
+        await self._driver.connect()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close for good: no reconnect follows, and nothing is left running.
+
+        Parameters
+        ----------
+        code : int
+            The close code to send.
+        reason : str
+            Up to 123 bytes of UTF-8.
+        """
+        await self._driver.close(code, reason)
+
+    def reconnect_now(self) -> None:
+        """Start the next attempt at once, if one is waiting for its delay."""
+        self._driver.feed(lc.ReconnectNow())
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Messages
+
+    async def send(
+        self,
+        type: str,
+        payload: Any = None,
+        *,
+        room_id: str | None = None,
+        id: str | None = None,
+        ts: float | None = None,
+    ) -> None:
+        """Send one message, at most once.
+
+        Parameters
+        ----------
+        type : str
+            What it is.
+        payload : any
+            The JSON data model.
+        room_id : str, optional
+            The room to publish it in.
+        id : str, optional
+            A name that the answer will carry.
+        ts : float, optional
+            When it should have been sent, monotonic seconds; an echo brings it back.
+
+        Raises
+        ------
+        NotConnected
+            No connection is open, or it ended meanwhile: the message may not have arrived.
+        MessageError
+            The payload is not in the JSON data model, or too large for the server.
+        """
+        await self._write(Message(type, payload, id, room_id=room_id, ts=ts))
+
+    def _transport(self) -> Transport:
+        transport = self._driver.transport
+        if transport is None:
+            raise NotConnected(
+                f"expected a connection that is Connected, got {self.state.value}: "
+                "await connect(), or wait for the 'connected' event"
+            )
+        return transport
+
+    async def _write(self, message: Message) -> None:
+        transport = self._transport()
+        try:
+            await transport.send(message)
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
+        except MessageError as error:
+            self._inbox.refuse(message, error, "codec")
+            raise
+        self._messages_out += 1
+
+    async def request(
+        self,
+        type: str,
+        payload: Any = None,
+        *,
+        room_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Message:
+        """Send one message and wait for the answer that carries its id.
+
+        Parameters
+        ----------
+        type, payload, room_id
+            As for `send`.
+        timeout : float, optional
+            Seconds; None takes the connection's `request_timeout`.
+
+        Returns
+        -------
+        Message
+
+        Raises
+        ------
+        RequestRefused
+            The server answered with an ``error``.
+        TimeoutError
+            No answer came in time.
+        NotConnected
+            No connection is open, or it was lost before the answer came.
+        """
+        return await self._ask(Message(type, payload, self._inbox.next_id(), room_id=room_id), timeout)
+
+    async def _ask(self, message: Message, timeout: float | None) -> Message:
+        assert message.id is not None
+        self._transport()
+        answer = self._inbox.expect(message, timeout if timeout is not None else self.request_timeout)
+        try:
+            await self._write(message)
+            return unwrap(await answer)
+        finally:
+            self._inbox.forget(message.id)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # the write may have failed first: this one is not missed
+
+    async def join_room(self, room_id: str) -> Message:
+        """Enter a room and follow its history, across reconnects too.
+
+        Parameters
+        ----------
+        room_id : str
+            The room's name.
+
+        Returns
+        -------
+        Message
+            The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
+        """
+        return await self._ask(self._inbox.join(room_id, self._inbox.next_id()), None)
+
+    async def leave_room(self, room_id: str) -> Message:
+        """Leave a room; returns the ``ack``."""
+        try:
+            return await self.request("leave_room", {"roomId": room_id})
+        finally:
+            # Not before: what is still on its way would count as news of a room.
+            self._inbox.position.leave(room_id)
+
+    async def ping(self) -> float:
+        """Measure one round trip.
+
+        Returns
+        -------
+        float
+            Seconds, also kept in ``stats.rtt`` unless a heartbeat measures it.
+        """
+        transport = self._transport()
+        try:
+            async with asyncio.timeout(self.request_timeout):
+                self._rtt = await transport.ping()
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the answer came: {error}") from error
+        return self._rtt
+
+    def __aiter__(self) -> Stream:
+        return self._inbox.iterate()

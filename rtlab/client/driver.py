@@ -1,0 +1,375 @@
+"""Carries out what `policies.lifecycle` decides: attempts, one timer, orderly ends.
+
+The lifecycle is pure; here its actions meet tasks and clocks. Each attempt is one
+task that opens a transport, reads it until it ends, and feeds back what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.events import Connected, Disconnected, Reconnecting
+from rtlab.client.heartbeat_runner import Pulse
+from rtlab.client.inbox import Inbox
+from rtlab.client.transports.base import Transport
+from rtlab.errors import ConnectFailed, ConnectionLost, MessageError, TransportClosed
+from rtlab.policies import state_machine as lc
+from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.protocol.close_codes import check_close, should_reconnect
+from rtlab.protocol.messages import Message
+
+__all__ = ["Driver"]
+
+State = lc.State
+_OPEN_STATES = (State.CONNECTING, State.RECONNECTING)
+
+
+class Driver:
+    """Keeps one connection alive.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes a fresh `Transport` for each attempt.
+    inbox : Inbox
+        Takes what transports receive, and tells events.
+    policy : Policy
+        When to try again.
+    heartbeat : Heartbeat or None
+        How to notice a peer that is gone without a word; None does not.
+    breaker : CircuitBreaker or None
+        Asked before each attempt; shared by all connections to one origin.
+    connect_timeout, close_timeout : float
+        Seconds for a whole attempt, and for an orderly close.
+    clock : callable
+        Monotonic seconds.
+    rng : numpy.random.Generator
+        The source of jitter.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Transport],
+        inbox: Inbox,
+        policy: lc.Policy,
+        *,
+        heartbeat: Heartbeat | None,
+        breaker: CircuitBreaker | None,
+        connect_timeout: float,
+        close_timeout: float,
+        clock: Callable[[], float],
+        rng: np.random.Generator,
+    ) -> None:
+        self.life = lc.Lifecycle()
+        self.transport: Transport | None = None
+        self.welcome: Message | None = None
+        self.connect_time: float | None = None
+        self.attempts = self.connects = self.disconnects = 0
+        self._bytes = (0, 0)
+        self._factory = factory
+        self._inbox = inbox
+        self._policy = policy
+        self._heartbeat = heartbeat
+        self._breaker = breaker
+        self._pulse: Pulse | None = None
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._clock = clock
+        self._rng = rng
+        self._events: deque[lc.Event] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._attempt: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._shutting: Transport | None = None
+        self._closing = asyncio.Lock()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._callers = 0
+        self._cause: BaseException | None = None
+        self._resumed = False
+
+    @property
+    def bytes_in(self) -> int:
+        """Encoded bytes received, over all transports so far."""
+        return self._bytes[0] + (self.transport.bytes_in if self.transport is not None else 0)
+
+    @property
+    def bytes_out(self) -> int:
+        """Encoded bytes sent, over all transports so far."""
+        return self._bytes[1] + (self.transport.bytes_out if self.transport is not None else 0)
+
+    @property
+    def rtt(self) -> Rtt | None:
+        """The round trip as estimated from heartbeats, None without any."""
+        return self._pulse.rtt if self._pulse is not None else None
+
+    async def connect(self) -> None:
+        """Return when the connection is open; raise `ConnectFailed` when it will not be."""
+        if self.life.state is State.CONNECTED:
+            return
+        if self.life.state not in _OPEN_STATES:
+            self._cause, self._callers = None, 0
+            self._inbox.start()
+        self._callers += 1
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            self.feed(lc.Connect())
+            await waiter
+        except asyncio.CancelledError:
+            self._callers -= 1
+            if self._callers == 0:  # nobody else wants this connection, or has got it
+                await self.close(1000, "")
+            raise
+        finally:
+            self._waiters.discard(waiter)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End for good; nothing is left running afterwards."""
+        check_close(code, reason)
+        self.feed(lc.Close())
+        transport, self._shutting = self._shutting, None
+        tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others
+        try:
+            async with self._closing:  # a second call must not cut the first one's handshake short
+                if transport is not None:
+                    async with asyncio.timeout(self._close_timeout):
+                        await transport.close(code, reason)
+        except TimeoutError:
+            pass  # the peer does not answer: aborted below
+        finally:
+            if transport is not None:
+                transport.abort()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def feed(self, event: lc.Event) -> None:
+        """Apply one event to the lifecycle, and carry out what follows.
+
+        When a handler causes the event, what is under way is carried out first.
+        """
+        events = self._events
+        events.append(event)
+        if len(events) > 1:
+            return
+        try:
+            while events:
+                self.life, actions = lc.step(self.life, events[0], self._clock(), self._rng, self._policy)
+                for action in actions:
+                    self._carry_out(action)
+                events.popleft()
+        finally:
+            events.clear()
+
+    def _carry_out(self, action: lc.Action) -> None:
+        match action:
+            case lc.Open(generation):
+                self._timer = None
+                self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case lc.Schedule(generation, delay, attempt, reason):
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(delay, self.feed, lc.TimerFired(generation))
+                event = Reconnecting(at=self._clock(), attempt=attempt, delay=delay, reason=reason)
+                self._inbox.tell("reconnecting", event)
+            case lc.CancelTimer():
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = None
+            case lc.Discard():
+                if self._attempt is not None:
+                    self._attempt.cancel()
+            case lc.Shut():
+                self._shutting = self.transport
+            case lc.TellConnected(attempt):
+                self._announce(attempt)
+            case lc.TellDisconnected():
+                self._retire(action)
+            case lc.GiveUp(reason):
+                self._give_up(reason)
+
+    # One attempt
+
+    async def _run(self, generation: int) -> None:
+        transport: Transport | None = None
+        try:
+            self._ask_breaker()
+            self.attempts += 1
+            transport = self._factory()
+            welcome = await self._open(transport)
+            self.transport, self.welcome = transport, welcome
+            self.feed(lc.Opened(generation))
+            if welcome is not None and not self._resumed:
+                for message in self._inbox.rejoins():
+                    await transport.send(message)
+            await self._listen(transport)
+        except TransportClosed as error:
+            self._ended(generation, error)
+        except ConnectFailed as e:
+            self._cause = e
+            self.feed(lc.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
+        except Exception as error:
+            # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
+            self._cause = error
+            self._inbox.report("connect", f"the attempt broke: {error!r}", error=error)
+            self._ended(generation, TransportClosed(1006, f"{error!r}", reconnect=False))
+        finally:
+            if transport is not None:
+                transport.abort()
+
+    def _ask_breaker(self) -> None:
+        if self._breaker is not None and not self._breaker.allow():
+            wait = self._breaker.wait
+            why = f"open for another {wait:.1f} s" if wait else "half-open, and another attempt probes"
+            raise ConnectFailed(f"the circuit breaker is {why}", retry_after=wait or None, attempts=0)
+
+    async def _open(self, transport: Transport) -> Message | None:
+        breaker, started = self._breaker, self._clock()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                welcome = await transport.open(self._inbox.position.resume())
+        except (ConnectFailed, TransportClosed, TimeoutError) as error:
+            if breaker is not None:
+                # An origin that says a clear no (401, 404 …) is up.
+                alive = isinstance(error, ConnectFailed) and not error.retryable
+                (breaker.record_success if alive else breaker.record_failure)()
+            if isinstance(error, TimeoutError):
+                raise ConnectFailed(
+                    f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
+                    "or is too slow for connect_timeout"
+                ) from error
+            raise
+        if breaker is not None:
+            breaker.record_success()
+        self.connect_time = self._clock() - started
+        return welcome
+
+    async def _listen(self, transport: Transport) -> None:
+        verdict: list[str] = []
+
+        def dead(reason: str) -> None:
+            verdict.append(reason)
+            scope.reschedule(asyncio.get_running_loop().time())
+
+        try:
+            async with asyncio.timeout(None) as scope:
+                if self._heartbeat is not None:
+                    self._pulse = Pulse(self._heartbeat, transport, self._clock, dead)
+                await self._read(transport)
+        except TimeoutError:
+            if not verdict:
+                raise
+            raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
+        finally:
+            if self._pulse is not None:
+                await self._pulse.stop()
+
+    async def _read(self, transport: Transport) -> None:
+        receive, put = transport.receive, self._inbox.put
+        while True:
+            try:
+                message = await receive()
+            except MessageError as error:
+                if transport is self.transport:
+                    self._inbox.put_unreadable(error)
+            else:
+                if transport is not self.transport:
+                    continue  # it is closing, and its end was told already
+                room = put(message, transport.cursor)
+                if room is not None:
+                    await self._wait_for(room)
+
+    async def _wait_for(self, room: asyncio.Event) -> None:
+        if self._pulse is not None:
+            self._pulse.pause()
+        await room.wait()
+        if self._pulse is not None:
+            self._pulse.resume()
+
+    def _ended(self, generation: int, error: TransportClosed) -> None:
+        if generation != self.life.generation or self.life.state is State.CLOSED:
+            return
+        if self._cause is None:
+            self._cause = error
+        again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
+        if self.life.state is State.CONNECTED:
+            hints = error.retry_after, error.reconnection_time
+            self.feed(lc.Lost(generation, error.code, error.reason, error.clean, again, *hints))
+        else:
+            self.feed(lc.Failed(generation, str(error), again, error.retry_after))
+
+    # Telling
+
+    def _announce(self, attempt: int) -> None:
+        transport, welcome = self.transport, self.welcome
+        assert transport is not None
+        self.connects += 1
+        self._cause = None
+        self._inbox.position.confirming = transport.confirms
+        self._resumed = self._inbox.begin(welcome) if welcome is not None else False
+        if welcome is not None:
+            limit = self._inbox.limit_of(welcome)
+            transport.max_message_bytes = min(transport.max_message_bytes, limit)
+        event = Connected(
+            at=self._clock(),
+            attempt=attempt,
+            transport=transport.name,
+            resumed=self._resumed,
+            connect_time=self.connect_time or 0.0,
+        )
+        self._inbox.tell("connected", event)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _retire(self, told: lc.TellDisconnected) -> None:
+        transport, self.transport = self.transport, None
+        if self._pulse is not None:
+            self._pulse.end()
+        if transport is not None:
+            self._bytes = (self._bytes[0] + transport.bytes_in, self._bytes[1] + transport.bytes_out)
+        self.disconnects += 1
+        self._inbox.fail_requests(f"the connection ended before the answer came: {told.reason or told.code}")
+        event = Disconnected(
+            at=self._clock(),
+            code=told.code,
+            reason=told.reason,
+            clean=told.clean,
+            will_reconnect=told.will_reconnect,
+        )
+        if self.life.state is State.CLOSED:
+            self._inbox.finish(None)
+        self._inbox.tell("disconnected", event)
+
+    def _give_up(self, reason: str) -> None:
+        cause, self._cause = self._cause, None
+        if self.life.state is State.CLOSED:
+            self._inbox.finish(None)
+        else:
+            self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
+            if self.attempts > 1:
+                self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
+        retries = self.life.retries
+        text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(_failure(text, cause, retries))
+
+
+def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectFailed:
+    known = cause if isinstance(cause, ConnectFailed) else ConnectFailed(reason)
+    error = ConnectFailed(
+        reason,
+        retryable=known.retryable,
+        status=known.status,
+        retry_after=known.retry_after,
+        attempts=retries + min(1, known.attempts),
+    )
+    error.__cause__ = known.__cause__ or cause
+    return error

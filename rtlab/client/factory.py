@@ -1,0 +1,87 @@
+"""One client of each transport, made from a base URL: what every comparison starts from."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from rtlab.client.transports.longpoll import LongPolling
+from rtlab.client.transports.sse import ServerSentEvents
+from rtlab.client.transports.websocket import WebSocketConnection
+
+if TYPE_CHECKING:
+    from rtlab.client.connection import Connection
+    from rtlab.client.transports.signalling import Relay
+
+__all__ = ["TRANSPORTS", "HasUrl", "check_transports", "make_client", "tls_of"]
+
+#: In the order of every table.
+TRANSPORTS: Final = ("websocket", "sse", "longpoll", "webrtc")
+
+
+class HasUrl(Protocol):
+    """The least that a measurement needs of a lab."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+def tls_of(lab: object) -> ssl_module.SSLContext | None:
+    """Return the context that trusts a lab's certificates, None for a lab without TLS."""
+    return getattr(lab, "ssl", None)
+
+
+def check_transports(transports: tuple[str, ...]) -> None:
+    """Raise `ValueError` for a name that is no transport, or for none at all."""
+    strangers = [name for name in transports if name not in TRANSPORTS]
+    if strangers or not transports:
+        raise ValueError(f"expected some of {', '.join(TRANSPORTS)}, got {', '.join(strangers) or 'none'}")
+
+
+def make_client(
+    transport: str,
+    url: str,
+    *,
+    ssl: ssl_module.SSLContext | None = None,
+    relay: Relay | None = None,
+    **options: Any,
+) -> Connection:
+    """Make a connection that is not open yet.
+
+    Parameters
+    ----------
+    transport : str
+        One of `TRANSPORTS`.
+    url : str
+        The server's base URL, ``http://host:port`` or ``https://host:port``.
+    ssl : ssl.SSLContext, optional
+        For ``https://``.
+    relay : callable, optional
+        For WebRTC: makes a relay for its packets. Others ignore it.
+    **options
+        As for `rtlab.client.connection.Connection`.
+
+    Returns
+    -------
+    Connection
+        It does not retry, unless `options` say so: what breaks shall show.
+
+    Examples
+    --------
+    >>> make_client("sse", "http://127.0.0.1:8000")
+    <ServerSentEvents Disconnected>
+    """
+    check_transports((transport,))
+    options = {"max_reconnect_attempts": 0, **options}
+    if transport == "webrtc":
+        # Importing aiortc takes 0.2 s: only for those who use it.
+        from rtlab.client.transports.webrtc import WebRTCChannel
+
+        return WebRTCChannel(url, ssl=ssl, relay=relay, **options)
+    if transport == "websocket":
+        return WebSocketConnection(f"ws{url.removeprefix('http')}/ws", ssl=ssl, **options)
+    kind: Callable[..., Connection] = ServerSentEvents if transport == "sse" else LongPolling
+    return kind(url, ssl=ssl, **options)

@@ -1,0 +1,73 @@
+"""What a connection's options mean together, and which of them can be none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rtlab.policies import state_machine as lc
+from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
+
+__all__ = ["checked", "policy_of", "positive"]
+
+
+def checked(name: str, value: Any, example: str, *methods: str) -> None:
+    """Refuse at once what would fail in the middle of a connection.
+
+    Parameters
+    ----------
+    name : str
+        The option's.
+    value : object
+        What was given; None passes.
+    example : str
+        What would have been right.
+    *methods : str
+        What such an object can do.
+
+    Raises
+    ------
+    TypeError
+        With the example.
+
+    Examples
+    --------
+    >>> checked("heartbeat", 5, "Ping(20, 10)", "start", "step")
+    Traceback (most recent call last):
+    TypeError: expected heartbeat to be an object like Ping(20, 10), got 5
+    """
+    if value is None:
+        return
+    if isinstance(value, type) or not all(hasattr(value, method) for method in methods):
+        raise TypeError(f"expected {name} to be an object like {example}, got {value!r}")
+
+
+def positive(name: str, seconds: float) -> float:
+    """Return `seconds`; raise ValueError unless it is finite and above 0."""
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"expected {name} > 0 in finite seconds, got {seconds!r}")
+    return seconds
+
+
+def policy_of(
+    backoff: Backoff | None,
+    interval: float | None,
+    max_attempts: int | None,
+    min_uptime: float | None,
+    retry_initial: bool,
+) -> lc.Policy:
+    """Return the policy that a connection's options describe; raise ValueError or TypeError for bad ones."""
+    checked("backoff", backoff, "FullJitter(0.5, 30)", "delay", "max_attempts", "min_uptime")
+    if backoff is not None and interval is not None:
+        raise ValueError(
+            "expected backoff or reconnect_interval, got both: the backoff has a base of its own"
+        )
+    if max_attempts is not None and max_attempts < 0:
+        raise ValueError(f"expected max_reconnect_attempts >= 0, got {max_attempts}")
+    if backoff is None:
+        backoff = DEFAULT if interval is None else FullJitter(base=interval, cap=max(30.0, interval))
+    return lc.Policy(
+        backoff,
+        max_attempts=max_attempts if max_attempts is not None else backoff.max_attempts,
+        min_uptime=min_uptime if min_uptime is not None else backoff.min_uptime,
+        retry_initial=retry_initial,
+    )

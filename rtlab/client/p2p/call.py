@@ -1,0 +1,135 @@
+"""An open line between two clients: messages and sound, with no server in between."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+from aiortc import MediaStreamTrack, RTCDataChannel
+
+from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
+from rtlab.errors import TransportClosed
+from rtlab.protocol.messages import JSON, Message
+from rtlab.webrtc.frame_queue import FrameQueue
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+__all__ = ["Call"]
+
+
+class Call:
+    """A line to one other client, opened by `Peer.call` and `Peer.accept`.
+
+    Parameters
+    ----------
+    peer : LoopbackPeerConnection
+        Closed together with the call.
+    channel : RTCDataChannel, optional
+        Ours, when we call; else the other side's is awaited.
+
+    Attributes
+    ----------
+    remote : str
+        The other peer's name.
+    """
+
+    def __init__(self, peer: LoopbackPeerConnection, channel: RTCDataChannel | None = None) -> None:
+        self.remote = ""
+        self._peer = peer
+        self._queue: FrameQueue | None = None
+        self._listener: Listener | None = None
+        self._begun = asyncio.Event()
+        if channel is not None:
+            self._begin(channel)
+        peer.on("track", self._hear)
+        peer.on("datachannel", self._begin)
+        peer.on("connectionstatechange", self._state_changed)
+
+    def _hear(self, track: MediaStreamTrack) -> None:
+        self._listener = Listener(track)
+
+    def _begin(self, channel: RTCDataChannel) -> None:
+        if self._queue is None:
+            self._queue = FrameQueue(self._peer, channel)
+            self._begun.set()
+
+    def _state_changed(self) -> None:
+        if self._peer.connectionState in ("failed", "closed"):
+            self._begun.set()
+
+    async def opened(self) -> None:
+        """Return when messages can be sent; raise `TransportClosed` when they never will be."""
+        await self._begun.wait()
+        if self._queue is None:
+            raise TransportClosed(1006, f"the peer connection is {self._peer.connectionState}")
+        await self._queue.link.opened()
+
+    # Messages
+
+    async def send(self, type: str, payload: Any = None) -> None:
+        """Send one message straight to the other peer.
+
+        Raises
+        ------
+        TransportClosed
+            The call has ended.
+        MessageError
+            The payload is not in the JSON data model, or too large.
+        """
+        link = self._line.link
+        link.send(JSON.encode(Message(type, payload)).decode())
+        await link.drained()
+
+    async def receive(self) -> Message:
+        """Return the other peer's next message.
+
+        Raises
+        ------
+        TransportClosed
+            The call has ended, and everything received has been returned.
+        MessageError
+            For one message that cannot be read.
+        """
+        return JSON.decode(await self._line.get())
+
+    async def ping(self) -> float:
+        """Return a round trip to the other peer, in seconds."""
+        return await self._line.link.ping()
+
+    @property
+    def _line(self) -> FrameQueue:
+        assert self._queue is not None, "a call is handed out when its channel is open"
+        return self._queue
+
+    # Sound
+
+    async def audio_stats(self) -> AudioStats:
+        """Return what has been measured of the other peer's sound so far."""
+        return await audio_stats(self._peer)
+
+    @property
+    def frames_heard(self) -> int:
+        """Decoded frames of 20 ms."""
+        return self._listener.frames if self._listener is not None else 0
+
+    def pitch(self) -> float | None:
+        """Return the strongest frequency in the last half second, in hertz; None for silence."""
+        return self._listener.pitch() if self._listener is not None else None
+
+    # Ending
+
+    async def close(self) -> None:
+        """Hang up; returns when no task, no socket and no decoder thread is left."""
+        if self._queue is not None:
+            await self._queue.link.close(1000, "hung up")
+        await self._peer.close()
+        if self._listener is not None:
+            await self._listener.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,235 @@
+"""Peer to peer: two clients find each other in a room, then talk without the server.
+
+The server only carries the signalling, as ordinary room messages of type ``rtc_signal``:
+an offer, and an answer to it. Any connection will do. What follows goes from one
+client to the other: messages on a data channel, and sound, which is what calls are for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Literal, Protocol, Self
+
+import msgspec
+from aiortc import MediaStreamTrack, RTCSessionDescription
+
+from rtlab.client.p2p.call import Call
+from rtlab.client.transports.signalling import Relay, through_relay
+from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.protocol.messages import Message
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+__all__ = ["SIGNAL", "Peer", "Signalling"]
+
+#: The type of the room messages that carry offers and answers.
+SIGNAL: Final = "rtc_signal"
+_MAX_WAITING_OFFERS: Final = 16
+
+
+class Signalling(Protocol):
+    """What a peer needs of a connection: any `Connection` whose client is in the room."""
+
+    def on(self, name: str, handler: Callable[[Any], object]) -> None: ...
+
+    def off(self, name: str, handler: Callable[[Any], object] | None = None) -> None: ...
+
+    async def send(
+        self, type: str, payload: Any = None, *, room_id: str | None = None, id: str | None = None
+    ) -> None: ...
+
+
+class _Signal(msgspec.Struct, rename={"sender": "from", "receiver": "to"}):
+    """The payload of a signalling message; `receiver` is None in an offer to whoever is there."""
+
+    kind: Literal["offer", "answer"]
+    call: str
+    sender: str
+    sdp: str
+    receiver: str | None = None
+
+
+class Peer:
+    """One client that can call others in its room, and be called.
+
+    Parameters
+    ----------
+    signalling : Signalling
+        A connection that has joined the room.
+    room_id : str
+        Where offers and answers travel.
+
+    # Media
+    audio : callable, optional
+        Makes the track to send in a call, such as `ToneTrack`. The caller
+        decides whether a call has sound: who is called answers in kind.
+
+    # Delivery
+    ordered : bool
+        Whether messages of the calls that this peer makes keep their order.
+    max_retransmits : int, optional
+        Give a lost packet up after this many repeats; None never does.
+    relay : callable, optional
+        Given the other peer's UDP port, returns the port of a relay in front of
+        it (awaited), through which the call then goes.
+
+    Examples
+    --------
+    >>> async def talk(a: Signalling, b: Signalling) -> None:
+    ...     async with Peer(a, "lobby") as alice, Peer(b, "lobby") as bob:
+    ...         ours, theirs = await asyncio.gather(alice.call(), bob.accept())
+    ...         async with ours, theirs:
+    ...             await ours.send("chat", "no server between us")
+    ...             print((await theirs.receive()).payload)
+    """
+
+    def __init__(
+        self,
+        signalling: Signalling,
+        room_id: str,
+        *,
+        # Media
+        audio: Callable[[], MediaStreamTrack] | None = None,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        relay: Relay | None = None,
+    ) -> None:
+        self.name = secrets.token_hex(4)
+        self._signalling = signalling
+        self._room_id = room_id
+        self._audio = audio
+        self._ordered = ordered
+        self._max_retransmits = max_retransmits
+        self._relay = relay
+        self._offers: asyncio.Queue[_Signal] = asyncio.Queue(_MAX_WAITING_OFFERS)
+        self._answers: dict[str, asyncio.Future[_Signal]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._signalling.on(SIGNAL, self._signalled)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._signalling.off(SIGNAL, self._signalled)
+
+    def _signalled(self, message: Message) -> None:
+        if message.room_id != self._room_id:
+            return
+        try:
+            signal = msgspec.convert(message.payload, _Signal)
+        except msgspec.ValidationError:
+            return  # anybody in the room can send anything
+        if signal.sender == self.name or signal.receiver not in (None, self.name):
+            return
+        if signal.kind == "offer":
+            if not self._offers.full():
+                self._offers.put_nowait(signal)
+        else:
+            waiting = self._answers.get(signal.call)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(signal)
+
+    async def _tell(self, signal: _Signal) -> None:
+        await self._signalling.send(SIGNAL, msgspec.to_builtins(signal), room_id=self._room_id)
+
+    async def call(self, name: str | None = None, *, timeout: float = 5.0) -> Call:
+        """Call another peer of the room.
+
+        Parameters
+        ----------
+        name : str, optional
+            Its `Peer.name`; None calls whoever answers first.
+        timeout : float
+            Seconds until the line is open.
+
+        Returns
+        -------
+        Call
+
+        Raises
+        ------
+        ConnectFailed
+            Nobody answered, or no path was found.
+        """
+        peer = LoopbackPeerConnection()
+        if self._audio is not None:
+            peer.addTrack(self._audio())
+        channel = peer.createDataChannel(
+            "rtlab-peer", ordered=self._ordered, maxRetransmits=self._max_retransmits
+        )
+        call = Call(peer, channel)
+        ident = secrets.token_hex(8)
+        answered = self._answers[ident] = asyncio.get_running_loop().create_future()
+        opened = False
+        try:
+            async with asyncio.timeout(timeout):
+                await peer.setLocalDescription()
+                offer, reroute = through_relay(peer.localDescription.sdp, self._relay)
+                await self._tell(_Signal("offer", ident, self.name, offer, name))
+                answer = await answered
+                call.remote = answer.sender
+                sdp = await reroute(answer.sdp)
+                await peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
+                await call.opened()
+                opened = True
+                return call
+        except TimeoutError as error:
+            if call.remote:
+                reason = f"peer {call.remote} answered, and no line opened: can UDP pass on 127.0.0.1?"
+            else:
+                reason = f"nobody in room {self._room_id!r} answered: is another Peer waiting in accept()?"
+            raise ConnectFailed(f"{reason} ({timeout:g} s)") from error
+        except (TransportClosed, ValueError) as error:
+            raise ConnectFailed(f"the call to {call.remote} failed: {error}") from error
+        finally:
+            del self._answers[ident]
+            if not opened:
+                await call.close()
+
+    async def accept(self, *, timeout: float = 5.0) -> Call:
+        """Wait for a call, and take it.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds until the line is open.
+
+        Returns
+        -------
+        Call
+
+        Raises
+        ------
+        ConnectFailed
+            Nobody called, or the line did not open.
+        """
+        call: Call | None = None
+        opened = False
+        try:
+            async with asyncio.timeout(timeout):
+                offer = await self._offers.get()
+                peer = LoopbackPeerConnection()
+                call = Call(peer)
+                call.remote = offer.sender
+                await peer.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+                if self._audio is not None and peer.getTransceivers():
+                    peer.addTrack(self._audio())
+                await peer.setLocalDescription()
+                await self._tell(
+                    _Signal("answer", offer.call, self.name, peer.localDescription.sdp, offer.sender)
+                )
+                await call.opened()
+                opened = True
+                return call
+        except TimeoutError as error:
+            who = f"{call.remote} called, and no line opened" if call is not None else "nobody called"
+            raise ConnectFailed(f"{who} in room {self._room_id!r} within {timeout:g} s") from error
+        except (TransportClosed, ValueError) as error:
+            raise ConnectFailed(f"a call could not be taken: {error}") from error
+        finally:
+            if call is not None and not opened:
+                await call.close()

@@ -1,0 +1,179 @@
+"""Where a client stands in the streams that it follows, without any I/O.
+
+A session numbers everything that it sends to one client, implicitly: the first
+message after ``welcome`` has ``welcome.seq + 1``, and so on. A room numbers what
+is published in it, explicitly: ``epoch`` and a dense ``offset``. Both survive a
+lost connection, so both can be resumed, and every repeat and gap can be seen.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from rtlab.protocol.messages import Message
+
+__all__ = ["Mark", "Position", "Resume", "RoomPosition", "Verdict"]
+
+Verdict = Literal["new", "repeat", "gap"]
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """Where a new transport continues.
+
+    Parameters
+    ----------
+    client_id : str or None
+        The durable name of this client.
+    session : str or None
+        The session to continue, None for a new one.
+    seq : int
+        Messages of that session already handled.
+    cursor : str or None
+        The last opaque token, on transports that have one.
+    """
+
+    client_id: str | None = None
+    session: str | None = None
+    seq: int = 0
+    cursor: str | None = None
+
+
+class Mark(NamedTuple):
+    """Where one message stands: its session, its number there, the token that came with it."""
+
+    session: str | None
+    seq: int
+    cursor: str | None
+
+
+class RoomPosition(msgspec.Struct):
+    """One room's history, and the last offset that has come."""
+
+    epoch: str | None
+    received: int
+
+
+class Position:
+    """What has been received, and what has been handled, of each stream.
+
+    Parameters
+    ----------
+    client_id : str or None
+        The durable name of this client, None to let the server choose.
+
+    Attributes
+    ----------
+    received, handled, confirmed : int
+        The last message of the session that has come, that was handled, and that
+        the server may have forgotten.
+    confirming : bool
+        Whether a message is confirmed when it comes, as by a poll's cursor.
+
+    Examples
+    --------
+    >>> position = Position()
+    >>> position.enter("r", "e1", 4)
+    >>> position.accept(Message("chat", room_id="r", epoch="e1", offset=5))
+    'new'
+    >>> position.accept(Message("chat", room_id="r", epoch="e1", offset=5))
+    'repeat'
+    >>> position.accept(Message("chat", room_id="r", epoch="e1", offset=9))
+    'gap'
+    """
+
+    def __init__(self, client_id: str | None = None) -> None:
+        self.client_id = client_id
+        self.session: str | None = None
+        self.received = 0
+        self.handled = 0
+        self.confirmed = 0
+        self.confirming = False
+        self.cursor: str | None = None
+        self.rooms: dict[str, RoomPosition] = {}
+        self._known = 0
+
+    def resume(self) -> Resume:
+        """Return where the next transport continues: after what was handled, or else is gone."""
+        if self.confirmed > self.handled:
+            return Resume(self.client_id, self.session, self.confirmed)
+        return Resume(self.client_id, self.session, self.handled, self.cursor)
+
+    def begin(self, client_id: str, session: str, seq: int) -> None:
+        """Start a session at `seq`."""
+        if session != self.session:
+            self.cursor = None
+        self.client_id, self.session = client_id, session
+        self.received = self.handled = self.confirmed = seq
+        self._known = 0
+
+    def go_on(self) -> None:
+        """Continue the session where `resume` asked for it.
+
+        What had come by then, and waits in an open iterator, say, comes again: it
+        is here already.
+        """
+        self._known = self.received - self.resume().seq
+
+    def count(self, cursor: str | None) -> Mark | None:
+        """Number what came, whether it can be read or not; None if it is here already."""
+        if self._known:
+            self._known -= 1
+            return None
+        self.received += 1
+        if self.confirming:
+            self.confirmed = self.received
+        return Mark(self.session, self.received, cursor)
+
+    def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
+        """Follow a room from `offset` on."""
+        self.rooms[room_id] = RoomPosition(epoch, offset)
+
+    def leave(self, room_id: str) -> None:
+        """Stop following a room."""
+        self.rooms.pop(room_id, None)
+
+    def accept(self, message: Message) -> Verdict:
+        """Note that a message arrived, and say whether it was expected.
+
+        Parameters
+        ----------
+        message : Message
+            Any message; those without a room's offset are always ``"new"``.
+
+        Returns
+        -------
+        {"new", "repeat", "gap"}
+            ``"gap"`` means that messages before this one are missing.
+        """
+        room_id, offset = message.room_id, message.offset
+        if room_id is None or offset is None:
+            return "new"
+        room = self.rooms.get(room_id)
+        if room is None:
+            self.enter(room_id, message.epoch, offset - 1)
+            room = self.rooms[room_id]
+        if message.epoch != room.epoch:
+            room.epoch, room.received = message.epoch, offset
+            return "gap"
+        if offset <= room.received:
+            return "repeat"
+        expected = room.received + 1
+        room.received = offset
+        return "new" if offset == expected else "gap"
+
+    def settle(self, mark: Mark) -> None:
+        """Note that a message has been handled: a resume continues after it.
+
+        One of an earlier session changes nothing, nor does one from before the
+        last that was handled: two iterators may be read in any order.
+
+        Parameters
+        ----------
+        mark : Mark
+            Where the message stands.
+        """
+        if mark.session == self.session and mark.seq > self.handled:
+            # The cursor also when it is None: an older one would lead back.
+            self.handled, self.cursor = mark.seq, mark.cursor

@@ -1,0 +1,87 @@
+"""What a connection needs of a transport: the whole interface that the four share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rtlab.client.position import Resume
+from rtlab.protocol.messages import Message
+
+__all__ = ["Resume", "Transport"]
+
+
+class Transport(Protocol):
+    """One attempt to exchange messages. Never reused.
+
+    Attributes
+    ----------
+    name : str
+        ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
+    confirms : bool
+        Whether what `receive` returned is confirmed thereby: the server need not
+        send it again, whether it was handled or not.
+    cursor : str or None
+        The opaque token that came with the message that `receive` last
+        returned; None where the transport has none.
+    bytes_in, bytes_out : int
+        Encoded messages so far, without framing.
+    heard : float
+        When anything last arrived, `time.monotonic` seconds: also what is no
+        message, such as a ping frame or a comment.
+    max_message_bytes : int
+        The largest message to send; lowered to the server's limit once known.
+    """
+
+    name: str
+
+    @property
+    def confirms(self) -> bool: ...
+
+    @property
+    def cursor(self) -> str | None: ...
+
+    @property
+    def bytes_in(self) -> int: ...
+
+    @property
+    def bytes_out(self) -> int: ...
+
+    @property
+    def heard(self) -> float: ...
+
+    @property
+    def max_message_bytes(self) -> int: ...
+
+    @max_message_bytes.setter
+    def max_message_bytes(self, limit: int, /) -> None: ...
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Connect; return the server's ``welcome``, None if it sends none.
+
+        Raises `ConnectFailed`. Cleans up after itself when cancelled.
+        """
+        ...
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises `TransportClosed` at the end, and `MessageError` for one frame
+        that cannot be read (the stream goes on).
+        """
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Write one message; raises `TransportClosed` or `MessageTooLarge`."""
+        ...
+
+    async def ping(self) -> float:
+        """Return a round trip in seconds."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End in an orderly way, within a bounded time."""
+        ...
+
+    def abort(self) -> None:
+        """End at once. May be called at any time, and twice."""
+        ...

@@ -1,0 +1,274 @@
+"""Long polling: a request that is answered when there is something (RFC 6202 §2.1), ``POST /send`` up."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as ssl_module
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from rtlab.client.connection import Connection, Resume
+from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
+from rtlab.client.transports._upstream import Upstream, session_of
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
+from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Message
+
+__all__ = ["LongPollTransport", "LongPolling"]
+
+#: Seconds to wait for an answer. The server's limit is 25 s, and the path takes its time.
+POLL_TIMEOUT: Final = 35.0
+BODY_TIMEOUT: Final = 30.0
+
+#: Seconds that an empty answer takes at least: a server that never waits is not asked in a hot loop.
+MIN_EMPTY: Final = 0.1
+
+# Limits
+MAX_POLL_BYTES: Final = 16 << 20
+SLACK_BYTES: Final = 4096  # what the server adds to a message of the full size
+
+_CODES: Final = {404: 1006, 409: 4500, 410: 1006}
+_HEADERS: Final = {b"Accept": b"application/json", b"Cache-Control": b"no-store"}
+
+
+class _Answer(msgspec.Struct):
+    messages: list[msgspec.Raw]
+    cursor: str
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
+
+
+class LongPollTransport:
+    """One client's polls, each begun when the messages of the last one were taken.
+
+    Nothing is lost between two polls: the server keeps what it sent until the
+    next poll's cursor confirms it.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
+    headers : mapping, optional
+        Extra headers of every request. It is copied.
+    ssl : ssl.SSLContext, optional
+        For ``https://``; None is the usual certificate authorities.
+    poll_timeout : float
+        Seconds to wait for an answer; more than the server's limit.
+    max_message_bytes : int
+        The largest message to accept, and to send.
+    clock : callable
+        Monotonic seconds.
+    """
+
+    name = "longpoll"
+    confirms = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        poll_timeout: float = POLL_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # None: a poll's cursor stands after its last message, a connection counts each.
+        self.cursor: str | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.max_message_bytes = max_message_bytes
+        self._limit = max_message_bytes + SLACK_BYTES
+        self._url = url
+        self._poll_url = self._health_url = httpx.URL()
+        self._poll_timeout = poll_timeout
+        self._clock = clock
+        self._http = HttpClient(headers, ssl)
+        self._waiting: deque[msgspec.Raw] = deque()
+        self._upstream: Upstream | None = None
+        self._cursor = ""
+        self._asked = 0.0
+        self._closing = False
+
+    @property
+    def heard(self) -> float:
+        """When a byte last arrived, or the poll that waits began, `time.monotonic` seconds.
+
+        The server counts its time limit from the poll: it is not silent while nobody asks.
+        """
+        return max(self._http.heard, self._asked)
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Poll for the first time, which is answered at once; return the ``welcome``.
+
+        Parameters
+        ----------
+        resume : Resume
+            Its session goes on after message `seq`.
+
+        Raises
+        ------
+        ConnectFailed
+            It says what to look at next; the cause is chained.
+        """
+        base = endpoint(self._url, "/poll")
+        asked = with_resume(base, Resume(resume.client_id, resume.session, resume.seq))
+        try:
+            try:
+                answered = await self._poll(asked.copy_merge_params({"welcome": "1"}))
+                welcome = JSON.decode(self._take()) if self._waiting else None
+            except httpx.HTTPError as error:
+                raise explain(error, asked) from error
+            except MessageError as error:
+                raise ConnectFailed(
+                    f"the first poll's answer cannot be read: {error}", retryable=False
+                ) from error
+            session = session_of(welcome) if welcome is not None else None
+            if welcome is None or session is None:
+                raise ConnectFailed(
+                    "expected a welcome, got something else: is this a server of rtlab?", retryable=False
+                )
+        except BaseException:
+            self.abort()
+            raise
+        # After a redirect, the rest goes straight to where it led.
+        there = answered.copy_with(query=base.query)
+        known = {"session": session}
+        self._poll_url = there.copy_merge_params(known)
+        self._health_url = there.join("healthz")
+        send_url = there.join("send").copy_with(query=base.query).copy_merge_params(known)
+        self._upstream = Upstream(self._http, send_url, self._http.abort)
+        return welcome
+
+    async def _poll(self, url: httpx.URL) -> httpx.URL:
+        """Ask once; an empty answer is one, too. Returns the URL that answered."""
+        self._asked = start = self._clock()
+        async with asyncio.timeout(self._poll_timeout + BODY_TIMEOUT):
+            response = await self._http.start("GET", url, _HEADERS, read_timeout=self._poll_timeout)
+            if response.status_code not in (200, 204):
+                raise await refused(response, strict=False)
+            body = await self._http.read(response, MAX_POLL_BYTES)
+        if response.status_code == 200:
+            try:
+                answer = _decode(body)
+            except msgspec.DecodeError as error:
+                raise MessageError(f"expected messages and a cursor: {error}") from error
+            self._waiting.extend(answer.messages)
+            self._cursor = answer.cursor
+        if not self._waiting:
+            await asyncio.sleep(max(0.0, start + MIN_EMPTY - self._clock()))
+        return response.url
+
+    def _take(self) -> bytes:
+        data = bytes(self._waiting.popleft())
+        self.bytes_in += len(data)
+        return data
+
+    async def receive(self) -> Message:
+        """Return the next message, polling as often as it takes.
+
+        Raises
+        ------
+        TransportClosed
+            A poll failed, with the server's ``Retry-After``, or the session has
+            expired.
+        MessageError
+            For one message that cannot be read.
+        """
+        while not self._waiting:
+            try:
+                await self._poll(self._poll_url.copy_merge_params({"cursor": self._cursor}))
+            except (httpx.HTTPError, httpx.StreamError, TimeoutError, ConnectFailed, MessageError) as error:
+                raise self._closed(error) from error
+        message = JSON.decode(self._take(), self._limit)
+        if message.type == "welcome":
+            raise TransportClosed(1006, "the session has expired: a reconnect begins another")
+        return message
+
+    def _closed(self, error: Exception) -> TransportClosed:
+        if self._closing:
+            return TransportClosed(1000, "closed by its owner", clean=True)
+        if self._upstream is not None and self._upstream.error is not None:
+            return self._upstream.error
+        if isinstance(error, ConnectFailed):
+            code = _CODES.get(error.status or 0, 1013 if error.retryable else 1008)
+            return TransportClosed(code, str(error), retry_after=error.retry_after)
+        if isinstance(error, MessageError):
+            return TransportClosed(1009 if error.code == "too_large" else 1002, str(error))
+        return TransportClosed(1006, f"a poll failed: {loss(error)}")
+
+    async def send(self, message: Message) -> None:
+        """Post one message; return when the server has accepted it.
+
+        Raises
+        ------
+        MessageError
+            The payload is not in the JSON data model, too large, or refused.
+        TransportClosed
+            The POST failed: whether the message arrived is unknown.
+        """
+        assert self._upstream is not None
+        size_bytes = await self._upstream.send(message, self.max_message_bytes)
+        self.bytes_out += size_bytes
+
+    async def ping(self) -> float:
+        """Return the seconds of a request to ``/healthz`` and any answer, beside the poll."""
+        return await self._http.round_trip(self._health_url, self._clock)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Hang up; a poll has no words for a code or a reason."""
+        self._closing = True
+        if self._upstream is not None:
+            await self._upstream.close()
+        await self._http.close()
+
+    def abort(self) -> None:
+        """Drop the sockets, the poll that waits with them."""
+        if self._upstream is not None:
+            self._upstream.abort()
+        self._http.abort()
+
+
+class LongPolling(Connection):
+    """Long polling that reconnects.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
+    headers, ssl, poll_timeout, max_message_bytes
+        As for `LongPollTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``connect_timeout`` and so on.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with LongPolling(url) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        poll_timeout: float = POLL_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        **options: Any,
+    ) -> None:
+        headers = dict(headers or {})
+
+        def transport() -> LongPollTransport:
+            return LongPollTransport(
+                url, headers=headers, ssl=ssl, poll_timeout=poll_timeout, max_message_bytes=max_message_bytes
+            )
+
+        super().__init__(transport, **options)

@@ -1,0 +1,159 @@
+"""The offering half of WebRTC signalling: over HTTP, and past a relay."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import msgspec
+
+from rtlab.client.transports.base import Resume
+from rtlab.errors import ConnectFailed
+from rtlab.protocol.http_status import retry_after
+from rtlab.webrtc.loopback_ice import candidate_ports, without_candidates
+
+__all__ = ["Relay", "offer_url", "post_offer", "through_relay"]
+
+#: Given the UDP port of the other side, returns the port of a relay in front of it.
+Relay = Callable[[int], Awaitable[int]]
+
+_WORTH_RETRYING: Final = frozenset({408, 425, 429})
+
+
+class _Answer(msgspec.Struct):
+    sdp: str
+    type: Literal["answer"]
+
+
+def offer_url(url: str) -> str:
+    """Return where the offer goes: ``/rtc/offer``, unless the URL names a path.
+
+    Parameters
+    ----------
+    url : str
+        The server.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        For anything but http and https.
+
+    Examples
+    --------
+    >>> offer_url("http://127.0.0.1:8000")
+    'http://127.0.0.1:8000/rtc/offer'
+    """
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018 - raises on a port that is no number
+    except ValueError as error:
+        raise ValueError(f"expected a URL like http://host:port, got {url!r}") from error
+    if not known:
+        raise ValueError(f"expected a URL that starts with http:// or https://, got {url!r}")
+    path = parts.path if parts.path not in ("", "/") else "/rtc/offer"
+    return urlunsplit(parts._replace(path=path))
+
+
+async def post_offer(
+    url: str,
+    sdp: str,
+    resume: Resume,
+    *,
+    headers: Mapping[str, str],
+    ssl: ssl_module.SSLContext | None,
+) -> str:
+    """Send the offer.
+
+    Parameters
+    ----------
+    url : str
+        Where to.
+    sdp : str
+        The offer.
+    resume : Resume
+        Travels in the URL, as on every transport.
+    headers : mapping
+        Added to the request.
+    ssl : ssl.SSLContext or None
+        For https; None is the system's trust.
+
+    Returns
+    -------
+    str
+        The answer's SDP.
+
+    Raises
+    ------
+    ConnectFailed
+        It says what to look at next; the cause is chained.
+    """
+    host = urlsplit(url).netloc
+    fields = {"clientId": resume.client_id, "session": resume.session}
+    params = {name: value for name, value in fields.items() if value is not None}
+    if resume.session is not None:
+        params["seq"] = str(resume.seq)
+    # Building a TLS context reads the system's certificates (10 ms and more): not for http.
+    verify = ssl if ssl is not None else url.startswith("https:")
+    try:
+        async with httpx.AsyncClient(trust_env=False, verify=verify, timeout=None) as http:
+            response = await http.post(
+                url, params=params, json={"sdp": sdp, "type": "offer"}, headers=headers
+            )
+    except httpx.ConnectError as error:
+        raise ConnectFailed(f"nothing answers at {host} ({error}): is the server running?") from error
+    except httpx.HTTPError as error:
+        raise ConnectFailed(f"the signalling request to {host} failed: {error!r}") from error
+    if response.status_code != 200:
+        raise ConnectFailed(
+            f"the server at {host} answered the offer with HTTP {response.status_code}: "
+            f"{response.text.strip()[:200] or 'no reason given'}",
+            retryable=response.status_code in _WORTH_RETRYING or response.status_code >= 500,
+            status=response.status_code,
+            retry_after=retry_after(
+                response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+            ),
+        )
+    try:
+        answer = msgspec.json.decode(response.content, type=_Answer)
+    except msgspec.DecodeError as error:
+        raise ConnectFailed(
+            f"{host} does not speak rtlab's signalling: expected a JSON object with sdp and type, {error}",
+            retryable=False,
+        ) from error
+    return answer.sdp
+
+
+def through_relay(offer: str, relay: Relay | None) -> tuple[str, Callable[[str], Awaitable[str]]]:
+    """Prepare an offer and its answer so that all packets pass a relay.
+
+    Parameters
+    ----------
+    offer : str
+        Our description. With a relay its candidates are left out: the other
+        side learns where we are from our checks, which come from the relay.
+    relay : callable or None
+        Makes the relay.
+
+    Returns
+    -------
+    offer : str
+        The description to send.
+    reroute : callable
+        Takes the answer; returns it with the relay's ports (awaited).
+    """
+
+    async def reroute(answer: str) -> str:
+        if relay is None:
+            return answer
+        ports, _ = candidate_ports(answer)
+        return candidate_ports(answer, {port: await relay(port) for port in ports})[1]
+
+    return offer if relay is None else without_candidates(offer), reroute

@@ -1,0 +1,347 @@
+"""Server-sent events: one endless HTTP response down, ``POST /send`` up.
+
+httpx carries the request; the stream is read by `SseDecoder` and not by httpx-sse,
+whose reader works on text that was decoded by the response's charset, and departs
+from the standard in the ways that `rtlab.experiments.sse_conformance.scoreboard` shows.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+import httpx
+
+from rtlab.client.connection import Connection, Resume
+from rtlab.client.events import Handler
+from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
+from rtlab.client.transports._upstream import Upstream, session_of
+from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
+from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
+from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Message
+
+__all__ = ["ServerSentEvents", "SseTransport"]
+
+#: Seconds without a byte after which a stream counts as dead; our server's
+#: heartbeat comments come far more often.
+SILENCE_TIMEOUT: Final = 60.0
+
+#: What a server adds to a message of the full size, and field names to a line.
+SLACK_BYTES: Final = 4096
+
+
+class SseTransport:
+    """One event stream.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
+    plain : bool
+        The stream is another server's: the URL is used as it is, no ``welcome``
+        is waited for, and there is no way up. A server whose first event is no
+        ``welcome`` is treated so, too; one that may stay silent needs this set.
+    strict : bool
+        The browser's rules: every status but 200 is final. Else 5xx, 408, 425
+        and 429 count as a lost connection.
+    headers : mapping, optional
+        Extra headers of every request. It is copied.
+    ssl : ssl.SSLContext, optional
+        For ``https://``; None is the usual certificate authorities.
+    silence_timeout : float
+        Seconds without a byte after which the stream counts as lost.
+    max_message_bytes : int
+        The largest message to accept, and to send.
+    previous : SseTransport, optional
+        The stream before this one: its reconnection time, and the ids that came
+        without data, are taken over.
+    clock : callable
+        Monotonic seconds, for `ping`.
+
+    Attributes
+    ----------
+    plain : bool
+        Whether the stream is known to be another server's.
+    retry : float or None
+        The reconnection time that the streams set so far, seconds.
+    """
+
+    name = "sse"
+    confirms = False
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        plain: bool = False,
+        strict: bool = False,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        silence_timeout: float = SILENCE_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        previous: SseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.cursor: str | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.max_message_bytes = max_message_bytes
+        self.retry = previous.retry if previous is not None else None
+        self._limit = max_message_bytes + SLACK_BYTES
+        self._url = url
+        self._verbatim = plain
+        self.plain = plain or (previous is not None and previous.plain)
+        # Of another server's streams, what counts is what has come, as in a browser.
+        self._last_id = previous.last_event_id if previous is not None and self.plain else None
+        self._strict = strict
+        self._silence_timeout = silence_timeout
+        self._clock = clock
+        self._http = HttpClient(headers, ssl)
+        self._decoder = SseDecoder(self._last_id or "")
+        self._events: deque[SseEvent] = deque()
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._upstream: Upstream | None = None
+        self._health_url = httpx.URL()
+        self._closing = False
+
+    @property
+    def last_event_id(self) -> str:
+        """The id of the last event handed out, or one that came after it without data."""
+        return (self.cursor or "") if self._events else self._decoder.last_event_id
+
+    @property
+    def heard(self) -> float:
+        """When a byte last arrived, `time.monotonic` seconds."""
+        return self._http.heard
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Ask for the stream; return the ``welcome``, None from another server.
+
+        Parameters
+        ----------
+        resume : Resume
+            Its cursor becomes ``Last-Event-ID``.
+
+        Raises
+        ------
+        ConnectFailed
+            It says what to look at next; the cause is chained.
+        """
+        last_id = self._last_id if self._last_id is not None else resume.cursor or ""
+        self._decoder = SseDecoder(
+            last_id, max_event_bytes=self._limit, max_line_bytes=self._limit + SLACK_BYTES
+        )
+        self.cursor = resume.cursor
+        url = endpoint(self._url, None if self._verbatim else "/sse")
+        asked = url if self.plain else with_resume(url, resume)
+        headers = {b"Accept": b"text/event-stream", b"Cache-Control": b"no-cache"}
+        # HTTP strips spaces and tabs alone. h11 refuses to send VT and FF: better no id than no stream.
+        if last_id and not {"\v", "\f"} & set(last_id):
+            headers[b"Last-Event-ID"] = last_id.encode().strip(b" \t")
+        try:
+            try:
+                response = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
+            except httpx.HTTPError as error:
+                raise explain(error, asked) from error
+            await self._check(response)
+            self._chunks = response.aiter_bytes()
+            self._health_url = response.url.join("healthz").copy_with(query=url.query)
+            if self.plain:
+                return None
+            return await self._greet(response.url.join("send").copy_with(query=url.query))
+        except BaseException:
+            self.abort()
+            raise
+
+    async def _check(self, response: httpx.Response) -> None:
+        if response.status_code != 200:
+            raise await refused(response, strict=self._strict)
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "text/event-stream":
+            raise ConnectFailed(
+                f"expected content type text/event-stream, got {kind[:80] or 'none'}: "
+                "is this the stream's URL?",
+                retryable=False,
+                status=200,
+            )
+
+    async def _greet(self, send_url: httpx.URL) -> Message | None:
+        """Wait for the first event, and learn from it whose server this is."""
+        try:
+            while not self._events:
+                await self._fill()
+        except TransportClosed as error:
+            raise ConnectFailed(
+                f"the event stream ended before its first event ({error.reason})",
+                retry_after=error.reconnection_time,
+            ) from error
+        try:
+            welcome = JSON.decode(self._events[0].data, self._limit)
+            session = session_of(welcome)
+        except MessageError:
+            welcome = session = None
+        if session is None:
+            self.plain = True
+            return None
+        self._take()
+        url = send_url.copy_merge_params({"session": session})
+        self._upstream = Upstream(self._http, url, self._http.abort)
+        return welcome
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        From another server it is ``Message(event, data)``: the payload is the
+        string that a browser's ``event.data`` would be.
+
+        Raises
+        ------
+        TransportClosed
+            The stream ended; it carries the reconnection time that the stream set.
+        MessageError
+            For one event of our server that is not a message.
+        """
+        while True:
+            while self._events:
+                event = self._take()
+                if self.plain:
+                    return Message(event.type, event.data)
+                return JSON.decode(event.data, self._limit)
+            await self._fill()
+
+    def _take(self) -> SseEvent:
+        event = self._events.popleft()
+        self.cursor = event.id
+        self.bytes_in += len(event.data) if event.data.isascii() else len(event.data.encode())
+        return event
+
+    async def _fill(self) -> None:
+        """Read until something came; it may complete no event, or several."""
+        assert self._chunks is not None
+        try:
+            chunk = await anext(self._chunks)
+            self._events.extend(self._decoder.feed(chunk))
+        except StopAsyncIteration:
+            raise self._closed("the server ended the stream") from None
+        except MessageTooLarge as error:
+            self.abort()
+            raise TransportClosed(1009, str(error)) from error
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            raise self._closed(loss(error)) from error
+
+    def _closed(self, reason: str) -> TransportClosed:
+        if self._closing:
+            return TransportClosed(1000, "closed by its owner", clean=True)
+        if self._upstream is not None and self._upstream.error is not None:
+            return self._upstream.error
+        self.retry = self._decoder.retry if self._decoder.retry is not None else self.retry
+        return TransportClosed(1006, reason, reconnection_time=self.retry)
+
+    async def send(self, message: Message) -> None:
+        """Post one message; return when the server has accepted it.
+
+        Raises
+        ------
+        MessageError
+            The payload is not in the JSON data model, too large, or refused; or
+            the stream is another server's.
+        TransportClosed
+            The POST failed: whether the message arrived is unknown.
+        """
+        size_bytes = await self._way_up().send(message, self.max_message_bytes)
+        self.bytes_out += size_bytes
+
+    async def ping(self) -> float:
+        """Return the seconds of a request to ``/healthz`` and any answer, beside the stream."""
+        return await self._http.round_trip(self._health_url, self._clock)
+
+    def _way_up(self) -> Upstream:
+        if self._upstream is None:
+            raise MessageError(
+                "expected a server of rtlab, got another's event stream: it only comes down; "
+                "post to that server in its own way",
+                "one_way",
+            )
+        return self._upstream
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Hang up; an event stream has no words for a code or a reason."""
+        self._closing = True
+        if self._upstream is not None:
+            await self._upstream.close()
+        await self._http.close()
+
+    def abort(self) -> None:
+        """Drop the sockets."""
+        if self._upstream is not None:
+            self._upstream.abort()
+        self._http.abort()
+
+
+class ServerSentEvents(Connection):
+    """An event stream that reconnects.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
+    plain, strict, headers, ssl, silence_timeout, max_message_bytes
+        As for `SseTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``connect_timeout`` and so on.
+
+    Notes
+    -----
+    A ``retry:`` field sets the delay after a lost stream, as in a browser, and up to a
+    half is added to it by chance; attempts that fail then go through the backoff.
+
+    Examples
+    --------
+    >>> async def watch(url: str) -> None:
+    ...     async with ServerSentEvents(url, plain=True) as stream:
+    ...         stream.add_event_listener("price", lambda event: print(event.payload))
+    ...         await asyncio.sleep(60)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        plain: bool = False,
+        strict: bool = False,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        silence_timeout: float = SILENCE_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        **options: Any,
+    ) -> None:
+        headers = dict(headers or {})
+        last: SseTransport | None = None
+
+        def transport() -> SseTransport:
+            nonlocal last
+            last = SseTransport(
+                url,
+                plain=plain,
+                strict=strict,
+                headers=headers,
+                ssl=ssl,
+                silence_timeout=silence_timeout,
+                max_message_bytes=max_message_bytes,
+                previous=last,
+            )
+            return last
+
+        super().__init__(transport, **options)
+
+    def add_event_listener(self, type: str, listener: Handler) -> None:
+        """As `on`, by the browser's name; the value is a `Message`, its payload the data."""
+        self.on(type, listener)
+
+    def remove_event_listener(self, type: str, listener: Handler) -> None:
+        """As `off`, by the browser's name."""
+        self.off(type, listener)

@@ -1,0 +1,190 @@
+"""The event stream format: bytes in, events out. No I/O.
+
+The rules are those of the HTML standard, section 9.2.6 "Interpreting an event
+stream". `SseDecoder` gives the same events however the bytes were cut on
+their way, and gives each as soon as its last byte is there.
+
+A line ends with CR, LF or CRLF. Whether a CR is the end of a line or the first
+half of one is not known until the next byte, which may be an hour away: so a
+CR ends its line at once, and an LF that follows as the very next byte is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from rtlab.errors import MessageTooLarge
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+
+__all__ = ["MAX_EVENT_BYTES", "MAX_LINE_BYTES", "SseDecoder", "SseEvent"]
+
+# Limits
+MAX_EVENT_BYTES: Final = MAX_MESSAGE_BYTES
+MAX_LINE_BYTES: Final = MAX_MESSAGE_BYTES + 64
+
+_BOM: Final = b"\xef\xbb\xbf"
+# More digits than this mean "longer than anybody waits", whatever follows.
+_RETRY_DIGITS: Final = 18
+
+
+class SseEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event of a stream.
+
+    Parameters
+    ----------
+    type : str
+        The ``event`` field, ``"message"`` when there was none.
+    data : str
+        The ``data`` fields, joined by newlines.
+    id : str
+        The last event id that is valid after this event, ``""`` for none.
+    """
+
+    type: str
+    data: str
+    id: str = ""
+
+
+class SseDecoder:
+    r"""Turns the bytes of one response into events.
+
+    Parameters
+    ----------
+    last_event_id : str
+        The id that former connections ended with.
+    max_event_bytes : int
+        The largest ``data`` of one event, newlines between its lines included.
+    max_line_bytes : int
+        The longest line of any kind, comments too.
+
+    Attributes
+    ----------
+    last_event_id : str
+        What to send as ``Last-Event-ID`` when reconnecting now.
+    retry : float or None
+        The reconnection time that the stream asked for, in seconds.
+
+    Notes
+    -----
+    Bytes left over when the stream ends are an event without its blank line:
+    they are to be dropped, which is why there is nothing to call at the end.
+
+    Examples
+    --------
+    >>> decoder = SseDecoder()
+    >>> decoder.feed(b"event: price\ndata: 4")
+    []
+    >>> decoder.feed(b"2\n\n")
+    [SseEvent(type='price', data='42', id='')]
+    """
+
+    def __init__(
+        self,
+        last_event_id: str = "",
+        *,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> None:
+        self.last_event_id = last_event_id
+        self.retry: float | None = None
+        self._max_event_bytes = max_event_bytes
+        self._max_line_bytes = max_line_bytes
+        self._started = False  # whether the place of the BOM lies behind
+        self._drop_lf = False  # whether the last byte was a CR
+        self._line = bytearray()  # the beginning of a line whose end has not come
+        self._type = b""
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+        self._id = last_event_id  # committed by the next blank line
+        self._failed: MessageTooLarge | None = None
+
+    def feed(self, chunk: bytes) -> list[SseEvent]:
+        """Take the next bytes, return the events that they complete.
+
+        Parameters
+        ----------
+        chunk : bytes
+            Any cut of the stream.
+
+        Returns
+        -------
+        list of SseEvent
+
+        Raises
+        ------
+        MessageTooLarge
+            When a line or an event passes its limit, now and on every later
+            call. Events completed before it in the same chunk are returned
+            first, and the next call raises.
+        """
+        if self._failed is not None:
+            raise self._failed
+        events: list[SseEvent] = []
+        try:
+            for line in self._lines(chunk):
+                if line:
+                    self._field(line)
+                    continue
+                self.last_event_id = self._id
+                if self._data:
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    kind = str(self._type, "utf-8", "replace") if self._type else "message"
+                    events.append(SseEvent(kind, str(data, "utf-8", "replace"), self._id))
+                    self._data = []
+                    self._data_bytes = 0
+                self._type = b""
+        except MessageTooLarge as error:
+            self._failed = error
+            if not events:
+                raise
+        return events
+
+    def _lines(self, chunk: bytes) -> list[bytes]:
+        """Cut off the lines that are whole, keep the rest."""
+        if not self._started:
+            chunk = bytes(self._line) + chunk
+            if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
+                self._line[:] = chunk
+                return []
+            self._started = True
+            self._line.clear()
+            chunk = chunk.removeprefix(_BOM)
+        if self._drop_lf and chunk:
+            self._drop_lf = False
+            chunk = chunk.removeprefix(b"\n")
+        if b"\r" in chunk:
+            self._drop_lf = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        self._line += lines[0]
+        if len(lines) == 1:
+            self._check_line(self._line)
+            return []
+        lines[0] = bytes(self._line)
+        self._line[:] = lines.pop()
+        return lines
+
+    def _check_line(self, line: bytes | bytearray) -> None:
+        if len(line) > self._max_line_bytes:
+            raise MessageTooLarge(len(line), self._max_line_bytes)
+
+    def _field(self, line: bytes) -> None:
+        self._check_line(line)
+        # A comment has an empty name, and so is unknown like any other.
+        name, _, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if name == b"data":
+            self._data_bytes += len(value) + 1
+            if self._data_bytes > self._max_event_bytes + 1:
+                raise MessageTooLarge(self._data_bytes - 1, self._max_event_bytes)
+            self._data.append(value)
+        elif name == b"event":
+            self._type = value
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = str(value, "utf-8", "replace")
+        elif name == b"retry" and value.isdigit():  # of bytes: ASCII digits only
+            self.retry = int(value.lstrip(b"0")[:_RETRY_DIGITS] or b"0") / 1000

@@ -1,0 +1,323 @@
+"""WebRTC as a client-server transport: messages on a data channel, signalled over HTTP.
+
+One POST carries our offer and brings the server's answer; everything after that
+is UDP: ICE finds the path, DTLS encrypts, SCTP gives streams of messages that may be
+ordered or not, reliable or not. A WebSocket offers one of these four combinations.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from aiortc import RTCSessionDescription
+
+from rtlab.client.connection import Connection
+from rtlab.client.options import checked
+from rtlab.client.transports.base import Resume
+from rtlab.client.transports.signalling import Relay, offer_url, post_offer, through_relay
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
+from rtlab.protocol.close_codes import close_code
+from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
+from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability, frame_bytes
+from rtlab.webrtc.frame_queue import FrameQueue
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+__all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
+
+#: RFC 8831 §6.6: larger messages hold up all other channels of the connection,
+#: because SCTP without interleaving sends a message's packets in one piece.
+ADVISED_MESSAGE_BYTES: Final = 16 * 1024
+
+
+class WebRTCTransport:
+    """One attempt to exchange messages over a WebRTC data channel.
+
+    Parameters
+    ----------
+    url : str
+        The server, ``http://host:port``; the offer goes to ``/rtc/offer``.
+
+    # Delivery
+    ordered : bool
+        Whether messages arrive in the order they were sent in.
+    max_retransmits : int, optional
+        Give a lost packet up after this many repeats.
+    max_packet_life_time : float, optional
+        Give a lost packet up after this many seconds. Without either, delivery
+        is reliable. Both at once are refused (RFC 8831 §6.4).
+
+    # Wire
+    codec : Codec
+        JSON or MessagePack; named in the channel's ``protocol`` field (RFC 8832 §5.1).
+    headers : mapping, optional
+        For the signalling request.
+    ssl : ssl.SSLContext, optional
+        For ``https://``; None is the system's trust.
+    relay : callable, optional
+        Given the server's UDP port, returns the port of a relay in front of it
+        (awaited). All packets then pass the relay, whose faults they suffer.
+
+    # Injected
+    clock : callable
+        Seconds, for `ping` and `heard`.
+
+    Notes
+    -----
+    Signalling runs over TCP and HTTP, so a proxy that breaks HTTP breaks only
+    the start. Resuming a session presupposes an ordered and reliable channel.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
+        # Wire
+        codec: Codec = JSON,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        relay: Relay | None = None,
+        # Injected
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_reliability(max_retransmits, max_packet_life_time)
+        self.name = "webrtc"
+        self.confirms = False
+        self.cursor: str | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.max_message_bytes = MAX_MESSAGE_BYTES
+        self._offer_url = offer_url(url)
+        self._ordered = ordered
+        self._max_retransmits = max_retransmits
+        self._max_packet_life_time = max_packet_life_time
+        self._codec = codec
+        self._headers = dict(headers or {})
+        self._ssl = ssl
+        self._relay = relay
+        self._clock = clock
+        self._queue: FrameQueue | None = None
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the channel is ordered and delivers everything, as a session needs."""
+        return self._ordered and self._max_retransmits is None and self._max_packet_life_time is None
+
+    @property
+    def heard(self) -> float:
+        """When anything last arrived on the channel, the server's pings included."""
+        return self._queue.link.heard if self._queue is not None else 0.0
+
+    # Opening
+
+    async def open(self, resume: Resume) -> Message | None:
+        """Offer, connect, and return the server's ``welcome``.
+
+        Raises
+        ------
+        ConnectFailed
+            The signalling request failed, or no path was found.
+        """
+        peer = LoopbackPeerConnection()
+        life_time = self._max_packet_life_time
+        channel = peer.createDataChannel(
+            "rtlab",
+            ordered=self._ordered,
+            maxRetransmits=self._max_retransmits,
+            maxPacketLifeTime=None if life_time is None else round(life_time * 1000),
+            protocol=self._codec.subprotocol,
+        )
+        self._queue = queue = FrameQueue(peer, channel, clock=self._clock)
+        link, ready = queue.link, False
+        try:
+            await peer.setLocalDescription()
+            answer = await self._signal(peer.localDescription, resume)
+            await peer.setRemoteDescription(answer)
+            self.max_message_bytes = min(self.max_message_bytes, link.max_message_bytes or MAX_MESSAGE_BYTES)
+            await link.opened()
+            welcome = await self._welcome(queue)
+            ready = True
+            return welcome
+        except TransportClosed as error:
+            raise ConnectFailed(
+                f"signalling worked, but the data channel ended with {error.code} "
+                f"({error.reason or close_code(error.code).name}): can UDP pass on 127.0.0.1?",
+                retryable=close_code(error.code).reconnect,
+            ) from error
+        except (MessageError, ValueError) as error:
+            raise ConnectFailed(
+                f"the server does not speak rtlab's protocol: {error}", retryable=False
+            ) from error
+        finally:
+            if not ready:
+                link.abort()
+                await link.closed()
+
+    async def _signal(self, offer: RTCSessionDescription, resume: Resume) -> RTCSessionDescription:
+        sdp, reroute = through_relay(offer.sdp, self._relay)
+        if not self.reliable:
+            resume = Resume(resume.client_id)
+        answer = await post_offer(self._offer_url, sdp, resume, headers=self._headers, ssl=self._ssl)
+        return RTCSessionDescription(sdp=await reroute(answer), type="answer")
+
+    async def _welcome(self, queue: FrameQueue) -> Message:
+        """Wait for the first message; on an unordered channel others may come before it."""
+        early: list[str | bytes] = []
+        while True:
+            frame = await queue.get()
+            message = self._codec.decode(frame)
+            if message.type == "welcome":
+                self.bytes_in += frame_bytes(frame)
+                queue.put_back(early)
+                return message
+            early.append(frame)
+
+    # Messages
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises
+        ------
+        TransportClosed
+            The channel has ended, and everything received has been returned.
+        MessageError
+            For one frame that is not a message.
+        """
+        queue = self._queue
+        assert queue is not None
+        frame = await queue.get()
+        self.bytes_in += frame_bytes(frame)
+        return self._codec.decode(frame)
+
+    async def send(self, message: Message) -> None:
+        """Write one message; waits while more than 1 MiB is buffered.
+
+        Raises
+        ------
+        TransportClosed
+            The channel has ended.
+        MessageError
+            The payload is not in the JSON data model.
+        MessageTooLarge
+            Over what the server accepts in one data-channel message: its
+            ``a=max-message-size``, 262,144 bytes for aiortc.
+        """
+        queue, codec = self._queue, self._codec
+        assert queue is not None
+        link = queue.link
+        data = codec.encode(message, self.max_message_bytes)
+        link.send(data if codec.binary else data.decode())
+        self.bytes_out += len(data)
+        if link.buffered_bytes > HIGH_WATER_BYTES:
+            await link.drained()
+
+    async def ping(self) -> float:
+        """Return a round trip in seconds, by a ping frame on the data channel."""
+        assert self._queue is not None
+        return await self._queue.link.ping()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Exchange close frames, then close channel, association, DTLS and sockets."""
+        if self._queue is not None:
+            await self._queue.link.close(code, reason)
+
+    def abort(self) -> None:
+        """End at once. The socket closes a moment later; `closed` waits for it."""
+        if self._queue is not None:
+            self._queue.link.abort()
+
+    @property
+    def gone(self) -> bool:
+        """Whether an aborted transport has left nothing: no `closed` need be awaited."""
+        return self._queue is not None and self._queue.link.gone
+
+    async def closed(self) -> None:
+        """Return when an aborted transport has left no task and no socket."""
+        if self._queue is not None:
+            await self._queue.link.closed()
+
+
+class WebRTCChannel(Connection):
+    """A WebRTC data channel to the server, which reconnects.
+
+    Parameters
+    ----------
+    url : str
+        The server, ``http://host:port``.
+    ordered, max_retransmits, max_packet_life_time, codec, headers, ssl, relay
+        As for `WebRTCTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``reconnect_interval``, ``min_uptime``, ``connect_timeout`` and so on.
+
+    Notes
+    -----
+    Only the ordered and reliable channel resumes sessions. The others keep no
+    promise about delivery: that is their point. Rooms still tell the gaps.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with WebRTCChannel(url, ordered=False, max_retransmits=0) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
+        # Wire
+        codec: Codec = JSON,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        relay: Relay | None = None,
+        **options: Any,
+    ) -> None:
+        check_reliability(max_retransmits, max_packet_life_time)
+
+        self._transports: list[WebRTCTransport] = []
+
+        def transport() -> WebRTCTransport:
+            made = WebRTCTransport(
+                url,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                max_packet_life_time=max_packet_life_time,
+                codec=codec,
+                headers=headers,
+                ssl=ssl,
+                relay=relay,
+            )
+            self._transports = [one for one in self._transports if not one.gone]
+            self._transports.append(made)
+            return made
+
+        checked("codec", codec, "rtlab.protocol.messages.JSON", "encode", "decode")
+        super().__init__(transport, **options)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close for good; returns when no task and no socket is left.
+
+        Parameters
+        ----------
+        code : int
+            The close code to send.
+        reason : str
+            Up to 123 bytes of UTF-8.
+        """
+        await super().close(code, reason)
+        # Closing a peer connection takes a few turns of the loop, also after an abort.
+        transports, self._transports = self._transports, []
+        for transport in transports:
+            await transport.closed()

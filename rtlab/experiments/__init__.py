@@ -1,0 +1,5 @@
+"""What notebooks measure: each experiment returns its data, and `.plot()` is one call into
+`rtlab.figures`.
+
+Imports the lab and the instruments. Never `rtlab.models`: a measurement cannot agree with itself.
+"""

@@ -1,0 +1,194 @@
+"""How long messages wait for a long poll, seen at the server's door.
+
+::
+
+    client ── fault proxy (makes the gap) ── tap ── server
+
+The tap notes when each request reached the server, and when each answer left it. So
+the waits and the gaps that cause them are read off separately, and neither is taken
+from what was asked of the fault proxy. The step between tap and server, which the tap
+cannot see, is estimated from the messages that found a poll waiting for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from rtlab.capture.exchanges import Exchange, exchanges
+from rtlab.capture.tcp_tap import Tap
+from rtlab.client.transports.longpoll import LongPolling
+from rtlab.errors import LabError
+from rtlab.faults.client.fault_client import FaultClient
+from rtlab.measure.loop_lag import LoopLag
+from rtlab.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["PollDelay", "measure_poll_delay"]
+
+#: Seconds for connecting, on top of what the feeds take.
+_TIMEOUT: Final = 20.0
+_ENDLESS: Final = 1_000_000
+#: Seconds that our loop may be late before what it saw meanwhile is left out.
+_LATE: Final = 0.05
+
+
+class _HasFaults(Protocol):
+    @property
+    def url(self) -> str: ...
+    @property
+    def faults(self) -> FaultClient: ...
+
+
+class PollDelay(NamedTuple):
+    """What was measured at one rate and one gap.
+
+    Parameters
+    ----------
+    waits : array of shape (messages,)
+        Seconds from a message until the answer that carried it left, less `transit`:
+        around 0 for one that found a poll waiting.
+    gaps : array of shape (answers,)
+        Seconds from an answer until the same client's next request was there.
+    per_answer : array of shape (answers,)
+        Messages in each answer.
+    transit : float
+        Seconds from the server to the tap, in the mean.
+    """
+
+    waits: NDArray[np.float64]
+    gaps: NDArray[np.float64]
+    per_answer: NDArray[np.int64]
+    transit: float
+
+    def __repr__(self) -> str:
+        return f"<PollDelay: {len(self.waits):,} messages in {len(self.per_answer):,} answers>"
+
+
+async def measure_poll_delay(
+    lab: _HasFaults,
+    rate: float,
+    gap: float,
+    *,
+    seconds: float = 5.0,
+    clients: int = 8,
+    seed: int = 0,
+) -> PollDelay:
+    """Let long-polling clients get Poisson feeds through a path with a round trip; see what waits.
+
+    Parameters
+    ----------
+    lab : Lab
+        With its fault proxy's process; the measurement makes a proxy of its own there.
+    rate : float
+        Messages a second to each client.
+    gap : float
+        The round trip, seconds: what the fault proxy adds between an answer and the
+        next request. What the clients and the machine add is measured with it.
+    seconds : float
+        How long. There will be about rate · seconds messages to each client.
+    clients : int
+        How many at once, each with a feed of its own.
+    seed : int
+        Of the feeds.
+
+    Returns
+    -------
+    PollDelay
+
+    Raises
+    ------
+    LabError
+        When messages were lost, it takes much too long, or this process was too busy.
+
+    Notes
+    -----
+    The clock is this process's: what its own loop was late for, by 50 ms and more, is left out.
+
+    Examples
+    --------
+    ::
+
+        seen = await measure_poll_delay(lab, rate=10, gap=0.1)
+        seen.waits.mean()
+    """
+    async with Tap(lab.url) as tap:
+        lag = LoopLag(late=_LATE)
+        port = urlsplit(tap.url).port
+        assert port is not None
+        proxy = FaultClient(
+            lab.faults.api_url, lab.faults.token, "127.0.0.1", port, name=f"poll delay {port}"
+        )
+        async with proxy:
+            await proxy.rtt(float(gap) * 1000)
+            plans = [{"rate": float(rate), "count": _ENDLESS, "seed": seed + n} for n in range(clients)]
+            try:
+                async with asyncio.timeout(seconds + _TIMEOUT):
+                    lag.start()
+                    ready = asyncio.Barrier(clients)
+                    async with asyncio.TaskGroup() as group:
+                        tasks = [
+                            group.create_task(_client(proxy.url, plan, seconds, ready)) for plan in plans
+                        ]
+            except TimeoutError as error:
+                raise LabError(f"{clients} long-polling clients did not end in time") from error
+            finally:
+                lag.stop()
+        return _read(tap, sum(task.result() for task in tasks), lag.stretches())
+
+
+async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio.Barrier) -> int:
+    """Get a feed for some time, once all have connected; return how many messages came."""
+    came = 0
+
+    def count(_: Message) -> None:
+        nonlocal came
+        came += 1
+
+    async with LongPolling(url, max_reconnect_attempts=0) as conn:
+        conn.on("feed", count)
+        await ready.wait()
+        feed = (await conn.request("feed", {**plan, "process": "poisson"})).payload["feed"]
+        await asyncio.sleep(seconds)
+        # The answer comes behind all messages: none that still waits is left out.
+        await conn.request("feed", {"stop": feed})
+    return came
+
+
+def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
+    """Pair each answer with the one before it, client by client, but for what a stall touched."""
+    polls: defaultdict[str, list[Exchange]] = defaultdict(list)
+    for connection in tap.connections:
+        for exchange in exchanges(connection):
+            if exchange.path == "/poll" and "cursor" in exchange.query:
+                polls[exchange.query["session"]].append(exchange)
+    waits: list[float] = []
+    gaps: list[float] = []
+    per_answer: list[int] = []
+    transits: list[float] = []
+    spoiled = 0
+    for asked in polls.values():
+        asked.sort(key=lambda exchange: exchange.asked)
+        for before, exchange in pairwise(asked):
+            sent = [m.sent for m in exchange.messages if m.type == "feed" and m.sent is not None]
+            if ((stalls[:, 0] < exchange.answered) & (stalls[:, 1] > before.answered)).any():
+                spoiled += len(sent)
+            elif sent:
+                waits += [exchange.answered - at for at in sent]
+                gaps.append(exchange.asked - before.answered)
+                per_answer.append(len(sent))
+                if sent[0] > exchange.asked:  # the poll was there before the message
+                    transits.append(exchange.answered - sent[0])
+    if len(waits) + spoiled < 0.95 * expected:  # a client's first answer has none before it, and no gap
+        raise LabError(f"expected {expected:,} messages at the tap, got {len(waits) + spoiled:,}")
+    if len(waits) < spoiled:
+        raise LabError(f"expected a loop that keeps up, got one whose stalls spoiled {spoiled:,} messages")
+    transit = float(np.mean(transits)) if transits else 0.0
+    return PollDelay(np.array(waits) - transit, np.array(gaps) + 2 * transit, np.array(per_answer), transit)

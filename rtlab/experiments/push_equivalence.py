@@ -1,0 +1,139 @@
+"""The null hypothesis: on an open connection, a push over SSE is as quick as one over WebSocket."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Final
+
+from rtlab.client.factory import HasUrl
+from rtlab.experiments.compare import Path, Progress, path_to, take_feed
+from rtlab.measure.recorder import Recorder
+from rtlab.measure.statistics import Equivalence, equivalence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["NullTest", "push_equivalence"]
+
+_WARM_UP: Final = 5
+
+
+class NullTest:
+    """The outcome of `push_equivalence`.
+
+    Attributes
+    ----------
+    claim : Equivalence
+        Of the two transports.
+    control : Equivalence
+        Of the first with itself, delayed: a test that cannot tell these apart is blind.
+    runs : pandas.DataFrame
+        The median transit of each run, in milliseconds.
+    """
+
+    def __init__(self, claim: Equivalence, control: Equivalence, runs: pd.DataFrame) -> None:
+        self.claim = claim
+        self.control = control
+        self.runs = runs
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The claim's and the control's outcome, in words."""
+        return [self.claim.verdict, self.control.verdict]
+
+    def __repr__(self) -> str:
+        return f"<NullTest: {self.claim.verdict}; control: {self.control.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return f"claim: <b>{self.claim.verdict}</b><br>control: <b>{self.control.verdict}</b>"
+
+
+async def push_equivalence(
+    lab: HasUrl,
+    *,
+    margin_ms: float,
+    transports: tuple[str, str] = ("sse", "websocket"),
+    # Load
+    runs: int = 10,
+    messages: int = 60,
+    rate: float = 200.0,
+    size: int = 100,
+    # Control
+    control_ms: float = 5.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NullTest:
+    """Test whether two transports push equally fast.
+
+    Each run takes a feed over the first transport, over the second, and over the first
+    with `control_ms` added by the fault proxy, one after the other in an order drawn
+    from `seed`. What is compared is the median transit (written to received) of each:
+    the sender's timer is the same for all.
+
+    Parameters
+    ----------
+    lab : HasUrl
+        A running lab, started with ``faults=True``.
+    margin_ms : float
+        The difference that would matter. There is no default: state it first.
+    transports : (str, str)
+        The two.
+    runs : int
+        How many times; at least 5.
+    messages, rate, size : int, float, int
+        Of each feed: how many, how many a second, bytes of payload.
+    control_ms : float
+        Delay of the control, on the way down.
+    seed : int
+        Of the order.
+    progress : callable, optional
+        Called with the share that is done and a few words.
+
+    Returns
+    -------
+    NullTest
+
+    Raises
+    ------
+    LabError
+        Without a fault proxy, or when a feed did not end.
+
+    Examples
+    --------
+    ::
+
+        test = await push_equivalence(lab, margin_ms=1.0)
+        test.verdicts
+    """
+    import pandas as pd
+
+    first, second = transports
+    names = (first, second, f"{first} + {control_ms:g} ms")
+    rng = random.Random(seed)
+    medians: dict[str, list[float]] = {name: [] for name in names}
+    for run in range(runs):
+        for name in rng.sample(names, k=len(names)):
+            if progress is not None:
+                progress(run / runs, f"run {run + 1} of {runs}: {name}")
+            # The proxy halves a round trip between the two directions.
+            async with path_to(lab, 2 * control_ms if name == names[2] else None) as path:
+                transport = second if name == second else first
+                medians[name].append(await _median_transit(path, transport, rate, size, messages))
+    if progress is not None:
+        progress(1.0, "done")
+    claim = equivalence(medians[first], medians[second], margin_ms, names=(first, second))
+    control = equivalence(medians[names[2]], medians[first], margin_ms, names=(names[2], first))
+    return NullTest(claim, control, pd.DataFrame(medians).rename_axis("run"))
+
+
+async def _median_transit(path: Path, transport: str, rate: float, size: int, count: int) -> float:
+    recorder = Recorder()
+    async with path.client(transport) as conn:
+        await take_feed(conn, transport, rate, size, _WARM_UP)
+        with recorder.attach(conn, transport):
+            await take_feed(conn, transport, rate, size, count)
+    found = recorder.percentiles(transport, (50,), "transit")
+    return found.get(50, math.nan)

@@ -1,0 +1,5 @@
+"""Herds of clients that lost their server: simulated with the real policies, and with real
+connections.
+
+Imports the policies and the client. Never a model.
+"""

@@ -1,0 +1,260 @@
+"""The same herd with real connections, and the figure that shows both.
+
+A thousand connections to a real server; the server is killed, and started again. Nothing is
+scaled or modelled: each client is a `Connection` with the policy and a generator of its own.
+"""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtlab.client.connection import Connection, Transport
+from rtlab.errors import LabError
+from rtlab.experiments.reconnect.herd import HerdRun
+from rtlab.policies.backoff import Backoff
+
+if TYPE_CHECKING:
+    from rtlab.figures.chart import Chart
+
+__all__ = ["herd_figure", "real_herd"]
+
+#: Connections that open at the same time while the herd gathers; all of them in the storm.
+_GATHERING = 64
+
+#: Descriptors that the rest of the process may need.
+_SPARE_DESCRIPTORS = 256
+
+
+async def real_herd(
+    transport: Callable[[], Transport],
+    policy: Backoff,
+    *,
+    kill: Callable[[], None],
+    restart: Callable[[], Awaitable[None]],
+    clients: int = 1_000,
+    outage: float = 2.0,
+    duration: float = 20.0,
+    connect_timeout: float = 5.0,
+    bin_width: float = 0.25,
+    seed: int = 1,
+    label: str = "",
+) -> HerdRun:
+    """Connect a herd, kill its server, start it again, and watch until all are back.
+
+    Parameters
+    ----------
+    transport : callable
+        Makes the transport of one attempt: ``lambda: WebSocketTransport(lab.ws_url)``, with
+        the address read beforehand.
+    policy : Backoff
+        How every client reconnects.
+    kill : callable
+        Ends the server without a word: ``lab.kill``.
+    restart : coroutine function
+        Starts it again at the same address, and returns when it listens: ``lab.restart``.
+    clients : int
+        How many connections.
+    outage : float
+        Seconds between `kill` and `restart`; starting takes its own time on top.
+    duration : float
+        Seconds after `kill` at which the run ends, whoever is still outside.
+    connect_timeout : float
+        Seconds for one attempt.
+    bin_width : float
+        Seconds of one point on the curves.
+    seed : int
+        Client i draws its jitter from ``default_rng([seed, i])``.
+    label : str
+        What to call it; the policy's class by default.
+
+    Returns
+    -------
+    HerdRun
+        Its `capacity` is the rate at which the herd gathered, its `outage` the measured one;
+        every attempt that failed counts as refused.
+
+    Raises
+    ------
+    ConnectFailed
+        When the herd cannot gather.
+    LabError
+        When this process may not open as many descriptors.
+    """
+    herd = _RealHerd(transport, policy, connect_timeout, clients, seed)
+    with _descriptors(clients + _SPARE_DESCRIPTORS):
+        try:
+            gathered_in = await herd.gather()
+            kill()
+            lost_at = herd.lose()
+            await asyncio.sleep(outage)
+            await restart()
+            back_after = time.monotonic() - lost_at
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, lost_at + duration - time.monotonic())):
+                    await herd.settled.wait()
+        finally:
+            await herd.close()
+
+    attempts, accepted = np.array(herd.attempts) - lost_at, np.array(herd.accepted) - lost_at
+    edges = bin_width * np.arange(math.ceil(duration / bin_width) + 1)
+    return HerdRun(
+        label=label or type(policy).__name__,
+        source="measured",
+        clients=clients,
+        capacity=clients / gathered_in,
+        # It listens before `restart` can tell, and then nobody is refused any more.
+        outage=min(back_after, herd.first_admitted - lost_at),
+        bin_width=bin_width,
+        attempts=np.histogram(attempts, edges)[0],
+        accepted=np.histogram(accepted, edges)[0],
+        refused=len(attempts) - len(accepted),
+        timed_out=0,
+        gave_up=herd.gave_up,
+        all_in=float(accepted.max()) if len(accepted) == clients else None,
+        longest_wait=herd.longest_wait,
+    )
+
+
+class _RealHerd:
+    def __init__(
+        self, transport: Callable[[], Transport], policy: Backoff, timeout: float, clients: int, seed: int
+    ) -> None:
+        self.attempts: list[float] = []
+        self.accepted: list[float] = []
+        self.first_admitted = math.inf  # when the first attempt began that was not refused
+        self.longest_wait = 0.0
+        self.gave_up = 0
+        self.settled = asyncio.Event()  # each client is back, or has given up
+        self._storm = False
+
+        def attempt() -> Transport:
+            if self._storm:
+                self.attempts.append(time.monotonic())
+            return transport()
+
+        self._connections = [
+            Connection(
+                attempt, backoff=policy, connect_timeout=timeout, rng=np.random.default_rng([seed, index])
+            )
+            for index in range(clients)
+        ]
+        for connection in self._connections:
+            connection.on("connected", self._connected)
+            connection.on("error", self._failed)
+
+    async def gather(self) -> float:
+        """Connect all; return the seconds it took."""
+        began, few = time.monotonic(), asyncio.Semaphore(_GATHERING)
+
+        async def join(connection: Connection) -> None:
+            async with few:
+                await connection.connect()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for connection in self._connections:
+                    group.create_task(join(connection))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return time.monotonic() - began
+
+    def lose(self) -> float:
+        """Count from now on; return the time."""
+        self._storm = True
+        return time.monotonic()
+
+    async def close(self) -> None:
+        self._storm = False
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+    def _connected(self, event: Any) -> None:
+        if not self._storm:
+            return
+        self.accepted.append(event.at)
+        self.first_admitted = min(self.first_admitted, event.at - event.connect_time)
+        self.longest_wait = max(self.longest_wait, event.connect_time)
+        self._settle()
+
+    def _failed(self, event: Any) -> None:
+        if event.code == "gave_up":
+            self.gave_up += 1
+            self._settle()
+
+    def _settle(self) -> None:
+        if len(self.accepted) + self.gave_up == len(self._connections):
+            self.settled.set()
+
+
+@contextlib.contextmanager
+def _descriptors(needed: int) -> Generator[None]:
+    """Raise the limit of open descriptors for a while, where the system has one."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise LabError(
+            f"expected {needed:,} open descriptors to be allowed, got {hard:,}: "
+            "use fewer clients, or raise the hard limit (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def herd_figure(runs: Sequence[HerdRun], *, title: str = "") -> Chart:
+    """Draw attempts and connected clients over time; a policy has one colour.
+
+    Parameters
+    ----------
+    runs : sequence of HerdRun
+        Measured ones become solid lines, simulated ones dashed. The legend counts attempts.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    from rtlab.figures.chart import Chart, dress
+    from rtlab.figures.style import PALETTE, SERIES_CYCLE
+
+    names = list(dict.fromkeys(run.label for run in runs))
+    chart = Chart(9, 4.4, about=f"attempts and connected clients over time: {', '.join(names)}")
+    time = "time since the loss (s)"
+    rate: Any = dress(chart.add_subplot(1, 2, 1), title=title, xlabel=time, ylabel="attempts (1/s)")
+    inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=time, ylabel="connected (%)")
+    for run in runs:
+        look = {
+            "color": SERIES_CYCLE[names.index(run.label) % len(SERIES_CYCLE)],
+            "linestyle": "-" if run.source == "measured" else "--",
+            "linewidth": 1.4,
+            "label": f"{run.label}, {run.source}: {run.attempts_per_client:.1f} attempts each",
+        }
+        rate.plot(run.times, run.attempts / run.bin_width, **look)
+        inside.plot(run.times, 100 * np.cumsum(run.accepted) / run.clients, **look)
+    rate.set_yscale("symlog", linthresh=10)
+    last = max((run.times[run.attempts + run.accepted > 0].max(initial=0.0) for run in runs), default=1.0)
+    for axes in (rate, inside):
+        for run in runs:
+            axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
+        axes.set_xlim(0, 1.05 * last)
+    chart.legend(
+        *inside.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9
+    )
+    return chart

@@ -1,0 +1,181 @@
+"""How many round trips a connect takes: its time grows by k for each millisecond of distance."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports
+from rtlab.experiments.compare import Progress, path_to
+from rtlab.figures.style import color_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from rtlab.figures.chart import Chart
+
+__all__ = ["Line", "RoundTrips", "connect_round_trips", "fit_line"]
+
+
+class Line(NamedTuple):
+    """Connect times of one transport, and the line through them.
+
+    Parameters
+    ----------
+    rtt_ms, connect_ms : array of shape (n,)
+        The round trip added, and the time that a connect took.
+    slope, base_ms : float
+        Round trips, and the connect time at no distance.
+    """
+
+    rtt_ms: NDArray[np.float64]
+    connect_ms: NDArray[np.float64]
+    slope: float
+    base_ms: float
+
+
+class RoundTrips:
+    """The outcome of `connect_round_trips`.
+
+    Attributes
+    ----------
+    lines : dict of str to Line
+        By transport.
+    """
+
+    def __init__(self, lines: dict[str, Line]) -> None:
+        self.lines = lines
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row for each transport.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``round_trips``, TCP's handshake included, and ``base_ms``, the connect time
+            at no distance.
+        """
+        import pandas as pd
+
+        rows = {
+            name: {"round_trips": line.slope, "base_ms": line.base_ms} for name, line in self.lines.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("transport")
+
+    def k(self, transport: str) -> int:
+        """Return a transport's round trips, TCP's included, as a whole number."""
+        return round(self.lines[transport].slope)
+
+    def __repr__(self) -> str:
+        return f"<RoundTrips: {', '.join(f'{name} {self.k(name)}' for name in self.lines)}>"
+
+    def _repr_html_(self) -> str:
+        return self.frame.to_html(float_format="{:.2f}".format, border=0)
+
+    def plot(self) -> Chart:
+        """Draw connect time over distance, with the fitted lines.
+
+        Returns
+        -------
+        Chart
+            A matplotlib `Figure`.
+        """
+        from rtlab.figures.chart import Chart, dress
+
+        chart = Chart(7, 4, about=f"connect time over round-trip time: {', '.join(self.lines)}")
+        axes = chart.add_subplot()
+        dress(axes, title="Connect time is k · RTT", xlabel="round trip added (ms)", ylabel="connect (ms)")
+        for index, (name, line) in enumerate(self.lines.items()):
+            color = color_of(name, index)
+            axes.scatter(line.rtt_ms, line.connect_ms, color=color, s=14, alpha=0.5, linewidths=0)
+            ends = np.array([0.0, line.rtt_ms.max()])
+            label = f"{name}: {line.slope:.1f} · RTT"
+            axes.plot(ends, line.base_ms + line.slope * ends, color=color, label=label)
+        axes.legend(frameon=False)
+        return chart
+
+
+async def connect_round_trips(
+    lab: HasUrl,
+    transports: tuple[str, ...] = TRANSPORTS,
+    *,
+    rtts_ms: tuple[float, ...] = (0.0, 20.0, 40.0, 80.0),
+    repeats: int = 5,
+    progress: Progress | None = None,
+) -> RoundTrips:
+    """Connect over several distances, and fit how often each transport goes back and forth.
+
+    Parameters
+    ----------
+    lab : HasUrl
+        A running lab, started with ``faults=True``.
+    transports : tuple of str
+        Which.
+    rtts_ms : tuple of float
+        Milliseconds to add to a round trip; at least two different ones.
+    repeats : int
+        Connects of each transport at each distance; they take turns.
+    progress : callable, optional
+        Called with the share that is done and a few words.
+
+    Returns
+    -------
+    RoundTrips
+
+    Examples
+    --------
+    ::
+
+        trips = await connect_round_trips(lab, rtts_ms=(0, 50, 100))
+        trips.k("websocket")  # 2: TCP's handshake, then the upgrade
+    """
+    check_transports(transports)
+    if len(set(rtts_ms)) < 2:
+        raise ValueError(f"expected at least two different rtts_ms, got {rtts_ms}")
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in transports}
+    for number, rtt_ms in enumerate(rtts_ms):
+        async with path_to(lab, rtt_ms) as path:
+            for turn in range(repeats):
+                if progress is not None:
+                    progress((number + turn / repeats) / len(rtts_ms), f"{rtt_ms:g} ms")
+                for name in transports:
+                    async with path.client(name) as conn:
+                        times[name].append((rtt_ms, (conn.stats.connect_time or 0.0) * 1e3))
+    if progress is not None:
+        progress(1.0, "done")
+    return RoundTrips({name: _line(points) for name, points in times.items()})
+
+
+def _line(points: list[tuple[float, float]]) -> Line:
+    x, y = np.array(points).T
+    return Line(x, y, *fit_line(x, y))
+
+
+def fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Fit a line that a few spoiled points do not bend (Theil, 1950; Sen, 1968).
+
+    Parameters
+    ----------
+    x, y : array of shape (n,)
+        At least two different x.
+
+    Returns
+    -------
+    slope, intercept : float
+        Medians of the slopes of all pairs with different x, and of what is left.
+
+    Examples
+    --------
+    >>> fit_line(np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 5.0, 7.0, 100.0]))
+    (2.0, 1.0)
+    """
+    first, second = np.triu_indices(len(x), 1)
+    apart = x[first] != x[second]
+    first, second = first[apart], second[apart]
+    slope = float(np.median((y[second] - y[first]) / (x[second] - x[first])))
+    return slope, float(np.median(y - slope * x))

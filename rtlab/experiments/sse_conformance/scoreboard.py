@@ -1,0 +1,248 @@
+"""Which rules of event streams a client keeps: the same rows run on ours and on raw httpx-sse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, Protocol
+
+import httpx
+import msgspec
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+from httpx_sse import EventSource, SSEError, aconnect_sse
+
+from rtlab.client.transports.sse import ServerSentEvents
+from rtlab.client.transports.sse_decoder import SseDecoder
+from rtlab.errors import ConnectFailed, ConnectionLost
+from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES, PARSING_RULES, ParsingCase
+from rtlab.testing.scripted_http import Request, ScriptedServer, response
+
+__all__ = ["CONNECTION_CASES", "CONNECTION_RULES", "ConnectionCase", "sse_scoreboard"]
+
+#: Seconds in which a client does what a rule asks for, or does not.
+PATIENCE: Final = 2.0
+
+CONNECTION_RULES: Final[dict[int, str]] = {
+    13: "the content type is exactly text/event-stream",
+    14: "status 200 alone; redirects are followed",
+    15: "a lost stream is asked for again, with Last-Event-ID",
+    16: "a 204 ends the retries",
+    17: "Accept and Cache-Control are sent, the caller's headers stay",
+}
+
+Event = tuple[str, str, str]
+
+
+class ConnectionCase(msgspec.Struct, frozen=True):
+    """One row: what a server answers, and what a client must have got and sent.
+
+    Parameters
+    ----------
+    rule : int
+        A key of `CONNECTION_RULES`.
+    name : str
+        What is special.
+    answers : tuple of bytes
+        The answer to each request; the last one to all further ones, too.
+    data : tuple of str
+        The data of the events to be delivered.
+    at_most : int or None
+        How many requests may be made.
+    sent : dict
+        Headers of the last request, by lower-case name.
+    keeps_headers : bool
+        Whether the caller's headers are looked at.
+    """
+
+    rule: int
+    name: str
+    answers: tuple[bytes, ...]
+    data: tuple[str, ...] = ()
+    at_most: int | None = None
+    sent: dict[str, bytes] = {}
+    keeps_headers: bool = False
+
+
+def _stream(body: str, content_type: str = "text/event-stream", status: int = 200) -> bytes:
+    return response(status, body.encode(), content_type=content_type)
+
+
+_X: Final = _stream("data: x\n\n")
+_FIRST: Final = _stream("retry: 1\nid: …é\ndata: a\n\n")
+_STOP: Final = response(204)
+_Case = ConnectionCase
+
+CONNECTION_CASES: Final[tuple[ConnectionCase, ...]] = (
+    *(
+        _Case(13, kind, (_stream("retry: 1\ndata: x\n\n", kind), _STOP), ("x",))
+        for kind in ("text/event-stream", "text/event-stream;charset=utf-8")
+    ),
+    *(
+        _Case(13, f"not {kind!r}", (_stream("data: x\n\n", kind),), at_most=1)
+        for kind in ("text/html", "text/event-stream-x", "x-text/event-stream", "")
+    ),
+    *(
+        _Case(14, f"not {status}", (_stream("data: x\n\n", status=status),), at_most=1)
+        for status in (201, 210, 299, 404, 410, 503)
+    ),
+    *(
+        _Case(14, f"follows {status}", (response(status, location="/b"), _FIRST, _STOP), ("a",))
+        for status in (301, 302, 303, 307, 308)
+    ),
+    _Case(15, "at the end", (_FIRST, _X, _STOP), ("a", "x")),
+    _Case(15, "after a cut", (_FIRST.replace(b"Length: ", b"Length: 9"), _X, _STOP), ("a", "x")),
+    _Case(15, "sends the id", (_FIRST, _STOP), ("a",), sent={"last-event-id": "…é".encode()}),
+    _Case(16, "at first", (_STOP,), at_most=1),
+    _Case(16, "later", (_FIRST, _STOP), ("a",), at_most=2),
+    _Case(17, "Accept", (_STOP,), sent={"accept": b"text/event-stream"}),
+    _Case(17, "Cache-Control", (_STOP,), sent={"cache-control": b"no-cache"}),
+    _Case(17, "the caller's", (_STOP,), keeps_headers=True),
+)
+
+
+class _Client(Protocol):
+    """What the rows need of a client."""
+
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+        """Read a stream; return what came out before its end, and the reconnection time."""
+        ...
+
+    async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
+        """Connect, and add the data of events until the client stops by itself."""
+        ...
+
+
+class _Ours:
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+        decoder = SseDecoder()
+        events = [event for chunk in chunks for event in decoder.feed(chunk)]
+        return [(event.type, event.data, event.id) for event in events], decoder.retry
+
+    async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
+        stream = ServerSentEvents(url, plain=True, strict=True, headers=headers)
+        stream.on("error", lambda event: None)  # giving up is what some rows want
+        messages = aiter(stream)
+        with contextlib.suppress(ConnectFailed, ConnectionLost):
+            async with stream:
+                async for message in messages:
+                    got += [message.payload]
+
+
+class _HttpxSse:
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+        drained = asyncio.Event()
+        events: list[Event] = []
+        retry: float | None = None
+
+        class Body(httpx.AsyncByteStream):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for chunk in chunks:
+                    yield chunk
+                drained.set()
+                await asyncio.get_running_loop().create_future()  # the stream stays open
+
+        async def read() -> None:
+            nonlocal retry
+            answer = httpx.Response(200, headers={"Content-Type": case.content_type}, stream=Body())
+            async for event in EventSource(answer).aiter_sse():
+                events.append((event.event, event.data, event.id))
+                retry = retry if event.retry is None else event.retry / 1000
+
+        reader = asyncio.get_running_loop().create_task(read())
+        waiter = asyncio.get_running_loop().create_task(drained.wait())
+        await asyncio.wait({reader, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (reader, waiter):
+            task.cancel()
+        await asyncio.wait({reader, waiter})
+        return events, retry
+
+    async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
+        with contextlib.suppress(SSEError, httpx.HTTPError):
+            async with (
+                httpx.AsyncClient(trust_env=False) as client,
+                aconnect_sse(client, "GET", url, headers=headers) as source,
+            ):
+                async for event in source.aiter_sse():
+                    got += [event.data]
+
+
+_CLIENTS: Final[dict[str, _Client]] = {"rtlab": _Ours(), "httpx-sse": _HttpxSse()}
+
+
+def _cuts(stream: bytes) -> Iterable[list[bytes]]:
+    """Cut a stream not at all, at every place, and at all places."""
+    yield [stream]
+    for at in range(1, len(stream)):
+        yield [stream[:at], stream[at:]]
+    yield [stream[at : at + 1] for at in range(len(stream))]
+
+
+async def _parses(client: _Client, case: ParsingCase) -> bool:
+    expected = (list(case.events), case.retry)
+    for chunks in _cuts(case.stream):
+        if await client.parse(case, chunks) != expected:
+            return False
+    return True
+
+
+async def _connects(client: _Client, case: ConnectionCase) -> bool:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(case.answers[min(len(server.requests), len(case.answers)) - 1])
+
+    given = {"X-Mine": "1"}
+    headers, got = dict(given), list[str]()
+    async with ScriptedServer(script) as server:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await client.follow(server.url + "/stream", headers, got)
+        last = server.requests[-1].headers
+        return (
+            tuple(got) == case.data
+            and (case.at_most is None or len(server.requests) <= case.at_most)
+            and all(last.get(name) == value for name, value in case.sent.items())
+            and (headers == given or not case.keeps_headers)
+        )
+
+
+async def sse_scoreboard(*, details: bool = False) -> pd.DataFrame:
+    """Run every row on both clients.
+
+    A parsing row counts as kept when the right events came out, before the end of
+    the stream, with the bytes whole, at every two-way split, and one by one. The
+    rows of a connection run against a server on a port of 127.0.0.1.
+
+    Parameters
+    ----------
+    details : bool
+        A line for each row of the table rather than for each rule.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By rule: ``rule``, ``says``, ``cases``, and how many each client keeps:
+        ``rtlab``, ``httpx-sse``. With details: ``rule``, ``case``, and whether.
+
+    Examples
+    --------
+    >>> async def show() -> None:
+    ...     print(await sse_scoreboard())
+    """
+    lines: list[dict[str, object]] = []
+    for case in (*PARSING_CASES, *CONNECTION_CASES):
+        line: dict[str, object] = {"rule": case.rule, "case": case.name}
+        for name, client in _CLIENTS.items():
+            kept = _parses(client, case) if isinstance(case, ParsingCase) else _connects(client, case)
+            line[name] = await kept
+        lines.append(line)
+    return pd.DataFrame(lines if details else _by_rule(lines))
+
+
+def _by_rule(lines: list[dict[str, object]]) -> list[dict[str, object]]:
+    rules = PARSING_RULES | CONNECTION_RULES
+    groups = {rule: [line for line in lines if line["rule"] == rule] for rule in rules}
+    board: list[dict[str, object]] = []
+    for rule, group in groups.items():
+        counts = {name: sum(line[name] is True for line in group) for name in _CLIENTS}
+        board.append({"rule": rule, "says": rules[rule], "cases": len(group), **counts})
+    return board

@@ -1,0 +1,202 @@
+"""Faults from a notebook, one line each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from rtlab.faults.client.fault import Fault
+from rtlab.faults.client.remote_proxy import RemoteProxy, Stream
+from rtlab.faults.profiles import NetworkProfile, load_profiles, profile
+from rtlab.faults.trace import TraceEvent
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+    from rtlab.faults.script import FaultScript
+
+__all__ = ["FaultClient"]
+
+DISCARD_PORT: Final = 9  # RFC 863: nobody answers there
+
+
+class FaultClient(RemoteProxy):
+    """The fault proxy of a lab. Parameters are those of `RemoteProxy`.
+
+    Examples
+    --------
+    ::
+
+        await lab.faults.latency(200, jitter=50)
+        await lab.faults.cut()
+        async with lab.faults.blackhole():
+            ...
+        await lab.faults.restore()
+        await lab.faults.trace()
+    """
+
+    # Delay and rate
+    def latency(self, ms: float, *, jitter: float = 0, stream: Stream = "downstream") -> Fault:
+        """Delay everything from the server by `ms` ± `jitter` milliseconds."""
+        return self.toxic("latency", stream=stream, latency=ms, jitter=jitter)
+
+    def rtt(self, ms: float, *, handshake: bool = False) -> Fault:
+        """Lengthen the round trip by `ms` milliseconds, half in each direction; 0 ends it.
+
+        Parameters
+        ----------
+        ms : float
+            From 0, in milliseconds.
+        handshake : bool
+            Add the round trip of TCP's handshake, which the proxy's kernel answers
+            at once, to the first bytes of each new connection.
+        """
+        half = {"type": "latency", "attributes": {"latency": ms / 2}}
+        bodies: list[dict[str, Any]] = [
+            {**half, "name": f"rtt_{stream}", "stream": stream} for stream in ("upstream", "downstream")
+        ]
+        if handshake:  # before the data travel
+            bodies.insert(0, {"type": "slow_open", "name": "rtt_handshake", "attributes": {"delay": ms}})
+
+        async def begin() -> None:
+            if handshake or not ms:
+                await self._no_rtt()
+            if ms:
+                await self.put(*bodies)
+
+        return Fault(f"rtt {ms:g} ms", begin, self._no_rtt)
+
+    async def _no_rtt(self) -> None:
+        for name in ("rtt_upstream", "rtt_downstream", "rtt_handshake"):
+            await self.remove(name)
+
+    def bandwidth(self, kb_per_s: float, *, stream: Stream = "downstream") -> Fault:
+        """Let at most `kb_per_s` kilobytes (1,000 bytes) a second through."""
+        return self.toxic("bandwidth", stream=stream, rate=kb_per_s)
+
+    def profile(self, name: str) -> Fault:
+        """Imitate a published network profile, such as ``"3g"``; see `profiles`."""
+        chosen = profile(name)
+        return self.fault(f"profile {name}", chosen.toxics())
+
+    @property
+    def profiles(self) -> dict[str, NetworkProfile]:
+        """The network profiles that there are, with their sources."""
+        return load_profiles()
+
+    # The cable
+    async def cut(self, how: Literal["rst", "fin"] = "rst") -> int:
+        """End every connection now; returns how many. New ones are accepted."""
+        answer = await self.call("POST", f"/proxies/{self.name}/cut", {"how": how})
+        return answer["connections"]
+
+    def down(self) -> Fault:
+        """End every connection and refuse new ones, until `restore` or the end of the block."""
+
+        async def begin() -> None:
+            await self.call("PATCH", f"/proxies/{self.name}", {"enabled": False})
+
+        async def end() -> None:
+            await self.call("PATCH", f"/proxies/{self.name}", {"enabled": True})
+
+        return Fault("down", begin, end)
+
+    def stall(self, *, stream: Stream = "both") -> Fault:
+        """Stop reading; everything waits and arrives late: a cable out for a moment."""
+        return self.toxic("stall", stream=stream)
+
+    def blackhole(self, *, stream: Stream = "both") -> Fault:
+        """Swallow everything and say nothing: a path that died."""
+        return self.toxic("blackhole", stream=stream)
+
+    async def restore(self) -> None:
+        """Remove every toxic, stop a script, listen again."""
+        await self.call("POST", "/reset")
+
+    # Middleboxes
+    def strip_upgrade(self) -> Fault:
+        """Make WebSocket handshakes fail, as through an old proxy."""
+        return self.toxic("strip_upgrade")
+
+    def hang_upgrade(self) -> Fault:
+        """Leave WebSocket handshakes without an answer."""
+        return self.toxic("hang_upgrade")
+
+    def buffer_response(self, *, bytes: int = 0, seconds: float = 0.0, hold_head: bool = False) -> Fault:
+        """Hold response bodies until they end, or `bytes` are there, or `seconds` passed."""
+        return self.toxic("buffer_response", bytes=bytes, timeout=seconds * 1000, hold_head=hold_head)
+
+    def http_status(
+        self, status: int = 503, *, times: int = 0, retry_after: float | None = None, path: str = ""
+    ) -> Fault:
+        """Answer `times` requests (0: all) with `status` in place of the server."""
+        return self.toxic("http_status", status=status, times=times, retry_after=retry_after, path=path)
+
+    # Datagrams
+    async def udp(
+        self, port: int = DISCARD_PORT, host: str = "127.0.0.1", *, name: str = "udp", seed: int = 0
+    ) -> FaultClient:
+        """Start a relay for UDP in the same process; returns its client, to be closed.
+
+        Parameters
+        ----------
+        port, host
+            Where the datagrams go, if that is known already: see `relay`.
+        name : str
+            Of the relay.
+        seed : int
+            Source of its losses.
+
+        Examples
+        --------
+        ::
+
+            udp = await lab.faults.udp()
+            channel = WebRTCChannel(lab.url, relay=udp.relay)
+            await udp.loss(0.05)
+        """
+        relay = FaultClient(
+            self.api_url, self.token, host, port, name=name, protocol="udp", timeout=self.timeout
+        )
+        return await relay.start(seed=seed)
+
+    async def relay(self, port: int) -> int:
+        """Lead to another port of the upstream; returns the port to dial instead.
+
+        What flowed before ends; the toxics stay.
+        """
+        self.upstream = f"{self.upstream.rpartition(':')[0]}:{port}"
+        await self.call("PATCH", f"/proxies/{self.name}", {"upstream": self.upstream})
+        return self.port
+
+    def loss(self, probability: float, *, burst: float = 1, stream: Stream = "downstream") -> Fault:
+        """Lose datagrams, in runs of `burst` on average (a relay for UDP only)."""
+        return self.toxic("loss", stream=stream, probability=probability, burst=burst)
+
+    # Scripts and the record
+    async def play(self, script: FaultScript | dict[str, Any]) -> dict[str, Any]:
+        """Start a script in the proxy's process; returns its status at once."""
+        value = script if isinstance(script, dict) else script.to_dict()
+        return await self.call("POST", "/script", {"proxy": self.name, "script": value})
+
+    async def script_status(self) -> dict[str, Any]:
+        """Whether a script runs, how many actions are done, and of how many."""
+        return await self.call("GET", "/script")
+
+    async def stop_script(self) -> None:
+        """Stop the script where it is."""
+        await self.call("DELETE", "/script")
+
+    async def events(self, since: int = 0) -> list[TraceEvent]:
+        """The trace from event number `since` on."""
+        answer = await self.call("GET", f"/trace?since={since}")
+        return msgspec.convert(answer["events"], list[TraceEvent])
+
+    async def trace(self, since: int = 0) -> pd.DataFrame:
+        """The trace as a table; `t` is in seconds of `time.monotonic`."""
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+        columns = TraceEvent.__struct_fields__
+        rows = [[getattr(event, c) for c in columns] for event in await self.events(since)]
+        return pd.DataFrame(rows, columns=list(columns))

@@ -1,0 +1,136 @@
+"""A proxy for TCP: a listener, and a tunnel for each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, ClassVar, Final
+
+from rtlab.faults.proxy.base import Proxy, join_address, resolve, split_address
+from rtlab.faults.proxy.pipe import Link
+from rtlab.faults.proxy.tunnel import Endpoint, Scratch, Tunnel
+from rtlab.faults.trace import Trace
+
+__all__ = ["TcpProxy"]
+
+DIAL_TIMEOUT: Final = 10.0
+BACKLOG: Final = 4096
+
+
+class TcpProxy(Proxy):
+    """Accepts connections and connects each to the upstream.
+
+    Parameters
+    ----------
+    name, listen, upstream, trace, seed
+        See `Proxy`.
+    scratch : Scratch
+        The process's receive buffer.
+    buffer_bytes : int or None
+        Kernel and user-space buffers of each socket; small values make
+        backpressure show early. ``None`` leaves them to the kernel.
+    """
+
+    protocol: ClassVar[str] = "tcp"
+
+    def __init__(
+        self,
+        name: str,
+        listen: str,
+        upstream: str,
+        *,
+        trace: Trace,
+        seed: int = 0,
+        scratch: Scratch | None = None,
+        buffer_bytes: int | None = None,
+    ) -> None:
+        super().__init__(name, listen, upstream, trace=trace, seed=seed)
+        self.scratch = scratch or Scratch()
+        self.buffer_bytes = buffer_bytes
+        self._server: asyncio.Server | None = None
+        self._dialling: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def to_dict(self) -> dict[str, Any]:
+        extra = {"buffer_bytes": self.buffer_bytes} if self.buffer_bytes else {}
+        return {**super().to_dict(), **extra}
+
+    async def _listen(self) -> str:
+        loop = asyncio.get_running_loop()
+        family, name = await resolve(self.listen)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.buffer_bytes:  # inherited by what accept() returns
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
+            sock.bind(name)
+            sock.setblocking(False)
+            self._server = await loop.create_server(lambda: _Accepted(self), sock=sock, backlog=BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        return join_address(sock.getsockname())
+
+    async def _close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._server = None
+        for task in tuple(self._dialling):
+            task.cancel()
+        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await self._idle.wait()
+
+    def dial_for(self, client: Endpoint) -> None:
+        """A client is here: connect it to the upstream."""
+        number, seed = self.next_number()
+        self._idle.clear()
+        task = asyncio.get_running_loop().create_task(self._dial(client, number, seed))
+        self._dialling.add(task)
+        task.add_done_callback(self._dialled)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        self._dialling.discard(task)
+        self._settle()
+
+    async def _dial(self, client: Endpoint, number: int, seed: str) -> None:
+        host, port = split_address(self.upstream)
+        server = Endpoint(self.scratch, self.buffer_bytes)
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                await asyncio.get_running_loop().create_connection(lambda: server, host, port)
+        except (OSError, TimeoutError) as error:
+            self.trace.add("upstream_failed", self.name, connection=number, detail=type(error).__name__)
+            client.finish("fin")
+            return
+        except asyncio.CancelledError:
+            client.finish("drop")
+            server.finish("drop")
+            raise
+        if client.is_gone or server.is_gone:
+            client.finish("fin")
+            server.finish("fin")
+            return
+        tunnel = Tunnel(number, self.name, seed, self.trace, client, server, self.forget)
+        self.links.add(tunnel)
+        tunnel.start(self.entries)
+
+    def forget(self, link: Link) -> None:
+        super().forget(link)
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.links and not self._dialling:
+            self._idle.set()
+
+
+class _Accepted(Endpoint):
+    """A client's socket, which asks for its twin as soon as it is there."""
+
+    def __init__(self, proxy: TcpProxy) -> None:
+        super().__init__(proxy.scratch, proxy.buffer_bytes)
+        self._proxy = proxy
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._proxy.dial_for(self)

@@ -1,0 +1,253 @@
+"""A client's connection and its twin to the upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from rtlab.faults.proxy.pipe import Link, Pipe
+
+if TYPE_CHECKING:
+    from rtlab.faults.toxics.base import Entry
+    from rtlab.faults.trace import Trace
+
+__all__ = ["Endpoint", "Scratch", "Tunnel"]
+
+LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # close() sends RST
+READ_BYTES: Final = 256 * 1024
+LARGE_BYTES: Final = 32 * 1024
+CLOSE_TIMEOUT: Final = 5.0
+
+
+class Scratch:
+    """The one receive buffer of the process.
+
+    A large read is handed on as it is and replaced by a new buffer, a small
+    one is copied out: so 1,000 idle connections share one buffer.
+    """
+
+    def __init__(self, size: int = READ_BYTES) -> None:
+        self.size = size
+        self.view = memoryview(bytearray(size))
+
+    def take(self, n: int) -> bytes | memoryview:
+        if n < LARGE_BYTES:
+            return bytes(self.view[:n])
+        taken = self.view[:n]
+        self.view = memoryview(bytearray(self.size))
+        return taken
+
+
+class Endpoint(asyncio.BufferedProtocol):
+    """One socket: the source of one pipe and the sink of the other."""
+
+    def __init__(self, scratch: Scratch, buffer_bytes: int | None = None) -> None:
+        self.scratch = scratch
+        self.buffer_bytes = buffer_bytes
+        self.transport: asyncio.Transport | None = None
+        self.tunnel: Tunnel | None = None
+        self.out: Pipe | None = None  # fed by this socket
+        self.into: Pipe | None = None  # ends in this socket
+        self._early = bytearray()
+        self._early_eof = False
+        self._eof_sent = False
+        self.sent = 0  # bytes given to the socket
+
+    # asyncio calls these
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's
+        self.transport = transport = cast("asyncio.Transport", transport)
+        limit = self.buffer_bytes or READ_BYTES
+        transport.set_write_buffer_limits(high=limit, low=limit // 4)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.buffer_bytes:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer_bytes)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        view = self.scratch.view
+        return view[: self.buffer_bytes] if self.buffer_bytes else view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self.scratch.take(nbytes)
+        pipe = self.out
+        if pipe is None:  # the upstream is still being dialled
+            self._early += data
+            self.pause_source()
+            return
+        pipe.feed(data)
+
+    def eof_received(self) -> bool:
+        if self.out is None:
+            self._early_eof = True
+        else:
+            self.out.eof()
+        return True  # half-open: the other direction may still have much to say
+
+    def pause_writing(self) -> None:
+        if self.into is not None:
+            self.into.block(self)
+
+    def resume_writing(self) -> None:
+        if self.into is not None:
+            self.into.unblock(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.tunnel is not None:
+            self.tunnel.lost(self, exc)
+
+    # Pipes call these
+    def attach(self, tunnel: Tunnel, out: Pipe, into: Pipe) -> None:
+        self.tunnel, self.out, self.into = tunnel, out, into
+
+    def replay(self) -> None:
+        """Let what came while the upstream was dialled enter the pipe."""
+        early, self._early = bytes(self._early), bytearray()
+        assert self.out is not None
+        if early:
+            self.out.feed(early)
+        if self._early_eof:
+            self.out.eof()
+        elif not self.out.blocked:
+            self.resume_source()
+
+    @property
+    def is_gone(self) -> bool:
+        return self.transport is None or self.transport.is_closing()
+
+    @property
+    def backlog(self) -> int:
+        transport = self.transport
+        return 0 if transport is None or transport.is_closing() else transport.get_write_buffer_size()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        transport = self.transport
+        if transport is not None and not self._eof_sent and not transport.is_closing():
+            self.sent += len(data)
+            transport.write(data)
+
+    def eof(self) -> None:
+        transport = self.transport
+        if transport is not None and not self._eof_sent and not transport.is_closing():
+            transport.write_eof()
+        self._eof_sent = True
+        if self.tunnel is not None:
+            self.tunnel.half_closed(self)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that wait in the kernel's receive buffer."""
+        if self.is_gone:
+            return 0
+        assert self.transport is not None
+        sock: Any = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, ImportError):  # gone already; a system without ioctl
+            import fcntl
+            import termios
+
+            return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+        return 0
+
+    def pause_source(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and transport.is_reading():
+            transport.pause_reading()
+
+    def resume_source(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and not transport.is_reading():
+            transport.resume_reading()
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        assert self.transport is not None
+        sock: Any = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # the peer is gone already
+            sock.setsockopt(level, option, value)
+
+    def finish(self, how: str) -> None:
+        """Close this socket: ``"rst"``, ``"fin"`` (after what is buffered), or ``"drop"``."""
+        transport = self.transport
+        if transport is None:
+            return
+        if how == "rst":
+            if not transport.is_closing():
+                self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+            transport.abort()
+        elif how == "fin" and not transport.is_closing():
+            transport.close()
+        else:
+            transport.abort()
+
+
+class Tunnel(Link):
+    """Two TCP connections that are one.
+
+    Parameters
+    ----------
+    number, proxy_name, seed, trace
+        See `Link`.
+    client, server : Endpoint
+        The sockets.
+    on_closed : callable
+        Called once, when both sockets are closed.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        proxy_name: str,
+        seed: str,
+        trace: Trace,
+        client: Endpoint,
+        server: Endpoint,
+        on_closed: Callable[[Tunnel], None],
+    ) -> None:
+        super().__init__(number, proxy_name, seed, trace, client, server)
+        self.client = client
+        self.server = server
+        self._on_closed = on_closed
+        self._open = {client, server}
+        self._eofs: set[Endpoint] = set()
+        self._deadline: asyncio.TimerHandle | None = None
+        client.attach(self, self.up, self.down)
+        server.attach(self, self.down, self.up)
+
+    def start(self, entries: Iterable[Entry]) -> None:
+        """Put the toxics in place, then let data flow."""
+        self.record("opened")
+        self.apply(entries)
+        self.fresh = False
+        for endpoint in (self.client, self.server):
+            if not self.ended:
+                endpoint.replay()
+
+    def half_closed(self, sink: Endpoint) -> None:
+        """An end of stream has reached `sink`; with both, the connection is over."""
+        self._eofs.add(sink)
+        if len(self._eofs) == 2:
+            self.end("fin", "", "both sides closed")
+
+    def lost(self, endpoint: Endpoint, exc: Exception | None) -> None:
+        """A socket is gone."""
+        self._open.discard(endpoint)
+        if not self.ended:
+            side = "client" if endpoint is self.client else "upstream"
+            self.end("rst" if exc is not None else "fin", "", f"{side} {'reset' if exc else 'closed'}")
+        if not self._open:
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._on_closed(self)
+
+    def finish(self, how: str) -> None:
+        for endpoint in (self.client, self.server):
+            endpoint.finish(how)
+        if self._open:  # a peer that reads no more must not keep us for ever
+            self._deadline = self.loop.call_later(CLOSE_TIMEOUT, self.abandon)
+
+    def abandon(self) -> None:
+        for endpoint in tuple(self._open):
+            endpoint.finish("drop")

@@ -1,0 +1,230 @@
+"""A relay for UDP: one flow for each client address."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, ClassVar, Final, cast
+
+from rtlab.faults.proxy.base import Proxy, join_address, split_address
+from rtlab.faults.proxy.pipe import Link
+
+__all__ = ["Flow", "UdpProxy"]
+
+Address = tuple[Any, ...]
+IDLE_TIMEOUT: Final = 60.0  # s without a datagram after which a flow is forgotten
+MAX_FLOWS: Final = 1024
+BUFFER_BYTES: Final = 1 << 20
+
+
+class _Side(asyncio.DatagramProtocol):
+    """Where one direction of a flow ends: a socket, and an address unless it is connected."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.DatagramTransport | None = None
+        self.address: Address | None = None
+        self.sent = 0
+
+    @property
+    def backlog(self) -> int:
+        return 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.sent += len(data)
+            self.transport.sendto(data, self.address)
+
+    def eof(self) -> None: ...
+
+    @property
+    def unread(self) -> int:
+        return 0  # it is never told to wait
+
+    def pause_source(self) -> None: ...
+
+    def resume_source(self) -> None: ...
+
+
+class _Upstream(_Side):
+    """The socket that stands for one client before the upstream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flow: Flow | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        if self.flow is not None:
+            self.flow.on_datagram(self.flow.down, data)
+
+    def error_received(self, exc: Exception) -> None:
+        if self.flow is not None:
+            self.flow.refused(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.flow is not None:
+            self.flow.closed()
+
+
+class Flow(Link):
+    """Datagrams between one client address and the upstream.
+
+    Parameters
+    ----------
+    proxy : UdpProxy
+        The relay.
+    address : tuple
+        The client's.
+    upstream : socket.socket
+        Connected to the upstream.
+    """
+
+    def __init__(self, proxy: UdpProxy, address: Address) -> None:
+        self._client, self._server = _Side(), _Upstream()
+        number, seed = proxy.next_number()
+        super().__init__(number, proxy.name, seed, proxy.trace, self._client, self._server)
+        self.protocol = "udp"
+        self.address = address
+        self._proxy = proxy
+        self._client.transport, self._client.address = proxy.transport, address
+        self._server.flow = self
+        self._early: list[bytes] = []
+        self._last = self.loop.time()
+        self._expiry = self.loop.call_later(IDLE_TIMEOUT, self._expire)
+        self._refused = False
+        self._task = self.loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            await self.loop.create_datagram_endpoint(
+                lambda: self._server, remote_addr=split_address(self._proxy.upstream)
+            )
+        except OSError as error:
+            self.refused(error)
+            self.end("fin", "", "no upstream")
+            self.closed()
+            return
+        if self.ended:
+            self.abandon()
+            return
+        self.record("opened")
+        self.apply(self._proxy.entries)
+        self.fresh = False
+        early, self._early = self._early, []
+        for data in early:
+            self.up.feed(data)
+
+    def on_client(self, data: bytes) -> None:
+        """A datagram from the client."""
+        if self.fresh:
+            if len(self._early) < 64:
+                self._early.append(data)
+        else:
+            self.on_datagram(self.up, data)
+
+    def on_datagram(self, pipe: Any, data: bytes) -> None:
+        self._last = self.loop.time()
+        if not self.ended:
+            pipe.feed(data)
+
+    def refused(self, error: Exception) -> None:
+        """The upstream's host says that nobody listens."""
+        if not self._refused:
+            self._refused = True
+            self.record("upstream_failed", detail=type(error).__name__)
+
+    def _expire(self) -> None:
+        left = self._last + IDLE_TIMEOUT - self.loop.time()
+        if left > 0:
+            self._expiry = self.loop.call_later(left, self._expire)
+        else:
+            self.end("fin", "", "idle")
+
+    def finish(self, how: str) -> None:
+        self._expiry.cancel()
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._server.transport is not None:
+            self._server.transport.abort()
+
+    def closed(self) -> None:
+        """The socket is closed."""
+        self.end("fin", "", "closed")
+        self._proxy.forget(self)
+
+    async def wait(self) -> None:
+        """Until the task that opened it has ended."""
+        await self._task
+
+
+class UdpProxy(Proxy):
+    """Relays datagrams; for instance those of WebRTC.
+
+    To put it between two WebRTC peers, replace the candidate of one peer by the
+    relay's address in the description that the other peer gets, and give the
+    first peer no candidate of the other: it answers where datagrams come from.
+    A kernel-side socket buffer of 1 MiB holds bursts; what overflows is lost.
+    """
+
+    protocol: ClassVar[str] = "udp"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.transport: asyncio.DatagramTransport | None = None
+        self._flows: dict[Address, Flow] = {}
+        self._gone = asyncio.Event()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "protocol": "udp"}
+
+    async def _listen(self) -> str:
+        self._gone.clear()
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Listener(self), local_addr=split_address(self.listen)
+        )
+        self.transport = transport
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        return join_address(transport.get_extra_info("sockname"))
+
+    async def _close(self) -> None:
+        assert self.transport is not None
+        self.transport.abort()
+        self.transport = None
+        await asyncio.gather(*(flow.wait() for flow in self._flows.values()), return_exceptions=True)
+        await self._gone.wait()
+
+    def on_datagram(self, data: bytes, address: Address) -> None:
+        """A datagram from a client, known or not."""
+        flow = self._flows.get(address)
+        if flow is None:
+            if len(self._flows) >= MAX_FLOWS:
+                return  # as a full table of a NAT does
+            flow = self._flows[address] = Flow(self, address)
+            self.links.add(flow)
+        flow.on_client(data)
+
+    def forget(self, link: Link) -> None:
+        if link in self.links:
+            super().forget(link)
+            self._flows.pop(cast("Flow", link).address, None)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let `stop` go on when nothing is left."""
+        if self.transport is None and not self.links:
+            self._gone.set()
+
+
+class _Listener(asyncio.DatagramProtocol):
+    def __init__(self, proxy: UdpProxy) -> None:
+        self._proxy = proxy
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        self._proxy.on_datagram(data, addr)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._proxy.settle()

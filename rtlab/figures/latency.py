@@ -1,0 +1,237 @@
+"""Static figures of recorded runs."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from rtlab.figures.chart import FAINT, INK, Chart, dress
+from rtlab.figures.style import EVENT_COLORS, LABELS, PALETTE, color_of, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from rtlab.measure.recorder import Recorder
+    from rtlab.measure.samples import Series
+
+__all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
+
+_QS: Final = (50, 95, 99)
+_DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
+#: A sample that is mostly the sender's lateness.
+_LATENESS: Final = "mostly schedule lateness"
+_HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidths": 0.7}
+#: A line of a mark's text, as a share of the axes' width.
+_TEXT_WIDTH: Final = 0.022
+
+
+def trailing_percentiles(
+    times: NDArray[np.float64],
+    values: NDArray[np.float64],
+    qs: Iterable[float] = _QS,
+    *,
+    span: float = 2.0,
+    readings: int = 200,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return percentiles of the last `span` seconds, as the live plot shows them.
+
+    Parameters
+    ----------
+    times, values : array of shape (n,)
+        Samples in order of time, without NaN.
+    qs : iterable of float
+        Percentages.
+    span : float
+        Seconds that each reading looks back.
+    readings : int
+        How many readings, evenly over the run.
+
+    Returns
+    -------
+    at : array of shape (m,)
+        Times of the readings.
+    percentiles : array of shape (m, len(qs))
+        NaN where nothing had arrived for a tenth of `span` (or five usual intervals).
+    """
+    qs = tuple(qs)
+    if not len(times):
+        return np.empty(0), np.empty((0, len(qs)))
+    at: NDArray[np.float64] = np.linspace(float(times[0]), float(times[-1]), min(readings, len(times)))
+    last = np.searchsorted(times, at, side="right")
+    first = np.searchsorted(times, at - span, side="left")
+    rows = [
+        np.percentile(values[a:b], qs) if a < b else np.full(len(qs), np.nan)
+        for a, b in zip(first.tolist(), last.tolist(), strict=True)
+    ]
+    found = np.array(rows)
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    found[at - times[last - 1] > max(span / 10, 5 * usual)] = np.nan
+    return at, found
+
+
+def latency_figure(
+    recorder: Recorder,
+    *,
+    mode: str = "latency",
+    series: Iterable[str] | None = None,
+    log_y: bool = False,
+    title: str = "Latency",
+    max_points: int = 8_000,
+) -> Chart:
+    """Draw a whole run: samples, running percentiles, events and the loop's late moments.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        The run.
+    mode : {"latency", "transit", "lateness"}
+        What the vertical axis shows.
+    series : iterable of str, optional
+        Which series; all, when left out.
+    log_y : bool
+        Logarithmic vertical axis.
+    title : str
+        Shown above the axes.
+    max_points : int
+        Samples drawn per series; the highest is always among them. Percentiles rank all.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode or series.
+    """
+    if mode not in ("latency", "transit", "lateness"):
+        raise ValueError(f"mode is 'latency', 'transit' or 'lateness', got {mode!r}")
+    names = list(recorder.series) if series is None else list(series)
+    strangers = [name for name in names if name not in recorder.series]
+    if strangers:
+        known = ", ".join(recorder.series) or "none"
+        raise ValueError(f"no series {', '.join(strangers)}: the recorder has {known}")
+    chart = Chart(about=f"{title}: {LABELS[mode]} of {', '.join(names) or 'nothing yet'}")
+    axes = chart.add_subplot()
+    dress(axes, title=title, xlabel=LABELS["time"], ylabel=LABELS[mode], log_y=log_y)
+    drawn = [_draw_series(axes, recorder, recorder.series[name], mode, max_points) for name in names]
+    if not any(drawn):
+        reasons = [recorder.series[name].no_clock for name in names]
+        reason = next((text for text in reasons if text), "no samples")
+        axes.text(
+            0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=FAINT, wrap=True
+        )
+    elif not log_y:
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
+    _draw_late(axes, recorder)
+    _draw_marks(axes, recorder)
+    if any(drawn):
+        _draw_legend(chart, axes)
+    return chart
+
+
+def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_points: int) -> bool:
+    rows = recorder.since(0).rows
+    rows = rows[rows["series"] == series.index]
+    measures = recorder.measures(rows)
+    values = measures[mode]
+    known = ~np.isnan(values)
+    rows, values = rows[known], values[known]
+    if not len(rows):
+        return False
+    times = rows["received"] - recorder.started
+    order = np.argsort(times, kind="stable")
+    color = color_of(series.name, series.index)
+    late = recorder.loop_lag.covers(rows["received"])
+    hollow = np.zeros(len(rows), dtype=bool)
+    if mode == "latency":
+        hollow = np.nan_to_num(measures["lateness"][known]) > values / 2
+    keep = np.zeros(len(rows), dtype=bool)
+    keep[:: -(-len(rows) // max_points)] = True
+    keep[np.argmax(values)] = True
+    styles: list[tuple[NDArray[np.bool_], dict[str, Any]]] = [
+        (~late & ~hollow, {"s": 9, "alpha": 0.35, "linewidths": 0}),
+        (~late & hollow, {"ec": color, **_HOLLOW}),
+        (late, {"s": 16, "alpha": 0.7, "marker": "x", "linewidths": 0.9}),
+    ]
+    for chosen, style in styles:
+        chosen = chosen & keep
+        if chosen.any():
+            colors = {} if "ec" in style else {"color": color}
+            axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
+    if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
+        axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
+    at, lines = trailing_percentiles(times[order], values[order])
+    kind = " (round trip)" if series.round_trip else ""
+    for column, q in enumerate(_QS):
+        overall = np.percentile(values, q)
+        label = f"{series.name}{kind}  n = {len(values):,}\np50" if q == 50 else f"p{q}"
+        axes.plot(at, lines[:, column], color="white", linewidth=3.6, alpha=0.7)
+        axes.plot(
+            at,
+            lines[:, column],
+            color=color,
+            linestyle=_DASHES[q],
+            linewidth=1.9 if q == 50 else 1.6,
+            label=f"{label}  {readable(overall)} ms",
+        )
+    return True
+
+
+def _draw_late(axes: Axes, recorder: Recorder) -> None:
+    for n, (start, end) in enumerate(recorder.loop_lag.stretches() - recorder.started):
+        label = "kernel's loop was late (×)" if n == 0 else None
+        axes.axvspan(start, end, color=PALETTE["vermilion"], alpha=0.18, linewidth=0, label=label)
+
+
+def _draw_marks(axes: Axes, recorder: Recorder) -> None:
+    """Draw a line per event. The legend names its kind, so that the text beside it is only its cause."""
+    low, high = axes.get_xlim()
+    free, said, kinds = -np.inf, "", set[str]()
+    for mark in recorder.marks:
+        at = mark.time - recorder.started
+        color = EVENT_COLORS.get(mark.kind, PALETTE["grey"])
+        axes.axvline(
+            at,
+            color=color,
+            linewidth=1.2,
+            linestyle="--" if mark.kind == "reconnecting" else "-",
+            label=None if mark.kind in kinds else mark.kind,
+        )
+        kinds.add(mark.kind)
+        text = mark.text if len(mark.text) <= 34 else f"{mark.text[:33]}…"
+        if not text or text == said or (at - free) / (high - low) < _TEXT_WIDTH:
+            continue  # nothing new, or it would stand on the one before
+        free, said = at, text
+        axes.annotate(
+            text,
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -3),
+            textcoords="offset points",
+            rotation=90,
+            va="top",
+            fontsize=8,
+            color=INK,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+        )
+
+
+def _draw_legend(chart: Chart, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    chart.legend(
+        handles,
+        labels,
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        handlelength=2.2,
+    )

@@ -1,0 +1,100 @@
+"""Who sent what to whom, from top to bottom: a sequence diagram of what really happened."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rtlab.figures.chart import FAINT, INK, Chart
+from rtlab.figures.style import PALETTE
+
+__all__ = ["Arrow", "sequence_figure"]
+
+
+class Arrow(NamedTuple):
+    """One message.
+
+    Parameters
+    ----------
+    source, target : str
+        Lanes; the same one twice makes a note.
+    text : str
+        What it is.
+    at : float, optional
+        When it was seen, in seconds; written at the margin.
+    color : str
+        A name in `rtlab.figures.style.PALETTE`.
+    """
+
+    source: str
+    target: str
+    text: str
+    at: float | None = None
+    color: str = "grey"
+
+
+def sequence_figure(lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str = "") -> Chart:
+    """Draw messages between lanes, one row for each.
+
+    Parameters
+    ----------
+    lanes : sequence of str
+        From left to right.
+    arrows : sequence of Arrow
+        In their order. Rows have equal heights: the times stand at the margin.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+
+    Raises
+    ------
+    ValueError
+        For an arrow between lanes that are not there.
+
+    Examples
+    --------
+    >>> sequence_figure(["a", "b"], [Arrow("a", "b", "hello")], title="greeting")
+    <Chart: greeting: 1 messages between a, b>
+    """
+    x = {lane: float(n) for n, lane in enumerate(lanes)}
+    strangers = {lane for arrow in arrows for lane in arrow[:2]} - set(x)
+    if strangers:
+        raise ValueError(f"expected lanes out of {', '.join(lanes)}, got {', '.join(sorted(strangers))}")
+    about = f"{title}: {len(arrows)} messages between {', '.join(lanes)}"
+    chart = Chart(9.0, 1.0 + 0.3 * len(arrows), about=about)
+    axes = chart.add_subplot()
+    axes.set_axis_off()
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
+    axes.set_xlim(-0.25, len(lanes) - 1 + 0.1)
+    axes.set_ylim(len(arrows) + 0.3, -1.4)
+    for lane, at in x.items():
+        axes.axvline(at, ymin=0.01, ymax=0.95, color=FAINT, linewidth=1.0)
+        axes.text(
+            at, -0.9, lane, ha="center", fontsize=10, fontweight="bold", color=INK, backgroundcolor="white"
+        )
+    for row, arrow in enumerate(arrows):
+        start, end = x[arrow.source], x[arrow.target]
+        if arrow.at is not None:
+            axes.text(
+                -0.03, row, f"{arrow.at * 1e3:.0f} ms", ha="right", va="center", fontsize=8, color=FAINT
+            )
+        if start != end:
+            style = {"arrowstyle": "-|>", "color": PALETTE[arrow.color], "linewidth": 1.6}
+            axes.annotate("", xy=(end, row), xytext=(start, row), arrowprops=style)
+        box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
+        axes.text(
+            (start + end) / 2,
+            row - 0.02,
+            arrow.text,
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+            bbox=box,
+        )
+    return chart

@@ -1,0 +1,99 @@
+"""The connection's life as a drawing, made from the very table that drives it."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
+
+from rtlab.figures.latency import Chart
+from rtlab.figures.style import PALETTE
+from rtlab.policies.state_machine import TABLE, State
+
+__all__ = ["lifecycle_figure"]
+
+_AT: Final[dict[State, tuple[float, float]]] = {
+    State.DISCONNECTED: (0.0, 0.0),
+    State.CONNECTING: (0.0, 3.0),
+    State.CONNECTED: (4.6, 3.0),
+    State.RECONNECTING: (4.6, 0.0),
+    State.CLOSED: (8.2, 1.5),
+}
+_COLORS: Final[dict[State, str]] = {
+    State.DISCONNECTED: PALETTE["grey"],
+    State.CONNECTING: PALETTE["sky"],
+    State.CONNECTED: PALETTE["green"],
+    State.RECONNECTING: PALETTE["orange"],
+    State.CLOSED: PALETTE["grey"],
+}
+#: How far an arrow bends; two that run between the same boxes must not cover each other.
+_CURVE: Final[dict[tuple[State, State], float]] = {
+    (State.CONNECTING, State.CONNECTED): 0.0,
+    (State.CONNECTING, State.CLOSED): -0.3,
+    (State.CLOSED, State.CONNECTING): 0.52,
+    (State.DISCONNECTED, State.CLOSED): 0.56,
+    (State.CONNECTING, State.RECONNECTING): 0.2,
+    (State.CONNECTED, State.DISCONNECTED): 0.2,
+    (State.RECONNECTING, State.DISCONNECTED): 0.0,
+}
+_LABEL: Final = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+
+
+def lifecycle_figure() -> Chart:
+    """Draw the states of a connection and what leads from one to another.
+
+    Returns
+    -------
+    Chart
+        An arrow per pair of states in `rtlab.policies.state_machine.TABLE`, labelled
+        with the events; what leads nowhere else stands beside its state.
+    """
+    labels: dict[tuple[State, State], list[str]] = defaultdict(list)
+    for row in TABLE:
+        name = row.event.__name__
+        if name not in labels[row.state, row.then]:
+            labels[row.state, row.then].append(name)
+
+    figure = Chart(10, 5.6, about="the states of a connection, and the events between them")
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.set_xlim(-1.3, 9.3)
+    axes.set_ylim(-2.2, 4.9)
+    axes.set_aspect("equal")
+    boxes: dict[State, Text] = {}
+    for state, (x, y) in _AT.items():
+        box = {
+            "boxstyle": "round,pad=0.5",
+            "facecolor": "white",
+            "edgecolor": _COLORS[state],
+            "linewidth": 2.5,
+        }
+        boxes[state] = axes.text(x, y, state.value, ha="center", va="center", fontsize=11, bbox=box)
+    for (source, target), names in labels.items():
+        (x0, y0), (x1, y1) = _AT[source], _AT[target]
+        if source is target:
+            axes.text(x0, y0 - 0.5, "stays: " + ", ".join(names), ha="center", va="top", fontsize=8)
+            continue
+        curve = _CURVE.get((source, target), 0.22)
+        arrow = FancyArrowPatch(
+            (x0, y0),
+            (x1, y1),
+            connectionstyle=f"arc3,rad={curve}",
+            arrowstyle="-|>",
+            mutation_scale=14,
+            patchA=boxes[source].get_bbox_patch(),
+            patchB=boxes[target].get_bbox_patch(),
+            shrinkA=3,
+            shrinkB=3,
+            color=PALETTE["grey"],
+            linewidth=1.2,
+        )
+        axes.add_patch(arrow)
+        # The middle of the arc that "arc3" draws: its control point is off by curve · length.
+        middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
+        axes.text(*middle, ", ".join(names), ha="center", va="center", fontsize=9, bbox=_LABEL)
+    return figure

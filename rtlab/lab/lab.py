@@ -1,0 +1,396 @@
+"""The lab: servers and a fault proxy in processes of their own, started with one line."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import secrets
+import weakref
+from collections.abc import Sequence
+from ssl import SSLContext
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, Unpack
+
+from rtlab.errors import LabError
+from rtlab.lab.certificates import Certificates
+from rtlab.lab.options import ServerOptions, as_arguments
+from rtlab.processes.child import Child
+from rtlab.processes.host import accepts, http_ok
+
+if TYPE_CHECKING:
+    from rtlab.faults.client.fault_client import FaultClient
+
+__all__ = ["Lab"]
+
+#: The labs of this process that run. Weak: it keeps none of them alive.
+_running: Final[weakref.WeakSet[Lab]] = weakref.WeakSet()
+
+
+class Lab:
+    """Server nodes, and optionally a fault proxy, on ephemeral ports of 127.0.0.1.
+
+    Parameters
+    ----------
+    nodes : int
+        How many server processes.
+    faults : bool
+        Whether to start the fault proxy in front of the first node.
+    tls : bool
+        Whether to serve https and wss; `ssl` is the context that trusts this lab.
+    seed : int
+        Source of everything random in the fault proxy.
+    port : int
+        The first node's port; 0 lets the system choose.
+    start_timeout, stop_timeout : float
+        Seconds that a child may take to get ready, and to stop before it is killed.
+    **server
+        Options of the server: see `ServerOptions`.
+
+    Notes
+    -----
+    The children end with this process, however it ends. A lab that no variable
+    holds any more is killed when it is garbage collected, so a cell may be run
+    again; one that the notebook still remembers as an output is in `running`.
+
+    Examples
+    --------
+    In a notebook::
+
+        lab = await Lab.start()
+        conn = WebSocketConnection(lab.ws_url)
+        ...
+        await lab.stop()
+
+    In a program::
+
+        async with Lab(nodes=2) as lab:
+            ...
+    """
+
+    def __init__(
+        self,
+        *,
+        nodes: int = 1,
+        faults: bool = False,
+        tls: bool = False,
+        seed: int = 0,
+        port: int = 0,
+        # Timeouts
+        start_timeout: float = 15.0,
+        stop_timeout: float = 5.0,
+        **server: Unpack[ServerOptions],
+    ) -> None:
+        if nodes < 1:
+            raise LabError(f"expected at least one node, got nodes={nodes}")
+        self._ports = [port] + [0] * (nodes - 1)
+        self._with_faults = faults
+        self._certificates = Certificates() if tls else None
+        self._seed = seed
+        self._start_timeout = start_timeout
+        self._stop_timeout = stop_timeout
+        self._options = as_arguments(server)
+        self._token = secrets.token_urlsafe(16)
+        self._state = "new"
+        self._nodes: list[Child] = []
+        self._others: list[Child] = []
+        self._faults: FaultClient | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        nodes: int = 1,
+        faults: bool = False,
+        tls: bool = False,
+        seed: int = 0,
+        port: int = 0,
+        # Timeouts
+        start_timeout: float = 15.0,
+        stop_timeout: float = 5.0,
+        **server: Unpack[ServerOptions],
+    ) -> Self:
+        """Start a lab, and return it when all of it answers.
+
+        Parameters
+        ----------
+        nodes, faults, tls, seed, port, start_timeout, stop_timeout, **server
+            As for `Lab`.
+
+        Returns
+        -------
+        Lab
+
+        Raises
+        ------
+        LabError
+            When a child could not start; the message has its last lines.
+        """
+        lab = cls(
+            nodes=nodes,
+            faults=faults,
+            tls=tls,
+            seed=seed,
+            port=port,
+            start_timeout=start_timeout,
+            stop_timeout=stop_timeout,
+            **server,
+        )
+        return await lab.__aenter__()
+
+    @staticmethod
+    def running() -> list[Lab]:
+        """Return the labs of this process that have not been stopped.
+
+        Returns
+        -------
+        list of Lab
+
+        Examples
+        --------
+        Stop whatever earlier runs of a cell left behind::
+
+            for old in Lab.running():
+                await old.stop()
+        """
+        return [lab for lab in _running if lab._state == "running"]
+
+    async def __aenter__(self) -> Self:
+        if self._state != "new":
+            raise LabError(
+                f"expected a new lab, got one that is {self._state}: make another with Lab.start()"
+            )
+        self._state = "running"
+        _running.add(self)
+        try:
+            self._nodes = [self._node(index, port) for index, port in enumerate(self._ports)]
+            await self._all_ready(self._nodes)
+            if self._with_faults:
+                await self._start_faults()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop every child. Safe to repeat, and after a child has died."""
+        self._state = "stopped"
+        faults, self._faults = self._faults, None
+        try:
+            if faults is not None:
+                await faults.close()
+        finally:
+            children = (*self._others, *self._nodes)
+            await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
+            if self._certificates is not None:
+                self._certificates.remove()
+
+    # Where it is
+
+    @property
+    def url(self) -> str:
+        """The first node, ``http://127.0.0.1:…`` (https with `tls`), without any proxy between."""
+        return self.urls[0]
+
+    @property
+    def ws_url(self) -> str:
+        """The first node's WebSocket, ``ws://127.0.0.1:…/ws``."""
+        return self.ws_urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """Every node's `url`; raises `LabError` when a child has died."""
+        self.check()
+        scheme = "http" if self._certificates is None else "https"
+        return [f"{scheme}://127.0.0.1:{node.port}" for node in self._nodes]
+
+    @property
+    def ws_urls(self) -> list[str]:
+        """Every node's `ws_url`; raises `LabError` when a child has died."""
+        return [f"ws{url.removeprefix('http')}/ws" for url in self.urls]
+
+    @property
+    def ssl(self) -> SSLContext | None:
+        """What clients of a lab with `tls` need as their ``ssl``; None without."""
+        return self._certificates.client_context if self._certificates is not None else None
+
+    @property
+    def token(self) -> str:
+        """What the admin routes ask for, as ``Authorization: Bearer …``."""
+        return self._token
+
+    @property
+    def faults(self) -> FaultClient:
+        """The fault proxy in front of the first node."""
+        self.check()
+        if self._faults is None:
+            raise LabError("expected a lab with a fault proxy: start it with Lab.start(faults=True)")
+        return self._faults
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of its children, nodes first."""
+        return [child.pid for child in self._children]
+
+    def check(self) -> None:
+        """Raise `LabError`, with the last lines of the child, when one has died.
+
+        Raises
+        ------
+        LabError
+            Also when the lab is not running.
+        """
+        if self._state != "running":
+            raise LabError(f"expected a running lab, got one that is {self._state}: use `await Lab.start()`")
+        for child in self._children:
+            child.check()
+
+    @property
+    def _children(self) -> list[Child]:
+        """All that should run: nodes, and others that nobody stopped on purpose."""
+        return [*self._nodes, *(child for child in self._others if not child.stopped)]
+
+    # Breaking it, and making it whole
+
+    def kill(self, node: int = 0) -> None:
+        """Kill a node without warning, as a crash would; `restart` brings it back.
+
+        Parameters
+        ----------
+        node : int
+            Which.
+        """
+        self._nodes[node].kill()
+
+    async def restart(self, node: int = 0) -> None:
+        """Stop a node gracefully, and start a fresh one at the same address.
+
+        Parameters
+        ----------
+        node : int
+            Which.
+
+        Raises
+        ------
+        LabError
+            When it does not start again.
+        """
+        old = self._nodes[node]
+        await old.stop(self._stop_timeout)
+        self._nodes[node] = self._node(node, old.port)
+        await self._ready(self._nodes[node])
+
+    async def reset(self) -> None:
+        """Make the lab as good as new: no faults, fresh servers, the same addresses.
+
+        Raises
+        ------
+        LabError
+            When a node does not start again.
+        """
+        if self._faults is not None:
+            await self._faults.restore()
+        async with asyncio.TaskGroup() as group:
+            for node in range(len(self._nodes)):
+                group.create_task(self.restart(node))
+
+    async def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str = "",
+        port: int | None = None,
+    ) -> Child:
+        """Run a third-party program (redis, nginx, …) that ends with the lab.
+
+        Parameters
+        ----------
+        argv : sequence of str
+            The command; it must stay in the foreground.
+        name : str
+            What to call it; the program's own name if left out.
+        port : int, optional
+            Wait until this port of 127.0.0.1 accepts connections.
+
+        Returns
+        -------
+        Child
+            ``await child.stop(timeout)`` ends it earlier.
+
+        Raises
+        ------
+        LabError
+            When it is not installed, ends, or does not open its port.
+        """
+        self.check()
+        child = Child.guarded(name or argv[0].rpartition("/")[2], argv)
+        self._others.append(child)
+        try:
+            if port is not None:
+                await child.until(lambda: accepts(port), self._start_timeout)
+        except BaseException:
+            self._others.remove(child)
+            child.kill()
+            raise
+        return child
+
+    # Showing it
+
+    def __repr__(self) -> str:
+        return f"<Lab: {self._describe()}>"
+
+    def _repr_html_(self) -> str:
+        # Neither ports nor process ids: the same text on every run.
+        usage = "<code>lab = await Lab.start()</code> makes a running one"
+        if self._state == "running":
+            usage = "<code>lab.url</code>, <code>lab.ws_url</code>; <code>await lab.stop()</code> ends it"
+        return f"<b>rtlab</b>: {html.escape(self._describe())}<br>{usage}"
+
+    def _describe(self) -> str:
+        count = len(self._ports)
+        parts = [f"{count} server{'s' if count > 1 else ''}"]
+        if self._with_faults:
+            parts.append("fault proxy")
+        dead = [child.name for child in self._children if not child.alive]
+        state = f"{', '.join(dead)} died" if dead and self._state == "running" else self._state
+        return f"{' and '.join(parts)}, {state}"
+
+    # Starting the parts
+
+    def _node(self, index: int, port: int) -> Child:
+        where = ["--port", str(port), "--node", f"node-{index + 1}"]
+        if self._certificates is not None:
+            where += self._certificates.arguments
+        name = "server" if len(self._ports) == 1 else f"server node-{index + 1}"
+        return Child.module(name, "rtlab.server", *where, *self._options, token=self._token)
+
+    async def _ready(self, child: Child) -> None:
+        port = await child.announced(self._start_timeout)
+        await child.until(lambda: http_ok(port, "/healthz", ssl=self.ssl), self._start_timeout)
+
+    async def _all_ready(self, children: Sequence[Child]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in children:
+                    group.create_task(self._ready(child))
+        except* LabError as failed:
+            first = failed.exceptions[0]
+        else:
+            return
+        raise first
+
+    async def _start_faults(self) -> None:
+        from rtlab.faults.client.fault_client import FaultClient
+
+        child = Child.module("fault proxy", "rtlab.faults", "--port", "0", token=self._token)
+        self._others.append(child)
+        port = await child.announced(self._start_timeout)
+        client = FaultClient(f"http://127.0.0.1:{port}", self._token, "127.0.0.1", self._nodes[0].port)
+        self._faults = await client.start(seed=self._seed)

@@ -1,0 +1,131 @@
+"""Hooks a recorder onto a connection."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rtlab.measure.recorder import Recorder, Source
+    from rtlab.protocol.messages import Message
+
+__all__ = ["Attachment", "boot_id", "clock_problem"]
+
+_EVENTS: Final = ("connected", "reconnecting", "disconnected", "resync", "error")
+
+
+def boot_id() -> str | None:
+    """Return the hash that names this boot of this machine, or None where the system has no such name.
+
+    Two processes with the same boot id read the same monotonic clock.
+    """
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
+    except OSError:
+        return None
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
+
+
+def clock_problem(welcome: Any, own: str | None) -> str | None:
+    """Return why one-way latency to the sender of a welcome is unknown, or None when it is known.
+
+    Parameters
+    ----------
+    welcome : Message, dict or None
+        The welcome message, or its payload.
+    own : str or None
+        This machine's boot id.
+    """
+    payload = getattr(welcome, "payload", welcome)
+    if not isinstance(payload, dict):
+        return "no welcome message was seen, so the clocks may differ: only round trips are reported"
+    theirs = cast("dict[str, Any]", payload).get("bootId")
+    if own is None or theirs is None:
+        return "the boot id is unknown, so the clocks may differ: only round trips are reported"
+    if theirs != own:
+        return "the server runs on another machine, with another clock: only round trips are reported"
+    return None
+
+
+class Attachment:
+    """The hooks that one `Recorder.attach` made; `detach` takes them off.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        Where the samples go.
+    source : Source
+        Where they come from.
+    series, type : str
+        Name of the series, and the message type.
+    common_clock : bool or None
+        As in `Recorder.attach`.
+    """
+
+    def __init__(
+        self, recorder: Recorder, source: Source, series: str, type: str, common_clock: bool | None
+    ) -> None:
+        self.source = source
+        self._recorder = recorder
+        self._type = type
+        self._series = recorder.add_series(series, round_trip=type == "echo")
+        self._own = boot_id()
+        self._hooks: list[tuple[str, Callable[[Any], None]]] = [(type, self._sampler(series))]
+        if common_clock is None:
+            self._check(getattr(source, "welcome", None))
+            self._hooks += [("welcome", self._check), ("connected", self._check_again)]
+        else:
+            self._series.no_clock = None if common_clock else "the caller said that the clocks differ"
+        if all(other.source is not source for other in recorder.attachments):
+            self._hooks += [(kind, self._marker(kind)) for kind in _EVENTS]
+        for name, handler in self._hooks:
+            source.on(name, handler)
+        recorder.attachments.append(self)
+
+    def detach(self) -> None:
+        """Take the hooks off; the samples stay. A second call does nothing."""
+        for name, handler in self._hooks:
+            self.source.off(name, handler)
+        self._hooks.clear()
+        if self in self._recorder.attachments:
+            self._recorder.attachments.remove(self)
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.detach()
+
+    def __repr__(self) -> str:
+        return f"<Attachment: {self._type} → {self._series.name!r}, {'on' if self._hooks else 'detached'}>"
+
+    def _sampler(self, series: str) -> Callable[[Message], None]:
+        clock, record = self._recorder.clock, self._recorder.record
+
+        def sample(message: Message) -> None:
+            received = clock()
+            payload = message.payload
+            size = len(payload.get("pad", "")) if payload.__class__ is dict else 0
+            ts, sent = message.ts, message.sent
+            record(series, math.nan if ts is None else ts, math.nan if sent is None else sent, size, received)
+
+        return sample
+
+    def _marker(self, kind: str) -> Callable[[Any], None]:
+        def mark(event: Any) -> None:
+            text = str(getattr(event, "reason", "") or getattr(event, "message", ""))
+            self._recorder.mark(kind, text, getattr(event, "at", None))
+
+        return mark
+
+    def _check(self, welcome: Any) -> None:
+        self._series.no_clock = clock_problem(welcome, self._own)
+
+    def _check_again(self, event: object) -> None:
+        welcome = getattr(self.source, "welcome", None)
+        if welcome is not None:
+            self._check(welcome)

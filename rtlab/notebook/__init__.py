@@ -1,0 +1,4 @@
+"""JupyterLab itself: the reader's copy of the notebooks, and a browser that runs them.
+
+Imports `rtlab.processes` and the package's files. Never a transport.
+"""

@@ -1,0 +1,374 @@
+"""The life of a connection as a table: ``(state, event, now) → (state, actions)``.
+
+Nothing here opens a socket or reads a clock. `Connection` feeds events in and
+carries out the actions that come back, so the same table drives a real
+connection, a simulated one, the tests, and the drawing in the notebook.
+
+Every attempt has a *generation*, a number that only grows. An event of an older
+generation changes nothing: a late close of an old socket can never start a
+second loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from rtlab.policies.backoff import Backoff
+from rtlab.policies.states import (
+    Action,
+    CancelTimer,
+    Close,
+    Connect,
+    Discard,
+    Event,
+    Failed,
+    GiveUp,
+    Lost,
+    Open,
+    Opened,
+    ReconnectNow,
+    Schedule,
+    Shut,
+    State,
+    TellConnected,
+    TellDisconnected,
+    TimerFired,
+)
+
+__all__ = [
+    "TABLE",
+    "Action",
+    "CancelTimer",
+    "Close",
+    "Connect",
+    "Discard",
+    "Event",
+    "Failed",
+    "GiveUp",
+    "Lifecycle",
+    "Lost",
+    "Open",
+    "Opened",
+    "Policy",
+    "ReconnectNow",
+    "Row",
+    "Schedule",
+    "Shut",
+    "State",
+    "TellConnected",
+    "TellDisconnected",
+    "TimerFired",
+    "step",
+]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """When to try again.
+
+    Parameters
+    ----------
+    backoff : Backoff
+        Gives the seconds before each retry.
+    max_attempts : int or None
+        Retries after a stable connection before giving up; None for no limit. One that a
+        circuit breaker held back says nothing new about the server, and does not count.
+    min_uptime : float
+        Seconds that a connection must last before the count of retries starts
+        again from 0. Resetting on open instead would let a server that accepts
+        and closes turn the client into a hot loop.
+    max_retry_after : float
+        The longest hint of a server that is obeyed, in seconds (and up to a half more).
+    retry_initial : bool
+        Whether a first connect that fails is retried, or reported at once.
+    """
+
+    backoff: Backoff
+    max_attempts: int | None = None
+    min_uptime: float = 5.0
+    max_retry_after: float = 300.0
+    retry_initial: bool = False
+
+
+class Lifecycle(msgspec.Struct, frozen=True):
+    """The whole state of one connection's life.
+
+    Parameters
+    ----------
+    state : State
+        Where it is.
+    generation : int
+        Number of the newest attempt.
+    attempt : int
+        Retries since the last stable connection, also those that were held back.
+    previous : float
+        The last delay in seconds; decorrelated jitter builds on it.
+    waiting : bool
+        Whether the timer runs (else, in Reconnecting, an attempt is under way).
+    opened_at : float
+        When the present connection opened, seconds.
+    held_back : int
+        Attempts since the last stable connection that a circuit breaker held back.
+    """
+
+    state: State = State.DISCONNECTED
+    generation: int = 0
+    attempt: int = 0
+    previous: float = 0.0
+    waiting: bool = False
+    opened_at: float = 0.0
+    held_back: int = 0
+
+    @property
+    def retries(self) -> int:
+        """Retries since the last stable connection that were made."""
+        return max(0, self.attempt - self.held_back)
+
+
+class _Step(NamedTuple):
+    """One call of `step`, as the guards and effects see it."""
+
+    life: Lifecycle
+    event: Event
+    now: float
+    rng: np.random.Generator
+    policy: Policy
+
+
+_Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[Action, ...]]]
+
+
+# Guards
+
+
+def _may_retry(step: _Step) -> bool:
+    life, event, policy = step.life, step.event, step.policy
+    wanted = event.retryable if isinstance(event, Failed) else isinstance(event, Lost) and event.reconnect
+    if policy.max_attempts is None or _was_held_back(step):
+        return wanted
+    return wanted and (0 if _was_stable(step) else life.retries) < policy.max_attempts
+
+
+def _may_retry_again(step: _Step) -> bool:
+    return _dialling(step) and _may_retry(step)
+
+
+def _may_retry_first(step: _Step) -> bool:
+    return step.policy.retry_initial and _may_retry(step)
+
+
+def _waiting(step: _Step) -> bool:
+    return step.life.waiting
+
+
+def _dialling(step: _Step) -> bool:
+    return not step.life.waiting
+
+
+def _was_held_back(step: _Step) -> bool:
+    return isinstance(step.event, Failed) and not step.event.made
+
+
+def _was_stable(step: _Step) -> bool:
+    return isinstance(step.event, Lost) and step.now - step.life.opened_at >= step.policy.min_uptime
+
+
+# Effects
+
+
+def _start(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    fresh = msgspec.structs.replace(
+        life, generation=life.generation + 1, attempt=0, previous=0.0, waiting=False, held_back=0
+    )
+    return fresh, (Open(fresh.generation),)
+
+
+def _dial(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return msgspec.structs.replace(life, waiting=False), (Open(life.generation),)
+
+
+def _dial_early(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return msgspec.structs.replace(life, waiting=False), (CancelTimer(), Open(life.generation))
+
+
+def _opened(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return msgspec.structs.replace(life, opened_at=step.now), (TellConnected(life.attempt),)
+
+
+def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    event, policy = step.event, step.policy
+    assert isinstance(event, Failed | Lost)
+    if _was_stable(step):
+        life = msgspec.structs.replace(life, attempt=0, previous=0.0, held_back=0)
+    attempt, previous = life.attempt, life.previous
+    # A backoff with an end says *never* beyond it. Whether to go on is the guards' to say.
+    end = policy.backoff.max_attempts
+    drawn = policy.backoff.delay(attempt if end is None else min(attempt, end - 1), previous, step.rng)
+    delay = _with_hints(event, drawn, policy.max_retry_after, step.rng)
+    after = msgspec.structs.replace(
+        life,
+        generation=life.generation + 1,
+        attempt=attempt + 1,
+        previous=drawn,
+        waiting=True,
+        held_back=life.held_back + _was_held_back(step),
+    )
+    told = _told(event, will_reconnect=True)
+    return after, (*told, Schedule(after.generation, delay, after.attempt, event.reason))
+
+
+def _with_hints(event: Failed | Lost, drawn: float, longest: float, rng: np.random.Generator) -> float:
+    """Return the delay after what the server said, if it said anything.
+
+    Many clients are told the same at the same moment, so a hint gets jitter of its own, up to
+    a half on top (as Envoy's back-off after a rate limit has). ``Retry-After`` is the earliest
+    moment, and our own delay begins there: *0* leaves that delay, and is no hot loop. A
+    ``retry:`` field takes our delay's place, unless it is 0.
+    """
+    if event.retry_after is not None:
+        return _spread(event.retry_after, longest, rng) + drawn
+    if isinstance(event, Lost) and event.reconnection_time:
+        return _spread(event.reconnection_time, longest, rng)
+    return drawn
+
+
+def _spread(hint: float, longest: float, rng: np.random.Generator) -> float:
+    return min(max(hint, 0.0), longest) * (1 + 0.5 * rng.random())
+
+
+def _give_up(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    event = step.event
+    assert isinstance(event, Failed | Lost)
+    return life, (*_told(event, will_reconnect=False), GiveUp(event.reason))
+
+
+def _told(event: Failed | Lost, *, will_reconnect: bool) -> tuple[Action, ...]:
+    if isinstance(event, Lost):
+        return (TellDisconnected(event.code, event.reason, event.clean, will_reconnect),)
+    return ()
+
+
+def _discard(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return life, (Discard(life.generation), GiveUp("closed by its owner"))
+
+
+def _stop_waiting(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return msgspec.structs.replace(life, waiting=False), (CancelTimer(), GiveUp("closed by its owner"))
+
+
+def _shut(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    told = TellDisconnected(1000, "closed by its owner", clean=True, will_reconnect=False)
+    return life, (Shut(life.generation), told)
+
+
+def _nothing(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+    return life, ()
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Parameters
+    ----------
+    state : State
+        The state it applies in.
+    event : type
+        The event it answers.
+    then : State
+        The state afterwards.
+    effect : callable
+        Makes the actions.
+    guard : callable or None
+        When it applies; None for always.
+    label : str
+        The guard in words, for the drawing.
+    """
+
+    state: State
+    event: type[Event]
+    then: State
+    effect: _Effect
+    guard: Callable[[_Step], bool] | None = None
+    label: str = ""
+
+
+_D, _C, _O, _R, _X = (
+    State.DISCONNECTED,
+    State.CONNECTING,
+    State.CONNECTED,
+    State.RECONNECTING,
+    State.CLOSED,
+)
+
+#: The first row that matches applies. A pair that is not listed changes nothing.
+TABLE: Final[tuple[Row, ...]] = (
+    Row(_D, Connect, _C, _start),
+    Row(_D, Close, _X, _nothing),
+    Row(_X, Connect, _C, _start),
+    Row(_C, Opened, _O, _opened),
+    Row(_C, Failed, _R, _schedule, _may_retry_first, "first connects are retried"),
+    Row(_C, Failed, _D, _give_up),
+    Row(_C, Close, _X, _discard),
+    Row(_O, Lost, _R, _schedule, _may_retry, "the code allows it, attempts are left"),
+    Row(_O, Lost, _D, _give_up),
+    Row(_O, Close, _X, _shut),
+    Row(_R, TimerFired, _R, _dial, _waiting, "the delay is over"),
+    Row(_R, ReconnectNow, _R, _dial_early, _waiting, "a delay is running"),
+    Row(_R, Opened, _O, _opened, _dialling, "an attempt is under way"),
+    Row(_R, Failed, _R, _schedule, _may_retry_again, "worth another try, attempts are left"),
+    Row(_R, Failed, _D, _give_up, _dialling, "an attempt was under way"),
+    Row(_R, Close, _X, _stop_waiting, _waiting, "a delay is running"),
+    Row(_R, Close, _X, _discard, _dialling, "an attempt is under way"),
+)
+
+_ROWS: Final[dict[tuple[State, type[Event]], tuple[Row, ...]]] = {
+    key: tuple(row for row in TABLE if (row.state, row.event) == key)
+    for key in {(row.state, row.event) for row in TABLE}
+}
+
+
+def step(
+    life: Lifecycle, event: Event, now: float, rng: np.random.Generator, policy: Policy
+) -> tuple[Lifecycle, tuple[Action, ...]]:
+    """Apply one event.
+
+    Parameters
+    ----------
+    life : Lifecycle
+        The state before.
+    event : Event
+        What happened.
+    now : float
+        When, in seconds on the caller's monotonic clock.
+    rng : numpy.random.Generator
+        For the backoff's jitter.
+    policy : Policy
+        When to try again.
+
+    Returns
+    -------
+    life : Lifecycle
+        The state after.
+    actions : tuple of Action
+        What to do, in order.
+
+    Examples
+    --------
+    >>> from rtlab.policies.backoff import DEFAULT
+    >>> rng = np.random.default_rng(7)
+    >>> life, actions = step(Lifecycle(), Connect(), 0.0, rng, Policy(DEFAULT))
+    >>> life.state.value, actions
+    ('Connecting', (Open(generation=1),))
+    """
+    generation = getattr(event, "generation", life.generation)
+    if generation != life.generation:
+        return life, ()
+    context = _Step(life, event, now, rng, policy)
+    for row in _ROWS.get((life.state, type(event)), ()):
+        if row.guard is None or row.guard(context):
+            after, actions = row.effect(context, life)
+            return msgspec.structs.replace(after, state=row.then), actions
+    return life, ()

@@ -1,0 +1,4 @@
+"""Child processes that end with their parent, seen from both ends, and what this machine offers them.
+
+Imports only `rtlab.errors`. Never anything about messages or transports.
+"""

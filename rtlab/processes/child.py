@@ -1,0 +1,263 @@
+"""Child processes that never outlive their parent.
+
+Each child's standard input is a pipe that this process holds and never writes
+to. When this process ends, by whatever means, the operating system closes the
+pipe, and the child sees end-of-file and exits: rtlab's own children watch the
+pipe themselves, third-party programs run under ``rtlab.processes.supervisor``, which does it
+for them. Each child leads a session of its own, so that *Interrupt Kernel*
+reaches only the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import IO, Final
+
+from rtlab.errors import LabError
+from rtlab.processes.host import find_program
+
+__all__ = ["Child"]
+
+_POLL: Final = 0.01
+_TAIL_LINES: Final = 12
+_TAIL_BYTES: Final = 8192
+
+
+def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
+    """Kill the child and all of its process group at once, and reap it."""
+    if process.poll() is None:  # in a fork of the owner it never is: the child is not ours to kill
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()  # not sooner: at end-of-file it would say goodbye to its clients
+    output.close()
+    errors.close()
+
+
+class Child:
+    """One child process, ended when it is stopped, garbage collected, or orphaned.
+
+    Parameters
+    ----------
+    name : str
+        What people call it: ``"server"``, ``"redis"``.
+    argv : sequence of str
+        The command.
+    environment : mapping of str to str, optional
+        Variables for it, besides those of this process.
+
+    Notes
+    -----
+    Its output goes to unnamed temporary files rather than pipes: nothing has to
+    read them, and nothing is left of them after a crash.
+    """
+
+    def __init__(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        #: Where it listens, known once it has announced it.
+        self.port = 0
+        #: Whether `stop` was called: then it has not died, it was ended.
+        self.stopped = False
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            argv,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=self._output,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        self._finalizer = weakref.finalize(self, _end, self._process, self._output, self._errors)
+
+    @classmethod
+    def module(cls, name: str, module: str, *arguments: str, token: str = "") -> Child:
+        """Start one of rtlab's own modules, which follows the child protocol.
+
+        Parameters
+        ----------
+        name : str
+            What people call it.
+        module : str
+            For ``python -m``.
+        *arguments : str
+            Its options.
+        token : str
+            Opens its admin routes. It travels in the environment, which other
+            users cannot read, unlike a command line.
+
+        Returns
+        -------
+        Child
+        """
+        # -P: the notebook's folder must not shadow the standard library.
+        command = [sys.executable, "-P", "-m", module, "--watch-fd", "0", *arguments]
+        return cls(name, command, environment={"RTLAB_TOKEN": token} if token else {})
+
+    @classmethod
+    def guarded(cls, name: str, argv: Sequence[str]) -> Child:
+        """Start a third-party program under the guard.
+
+        Parameters
+        ----------
+        name : str
+            What people call it.
+        argv : sequence of str
+            The command; the program is looked for with `find_program`.
+
+        Returns
+        -------
+        Child
+
+        Raises
+        ------
+        LabError
+            When the program is not installed.
+        """
+        program = find_program(argv[0])
+        if program is None:
+            raise LabError(f"{argv[0]} is not installed: `rtlab doctor` says how to get it")
+        return cls.module(name, "rtlab.processes.supervisor", "--", program, *argv[1:])
+
+    def __repr__(self) -> str:
+        return f"<Child: {self.name}, {'running' if self.alive else 'ended'}>"
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also that of its group and session."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, minus the signal that killed it, or None while it runs."""
+        return self._process.poll()
+
+    def last_lines(self, count: int = _TAIL_LINES) -> str:
+        """Return the end of what it wrote to standard error.
+
+        Parameters
+        ----------
+        count : int
+            How many lines at most.
+
+        Returns
+        -------
+        str
+            Empty when it wrote nothing, or was stopped.
+        """
+        if self._errors.closed:
+            return ""
+        # pread: the child shares the file's position.
+        descriptor = self._errors.fileno()
+        start = max(0, os.fstat(descriptor).st_size - _TAIL_BYTES)
+        text = os.pread(descriptor, _TAIL_BYTES, start).decode(errors="replace")
+        return "\n".join(text.strip().splitlines()[-count:])
+
+    def check(self) -> None:
+        """Raise `LabError`, with its last lines, when it has ended."""
+        code = self.returncode
+        if code is None:
+            return
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        lines = self.last_lines()
+        raise LabError(f"the {self.name} {how}" + (f"; its last lines:\n{lines}" if lines else ""))
+
+    async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
+        """Wait until it is ready, or has died.
+
+        Parameters
+        ----------
+        ready : coroutine function
+            Asked every 10 ms.
+        timeout : float
+            Seconds.
+
+        Raises
+        ------
+        LabError
+            When it ended, or took longer than `timeout`.
+        """
+        deadline = time.monotonic() + timeout
+        while not await ready():
+            self.check()
+            if time.monotonic() > deadline:
+                lines = self.last_lines()
+                raise LabError(
+                    f"the {self.name} was not ready within {timeout:g} s: `rtlab doctor` checks the machine"
+                    + (f"; its last lines:\n{lines}" if lines else "")
+                )
+            await asyncio.sleep(_POLL)
+
+    async def announced(self, timeout: float) -> int:
+        """Wait for the line of JSON that rtlab's own children print when they listen.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds.
+
+        Returns
+        -------
+        int
+            Its port.
+
+        Raises
+        ------
+        LabError
+            When it ended, took longer than `timeout`, or printed something else.
+        """
+        line = b""
+
+        async def printed() -> bool:
+            nonlocal line
+            line, newline, _ = os.pread(self._output.fileno(), 4096, 0).partition(b"\n")
+            return bool(newline)
+
+        await self.until(printed, timeout)
+        try:
+            self.port = int(json.loads(line)["port"])
+        except (ValueError, KeyError, TypeError):
+            raise LabError(
+                f"the {self.name} should have announced its port, it printed {line!r:.200}"
+            ) from None
+        return self.port
+
+    async def stop(self, timeout: float) -> None:
+        """Ask it to stop (SIGTERM), and kill it if it does not. Safe to repeat.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds of patience.
+        """
+        self.stopped = True
+        if not self._finalizer.alive:
+            return
+        try:
+            if self.alive:
+                self._process.terminate()
+            deadline = time.monotonic() + timeout
+            while self.alive and time.monotonic() < deadline:
+                await asyncio.sleep(_POLL)
+        finally:
+            self._finalizer()
+
+    def kill(self) -> None:
+        """Kill it at once (SIGKILL), with its whole process group. Safe to repeat."""
+        self._finalizer()

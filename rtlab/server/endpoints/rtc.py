@@ -1,0 +1,109 @@
+"""``POST /rtc/offer``: signalling for WebRTC data channels.
+
+The request brings the client's offer and takes our answer away; then its data channel
+opens, or the peer is dropped. `rtc_peers` does the rest, on the same sessions and rooms
+as every other transport; it is slow to import, so that happens at the first offer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from rtlab.server.endpoints.http import BadBody, read_body
+from rtlab.server.middleware.guard import NODE, json_error, json_response
+from rtlab.server.opening import BadOpening, read_opening
+
+if TYPE_CHECKING:
+    from rtlab.server.sinks.data_channel import RtcPeers
+
+__all__ = ["PEERS", "Signalling", "add_routes"]
+
+#: An offer with one data section takes 1 to 2 KiB, Chromium's too.
+MAX_OFFER_BYTES: Final = 32 * 1024
+
+
+class _Offer(msgspec.Struct):
+    sdp: str
+    type: Literal["offer"]
+
+
+class Signalling:
+    """The route's handler, which owns the peers.
+
+    Attributes
+    ----------
+    peers : RtcPeers or None
+        None before the first offer.
+    """
+
+    def __init__(self) -> None:
+        self.peers: RtcPeers | None = None
+
+    def _peers(self, request: web.Request) -> RtcPeers:
+        if self.peers is None:
+            from rtlab.server.sinks.data_channel import RtcPeers
+
+            self.peers = RtcPeers(request.app[NODE])
+        return self.peers
+
+    async def offer(self, request: web.Request) -> web.Response:
+        """Answer one offer: ``{"sdp", "type": "offer"}`` → ``{"sdp", "type": "answer"}``.
+
+        The URL carries ``clientId``, ``session`` and ``seq``, as for a WebSocket.
+        """
+        peers = self._peers(request)
+        if peers.full:
+            text = f"the server has its {peers.max_peers} WebRTC peers: try again later"
+            return json_error(503, "full", text, {"Retry-After": "5"})
+        try:
+            opening = read_opening(request.query, request.headers)
+        except BadOpening as error:
+            return json_error(400, "bad_opening", str(error))
+        try:
+            body = await read_body(request)
+        except BadBody as error:
+            return error.answer
+        if len(body) > MAX_OFFER_BYTES:
+            text = f"expected an offer of at most {MAX_OFFER_BYTES:,} bytes, got {len(body):,}"
+            return json_error(413, "too_large", text)
+        try:
+            offer = msgspec.json.decode(body, type=_Offer).sdp
+            _check_sections(offer)
+            answer = await peers.answer(offer, opening)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            return json_error(400, "bad_offer", f'expected {{"sdp": …, "type": "offer"}}: {error}')
+        return json_response({"sdp": answer, "type": "answer"})
+
+    async def stop(self, app: web.Application) -> None:
+        """Drop every peer."""
+        if self.peers is not None:
+            await self.peers.stop()
+
+
+#: Where the application keeps its handler.
+PEERS: Final = web.AppKey("peers", Signalling)
+
+
+def add_routes(app: web.Application) -> None:
+    """Add the route to an application, and the end of its peers to the application's end.
+
+    Parameters
+    ----------
+    app : aiohttp.web.Application
+        Its node must be set.
+    """
+    signalling = app[PEERS] = Signalling()
+    app.router.add_post("/rtc/offer", signalling.offer)
+    app.on_cleanup.append(signalling.stop)
+
+
+def _check_sections(sdp: str) -> None:
+    """Raise ValueError unless an offer has one data section, and nothing else."""
+    kinds = re.findall(r"(?m)^m=(\S+)", sdp)
+    if kinds != ["application"]:
+        found = ", ".join(kinds) or "none"
+        raise ValueError(f"expected one section, m=application, got {found:.80}: the server takes no media")

@@ -1,0 +1,116 @@
+"""``GET /ws``: the WebSocket transport."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSMsgType, web
+
+from rtlab.protocol.messages import CODECS, codec_for
+from rtlab.server.middleware.guard import NODE, json_error
+from rtlab.server.opening import BadOpening, read_opening
+from rtlab.server.sinks.delivery import Deflate, WebSocketSink
+
+if TYPE_CHECKING:
+    from rtlab.server.node import Node
+    from rtlab.server.sessions import Session
+
+__all__ = ["websocket"]
+
+#: After a close frame for a broken or huge message, this long passes until the TCP
+#: connection is closed: with unread input it would be reset, and the frame be lost.
+LINGER: Final = 1.0
+
+#: After so many messages in a row, others get their turn.
+TURN: Final = 128
+
+
+class _Socket(web.WebSocketResponse):
+    """aiohttp's WebSocket, which lets the client read why it was refused."""
+
+    peer: asyncio.Transport | None = None
+
+    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        if code not in (1002, 1007, 1009) or self.closed:
+            return await super().close(code=code, message=message, drain=drain)
+        try:
+            await self.send_frame(code.to_bytes(2, "big") + message, WSMsgType.CLOSE)
+            # Input is read and dropped meanwhile; a client that leaves ends the wait.
+            await asyncio.sleep(LINGER)
+        except ConnectionError:
+            pass
+        if self.peer is not None:
+            self.peer.abort()
+        return True
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """Serve one WebSocket from the upgrade to its end."""
+    node = request.app[NODE]
+    options = node.options
+    ws = _Socket(
+        autoclose=False,
+        protocols=tuple(CODECS),
+        heartbeat=options.heartbeat,
+        compress=options.compression,
+        max_msg_size=options.max_message_bytes + 1,
+        timeout=2.0,
+    )
+    if not ws.can_prepare(request):
+        text = "expected a WebSocket handshake: Upgrade: websocket, Sec-WebSocket-Version: 13 and a key"
+        return json_error(426, "upgrade_required", text, {"Upgrade": "websocket"})
+    try:
+        opening = read_opening(request.query, request.headers)
+    except BadOpening as error:
+        return json_error(400, "bad_opening", str(error))
+    await ws.prepare(request)
+    transport = ws.peer = request.transport
+    if transport is None:
+        return ws
+
+    sink = WebSocketSink(
+        transport,
+        codec_for(ws.ws_protocol),
+        limit_bytes=options.write_limit_bytes,
+        deflate=_deflate(ws),
+        cut_off=node.count_slow_client,
+    )
+    opened = node.open(opening)
+    session = opened.session
+    node.attach(opened, sink)
+    ended = False
+    try:
+        ended = await _receive(node, ws, sink, session)
+    finally:
+        node.detach(session, sink, ended=ended)
+    return ws
+
+
+async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Session) -> bool:
+    """Obey what comes until the connection ends; return whether the session has ended too."""
+    codec = sink.codec
+    received = 0
+    while True:
+        message = await ws.receive()
+        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            if not sink.closing and not node.receive_data(session, message.data, codec):
+                sink.close(1008, "too many messages that cannot be read")
+                node.end(session)
+            received += 1
+            if received % TURN == 0:
+                # A client that floods would not be suspended by receive() alone.
+                await asyncio.sleep(0)
+        elif message.type is WSMsgType.CLOSE:
+            sink.answer_close(message.data or 1000)
+            return message.data == 1000
+        else:
+            sink.abort()
+            return False
+
+
+def _deflate(ws: _Socket) -> Deflate | None:
+    if not ws.compress:
+        return None
+    agreed = ws.headers.get("Sec-WebSocket-Extensions", "")
+    return Deflate(int(ws.compress), takeover="server_no_context_takeover" not in agreed)

@@ -1,0 +1,321 @@
+"""What a data channel lacks beside a WebSocket: ping, a close code, and backpressure.
+
+A data channel carries messages and nothing else. Both ends of rtlab's channels add
+the three control frames of RFC 6455 §5.5 as small binary messages: one byte with the
+opcode (8 close, 9 ping, 10 pong), then the body that the WebSocket frame would have.
+No message begins with such a byte: JSON travels as text, and MessagePack maps begin at
+0x80. A browser need not know: it may ignore binary frames on a JSON channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiortc import RTCDataChannel
+from aiortc.exceptions import InvalidStateError
+
+from rtlab.errors import MessageTooLarge, TransportClosed
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection, max_message_bytes
+
+__all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability", "frame_bytes"]
+
+#: `DataLink.drained` waits while more than this is buffered; it wakes at half of it.
+HIGH_WATER_BYTES: Final = 1 << 20
+
+_CLOSE, _PING, _PONG = 0x08, 0x09, 0x0A
+_MAX_REASON_BYTES: Final = 123  # RFC 6455 §5.5: control frames end at 125 bytes
+
+
+def check_reliability(max_retransmits: int | None, max_packet_life_time: float | None) -> None:
+    """Raise ValueError unless a data channel can have these options.
+
+    Parameters
+    ----------
+    max_retransmits : int or None
+        How often a lost packet is sent again before it is given up.
+    max_packet_life_time : float or None
+        Seconds after which it is given up. At most one of the two (RFC 8831 §6.4).
+
+    Raises
+    ------
+    ValueError
+        When both are given, or one is out of range (16 bits on the wire).
+    """
+    if max_retransmits is not None and max_packet_life_time is not None:
+        raise ValueError(
+            "expected max_retransmits or max_packet_life_time, got both: "
+            "a lost packet is given up after a count or after a time; choose one"
+        )
+    if max_retransmits is not None and not 0 <= max_retransmits <= 65_535:
+        raise ValueError(f"expected max_retransmits from 0 to 65,535, got {max_retransmits}")
+    if max_packet_life_time is not None and not 0.001 <= max_packet_life_time <= 65.535:
+        raise ValueError(f"expected max_packet_life_time from 0.001 to 65.535 s, got {max_packet_life_time}")
+
+
+def _acknowledge_after_handling(sctp: Any) -> None:
+    """Let a message reach whoever waits for it before aiortc acknowledges it.
+
+    aiortc tells of a message, and goes on to encrypt and send the acknowledgement in the
+    same turn of the loop. That takes about 0.2 ms, by which every message would be late.
+    """
+    acknowledge = sctp._send_sack
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        await acknowledge()
+
+    sctp._send_sack = later
+
+
+class DataLink:
+    """One open data channel and the peer connection below it.
+
+    Parameters
+    ----------
+    peer : LoopbackPeerConnection
+        Closed together with the link.
+    channel : RTCDataChannel
+        The channel, open or about to be.
+    on_frame : callable
+        Called with each message, str or bytes, in the order of the channel.
+        Must not raise: aiortc would end the connection.
+    on_close : callable
+        Called once, with the `TransportClosed` that says why.
+    clock : callable
+        Seconds, for `ping` and `heard`.
+
+    Attributes
+    ----------
+    ended : TransportClosed or None
+        Why the link has ended.
+    heard : float
+        When anything last arrived on the channel, control frames included.
+    """
+
+    def __init__(
+        self,
+        peer: LoopbackPeerConnection,
+        channel: RTCDataChannel,
+        on_frame: Callable[[str | bytes], None],
+        on_close: Callable[[TransportClosed], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.peer = peer
+        self.channel = channel
+        self.ended: TransportClosed | None = None
+        self.heard = 0.0
+        self._on_frame = on_frame
+        self._on_close = on_close
+        self._clock = clock
+        self._closing = False
+        self._changed = asyncio.Event()  # the channel has opened, or the link has ended
+        self._done = asyncio.Event()
+        self._low = asyncio.Event()
+        self._limit: int | None = None
+        self._pings: dict[bytes, asyncio.Future[float]] = {}
+        self._ping_ids = itertools.count()
+        self._paused: tuple[Any, asyncio.Event] | None = None
+        self._shutdown: asyncio.Future[None] | None = None
+        channel.bufferedAmountLowThreshold = HIGH_WATER_BYTES // 2
+        channel.on("open", self._changed.set)
+        channel.on("message", self._received)
+        channel.on("bufferedamountlow", self._low.set)
+        channel.on("close", self._lost)
+        peer.on("connectionstatechange", self._state_changed)
+        _acknowledge_after_handling(channel.transport)
+
+    async def opened(self) -> None:
+        """Return when messages can be sent; raise `TransportClosed` when the link ends before."""
+        while self.channel.readyState == "connecting" and self.ended is None:
+            await self._changed.wait()
+        if self.ended is not None:
+            raise self.ended
+
+    # Sending
+
+    def send(self, frame: str | bytes) -> None:
+        """Hand one message to the channel; never waits.
+
+        Raises
+        ------
+        TransportClosed
+            When the link has ended.
+        MessageTooLarge
+            Over the peer's ``a=max-message-size``.
+        """
+        if self.ended is not None:
+            raise self.ended
+        size = frame_bytes(frame)
+        limit = self.max_message_bytes
+        if limit is not None and size > limit:
+            raise MessageTooLarge(size, limit)
+        self._write(frame)
+
+    @property
+    def max_message_bytes(self) -> int | None:
+        """What the peer accepts in one message; None for no limit."""
+        if self._limit is None:
+            self._limit = max_message_bytes(self.peer.remoteDescription.sdp) or 0
+        return self._limit or None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits in the channel to be sent."""
+        return self.channel.bufferedAmount
+
+    async def drained(self) -> None:
+        """Return when the channel's buffer is below the high-water mark, or the link has ended."""
+        while self.ended is None and self.channel.bufferedAmount > HIGH_WATER_BYTES:
+            self._low.clear()
+            await self._low.wait()
+
+    async def ping(self) -> float:
+        """Return a round trip over the channel, in seconds.
+
+        Raises
+        ------
+        TransportClosed
+            When the link has ended, or ends before the answer.
+        """
+        if self.ended is not None:
+            raise self.ended
+        body = next(self._ping_ids).to_bytes(8, "big")
+        answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._pings[body] = answer
+        start = self._clock()
+        try:
+            self._write(bytes((_PING,)) + body)
+            return await answer - start
+        finally:
+            del self._pings[body]
+
+    def beat(self) -> None:
+        """Send a ping that nobody waits for: the peer hears that we are here."""
+        if self.ended is None:
+            self._write(bytes((_PING,)))
+
+    # Receiving
+
+    def pause(self) -> None:
+        """Stop reading packets, so that the sender has to slow down.
+
+        aiortc neither reads on demand nor honours the window that SCTP
+        advertises. Packets left unread are not acknowledged, so the sender's
+        congestion window closes. ICE's own checks go on.
+        """
+        if self._paused is None:
+            ice: Any = self.channel.transport.transport.transport
+            go, receive = asyncio.Event(), ice._recv
+
+            async def later() -> bytes:
+                await go.wait()
+                return await receive()
+
+            ice._recv = later
+            self._paused = (receive, go)
+
+    def resume(self) -> None:
+        """Read on after `pause`."""
+        if self._paused is not None:
+            receive, go = self._paused
+            self._paused = None
+            ice: Any = self.channel.transport.transport.transport
+            ice._recv = receive
+            go.set()
+
+    def _received(self, frame: str | bytes) -> None:
+        self.heard = self._clock()
+        if isinstance(frame, bytes) and frame and frame[0] <= _PONG:
+            self._control(frame[0], frame[1:])
+        elif self.ended is None:
+            self._on_frame(frame)
+
+    def _control(self, opcode: int, body: bytes) -> None:
+        if opcode == _PING:
+            self._write(bytes((_PONG,)) + body[:_MAX_REASON_BYTES])
+        elif opcode == _PONG:
+            answer = self._pings.get(body)
+            if answer is not None and not answer.done():
+                answer.set_result(self._clock())
+        elif opcode == _CLOSE:
+            code = int.from_bytes(body[:2], "big") if len(body) >= 2 else 1005
+            if not self._closing:
+                self._write(bytes((_CLOSE,)) + body)  # RFC 6455 §5.5.1: answered in kind
+            self._end(TransportClosed(code, body[2:].decode("utf-8", "replace"), clean=True))
+
+    def _write(self, frame: str | bytes) -> None:
+        with contextlib.suppress(InvalidStateError):  # closed a moment ago: its event follows
+            self.channel.send(frame)
+
+    # Ending
+
+    async def close(self, code: int = 1000, reason: str = "", *, timeout: float = 1.0) -> None:
+        """Say goodbye, wait for the answer, and close the peer connection.
+
+        Parameters
+        ----------
+        code : int
+            A WebSocket close code.
+        reason : str
+            For people; cut to 123 bytes.
+        timeout : float
+            Seconds to wait for the peer's answer, which says that it has
+            received everything sent before (on a reliable, ordered channel).
+        """
+        if self.ended is None and self.channel.readyState == "open":
+            self._closing = True
+            self.resume()
+            text = reason.encode()[:_MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
+            self._write(bytes((_CLOSE,)) + code.to_bytes(2, "big") + text)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._done.wait()
+        self.abort(code, reason)
+        await self.closed()
+
+    def abort(self, code: int = 1006, reason: str = "aborted") -> None:
+        """End at once; the sockets close a moment later (await `closed` to see it)."""
+        self._end(TransportClosed(code, reason))
+        if self._shutdown is None:
+            self._shutdown = asyncio.ensure_future(self.peer.close())
+
+    @property
+    def gone(self) -> bool:
+        """Whether an aborted link's sockets and tasks are gone."""
+        return self._shutdown is not None and self._shutdown.done()
+
+    async def closed(self) -> None:
+        """Return when an aborted link's sockets and tasks are gone."""
+        if self._shutdown is not None:
+            await asyncio.shield(self._shutdown)
+
+    def _lost(self) -> None:
+        self._end(TransportClosed(1006, "the data channel was closed without a close frame"))
+
+    def _state_changed(self) -> None:
+        if self.peer.connectionState in ("failed", "closed"):
+            self._end(TransportClosed(1006, f"the peer connection is {self.peer.connectionState}"))
+
+    def _end(self, error: TransportClosed) -> None:
+        if self.ended is not None:
+            return
+        self.ended = error
+        self.resume()
+        self._changed.set()
+        self._done.set()
+        self._low.set()
+        for answer in self._pings.values():
+            if not answer.done():
+                answer.set_exception(error)
+        self._on_close(error)
+
+
+def frame_bytes(frame: str | bytes) -> int:
+    """Return how many bytes a message takes on the channel; text travels as UTF-8."""
+    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())

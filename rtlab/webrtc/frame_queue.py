@@ -1,0 +1,92 @@
+"""What has arrived on a data channel and was not asked for yet: bounded, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from rtlab.webrtc.data_channel import DataLink, frame_bytes
+
+if TYPE_CHECKING:
+    from aiortc import RTCDataChannel
+
+    from rtlab.errors import TransportClosed
+    from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+__all__ = ["FrameQueue"]
+
+# Above the first of each, packets are left unread; below the second, they are read again.
+_PAUSE_FRAMES: Final = 1024
+_RESUME_FRAMES: Final = 256
+_PAUSE_BYTES: Final = 1 << 20
+_RESUME_BYTES: Final = 1 << 18
+
+
+class FrameQueue:
+    """A data link with a receiving end that can be awaited.
+
+    A reader that falls behind stops the reading of packets, which stops the
+    sender; see `DataLink.pause`.
+
+    Parameters
+    ----------
+    peer, channel, clock
+        As for `DataLink`.
+    """
+
+    def __init__(
+        self,
+        peer: LoopbackPeerConnection,
+        channel: RTCDataChannel,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.link = DataLink(peer, channel, self._put, self._ended, clock=clock)
+        self.paused = False
+        self._frames: deque[str | bytes] = deque()
+        self._bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    async def get(self) -> str | bytes:
+        """Return the next message; raise `TransportClosed` after the last one."""
+        frames = self._frames
+        while not frames:
+            if self.link.ended is not None:
+                raise self.link.ended
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        frame = frames.popleft()
+        self._bytes -= frame_bytes(frame)
+        if self.paused and len(frames) <= _RESUME_FRAMES and self._bytes <= _RESUME_BYTES:
+            self.paused = False
+            self.link.resume()
+        return frame
+
+    def put_back(self, frames: list[str | bytes]) -> None:
+        """Return frames to the front, in the order in which they were taken."""
+        self._frames.extendleft(reversed(frames))
+        self._bytes += sum(map(frame_bytes, frames))
+
+    def _put(self, frame: str | bytes) -> None:
+        self._frames.append(frame)
+        self._bytes += frame_bytes(frame)
+        self._wake()
+        if not self.paused and (len(self._frames) > _PAUSE_FRAMES or self._bytes > _PAUSE_BYTES):
+            self.paused = True
+            self.link.pause()
+
+    def _ended(self, error: TransportClosed) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

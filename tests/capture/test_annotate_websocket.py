@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.capture.annotate_websocket import annotate_frame, annotate_handshake
+from rtlab.capture.tcp_tap import Tap
+from rtlab.client.factory import make_client
+from rtlab.errors import MessageError
+from rtlab.lab.lab import Lab
+from rtlab.server.frames import TEXT, websocket_frame
+
+TIMEOUT = 20.0
+
+
+async def test_a_real_handshake_looks_the_same_twice():
+    shown: list[str] = []
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        for _ in range(2):
+            async with Tap(lab.url) as tap, make_client("websocket", tap.url) as conn:
+                await conn.send("ping", "hello")
+                await tap.quiet()
+                [connection] = tap.connections
+                up, down = bytes(connection.up), bytes(connection.down)
+            frame = up[up.index(b"\r\n\r\n") + 4 :]
+            shown.append(
+                "\n".join(
+                    repr(part)
+                    for part in (annotate_handshake(up), annotate_handshake(down), annotate_frame(frame))
+                )
+            )
+            html = annotate_handshake(up)._repr_html_() + annotate_frame(frame)._repr_html_()
+            assert str(connection.number) in html
+            assert tap.url.rpartition(":")[2] not in html
+    assert shown[0] == shown[1]
+    assert "101" in shown[0]
+    assert "Sec-WebSocket-Key: …" in shown[0]
+    assert '{"type":"ping","payload":"hello"}' in shown[0]
+    assert "always masked" in shown[0]
+
+
+@pytest.mark.parametrize(("size", "code"), [(125, "125"), (126, "126"), (65_535, "126"), (65_536, "127")])
+def test_the_length_field(size: int, code: str):
+    parts = {part.name: part for part in annotate_frame(websocket_frame(TEXT, b"x" * size)).parts}
+    assert parts["payload length"].value == code
+    if code == "125":
+        assert "extended length" not in parts
+    else:
+        assert parts["extended length"].value == f"{size:,}"
+
+
+def test_a_close_frame_says_why():
+    payload = (1008).to_bytes(2, "big") + b"no"
+    text = repr(annotate_frame(bytes([0x88, len(payload)]) + payload))
+    assert "1008 no" in text
+    assert "Policy Violation" in text
+
+
+def test_random_values_are_left_out():
+    text = repr(annotate_frame(websocket_frame(TEXT, b'{"type":"echo","payload":1,"ts":12.5,"sent":1e-3}')))
+    assert '"payload":1,"ts":…,"sent":…}' in text
+
+
+def test_half_a_frame_and_half_a_head_are_refused():
+    with pytest.raises(MessageError, match="whole WebSocket frame"):
+        annotate_frame(b"\x81\x05abc")
+    with pytest.raises(MessageError, match="empty line"):
+        annotate_handshake(b"GET / HTTP/1.1\r\nHost: x\r\n")

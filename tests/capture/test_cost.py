@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from rtlab.capture import cost as wire
+from rtlab.capture.cost import SEGMENT_HEADER_BYTES, measure_wire
+from rtlab.capture.parser import frames
+from rtlab.capture.tcp_tap import Tap
+from rtlab.client.factory import TRANSPORTS
+from rtlab.errors import LabError
+from rtlab.lab.lab import Lab
+from rtlab.models import overhead
+
+TIMEOUT = 20.0
+SIZES = (125, 126, 65_535, 65_536)
+HEADER = {125: 2, 126: 4, 65_535: 4, 65_536: 10}
+
+
+def ping_of(size: int) -> str:
+    text = json.dumps({"type": "ping", "payload": ""}, separators=(",", ":"))
+    return text.replace('""', f'"{"x" * (size - len(text))}"')
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_real_frames_have_the_headers_of_the_standard(size: int):
+    async with asyncio.timeout(TIMEOUT), Lab() as lab, Tap(lab.url) as tap:
+        url = f"ws{tap.url.removeprefix('http')}/ws"
+        asked = [Subprotocol("rtlab.v1.json")]
+        async with connect(url, subprotocols=asked, compression=None, proxy=None) as ws:
+            await ws.recv()  # the welcome
+            before = tap.flow(up=True), tap.flow(up=False)
+            await ws.send(ping_of(size))
+            assert len(await ws.recv()) == size  # a pong, as long as the ping
+            up, down = tap.flow(up=True) - before[0], tap.flow(up=False) - before[1]
+            [connection] = tap.connections
+            start = connection.up.index(b"\r\n\r\n") + 4
+            [sent] = frames(bytes(connection.up), start)
+            *_, answered = frames(bytes(connection.down), connection.down.index(b"\r\n\r\n") + 4)
+    assert up.bytes == size + HEADER[size] + 4
+    assert down.bytes == size + HEADER[size]
+    assert (sent.header_bytes, sent.masked, sent.length) == (HEADER[size] + 4, True, size)
+    assert (answered.header_bytes, answered.masked, answered.length) == (HEADER[size], False, size)
+    assert sent.header_bytes == overhead.websocket_header_bytes(size, masked=True)
+
+
+async def test_the_report_agrees_with_the_standards():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        report = await measure_wire(lab, size=300, count=10)
+    frame = report.frame
+    assert list(dict.fromkeys(frame.index.get_level_values("transport"))) == list(TRANSPORTS)
+
+    # The frame header of RFC 6455, and nothing else, in both directions.
+    assert report.cost("websocket", "push", "down").framing_bytes == 4
+    assert report.cost("websocket", "send", "up").framing_bytes == 4 + 4
+    assert report.cost("websocket", "push", "up").stream_bytes == 0
+
+    # A long poll asks again for each message: heads in both directions.
+    assert report.cost("longpoll", "push", "up").http_bytes > 100
+    assert report.cost("longpoll", "push", "down").http_bytes > 100
+    assert report.cost("sse", "push", "down").http_bytes == 0
+
+    # An event carries its name and its cursor beyond `data: ` and the chunk.
+    event = report.cost("sse", "push", "down")
+    bare = overhead.sse_overhead_bytes(int(event.payload_bytes), event_bytes=len("feed"))
+    assert event.framing_bytes is not None
+    assert event.framing_bytes > int(bare)
+
+    # A POST costs heads and a receipt; a datagram is encrypted and acknowledged.
+    assert report.cost("sse", "send", "up").http_bytes > 100
+    assert report.cost("webrtc", "send", "up").framing_bytes > 13 + 8  # DTLS record, then SCTP
+
+    one = report.cost("websocket", "push", "down")
+    assert 0.5 < one.packets <= 1  # a stalled server may write two at once
+    assert one.wire_bytes == pytest.approx(one.stream_bytes + SEGMENT_HEADER_BYTES * one.packets)
+    table = report.per_message
+    warm, cold = table["push_warm"], table["push_cold"]
+    assert (cold > warm).all()
+    assert warm.idxmin() == "websocket"
+    assert warm.idxmax() == "longpoll"
+    assert "1,448" in report._repr_html_()
+    assert repr(report) == "<WireReport: websocket, sse, longpoll, webrtc; 300 B payloads>"
+
+
+async def test_larger_messages_take_more_segments():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        report = await measure_wire(lab, ("websocket",), size=10_000, count=4)
+    cost = report.cost("websocket", "push", "down")
+    # What the tap reads may come in more portions than one, each rounded up.
+    assert overhead.segments(cost.stream_bytes) <= cost.packets <= 2 * overhead.segments(cost.stream_bytes)
+
+
+async def test_messages_that_come_together_are_counted_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    """As on a busy machine: a poll's answer then carries several, and costs its heads once."""
+    apart, together = 50.0, 1000.0
+    head: dict[float, float] = {}
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        for rate, count in ((apart, 20), (together, 200)):
+            monkeypatch.setattr(wire, "_RATE", rate)
+            report = await measure_wire(lab, ("longpoll",), size=100, count=count)
+            cost = report.cost("longpoll", "push", "down")
+            assert cost.payload_bytes > 100
+            head[rate] = cost.http_bytes or 0.0
+    assert 0 < head[together] < head[apart]
+
+
+async def test_what_cannot_be_measured_is_refused():
+    async with Lab() as lab:
+        with pytest.raises(ValueError, match="got carrier pigeon"):
+            await measure_wire(lab, ("carrier pigeon",))
+        with pytest.raises(ValueError, match="count >= 1"):
+            await measure_wire(lab, count=0)
+
+
+async def test_what_cannot_be_counted_ends_all_of_it_with_one_clear_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(wire, "_RATE", 0.5)
+
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        before = asyncio.all_tasks()
+        with pytest.raises(LabError, match="did not end in time"):
+            await measure_wire(lab, ("websocket", "sse"), size=10, count=1)
+        assert asyncio.all_tasks() == before

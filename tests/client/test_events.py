@@ -1,0 +1,87 @@
+"""The emitter: order, once, off, and handlers that raise."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from rtlab.client.events import Emitter
+
+
+def test_handlers_are_called_in_the_order_they_were_added():
+    emitter, seen = Emitter(), []
+    for n in range(3):
+        emitter.on("x", lambda _, n=n: seen.append(n))
+    assert emitter.emit("x", None) == []
+    assert seen == [0, 1, 2]
+
+
+def test_once_is_once_even_when_it_emits_again():
+    emitter, seen = Emitter(), []
+
+    def again(value):
+        seen.append(value)
+        emitter.emit("x", value + 1)
+
+    emitter.once("x", again)
+    emitter.emit("x", 1)
+    emitter.emit("x", 5)
+    assert seen == [1]
+    assert "x" not in emitter
+
+
+def test_once_beside_on_of_the_same_handler_leaves_that_one():
+    emitter, seen = Emitter(), []
+    emitter.on("x", seen.append)
+    emitter.once("x", seen.append)
+    emitter.emit("x", 1)
+    emitter.emit("x", 2)
+    assert seen == [1, 1, 2]
+
+
+def test_once_is_once_when_an_earlier_handler_emits_again():
+    emitter, seen = Emitter(), []
+    emitter.on("x", lambda value: value and emitter.emit("x", value - 1))
+    emitter.once("x", seen.append)
+    emitter.emit("x", 2)
+    assert seen == [0]
+
+
+def test_a_handler_may_remove_others_while_they_are_called():
+    emitter, seen = Emitter(), []
+
+    def first(_):
+        seen.append("first")
+        emitter.off("x")
+
+    emitter.on("x", first)
+    emitter.on("x", lambda _: seen.append("second"))
+    emitter.emit("x", None)
+    emitter.emit("x", None)
+    assert seen == ["first", "second"]
+
+
+def test_one_that_raises_does_not_stop_the_others():
+    emitter, seen = Emitter(), []
+    emitter.on("x", lambda _: 1 / 0)
+    emitter.on("x", seen.append)
+    raised = emitter.emit("x", 7)
+    assert [type(error) for error in raised] == [ZeroDivisionError]
+    assert seen == [7]
+
+
+def test_a_handler_that_nobody_would_await_is_refused_at_once():
+    async def later(value): ...
+
+    class Owner:
+        async def method(self, value): ...
+
+    for handler in (later, Owner().method, functools.partial(later)):
+        with pytest.raises(TypeError, match="called and not awaited"):
+            Emitter().on("x", handler)
+
+
+def test_a_handler_that_cannot_be_called_is_refused_at_once():
+    with pytest.raises(TypeError, match="function of one argument"):
+        Emitter().on("x", "not a function")  # type: ignore[arg-type]

@@ -1,0 +1,169 @@
+"""Heartbeats on an open transport: what counts as silence, and what pings leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+import pytest
+
+from rtlab.client.connection import Connection, State
+from rtlab.policies.heartbeat import Ping, Watchdog
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import FAST, Factory, leftovers, turns, until, welcome
+
+
+class Unread(MemoryTransport):
+    """As over a socket: nothing is heard, pongs neither, while nobody reads."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.reading = asyncio.Event()
+
+    async def receive(self):
+        self.reading.set()
+        try:
+            return await super().receive()
+        finally:
+            self.reading.clear()
+
+    async def ping(self):
+        await self.reading.wait()
+        return 0.0
+
+
+async def stalls(heartbeat):
+    transport = Unread(welcome=welcome())
+    conn = Connection(Factory(transport), max_queue=1, max_reconnect_attempts=0, heartbeat=heartbeat)
+    ended = []
+    conn.on("disconnected", ended.append)
+    await conn.connect()
+    stream = aiter(conn)
+    transport.push(Message("n", 1))
+    await until(lambda: conn.stats.queue_depth == 1)
+    await asyncio.sleep(0.1)  # several times what the heartbeat allows
+    assert ended == []
+    assert (await anext(stream)).payload == 1
+    return transport, conn, stream, ended
+
+
+async def test_a_slow_iterator_is_not_taken_for_a_dead_peer():
+    transport, conn, stream, ended = await stalls(Ping(interval=0.01, timeout=0.02))
+    pings = conn._driver._pulse._beat.number
+    await until(lambda: conn._driver._pulse._beat.number > pings + 2)
+    assert ended == []
+    transport.deaf = True
+    transport.reading = asyncio.Event()  # no ping is answered any more
+    await until(lambda: conn.state is State.DISCONNECTED)
+    assert "not answered" in ended[0].reason
+    del stream
+
+
+async def test_a_watchdog_waits_while_nobody_reads():
+    _, conn, stream, ended = await stalls(Watchdog(0.01, grace=0.02))
+    await until(lambda: conn.state is State.DISCONNECTED)  # from now on, silence counts
+    assert "nothing came" in ended[0].reason
+    del stream
+
+
+async def test_an_answer_that_lay_unread_while_the_loop_was_blocked_counts():
+    """The answer is there in time, but takes the loop a few turns to deliver, as over a socket."""
+
+    class Blocked(MemoryTransport):
+        pings = 0
+
+        async def ping(self):
+            self.pings += 1
+            loop = asyncio.get_running_loop()
+            answer = loop.create_future()
+            loop.call_later(0.02, answer.set_result, None)
+            if self.pings == 1:
+                loop.call_soon(time.sleep, 0.15)
+            await answer
+            await turns(3)
+            return 0.0
+
+    transport = Blocked(welcome=welcome())
+    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Ping(0.2, timeout=0.1))
+    ended = []
+    conn.on("disconnected", ended.append)
+    await conn.connect()
+    await until(lambda: transport.pings == 2 or ended, timeout=10)
+    assert ended == []
+    await conn.close()
+
+
+async def test_a_ping_that_breaks_is_reported_and_left_to_the_policy():
+    class Broken(MemoryTransport):
+        async def ping(self):
+            raise OSError("no route")
+
+    unread = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unread.append(context))
+    transport = Broken(welcome=welcome())
+    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Ping(0.01, timeout=0.02))
+    errors, ended = [], []
+    conn.on("disconnected", ended.append)
+    conn.on("error", errors.append)
+    await conn.connect()
+    await until(lambda: ended)
+    assert "not answered" in ended[0].reason
+    gc.collect()
+    assert unread == []
+
+
+@pytest.mark.parametrize("stalled", [False, True])
+async def test_a_connection_that_closes_is_not_pinged(stalled):
+    class Closing(MemoryTransport):
+        pings = 0
+
+        async def ping(self):
+            self.pings += 1
+            return 0.0
+
+        async def close(self, code=1000, reason=""):
+            self.pings = 0
+            await asyncio.sleep(0.05)
+
+    transport = Closing(welcome=welcome())
+    conn = Connection(Factory(transport), max_queue=1, heartbeat=Ping(0.001, timeout=1.0))
+    await conn.connect()
+    await until(lambda: transport.pings > 1)
+    stream = aiter(conn)
+    if stalled:
+        transport.push(Message("n"))
+        await until(lambda: conn.stats.queue_depth)
+    await conn.close()
+    assert transport.pings == 0
+    del stream
+
+
+async def test_close_waits_for_pings_under_way():
+    class Lingering(MemoryTransport):
+        async def ping(self):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.01)
+
+    conn = Connection(Factory(Lingering(welcome=welcome())), heartbeat=Ping(0.01, timeout=5.0))
+    await conn.connect()
+    await until(lambda: conn._driver._pulse._tasks)
+    await conn.close()
+    assert leftovers() == []
+
+
+async def test_a_lost_connections_pings_are_gone_before_the_next_begins():
+    class Deaf(MemoryTransport):
+        async def ping(self):
+            await asyncio.Event().wait()
+
+    factory = Factory(Deaf(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
+    conn = Connection(factory, backoff=FAST, heartbeat=Ping(0.005, timeout=0.02))
+    await conn.connect()
+    await until(lambda: conn.stats.connects == 2)
+    assert len(leftovers()) <= 2  # the reader, and perhaps one ping
+    await conn.close()
+    assert leftovers() == []

@@ -1,0 +1,365 @@
+"""WebSocketConnection against bare servers: good ones, foreign ones, and broken ones."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from websockets.asyncio.server import serve
+from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from rtlab.client.connection import State
+from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import CODECS, JSON, MSGPACK, Message
+
+SUBPROTOCOLS = [Subprotocol(name) for name in CODECS]
+
+
+@contextlib.asynccontextmanager
+async def server(handler, **options):
+    options.setdefault("subprotocols", SUBPROTOCOLS)
+    async with serve(handler, "127.0.0.1", 0, **options) as running:
+        yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}/ws"
+
+
+@contextlib.asynccontextmanager
+async def tcp(handler):
+    tasks = set()
+
+    async def owned(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    running = await asyncio.start_server(owned, "127.0.0.1", 0)
+    async with running:
+        yield f"127.0.0.1:{running.sockets[0].getsockname()[1]}"
+    await asyncio.gather(*tasks)
+
+
+def codec_of(ws):
+    return CODECS[ws.subprotocol]
+
+
+async def send(ws, message):
+    await ws.send(codec_of(ws).encode(message), text=not codec_of(ws).binary)
+
+
+async def greet(ws, **detail):
+    await send(ws, Message("welcome", {"clientId": "c", "session": "s", "seq": 0, **detail}))
+
+
+async def echo(ws):
+    await greet(ws)
+    async for data in ws:
+        await send(ws, codec_of(ws).decode(data))
+
+
+async def until(condition, timeout=20.0):
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_echo(codec, compression):
+    async with (
+        server(echo, compression=compression) as url,
+        WebSocketConnection(url, codec=codec, compression=compression) as conn,
+    ):
+        payload = {"text": "žluťoučký", "n": [1, 2.5, None, True]}
+        assert (await conn.request("echo", payload)).payload == payload
+        assert await conn.ping() > 0
+        stats = conn.stats
+        assert (stats.transport, stats.rtt, stats.messages_out) == ("websocket", conn.stats.rtt, 1)
+        assert stats.bytes_out > 0
+        assert stats.bytes_in > stats.bytes_out
+
+
+async def test_a_foreign_server_needs_no_welcome():
+    async def plain(ws):
+        async for data in ws:
+            await ws.send(data)
+
+    async with server(plain, subprotocols=None) as url, WebSocketConnection(url) as conn:
+        assert conn.welcome is None
+        assert (await conn.request("hi", 1)).payload == 1
+
+
+async def test_frames_that_are_no_messages_are_reported():
+    async def bad(ws):
+        await greet(ws)
+        for frame in ("hello", "[]", '{"type":1}', b"\xff\xfe", "[" * 10_000):
+            await ws.send(frame)
+        await send(ws, Message("good"))
+        await ws.wait_closed()
+
+    async with server(bad) as url:
+        conn = WebSocketConnection(url)
+        errors, good = [], []
+        conn.on("error", errors.append)
+        conn.on("good", good.append)
+        async with conn:
+            await until(lambda: good)
+        assert [e.source for e in errors] == ["codec"] * 5
+        assert conn.stats.dead_letters == 5
+
+
+async def test_a_message_over_our_limit_ends_with_1009_and_is_not_tried_again():
+    async def big(ws):
+        await greet(ws)
+        await send(ws, Message("big", "x" * 10_000))
+        await ws.wait_closed()
+
+    async with server(big) as url:
+        conn = WebSocketConnection(url, max_message_bytes=1000, backoff=Constant(seconds=0.0))
+        told = []
+        conn.on("disconnected", told.append)
+        await conn.connect()
+        await until(lambda: told)
+        assert (told[0].code, told[0].will_reconnect) == (1009, False)
+        await conn.close()
+
+
+async def test_the_servers_limit_binds_us():
+    async def handler(ws):
+        await greet(ws, limits={"maxMessageBytes": 64})
+        await ws.wait_closed()
+
+    async with server(handler) as url, WebSocketConnection(url) as conn:
+        conn.on("error", lambda event: None)
+        with pytest.raises(MessageTooLarge):
+            await conn.send("chat", "x" * 100)
+
+
+async def test_a_lost_socket_reconnects_with_its_session():
+    paths = []
+
+    async def handler(ws):
+        paths.append(ws.request.path)
+        await greet(ws, resumed=len(paths) > 1)
+        if len(paths) == 1:
+            ws.transport.abort()
+        await ws.wait_closed()
+
+    async with server(handler) as url:
+        conn = WebSocketConnection(url, backoff=Constant(seconds=0.0))
+        told = []
+        conn.on("disconnected", told.append)
+        await conn.connect()
+        await until(lambda: conn.stats.connects == 2)
+        assert (told[0].code, told[0].clean) == (1006, False)
+        assert paths == ["/ws", "/ws?clientId=c&session=s&seq=0"]
+        await conn.close()
+
+
+async def test_the_seed_of_a_url_is_kept():
+    paths = []
+
+    async def handler(ws):
+        paths.append(ws.request.path)
+        await echo(ws)
+
+    async with server(handler) as url, WebSocketConnection(url + "?token=t", client_id="me"):
+        assert paths == ["/ws?token=t&clientId=me"]
+
+
+async def test_a_server_that_closes_at_once():
+    async def handler(ws):
+        await ws.close(1008, "banned")
+
+    async with server(handler) as url:
+        with pytest.raises(ConnectFailed, match=r"1008 \(banned\)") as caught:
+            await WebSocketConnection(url).connect()
+        assert not caught.value.retryable
+
+
+async def test_close_against_a_peer_that_does_not_answer():
+    """The closing handshake is bounded, whatever the peer does."""
+    started, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(ws):
+        await greet(ws)
+        ws.transport.pause_reading()
+        started.set()
+        await done.wait()
+
+    async with server(handler, close_timeout=0.1) as url:
+        conn = WebSocketConnection(url, close_timeout=0.05)
+        await conn.connect()
+        await started.wait()
+        async with asyncio.timeout(10):
+            await conn.close()
+        assert conn.state is State.CLOSED
+        done.set()
+
+
+async def flood(conn):
+    for _ in range(100):
+        await conn.send("chat", "x" * 500_000)
+
+
+async def test_a_peer_that_does_not_read_ends_the_connection():
+    """The frame is in the socket's buffer: only a connection that ended was not to deliver it."""
+    done = asyncio.Event()
+
+    async def handler(ws):
+        await greet(ws)
+        ws.transport.pause_reading()
+        await done.wait()
+
+    async with server(handler, close_timeout=0.1) as url:
+        conn = WebSocketConnection(url, send_timeout=0.05, max_reconnect_attempts=0)
+        told = []
+        conn.on("disconnected", told.append)
+        await conn.connect()
+        try:
+            with pytest.raises(NotConnected, match="has not read"):
+                await flood(conn)
+            await until(lambda: told)
+            assert conn.state is State.DISCONNECTED
+        finally:
+            done.set()
+
+
+# What answers at the other end is no rtlab server at all
+
+
+def http(status, *headers):
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        lines = [f"HTTP/1.1 {status} X", "Content-Length: 0", "Connection: close", *headers]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "retryable", "retry_after"),
+    [
+        (200, (), False, None),
+        (404, (), False, None),
+        (401, (), False, None),
+        (503, ("Retry-After: 7",), True, 7.0),
+        (503, ("Retry-After: soon",), True, None),
+        (
+            503,
+            ("Date: Tue, 15 Nov 1994 08:12:31 GMT", "Retry-After: Tue, 15 Nov 1994 08:12:51 GMT"),
+            True,
+            20.0,
+        ),
+        (503, ("Retry-After: 7", "Retry-After: 9"), True, 7.0),
+    ],
+)
+async def test_an_http_server(status, headers, retryable, retry_after):
+    async with tcp(http(status, *headers)) as address:
+        with pytest.raises(ConnectFailed, match=f"HTTP {status}") as caught:
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+    error = caught.value
+    assert (error.status, error.retryable, error.retry_after) == (status, retryable, retry_after)
+    assert isinstance(error.__cause__, InvalidStatus)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error":{"code":"bad_origin","message":"not from there"}}', "Protocols: not from there"),
+        (b'{"error":"no"}', "is the path right"),
+        (b"[1]", "is the path right"),
+        (b"\xff<html>", "is the path right"),
+    ],
+)
+async def test_a_server_of_ours_says_why(body, said):
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async with tcp(handler) as address:
+        with pytest.raises(ConnectFailed, match=said):
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+
+
+async def test_a_port_that_accepts_and_stays_silent():
+    async def silent(reader, writer):
+        await reader.read()
+
+    async with tcp(silent) as address:
+        with pytest.raises(ConnectFailed, match=r"stays silent") as caught:
+            await WebSocketConnection(f"ws://{address}/ws", connect_timeout=0.05).connect()
+        assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_a_port_that_accepts_and_closes():
+    async def rude(reader, writer):
+        writer.close()
+
+    async with tcp(rude) as address:
+        with pytest.raises(ConnectFailed, match="does not speak WebSocket"):
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+
+
+async def test_a_port_that_speaks_something_else():
+    async def smtp(reader, writer):
+        writer.write(b"220 mail ready\r\n")
+        await reader.read()
+
+    async with tcp(smtp) as address:
+        with pytest.raises(ConnectFailed, match="does not speak WebSocket"):
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+
+
+async def test_a_closed_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(ConnectFailed, match="nothing listens") as caught:
+        await WebSocketConnection(f"ws://127.0.0.1:{port}/ws").connect()
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://127.0.0.1/ws",
+            "ftp://x",
+            "ws://",
+            "",
+            "ws://127.0.0.1:port/",
+            "ws://[::1/",
+            "127.0.0.1:80",
+        ),
+        *("ws://127.0.0.1/ws#here", None, b"ws://127.0.0.1/ws", 5, object()),
+    ],
+)
+async def test_a_url_that_is_none(url):
+    with pytest.raises(ConnectFailed, match="expected a URL") as caught:
+        await WebSocketConnection(url).connect()
+    assert not caught.value.retryable
+    assert isinstance(caught.value.__cause__, InvalidURI | ValueError | AttributeError)
+
+
+async def test_nothing_is_left_behind():
+    async with server(echo) as url:
+        before = len(asyncio.all_tasks())
+        for _ in range(5):
+            conn = WebSocketConnection(url)
+            await conn.connect()
+            await conn.close()
+            task = asyncio.create_task(conn.connect())
+            await asyncio.sleep(0.001)
+            task.cancel()  # dialling, or connected already: either way close() ends it
+            await asyncio.gather(task, return_exceptions=True)
+            await conn.close()
+        await until(lambda: len(asyncio.all_tasks()) == before)

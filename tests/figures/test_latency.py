@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtlab.figures.latency import Chart, latency_figure, trailing_percentiles
+from rtlab.figures.style import PALETTE
+from rtlab.measure.recorder import Recorder
+
+
+def a_run() -> Recorder:
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(500):
+        at = n / 100
+        recorder.record("websocket", ts=at, sent=at + 1e-4, received=at + 5e-4)
+        recorder.record("sse", ts=at, sent=at + 9e-4, received=at + 1e-3)
+    recorder.mark("connected", at=0.5)
+    recorder.mark("fault", "latency 20 ms, " + "x" * 40, at=2.0)
+    recorder.loop_lag.note(3.0, 3.1)
+    return recorder
+
+
+@pytest.mark.parametrize("mode", ["latency", "transit", "lateness"])
+@pytest.mark.parametrize("log_y", [False, True])
+def test_axes_have_names_and_units_and_the_projects_colours(mode: str, log_y: bool) -> None:
+    figure = latency_figure(a_run(), mode=mode, log_y=log_y, title="Run")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "time since start (s)"
+    assert axes.get_ylabel().endswith("(ms)")
+    colors = {line.get_color() for line in axes.lines}
+    assert {PALETTE["blue"], PALETTE["orange"], PALETTE["green"], PALETTE["grey"]} <= colors
+    assert figure.png(1.0).startswith(b"\x89PNG")
+
+
+def test_the_legend_tells_percentiles_late_moments_and_lateness() -> None:
+    (legend,) = latency_figure(a_run()).legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert any(text.startswith("websocket  n = 500\np50  0.5 ms") for text in texts)
+    assert texts.count("mostly schedule lateness") == 1
+    assert "kernel's loop was late (×)" in texts
+
+
+def test_texts_of_crowded_events_never_cover_each_other_and_each_kind_is_named_once() -> None:
+    recorder = a_run()
+    for n in range(40):
+        recorder.mark("reconnecting", f"attempt {n} refused", at=2.5 + n / 40)
+    figure = latency_figure(recorder)
+    figure.png(1.0)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 5
+    assert all(right.x0 >= left.x1 for left, right in pairwise(sorted(boxes, key=lambda box: box.x0)))
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert [texts.count(kind) for kind in ("connected", "fault", "reconnecting")] == [1, 1, 1]
+
+
+def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
+    figure = latency_figure(a_run(), series=["sse"])
+    assert PALETTE["blue"] not in {line.get_color() for line in figure.axes[0].lines}
+    with pytest.raises(ValueError, match="no series webrtc: the recorder has websocket, sse"):
+        latency_figure(a_run(), series=["webrtc"])
+    with pytest.raises(ValueError, match="mode is"):
+        latency_figure(a_run(), mode="speed")
+
+
+def test_nothing_to_draw_is_said_in_words() -> None:
+    recorder = Recorder(clock=lambda: 0.0)
+    assert latency_figure(recorder).axes[0].texts[0].get_text() == "no samples"
+    recorder.add_series("far", no_clock="another machine")
+    recorder.record("far", ts=9.0, received=1.0)
+    figure = latency_figure(recorder, log_y=True)
+    assert figure.axes[0].texts[0].get_text() == "another machine"
+    figure.png(1.0)
+
+
+def test_a_chart_shows_itself_sharply_and_always_with_the_same_words() -> None:
+    chart = Chart(4, 2, about="nothing")
+    data, metadata = chart._repr_mimebundle_()
+    assert data["text/plain"] == "<Chart: nothing>"
+    width, height = struct.unpack(">II", data["image/png"][16:24])
+    assert metadata["image/png"]["width"] * 2 == width == 768
+    assert metadata["image/png"]["height"] * 2 == height
+
+
+def test_figures_leave_no_global_state() -> None:
+    import sys
+
+    latency_figure(a_run()).png(1.0)
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=80), st.integers(1, 20))
+def test_trailing_percentiles_look_back_and_not_ahead(values: list[float], readings: int) -> None:
+    times = np.arange(len(values)) * 0.1
+    at, found = trailing_percentiles(times, np.array(values), (50, 100), span=1.0, readings=readings)
+    assert len(at) == len(found) == min(readings, len(values))
+    for moment, (_, top) in zip(at, found, strict=True):
+        inside = [v for t, v in zip(times, values, strict=True) if moment - 1.0 <= t <= moment]
+        assert top == pytest.approx(max(inside))
+
+
+def test_a_gap_interrupts_the_lines() -> None:
+    times = np.concatenate([np.arange(0, 1, 0.01), np.arange(5, 6, 0.01)])
+    at, found = trailing_percentiles(times, np.ones(len(times)))
+    assert np.isnan(found[(at > 1.3) & (at < 4.9)]).all()
+    assert not np.isnan(found[at < 1.0]).any()
+
+
+def test_no_samples_no_readings() -> None:
+    at, found = trailing_percentiles(np.empty(0), np.empty(0))
+    assert (at.shape, found.shape) == ((0,), (0, 3))

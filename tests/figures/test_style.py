@@ -1,0 +1,46 @@
+"""The same judges locally and in CI."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+def judge(*command: str) -> None:
+    program = BIN / command[0]
+    done = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_ruff_finds_nothing():
+    judge("ruff", "check", "--no-cache")
+
+
+def test_the_code_is_formatted():
+    judge("ruff", "format", "--check", "--no-cache")
+
+
+def test_imports_point_down_only():
+    judge("lint-imports", "--no-cache", "--no-logo")
+
+
+@pytest.mark.timeout(300)
+def test_pyright_is_content():
+    judge("pyright")
+
+
+def test_no_module_is_too_long_to_read():
+    long = {
+        path.name: lines
+        for path in (ROOT / "rtlab").rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+    assert long == {}

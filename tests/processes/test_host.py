@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtlab.processes.host import accepts, find_program, free_port, http_ok, port_is_free
+
+
+def test_a_free_port_is_free_until_somebody_listens():
+    port = free_port()
+    assert port_is_free(port)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert not port_is_free(port)
+    assert port_is_free(0)
+
+
+async def test_accepts_tells_a_listener_from_a_closed_port():
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await accepts(port)
+    assert not await accepts(port)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", True),
+        (b"HTTP/1.1 503 Unavailable\r\n\r\n", False),
+        (b"SSH-2.0-200\r\n", False),
+        (b"", False),
+    ],
+)
+async def test_http_ok_wants_status_200(answer: bytes, ok: bool):
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        assert await http_ok(server.sockets[0].getsockname()[1], "/healthz") is ok
+
+
+async def test_http_ok_does_not_wait_for_a_silent_server():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not await http_ok(silent.getsockname()[1], "/healthz", timeout=0.05)
+
+
+def test_programs_of_this_environment_are_found_without_the_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    assert find_program(Path(sys.executable).name) is not None
+    assert find_program("no-such-program") is None

@@ -1,0 +1,136 @@
+"""Two ends of one data channel in one process: control frames, limits, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from rtlab.errors import MessageTooLarge, TransportClosed
+from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, DataLink, check_reliability
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+
+class End:
+    """One end and what it was told."""
+
+    def __init__(self, peer: LoopbackPeerConnection, channel: Any) -> None:
+        self.frames: list[str | bytes] = []
+        self.ends: list[TransportClosed] = []
+        self.raw: list[str | bytes] = []
+        channel.on("message", self.raw.append)
+        self.link = DataLink(peer, channel, self.frames.append, self.ends.append)
+
+
+@contextlib.asynccontextmanager
+async def linked(**options: Any) -> AsyncIterator[tuple[End, End]]:
+    one, two = LoopbackPeerConnection(), LoopbackPeerConnection()
+    arrived: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+    two.on("datachannel", lambda channel: arrived.set_result(End(two, channel)))
+    ours = End(one, one.createDataChannel("x", **options))
+    await one.setLocalDescription()
+    await two.setRemoteDescription(one.localDescription)
+    await two.setLocalDescription()
+    await one.setRemoteDescription(two.localDescription)
+    async with asyncio.timeout(20):
+        await ours.link.opened()
+        theirs = await arrived
+    try:
+        yield ours, theirs
+    finally:
+        for end in (ours, theirs):
+            end.link.abort()
+            await end.link.closed()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_text_and_bytes_arrive_as_they_are() -> None:
+    async with linked() as (ours, theirs):
+        for frame in ("{}", "", b"\x80", b"", "\t€"):
+            ours.link.send(frame)
+        await until(lambda: len(theirs.frames) == 5)
+        assert theirs.frames == ["{}", "", b"\x80", b"", "\t€"]
+
+
+async def test_control_frames_are_rfc_6455s_and_stay_hidden() -> None:
+    async with linked() as (ours, theirs):
+        await ours.link.ping()
+        assert theirs.raw == [b"\x09" + bytes(8)]
+        assert ours.raw == [b"\x0a" + bytes(8)]
+        await ours.link.close(1001, "é" * 100)
+        reason = "é" * 61  # 123 bytes hold 61 of them
+        assert theirs.raw[-1] == b"\x08\x03\xe9" + reason.encode()
+        assert (theirs.frames, ours.frames) == ([], [])
+        assert [(e.code, e.reason, e.clean) for e in theirs.ends] == [(1001, reason, True)]
+        assert [(e.code, e.clean) for e in ours.ends] == [(1001, True)]
+
+
+async def test_malformed_control_frames_do_no_harm() -> None:
+    async with linked() as (ours, theirs):
+        for frame in (b"\x0a", b"\x0awrong", b"\x00", b"\x07x", b"\x09" + b"z" * 5000):
+            ours.link.channel.send(frame)
+        ours.link.send("fine")
+        await until(lambda: theirs.frames)
+        assert theirs.frames == ["fine"]
+        ours.link.channel.send(b"\x08\x03")  # a close frame without a whole code
+        await until(lambda: theirs.ends)
+        assert theirs.ends[0].code == 1005
+
+
+async def test_both_ends_may_close_at_once() -> None:
+    async with linked() as (ours, theirs):
+        async with asyncio.timeout(20):
+            await asyncio.gather(ours.link.close(1000, "a"), theirs.link.close(1000, "b"))
+        assert len(ours.ends) == len(theirs.ends) == 1
+
+
+async def test_close_does_not_wait_for_a_peer_that_is_silent() -> None:
+    async with linked() as (ours, theirs):
+        theirs.link.pause()
+        before = asyncio.get_running_loop().time()
+        await ours.link.close(timeout=0.1)
+        assert 0.1 <= asyncio.get_running_loop().time() - before < 1
+        assert not ours.ends[0].clean
+
+
+async def test_everything_that_waits_ends_with_the_link() -> None:
+    async with linked() as (ours, theirs):
+        theirs.link.pause()
+        for _ in range(30):
+            ours.link.send(b"\xff" * 60_000)
+        assert ours.link.buffered_bytes > HIGH_WATER_BYTES
+        waits = [asyncio.ensure_future(w) for w in (ours.link.ping(), ours.link.drained())]
+        await asyncio.sleep(0)
+        ours.link.abort(1006, "gone")
+        results = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 2)
+        assert isinstance(results[0], TransportClosed)
+        assert results[1] is None
+        with pytest.raises(TransportClosed, match="gone"):
+            ours.link.send("late")
+
+
+async def test_a_message_over_the_peers_limit_is_refused() -> None:
+    async with linked() as (ours, _):
+        with pytest.raises(MessageTooLarge, match="262,144"):
+            ours.link.send("é" * 131_073)  # counted in bytes
+
+
+@pytest.mark.parametrize(
+    ("retransmits", "life_time"), [(0, None), (65_535, None), (None, 0.001), (None, None)]
+)
+def test_possible_options(retransmits: int | None, life_time: float | None) -> None:
+    check_reliability(retransmits, life_time)
+
+
+@pytest.mark.parametrize(("retransmits", "life_time"), [(1, 1.0), (-1, None), (65_536, None), (None, 0.0)])
+def test_impossible_options(retransmits: int | None, life_time: float | None) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        check_reliability(retransmits, life_time)
