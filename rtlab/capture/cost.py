@@ -22,7 +22,8 @@ from rtlab.capture.tcp_tap import Flow, Tap
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
 from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports, make_client, tls_of
 from rtlab.errors import LabError
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 
 __all__ = ["Exchange", "exchanges"]
 

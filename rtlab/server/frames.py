@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["NAME_CHARS", "Frame", "Mark", "close_frame", "error_message", "websocket_frame"]
 

@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import psutil
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import MAX_DEPTH, Codec, Message
+from rtlab.protocol.codecs import Codec
+from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.frames import Frame, Mark, error_message
 from rtlab.server.opening import Opening
 from rtlab.server.options import Options

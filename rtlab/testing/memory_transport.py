@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from rtlab.client.position import Resume
 from rtlab.errors import ConnectFailed, TransportClosed
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["MemoryTransport"]
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.protocol.messages import JSON, MSGPACK, Message
+from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, close_frame, error_message, websocket_frame
 
 

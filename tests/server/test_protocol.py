@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtlab.protocol.messages import JSON, MSGPACK, RESERVED_TYPES, Message
+from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.frames import Frame, Mark
 from rtlab.server.protocol import MAX_BATCH, MAX_FEEDS, MAX_ROOMS, Protocol
 from rtlab.server.rooms.hub import Hub, HubLimits

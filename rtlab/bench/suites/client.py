@@ -20,7 +20,8 @@ from rtlab.bench.peers.servers import Rival
 from rtlab.bench.registry import Result, StartLab
 from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 
 __all__ = ["run"]
 

@@ -10,7 +10,8 @@ from aiortc import MediaStreamTrack, RTCDataChannel
 
 from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
 from rtlab.errors import TransportClosed
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 from rtlab.webrtc.frame_queue import FrameQueue
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

@@ -17,7 +17,8 @@ import msgspec
 
 from rtlab.client.transports._http import HttpClient, explain, hint_of
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream", "session_of"]
 

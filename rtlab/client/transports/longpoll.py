@@ -16,7 +16,8 @@ from rtlab.client.connection import Connection, Resume
 from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
 from rtlab.client.transports._upstream import Upstream, session_of
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["LongPollTransport", "LongPolling"]
 

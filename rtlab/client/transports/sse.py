@@ -21,7 +21,8 @@ from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, r
 from rtlab.client.transports._upstream import Upstream, session_of
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["ServerSentEvents", "SseTransport"]
 

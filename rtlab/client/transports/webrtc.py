@@ -20,7 +20,8 @@ from rtlab.client.transports.base import Resume
 from rtlab.client.transports.signalling import Relay, offer_url, post_offer, through_relay
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability, frame_bytes
 from rtlab.webrtc.frame_queue import FrameQueue
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
@@ -303,7 +304,7 @@ class WebRTCChannel(Connection):
             self._transports.append(made)
             return made
 
-        checked("codec", codec, "rtlab.protocol.messages.JSON", "encode", "decode")
+        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
         super().__init__(transport, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

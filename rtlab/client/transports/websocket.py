@@ -24,8 +24,9 @@ from rtlab.client.connection import Connection, Resume
 from rtlab.client.options import checked
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.close_codes import close_code
+from rtlab.protocol.codecs import JSON, Codec, codec_for
 from rtlab.protocol.http_status import retry_after
-from rtlab.protocol.messages import JSON, MAX_MESSAGE_BYTES, Codec, Message, codec_for
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["WebSocketConnection", "WebSocketTransport"]
 
@@ -258,7 +259,7 @@ class WebSocketConnection(Connection):
                 send_timeout=send_timeout,
             )
 
-        checked("codec", codec, "rtlab.protocol.messages.JSON", "encode", "decode")
+        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
         super().__init__(transport, **options)
 
 

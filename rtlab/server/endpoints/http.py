@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import JSON
+from rtlab.protocol.codecs import JSON
 from rtlab.server.cursor import format_cursor
 from rtlab.server.middleware.guard import NODE, json_error, json_response
 from rtlab.server.opening import BadOpening, read_opening

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSMsgType, web
 
-from rtlab.protocol.messages import CODECS, codec_for
+from rtlab.protocol.codecs import CODECS, codec_for
 from rtlab.server.middleware.guard import NODE, json_error
 from rtlab.server.opening import BadOpening, read_opening
 from rtlab.server.sinks.delivery import Deflate, WebSocketSink

@@ -13,7 +13,8 @@ import msgspec
 from aiortc import RTCDataChannel, RTCSessionDescription
 
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.messages import JSON, Codec, Message, codec_for
+from rtlab.protocol.codecs import JSON, Codec, codec_for
+from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, error_message
 from rtlab.server.node import Node
 from rtlab.server.opening import Opening

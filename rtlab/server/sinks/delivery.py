@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
-from rtlab.protocol.messages import Codec
+from rtlab.protocol.codecs import Codec
 from rtlab.server.cursor import format_cursor
 from rtlab.server.frames import BINARY, TEXT, Frame, Mark, close_frame, websocket_frame
 

@@ -18,7 +18,8 @@ from rtlab.client.events import Disconnected, Reconnecting
 from rtlab.client.position import Resume
 from rtlab.client.transports.sse import ServerSentEvents, SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.messages import JSON, Message
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -17,7 +17,8 @@ from aiortc import RTCDataChannel, RTCSessionDescription
 from rtlab.client.transports.base import Resume
 from rtlab.client.transports.webrtc import WebRTCChannel, WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.messages import JSON, MSGPACK, Message, codec_for
+from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
+from rtlab.protocol.messages import Message
 from rtlab.webrtc.data_channel import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

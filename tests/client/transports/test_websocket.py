@@ -15,7 +15,8 @@ from rtlab.client.connection import State
 from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import CODECS, JSON, MSGPACK, Message
+from rtlab.protocol.codecs import CODECS, JSON, MSGPACK
+from rtlab.protocol.messages import Message
 
 SUBPROTOCOLS = [Subprotocol(name) for name in CODECS]
 

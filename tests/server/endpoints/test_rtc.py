@@ -16,7 +16,8 @@ from rtlab.client.transports.base import Resume
 from rtlab.client.transports.webrtc import WebRTCChannel, WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.errors import ConnectFailed
-from rtlab.protocol.messages import JSON, MSGPACK, Message
+from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.node import Node, Options

@@ -5,7 +5,8 @@ import zlib
 
 import pytest
 
-from rtlab.protocol.messages import JSON, MSGPACK, Message
+from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, Mark
 from rtlab.server.sinks.delivery import Deflate, EventStreamSink, PollSink, WebSocketSink
 
