@@ -10,11 +10,13 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any, Final, cast
 
 import msgspec
 
 from rtlab.protocol.messages import Message
+from rtlab.server.send_timer import open_timer
 
 __all__ = ["MAX_COUNT", "MAX_RATE", "MAX_SIZE", "Feed", "FeedPlan", "parse_plan"]
 
@@ -178,14 +180,14 @@ class Feed:
     async def _run(self) -> None:
         start = self._clock()
         turn = max(1, min(TURN_MESSAGES, TURN_BYTES // (self._plan.size + 1)))
-        for n, offset in enumerate(self._plan.times()):
-            when = start + offset
-            late = True
-            # Loops round timers to the nearest millisecond, so one can fire early.
-            while (delay := when - self._clock()) > 0:
-                late = False
-                await asyncio.sleep(max(delay, 0.001))
-            if late and n % turn == turn - 1:
-                await asyncio.sleep(0)
-            self._send(self.message(n, when))
+        with closing(open_timer(self._clock)) as timer:
+            for n, offset in enumerate(self._plan.times()):
+                when = start + offset
+                late = True
+                while self._clock() < when:  # a loop's timer can fire early
+                    late = False
+                    await timer.until(when)
+                if late and n % turn == turn - 1:
+                    await asyncio.sleep(0)
+                self._send(self.message(n, when))
         self._ended(self.feed_id)
