@@ -10,7 +10,7 @@ import html
 import re
 from typing import Final, NamedTuple
 
-from rtlab.capture.parser import frames
+from rtlab.capture.traffic_parser import frames
 from rtlab.errors import MessageError
 from rtlab.protocol.close_codes import close_code
 

@@ -67,7 +67,7 @@ async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *,
     from rich.console import Console
     from rich.progress import Progress
 
-    from rtlab.experiments.compare import compare as measure
+    from rtlab.experiments.transport_comparison import compare as measure
     from rtlab.lab.lab import Lab
 
     # On standard error, so that --json can be piped.
@@ -138,7 +138,7 @@ def _matrix(probes: list[dict[str, Any]]) -> Table:
 
 
 async def _proxies(timeout: float, *, tls: bool) -> Any:
-    from rtlab.experiments.proxies.matrix import proxy_matrix
+    from rtlab.experiments.proxy_matrix import proxy_matrix
     from rtlab.lab.lab import Lab
 
     async with Lab(heartbeat=10 * timeout) as lab:

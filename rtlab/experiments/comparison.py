@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from rtlab.figures.style import color_of, readable
+from rtlab.figures.palette import color_of, readable
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from rtlab.capture.cost import WireReport
+    from rtlab.capture.wire_cost import WireReport
     from rtlab.figures.chart import Chart
     from rtlab.measure.recorder import Recorder
 

@@ -9,9 +9,9 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from rtlab.client.factory import HasUrl
-from rtlab.experiments.compare import Path, Progress, path_to, take_feed
+from rtlab.experiments.transport_comparison import Path, Progress, path_to, take_feed
 from rtlab.measure.recorder import Recorder
-from rtlab.measure.statistics import Equivalence, equivalence
+from rtlab.measure.statistics.equivalence import Equivalence, equivalence
 
 if TYPE_CHECKING:
     import pandas as pd

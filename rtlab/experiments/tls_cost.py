@@ -15,8 +15,8 @@ import numpy as np
 
 from rtlab.client.factory import HasUrl, tls_of
 from rtlab.errors import LabError
-from rtlab.experiments.compare import Watch, server_pid
-from rtlab.figures.style import color_of, readable
+from rtlab.experiments.transport_comparison import Watch, server_pid
+from rtlab.figures.palette import color_of, readable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rtlab.figures.chart import FAINT, INK, Chart, dress
-from rtlab.figures.style import EVENT_COLORS, LABELS, PALETTE, color_of, readable
+from rtlab.figures.palette import EVENT_COLORS, LABELS, PALETTE, color_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

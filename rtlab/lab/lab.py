@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
-from rtlab.lab.options import ServerOptions, as_arguments
+from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.processes.child import Child
 from rtlab.processes.host import accepts, http_ok
 

@@ -97,7 +97,7 @@ class Recorder(SampleLog):
         Parameters
         ----------
         kind : str
-            A name in `rtlab.figures.style.EVENT_COLORS` gets its colour.
+            A name in `rtlab.figures.palette.EVENT_COLORS` gets its colour.
         text : str
             What to write beside it.
         at : float, optional

@@ -36,7 +36,7 @@ class Mark(msgspec.Struct, frozen=True):
     time : float
         Seconds on the recorder's clock.
     kind : str
-        One of the names in `rtlab.figures.style.EVENT_COLORS`, or any word.
+        One of the names in `rtlab.figures.palette.EVENT_COLORS`, or any word.
     text : str
         What to show beside it.
     """

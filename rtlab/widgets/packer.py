@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.style import EVENT_COLORS, PALETTE, color_of
+from rtlab.figures.palette import EVENT_COLORS, PALETTE, color_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

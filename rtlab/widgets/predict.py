@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import anywidget
 import traitlets
 
-from rtlab.figures.style import readable
+from rtlab.figures.palette import readable
 from rtlab.widgets.loop_callback import Hop
 
 __all__ = ["Predict", "compare", "parse_number"]

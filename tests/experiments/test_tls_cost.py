@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from rtlab.capture.cost import measure_wire
+from rtlab.capture.wire_cost import measure_wire
 from rtlab.errors import LabError
-from rtlab.experiments.compare import path_to
 from rtlab.experiments.tls_cost import VERSIONS, Exchange, exchange, tls_cost
+from rtlab.experiments.transport_comparison import path_to
 from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 

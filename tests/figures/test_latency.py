@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.figures.latency import Chart, latency_figure, trailing_percentiles
-from rtlab.figures.style import PALETTE
+from rtlab.figures.palette import PALETTE
 from rtlab.measure.recorder import Recorder
 
 

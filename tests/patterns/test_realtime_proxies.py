@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.client.events import Reconnecting
 from rtlab.client.transports.websocket import WebSocketConnection
-from rtlab.experiments.proxies.matrix import start_proxies
+from rtlab.experiments.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
 from rtlab.patterns.fallback import Memory
 from rtlab.patterns.realtime import ORDER, RealtimeClient

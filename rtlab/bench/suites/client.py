@@ -16,7 +16,7 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from rtlab.bench.peers.servers import Rival
+from rtlab.bench.peers.socketio_server import Rival
 from rtlab.bench.registry import Result, StartLab
 from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.errors import LabError

@@ -13,7 +13,7 @@ import statistics
 import time
 from typing import Any, Final, cast
 
-from rtlab.bench.peers.stream import sending, serving
+from rtlab.bench.peers.raw_stream import sending, serving
 from rtlab.bench.registry import Result, StartLab
 from rtlab.faults.client.fault_client import FaultClient
 
@@ -118,7 +118,7 @@ async def bench_faults(faults: FaultClient, far_end: int, repeats: int | None = 
     faults : FaultClient
         Started, in front of `far_end`.
     far_end : int
-        Port of `rtlab.bench.peers.stream`.
+        Port of `rtlab.bench.peers.raw_stream`.
     repeats : int or None
         Of each measurement; `REPEATS` if not given.
 

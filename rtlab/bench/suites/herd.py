@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, cast
 
 from rtlab.bench.registry import Result, StartLab
 from rtlab.client.transports.websocket import WebSocketTransport
-from rtlab.experiments.reconnect.herd import HerdRun, Scenario, simulate
+from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
 from rtlab.experiments.reconnect.jitter_contention import brooker
 from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.policies.backoff import PRESETS, Backoff, FullJitter

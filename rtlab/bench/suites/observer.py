@@ -13,7 +13,7 @@ from typing import Final
 
 from rtlab.bench.registry import Result, StartLab
 from rtlab.errors import LabError
-from rtlab.experiments.observer import Phase
+from rtlab.experiments.observer_effect import Phase
 
 __all__ = ["measure", "run"]
 
@@ -33,7 +33,7 @@ def _cells(seconds: float, repeats: int) -> tuple[str, ...]:
 import asyncio, io, json
 import ipywidgets
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
-from rtlab.experiments.observer import figure_of, observe
+from rtlab.experiments.observer_effect import figure_of, observe
 
 lab = await Lab.start()
 conn = WebSocketConnection(lab.ws_url)

@@ -24,7 +24,7 @@ from rtlab.bench.peers.bare_clients import BARE, Take
 from rtlab.bench.registry import LabLike, Result, StartLab
 from rtlab.client.factory import make_client
 from rtlab.errors import LabError
-from rtlab.experiments.compare import take_feed
+from rtlab.experiments.transport_comparison import take_feed
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.parent_watch import raise_nofile
 

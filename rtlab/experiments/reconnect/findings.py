@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from rtlab.experiments.reconnect.herd import Scenario, simulate
+from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
 from rtlab.policies.backoff import Backoff, FullJitter
 
 if TYPE_CHECKING:

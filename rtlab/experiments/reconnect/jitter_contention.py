@@ -5,7 +5,8 @@ write if it is still the same, else back off and begin again. Each hop of the ne
 |Normal(10, 2)| ms (Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015).
 
 It models contention, not overload: the server is free, so that doing without any backoff
-is the fastest of all, at the price of the most calls. `rtlab.experiments.reconnect.herd` has the other half.
+is the fastest of all, at the price of the most calls. Overload is simulated in
+`rtlab.experiments.reconnect.herd_simulation`.
 
 At N = 100 the calls that remain, of those without jitter, are 0.43 with full jitter, of which the
 article says *more than half* are saved, 0.44 with equal, and 0.54 with decorrelated jitter. Its
@@ -178,7 +179,7 @@ def brooker_figure(rows: Sequence[Contention]) -> Chart:
         A matplotlib `Figure`.
     """
     from rtlab.figures.chart import Chart, dress
-    from rtlab.figures.style import SERIES_CYCLE
+    from rtlab.figures.palette import SERIES_CYCLE
 
     chart = Chart(
         9, 3.8, about="time until all clients have written, and writes made, over the number of clients"

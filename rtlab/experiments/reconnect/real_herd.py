@@ -20,7 +20,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection, Transport
 from rtlab.errors import LabError
-from rtlab.experiments.reconnect.herd import HerdRun
+from rtlab.experiments.reconnect.herd_simulation import HerdRun
 from rtlab.policies.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def herd_figure(runs: Sequence[HerdRun], *, title: str = "") -> Chart:
         A matplotlib `Figure`.
     """
     from rtlab.figures.chart import Chart, dress
-    from rtlab.figures.style import PALETTE, SERIES_CYCLE
+    from rtlab.figures.palette import PALETTE, SERIES_CYCLE
 
     names = list(dict.fromkeys(run.label for run in runs))
     chart = Chart(9, 4.4, about=f"attempts and connected clients over time: {', '.join(names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.bench.suites.observer import measure
-from rtlab.experiments.observer import figure_of
+from rtlab.experiments.observer_effect import figure_of
 from rtlab.measure.recorder import Recorder
 from rtlab.notebook.browser import chromium
 

@@ -14,7 +14,7 @@ from rtlab.experiments.reconnect.findings import (
     spread_window,
     synchrony,
 )
-from rtlab.experiments.reconnect.herd import Scenario, simulate
+from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
 from rtlab.models import reconnect
 from rtlab.policies.backoff import PRESETS, Constant, Decorrelated, FullJitter
 

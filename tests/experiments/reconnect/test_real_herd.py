@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.reconnect.herd import HerdRun, Scenario, simulate
+from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
 from rtlab.experiments.reconnect.real_herd import herd_figure, real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff, Constant, FullJitter, Table

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rtlab.figures.chart import FAINT, INK, Chart
-from rtlab.figures.style import PALETTE
+from rtlab.figures.palette import PALETTE
 
 __all__ = ["Arrow", "sequence_figure"]
 
@@ -25,7 +25,7 @@ class Arrow(NamedTuple):
     at : float, optional
         When it was seen, in seconds; written at the margin.
     color : str
-        A name in `rtlab.figures.style.PALETTE`.
+        A name in `rtlab.figures.palette.PALETTE`.
     """
 
     source: str

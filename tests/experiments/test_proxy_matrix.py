@@ -13,8 +13,8 @@ import pytest
 
 from rtlab.client.factory import TRANSPORTS
 from rtlab.errors import LabError
-from rtlab.experiments.proxies import matrix as proxies
-from rtlab.experiments.proxies.matrix import matrix_view, proxy_matrix, recorded_matrix, start_proxies
+from rtlab.experiments import proxy_matrix as proxies
+from rtlab.experiments.proxy_matrix import matrix_view, proxy_matrix, recorded_matrix, start_proxies
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.lab.proxy_configs import SETTINGS, haproxy_config, nginx_config

@@ -7,8 +7,8 @@ import pytest
 
 from rtlab.client.factory import TRANSPORTS
 from rtlab.errors import LabError, RtlabError
-from rtlab.experiments.compare import Watch, compare, path_to, server_pid
 from rtlab.experiments.comparison import COLUMNS
+from rtlab.experiments.transport_comparison import Watch, compare, path_to, server_pid
 from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder

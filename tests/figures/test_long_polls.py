@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.capture.exchanges import Exchange
-from rtlab.figures.polls import polls_figure
+from rtlab.capture.http_exchanges import Exchange
+from rtlab.figures.long_polls import polls_figure
 
 
 def poll(asked: float, answered: float) -> Exchange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.figures.sequence import Arrow, sequence_figure
+from rtlab.figures.sequence_diagram import Arrow, sequence_figure
 
 
 def test_every_message_is_drawn_from_its_lane_to_its_lane() -> None:

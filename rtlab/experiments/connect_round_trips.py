@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports
-from rtlab.experiments.compare import Progress, path_to
-from rtlab.figures.style import color_of
+from rtlab.experiments.transport_comparison import Progress, path_to
+from rtlab.figures.palette import color_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""The far end, and the near one, of a raw stream: ``python -m rtlab.bench.peers.stream``.
+"""The far end, and the near one, of a raw stream: ``python -m rtlab.bench.peers.raw_stream``.
 
 Both ends use asyncio's streams, as what the lab measures does. ``serve`` echoes
 connections whose first byte is ``E`` and swallows others, answering one byte at
@@ -66,7 +66,7 @@ async def _send(port: int, total: int) -> float:
 async def serving() -> AsyncGenerator[int]:
     """Run the far end in a child that ends with this process; yields its port."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "rtlab.bench.peers.stream", "serve"),
+        *(sys.executable, "-P", "-m", "rtlab.bench.peers.raw_stream", "serve"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
@@ -77,7 +77,7 @@ async def serving() -> AsyncGenerator[int]:
         async with asyncio.timeout(START_TIMEOUT):
             line = await process.stdout.readline()
         if not line:
-            raise LabError("the far end ended at once: run `python -m rtlab.bench.peers.stream serve`")
+            raise LabError("the far end ended at once: run `python -m rtlab.bench.peers.raw_stream serve`")
         yield json.loads(line)["port"]
     finally:
         process.stdin.close()
@@ -88,7 +88,7 @@ async def serving() -> AsyncGenerator[int]:
 async def sending(port: int, total_bytes: int) -> float:
     """Send `total_bytes` from a child of its own; returns bytes per second."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "rtlab.bench.peers.stream", "send", str(port), str(total_bytes)),
+        *(sys.executable, "-P", "-m", "rtlab.bench.peers.raw_stream", "send", str(port), str(total_bytes)),
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from rtlab.capture.exchanges import Exchange, exchanges
+from rtlab.capture.http_exchanges import Exchange, exchanges
 from rtlab.capture.tcp_tap import Tap
 from rtlab.client.transports.longpoll import LongPolling
 from rtlab.errors import LabError

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtlab.experiments.reconnect.herd import HerdRun, Scenario, simulate
+from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
 from rtlab.policies.backoff import PRESETS, Backoff, Constant, FullJitter, Table
 
 SMALL = Scenario(clients=400, capacity=100.0, backlog=40, outage=3.0, duration=40.0, connect_timeout=2.0)

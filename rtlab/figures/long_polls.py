@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rtlab.figures.chart import FAINT, INK, Chart, dress
-from rtlab.figures.style import PALETTE
+from rtlab.figures.palette import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rtlab.capture.exchanges import Exchange
+    from rtlab.capture.http_exchanges import Exchange
 
 __all__ = ["polls_figure"]
 

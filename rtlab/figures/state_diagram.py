@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
 from rtlab.figures.latency import Chart
-from rtlab.figures.style import PALETTE
+from rtlab.figures.palette import PALETTE
 from rtlab.policies.state_machine import TABLE, State
 
 __all__ = ["lifecycle_figure"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.patches import FancyArrowPatch
 
-from rtlab.figures.state_machine import lifecycle_figure
+from rtlab.figures.state_diagram import lifecycle_figure
 from rtlab.policies.state_machine import TABLE, State
 
 

@@ -20,7 +20,7 @@ import msgspec
 from rtlab.client.events import Disconnected
 from rtlab.client.factory import TRANSPORTS, check_transports, make_client
 from rtlab.errors import LabError, RtlabError
-from rtlab.experiments.compare import take_feed
+from rtlab.experiments.transport_comparison import take_feed
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.proxy_configs import SETTINGS, haproxy_config, nginx_config
 from rtlab.measure.recorder import Recorder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rtlab.measure.statistics import equivalence
+from rtlab.measure.statistics.equivalence import equivalence
 
 
 def runs(difference: float, n: int, seed: int, noise: float = 0.1) -> tuple[list[float], list[float]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab.options import ServerOptions, as_arguments
+from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.server.__main__ import make_parser
 
 

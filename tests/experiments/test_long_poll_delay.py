@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from rtlab.capture.exchanges import exchanges
+from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.transports.longpoll import LongPolling
-from rtlab.experiments.poll_delay import PollDelay, measure_poll_delay
+from rtlab.experiments.long_poll_delay import PollDelay, measure_poll_delay
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
 

@@ -7,10 +7,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from rtlab.capture import cost as wire
-from rtlab.capture.cost import SEGMENT_HEADER_BYTES, measure_wire
-from rtlab.capture.parser import frames
+from rtlab.capture import wire_cost as wire
 from rtlab.capture.tcp_tap import Tap
+from rtlab.capture.traffic_parser import frames
+from rtlab.capture.wire_cost import SEGMENT_HEADER_BYTES, measure_wire
 from rtlab.client.factory import TRANSPORTS
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab

@@ -19,7 +19,7 @@ from rtlab.client.transports.sse import ServerSentEvents
 from rtlab.client.transports.webrtc import WebRTCChannel
 from rtlab.client.transports.websocket import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.detection import detection_times, ks_bound, ks_distance
+from rtlab.experiments.dead_peer_detection import detection_times, ks_bound, ks_distance
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.loop_lag import LoopLag

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from rtlab.experiments.round_trips import connect_round_trips, fit_line
+from rtlab.experiments.connect_round_trips import connect_round_trips, fit_line
 from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
-from rtlab.capture.cost import measure_wire
 from rtlab.capture.udp_tap import UdpTap
+from rtlab.capture.wire_cost import measure_wire
 from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports, make_client, tls_of
 from rtlab.errors import LabError
 from rtlab.experiments.comparison import Comparison, Turn

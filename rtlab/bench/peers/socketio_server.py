@@ -1,4 +1,4 @@
-"""Rival servers for benchmarks, each a child process: ``python -m rtlab.bench.peers.servers NAME``."""
+"""Other servers to compare with, each a child process: ``python -m rtlab.bench.peers.socketio_server``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Rival:
     async def start(cls, name: str) -> Self:
         """Start the rival called `name`; raises `LabError` when it does not come up."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "rtlab.bench.peers.servers", name, "--watch-fd", "0"),
+            *(sys.executable, "-P", "-m", "rtlab.bench.peers.socketio_server", name, "--watch-fd", "0"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -47,7 +47,7 @@ class Rival:
             line = await process.stdout.readline()
         if not line:
             raise LabError(
-                f"the rival {name!r} ended at once: run `python -m rtlab.bench.peers.servers {name}`"
+                f"the rival {name!r} ended at once: run `python -m rtlab.bench.peers.socketio_server {name}`"
             )
         return cls(process, f"http://127.0.0.1:{json.loads(line)['port']}")
 
@@ -87,7 +87,7 @@ async def _serve(fd: int) -> None:
 
 def main() -> None:
     """Serve python-socketio's echo until the parent is gone."""
-    parser = argparse.ArgumentParser(prog="rtlab.bench.peers.servers")
+    parser = argparse.ArgumentParser(prog="rtlab.bench.peers.socketio_server")
     parser.add_argument("rival", choices=["socketio"])
     parser.add_argument("--watch-fd", type=int, required=True)
     known, _ = parser.parse_known_args()

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rtlab.capture.parser import Split, dissect
 from rtlab.capture.tcp_tap import Flow, Tap
+from rtlab.capture.traffic_parser import Split, dissect
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
 from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports, make_client, tls_of
 from rtlab.errors import LabError

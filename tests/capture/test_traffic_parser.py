@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rtlab.capture.parser import dissect, frames
 from rtlab.capture.tcp_tap import Tap
+from rtlab.capture.traffic_parser import dissect, frames
 from rtlab.client.factory import make_client
 from rtlab.lab.lab import Lab
 from rtlab.server.frames import TEXT, websocket_frame

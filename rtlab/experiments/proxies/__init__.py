@@ -1,4 +1,0 @@
-"""What real proxies do to each transport.
-
-Imports the lab, which starts them. Never a model.
-"""
