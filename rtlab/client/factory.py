@@ -12,7 +12,7 @@ from rtlab.client.transports.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.client.transports.signalling import Relay
+    from rtlab.webrtc.relay import Relay
 
 __all__ = ["TRANSPORTS", "HasUrl", "check_transports", "make_client", "tls_of"]
 

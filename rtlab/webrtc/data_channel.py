@@ -20,7 +20,8 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from rtlab.errors import MessageTooLarge, TransportClosed
-from rtlab.webrtc.loopback_ice import LoopbackPeerConnection, max_message_bytes
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+from rtlab.webrtc.session_description import max_message_bytes
 
 __all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability", "frame_bytes"]
 

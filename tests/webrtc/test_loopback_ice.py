@@ -1,4 +1,4 @@
-"""Descriptions are cut down to loopback, and closing leaves nothing."""
+"""Gathering stays on loopback, and closing leaves nothing."""
 
 from __future__ import annotations
 
@@ -7,60 +7,8 @@ import asyncio
 import pytest
 from aiortc import RTCIceCandidate, RTCSessionDescription
 
-from rtlab.webrtc.loopback_ice import (
-    LoopbackPeerConnection,
-    candidate_ports,
-    keep_loopback,
-    max_message_bytes,
-    without_candidates,
-)
-
-HERE = "a=candidate:1 1 udp 2130706431 127.0.0.1 5000 typ host\r\n"
-OTHERS = (
-    "a=candidate:2 1 udp 2130706431 192.0.2.2 5001 typ host\r\n"
-    "a=candidate:3 1 udp 2130706431 ::1 5002 typ host\r\n"
-    "a=candidate:4 1 udp 2113937151 7d7fbb18-c284-4cdd-af92-c5af441839bd.local 5003 typ host\r\n"
-    "a=candidate:5 1 tcp 1518280447 127.0.0.1 9 typ host tcptype active\r\n"
-    "a=candidate:6 1 udp 1 203.0.113.1 5004 typ srflx raddr 127.0.0.1 rport 5000\r\n"
-    "a=candidate:nonsense\r\n"
-)
-HEAD = "v=0\r\ns=-\r\n"
-SECTION = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n"
-END = "a=end-of-candidates\r\n"
-
-
-def test_other_candidates_are_dropped() -> None:
-    assert keep_loopback(HEAD + SECTION + OTHERS + HERE + END) == HEAD + SECTION + HERE + END
-
-
-def test_a_section_without_candidates_keeps_waiting_for_checks() -> None:
-    first = SECTION + OTHERS + END
-    second = SECTION + HERE + END
-    assert keep_loopback(HEAD + first + second) == HEAD + SECTION + second
-
-
-def test_a_description_without_candidates_is_left_alone() -> None:
-    assert keep_loopback(HEAD + SECTION) == HEAD + SECTION
-    assert keep_loopback("") == ""
-
-
-def test_all_candidates_can_be_dropped() -> None:
-    assert without_candidates(HEAD + SECTION + HERE + OTHERS + END) == HEAD + SECTION
-
-
-def test_only_loopback_ports_are_found_and_replaced() -> None:
-    ports, same = candidate_ports(SECTION + HERE + OTHERS)
-    assert (ports, same) == ([5000], SECTION + HERE + OTHERS)
-    _, changed = candidate_ports(SECTION + HERE + OTHERS, {5000: 6000, 5001: 1})
-    assert changed == SECTION + HERE.replace("5000", "6000") + OTHERS
-
-
-@pytest.mark.parametrize(
-    ("line", "limit"),
-    [("a=max-message-size:262144\r\n", 262_144), ("a=max-message-size:0\r\n", None), ("", 65_536)],
-)
-def test_the_message_limit_is_read_as_rfc_8841_says(line: str, limit: int | None) -> None:
-    assert max_message_bytes(SECTION + line) == limit
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+from rtlab.webrtc.session_description import without_candidates
 
 
 async def test_gathering_finds_loopback_and_nothing_else() -> None:

@@ -12,8 +12,8 @@ from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
 from rtlab.errors import TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
-from rtlab.webrtc.frame_queue import FrameQueue
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+from rtlab.webrtc.receive_queue import ReceiveQueue
 
 __all__ = ["Call"]
 
@@ -37,7 +37,7 @@ class Call:
     def __init__(self, peer: LoopbackPeerConnection, channel: RTCDataChannel | None = None) -> None:
         self.remote = ""
         self._peer = peer
-        self._queue: FrameQueue | None = None
+        self._queue: ReceiveQueue | None = None
         self._listener: Listener | None = None
         self._begun = asyncio.Event()
         if channel is not None:
@@ -51,7 +51,7 @@ class Call:
 
     def _begin(self, channel: RTCDataChannel) -> None:
         if self._queue is None:
-            self._queue = FrameQueue(self._peer, channel)
+            self._queue = ReceiveQueue(self._peer, channel)
             self._begun.set()
 
     def _state_changed(self) -> None:
@@ -98,7 +98,7 @@ class Call:
         return await self._line.link.ping()
 
     @property
-    def _line(self) -> FrameQueue:
+    def _line(self) -> ReceiveQueue:
         assert self._queue is not None, "a call is handed out when its channel is open"
         return self._queue
 

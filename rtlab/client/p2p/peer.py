@@ -17,10 +17,10 @@ import msgspec
 from aiortc import MediaStreamTrack, RTCSessionDescription
 
 from rtlab.client.p2p.call import Call
-from rtlab.client.transports.signalling import Relay, through_relay
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.messages import Message
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+from rtlab.webrtc.relay import Relay, through_relay
 
 __all__ = ["SIGNAL", "Peer", "Signalling"]
 

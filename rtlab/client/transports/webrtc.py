@@ -16,15 +16,16 @@ from aiortc import RTCSessionDescription
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.transports._signalling import offer_url, post_offer
 from rtlab.client.transports.base import Resume
-from rtlab.client.transports.signalling import Relay, offer_url, post_offer, through_relay
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability, frame_bytes
-from rtlab.webrtc.frame_queue import FrameQueue
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+from rtlab.webrtc.receive_queue import ReceiveQueue
+from rtlab.webrtc.relay import Relay, through_relay
 
 __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCChannel", "WebRTCTransport"]
 
@@ -103,7 +104,7 @@ class WebRTCTransport:
         self._ssl = ssl
         self._relay = relay
         self._clock = clock
-        self._queue: FrameQueue | None = None
+        self._queue: ReceiveQueue | None = None
 
     @property
     def reliable(self) -> bool:
@@ -134,7 +135,7 @@ class WebRTCTransport:
             maxPacketLifeTime=None if life_time is None else round(life_time * 1000),
             protocol=self._codec.subprotocol,
         )
-        self._queue = queue = FrameQueue(peer, channel, clock=self._clock)
+        self._queue = queue = ReceiveQueue(peer, channel, clock=self._clock)
         link, ready = queue.link, False
         try:
             await peer.setLocalDescription()
@@ -167,7 +168,7 @@ class WebRTCTransport:
         answer = await post_offer(self._offer_url, sdp, resume, headers=self._headers, ssl=self._ssl)
         return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 
-    async def _welcome(self, queue: FrameQueue) -> Message:
+    async def _welcome(self, queue: ReceiveQueue) -> Message:
         """Wait for the first message; on an unordered channel others may come before it."""
         early: list[str | bytes] = []
         while True:

@@ -1,9 +1,9 @@
-"""The offering half of WebRTC signalling: over HTTP, and past a relay."""
+"""The offering half of WebRTC signalling: one POST with our offer, answered by the server's."""
 
 from __future__ import annotations
 
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,12 +13,8 @@ import msgspec
 from rtlab.client.transports.base import Resume
 from rtlab.errors import ConnectFailed
 from rtlab.protocol.http_status import retry_after
-from rtlab.webrtc.loopback_ice import candidate_ports, without_candidates
 
-__all__ = ["Relay", "offer_url", "post_offer", "through_relay"]
-
-#: Given the UDP port of the other side, returns the port of a relay in front of it.
-Relay = Callable[[int], Awaitable[int]]
+__all__ = ["offer_url", "post_offer"]
 
 _WORTH_RETRYING: Final = frozenset({408, 425, 429})
 
@@ -129,31 +125,3 @@ async def post_offer(
             retryable=False,
         ) from error
     return answer.sdp
-
-
-def through_relay(offer: str, relay: Relay | None) -> tuple[str, Callable[[str], Awaitable[str]]]:
-    """Prepare an offer and its answer so that all packets pass a relay.
-
-    Parameters
-    ----------
-    offer : str
-        Our description. With a relay its candidates are left out: the other
-        side learns where we are from our checks, which come from the relay.
-    relay : callable or None
-        Makes the relay.
-
-    Returns
-    -------
-    offer : str
-        The description to send.
-    reroute : callable
-        Takes the answer; returns it with the relay's ports (awaited).
-    """
-
-    async def reroute(answer: str) -> str:
-        if relay is None:
-            return answer
-        ports, _ = candidate_ports(answer)
-        return candidate_ports(answer, {port: await relay(port) for port in ports})[1]
-
-    return offer if relay is None else without_candidates(offer), reroute

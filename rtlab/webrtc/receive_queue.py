@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rtlab.errors import TransportClosed
     from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
-__all__ = ["FrameQueue"]
+__all__ = ["ReceiveQueue"]
 
 # Above the first of each, packets are left unread; below the second, they are read again.
 _PAUSE_FRAMES: Final = 1024
@@ -25,7 +25,7 @@ _PAUSE_BYTES: Final = 1 << 20
 _RESUME_BYTES: Final = 1 << 18
 
 
-class FrameQueue:
+class ReceiveQueue:
     """A data link with a receiving end that can be awaited.
 
     A reader that falls behind stops the reading of packets, which stops the

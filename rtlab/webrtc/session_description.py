@@ -1,0 +1,127 @@
+"""Reads and cuts the text of a session description (SDP): candidates, and the message limit."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["LOOPBACK", "candidate_ports", "keep_loopback", "max_message_bytes", "without_candidates"]
+
+LOOPBACK: Final = "127.0.0.1"
+#: What a peer accepts when its description does not say (RFC 8841 §6.1).
+DEFAULT_MAX_MESSAGE_BYTES: Final = 65_536
+
+_CANDIDATE: Final = re.compile(r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>\d+) ")
+_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(\d+)\s*$", re.MULTILINE)
+
+
+def keep_loopback(sdp: str) -> str:
+    """Drop every candidate of a description that is not UDP on 127.0.0.1.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description (RFC 8839 §5.1 for the candidate lines).
+
+    Returns
+    -------
+    str
+        The same without the other candidates. A section that loses all of
+        them also loses its ``end-of-candidates``: the peer will be found by
+        its own checks, so ICE must not give up at once.
+
+    Examples
+    --------
+    >>> keep_loopback("m=application 9\\r\\na=candidate:1 1 udp 99 x.local 9 typ host\\r\\n")
+    'm=application 9\\r\\n'
+    """
+    sections = re.split(r"(?m)^(?=m=)", sdp)
+    return "".join(_keep_in_section(section) for section in sections)
+
+
+def _keep_in_section(section: str) -> str:
+    lines = section.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("a=candidate:") or _on_loopback(line)]
+    if not any(line.startswith("a=candidate:") for line in kept):
+        kept = [line for line in kept if not line.startswith("a=end-of-candidates")]
+    return "".join(kept)
+
+
+def _on_loopback(line: str) -> bool:
+    match = _CANDIDATE.match(line)
+    return match is not None and match["host"] == LOOPBACK and match["protocol"].lower() == "udp"
+
+
+def without_candidates(sdp: str) -> str:
+    """Drop every candidate: the peer can then only answer checks, not start them.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description.
+
+    Returns
+    -------
+    str
+        What to offer when all traffic shall pass a relay that we dial.
+    """
+    return re.sub(r"(?m)^a=(candidate:|end-of-candidates).*\n?", "", sdp)
+
+
+def candidate_ports(sdp: str, ports: dict[int, int] | None = None) -> tuple[list[int], str]:
+    """Return the ports of a description's candidates, and the description with other ones.
+
+    Parameters
+    ----------
+    sdp : str
+        A session description.
+    ports : dict of int to int, optional
+        For each port the one to put in its place: a relay's, so that packets
+        pass through it.
+
+    Returns
+    -------
+    ports : list of int
+        UDP ports on loopback, without repeats, in their order.
+    sdp : str
+        The description with the ports replaced.
+
+    Examples
+    --------
+    >>> line = "a=candidate:1 1 udp 99 127.0.0.1 5000 typ host\\r\\n"
+    >>> candidate_ports(line, {5000: 6000})
+    ([5000], 'a=candidate:1 1 udp 99 127.0.0.1 6000 typ host\\r\\n')
+    """
+    found: dict[int, None] = {}
+    lines: list[str] = []
+    for line in sdp.splitlines(keepends=True):
+        match = _CANDIDATE.match(line) if _on_loopback(line) else None
+        if match is not None:
+            port = int(match["port"])
+            found[port] = None
+            line = f"{line[: match.start('port')]}{(ports or {}).get(port, port)}{line[match.end('port') :]}"
+        lines.append(line)
+    return list(found), "".join(lines)
+
+
+def max_message_bytes(sdp: str) -> int | None:
+    """Return the largest data-channel message that the author of a description accepts.
+
+    Parameters
+    ----------
+    sdp : str
+        The peer's description.
+
+    Returns
+    -------
+    int or None
+        Bytes; None when there is no limit (RFC 8841 §6.1: a value of 0).
+
+    Examples
+    --------
+    >>> max_message_bytes("a=max-message-size:262144\\r\\n")
+    262144
+    """
+    match = _MAX_MESSAGE.search(sdp)
+    size = DEFAULT_MAX_MESSAGE_BYTES if match is None else int(match[1])
+    return size or None
