@@ -330,7 +330,7 @@ class Lab:
             When it is not installed, ends, or does not open its port.
         """
         self.check()
-        child = Child.guarded(name or argv[0].rpartition("/")[2], argv)
+        child = Child.supervised(name or argv[0].rpartition("/")[2], argv)
         self._others.append(child)
         try:
             if port is not None:

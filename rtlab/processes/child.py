@@ -1,11 +1,11 @@
 """Child processes that never outlive their parent.
 
-Each child's standard input is a pipe that this process holds and never writes
-to. When this process ends, by whatever means, the operating system closes the
-pipe, and the child sees end-of-file and exits: rtlab's own children watch the
-pipe themselves, third-party programs run under ``rtlab.processes.supervisor``, which does it
-for them. Each child leads a session of its own, so that *Interrupt Kernel*
-reaches only the kernel.
+When this process ends, by whatever means, its children end in one of two ways. First by
+themselves: each child's standard input is a pipe that this process holds and never writes
+to; rtlab's own children watch it and their parent's process id (`rtlab.processes.parent_watch`),
+third-party programs run under ``rtlab.processes.supervisor``, which does it for them. A child
+that cannot, since it is stopped or busy, is killed by `rtlab.processes.orphan_reaper`. Each
+child leads a session of its own, so that *Interrupt Kernel* reaches only the kernel.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import IO, Final
 
 from rtlab.errors import LabError
+from rtlab.processes import orphan_reaper
 from rtlab.processes.host import find_program
 
 __all__ = ["Child"]
@@ -34,13 +35,15 @@ _TAIL_BYTES: Final = 8192
 
 
 def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
-    """Kill the child and all of its process group at once, and reap it."""
-    if process.poll() is None:  # in a fork of the owner it never is: the child is not ours to kill
+    """Kill the child and all of its process group at once, and collect its exit code."""
+    # In a fork of the owner `poll` never returns None, so a fork does not kill the owner's children.
+    if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    orphan_reaper.forget(process.pid)
     if process.stdin is not None:
-        process.stdin.close()  # not sooner: at end-of-file it would say goodbye to its clients
+        process.stdin.close()  # not before the kill: at end-of-file the child starts its graceful stop
     output.close()
     errors.close()
 
@@ -80,6 +83,11 @@ class Child:
             start_new_session=True,
         )
         self._finalizer = weakref.finalize(self, _end, self._process, self._output, self._errors)
+        try:
+            orphan_reaper.watch(self._process.pid)
+        except BaseException:
+            self._finalizer()
+            raise
 
     @classmethod
     def module(cls, name: str, module: str, *arguments: str, token: str = "") -> Child:
@@ -106,8 +114,8 @@ class Child:
         return cls(name, command, environment={"RTLAB_TOKEN": token} if token else {})
 
     @classmethod
-    def guarded(cls, name: str, argv: Sequence[str]) -> Child:
-        """Start a third-party program under the guard.
+    def supervised(cls, name: str, argv: Sequence[str]) -> Child:
+        """Start a third-party program under the supervisor.
 
         Parameters
         ----------

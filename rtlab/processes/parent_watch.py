@@ -1,22 +1,27 @@
 """The child's end of the contract between the lab and the processes it starts.
 
-A child prints one line of JSON when it listens, and ends when the pipe that its
-parent holds open reaches its end: that happens also after ``kill -9``.
+A child prints one line of JSON when it listens, and ends when its parent is gone. It
+watches for that in two ways, on a thread of its own, so that a busy event loop delays
+nothing: the pipe that the parent holds open reaches its end (also after ``kill -9``),
+or its parent process id changes (when a fork of the parent still holds the pipe). A
+child that cannot run at all is killed by `rtlab.processes.orphan_reaper`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import select
 import sys
+import threading
+import time
 from collections.abc import Callable
-from typing import Final
 
-__all__ = ["announce", "raise_nofile", "watch_parent"]
+from rtlab.processes.orphan_reaper import ORPHAN_LIMIT, PARENT_CHECK
 
-#: Seconds that the graceful stop of an orphan may take, whatever its clients do.
-ORPHAN_LIMIT: Final = 1.5
+__all__ = ["announce", "raise_nofile", "wait_for_parent", "watch_parent"]
 
 
 def announce(port: int, **extra: object) -> None:
@@ -37,16 +42,16 @@ def announce(port: int, **extra: object) -> None:
     print(json.dumps({"port": port, "pid": os.getpid(), **extra}), flush=True)
 
 
-def watch_parent(fd: int, on_eof: Callable[[], None]) -> None:
-    """Call `on_eof` once, on the running loop, when the parent is gone.
+def watch_parent(fd: int, on_gone: Callable[[], None]) -> None:
+    """Call `on_gone` once, on the running loop, when the parent is gone.
 
     Parameters
     ----------
     fd : int
         The read end of a pipe whose only write end the parent holds.
-    on_eof : callable
+    on_gone : callable
         What to do then; typically it starts the graceful stop. After 1.5 s the
-        process ends, finished or not.
+        process ends, finished or not, also when its loop does nothing any more.
 
     Raises
     ------
@@ -54,22 +59,49 @@ def watch_parent(fd: int, on_eof: Callable[[], None]) -> None:
         When `fd` is not an open descriptor.
     """
     os.fstat(fd)
-    os.set_blocking(fd, False)
     loop = asyncio.get_running_loop()
+    parent = os.getppid()
 
-    def readable() -> None:
-        try:
-            if os.read(fd, 4096):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
+    def watch() -> None:
+        while not wait_for_parent(fd, parent, PARENT_CHECK):
             pass
-        loop.remove_reader(fd)
-        loop.call_later(ORPHAN_LIMIT, os._exit, 1)
-        on_eof()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending anyway
+            loop.call_soon_threadsafe(on_gone)
+        time.sleep(ORPHAN_LIMIT)
+        os._exit(1)
 
-    loop.add_reader(fd, readable)
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def wait_for_parent(fd: int, parent: int, timeout: float, *, also: int | None = None) -> bool:
+    """Wait until the parent is gone, or for `timeout` seconds.
+
+    Parameters
+    ----------
+    fd : int
+        The read end of the pipe; what comes through it is thrown away.
+    parent : int
+        The parent's process id, as it was at the start.
+    timeout : float
+        Seconds.
+    also : int, optional
+        Another descriptor, at which the wait ends too once there is something to read.
+
+    Returns
+    -------
+    bool
+        Whether the parent is gone.
+    """
+    ready, _, _ = select.select([fd] if also is None else [fd, also], [], [], timeout)
+    if fd in ready:
+        try:
+            if not os.read(fd, 4096):
+                return True
+        except BlockingIOError:
+            pass
+        except OSError:
+            return True
+    return os.getppid() != parent
 
 
 def raise_nofile() -> int:

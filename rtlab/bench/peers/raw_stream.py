@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import time
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from rtlab.errors import LabError
+from rtlab.processes.child import Child
 from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
 
 __all__ = ["main", "sending", "serving"]
 
 CHUNK_BYTES: Final = 64 * 1024
 START_TIMEOUT: Final = 20.0
+STOP_TIMEOUT: Final = 2.0
 TIMEOUT: Final = 120.0
 
 
@@ -65,24 +65,11 @@ async def _send(port: int, total: int) -> float:
 @contextlib.asynccontextmanager
 async def serving() -> AsyncGenerator[int]:
     """Run the far end in a child that ends with this process; yields its port."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "rtlab.bench.peers.raw_stream", "serve"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    far_end = Child.module("far end", "rtlab.bench.peers.raw_stream", "serve")
     try:
-        async with asyncio.timeout(START_TIMEOUT):
-            line = await process.stdout.readline()
-        if not line:
-            raise LabError("the far end ended at once: run `python -m rtlab.bench.peers.raw_stream serve`")
-        yield json.loads(line)["port"]
+        yield await far_end.announced(START_TIMEOUT)
     finally:
-        process.stdin.close()
-        async with asyncio.timeout(START_TIMEOUT):
-            await process.wait()
+        await far_end.stop(STOP_TIMEOUT)
 
 
 async def sending(port: int, total_bytes: int) -> float:
@@ -99,7 +86,7 @@ async def sending(port: int, total_bytes: int) -> float:
 
 def main() -> None:
     """Be one of the two ends, as the command line says."""
-    if sys.argv[1] == "serve":
+    if sys.argv[-1] == "serve":  # behind ``--watch-fd 0``, which `Child.module` adds
         asyncio.run(_serve())
     else:
         print(asyncio.run(_send(int(sys.argv[2]), int(sys.argv[3]))))
