@@ -1,0 +1,315 @@
+"""URLs of a server, one rule for every transport: checked once, sent as meant, shown without secrets.
+
+The parts stay as text. Parsing a query into names and values and writing it anew changes what a
+server may have signed (``?sig=a/b==``) or what has no value (``?stream``), and a decoded path loses
+the difference between ``%2F`` and ``/`` (RFC 3986 §2.2). Only characters that may not stand in a
+request line are percent-encoded (WHATWG URL, "percent-encode sets").
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import socket
+from typing import Final, Literal
+from urllib.parse import quote, unquote, unquote_to_bytes, urljoin
+
+import idna
+import msgspec
+
+from rtlab.errors import ConnectFailed
+
+__all__ = ["Origin", "Url", "parse_url", "redacted"]
+
+#: Scheme, host and port, ``ws`` counted as ``http``: whoever shares them shares credentials.
+Origin = tuple[str, str, int]
+
+_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_PLAIN: Final = {"ws": "http", "wss": "https"}
+_SOCKET: Final = {"http": "ws", "https": "wss"}
+
+#: RFC 3986 appendix B, less the scheme's freedom.
+_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.I | re.S)
+_LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+# What stays as it is; everything else is percent-encoded. "%" stays: what is encoded is not encoded again.
+_PATH_SAFE: Final = "%/:@!$&'()*+,;=|[]"
+_QUERY_SAFE: Final = _PATH_SAFE + "?{}^`\\"
+
+#: What a connection adds to a query, in the server's spelling.
+_RESUME_FIELDS: Final = frozenset({"clientId", "session", "seq", "cursor", "welcome"})
+
+_USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
+_SECRET: Final = re.compile(
+    r"(?P<name>[?&](?:[\w.-]*(?:token|ticket|secret|password|passwd|pwd|signature|credential|api-?_?key|jwt)"
+    r"[\w.-]*|sig|key|auth|authorization|session|code))=[^&#\s'\"),;]*",
+    re.I,
+)
+
+
+class Url(msgspec.Struct, frozen=True):
+    """A URL of HTTP or WebSocket.
+
+    Parameters
+    ----------
+    scheme : {"http", "https", "ws", "wss"}
+        How to get there.
+    host : str
+        ASCII, lower case; an IPv6 address without its brackets.
+    port : int or None
+        None is the scheme's own.
+    path : str
+        Percent-encoded, empty or beginning with ``/``.
+    query : str or None
+        Percent-encoded, without its ``?``; None and empty are not the same.
+    userinfo : str
+        ``user:password`` as it stood in the URL. It travels in a header (see `authorization`);
+        `str` and `repr` leave it out.
+
+    Examples
+    --------
+    >>> url = parse_url("http://me:pw@example.org/a%2Fb?sig=a/b==&stream")
+    >>> str(url)
+    'http://example.org/a%2Fb?sig=a/b==&stream'
+    >>> str(url.beside("send").adding(session="s1"))
+    'http://example.org/send?sig=a/b==&stream&session=s1'
+    """
+
+    scheme: str
+    host: str
+    port: int | None = None
+    path: str = ""
+    query: str | None = None
+    userinfo: str = ""
+
+    def __str__(self) -> str:
+        return self.address + ("" if self.query is None else f"?{self.query}")
+
+    def __repr__(self) -> str:
+        return f"<Url {redacted(str(self))}>"
+
+    @property
+    def netloc(self) -> str:
+        """Host and port, for people and for a ``Host`` field."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """The URL without its query: safe to show."""
+        return f"{self.scheme}://{self.netloc}{self.path}"
+
+    @property
+    def origin(self) -> Origin:
+        """What decides who may see credentials (RFC 6454 §4)."""
+        return _PLAIN.get(self.scheme, self.scheme), self.host, self.port or _PORTS[self.scheme]
+
+    @property
+    def authorization(self) -> str | None:
+        """``Basic`` credentials of a URL that has a user in it (RFC 7617), None of any other."""
+        if not self.userinfo:
+            return None
+        user, _, password = self.userinfo.partition(":")
+        pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def over(self, family: Literal["http", "ws"]) -> Url:
+        """Return the same server's URL for plain HTTP or for WebSocket."""
+        scheme = (_PLAIN if family == "http" else _SOCKET).get(self.scheme, self.scheme)
+        return msgspec.structs.replace(self, scheme=scheme)
+
+    def at(self, path: str) -> Url:
+        """Return the URL with `path`, unless it names one itself."""
+        return self if self.path not in ("", "/") else msgspec.structs.replace(self, path=path)
+
+    def beside(self, name: str) -> Url:
+        """Return the URL whose path ends in `name` in place of its last segment; the query stays."""
+        return msgspec.structs.replace(self, path=f"{self.path.rpartition('/')[0]}/{name}")
+
+    def below(self, name: str) -> Url:
+        """Return the URL with another segment at the end of its path; the query stays."""
+        return msgspec.structs.replace(self, path=f"{self.path.rstrip('/')}/{name}")
+
+    def adding(self, **fields: str | int | None) -> Url:
+        """Return the URL with more in its query; a field that is None is left out.
+
+        Fields of the same names that stood there before are replaced; the rest of the query
+        keeps its bytes.
+        """
+        known = {name: str(value) for name, value in fields.items() if value is not None}
+        if not known:
+            return self
+        kept = self._without(frozenset(known))
+        added = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in known.items()]
+        return msgspec.structs.replace(self, query="&".join([*kept, *added]))
+
+    def resuming(self, client_id: str | None, session: str | None, seq: int | None) -> Url:
+        """Return the URL that asks a server of ours to go on after message `seq` of a session.
+
+        Parameters
+        ----------
+        client_id, session : str or None
+            Who asks, and for which session.
+        seq : int or None
+            The last message that arrived; None where a cursor says it.
+        """
+        return self.adding(clientId=client_id, session=session, seq=None if session is None else seq)
+
+    def unresumed(self) -> Url:
+        """Return the URL without what a connection itself adds to queries."""
+        kept = self._without(_RESUME_FIELDS)
+        return msgspec.structs.replace(self, query="&".join(kept) or None)
+
+    def _without(self, names: frozenset[str]) -> list[str]:
+        fields = [] if not self.query else self.query.split("&")
+        return [field for field in fields if unquote(field.partition("=")[0]) not in names]
+
+    def redirected(self, location: str) -> Url:
+        """Return where a ``Location`` field points to from here (RFC 9110 §10.2.2).
+
+        Raises
+        ------
+        ConnectFailed
+            It points to no server that could be asked.
+        """
+        try:
+            joined = urljoin(str(self), location.strip())
+        except ValueError:
+            joined = location  # which says what is wrong
+        target = parse_url(joined)
+        return target.over("ws") if self.scheme in _PLAIN else target
+
+
+def parse_url(url: object, example: str = "http://host:port") -> Url:
+    """Check a URL, and take it apart.
+
+    Parameters
+    ----------
+    url : object
+        ``http://``, ``https://``, ``ws://`` or ``wss://`` with a host. A fragment is dropped: it
+        never goes to a server. Leading and trailing spaces are dropped, as in a browser.
+    example : str
+        What would have been right, for the error.
+
+    Returns
+    -------
+    Url
+
+    Raises
+    ------
+    ConnectFailed
+        Not retryable. It says which part is wrong, and shows no secret.
+
+    Examples
+    --------
+    >>> parse_url("ws://example.org:8000/live?room=a b").query
+    'room=a%20b'
+    >>> parse_url("http://example.org:70000")
+    Traceback (most recent call last):
+    rtlab.errors.ConnectFailed: expected a port from 1 to 65535, got '70000' in 'http://example.org:70000'
+    """
+    match = _PARTS.fullmatch(url.strip()) if isinstance(url, str) else None
+    if match is None:
+        raise _bad(f"expected a URL like {example}", url)
+    scheme, authority, path, query = match[1].lower(), match[2], match[3], match[4]
+    if scheme not in _PORTS:
+        raise _bad(f"expected a URL that starts with {example.partition('://')[0]}://", url)
+    if _CONTROL.search(match[0]):
+        raise _bad("expected a URL without control characters", url)
+    userinfo, _, netloc = authority.rpartition("@")
+    host, port = _split_port(netloc)
+    if port.strip("0123456789") or (port and not 0 < int(port[:9]) < 65536):
+        raise ConnectFailed(
+            f"expected a port from 1 to 65535, got {port!r:.20} in {_shown(url)}", retryable=False
+        )
+    checked = _checked_host(host)
+    if checked is None:
+        raise ConnectFailed(
+            f"expected a host name or an address after ://, got {host!r:.80} in {_shown(url)}",
+            retryable=False,
+        )
+    return Url(
+        scheme,
+        checked,
+        int(port) if port else None,
+        _without_dots(quote(path, safe=_PATH_SAFE)),
+        None if query is None else quote(query, safe=_QUERY_SAFE),
+        userinfo,
+    )
+
+
+def _split_port(netloc: str) -> tuple[str, str]:
+    if netloc.startswith("["):
+        host, bracket, rest = netloc.partition("]")
+        return host + bracket, rest.removeprefix(":") if rest.startswith(":") else rest and f"x{rest}"
+    host, _, port = netloc.partition(":")
+    return host, port
+
+
+def _checked_host(host: str) -> str | None:
+    """Return the ASCII form of a host, None of what no resolver could find."""
+    if host.startswith("["):
+        if not host.endswith("]"):
+            return None
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            return None
+        return host[1:-1].lower()
+    try:
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return None
+    name = name.lower()
+    labels = name.removesuffix(".").split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return None
+    if labels[-1].isdigit():  # the whole is an address, or nothing (WHATWG URL, "ends in a number")
+        try:
+            socket.inet_aton(name)
+        except OSError:
+            return None
+    return name
+
+
+def _without_dots(path: str) -> str:
+    """Remove ``.`` and ``..`` segments (RFC 3986 §5.2.4), as browsers and httpx do."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            kept[-1:] = []
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def redacted(text: str) -> str:
+    """Mask what is secret in the URLs of a text: passwords, and the values of token-like query fields.
+
+    Parameters
+    ----------
+    text : str
+        An error's or a log's words, say.
+
+    Examples
+    --------
+    >>> redacted("no answer from https://me:pw@example.org/ws?token=abc&room=lobby")
+    'no answer from https://***@example.org/ws?token=***&room=lobby'
+    """
+    return _SECRET.sub(r"\g<name>=***", _USERINFO.sub("***@", text))
+
+
+def _shown(url: object) -> str:
+    """Show what is no URL: where its password ends is not known, so all before the last ``@`` may be one."""
+    return repr(redacted(re.sub(r"//.*@", "//***@", url, flags=re.S)) if isinstance(url, str) else url)[:200]
+
+
+def _bad(expected: str, url: object) -> ConnectFailed:
+    return ConnectFailed(f"{expected}, got {_shown(url)}", retryable=False)

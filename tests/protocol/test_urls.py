@@ -1,0 +1,196 @@
+"""URLs: what arrives is what was meant, what is wrong is said, what is secret is not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rtlab.errors import ConnectFailed
+from rtlab.protocol.urls import parse_url, redacted
+
+UNCHANGED = [
+    "http://example.org/a%2Fb",
+    "http://example.org/a%2fb/c;v=1",
+    "http://example.org/x?sig=a/b==&stream",
+    "http://example.org/x?stream",
+    "http://example.org/x?",
+    "http://example.org/x?a&&b=&=c",
+    "http://example.org/x?filter[]=1&q='a'|b^c`{}",
+    "http://example.org/x?t=a%20b+c%2Bd",
+    "http://example.org/100%",
+    "http://example.org",
+    "http://example.org/",
+    "https://example.org:8443/x",
+    "ws://127.0.0.1:8000/ws",
+    "wss://[::1]:8000/ws",
+    "http://127.1/",
+    "http://my_host.example.org./",
+]
+
+
+@pytest.mark.parametrize("text", UNCHANGED)
+def test_a_url_that_is_right_keeps_its_bytes(text: str) -> None:
+    assert str(parse_url(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("http://h/x?room=a b", "http://h/x?room=a%20b"),
+        ("http://h/a b", "http://h/a%20b"),
+        ("http://h/ü?q=é", "http://h/%C3%BC?q=%C3%A9"),
+        ('http://h/x?q="<>', "http://h/x?q=%22%3C%3E"),
+        ("http://h/x#part", "http://h/x"),
+        ("HTTP://Example.ORG/X", "http://example.org/X"),
+        ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+        ("http://h:/x", "http://h/x"),
+        ("  http://h/x\n", "http://h/x"),
+        ("http://h/a/../b/./c", "http://h/b/c"),
+        ("http://h/../..", "http://h/"),
+        ("http://h/a/..", "http://h/"),
+        ("http://user:pw@h/x", "http://h/x"),
+    ],
+)
+def test_only_what_cannot_travel_is_encoded(text: str, sent: str) -> None:
+    assert str(parse_url(text)) == sent
+    assert str(parse_url(sent)) == sent
+
+
+BAD_HOSTS = [
+    "http://",
+    "http:///x",
+    "http://:80",
+    "http://a b/",
+    "http://a..b/",
+    "http://.a/",
+    f"http://{'a' * 64}/",
+    f"http://{'a.' * 130}a/",
+    "http://a%41/",
+    "http://a\\b/",
+    "http://a<b/",
+    "http://[::1/",
+    "http://[zz]/",
+    "http://256.1.1.1/",
+    "http://1.2.3.4.5/",
+    "http://\u2025/",
+    "http://user:pw@/",
+]
+BAD_PORTS = [
+    *(f"http://h:{port}" for port in ("65536", "0", "-1", "x", "8 0", "80:80", "9" * 400, "\u0661")),
+    "http://[::1]80",
+]
+NO_URLS = [
+    *("", "h", "h:80", "//h", "ftp://h", "file:///x", "http:/h", None, 7, b"http://h"),
+    *("http://h/\x00", "http://h/a\nb", "http://h\t/"),
+]
+
+
+@pytest.mark.parametrize("url", [*BAD_HOSTS, *BAD_PORTS, *NO_URLS])
+def test_what_is_no_url_is_refused_in_one_way(url: object) -> None:
+    with pytest.raises(ConnectFailed, match="expected a") as caught:
+        parse_url(url)
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:s3cret@h:99999/",
+        "http://me:s3cret@a b/",
+        "ftp://me:s3cret@h/",
+        "http://me:s3cret@/",
+        "http://me:x/s3cret@h/",
+    ],
+)
+def test_a_refusal_shows_no_password(url: str) -> None:
+    with pytest.raises(ConnectFailed) as caught:
+        parse_url(url)
+    assert "s3cret" not in str(caught.value)
+    assert "***@" in str(caught.value)
+
+
+def test_repr_and_str_leave_secrets_out() -> None:
+    url = parse_url("wss://me:s3cret@h/ws?token=abc&room=lobby")
+    assert "s3cret" not in f"{url} {url!r} {url.address}"
+    assert repr(url) == "<Url wss://h/ws?token=***&room=lobby>"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:p@h/x", "https://***@h/x"),
+        ("https://u:p/w@h/x", "https://u:p/w@h/x"),  # RFC 3986: the host ended at the slash
+        ("GET /sse?access_token=a.b.c&x=1", "GET /sse?access_token=***&x=1"),
+        (
+            "?apiKey=1&api_key=2&api-key=3&X-Amz-Signature=4",
+            "?apiKey=***&api_key=***&api-key=***&X-Amz-Signature=***",
+        ),
+        ("(http://h/?ticket=t)", "(http://h/?ticket=***)"),
+        ("?sig=a/b==&stream", "?sig=***&stream"),
+        ("?room=token", "?room=token"),
+        ("mail me@example.org", "mail me@example.org"),
+    ],
+)
+def test_redacted(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+
+
+def test_credentials_in_a_url_become_a_header() -> None:
+    assert parse_url("http://me:p%40w@h").authorization == "Basic bWU6cEB3"
+    assert parse_url("http://me@h").authorization == "Basic bWU6"
+    assert parse_url("http://h").authorization is None
+
+
+def test_origins() -> None:
+    same = ["http://h", "http://h:80/x", "ws://H/y?z", "http://me:pw@h"]
+    assert len({parse_url(text).origin for text in same}) == 1
+    others = ["https://h", "http://h:81", "http://h.example", "http://h."]
+    assert all(parse_url(text).origin != parse_url("http://h").origin for text in others)
+
+
+def test_families() -> None:
+    assert str(parse_url("wss://h/x?y").over("http")) == "https://h/x?y"
+    assert str(parse_url("http://h:1").over("ws")) == "ws://h:1"
+    assert str(parse_url("ws://h").over("ws")) == "ws://h"
+
+
+def test_paths_of_a_server() -> None:
+    assert str(parse_url("http://h?token=a").at("/sse")) == "http://h/sse?token=a"
+    assert str(parse_url("http://h/").at("/sse")) == "http://h/sse"
+    assert str(parse_url("http://h/a%2Fb").at("/sse")) == "http://h/a%2Fb"
+    assert str(parse_url("http://h/base/sse?t=/").beside("send")) == "http://h/base/send?t=/"
+    assert str(parse_url("http://h").beside("send")) == "http://h/send"
+    assert str(parse_url("http://h/base/?q").below("ws")) == "http://h/base/ws?q"
+
+
+def test_fields_are_added_behind_what_stands_there() -> None:
+    url = parse_url("http://h/x?sig=a/b==&stream")
+    assert str(url.adding(clientId="a b", seq=0)) == "http://h/x?sig=a/b==&stream&clientId=a%20b&seq=0"
+    assert url.adding(session=None) == url
+    assert str(url.resuming("c", None, 7)) == "http://h/x?sig=a/b==&stream&clientId=c"
+    resumed = url.resuming("c", "s", 7)
+    assert str(resumed) == "http://h/x?sig=a/b==&stream&clientId=c&session=s&seq=7"
+    assert str(resumed.resuming("c", "t", None)) == "http://h/x?sig=a/b==&stream&seq=7&clientId=c&session=t"
+    assert resumed.unresumed() == url
+    assert str(parse_url("http://h/x").resuming("c", "s", 7).unresumed()) == "http://h/x"
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/y?z", "http://h/y?z"),
+        ("y", "http://h/a/y"),
+        ("?z", "http://h/a/x?z"),
+        ("//other/y", "http://other/y"),
+        ("https://other/y%2F", "https://other/y%2F"),
+    ],
+)
+def test_redirects(location: str, target: str) -> None:
+    assert str(parse_url("http://h/a/x").redirected(location)) == target
+
+
+def test_a_redirect_of_a_websocket_stays_one() -> None:
+    assert str(parse_url("ws://h/x").redirected("https://other/y")) == "wss://other/y"
+    with pytest.raises(ConnectFailed, match=re.escape("ftp://h")):
+        parse_url("ws://h/x").redirected("ftp://h")
