@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-import socket
 from typing import Final, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urljoin
 
@@ -267,11 +266,16 @@ def _checked_host(host: str) -> str | None:
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return None
     if labels[-1].isdigit():  # the whole is an address, or nothing (WHATWG URL, "ends in a number")
-        try:
-            socket.inet_aton(name)
-        except OSError:
-            return None
+        return name if _is_ipv4(labels) else None
     return name
+
+
+def _is_ipv4(parts: list[str]) -> bool:
+    """One to four decimal numbers; the last one fills what the others leave, as in ``127.1``."""
+    if len(parts) > 4 or not all(part.isdigit() and len(part) <= 10 for part in parts):
+        return False
+    *first, last = (int(part) for part in parts)
+    return all(number < 256 for number in first) and last < 256 ** (5 - len(parts))
 
 
 def _without_dots(path: str) -> str:

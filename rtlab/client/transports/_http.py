@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
+import time
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
@@ -205,7 +206,7 @@ def with_resume(url: httpx.URL, resume: Resume) -> httpx.URL:
 def hint_of(response: httpx.Response) -> float | None:
     """Seconds that an answer asks for before the next attempt, None if it does not."""
     headers = response.headers
-    return retry_after(headers.get("retry-after", ""), headers.get("date", ""))
+    return retry_after(headers.get("retry-after", ""), headers.get("date", ""), now=time.time())
 
 
 async def refused(response: httpx.Response, *, strict: bool) -> ConnectFailed:

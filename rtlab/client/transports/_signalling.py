@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl as ssl_module
+import time
 from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -114,7 +115,9 @@ async def post_offer(
             retryable=response.status_code in _WORTH_RETRYING or response.status_code >= 500,
             status=response.status_code,
             retry_after=retry_after(
-                response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+                response.headers.get("Retry-After", ""),
+                response.headers.get("Date", ""),
+                now=time.time(),
             ),
         )
     try:

@@ -323,7 +323,7 @@ def _explain(error: Exception, url: str) -> ConnectFailed:
             f"the server at {host} answered HTTP {status} instead of 101 Switching Protocols: {why}",
             retryable=status not in _FATAL_STATUS and status >= 400,
             status=status,
-            retry_after=retry_after(hint, date),
+            retry_after=retry_after(hint, date, now=time.time()),
         )
     if isinstance(error, InvalidURI):
         return ConnectFailed(f"expected a URL like ws://host:port/ws: {error}", retryable=False)
