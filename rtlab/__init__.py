@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlab import pace as pace
-    from rtlab.client.transports.longpoll import LongPolling as LongPolling
-    from rtlab.client.transports.sse import ServerSentEvents as ServerSentEvents
-    from rtlab.client.transports.webrtc import WebRTCChannel as WebRTCChannel
-    from rtlab.client.transports.websocket import WebSocketConnection as WebSocketConnection
+    from rtlab.client.long_polling import LongPolling as LongPolling
+    from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
+    from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.errors import RtlabError as RtlabError
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
@@ -32,15 +32,15 @@ _HOME: Final[dict[str, str]] = {
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
-    "LongPolling": "rtlab.client.transports.longpoll",
+    "LongPolling": "rtlab.client.long_polling",
     "Message": "rtlab.protocol.messages",
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
     "RtlabError": "rtlab.errors",
-    "ServerSentEvents": "rtlab.client.transports.sse",
-    "WebRTCChannel": "rtlab.client.transports.webrtc",
-    "WebSocketConnection": "rtlab.client.transports.websocket",
+    "ServerSentEvents": "rtlab.client.server_sent_events",
+    "WebRTCChannel": "rtlab.client.webrtc_channel",
+    "WebSocketConnection": "rtlab.client.websocket_connection",
     "data_path": "rtlab.resources",
     "pace": "rtlab.pace",
 }

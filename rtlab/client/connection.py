@@ -19,7 +19,6 @@ from rtlab.client.driver import Driver
 from rtlab.client.events import Handler
 from rtlab.client.inbox import Inbox, Stream, unwrap
 from rtlab.client.options import checked, policy_of, positive
-from rtlab.client.position import Resume
 from rtlab.client.stats import ConnectionStats
 from rtlab.client.transports.base import Transport
 from rtlab.errors import MessageError, NotConnected, TransportClosed
@@ -28,7 +27,7 @@ from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.messages import Message
 
-__all__ = ["Connection", "ConnectionStats", "Resume", "State", "Transport"]
+__all__ = ["Connection", "State"]
 
 State = lc.State
 

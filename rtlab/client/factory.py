@@ -6,9 +6,9 @@ import ssl as ssl_module
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from rtlab.client.transports.longpoll import LongPolling
-from rtlab.client.transports.sse import ServerSentEvents
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.websocket_connection import WebSocketConnection
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
@@ -78,7 +78,7 @@ def make_client(
     options = {"max_reconnect_attempts": 0, **options}
     if transport == "webrtc":
         # Importing aiortc takes 0.2 s: only for those who use it.
-        from rtlab.client.transports.webrtc import WebRTCChannel
+        from rtlab.client.webrtc_channel import WebRTCChannel
 
         return WebRTCChannel(url, ssl=ssl, relay=relay, **options)
     if transport == "websocket":

@@ -13,31 +13,11 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 
-__all__ = ["Mark", "Position", "Resume", "RoomPosition", "Verdict"]
+__all__ = ["Mark", "Position", "RoomPosition", "Verdict"]
 
 Verdict = Literal["new", "repeat", "gap"]
-
-
-class Resume(msgspec.Struct, frozen=True):
-    """Where a new transport continues.
-
-    Parameters
-    ----------
-    client_id : str or None
-        The durable name of this client.
-    session : str or None
-        The session to continue, None for a new one.
-    seq : int
-        Messages of that session already handled.
-    cursor : str or None
-        The last opaque token, on transports that have one.
-    """
-
-    client_id: str | None = None
-    session: str | None = None
-    seq: int = 0
-    cursor: str | None = None
 
 
 class Mark(NamedTuple):

@@ -22,7 +22,7 @@ import numpy as np
 
 from rtlab.capture.http_exchanges import Exchange, exchanges
 from rtlab.capture.tcp_tap import Tap
-from rtlab.client.transports.longpoll import LongPolling
+from rtlab.client.long_polling import LongPolling
 from rtlab.errors import LabError
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.loop_lag import LoopLag

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from rtlab.client.circuit_breaker import CircuitBreaker
-from rtlab.client.position import Resume
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 
 __all__ = ["Attempt", "FallbackTransport", "Memory"]
 

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from rtlab.client.position import Resume
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.resume import Resume
 
 __all__ = ["MemoryTransport"]
 

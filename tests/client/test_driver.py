@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.transports.longpoll import LongPolling
-from rtlab.client.transports.sse import ServerSentEvents
-from rtlab.client.transports.webrtc import WebRTCChannel
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.webrtc_channel import WebRTCChannel
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

@@ -7,8 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.position import Mark, Position, Resume
+from rtlab.client.position import Mark, Position
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 
 
 def said(offset, epoch="e", room="r"):

@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
-from rtlab.client.transports.longpoll import LongPolling
+from rtlab.client.long_polling import LongPolling
 from rtlab.experiments.long_poll_delay import PollDelay, measure_poll_delay
 from rtlab.lab.lab import Lab
 from rtlab.models import polling

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.faults.script import FaultScript
 from rtlab.faults.trace import TraceEvent
 from rtlab.lab.lab import Lab

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from rtlab.client.circuit_breaker import CircuitBreaker
-from rtlab.client.position import Resume
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.fallback import FallbackTransport, Memory
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 from rtlab.testing.memory_transport import MemoryTransport
 
 WELCOME = Message("welcome", {})

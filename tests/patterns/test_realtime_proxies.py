@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab.client.events import Reconnecting
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.experiments.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
 from rtlab.patterns.fallback import Memory

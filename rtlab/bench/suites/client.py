@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from rtlab.bench.peers.socketio_server import Rival
 from rtlab.bench.registry import Result, StartLab
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

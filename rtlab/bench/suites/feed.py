@@ -9,7 +9,7 @@ import numpy as np
 
 from rtlab.bench.peers.sleeping_schedule import latenesses
 from rtlab.bench.registry import Result, StartLab
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 
 __all__ = ["run"]
 

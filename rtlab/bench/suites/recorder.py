@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from rtlab.bench.registry import Result, StartLab
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.recorder import Recorder
 

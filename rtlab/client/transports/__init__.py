@@ -1,5 +1,5 @@
 """The four transports, each usable alone: bytes in, frames out.
 
-Imports the protocol, the policies and the parts of `rtlab.client` below the connection. Never
-another transport.
+Imports the protocol, the policies and `rtlab.webrtc`. Never another transport, nor anything of the
+client above them: a transport can be imported and opened alone.
 """

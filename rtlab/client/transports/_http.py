@@ -11,12 +11,11 @@ from typing import Final, Literal
 import httpcore
 import httpx
 
-from rtlab.client.position import Resume
 from rtlab.client.transports._sockets import Backend
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_status import retry_after
 
-__all__ = ["HttpClient", "endpoint", "explain", "hint_of", "loss", "refused", "with_resume"]
+__all__ = ["HttpClient", "endpoint", "explain", "hint_of", "loss", "refused"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -193,14 +192,6 @@ def endpoint(url: str, path: str | None) -> httpx.URL:
         )
     keep = path is None or parsed.path not in ("", "/")
     return parsed.copy_with(scheme=scheme, path=parsed.path if keep else path)
-
-
-def with_resume(url: httpx.URL, resume: Resume) -> httpx.URL:
-    """Add what a server of ours needs to know to a URL's query."""
-    fields = {"clientId": resume.client_id, "session": resume.session}
-    if resume.session is not None and not resume.cursor:
-        fields["seq"] = str(resume.seq)
-    return url.copy_merge_params({name: text for name, text in fields.items() if text is not None})
 
 
 def hint_of(response: httpx.Response) -> float | None:

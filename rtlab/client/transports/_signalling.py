@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import msgspec
 
-from rtlab.client.transports.base import Resume
 from rtlab.errors import ConnectFailed
 from rtlab.protocol.http_status import retry_after
+from rtlab.protocol.resume import Resume
 
 __all__ = ["offer_url", "post_offer"]
 
@@ -93,16 +93,12 @@ async def post_offer(
         It says what to look at next; the cause is chained.
     """
     host = urlsplit(url).netloc
-    fields = {"clientId": resume.client_id, "session": resume.session}
-    params = {name: value for name, value in fields.items() if value is not None}
-    if resume.session is not None:
-        params["seq"] = str(resume.seq)
     # Building a TLS context reads the system's certificates (10 ms and more): not for http.
     verify = ssl if ssl is not None else url.startswith("https:")
     try:
         async with httpx.AsyncClient(trust_env=False, verify=verify, timeout=None) as http:
             response = await http.post(
-                url, params=params, json={"sdp": sdp, "type": "offer"}, headers=headers
+                url, params=resume.query(), json={"sdp": sdp, "type": "offer"}, headers=headers
             )
     except httpx.ConnectError as error:
         raise ConnectFailed(f"nothing answers at {host} ({error}): is the server running?") from error

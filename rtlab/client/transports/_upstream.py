@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import httpx
 import msgspec
@@ -20,7 +20,7 @@ from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream", "session_of"]
+__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream"]
 
 # Timeouts
 ANSWER_TIMEOUT: Final = 10.0
@@ -197,15 +197,6 @@ class Upstream:
                 item.accepted.set_exception(error)
         self._batch.clear()
         self._pending.clear()
-
-
-def session_of(message: Message) -> str | None:
-    """Return the session that a ``welcome`` names; None for any other message."""
-    payload: object = message.payload
-    if message.type != "welcome" or not isinstance(payload, dict):
-        return None
-    session = cast("dict[str, Any]", payload).get("session")
-    return session if isinstance(session, str) else None
 
 
 def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:

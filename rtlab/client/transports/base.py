@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from rtlab.client.position import Resume
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 
-__all__ = ["Resume", "Transport"]
+__all__ = ["FOREIGN_AFTER", "Transport"]
+
+#: Seconds without a first message after which a server counts as foreign: ours sends its
+#: ``welcome`` as soon as the connection is open.
+FOREIGN_AFTER: Final = 1.0
 
 
 class Transport(Protocol):
@@ -56,9 +60,14 @@ class Transport(Protocol):
     def max_message_bytes(self, limit: int, /) -> None: ...
 
     async def open(self, resume: Resume) -> Message | None:
-        """Connect; return the server's ``welcome``, None if it sends none.
+        """Connect; return the server's ``welcome`` (`session_of` tells), None from a foreign server.
 
-        Raises `ConnectFailed`. Cleans up after itself when cancelled.
+        A foreign server is one whose first message is no ``welcome``, or that sends
+        nothing for `FOREIGN_AFTER`. What it sent by then is lost to nobody: `receive`
+        returns it first. The connection also accepts a ``welcome`` that `receive`
+        returns as its first message, from a server of ours behind a slow path.
+
+        Raises `ConnectFailed`, and nothing else. Cleans up after itself when cancelled.
         """
         ...
 

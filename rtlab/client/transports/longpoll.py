@@ -7,19 +7,19 @@ import ssl as ssl_module
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import msgspec
 
-from rtlab.client.connection import Connection, Resume
-from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
-from rtlab.client.transports._upstream import Upstream, session_of
+from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused
+from rtlab.client.transports._upstream import Upstream
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.resume import Resume, session_of
 
-__all__ = ["LongPollTransport", "LongPolling"]
+__all__ = ["POLL_TIMEOUT", "LongPollTransport"]
 
 #: Seconds to wait for an answer. The server's limit is 25 s, and the path takes its time.
 POLL_TIMEOUT: Final = 35.0
@@ -118,7 +118,7 @@ class LongPollTransport:
             It says what to look at next; the cause is chained.
         """
         base = endpoint(self._url, "/poll")
-        asked = with_resume(base, Resume(resume.client_id, resume.session, resume.seq))
+        asked = base.copy_merge_params(resume.query())
         try:
             try:
                 answered = await self._poll(asked.copy_merge_params({"welcome": "1"}))
@@ -233,43 +233,3 @@ class LongPollTransport:
         if self._upstream is not None:
             self._upstream.abort()
         self._http.abort()
-
-
-class LongPolling(Connection):
-    """Long polling that reconnects.
-
-    Parameters
-    ----------
-    url : str
-        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
-    headers, ssl, poll_timeout, max_message_bytes
-        As for `LongPollTransport`.
-    **options
-        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
-        ``connect_timeout`` and so on.
-
-    Examples
-    --------
-    >>> async def echo(url: str) -> None:
-    ...     async with LongPolling(url) as conn:
-    ...         print((await conn.request("echo", {"n": 1})).payload)
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        ssl: ssl_module.SSLContext | None = None,
-        poll_timeout: float = POLL_TIMEOUT,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        **options: Any,
-    ) -> None:
-        headers = dict(headers or {})
-
-        def transport() -> LongPollTransport:
-            return LongPollTransport(
-                url, headers=headers, ssl=ssl, poll_timeout=poll_timeout, max_message_bytes=max_message_bytes
-            )
-
-        super().__init__(transport, **options)

@@ -11,20 +11,19 @@ import ssl as ssl_module
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from rtlab.client.connection import Connection, Resume
-from rtlab.client.events import Handler
-from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused, with_resume
-from rtlab.client.transports._upstream import Upstream, session_of
+from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused
+from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.resume import Resume, session_of
 
-__all__ = ["ServerSentEvents", "SseTransport"]
+__all__ = ["SILENCE_TIMEOUT", "SseTransport"]
 
 #: Seconds without a byte after which a stream counts as dead; our server's
 #: heartbeat comments come far more often.
@@ -137,7 +136,7 @@ class SseTransport:
         )
         self.cursor = resume.cursor
         url = endpoint(self._url, None if self._verbatim else "/sse")
-        asked = url if self.plain else with_resume(url, resume)
+        asked = url if self.plain else url.copy_merge_params(resume.query())
         headers = {b"Accept": b"text/event-stream", b"Cache-Control": b"no-cache"}
         # HTTP strips spaces and tabs alone. h11 refuses to send VT and FF: better no id than no stream.
         if last_id and not {"\v", "\f"} & set(last_id):
@@ -280,69 +279,3 @@ class SseTransport:
         if self._upstream is not None:
             self._upstream.abort()
         self._http.abort()
-
-
-class ServerSentEvents(Connection):
-    """An event stream that reconnects.
-
-    Parameters
-    ----------
-    url : str
-        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
-    plain, strict, headers, ssl, silence_timeout, max_message_bytes
-        As for `SseTransport`.
-    **options
-        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
-        ``connect_timeout`` and so on.
-
-    Notes
-    -----
-    A ``retry:`` field sets the delay after a lost stream, as in a browser, and up to a
-    half is added to it by chance; attempts that fail then go through the backoff.
-
-    Examples
-    --------
-    >>> async def watch(url: str) -> None:
-    ...     async with ServerSentEvents(url, plain=True) as stream:
-    ...         stream.add_event_listener("price", lambda event: print(event.payload))
-    ...         await asyncio.sleep(60)
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        plain: bool = False,
-        strict: bool = False,
-        headers: Mapping[str, str] | None = None,
-        ssl: ssl_module.SSLContext | None = None,
-        silence_timeout: float = SILENCE_TIMEOUT,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        **options: Any,
-    ) -> None:
-        headers = dict(headers or {})
-        last: SseTransport | None = None
-
-        def transport() -> SseTransport:
-            nonlocal last
-            last = SseTransport(
-                url,
-                plain=plain,
-                strict=strict,
-                headers=headers,
-                ssl=ssl,
-                silence_timeout=silence_timeout,
-                max_message_bytes=max_message_bytes,
-                previous=last,
-            )
-            return last
-
-        super().__init__(transport, **options)
-
-    def add_event_listener(self, type: str, listener: Handler) -> None:
-        """As `on`, by the browser's name; the value is a `Message`, its payload the data."""
-        self.on(type, listener)
-
-    def remove_event_listener(self, type: str, listener: Handler) -> None:
-        """As `off`, by the browser's name."""
-        self.off(type, listener)

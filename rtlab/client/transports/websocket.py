@@ -20,15 +20,14 @@ from websockets.exceptions import (
 )
 from websockets.typing import Origin, Subprotocol
 
-from rtlab.client.connection import Connection, Resume
-from rtlab.client.options import checked
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for
 from rtlab.protocol.http_status import retry_after
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.resume import Resume
 
-__all__ = ["WebSocketConnection", "WebSocketTransport"]
+__all__ = ["WebSocketTransport"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
@@ -214,55 +213,6 @@ class WebSocketTransport:
             self._ws.transport.abort()
 
 
-class WebSocketConnection(Connection):
-    """A WebSocket that reconnects.
-
-    Parameters
-    ----------
-    url : str
-        ``ws://`` or ``wss://``.
-    codec, compression, headers, origin, ssl, max_message_bytes, send_timeout
-        As for `WebSocketTransport`.
-    **options
-        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
-        ``reconnect_interval``, ``min_uptime``, ``connect_timeout`` and so on.
-
-    Examples
-    --------
-    >>> async def echo(url: str) -> None:
-    ...     async with WebSocketConnection(url) as conn:
-    ...         print((await conn.request("echo", {"n": 1})).payload)
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        codec: Codec = JSON,
-        compression: Literal["deflate"] | None = None,
-        headers: Mapping[str, str] | None = None,
-        origin: str | None = None,
-        ssl: ssl_module.SSLContext | None = None,
-        max_message_bytes: int = MAX_MESSAGE_BYTES,
-        send_timeout: float = 10.0,
-        **options: Any,
-    ) -> None:
-        def transport() -> WebSocketTransport:
-            return WebSocketTransport(
-                url,
-                codec=codec,
-                compression=compression,
-                headers=headers,
-                origin=origin,
-                ssl=ssl,
-                max_message_bytes=max_message_bytes,
-                send_timeout=send_timeout,
-            )
-
-        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
-        super().__init__(transport, **options)
-
-
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -281,10 +231,7 @@ def _checked(url: str) -> str:
 
 
 def _with_resume(url: str, resume: Resume) -> str:
-    known = {"clientId": resume.client_id, "session": resume.session}
-    fields = {name: value for name, value in known.items() if value is not None}
-    if resume.session is not None:
-        fields["seq"] = str(resume.seq)
+    fields = resume.query()
     if not fields:
         return url
     parts = urlsplit(url)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rtlab.client.connection import Connection, Transport
+from rtlab.client.connection import Connection
+from rtlab.client.transports.base import Transport
 from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_simulation import HerdRun
 from rtlab.policies.backoff import Backoff

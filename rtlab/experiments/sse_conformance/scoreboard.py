@@ -12,7 +12,7 @@ import msgspec
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from httpx_sse import EventSource, SSEError, aconnect_sse
 
-from rtlab.client.transports.sse import ServerSentEvents
+from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse_decoder import SseDecoder
 from rtlab.errors import ConnectFailed, ConnectionLost
 from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES, PARSING_RULES, ParsingCase

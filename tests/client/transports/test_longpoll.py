@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rtlab.client.events import Reconnecting
-from rtlab.client.position import Resume
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports import longpoll
-from rtlab.client.transports.longpoll import LongPolling, LongPollTransport
-from rtlab.client.transports.sse import ServerSentEvents
+from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import should_reconnect
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 
 pytestmark = pytest.mark.timeout(40)

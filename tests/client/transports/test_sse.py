@@ -15,11 +15,12 @@ import trustme
 
 from rtlab.client.connection import State
 from rtlab.client.events import Disconnected, Reconnecting
-from rtlab.client.position import Resume
-from rtlab.client.transports.sse import ServerSentEvents, SseTransport
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.transports.sse import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -469,7 +470,7 @@ class TestOurServersStream:
             assert (await wait).payload == 2
             assert conn.stats.connects == 2
         again = server.requests[1]
-        assert again.query == {"clientId": "c", "session": "s1"}
+        assert again.query == {"clientId": "c", "session": "s1", "seq": "1"}
         assert again.headers["last-event-id"] == b"s1.1"
 
     async def test_a_ping_is_a_request_beside_the_stream(self, lab: tuple[Lab, ScriptedServer]) -> None:

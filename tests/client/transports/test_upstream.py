@@ -11,7 +11,7 @@ import pytest
 
 from rtlab.client.transports import _upstream
 from rtlab.client.transports._http import HttpClient
-from rtlab.client.transports._upstream import Upstream, session_of
+from rtlab.client.transports._upstream import Upstream
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.messages import Message
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
@@ -242,17 +242,3 @@ async def test_abort_tells_all_who_wait_and_leaves_no_task(rig: Rig) -> None:
     assert all(isinstance(error, TransportClosed) for error in errors)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "upstream"]
     assert rig.broken == 0
-
-
-@pytest.mark.parametrize(
-    ("message", "session"),
-    [
-        (Message("welcome", {"session": "s"}), "s"),
-        (Message("welcome", {"session": 1}), None),
-        (Message("welcome", {}), None),
-        (Message("welcome", "hi"), None),
-        (Message("chat", {"session": "s"}), None),
-    ],
-)
-def test_session_of(message: Message, session: str | None) -> None:
-    assert session_of(message) == session

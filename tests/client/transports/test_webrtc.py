@@ -14,11 +14,12 @@ import pytest
 from aiohttp import web
 from aiortc import RTCDataChannel, RTCSessionDescription
 
-from rtlab.client.transports.base import Resume
-from rtlab.client.transports.webrtc import WebRTCChannel, WebRTCTransport
+from rtlab.client.transports.webrtc import WebRTCTransport
+from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 from rtlab.webrtc.data_channel import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

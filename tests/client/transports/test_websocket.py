@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from rtlab.client.connection import State
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK

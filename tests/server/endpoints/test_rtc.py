@@ -12,12 +12,13 @@ import aioice.ice
 import httpx
 import pytest
 
-from rtlab.client.transports.base import Resume
-from rtlab.client.transports.webrtc import WebRTCChannel, WebRTCTransport
-from rtlab.client.transports.websocket import WebSocketConnection
+from rtlab.client.transports.webrtc import WebRTCTransport
+from rtlab.client.webrtc_channel import WebRTCChannel
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import Resume
 from rtlab.server.app import Server
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.node import Node, Options

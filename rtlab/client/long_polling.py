@@ -1,0 +1,53 @@
+"""`LongPolling`: long polls that reconnect."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Mapping
+from typing import Any
+
+from rtlab.client.connection import Connection
+from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+
+__all__ = ["LongPolling"]
+
+
+class LongPolling(Connection):
+    """Long polling that reconnects.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
+    headers, ssl, poll_timeout, max_message_bytes
+        As for `LongPollTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``connect_timeout`` and so on.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with LongPolling(url) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        poll_timeout: float = POLL_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        **options: Any,
+    ) -> None:
+        headers = dict(headers or {})
+
+        def transport() -> LongPollTransport:
+            return LongPollTransport(
+                url, headers=headers, ssl=ssl, poll_timeout=poll_timeout, max_message_bytes=max_message_bytes
+            )
+
+        super().__init__(transport, **options)

@@ -1,0 +1,80 @@
+"""`ServerSentEvents`: an event stream that reconnects."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Mapping
+from typing import Any
+
+from rtlab.client.connection import Connection
+from rtlab.client.events import Handler
+from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+
+__all__ = ["ServerSentEvents"]
+
+
+class ServerSentEvents(Connection):
+    """An event stream that reconnects.
+
+    Parameters
+    ----------
+    url : str
+        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
+    plain, strict, headers, ssl, silence_timeout, max_message_bytes
+        As for `SseTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``connect_timeout`` and so on.
+
+    Notes
+    -----
+    A ``retry:`` field sets the delay after a lost stream, as in a browser, and up to a
+    half is added to it by chance; attempts that fail then go through the backoff.
+
+    Examples
+    --------
+    >>> async def watch(url: str) -> None:
+    ...     async with ServerSentEvents(url, plain=True) as stream:
+    ...         stream.add_event_listener("price", lambda event: print(event.payload))
+    ...         await asyncio.sleep(60)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        plain: bool = False,
+        strict: bool = False,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        silence_timeout: float = SILENCE_TIMEOUT,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        **options: Any,
+    ) -> None:
+        headers = dict(headers or {})
+        last: SseTransport | None = None
+
+        def transport() -> SseTransport:
+            nonlocal last
+            last = SseTransport(
+                url,
+                plain=plain,
+                strict=strict,
+                headers=headers,
+                ssl=ssl,
+                silence_timeout=silence_timeout,
+                max_message_bytes=max_message_bytes,
+                previous=last,
+            )
+            return last
+
+        super().__init__(transport, **options)
+
+    def add_event_listener(self, type: str, listener: Handler) -> None:
+        """As `on`, by the browser's name; the value is a `Message`, its payload the data."""
+        self.on(type, listener)
+
+    def remove_event_listener(self, type: str, listener: Handler) -> None:
+        """As `off`, by the browser's name."""
+        self.off(type, listener)

@@ -1,0 +1,95 @@
+"""`WebRTCChannel`: a data channel to the server, which reconnects."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Mapping
+from typing import Any
+
+from rtlab.client.connection import Connection
+from rtlab.client.options import checked
+from rtlab.client.transports.webrtc import WebRTCTransport
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.webrtc.data_channel import check_reliability
+from rtlab.webrtc.relay import Relay
+
+__all__ = ["WebRTCChannel"]
+
+
+class WebRTCChannel(Connection):
+    """A WebRTC data channel to the server, which reconnects.
+
+    Parameters
+    ----------
+    url : str
+        The server, ``http://host:port``.
+    ordered, max_retransmits, max_packet_life_time, codec, headers, ssl, relay
+        As for `WebRTCTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``reconnect_interval``, ``min_uptime``, ``connect_timeout`` and so on.
+
+    Notes
+    -----
+    Only the ordered and reliable channel resumes sessions. The others keep no
+    promise about delivery: that is their point. Rooms still tell the gaps.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with WebRTCChannel(url, ordered=False, max_retransmits=0) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        # Delivery
+        ordered: bool = True,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
+        # Wire
+        codec: Codec = JSON,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        relay: Relay | None = None,
+        **options: Any,
+    ) -> None:
+        check_reliability(max_retransmits, max_packet_life_time)
+
+        self._transports: list[WebRTCTransport] = []
+
+        def transport() -> WebRTCTransport:
+            made = WebRTCTransport(
+                url,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                max_packet_life_time=max_packet_life_time,
+                codec=codec,
+                headers=headers,
+                ssl=ssl,
+                relay=relay,
+            )
+            self._transports = [one for one in self._transports if not one.gone]
+            self._transports.append(made)
+            return made
+
+        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        super().__init__(transport, **options)
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close for good; returns when no task and no socket is left.
+
+        Parameters
+        ----------
+        code : int
+            The close code to send.
+        reason : str
+            Up to 123 bytes of UTF-8.
+        """
+        await super().close(code, reason)
+        # Closing a peer connection takes a few turns of the loop, also after an abort.
+        transports, self._transports = self._transports, []
+        for transport in transports:
+            await transport.closed()

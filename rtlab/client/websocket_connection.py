@@ -1,0 +1,64 @@
+"""`WebSocketConnection`: a WebSocket that reconnects."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from rtlab.client.connection import Connection
+from rtlab.client.options import checked
+from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+
+__all__ = ["WebSocketConnection"]
+
+
+class WebSocketConnection(Connection):
+    """A WebSocket that reconnects.
+
+    Parameters
+    ----------
+    url : str
+        ``ws://`` or ``wss://``.
+    codec, compression, headers, origin, ssl, max_message_bytes, send_timeout
+        As for `WebSocketTransport`.
+    **options
+        As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
+        ``reconnect_interval``, ``min_uptime``, ``connect_timeout`` and so on.
+
+    Examples
+    --------
+    >>> async def echo(url: str) -> None:
+    ...     async with WebSocketConnection(url) as conn:
+    ...         print((await conn.request("echo", {"n": 1})).payload)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        codec: Codec = JSON,
+        compression: Literal["deflate"] | None = None,
+        headers: Mapping[str, str] | None = None,
+        origin: str | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        send_timeout: float = 10.0,
+        **options: Any,
+    ) -> None:
+        def transport() -> WebSocketTransport:
+            return WebSocketTransport(
+                url,
+                codec=codec,
+                compression=compression,
+                headers=headers,
+                origin=origin,
+                ssl=ssl,
+                max_message_bytes=max_message_bytes,
+                send_timeout=send_timeout,
+            )
+
+        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        super().__init__(transport, **options)
