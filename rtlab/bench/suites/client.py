@@ -16,7 +16,7 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from rtlab.bench.peers.socketio_server import Rival
+from rtlab.bench.peers.rival_servers import Rival
 from rtlab.bench.registry import Result, StartLab
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError

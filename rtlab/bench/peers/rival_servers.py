@@ -1,0 +1,145 @@
+"""Other servers to compare with, each a child process: ``python -m rtlab.bench.peers.rival_servers``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncGenerator
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from rtlab.errors import LabError
+from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None
+
+__all__ = ["Rival", "main"]
+
+START_TIMEOUT: Final = 20.0
+
+
+class Rival:
+    """A rival's server in a child process that ends with this one.
+
+    Parameters
+    ----------
+    process : asyncio.subprocess.Process
+        The child.
+    url : str
+        Where it listens.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self._process = process
+        self.url = url
+
+    @classmethod
+    async def start(cls, name: str) -> Self:
+        """Start the rival called `name`; raises `LabError` when it does not come up."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "rtlab.bench.peers.rival_servers", name, "--watch-fd", "0"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(START_TIMEOUT):
+            line = await process.stdout.readline()
+        if not line:
+            raise LabError(
+                f"the rival {name!r} ended at once: run `python -m rtlab.bench.peers.rival_servers {name}`"
+            )
+        return cls(process, f"http://127.0.0.1:{json.loads(line)['port']}")
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    async def stop(self) -> None:
+        """Let go of the pipe; the child ends."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        async with asyncio.timeout(START_TIMEOUT):
+            await self._process.wait()
+
+
+def _socketio() -> web.Application:
+    import socketio  # pyright: ignore[reportMissingTypeStubs]
+
+    server: Any = socketio.AsyncServer(async_mode="aiohttp")
+    app = web.Application()
+    server.attach(app)
+
+    async def echo(sid: str, data: Any) -> Any:
+        await server.emit("echo", data, to=sid)
+
+    server.on("echo", echo)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _serve_socketio() -> AsyncGenerator[int]:
+    runner = web.AppRunner(_socketio())
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _serve_websockets() -> AsyncGenerator[int]:
+    """One room: a chat message goes to all as it came, an echo to its sender, a join gets an ack."""
+    from websockets import ConnectionClosed
+    from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+    async def handle(connection: ServerConnection) -> None:
+        # Readers leave without a close frame.
+        with contextlib.suppress(ConnectionClosed):
+            async for text in connection:
+                assert isinstance(text, str)
+                if text.startswith('{"type":"chat"'):
+                    broadcast(server.connections, text)
+                elif text.startswith('{"type":"echo"'):
+                    await connection.send(text)
+                else:
+                    await connection.send('{"type":"ack"}')
+
+    async with serve(handle, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=4096) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+_SERVERS: Final = {"socketio": _serve_socketio, "websockets": _serve_websockets}
+
+
+async def _serve(name: str, fd: int) -> None:
+    async with _SERVERS[name]() as port:
+        done = asyncio.Event()
+        watch_parent(fd, done.set)
+        announce(port)
+        await done.wait()
+
+
+def main() -> None:
+    """Serve python-socketio's echo, or a room of bare websockets, until the parent is gone."""
+    parser = argparse.ArgumentParser(prog="rtlab.bench.peers.rival_servers")
+    parser.add_argument("rival", choices=sorted(_SERVERS))
+    parser.add_argument("--watch-fd", type=int, required=True)
+    known, _ = parser.parse_known_args()
+    raise_nofile()
+    # The loop that rtlab's server takes too.
+    factory = uvloop.new_event_loop if uvloop is not None and known.rival == "websockets" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve(known.rival, known.watch_fd))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""``rtlab bench fanout``: what the server spends on each delivery of a room, and on an echo.
+
+A room of raw readers, which hear one message after the other. The server's CPU time is
+read from outside, so clients do not count. The peer is ``websockets.broadcast`` in a child
+of its own, on the same kind of loop, and both take turns in one run.
+
+Two checkouts are compared with ::
+
+    python -m rtlab.bench.suites.fanout --against FOLDER [--pairs 11] [--readers 200]
+
+which starts this checkout's server and that of ``FOLDER`` (such as a ``git worktree`` of
+an older commit) anew for each pair. A pair's ratio is new over old, and the printed
+interval is the 95 % one over the pairs. The new one *holds* when the interval reaches
+below the limit and is no wider than the limit itself: a wider one has decided nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from rtlab.bench.idle_clients import server_stats
+from rtlab.bench.peers.rival_servers import Rival
+from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.room_readers import Readers, gather_readers
+from rtlab.errors import LabError
+from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.statistics.equivalence import equivalence
+from rtlab.processes.child import Child
+from rtlab.processes.parent_watch import raise_nofile
+
+__all__ = ["Comparison", "compare", "run"]
+
+REPEATS: Final = 7
+READERS: Final = (200, 500)
+#: Deliveries of one reading: 0.4 s of CPU time at 8 µs.
+DELIVERIES: Final = 50_000
+ROUND_TRIPS: Final = 1_000
+
+# Two checkouts
+PAIRS: Final = 11
+MIN_PAIRS: Final = 9
+LIMIT_PERCENT: Final = 3.0
+#: Turns of a pair; each has both, the first one first and last in turn.
+TURNS: Final = 6
+START_TIMEOUT: Final = 20.0
+
+
+class _Side(NamedTuple):
+    readers: Readers
+    pid: int
+
+
+async def _per_delivery(side: _Side, deliveries: int) -> float:
+    """Return the server's CPU time for one delivery, in µs."""
+    messages = max(1, deliveries // len(side.readers))
+    before = cpu_seconds(side.pid)
+    await side.readers.publish(messages)
+    return (cpu_seconds(side.pid) - before) / (messages * len(side.readers)) * 1e6
+
+
+async def _against_peer(ours: _Side, peer: _Side) -> tuple[list[list[float]], list[list[float]]]:
+    """Return (ours, the peer's) CPU per delivery and round trips, a number for each repeat, µs."""
+    cpu: list[list[float]] = [[], []]
+    trips: list[list[float]] = [[], []]
+    for turn in range(REPEATS + 1):
+        order = (0, 1) if turn % 2 else (1, 0)
+        found = [0.0, 0.0]
+        for which in order:
+            found[which] = await _per_delivery((ours, peer)[which], DELIVERIES)
+        both = await ours.readers.round_trips(peer.readers, ROUND_TRIPS)
+        if turn:  # the first warms up
+            for which in (0, 1):
+                cpu[which].append(found[which])
+                trips[which].append(both[which] * 1e6)
+    return cpu, trips
+
+
+def _row(metric: str, values: list[list[float]]) -> Result:
+    ours, peer = values
+    row = Result.of("fanout", metric, ours, "µs", "websockets", peer)
+    ratios = [our / their for our, their in zip(ours, peer, strict=True)]
+    return msgspec.structs.replace(row, ratio=statistics.median(ratios))
+
+
+async def run(start_lab: StartLab) -> list[Result]:
+    """Compare the server with bare ``websockets.broadcast``.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts the lab whose server is measured.
+
+    Returns
+    -------
+    list of Result
+        CPU time for each delivery, for rooms of 200 and of 500; the round trip of an echo.
+    """
+    raise_nofile()
+    results: list[Result] = []
+    trips: list[list[float]] = [[], []]
+    lab = await start_lab(heartbeat=3600.0)
+    rival = await Rival.start("websockets")
+    try:
+        pid = (await server_stats(lab))["pid"]
+        for count in READERS:
+            async with (
+                gather_readers(lab.ws_url, count) as ours,
+                gather_readers(rival.url.replace("http", "ws", 1) + "/", count) as theirs,
+            ):
+                cpu, trips = await _against_peer(_Side(ours, pid), _Side(theirs, rival.pid))
+            results.append(_row(f"server CPU per delivery, room of {count}", cpu))
+    finally:
+        await rival.stop()
+        await lab.stop()
+    return [*results, _row("echo round trip p50", trips)]
+
+
+# Two checkouts
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of two checkouts.
+
+    Parameters
+    ----------
+    metric : str
+        What was measured.
+    new_us, old_us : list of float
+        A number for each pair, µs.
+    change_percent, low_percent, high_percent : float
+        Estimate of new over old, and its 95 % interval.
+    """
+
+    metric: str
+    new_us: list[float]
+    old_us: list[float]
+    change_percent: float
+    low_percent: float
+    high_percent: float
+
+    @classmethod
+    def of(cls, metric: str, new_us: list[float], old_us: list[float]) -> Comparison:
+        """Compare pairs by their ratios (Hodges–Lehmann, on logarithms).
+
+        Examples
+        --------
+        >>> Comparison.of("cpu", [1.01] * 9, [1.0] * 9).holds
+        True
+        """
+        logs = [[100 * math.log(value) for value in values] for values in (new_us, old_us)]
+        found = equivalence(*logs, margin_ms=LIMIT_PERCENT, confidence=0.95)
+        percents = (100 * math.expm1(x / 100) for x in (found.difference_ms, found.low_ms, found.high_ms))
+        change, low, high = percents
+        return cls(
+            metric=metric,
+            new_us=new_us,
+            old_us=old_us,
+            change_percent=change,
+            low_percent=low,
+            high_percent=high,
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval reaches below the limit, and is no wider than it."""
+        return self.low_percent <= LIMIT_PERCENT and self.high_percent - self.low_percent <= LIMIT_PERCENT
+
+    def __str__(self) -> str:
+        new, old = statistics.median(self.new_us), statistics.median(self.old_us)
+        if self.holds:
+            verdict = "holds"
+        else:
+            verdict = "slower" if self.low_percent > LIMIT_PERCENT else "undecided: the interval is too wide"
+        return (
+            f"{self.metric}: {new:.2f} µs, before {old:.2f} µs: {self.change_percent:+.2f} % "
+            f"(95 %: {self.low_percent:+.2f} to {self.high_percent:+.2f}, limit +{LIMIT_PERCENT:g}, "
+            f"{len(self.new_us)} pairs): {verdict}"
+        )
+
+
+def _environment(checkout: Path) -> dict[str, str]:
+    """Return what makes a child import rtlab from a checkout, after trying it."""
+    environment = {"PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-P", "-c", "import rtlab; print(rtlab.__file__)"]
+    found = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if not found.stdout.startswith(str(checkout)):
+        raise LabError(f"expected a checkout of rtlab in {checkout}, got {found.stdout or found.stderr!r}")
+    return environment
+
+
+@asynccontextmanager
+async def _server(environment: dict[str, str], readers: int) -> AsyncGenerator[_Side]:
+    command = [sys.executable, "-P", "-m", "rtlab.server", "--watch-fd", "0", "--heartbeat", "0"]
+    child = Child("server", command, {"RTLAB_TOKEN": secrets.token_hex(8), **environment})
+    try:
+        port = await child.announced(START_TIMEOUT)
+        async with gather_readers(f"ws://127.0.0.1:{port}/ws", readers) as gathered:
+            yield _Side(gathered, child.pid)
+    finally:
+        await child.stop(START_TIMEOUT)
+
+
+async def compare(
+    new: Path,
+    old: Path,
+    *,
+    pairs: int = PAIRS,
+    readers: int = READERS[0],
+    deliveries: int = DELIVERIES,
+    round_trips: int = ROUND_TRIPS,
+) -> list[Comparison]:
+    """Compare the servers of two checkouts.
+
+    Parameters
+    ----------
+    new, old : Path
+        The folders that hold ``rtlab/``.
+    pairs : int
+        How often both servers are started; 9 at least.
+    readers : int
+        In the room.
+    deliveries, round_trips : int
+        Of each pair, for each side.
+
+    Returns
+    -------
+    list of Comparison
+        Server CPU per delivery, and the round trip of an echo.
+
+    Raises
+    ------
+    LabError
+        When a folder holds no rtlab, or its server does not start.
+    ValueError
+        For too few pairs.
+    """
+    if pairs < MIN_PAIRS:
+        raise ValueError(f"expected at least {MIN_PAIRS} pairs, got {pairs}")
+    raise_nofile()
+    environments = [_environment(folder.resolve()) for folder in (new, old)]
+    cpu: tuple[list[float], list[float]] = ([], [])
+    trips: tuple[list[float], list[float]] = ([], [])
+    for pair in range(pairs):
+        async with AsyncExitStack() as stack:
+            sides: list[_Side] = [_Side(Readers(""), 0)] * 2
+            for which in (0, 1) if pair % 2 else (1, 0):
+                sides[which] = await stack.enter_async_context(_server(environments[which], readers))
+            for side in sides:  # warms up
+                await _per_delivery(side, deliveries // TURNS)
+            await sides[0].readers.round_trips(sides[1].readers, round_trips // 10)
+            found: tuple[list[float], list[float]] = ([], [])
+            for turn in range(TURNS):
+                for which in (0, 1) if turn % 2 else (1, 0):
+                    found[which].append(await _per_delivery(sides[which], deliveries // TURNS))
+            both = await sides[0].readers.round_trips(sides[1].readers, round_trips)
+        for which in (0, 1):
+            cpu[which].append(statistics.median(found[which]))
+            trips[which].append(both[which] * 1e6)
+    return [
+        Comparison.of(f"server CPU per delivery, room of {readers}", *cpu),
+        Comparison.of("echo round trip p50", *trips),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare this checkout with another; the exit code is 0 when nothing got slower."""
+    parser = argparse.ArgumentParser(prog="python -m rtlab.bench.suites.fanout", allow_abbrev=False)
+    parser.add_argument("--against", type=Path, required=True, help="folder of the other checkout")
+    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"at least {MIN_PAIRS}")
+    parser.add_argument("--readers", type=int, default=READERS[0], help="in the room")
+    options: dict[str, Any] = vars(parser.parse_args(arguments))
+    here = Path(__file__).resolve().parents[3]
+    try:
+        found = asyncio.run(compare(here, options.pop("against"), **options))
+    except (LabError, ValueError) as error:
+        print(f"rtlab bench fanout: {error}", file=sys.stderr)
+        return 2
+    for comparison in found:
+        print(comparison)
+    return 0 if all(comparison.holds for comparison in found) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
