@@ -1,7 +1,7 @@
 """Takes a connection's bytes apart: HTTP heads, framing, and the messages themselves.
 
-An independent reader of RFC 9112, RFC 6455 and event streams, small because it sees
-only what our own server and clients say; it shares no code with either.
+A reader of RFC 9112, RFC 6455 and event streams, small because it sees only what our own
+server and clients say; it shares no code with either but the layout of a frame header.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import msgspec
+
+from rtlab.protocol.websocket_frames import read_header
 
 __all__ = ["Frame", "Split", "dissect", "frames"]
 
@@ -109,16 +111,9 @@ def frames(data: bytes, start: int = 0) -> list[Frame]:
     [2]
     """
     found: list[Frame] = []
-    while len(data) - start >= 2:
-        first, second = data[start], data[start + 1]
-        length, header = second & 0x7F, 2
-        if length > 125:
-            extra = 2 if length == 126 else 8
-            length = int.from_bytes(data[start + 2 : start + 2 + extra], "big")
-            header += extra
-        masked = bool(second & 0x80)
-        header += 4 if masked else 0
-        frame = Frame(start, header, length, first & 0x0F, bool(first & 0x80), masked)
+    while (header := read_header(data, start)) is not None:
+        size, length = header.size_bytes, header.payload_bytes
+        frame = Frame(start, size, length, header.opcode, header.fin, header.masked)
         if frame.end > len(data):
             break
         found.append(frame)

@@ -6,10 +6,9 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["CLOSE_CODES", "CloseCode", "check_close", "close_code", "should_reconnect"]
+__all__ = ["CLOSE_CODES", "CloseCode", "check_close", "close_code", "cut_reason", "should_reconnect"]
 
-
-#: A control frame holds 125 bytes, and the code takes two.
+#: A control frame holds 125 bytes (RFC 6455 §5.5), and the code takes two.
 MAX_REASON_BYTES: Final = 123
 
 
@@ -112,6 +111,17 @@ def check_close(code: int, reason: str = "") -> None:
         raise ValueError(f"expected a close code that may be sent, such as 1000 or 4000, got {code}")
     if len(reason.encode()) > MAX_REASON_BYTES:
         raise ValueError(f"expected a reason of up to {MAX_REASON_BYTES} bytes, got {len(reason.encode())}")
+
+
+def cut_reason(reason: str) -> bytes:
+    """Return the part of a reason that fits a close frame, as UTF-8, never half a character.
+
+    Examples
+    --------
+    >>> len(cut_reason("é" * 100))
+    122
+    """
+    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore").encode()
 
 
 def should_reconnect(code: int) -> bool:

@@ -1,197 +1,145 @@
-"""Find messages in a byte stream: WebSocket frames (RFC 6455 §5) and server-sent events.
-
-Both scanners take bytes in pieces of any size. What they return, joined, is
-what they were given: nothing is lost, whatever the bytes.
-"""
+"""The framing of WebSocket (RFC 6455 §5.2): the one place that builds and reads frame headers."""
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple
 
-import msgspec
+from rtlab.protocol.close_codes import cut_reason
 
-__all__ = ["EventScanner", "FrameScanner", "NotFrames", "Unit", "message_type"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "PING",
+    "PONG",
+    "TEXT",
+    "FrameHeader",
+    "close_frame",
+    "read_header",
+    "unmasked",
+    "websocket_frame",
+]
 
-MAX_UNIT_BYTES: Final = 4 * 1024 * 1024  # longer messages pass unread
-_END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
-
-
-class Unit(NamedTuple):
-    """A piece of the stream.
-
-    ``type`` is the message's type: a word, ``""`` when it is a message whose
-    type cannot be read, ``None`` when it is no message (control frame, comment).
-    """
-
-    raw: bytes
-    type: str | None
-
-
-class NotFrames(Exception):
-    """These bytes do not begin a WebSocket frame."""
-
-
-class _Typed(msgspec.Struct):
-    type: str = ""
+# Opcodes (RFC 6455 §5.2)
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
 
 
-_json = msgspec.json.Decoder(_Typed)
-_msgpack = msgspec.msgpack.Decoder(_Typed)
-
-
-def message_type(payload: bytes, *, binary: bool = False) -> str:
-    """The ``type`` of a message in JSON (or MessagePack), ``""`` if it has none."""
-    try:
-        return (_msgpack if binary else _json).decode(payload).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-
-
-class FrameScanner:
-    """Splits one direction of a WebSocket into messages and control frames.
+class FrameHeader(NamedTuple):
+    """What stands before a frame's payload.
 
     Parameters
     ----------
+    fin : bool
+        Whether the frame ends a message.
+    rsv : int
+        The three bits of extensions, 0 to 7; 4 marks a compressed message (RFC 7692 §6).
+    opcode : int
+        What the payload is.
     masked : bool
-        Whether this direction is masked (client to server: yes).
+        Whether the payload is masked, as everything from a client is (§5.3).
+    size_bytes, payload_bytes : int
+        The header's own size, masking key included, and the payload's.
     """
 
-    def __init__(self, *, masked: bool) -> None:
-        self._masked = masked
-        self._buffer = b""
-        self._skip = 0  # bytes of a frame that is too long to hold
-        self._parts: list[bytes] = []  # frames of a message in fragments
-        self._payload = b""
-        self._binary = False
-        self._readable = True
-
-    @property
-    def pending(self) -> int:
-        """Bytes that wait for more."""
-        return len(self._buffer) + sum(map(len, self._parts))
-
-    def flush(self) -> bytes:
-        """Give back what waits, and begin anew."""
-        rest = b"".join([*self._parts, self._buffer])
-        self._buffer, self._parts, self._payload, self._skip = b"", [], b"", 0
-        return rest
-
-    def feed(self, data: bytes) -> list[Unit]:
-        """Take bytes; returns what is whole.
-
-        Raises
-        ------
-        NotFrames
-            When no frame can begin like this; `flush` gives the bytes back.
-        """
-        units: list[Unit] = []
-        self._buffer += data
-        while self._buffer:
-            if self._skip:
-                raw, self._buffer = self._buffer[: self._skip], self._buffer[self._skip :]
-                self._skip -= len(raw)
-                units.append(Unit(raw, None))
-                continue
-            size = self._frame_size(units)
-            if size is None:
-                break
-            if size > MAX_UNIT_BYTES:
-                units.append(Unit(b"".join(self._parts), None))
-                self._parts, self._payload, self._skip = [], b"", size
-                continue
-            if len(self._buffer) < size:
-                break
-            raw, self._buffer = self._buffer[:size], self._buffer[size:]
-            self._on_frame(raw, units)
-        return [unit for unit in units if unit.raw]
-
-    def _frame_size(self, units: list[Unit]) -> int | None:
-        b = self._buffer
-        opcode = b[0] & 0x0F
-        if b[0] & 0x30 or opcode not in (0, 1, 2, 8, 9, 10):
-            raise self._bad(units)
-        if len(b) < 2:
-            return None
-        length, masked = b[1] & 0x7F, bool(b[1] & 0x80)
-        if masked != self._masked or (opcode >= 8 and (length > 125 or not b[0] & 0x80)):
-            raise self._bad(units)
-        extra = {126: 2, 127: 8}.get(length, 0)
-        if len(b) < 2 + extra:
-            return None
-        if extra:
-            length = int.from_bytes(b[2 : 2 + extra], "big")
-        return 2 + extra + 4 * masked + length
-
-    def _bad(self, units: list[Unit]) -> NotFrames:
-        self._parts = [b"".join(u.raw for u in units), *self._parts]  # for flush()
-        return NotFrames(self._buffer[:16])
-
-    def _on_frame(self, raw: bytes, units: list[Unit]) -> None:
-        opcode, fin = raw[0] & 0x0F, bool(raw[0] & 0x80)
-        if opcode >= 8:
-            units.append(Unit(raw, None))
-            return
-        if opcode:  # the first frame of a message
-            self._binary = opcode == 2
-            self._readable = not raw[0] & 0x40  # RSV1: compressed
-            if self._parts:  # a peer that breaks the rules; let it
-                units.append(Unit(b"".join(self._parts), ""))
-            self._parts, self._payload = [], b""
-        self._parts.append(raw)
-        if self._readable:
-            self._payload += self._content(raw)
-        if fin or sum(map(len, self._parts)) > MAX_UNIT_BYTES:
-            kind = message_type(self._payload, binary=self._binary) if self._readable else ""
-            units.append(Unit(b"".join(self._parts), kind))
-            self._parts, self._payload = [], b""
-
-    def _content(self, raw: bytes) -> bytes:
-        head = 2 + {126: 2, 127: 8}.get(raw[1] & 0x7F, 0)
-        if not self._masked:
-            return raw[head:]
-        key, masked = raw[head : head + 4], raw[head + 4 :]
-        size = len(masked)
-        pattern = (key * (size // 4 + 1))[:size]
-        return (int.from_bytes(masked, "big") ^ int.from_bytes(pattern, "big")).to_bytes(size, "big")
+    fin: bool
+    rsv: int
+    opcode: int
+    masked: bool
+    size_bytes: int
+    payload_bytes: int
 
 
-class EventScanner:
-    """Splits the content of an event stream into events and comments."""
+def read_header(data: bytes, at: int = 0) -> FrameHeader | None:
+    """Read the header that begins at an offset.
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    Parameters
+    ----------
+    data : bytes
+        Part of one direction of a WebSocket.
+    at : int
+        Where the frame begins.
 
-    @property
-    def pending(self) -> int:
-        """Bytes that wait for more."""
-        return len(self._buffer)
+    Returns
+    -------
+    FrameHeader or None
+        None when the header is not complete yet. Whether the peer keeps to the
+        rules is not judged here.
 
-    def flush(self) -> bytes:
-        """Give back what waits."""
-        rest, self._buffer = self._buffer, b""
-        return rest
+    Examples
+    --------
+    >>> read_header(bytes([0x81, 2]) + b"hi").payload_bytes
+    2
+    """
+    if len(data) - at < 2:
+        return None
+    first, second = data[at], data[at + 1]
+    length, size, masked = second & 0x7F, 2, bool(second & 0x80)
+    if length > 125:
+        extended = 2 if length == 126 else 8
+        size += extended
+        length = int.from_bytes(data[at + 2 : at + size], "big")
+    size += 4 if masked else 0
+    if len(data) - at < size:
+        return None
+    return FrameHeader(bool(first & 0x80), first >> 4 & 7, first & 0x0F, masked, size, length)
 
-    def feed(self, data: bytes) -> list[Unit]:
-        """Take bytes; returns what is whole."""
-        units: list[Unit] = []
-        self._buffer += data
-        while match := _END_OF_EVENT.search(self._buffer):
-            if match.end() == len(self._buffer) and match[0] == b"\r\r":
-                break  # a line feed may belong to it
-            raw, self._buffer = self._buffer[: match.end()], self._buffer[match.end() :]
-            units.append(Unit(raw, self._type(raw)))
-        if len(self._buffer) > MAX_UNIT_BYTES:
-            units.append(Unit(self.flush(), None))
-        return units
 
-    @staticmethod
-    def _type(raw: bytes) -> str | None:
-        kind, has_data = "message", False
-        for line in re.split(rb"\r\n|\n|\r", raw):
-            name, _, value = line.partition(b":")
-            if name == b"data":
-                has_data = True
-            elif name == b"event" and value:
-                kind = value.removeprefix(b" ").decode("utf-8", "replace")
-        return kind if has_data else None
+def unmasked(payload: bytes, key: bytes) -> bytes:
+    """Apply a masking key of four bytes to a payload (RFC 6455 §5.3); twice gives it back.
+
+    Examples
+    --------
+    >>> unmasked(b"ij", bytes(4)), unmasked(unmasked(b"hello", b"1234"), b"1234")
+    (b'ij', b'hello')
+    """
+    size = len(payload)
+    pattern = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(pattern, "big")).to_bytes(size, "big")
+
+
+def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
+    """Put an unmasked header before a payload, as a server does.
+
+    Parameters
+    ----------
+    opcode : int
+        `TEXT`, `BINARY`, `CLOSE`, `PING` or `PONG`.
+    payload : bytes
+        The whole message; it is never fragmented.
+    rsv : int
+        0x40 marks a compressed message (RFC 7692 §6).
+
+    Returns
+    -------
+    bytes
+        2, 4 or 10 bytes of header and the payload.
+
+    Examples
+    --------
+    >>> websocket_frame(TEXT, b"hi").hex(" ")
+    '81 02 68 69'
+    """
+    first, length = 0x80 | rsv | opcode, len(payload)
+    if length < 126:
+        header = bytes((first, length))
+    elif length < 65536:
+        header = bytes((first, 126)) + length.to_bytes(2, "big")
+    else:
+        header = bytes((first, 127)) + length.to_bytes(8, "big")
+    return header + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Make a server's close frame; the reason is cut to what a control frame holds.
+
+    Examples
+    --------
+    >>> close_frame(1012).hex(" ")
+    '88 02 03 f4'
+    """
+    return websocket_frame(CLOSE, code.to_bytes(2, "big") + cut_reason(reason))

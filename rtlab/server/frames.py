@@ -7,18 +7,15 @@ from typing import Final, NamedTuple
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.websocket_frames import BINARY, TEXT, websocket_frame
 
-__all__ = ["NAME_CHARS", "Frame", "Mark", "close_frame", "error_message", "websocket_frame"]
+__all__ = ["NAME_CHARS", "Frame", "Mark", "error_message"]
 
 #: What the server adds to a message (offset, epoch, clientId) may pass the limit by this much.
 SLACK_BYTES: Final = 4096
 
 #: The longest id, type or room name.
 NAME_CHARS: Final = 128
-
-TEXT: Final = 0x1
-BINARY: Final = 0x2
-CLOSE: Final = 0x8
 
 
 class Mark(NamedTuple):
@@ -35,50 +32,6 @@ class Mark(NamedTuple):
     room_id: str
     epoch: str
     offset: int | None
-
-
-def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
-    """Put an unmasked WebSocket header before a payload (RFC 6455 §5.2).
-
-    Parameters
-    ----------
-    opcode : int
-        1 text, 2 binary, 8 close, 9 ping, 10 pong.
-    payload : bytes
-        The whole message; it is never fragmented.
-    rsv : int
-        0x40 marks a compressed message (RFC 7692 §6).
-
-    Returns
-    -------
-    bytes
-        2, 4 or 10 bytes of header and the payload.
-
-    Examples
-    --------
-    >>> websocket_frame(1, b"hi").hex(" ")
-    '81 02 68 69'
-    """
-    first, length = 0x80 | rsv | opcode, len(payload)
-    if length < 126:
-        header = bytes((first, length))
-    elif length < 65536:
-        header = bytes((first, 126)) + length.to_bytes(2, "big")
-    else:
-        header = bytes((first, 127)) + length.to_bytes(8, "big")
-    return header + payload
-
-
-def close_frame(code: int, reason: str = "") -> bytes:
-    """Make a close frame; the reason is cut to the 123 bytes there are.
-
-    Examples
-    --------
-    >>> close_frame(1012).hex(" ")
-    '88 02 03 f4'
-    """
-    text = reason.encode()[:123].decode(errors="ignore").encode()
-    return websocket_frame(CLOSE, code.to_bytes(2, "big") + text)
 
 
 def error_message(code: str, text: str, ref: str | None = None) -> Message:

@@ -20,6 +20,8 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from rtlab.errors import MessageTooLarge, TransportClosed
+from rtlab.protocol.close_codes import cut_reason
+from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.session_description import max_message_bytes
 
@@ -28,8 +30,7 @@ __all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability", "frame_bytes"]
 #: `DataLink.drained` waits while more than this is buffered; it wakes at half of it.
 HIGH_WATER_BYTES: Final = 1 << 20
 
-_CLOSE, _PING, _PONG = 0x08, 0x09, 0x0A
-_MAX_REASON_BYTES: Final = 123  # RFC 6455 §5.5: control frames end at 125 bytes
+_MAX_PONG_BYTES: Final = 125  # RFC 6455 §5.5: what a control frame holds
 
 
 def check_reliability(max_retransmits: int | None, max_packet_life_time: float | None) -> None:
@@ -191,7 +192,7 @@ class DataLink:
         self._pings[body] = answer
         start = self._clock()
         try:
-            self._write(bytes((_PING,)) + body)
+            self._write(bytes((PING,)) + body)
             return await answer - start
         finally:
             del self._pings[body]
@@ -199,7 +200,7 @@ class DataLink:
     def beat(self) -> None:
         """Send a ping that nobody waits for: the peer hears that we are here."""
         if self.ended is None:
-            self._write(bytes((_PING,)))
+            self._write(bytes((PING,)))
 
     # Receiving
 
@@ -232,22 +233,22 @@ class DataLink:
 
     def _received(self, frame: str | bytes) -> None:
         self.heard = self._clock()
-        if isinstance(frame, bytes) and frame and frame[0] <= _PONG:
+        if isinstance(frame, bytes) and frame and frame[0] <= PONG:
             self._control(frame[0], frame[1:])
         elif self.ended is None:
             self._on_frame(frame)
 
     def _control(self, opcode: int, body: bytes) -> None:
-        if opcode == _PING:
-            self._write(bytes((_PONG,)) + body[:_MAX_REASON_BYTES])
-        elif opcode == _PONG:
+        if opcode == PING:
+            self._write(bytes((PONG,)) + body[:_MAX_PONG_BYTES])
+        elif opcode == PONG:
             answer = self._pings.get(body)
             if answer is not None and not answer.done():
                 answer.set_result(self._clock())
-        elif opcode == _CLOSE:
+        elif opcode == CLOSE:
             code = int.from_bytes(body[:2], "big") if len(body) >= 2 else 1005
             if not self._closing:
-                self._write(bytes((_CLOSE,)) + body)  # RFC 6455 §5.5.1: answered in kind
+                self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: answered in kind
             self._end(TransportClosed(code, body[2:].decode("utf-8", "replace"), clean=True))
 
     def _write(self, frame: str | bytes) -> None:
@@ -272,8 +273,7 @@ class DataLink:
         if self.ended is None and self.channel.readyState == "open":
             self._closing = True
             self.resume()
-            text = reason.encode()[:_MAX_REASON_BYTES].decode("utf-8", "ignore").encode()
-            self._write(bytes((_CLOSE,)) + code.to_bytes(2, "big") + text)
+            self._write(bytes((CLOSE,)) + code.to_bytes(2, "big") + cut_reason(reason))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._done.wait()

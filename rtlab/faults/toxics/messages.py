@@ -12,8 +12,8 @@ from typing import Literal
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.base import Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, Unit
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
-from rtlab.protocol.websocket_frames import EventScanner, FrameScanner, NotFrames, Unit
 
 __all__ = ["DropMessage", "KillMidframe"]
 

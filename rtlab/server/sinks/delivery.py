@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from rtlab.protocol.codecs import Codec
+from rtlab.protocol.websocket_frames import BINARY, TEXT, close_frame, websocket_frame
 from rtlab.server.cursor import format_cursor
-from rtlab.server.frames import BINARY, TEXT, Frame, Mark, close_frame, websocket_frame
+from rtlab.server.frames import Frame, Mark
 
 __all__ = ["Deflate", "EventStreamSink", "PollSink", "Sink", "WebSocketSink"]
 
