@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
+    from rtlab.widgets import expect as expect
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.predict import Predict as Predict
+    from rtlab.widgets.verdicts import Verdicts as Verdicts
 
 __version__ = "0.1.0"
 
@@ -39,9 +41,11 @@ _HOME: Final[dict[str, str]] = {
     "Recorder": "rtlab.measure.recorder",
     "RtlabError": "rtlab.errors",
     "ServerSentEvents": "rtlab.client.server_sent_events",
+    "Verdicts": "rtlab.widgets.verdicts",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
     "data_path": "rtlab.resources",
+    "expect": "rtlab.widgets.expect",
     "pace": "rtlab.pace",
 }
 
@@ -53,7 +57,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'rtlab' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if home == f"rtlab.{name}" else getattr(module, name)
+    value = module if home.endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 

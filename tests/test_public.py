@@ -33,7 +33,7 @@ def test_what_editors_see_is_what_there_is():
     tree = ast.parse(Path(rtlab.__file__).read_text(encoding="utf-8"))
     guard = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
-        alias.name: f"rtlab.{alias.name}" if node.module == "rtlab" else node.module
+        alias.name: whole if (whole := f"{node.module}.{alias.name}") in MODULES else node.module
         for node in guard.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names

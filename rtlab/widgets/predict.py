@@ -11,82 +11,77 @@ from typing import Any, Final, cast
 import anywidget
 import traitlets
 
+from rtlab.errors import RtlabError
 from rtlab.figures.palette import readable
+from rtlab.widgets.claim import Kind, html_numbers, marked
+from rtlab.widgets.expectation import quantity
 from rtlab.widgets.loop_callback import Hop
+from rtlab.widgets.typed_number import parse_number
 
-__all__ = ["Predict", "compare", "parse_number"]
+__all__ = ["Predict", "Reveal", "compare"]
 
 _HERE: Final = Path(__file__).parent / "js"
+#: The box needs no marks: nobody compares it with a published one.
+_UNMARKED: Final = str.maketrans("", "", "‹›")
 
 
-def parse_number(text: str, minimum: float = 0.0) -> float:
-    """Read a number as people type it.
-
-    Parameters
-    ----------
-    text : str
-        Like ``"0.5"``, ``"1,000"``, ``"2e3"``.
-    minimum : float
-        The smallest sensible value.
-
-    Raises
-    ------
-    ValueError
-        With a sentence for the reader.
-
-    Examples
-    --------
-    >>> parse_number(" 1,000 ")
-    1000.0
-    """
-    cleaned = text.strip().replace(" ", "").replace("_", "")
-    head, *groups = cleaned.split(",")
-    if groups and head and all(len(group.split(".")[0]) == 3 for group in groups):
-        cleaned = head + "".join(groups)  # 1,000: thousands
-    try:
-        value = float(cleaned)
-    except ValueError:
-        raise ValueError(f"“{text.strip()}” is not a number: write it like 0.5 or 200") from None
-    if not math.isfinite(value):
-        raise ValueError("a finite number, please: write it like 0.5 or 200")
-    if value < minimum:
-        raise ValueError(f"it cannot be below {minimum:g}: {value:g} is too small")
-    return value
+#: How a number came about, as the sentence says it.
+_KINDS: Final[dict[Kind, str]] = {
+    "measured": "measured was",
+    "model": "the model says",
+    "simulated": "simulated was",
+    "computed": "computed was",
+}
 
 
-def compare(predicted: float | None, measured: float, unit: str = "") -> str:
+def compare(predicted: float | None, found: float, unit: str = "", kind: Kind = "measured") -> str:
     """Say in one sentence how far off a prediction is.
 
     Parameters
     ----------
     predicted : float or None
         None when the reader made none.
-    measured : float
-        The measurement.
+    found : float
+        What it is held against.
     unit : str
         Of both.
+    kind : {"measured", "model", "simulated", "computed"}
+        How `found` came about.
 
     Examples
     --------
     >>> compare(5, 0.5, "ms")
-    'You predicted 5 ms, measured was 0.5 ms: 10 times too high.'
+    'You predicted ‹5 ms›, measured was ‹0.5 ms›: ‹10 times too high›.'
     """
-    unit = f" {unit}" if unit else ""
-    if not math.isfinite(measured):
-        return "Nothing was measured, so there is nothing to compare."
+    said = f"{_KINDS[kind]} {marked(quantity(found, unit))}"
+    if math.isnan(found):
+        return "No number came, so there is nothing to compare."
     if predicted is None:
-        return f"Measured was {readable(measured)}{unit}; you made no prediction."
-    start = f"You predicted {readable(predicted)}{unit}, measured was {readable(measured)}{unit}"
-    if predicted == measured:
-        return f"{start}: exact."
-    if predicted <= 0 or measured <= 0:
-        return f"{start}: off by {readable(abs(predicted - measured))}{unit}."
-    factor = max(predicted, measured) / min(predicted, measured)
+        return f"{said[0].upper()}{said[1:]}; you made no prediction."
+    start = f"You predicted {marked(quantity(predicted, unit))}, {said}"
+    if predicted == found:
+        return f"{start}: {marked('exact')}."
+    if predicted <= 0 or found <= 0 or math.isinf(found):
+        return f"{start}: {marked(f'off by {quantity(abs(predicted - found), unit)}')}."
+    factor = max(predicted, found) / min(predicted, found)
     if factor < 1.1:
-        return f"{start}: within 10 %."
-    return (
-        f"{start}: {readable(float(f'{factor:.2g}'))} times too {'high' if predicted > measured else 'low'}."
-    )
+        return f"{start}: {marked('within 10 %')}."
+    factor = float(f"{factor:.2g}")
+    direction = "high" if predicted > found else "low"
+    return f"{start}: {marked(f'{readable(factor)} times too {direction}')}."
+
+
+class Reveal:
+    """What `Predict.reveal` returns: the comparison, for the cell that it ran in."""
+
+    def __init__(self, sentence: str) -> None:
+        self._sentence = sentence
+
+    def __repr__(self) -> str:
+        return self._sentence
+
+    def _repr_html_(self) -> str:
+        return f'<p class="rtlab-reveal"><b>Your prediction.</b> {html_numbers(self._sentence)}</p>'
 
 
 class Predict(anywidget.AnyWidget):
@@ -108,12 +103,13 @@ class Predict(anywidget.AnyWidget):
 
     Examples
     --------
-    In one cell, and after the run in another::
+    In one cell, and after the run, as the last line of another, which shows the sentence::
 
         guess = Predict("How long does an echo take on this machine?", unit="ms")
         guess
 
         guess.reveal(recorder.percentiles("echo")[50])
+        guess_on_paper.reveal(1 / 3, kind="model")
     """
 
     _esm = (_HERE / "predict.js").read_text("utf-8")
@@ -130,25 +126,38 @@ class Predict(anywidget.AnyWidget):
         super().__init__(question=question, unit=unit)
         self.minimum = minimum
         self.value: float | None = None
-        self.measured: float | None = None
+        self.found: float | None = None
+        self._kind: Kind = "measured"
         self._hop = Hop()
         self.on_msg(self._receive)
 
-    def reveal(self, measured: float) -> None:
-        """Show a measurement against the prediction, which can then no longer be changed.
+    def reveal(self, found: float, kind: Kind = "measured") -> Reveal:
+        """Hold the prediction against a number; it can then no longer be changed.
 
         Parameters
         ----------
-        measured : float
+        found : float
             In the same unit.
+        kind : {"measured", "model", "simulated", "computed"}
+            How it came about.
+
+        Returns
+        -------
+        Reveal
+            The comparison in words. As the last line of a cell, or in ``display``, it
+            stands where the cell ran; the question's own box says the same.
         """
-        self.measured = float(measured)
+        if kind not in _KINDS:
+            raise RtlabError(f"expected one of {', '.join(_KINDS)}, got {kind!r}")
+        self.found = float(found)
+        self._kind = kind
         self.locked = True
-        self._say(self.verdict, "quiet")
+        self._say(self.verdict.translate(_UNMARKED), "quiet")
+        return Reveal(self.verdict)
 
     def reset(self) -> None:
         """Ask again."""
-        self.value = self.measured = None
+        self.value = self.found = None
         self.locked = False
         self.typed = ""
         self._say("", "quiet")
@@ -156,7 +165,7 @@ class Predict(anywidget.AnyWidget):
     @property
     def verdict(self) -> str:
         """The comparison in one sentence; empty before `reveal`."""
-        return "" if self.measured is None else compare(self.value, self.measured, self.unit)
+        return "" if self.found is None else compare(self.value, self.found, self.unit, self._kind)
 
     def commit(self, text: str) -> None:
         """Take what the reader typed; ignored after `reveal`."""
@@ -168,11 +177,11 @@ class Predict(anywidget.AnyWidget):
             self._say("", "quiet")
             return
         try:
-            self.value = parse_number(text, self.minimum)
+            self.value = parse_number(text, self.minimum, self.unit)
         except ValueError as error:
             self._say(str(error), "bad")
         else:
-            self._say(f"Noted: {self.value:g} {self.unit}".rstrip() + ". Now run the next cells.", "good")
+            self._say(f"Noted: {quantity(self.value, self.unit)}. Now run the next cells.", "good")
 
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:
         text = cast("dict[str, Any]", content).get("commit") if isinstance(content, dict) else None

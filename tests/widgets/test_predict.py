@@ -1,36 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtlab.widgets.predict import Predict, compare, parse_number
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("5", 5), (" 0.5 ", 0.5), ("1,000", 1000), ("1,234,567.5", 1234567.5), ("2e3", 2000), ("1 000", 1000)],
-)
-def test_numbers_are_read_as_people_type_them(text: str, value: float) -> None:
-    assert parse_number(text) == value
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("5 apples", "not a number"),
-        ("0,5", "not a number"),
-        (",", "not a number"),
-        ("nan", "finite"),
-        ("inf", "finite"),
-        ("-1", "below 0"),
-    ],
-)
-def test_anything_else_is_explained(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        parse_number(text)
+from rtlab.errors import RtlabError
+from rtlab.widgets.predict import Predict, compare
 
 
 @settings(deadline=None)
@@ -52,12 +30,12 @@ def test_the_factor_is_the_same_in_both_directions(a: float, b: float) -> None:
 @pytest.mark.parametrize(
     ("predicted", "measured", "end"),
     [
-        (5, 0.5, "10 times too high."),
-        (0.1, 0.4, "4 times too low."),
-        (1e6, 400, "You predicted 1,000,000 ms, measured was 400 ms: 2,500 times too high."),
-        (1.0, 1.05, "within 10 %."),
-        (2, 2, "exact."),
-        (0, 3, "off by 3 ms."),
+        (5, 0.5, "‹10 times too high›."),
+        (0.1, 0.4, "‹4 times too low›."),
+        (1e6, 400, "You predicted ‹1,000,000 ms›, measured was ‹400 ms›: ‹2,500 times too high›."),
+        (1.0, 1.05, "‹within 10 %›."),
+        (2, 2, "‹exact›."),
+        (0, 3, "‹off by 3 ms›."),
         (None, 3, "you made no prediction."),
         (1, math.nan, "nothing to compare."),
     ],
@@ -71,12 +49,33 @@ def test_a_prediction_is_noted_and_then_revealed() -> None:
     assert guess.verdict == ""
     guess._handle_custom_msg({"commit": "5"}, [])
     assert (guess.value, guess.tone) == (5.0, "good")
-    guess.reveal(0.5)
-    assert guess.answer == guess.verdict == "You predicted 5 ms, measured was 0.5 ms: 10 times too high."
+    shown = guess.reveal(0.5)
+    assert guess.answer == "You predicted 5 ms, measured was 0.5 ms: 10 times too high."
+    assert repr(shown) == guess.verdict == "You predicted ‹5 ms›, measured was ‹0.5 ms›: ‹10 times too high›."
+    assert '<span class="rtlab-number">0.5 ms</span>' in shown._repr_html_()
     guess._handle_custom_msg({"commit": "0.5"}, [])
     assert guess.value == 5.0  # too late
     guess.reset()
     assert (guess.value, guess.verdict, guess.locked) == (None, "", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("model", "the model says ‹"),
+        ("simulated", "simulated was ‹"),
+        ("computed", "computed was ‹"),
+    ],
+)
+def test_what_was_not_measured_is_not_called_so(kind: Any, said: str) -> None:
+    guess = Predict("How long?", unit="µs")
+    guess.commit("1,5 ms")
+    assert guess.answer == "Noted: 1,500 µs. Now run the next cells."
+    assert said in repr(guess.reveal(2.0, kind=kind))
+    guess.reset()
+    assert repr(guess.reveal(2.0, kind)).startswith(said[0].upper())
+    with pytest.raises(RtlabError, match="measured, model, simulated, computed"):
+        guess.reveal(2.0, kind="guessed")  # type: ignore[arg-type]
 
 
 def test_a_correction_replaces_the_number_and_an_error_removes_it() -> None:
@@ -96,7 +95,7 @@ def test_nonsense_from_the_browser_is_ignored(message: object) -> None:
 
 def test_it_says_nothing_without_a_browser(capsys: pytest.CaptureFixture[str]) -> None:
     guess = Predict("How long?", unit="ms")
-    assert guess.reveal(3.0) is None
+    assert repr(guess.reveal(3.0)) == "Measured was ‹3 ms›; you made no prediction."
     bundle = guess._repr_mimebundle_()
     assert bundle is not None
     assert bundle[0]["text/plain"] == "Predict('How long?', unit='ms')"
