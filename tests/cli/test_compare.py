@@ -9,6 +9,8 @@ from rtlab.cli import main as cli
 from rtlab.client.factory import TRANSPORTS
 from rtlab.experiments.comparison import COLUMNS
 
+pytestmark = pytest.mark.alone
+
 QUICK = ["compare", "--seconds", "0.2", "--rate", "100"]
 
 

@@ -26,6 +26,8 @@ from rtlab.measure.loop_lag import LoopLag
 from rtlab.models.detection import Uniform, ping_timeout, sweep
 from rtlab.policies.heartbeat import Heartbeat, Ping, Sweep, Watchdog
 
+pytestmark = pytest.mark.alone
+
 INTERVAL: Final = 1.0
 #: Long, so that no machine that is busy, or stops for a second, raises a false alarm.
 GRACE: Final = 3.0

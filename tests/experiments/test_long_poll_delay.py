@@ -15,6 +15,8 @@ from rtlab.experiments.long_poll_delay import PollDelay, measure_poll_delay
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT = 60.0
 
 #: Three points, one from each band of λR, R from 150 to 300 ms: far above a scheduler's

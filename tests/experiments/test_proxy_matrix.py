@@ -20,6 +20,8 @@ from rtlab.lab.lab import Lab
 from rtlab.lab.proxy_configs import SETTINGS, haproxy_config, nginx_config
 from rtlab.processes.host import accepts, find_program
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT = 60.0
 
 for name in SETTINGS:

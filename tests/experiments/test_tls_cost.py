@@ -40,6 +40,7 @@ async def test_handshakes_cost_what_the_standards_say():
     assert isinstance(cost.plot(), Chart)
 
 
+@pytest.mark.alone
 async def test_distance_multiplies_the_round_trips():
     """With 60 ms of distance, a handshake takes its round trips times 60 ms, and not one more.
 

@@ -13,6 +13,8 @@ from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT = 60.0
 
 

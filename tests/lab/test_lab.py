@@ -316,6 +316,7 @@ def test_a_forgotten_lab_ends_with_its_process():
     assert not any(psutil.pid_exists(int(pid)) for pid in done.stdout.split())
 
 
+@pytest.mark.alone
 async def test_it_starts_within_two_seconds():
     took: list[float] = []
     for _ in range(3):

@@ -9,6 +9,8 @@ import pytest
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is psutil's figure")
 def test_another_processs_cpu_is_fine_grained():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from rtlab.models import detection
 
@@ -17,6 +16,8 @@ BOUND = 1.63 / math.sqrt(len(DEATHS))  # Kolmogorov–Smirnov, 1 %
 
 
 def fits(times: np.ndarray, law: detection.Uniform) -> bool:
+    from scipy import stats  # here, because its import takes a second in every worker
+
     return stats.kstest(times, law.cdf).statistic < BOUND
 
 

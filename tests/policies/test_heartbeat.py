@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from rtlab.policies.heartbeat import (
     Beat,
@@ -69,6 +68,8 @@ def detect(machine: Heartbeat, death: float, rtt: float = 0.0, beat: float | Non
 def test_detection_times_follow_the_uniform_laws(
     machine: Heartbeat, beat: float | None, low: float, high: float
 ) -> None:
+    from scipy import stats  # here, because its import takes a second in every worker
+
     deaths = np.random.default_rng(4).uniform(50, 60, size=2000)
     times = np.array([detect(machine, death, beat=beat) - death for death in deaths])
     # D is below 1.63/√n in 99 % of samples of the right law.

@@ -138,6 +138,7 @@ def test_an_empty_recorder_packs_an_empty_batch() -> None:
     assert (len(raw), header["series"], header["stats"]) == (0, [], [])
 
 
+@pytest.mark.alone
 def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
     import time
 

@@ -15,6 +15,8 @@ from rtlab.experiments.reconnect.real_herd import herd_figure, real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff, Constant, FullJitter, Table
 
+pytestmark = pytest.mark.alone
+
 
 async def storm(policy: Backoff, clients: int, *, outage: float = 0.5, duration: float = 30.0) -> HerdRun:
     async with Lab() as lab:

@@ -29,6 +29,7 @@ async def round_trip(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     return min(took)
 
 
+@pytest.mark.alone
 async def test_latency_and_rtt_lengthen_the_round_trip(faults: FaultClient) -> None:
     streams = await connect(faults)
     await faults.latency(60, jitter=10)

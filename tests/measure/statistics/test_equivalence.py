@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from rtlab.measure.statistics.equivalence import equivalence
 
@@ -45,6 +44,8 @@ def test_one_spoiled_run_moves_nothing_far():
 @pytest.mark.parametrize("confidence", [0.90, 0.95])
 def test_the_interval_agrees_with_the_signed_rank_test(n: int, confidence: float):
     """The interval excludes 0 exactly when scipy's exact test rejects it."""
+    from scipy import stats  # here, because its import takes a second in every worker
+
     rng = np.random.default_rng(n)
     for shift in np.linspace(-1.5, 1.5, 60):
         a, b = rng.normal(shift, 1, n), rng.normal(0, 1, n)

@@ -1,4 +1,4 @@
-"""What holds for every test and notebook: nothing is skipped or excused where it counts."""
+"""Nothing is skipped or excused where it counts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Generator
 
 import pytest
 
+__all__ = ["Strict"]
+
 
 class Strict:
-    """Turns excuses into failures.
-
-    Registered as a plugin rather than written as plain hooks, because a
-    conftest's hooks do not reach the notebooks, which live outside this folder.
-    """
+    """Turns excuses into failures, in every worker."""
 
     def __init__(self, *, require_all: bool) -> None:
         self._require_all = require_all

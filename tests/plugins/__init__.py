@@ -1,0 +1,4 @@
+"""Plugins of this test suite, loaded by the `conftest.py` at the root: rules, marks and the two stages.
+
+They may import pytest and xdist, never rtlab.
+"""

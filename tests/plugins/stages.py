@@ -1,0 +1,188 @@
+"""Two stages in one run: tests that wait run side by side, then those marked `alone` run one by one.
+
+A scheduler for xdist, which has no such mode. One worker is kept for the second
+stage. It gets its first test when all other workers have ended, so no test ever
+waits for a lock, and what is measured shares the machine with nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from xdist.report import report_collection_diff
+from xdist.workermanage import WorkerController
+
+__all__ = ["TwoStages"]
+
+# Tests that a worker knows ahead: it runs one when it knows the next, and shall not wait for that.
+AHEAD = 3
+# Workers of the first stage for each processor: their tests mostly wait.
+PER_CPU = 3
+
+
+class TwoStages:
+    """Gives a worker file after file, and the kept worker the rest at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._expected = len(config.option.tx)
+        self._collections: dict[WorkerController, list[str]] = {}
+        self._planned = False
+        self._together: deque[deque[int]] = deque()  # one entry a file
+        self._alone: deque[int] = deque()
+        self._kept: WorkerController | None = None
+        self._file: dict[WorkerController, deque[int]] = {}  # what is left of the worker's file
+        self._sent: dict[WorkerController, deque[int]] = {}  # at the worker; the first one runs
+
+    @property
+    def nodes(self) -> list[WorkerController]:
+        return list(self._sent)
+
+    @property
+    def collection_is_completed(self) -> bool:
+        return len(self._collections) >= self._expected
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._waiting() or any(self._sent.values()))
+
+    @property
+    def tests_finished(self) -> bool:
+        return self._planned and not self._waiting() and all(len(sent) < 2 for sent in self._sent.values())
+
+    def add_node(self, node: WorkerController) -> None:
+        self._sent[node] = deque()
+        self._file[node] = deque()
+
+    def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        self._collections[node] = list(collection)
+
+    def schedule(self) -> None:
+        """Plan once, when all workers have collected; later calls bring a worker that replaces another."""
+        if not self._planned:
+            self._planned = True
+            if self._same_collections():
+                self._plan()
+        if self._alone and self._kept is None:
+            self._kept = self.nodes[-1]
+        self._feed_all()
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        self._sent[node].remove(item_index)
+        self._feed(node)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Forget a worker that ended; after a crash, name the test and give the others to the next."""
+        sent, file = self._sent.pop(node), self._file.pop(node)
+        crashed = self._collections[node][sent.popleft()] if sent else None
+        left = deque([*sent, *file])
+        if node is self._kept:
+            self._kept = None
+            self._alone.extendleft(reversed(left))
+        elif left:
+            self._together.appendleft(left)
+        if crashed is None:  # else a new worker is on its way
+            self._feed_all()
+        return crashed
+
+    def mark_test_pending(self, item: str) -> None:
+        raise NotImplementedError
+
+    def remove_pending_tests_from_node(self, node: WorkerController, indices: Sequence[int]) -> None:
+        raise NotImplementedError
+
+    def _plan(self) -> None:
+        node, collection = next(iter(self._collections.items()))
+        alone = set(json.loads(Path(node.workerinput["alone"]).read_text()))
+        files: dict[str, deque[int]] = {}
+        for index, nodeid in enumerate(collection):
+            if index in alone:
+                self._alone.append(index)
+            else:
+                files.setdefault(nodeid.partition("::")[0], deque()).append(index)
+        self._together.extend(sorted(files.values(), key=len, reverse=True))
+
+    def _feed_all(self) -> None:
+        for node in self.nodes:
+            self._feed(node)
+
+    def _feed(self, node: WorkerController) -> None:
+        if not self._planned or node.shutting_down or node not in self._collections:
+            return
+        sent = self._sent[node]
+        while len(sent) < AHEAD:
+            index = self._next(node)
+            if index is None:
+                break
+            sent.append(index)
+            node.send_runtest_some([index])
+        if not (self._file[node] or self._together or (self._alone and node is self._kept)):
+            node.shutdown()
+
+    def _next(self, node: WorkerController) -> int | None:
+        if file := self._file[node]:
+            return file.popleft()
+        others = len(self._sent) > 1
+        if node is self._kept and others:
+            return None
+        if self._together:
+            self._file[node] = self._together.popleft()
+            return self._file[node].popleft()
+        return self._alone.popleft() if self._alone and not others else None
+
+    def _waiting(self) -> bool:
+        return bool(self._together or self._alone or any(self._file.values()))
+
+    def _same_collections(self) -> bool:
+        (first, expected), *others = self._collections.items()
+        for node, collection in others:
+            difference = report_collection_diff(expected, collection, first.gateway.id, node.gateway.id)
+            if difference:
+                report = pytest.CollectReport(node.gateway.id, "failed", difference, [])
+                self._config.hook.pytest_collectreport(report=report)
+                return False
+        return True
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> TwoStages | None:
+    return TwoStages(config) if config.option.dist == "load" else None
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many workers ``-n auto`` starts; none where a person looks for a few tests."""
+    chosen = config.option
+    few = chosen.keyword or chosen.markexpr == "quick" or getattr(chosen, "lf", False) or chosen.collectonly
+    if few or not any(Path(config.invocation_params.dir, name).is_dir() for name in config.args):
+        return 0
+    return PER_CPU * min(os.cpu_count() or 1, 4) + 1
+
+
+class Marks:
+    """Carries from a worker, which knows them, to the scheduler which tests are `alone`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="rtlab-marks-")
+
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        node.workerinput["alone"] = os.path.join(self._folder.name, node.gateway.id)
+
+    def pytest_unconfigure(self) -> None:
+        self._folder.cleanup()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.dist != "no":
+        config.pluginmanager.register(Marks())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if (told := getattr(session.config, "workerinput", {})) and "alone" in told:
+        alone = [index for index, item in enumerate(session.items) if item.get_closest_marker("alone")]
+        Path(told["alone"]).write_text(json.dumps(alone))
