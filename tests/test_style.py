@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
 
@@ -20,14 +20,17 @@ def judge(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.quick
 def test_ruff_finds_nothing():
     judge("ruff", "check", "--no-cache")
 
 
+@pytest.mark.quick
 def test_the_code_is_formatted():
     judge("ruff", "format", "--check", "--no-cache")
 
 
+@pytest.mark.quick
 def test_imports_point_down_only():
     judge("lint-imports", "--no-cache", "--no-logo")
 
@@ -37,6 +40,7 @@ def test_pyright_is_content():
     judge("pyright")
 
 
+@pytest.mark.quick
 def test_no_module_is_too_long_to_read():
     long = {
         path.name: lines
