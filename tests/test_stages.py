@@ -143,3 +143,4 @@ def test_a_few_tests_run_in_the_process_itself(tmp_path: Path):
     files = {"test_a.py": WAITS, "test_b.py": MEASURES}
     assert {worker for _, worker, *_ in run(tmp_path, files, "-n", "auto", "test_a.py").together} == {""}
     assert {worker for _, worker, *_ in run(tmp_path, files, "-n", "auto", "-k", "measures").alone} == {""}
+    assert "created: " in run(tmp_path, files, "-n", "auto").said

@@ -155,10 +155,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config) -> TwoStages | None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many workers ``-n auto`` starts; none where a person looks for a few tests."""
+    """How many workers ``-n auto`` starts: none where a person looks for a few tests."""
     chosen = config.option
     few = chosen.keyword or chosen.markexpr == "quick" or getattr(chosen, "lf", False) or chosen.collectonly
-    if few or not any(Path(config.invocation_params.dir, name).is_dir() for name in config.args):
+    asked = {(config.invocation_params.dir / name).resolve() for name in config.args}
+    if few or not asked & {config.rootpath, config.rootpath / "tests"}:
         return 0
     return PER_CPU * min(os.cpu_count() or 1, 4) + 1
 
