@@ -80,6 +80,8 @@ def latency_figure(
     *,
     mode: str = "latency",
     series: Iterable[str] | None = None,
+    order: str = "received",
+    p95: bool = False,
     log_y: bool = False,
     title: str = "Latency",
     max_points: int = 8_000,
@@ -94,6 +96,11 @@ def latency_figure(
         What the vertical axis shows.
     series : iterable of str, optional
         Which series; all, when left out.
+    order : {"received", "intended"}
+        What the horizontal axis shows: when each message arrived, with running percentiles, or
+        when it should have been sent, where a stall is a falling line.
+    p95 : bool
+        Draw the 95th percentile too.
     log_y : bool
         Logarithmic vertical axis.
     title : str
@@ -109,8 +116,10 @@ def latency_figure(
     Raises
     ------
     ValueError
-        For an unknown mode or series.
+        For an unknown mode, order or series.
     """
+    if order not in ("received", "intended"):
+        raise ValueError(f"order is 'received' or 'intended', got {order!r}")
     if mode not in ("latency", "transit", "lateness"):
         raise ValueError(f"mode is 'latency', 'transit' or 'lateness', got {mode!r}")
     names = list(recorder.series) if series is None else list(series)
@@ -120,8 +129,12 @@ def latency_figure(
         raise ValueError(f"no series {', '.join(strangers)}: the recorder has {known}")
     chart = Chart(about=f"{title}: {LABELS[mode]} of {', '.join(names) or 'nothing yet'}")
     axes = chart.add_subplot()
-    dress(axes, title=title, xlabel=LABELS["time"], ylabel=LABELS[mode], log_y=log_y)
-    drawn = [_draw_series(axes, recorder, recorder.series[name], mode, max_points) for name in names]
+    when = LABELS["time" if order == "received" else "intended"]
+    dress(axes, title=title, xlabel=when, ylabel=LABELS[mode], log_y=log_y)
+    qs = (50, 95, 99) if p95 else (50, 99)
+    drawn = [
+        _draw_series(axes, recorder, recorder.series[name], mode, max_points, qs, order) for name in names
+    ]
     if not any(drawn):
         reasons = [recorder.series[name].no_clock for name in names]
         reason = next((text for text in reasons if text), "no samples")
@@ -137,7 +150,15 @@ def latency_figure(
     return chart
 
 
-def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_points: int) -> bool:
+def _draw_series(
+    axes: Axes,
+    recorder: Recorder,
+    series: Series,
+    mode: str,
+    max_points: int,
+    qs: tuple[int, ...],
+    order_by: str,
+) -> bool:
     rows = recorder.since(0).rows
     rows = rows[rows["series"] == series.index]
     measures = recorder.measures(rows)
@@ -146,7 +167,7 @@ def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_
     rows, values = rows[known], values[known]
     if not len(rows):
         return False
-    times = rows["received"] - recorder.started
+    times = rows["received" if order_by == "received" else "ts"] - recorder.started
     order = np.argsort(times, kind="stable")
     color = color_of(series.name, series.index)
     late = recorder.loop_lag.covers(rows["received"])
@@ -168,12 +189,13 @@ def _draw_series(axes: Axes, recorder: Recorder, series: Series, mode: str, max_
             axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
     if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
         axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
-    at, lines = trailing_percentiles(times[order], values[order])
+    at, lines = trailing_percentiles(times[order], values[order], qs)
+    if order_by == "intended":
+        lines[:] = np.nan  # they are of what had arrived by a moment; the legend keeps the run's own
     kind = " (round trip)" if series.round_trip else ""
-    for column, q in enumerate(_QS):
+    for column, q in enumerate(qs):
         overall = np.percentile(values, q)
         label = f"{series.name}{kind}  n = {len(values):,}\np50" if q == 50 else f"p{q}"
-        axes.plot(at, lines[:, column], color="white", linewidth=3.6, alpha=0.7)
         axes.plot(
             at,
             lines[:, column],
@@ -220,7 +242,6 @@ def _draw_marks(axes: Axes, recorder: Recorder) -> None:
             va="top",
             fontsize=8,
             color=INK,
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
 
 

@@ -56,7 +56,7 @@ def polls_figure(
     axes.spines["bottom"].set_visible(False)
     for at, name in ((0, "server"), (1, "client")):
         axes.axvline(at, color=FAINT, linewidth=1.2)
-        axes.text(at, -32, name, ha="center", weight="bold", color=INK, backgroundcolor="white")
+        axes.text(at, -32, name, ha="center", weight="bold", color=INK)
     for near, far in zip(client, server, strict=True):
         _arrow(axes, 1, near.asked - start, 0, far.asked - start, "request", "grey")
         _arrow(axes, 0, far.answered - start, 1, near.answered - start, "response", "green")

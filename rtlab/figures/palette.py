@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["EVENT_COLORS", "LABELS", "PALETTE", "SERIES_CYCLE", "TRANSPORT_COLORS", "color_of", "readable"]
+__all__ = [
+    "EVENT_COLORS",
+    "LABELS",
+    "PALETTE",
+    "SERIES_CYCLE",
+    "TRANSPORT_COLORS",
+    "color_of",
+    "readable",
+    "transport_of",
+]
 
 PALETTE: Final[dict[str, str]] = {
     "blue": "#0072B2",
@@ -43,6 +52,7 @@ EVENT_COLORS: Final[dict[str, str]] = {
 
 LABELS: Final[dict[str, str]] = {
     "time": "time since start (s)",
+    "intended": "intended send time (s)",
     "latency": "latency (ms)",
     "transit": "transit, sent to received (ms)",
     "lateness": "schedule lateness (ms)",
@@ -71,8 +81,29 @@ def color_of(series: str, index: int = 0) -> str:
     >>> color_of("websocket, batched")
     '#0072B2'
     """
+    return TRANSPORT_COLORS.get(transport_of(series), SERIES_CYCLE[index % len(SERIES_CYCLE)])
+
+
+def transport_of(series: str) -> str:
+    """Return the transport whose name a series' name starts with, or an empty string.
+
+    Parameters
+    ----------
+    series : str
+        A series' name.
+
+    Returns
+    -------
+    str
+        A key of `TRANSPORT_COLORS`, or ``""``.
+
+    Examples
+    --------
+    >>> transport_of("SSE via nginx"), transport_of("echo")
+    ('sse', '')
+    """
     first = series.lower().replace(",", " ").split(" ", 1)[0]
-    return TRANSPORT_COLORS.get(first, SERIES_CYCLE[index % len(SERIES_CYCLE)])
+    return first if first in TRANSPORT_COLORS else ""
 
 
 def readable(value: float) -> str:

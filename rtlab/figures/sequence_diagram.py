@@ -74,9 +74,7 @@ def sequence_figure(lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str
     axes.set_ylim(len(arrows) + 0.3, -1.4)
     for lane, at in x.items():
         axes.axvline(at, ymin=0.01, ymax=0.95, color=FAINT, linewidth=1.0)
-        axes.text(
-            at, -0.9, lane, ha="center", fontsize=10, fontweight="bold", color=INK, backgroundcolor="white"
-        )
+        axes.text(at, -0.9, lane, ha="center", fontsize=10, fontweight="bold", color=INK)
     for row, arrow in enumerate(arrows):
         start, end = x[arrow.source], x[arrow.target]
         if arrow.at is not None:

@@ -81,7 +81,7 @@ class Attachment:
         else:
             self._series.no_clock = None if common_clock else "the caller said that the clocks differ"
         if all(other.source is not source for other in recorder.attachments):
-            self._hooks += [(kind, self._marker(kind)) for kind in _EVENTS]
+            self._hooks += [(kind, self._marker(kind, series)) for kind in _EVENTS]
         for name, handler in self._hooks:
             source.on(name, handler)
         recorder.attachments.append(self)
@@ -115,10 +115,12 @@ class Attachment:
 
         return sample
 
-    def _marker(self, kind: str) -> Callable[[Any], None]:
+    def _marker(self, kind: str, series: str) -> Callable[[Any], None]:
+        """Name the connection: several may share a plot, and each has its own fate."""
+
         def mark(event: Any) -> None:
             text = str(getattr(event, "reason", "") or getattr(event, "message", ""))
-            self._recorder.mark(kind, text, getattr(event, "at", None))
+            self._recorder.mark(kind, f"{series}: {text}" if text else series, getattr(event, "at", None))
 
         return mark
 

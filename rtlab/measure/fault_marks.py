@@ -9,7 +9,7 @@ from rtlab.errors import RtlabError
 from rtlab.faults.trace import TraceEvent
 from rtlab.measure.recorder import Recorder
 
-__all__ = ["FaultMarks"]
+__all__ = ["FaultEvents", "FaultMarks"]
 
 #: What is worth a line in a plot; connections that merely open, or wait longer, are not.
 _SHOWN: Final = frozenset(
@@ -18,8 +18,12 @@ _SHOWN: Final = frozenset(
 )
 
 
-class _Faults(Protocol):
-    async def events(self, since: int = 0) -> list[TraceEvent]: ...
+class FaultEvents(Protocol):
+    """Tells what the fault proxy did: `rtlab.faults.client.fault_client.FaultClient` does."""
+
+    async def events(self, since: int = 0) -> list[TraceEvent]:
+        """Return what happened from event number `since` on."""
+        ...
 
 
 class FaultMarks:
@@ -46,7 +50,7 @@ class FaultMarks:
             await plot.wait(10)
     """
 
-    def __init__(self, faults: _Faults, recorder: Recorder, *, interval: float = 0.2) -> None:
+    def __init__(self, faults: FaultEvents, recorder: Recorder, *, interval: float = 0.2) -> None:
         if not interval > 0:
             raise ValueError(f"expected interval > 0 seconds, got {interval!r}")
         self._faults = faults

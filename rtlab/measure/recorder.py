@@ -30,7 +30,7 @@ _MAX_MARKS: Final = 10_000
 
 #: The columns of `Recorder.to_frame()` and what they hold.
 COLUMNS: Final[dict[str, str]] = {
-    "t_s": "receive time, seconds since the recorder was made",
+    "t_s": "receive time, seconds since the run began",
     "series": "name of the series (categorical)",
     "latency_ms": "received - intended send time; of an echo: the round trip",
     "transit_ms": "received - sent: the network and both ends' I/O; NaN for an echo",
@@ -140,8 +140,17 @@ class Recorder(SampleLog):
 
     # The loop's lag
 
+    def begin(self) -> None:
+        """Count time from now, unless something was recorded already.
+
+        A recorder is often made some cells before the run; `start` and a live plot call this.
+        """
+        if not self.position and not self.marked:
+            self.started = self.clock()
+
     def start(self) -> None:
         """Start sampling the running loop's lag."""
+        self.begin()
         self.loop_lag.start()
 
     def stop(self) -> None:

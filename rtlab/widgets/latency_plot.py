@@ -14,6 +14,8 @@ import anywidget
 import traitlets
 
 from rtlab.errors import InvalidState
+from rtlab.figures.style import transport_of
+from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import Hop
 from rtlab.widgets.packer import Packer
 
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from rtlab.measure.fault_marks import FaultEvents
     from rtlab.measure.recorder import Recorder
 
 __all__ = ["LatencyPlot"]
 
 _HERE: Final = Path(__file__).parent / "js"
 #: One scope in the browser, so no build step: the parts are read in this order.
-_PARTS: Final = ("store.js", "scale.js", "paint.js", "controls.js", "plot.js")
+_PARTS: Final = ("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "plot.js")
 _CREDIT: Final = 4
 _PATIENCE: Final = 5.0
 
@@ -46,12 +49,19 @@ class LatencyPlot(anywidget.AnyWidget):
         Batches per second, 1 to 30.
     title : str
         Shown above the plot.
-    mode : {"latency", "transit", "lateness"}
+    mode : {"latency", "transit", "lateness"}, optional
         What the vertical axis shows: received - intended, received - sent, or sent - intended.
+        When left out: latency, and transit as soon as two transports are compared, because the
+        sender's lateness is the same for all of them.
+    order : {"received", "intended"}
+        What the horizontal axis shows: when each message arrived, or when it should have been
+        sent. The second shows a stall as what it is for each message behind it: a falling line.
     log_y : bool
         Whether the vertical axis is logarithmic.
     max_points : int
         Points drawn in one window; percentiles always rank all samples.
+    faults : FaultClient, optional
+        ``lab.faults``: what the fault proxy does is marked while the plot runs in ``async with``.
     on_stop : callable, optional
         Called without arguments, on this loop, when the reader presses Stop.
 
@@ -66,7 +76,7 @@ class LatencyPlot(anywidget.AnyWidget):
     when the plot was made.
 
     Keys, when the canvas has the focus: ← → step through the samples, Esc leaves them,
-    Space pauses, L changes the axis, M changes what is shown.
+    Space pauses, L changes the axis, M what is shown, P shows p95, X orders by send time.
 
     Examples
     --------
@@ -86,6 +96,8 @@ class LatencyPlot(anywidget.AnyWidget):
     title = traitlets.Unicode("Latency").tag(sync=True)
     mode = traitlets.Enum(("latency", "transit", "lateness"), "latency").tag(sync=True)
     log_y = traitlets.Bool(False).tag(sync=True)
+    p95 = traitlets.Bool(False).tag(sync=True)
+    order = traitlets.Enum(("received", "intended"), "received").tag(sync=True)
     paused = traitlets.Bool(False).tag(sync=True)
     state = traitlets.Enum(("ready", "running", "stopping", "stopped"), "ready").tag(sync=True)
     window = traitlets.Float(10.0).tag(sync=True)
@@ -97,9 +109,11 @@ class LatencyPlot(anywidget.AnyWidget):
         window: float = 10.0,
         hz: float = 10.0,
         title: str = "Latency",
-        mode: str = "latency",
+        mode: str | None = None,
+        order: str = "received",
         log_y: bool = False,
         max_points: int = 2_000,
+        faults: FaultEvents | None = None,
         on_stop: Callable[[], object] | None = None,
     ) -> None:
         if not (math.isfinite(window) and window > 0):
@@ -108,12 +122,14 @@ class LatencyPlot(anywidget.AnyWidget):
             raise ValueError(f"hz is between 1 and 30 batches a second, got {hz!r}")
         if max_points < 100:
             raise ValueError(f"max_points is at least 100, got {max_points!r}")
-        super().__init__(window=window, title=title, mode=mode, log_y=log_y)
+        super().__init__(window=window, title=title, mode=mode or "latency", order=order, log_y=log_y)
         self.recorder = recorder
         self.hz = hz
         self.stopped = asyncio.Event()
         self._on_stop: list[Callable[[], object]] = [] if on_stop is None else [on_stop]
         self._packer = Packer(recorder, window, max_points)
+        self._mode_is_open = mode is None
+        self._fault_marks = None if faults is None else FaultMarks(faults, recorder)
         self._sent = self._acked = 0
         self._sent_at = -math.inf
         self._timer: asyncio.Handle | None = None
@@ -138,6 +154,7 @@ class LatencyPlot(anywidget.AnyWidget):
         if self._timer is not None:
             return
         self._hop = Hop()
+        self.recorder.begin()
         self.stopped.clear()
         self._owns_ticker = not self.recorder.loop_lag.running
         if self._owns_ticker:
@@ -157,11 +174,17 @@ class LatencyPlot(anywidget.AnyWidget):
         self._send_batch()
 
     async def __aenter__(self) -> LatencyPlot:
+        if self._fault_marks is not None:
+            await self._fault_marks.__aenter__()
         self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self.stop()
+        try:
+            if self._fault_marks is not None:
+                await self._fault_marks.__aexit__(*exc_info)
+        finally:
+            self.stop()
 
     async def wait(self, seconds: float) -> bool:
         """Wait, but not beyond the reader's patience.
@@ -196,7 +219,7 @@ class LatencyPlot(anywidget.AnyWidget):
         """
         from rtlab.figures.latency import latency_figure
 
-        settings: dict[str, Any] = {"mode": self.mode, "log_y": self.log_y, "title": self.title}
+        settings: dict[str, Any] = {name: getattr(self, name) for name in ("mode", "order", "log_y", "title")}
         return latency_figure(self.recorder, **{**settings, **options})
 
     # Sending
@@ -211,12 +234,19 @@ class LatencyPlot(anywidget.AnyWidget):
     def _send_batch(self, *, fresh: bool = False) -> None:
         if fresh:
             self._packer.rewind()
+        if self._mode_is_open and len(self._compared()) > 1:
+            self.mode, self._mode_is_open = "transit", False
         running = self._timer is not None
         now = self.recorder.clock() if running else self._packer.newest()
         header, points = self._packer.pack(now)
         self._sent += 1
         self._sent_at = self.recorder.clock()
         self.send({"kind": "batch", "seq": self._sent, "fresh": fresh, **header}, [points])
+
+    def _compared(self) -> set[str]:
+        """The transports that have a transit here."""
+        found = self.recorder.series.values()
+        return {transport_of(s.name) for s in found if not s.round_trip and s.no_clock is None} - {""}
 
     # Callbacks from the browser
 
@@ -232,7 +262,8 @@ class LatencyPlot(anywidget.AnyWidget):
             # A view was opened, or the page was loaded again: whatever was under way is lost.
             self._acked = self._sent
             self._send_batch(fresh=True)
-        elif kind == "set" and message.get("name") in ("mode", "log_y", "paused"):
+        elif kind == "set" and message.get("name") in ("mode", "log_y", "paused", "p95", "order"):
+            self._mode_is_open = self._mode_is_open and message["name"] != "mode"
             with contextlib.suppress(traitlets.TraitError):
                 self.set_trait(message["name"], message.get("value"))
         elif kind == "stop" and self.state == "running":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rtlab.measure.recorder import Recorder
 
-__all__ = ["POINT", "Packer", "running_percentiles"]
+__all__ = ["POINT", "Packer", "fell_silent", "running_percentiles"]
 
 #: One drawn point: 16 bytes, read by js/store.js.
 POINT: Final = np.dtype(
@@ -24,6 +24,7 @@ _SCAN: Final = 100_000
 _STATS_SPAN: Final = 2.0
 _STATS_SAMPLES: Final = 5_000
 _STATS_PERIOD: Final = 0.2
+_SILENCE: Final = 0.2
 _QS: Final = (0.50, 0.95, 0.99)
 
 
@@ -34,6 +35,29 @@ def running_percentiles(values: NDArray[np.float64]) -> list[float] | None:
     if not count:
         return None
     return [round(float(ordered[max(0, int(np.ceil(q * count)) - 1)]), 4) for q in _QS]
+
+
+def fell_silent(received: NDArray[np.float64], now: float) -> bool:
+    """Whether nothing has arrived for longer than the gaps between arrivals explain.
+
+    Percentiles of the last two seconds would otherwise go on, flat, through an outage.
+
+    Parameters
+    ----------
+    received : array of shape (n,)
+        Receive times of the last seconds, in order.
+    now : float
+        The same clock.
+
+    Returns
+    -------
+    bool
+        True after five usual gaps, and a fifth of a second at least; also when there is none.
+    """
+    if not len(received):
+        return True
+    usual = float(np.median(np.diff(received))) if len(received) > 1 else 0.0
+    return now - float(received[-1]) > max(_SILENCE, 5 * usual)
 
 
 class Packer:
@@ -95,7 +119,8 @@ class Packer:
         Returns
         -------
         header : dict
-            Plain JSON: the right edge, series, new marks, late stretches, percentiles.
+            Plain JSON: the right edge, series, new marks, late stretches, percentiles (none for
+            a series from which nothing has arrived for a while).
         points : memoryview
             The drawn points, an array of `POINT`.
         """
@@ -180,11 +205,15 @@ class Packer:
             mine = rows["series"] == series.index
             received = rows["received"][mine]
             span = float(received[-1] - received[0]) if len(received) > 1 else 0.0
+            quiet = fell_silent(received, now)
             found.append(
                 {
                     "n": len(received),
-                    "rate": round((len(received) - 1) / span, 1) if span > 0 else None,
-                    **{name: running_percentiles(values[mine]) for name, values in measures.items()},
+                    "rate": round((len(received) - 1) / span, 1) if span > 0 and not quiet else None,
+                    **{
+                        name: None if quiet else running_percentiles(values[mine])
+                        for name, values in measures.items()
+                    },
                 }
             )
         return found

@@ -19,7 +19,7 @@ from rtlab.widgets import LatencyPlot, Predict
 
 recorder = Recorder()
 guess = Predict("How long does a message take?", unit="ms")
-plot = LatencyPlot(recorder, title="Synthetic feed")
+plot = LatencyPlot(recorder, title="Synthetic feed", mode="latency")
 
 async def source(rate):
     rng, due = random.Random(1), time.monotonic()
@@ -107,10 +107,10 @@ async def test_the_keyboard_reaches_everything(lab: JupyterLab, browser: Browser
         await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
         await button(page, "Total").focus()
         reached: list[str] = []
-        for _ in range(6):
+        for _ in range(8):
             await page.keyboard.press("Tab")
             reached.append(await page.evaluate("document.activeElement.textContent || 'canvas'"))
-        assert reached == ["Transit", "Lateness", "Log y", "Pause", "Stop", "canvas"]
+        assert reached == ["Transit", "Lateness", "Log y", "p95", "By send time", "Pause", "Stop", "canvas"]
 
         # In command mode JupyterLab would make a Markdown cell of M, and number the lines at L.
         await page.keyboard.press("m")
@@ -223,3 +223,59 @@ async def test_a_hidden_plot_stops_the_sending_and_catches_up(lab: JupyterLab, b
         await button(page, "Stop").click()
         await run.wait(20)
         await report(run)
+
+
+async def test_a_plot_whose_kernel_is_gone_says_so(lab: JupyterLab, browser: Browser) -> None:
+    name = lab.write("gone.ipynb", SOURCE, RUN, REPORT)
+    async with open_page(browser) as page:
+        await run_all(page, lab, name)
+        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+        gone = page.locator(".rtlab-plot .rtlab-gone")
+        assert not await gone.is_visible()
+        restarted = await page.evaluate(
+            """async (api) => {
+                const kernels = await (await fetch(`${api.base}/api/kernels?token=${api.token}`)).json();
+                const newest = kernels.sort((a, b) => b.last_activity.localeCompare(a.last_activity))[0];
+                const url = `${api.base}/api/kernels/${newest.id}/restart?token=${api.token}`;
+                const xsrf = document.cookie.match(/_xsrf=([^;]+)/)?.[1] ?? "";
+                return (await fetch(url, { method: "POST", headers: { "X-XSRFToken": xsrf } })).status;
+            }""",
+            {"base": f"http://127.0.0.1:{lab.port}", "token": lab.token},
+        )
+        assert restarted == 200
+        await gone.filter(has_text="kernel").wait_for(timeout=20_000)
+        assert await button(page, "Stop").is_disabled()
+        await screenshot(page, "plot-gone", ".rtlab-plot")
+
+
+async def test_by_send_time_a_stall_falls(lab: JupyterLab, browser: Browser) -> None:
+    stalled = """\
+display(plot)
+async with plot:
+    base = time.monotonic()
+    for n in range(200):
+        recorder.record("websocket", base + n / 100, base + n / 100, 64, base + max(2.0, n / 100))
+    await plot.wait(100)
+"""
+    name = lab.write("stall.ipynb", SOURCE, stalled)
+    async with open_page(browser) as page:
+        run = await run_all(page, lab, name)
+        await page.locator(".rtlab-status", has_text="200 samples").wait_for(timeout=20_000)
+        await button(page, "By send time").click()
+        assert await button(page, "By send time").get_attribute("aria-pressed") == "true"
+        await page.locator(".rtlab-canvas").focus()
+        readout = page.locator(".rtlab-readout")
+        read: list[str] = []
+        await page.keyboard.press("ArrowRight")
+        for _ in range(3):
+            await readout.wait_for(timeout=5000)
+            read.append((await readout.text_content() or "").splitlines()[1])
+            for _ in range(40):
+                await page.keyboard.press("ArrowRight")
+            await page.wait_for_timeout(100)
+        delays = [float(line.split()[1]) for line in read]
+        assert delays == sorted(delays, reverse=True)
+        assert delays[0] - delays[-1] > 500
+        await screenshot(page, "plot-stall", ".rtlab-plot")
+        await button(page, "Stop").click()
+        await run.wait(20)

@@ -116,3 +116,16 @@ def test_a_gap_interrupts_the_lines() -> None:
 def test_no_samples_no_readings() -> None:
     at, found = trailing_percentiles(np.empty(0), np.empty(0))
     assert (at.shape, found.shape) == ((0,), (0, 3))
+
+
+def test_by_intended_time_a_stall_is_a_falling_line():
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(10):  # ten messages, one every 0.1 s, all held until 1 s
+        recorder.record("s", ts=n / 10, sent=n / 10, received=1.0)
+    axes = latency_figure(recorder, order="intended").axes[0]
+    (points,) = [np.asarray(c.get_offsets()) for c in axes.collections if len(c.get_offsets()) == 10]
+    assert points[:, 0] == pytest.approx(np.arange(10) / 10)
+    assert points[:, 1] == pytest.approx(1000 - 100 * np.arange(10))
+    assert axes.get_xlabel() == "intended send time (s)"
+    with pytest.raises(ValueError, match="order is"):
+        latency_figure(recorder, order="sent")

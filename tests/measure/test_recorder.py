@@ -271,10 +271,10 @@ def test_events_become_marks_once_however_often_it_is_attached() -> None:
     source.send("reconnecting", Reconnecting(at=2.0, attempt=1, delay=0.1))
     source.send("error", ErrorEvent(at=3.0, source="codec", message="not JSON"))
     assert [(m.time, m.kind, m.text) for m in recorder.marks] == [
-        (1.0, "connected", ""),
-        (2.0, "disconnected", "reset"),
-        (2.0, "reconnecting", ""),
-        (3.0, "error", "not JSON"),
+        (1.0, "connected", "a"),
+        (2.0, "disconnected", "a: reset"),
+        (2.0, "reconnecting", "a"),
+        (3.0, "error", "a: not JSON"),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rtlab.errors import InvalidState
+from rtlab.faults.trace import TraceEvent
 from rtlab.measure.recorder import Recorder
 from rtlab.widgets import LatencyPlot
 
@@ -184,6 +185,8 @@ def test_samples_never_become_synced_state() -> None:
         "title",
         "mode",
         "log_y",
+        "p95",
+        "order",
         "paused",
         "state",
         "window",
@@ -201,3 +204,59 @@ def test_the_static_figure_has_the_same_settings() -> None:
     assert axes.get_title(loc="left") == "Echo"
     assert axes.get_ylabel() == "transit, sent to received (ms)"
     assert axes.get_yscale() == "log"
+
+
+def test_two_transports_are_compared_by_their_transit_unless_somebody_chose() -> None:
+    def sampled(**options: Any) -> LatencyPlot:
+        recorder = Recorder(clock=lambda: 1.0)
+        plot, _ = (made := LatencyPlot(recorder, **options)), Wire(made)
+        recorder.record("websocket", ts=0.999, sent=0.9995)
+        plot._send_batch()
+        assert plot.mode == options.get("mode", "latency")
+        recorder.add_series("sse via nginx")
+        return plot
+
+    plot = sampled()
+    plot._send_batch()
+    assert plot.mode == "transit"
+    plot = sampled(mode="lateness")
+    plot._send_batch()
+    assert plot.mode == "lateness"
+    plot = sampled()
+    plot._receive({"kind": "set", "name": "mode", "value": "lateness"})
+    plot._send_batch()
+    assert plot.mode == "lateness"
+
+
+async def test_time_counts_from_the_run_and_not_from_the_cell_that_made_the_recorder() -> None:
+    now = [5.0]
+    recorder = Recorder(clock=lambda: now[0])
+    plot = LatencyPlot(recorder)
+    Wire(plot)
+    now[0] = 9.0
+    async with plot:
+        assert recorder.started == 9.0
+    recorder.record("websocket", ts=9.0)
+    now[0] = 20.0
+    async with plot:
+        assert recorder.started == 9.0  # what was recorded keeps its place
+
+
+async def test_faults_mark_themselves_while_the_plot_runs() -> None:
+    class Trace:
+        asked = 0
+
+        async def events(self, since: int = 0) -> list[Any]:
+            self.asked += 1
+            if self.asked == 1:
+                return []
+            return (
+                [TraceEvent(n=1, t=2.0, kind="toxic_added", toxic="cut", detail="cut")] if since < 2 else []
+            )
+
+    recorder = Recorder()
+    plot = LatencyPlot(recorder, faults=Trace())  # type: ignore[arg-type]
+    Wire(plot)
+    async with plot:
+        pass
+    assert [(mark.kind, mark.text) for mark in recorder.marks] == [("fault", "toxic added: cut")]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.measure.recorder import Recorder
-from rtlab.widgets.packer import POINT, Packer, running_percentiles
+from rtlab.widgets.packer import POINT, Packer, fell_silent, running_percentiles
 
 
 def at_zero(**options: Any) -> Recorder:
@@ -155,3 +155,20 @@ def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
         packer.pack(now=300 + n / 15 + 0.067)
         best = min(best, time.perf_counter() - start)
     assert best < 2e-3
+
+
+def test_percentiles_end_where_nothing_arrives() -> None:
+    recorder = at_zero()
+    for n in range(100):
+        recorder.record("s", ts=n / 100, received=n / 100 + 0.001)
+    packer = Packer(recorder, window=10.0)
+    (live,) = packer.pack(now=1.0)[0]["stats"]
+    (silent,) = packer.pack(now=1.5)[0]["stats"]
+    assert live["latency"] == [1.0, 1.0, 1.0]
+    assert (silent["latency"], silent["rate"]) == (None, None)
+
+
+def test_a_slow_series_is_not_taken_for_a_silent_one() -> None:
+    assert not fell_silent(np.array([0.0, 0.5, 1.0]), now=2.0)
+    assert fell_silent(np.array([0.0, 0.5, 1.0]), now=4.0)
+    assert fell_silent(np.array([]), now=0.0)

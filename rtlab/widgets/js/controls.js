@@ -35,10 +35,12 @@ class Controls {
     this.pause = button("Pause", "Freeze the picture; recording goes on (Space)", false);
     this.log = button("Log y", "Logarithmic vertical axis (L)", false);
     this.stop = button("Stop", "End the run");
+    this.p95 = button("p95", "Show the 95th percentile too (P)", false);
+    this.order = button("By send time", "Delay over the intended send time: stalls become falling lines (X)", false);
     this.modes = MODES.map(([, label, hint]) => button(label, `${hint} (M)`, false));
     const group = make("span", "rtlab-group", { role: "group", "aria-label": "What to show" }, ...this.modes);
     const heading = make("div", "rtlab-heading", {}, this.title, this.status);
-    const bar = make("div", "rtlab-bar", {}, heading, group, this.log, this.pause, this.stop);
+    const bar = make("div", "rtlab-bar", {}, heading, group, this.log, this.p95, this.order, this.pause, this.stop);
     this.canvas = make("canvas", "rtlab-canvas", { tabindex: "0", role: "img" });
     this.readout = make("div", "rtlab-readout", { role: "status", hidden: "" });
     const stage = make("div", "rtlab-stage", {}, this.canvas, this.readout);
@@ -48,7 +50,7 @@ class Controls {
       "rtlab-keys",
       {},
       key("rtlab-line", "p50"),
-      key("rtlab-line rtlab-dashed", "p95"),
+      (this.dashed = key("rtlab-line rtlab-dashed", "p95")),
       key("rtlab-line rtlab-dotted", "p99"),
       key("rtlab-dot", "sample"),
       key("rtlab-ring", "mostly schedule lateness"),
@@ -56,10 +58,17 @@ class Controls {
     );
     this.note = make("div", "rtlab-note", { hidden: "" });
     this.summary = make("div", "rtlab-hidden", { "aria-live": "polite" });
-    root.append(bar, stage, make("div", "rtlab-legend", {}, this.series, this.keys), this.note, this.summary);
+    this.gone = make("div", "rtlab-gone", { role: "alert", hidden: "" });
+    this.last = make("summary", "");
+    this.list = make("ol", "rtlab-events-list");
+    this.events = make("details", "rtlab-events", { hidden: "" }, this.last, this.list);
+    const legend = make("div", "rtlab-legend", {}, this.series, this.keys);
+    root.append(bar, this.gone, stage, legend, this.events, this.note, this.summary);
 
     this.pause.onclick = () => this.set("paused", !model.get("paused"));
     this.log.onclick = () => this.set("log_y", !model.get("log_y"));
+    this.p95.onclick = () => this.set("p95", !model.get("p95"));
+    this.order.onclick = () => this.set("order", model.get("order") === "received" ? "intended" : "received");
     this.stop.onclick = () => {
       this.stop.disabled = true;
       model.send({ kind: "stop" });
@@ -90,10 +99,13 @@ class Controls {
     this.pause.textContent = paused ? "Resume" : "Pause";
     this.pause.setAttribute("aria-pressed", String(paused));
     this.log.setAttribute("aria-pressed", String(model.get("log_y")));
+    this.p95.setAttribute("aria-pressed", String(model.get("p95")));
+    this.dashed.hidden = !model.get("p95");
+    this.order.setAttribute("aria-pressed", String(model.get("order") === "intended"));
     this.modes.forEach((element, n) => {
       element.setAttribute("aria-pressed", String(MODES[n][0] === model.get("mode")));
     });
-    this.stop.disabled = state !== "running";
+    this.stop.disabled = state !== "running" || !this.gone.hidden;
     this.stop.textContent = state === "stopping" ? "Stopping…" : state === "stopped" ? "Stopped" : "Stop";
     this.keys.dataset.mode = model.get("mode");
     this.counts();
@@ -102,20 +114,43 @@ class Controls {
   /** Show the numbers, one legend entry a series. */
   counts() {
     const { store, model } = this;
+    const mode = model.get("mode");
     const state = model.get("paused") ? "paused" : model.get("state");
     const part = store.stride > 1 ? `, 1 of ${store.stride} drawn` : "";
     this.status.textContent = `${state} · ${store.total.toLocaleString("en")} samples${part}`;
     const entries = store.series.map((series, index) => {
       const stats = store.stats[index];
       const swatch = make("i", "rtlab-swatch", { "aria-hidden": "true" });
-      swatch.style.background = series.color;
+      swatch.style.background = tone(series.color, document.body.dataset.jpThemeLight === "false");
       const rate = stats?.rate ? ` ${Math.round(stats.rate).toLocaleString("en")}/s` : "";
-      return make("span", "rtlab-key", {}, swatch, `${series.name}${series.echo ? " (round trip)" : ""}${rate}`);
+      const kind = !series.echo ? "" : mode === "latency" ? " (round trip)" : ` (round trips have no ${mode})`;
+      return make("span", "rtlab-key", {}, swatch, `${series.name}${kind}${rate}`);
     });
     this.series.replaceChildren(...entries);
     const notes = store.series.filter((s) => s.note && !s.echo).map((s) => `${s.name}: ${s.note}`);
     this.note.hidden = !notes.length;
     this.note.textContent = notes.join(" · ");
+    this.told();
+  }
+
+  /** The events in full: the last one in a line, all of them when it is opened. */
+  told() {
+    const { marks } = this.store;
+    const newest = marks.at(-1);
+    const seen = newest ? `${marks.length} ${newest[0]}` : "";
+    this.events.hidden = !newest;
+    if (seen === this.listed) return;
+    this.listed = seen;
+    const line = ([t, kind, text]) => `${t.toFixed(2)} s  ${markText(kind, text)}`;
+    this.last.textContent = newest ? `Events: ${marks.length}. Last: ${line(newest)}` : "";
+    this.list.replaceChildren(...marks.toReversed().slice(0, 50).map((mark) => make("li", "", {}, line(mark))));
+  }
+
+  /** Say that the kernel is gone, and stop offering what only it can do. */
+  setGone(reason) {
+    this.gone.hidden = !reason;
+    this.gone.textContent = reason ?? "";
+    this.settings();
   }
 
   /** The plot in words, at most every two seconds. */

@@ -1,6 +1,8 @@
 // Part 3: the canvas.
 
-const MARGIN = { left: 52, right: 76, top: 22, bottom: 34 };
+const MARGIN = { left: 52, right: 40, top: 22, bottom: 34 };
+const LABEL_SHARE = 0.3; // of the width, at most, for the names at the lines' ends
+const LINE_GAP = 0.7; // seconds: readings come every 0.2; further apart, the line breaks
 const UNITS = {
   latency: "latency (ms)",
   transit: "transit, sent to received (ms)",
@@ -66,7 +68,7 @@ class Painter {
   }
 
   /** Draw everything; false when the canvas has no size (hidden), so that nobody has seen it. */
-  paint({ mode, log, window, picked }) {
+  paint({ mode, log, window, picked, p95, order }) {
     const { canvas, store } = this;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     if (!width || !height) return false;
@@ -79,15 +81,23 @@ class Painter {
     const colors = theme(canvas);
     pen.font = `11px ${colors.font}`;
 
-    const box = { x: MARGIN.left, y: MARGIN.top, w: width - MARGIN.left - MARGIN.right };
-    box.h = height - MARGIN.top - MARGIN.bottom;
+    const byIntended = order === "intended";
+    const names = Object.keys(DASHES).filter((name) => p95 || name !== "p95");
+    const ends = byIntended ? [] : this.ends(mode, names);
+    const right = Math.max(MARGIN.right, ...ends.map(({ text }) => pen.measureText(text).width + 14));
+    const rows = Math.min(MARK_ROWS, store.marks.length);
+    const box = { x: MARGIN.left, y: MARGIN.top + (store.marks.length ? MARK_ROW * rows + 8 : 0) };
+    box.w = width - MARGIN.left - Math.min(right, width * LABEL_SHARE);
+    box.h = height - box.y - MARGIN.bottom;
     const end = Math.max(store.now, window);
     const start = end - window;
-    const visible = this.collect(start, end, mode);
+    const { t, latency } = store.points.columns;
+    const when = byIntended ? (place) => t[place] - latency[place] / 1e3 : (place) => t[place];
+    const visible = this.collect(start, end, mode, when);
     this.axis.fit(visible.low, visible.high, log);
     const x = (t) => box.x + ((t - start) / window) * box.w;
     const y = (v) => box.y + box.h * (1 - this.axis.place(v));
-    const frame = { pen, colors, box, x, y, start, end, mode, ratio };
+    const frame = { pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
 
     this.shade(frame);
     this.grid(frame);
@@ -95,24 +105,25 @@ class Painter {
     pen.beginPath();
     pen.rect(box.x, box.y - 4, box.w, box.h + 8);
     pen.clip();
+    drawMarks(frame, store.marks);
     this.scatter(frame, visible.places);
-    this.lines(frame);
+    if (!byIntended) this.lines(frame, names);
     pen.restore();
-    this.labels(frame);
-    this.marks(frame);
+    this.labels(frame, ends);
+    drawMarkTexts(frame, store.marks);
     if (!visible.places.length) this.empty(frame);
     if (picked !== null) this.highlight(frame, picked);
     return true;
   }
 
-  collect(start, end, mode) {
+  collect(start, end, mode, when) {
     const { points } = this.store;
     const places = [];
     let [low, high] = [Infinity, 0];
     for (let n = points.written - 1; n >= points.first; n--) {
       const place = points.at(n);
-      const t = points.columns.t[place];
-      if (t < start - 1) break;
+      if (points.columns.t[place] < start - 1) break;
+      const t = when(place);
       const value = this.store.value(place, mode);
       if (t < start || t > end || Number.isNaN(value)) continue;
       places.push(n);
@@ -131,7 +142,7 @@ class Painter {
     }
   }
 
-  grid({ pen, colors, box, x, y, start, end, mode }) {
+  grid({ pen, colors, box, x, y, start, end, mode, byIntended }) {
     pen.lineWidth = 1;
     pen.textBaseline = "middle";
     pen.textAlign = "right";
@@ -156,32 +167,33 @@ class Painter {
       pen.stroke();
       pen.fillText(tickLabel(tick), at, box.y + box.h + 6);
     }
-    pen.fillText("time since start (s)", box.x + box.w / 2, box.y + box.h + 20);
+    pen.fillText(byIntended ? "intended send time (s)" : "time since start (s)", box.x + box.w / 2, box.y + box.h + 20);
     pen.textAlign = "left";
     pen.textBaseline = "alphabetic";
     pen.fillText(UNITS[mode] + (this.axis.log ? ", log scale" : ""), 4, 12);
   }
 
-  scatter({ pen, colors, x, y, mode, ratio }, places) {
+  scatter({ pen, colors, x, y, when, mode, ratio }, places) {
     const { points, series } = this.store;
-    const { t, series: owner } = points.columns;
+    const { series: owner } = points.columns;
     this.drawn = [];
     for (const n of places) {
       const place = points.at(n);
-      const [px, py] = [x(t[place]), y(this.store.value(place, mode))];
-      const color = series[owner[place]]?.color ?? "#7f7f7f";
+      const [px, py] = [x(when(place)), y(this.store.value(place, mode))];
+      const color = tone(series[owner[place]]?.color ?? "#7f7f7f", colors.dark);
       const sprite = this.sprites.get(color, shapeOf(this.store, place, mode), ratio, colors.dark);
       pen.drawImage(sprite, px - 4.5, py - 4.5, 9, 9);
       this.drawn.push([px, py, n]);
     }
   }
 
-  lines({ pen, colors, x, y, start, mode }) {
+  /** Percentiles over time. A line ends where nothing arrived, and where nothing was read (a pause). */
+  lines({ pen, colors, x, y, start, mode }, names) {
     this.store.lines.forEach((modes, index) => {
       const ring = modes[mode];
-      for (const name in DASHES) {
+      for (const name of names) {
         pen.beginPath();
-        let open = false;
+        let [open, before] = [false, -Infinity];
         for (let n = ring.first; n < ring.written; n++) {
           const place = ring.at(n);
           const [t, value] = [ring.columns.t[place], ring.columns[name][place]];
@@ -189,9 +201,9 @@ class Painter {
             open = false;
             continue;
           }
-          if (open) pen.lineTo(x(t), y(value));
+          if (open && t - before <= LINE_GAP) pen.lineTo(x(t), y(value));
           else pen.moveTo(x(t), y(value));
-          open = true;
+          [open, before] = [true, t];
         }
         // A wider line of the ground's colour keeps the line readable on top of its own points.
         pen.setLineDash([]);
@@ -202,74 +214,41 @@ class Painter {
         pen.globalAlpha = 1;
         pen.setLineDash(DASHES[name]);
         pen.lineWidth = name === "p50" ? 2.2 : 1.8;
-        pen.strokeStyle = this.store.series[index]?.color ?? colors.ink;
+        pen.strokeStyle = tone(this.store.series[index]?.color ?? "#7f7f7f", colors.dark);
         pen.stroke();
       }
     });
     pen.setLineDash([]);
   }
 
-  /** p50, p95 and p99 named at the right end of their lines, moved apart where they would collide. */
-  labels({ pen, colors, box, y, mode }) {
+  /** What to write at the right ends of the lines: the series' name where there are several. */
+  ends(mode, names) {
+    const { stats, series } = this.store;
     const found = [];
-    this.store.stats.forEach((stats, index) => {
-      (stats[mode] ?? []).forEach((value, n) => {
-        found.push({ at: y(value), text: `${["p50", "p95", "p99"][n]} ${short(value)}`, index });
+    stats.forEach((reading, index) => {
+      const owner = series.length > 1 ? `${series[index]?.name ?? ""} ` : "";
+      (reading[mode] ?? []).forEach((value, n) => {
+        const name = ["p50", "p95", "p99"][n];
+        if (names.includes(name)) found.push({ value, text: `${owner}${name} ${short(value)}`, index });
       });
     });
-    found.sort((a, b) => b.at - a.at);
+    return found;
+  }
+
+  /** Draw them, moved apart where they would collide. */
+  labels({ pen, colors, box, y }, ends) {
+    const found = ends.map((end) => ({ ...end, at: y(end.value) })).sort((a, b) => b.at - a.at);
     let floor = box.y + box.h + 13;
+    const room = this.canvas.clientWidth - box.x - box.w - 11;
     pen.textAlign = "left";
     pen.textBaseline = "middle";
     for (const { at, text, index } of found) {
       floor = Math.min(at, floor - 13);
       if (floor < box.y - 4) break;
-      pen.fillStyle = this.store.series[index]?.color ?? colors.ink;
+      pen.fillStyle = tone(this.store.series[index]?.color ?? "#7f7f7f", colors.dark);
       pen.fillRect(box.x + box.w + 3, floor - 4, 3, 8);
       pen.fillStyle = colors.ink;
-      pen.fillText(text, box.x + box.w + 9, floor);
-    }
-  }
-
-  marks({ pen, colors, box, x, start, end }) {
-    const visible = this.store.marks.filter(([t]) => t >= start && t <= end);
-    for (const [t, kind, , color] of visible) {
-      const at = Math.round(x(t)) + 0.5;
-      pen.strokeStyle = pen.fillStyle = color;
-      pen.lineWidth = 1.5;
-      pen.setLineDash(kind === "reconnecting" ? [4, 3] : []);
-      pen.beginPath();
-      pen.moveTo(at, box.y);
-      pen.lineTo(at, box.y + box.h);
-      pen.stroke();
-      pen.setLineDash([]);
-      pen.beginPath();
-      pen.moveTo(at - 4, box.y - 1);
-      pen.lineTo(at + 4, box.y - 1);
-      pen.lineTo(at, box.y + 5);
-      pen.fill();
-    }
-    // Texts go into the first of three rows that is still free at their place.
-    const free = [-Infinity, -Infinity, -Infinity];
-    pen.textAlign = "left";
-    pen.textBaseline = "middle";
-    for (const [t, kind, text, color] of visible) {
-      const label = text ? `${kind}: ${text}` : kind;
-      const shown = label.length > 34 ? `${label.slice(0, 33)}…` : label;
-      const width = pen.measureText(shown).width;
-      const left = Math.min(x(t) + 6, box.x + box.w - width - 4);
-      const row = free.findIndex((taken) => left >= taken);
-      if (row < 0) continue;
-      free[row] = left + width + 10;
-      const middle = box.y + 12 + row * 16;
-      pen.fillStyle = colors.ground;
-      pen.globalAlpha = 0.85;
-      pen.fillRect(left - 3, middle - 7, width + 6, 14);
-      pen.globalAlpha = 1;
-      pen.fillStyle = color;
-      pen.fillRect(left - 3, middle - 7, 2, 14);
-      pen.fillStyle = colors.ink;
-      pen.fillText(shown, left + 2, middle);
+      pen.fillText(fit(pen, text, room), box.x + box.w + 9, floor);
     }
   }
 

@@ -1,6 +1,8 @@
 // Part 5: one store per model, one painter per view, and acknowledgements of what was seen.
 
 const SPEAK_MS = 2000;
+const SHOWN = ["title", "paused", "state", "window", "p95", "order"];
+const SCALED = ["mode", "log_y"];
 const ACK_EVERY = 2; // batches; the kernel allows four unacknowledged
 
 function render({ model, el }, store) {
@@ -19,6 +21,7 @@ function render({ model, el }, store) {
   function draw(now) {
     frame = 0;
     const settings = { mode: model.get("mode"), log: model.get("log_y"), window: model.get("window") };
+    for (const name of ["p95", "order"]) settings[name] = model.get(name);
     if (!painter.paint({ ...settings, picked })) return; // hidden: not seen, so not acknowledged
     controls.counts();
     controls.read(painter, picked);
@@ -53,6 +56,8 @@ function render({ model, el }, store) {
     " ": () => controls.pause.click(),
     l: () => controls.log.click(),
     m: () => controls.nextMode(),
+    p: () => controls.p95.click(),
+    x: () => controls.order.click(),
   };
   listen(el, "keydown", (event) => {
     const handler = event.target === canvas && !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key];
@@ -81,11 +86,11 @@ function render({ model, el }, store) {
     painter.axis.reset();
     changed();
   };
-  for (const name of ["title", "paused", "state", "window"]) model.on(`change:${name}`, changed);
-  for (const name of ["mode", "log_y"]) model.on(`change:${name}`, rescaled);
+  for (const name of SHOWN) model.on(`change:${name}`, changed);
+  for (const name of SCALED) model.on(`change:${name}`, rescaled);
   undo.push(() => {
-    for (const name of ["title", "paused", "state", "window"]) model.off(`change:${name}`, changed);
-    for (const name of ["mode", "log_y"]) model.off(`change:${name}`, rescaled);
+    for (const name of SHOWN) model.off(`change:${name}`, changed);
+    for (const name of SCALED) model.off(`change:${name}`, rescaled);
   });
   store.listeners.add(schedule);
   undo.push(() => store.listeners.delete(schedule));
@@ -97,6 +102,16 @@ function render({ model, el }, store) {
   observe(sheets, document.head, { childList: true });
   listen(matchMedia("(prefers-color-scheme: dark)"), "change", schedule);
   listen(globalThis, "resize", schedule); // also a new pixel ratio
+
+  const due = () => model.get("state") === "running" && !model.get("paused") && !document.hidden;
+  const seen = () => canvas.clientWidth > 0;
+  undo.push(
+    watchKernel(
+      model,
+      () => (due() && seen() ? performance.now() - store.heard : 0),
+      (reason) => controls.setGone(reason),
+    ),
+  );
 
   controls.settings();
   schedule();

@@ -77,6 +77,13 @@ class Axis {
   }
 }
 
+/** A series' colour on this ground: on a dark one, lighter by a third, or blue could not be seen. */
+function tone(color, dark) {
+  if (!dark) return color;
+  const parts = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  return `#${parts.map((n) => Math.round(n + (255 - n) * 0.36).toString(16).padStart(2, "0")).join("")}`;
+}
+
 /** The colours of JupyterLab's theme at this moment, with fallbacks for other hosts. */
 function theme(element) {
   const style = getComputedStyle(element);

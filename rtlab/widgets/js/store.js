@@ -37,6 +37,7 @@ class Store {
     this.listeners = new Set();
     this.seq = 0; // the newest batch, and the newest one acknowledged
     this.acked = 0;
+    this.heard = performance.now(); // when the last batch came
     this.clear();
   }
 
@@ -55,6 +56,7 @@ class Store {
   take(header, buffer) {
     if (header.fresh) this.clear();
     this.seq = header.seq;
+    this.heard = performance.now();
     this.now = header.now;
     this.total = header.total;
     this.stride = header.stride;

@@ -1,0 +1,26 @@
+// Shared: notices that the kernel behind a widget has gone.
+
+const SILENT_MS = 8000; // a running plot sends several batches a second, and one every five at least
+
+/**
+ * Call `gone(reason)` when the kernel has restarted or died, and `gone(null)` when it speaks again.
+ * `silence()` returns milliseconds since the last message while some are due, else 0.
+ */
+function watchKernel(model, silence, gone) {
+  let live = true;
+  const changed = () => {
+    live = !live; // the event carries no value; a model begins alive
+    gone(live ? null : "The kernel has restarted or ended: run the cell again.");
+  };
+  model.on("comm_live_update", changed);
+  let told = false;
+  const timer = setInterval(() => {
+    const late = live && silence() > SILENT_MS;
+    if (late !== told) gone(late ? "No news from the kernel: it is busy, or has ended." : null);
+    told = late;
+  }, 1000);
+  return () => {
+    clearInterval(timer);
+    model.off("comm_live_update", changed);
+  };
+}

@@ -1,0 +1,80 @@
+// Event marks: merged where they stand close, with their texts above the samples and never on them.
+
+const MARK_ROWS = 2;
+const MARK_ROW = 15; // pixels
+const MARK_GAP = 0.012; // of the window: closer ones of one kind become one mark
+
+/** One text for one mark. */
+function markText(kind, text) {
+  return text ? `${kind} ${text}` : kind;
+}
+
+/** Neighbours of one kind become one entry with a count: [time, kind, texts, color, count]. */
+function mergeMarks(marks, window) {
+  const merged = [];
+  for (const [t, kind, text, color] of marks) {
+    const last = merged.findLast((entry) => entry[1] === kind);
+    if (last && t - last[0] <= window * MARK_GAP) {
+      last[4] += 1;
+      if (text && !last[2].includes(text)) last[2].push(text);
+    } else merged.push([t, kind, text ? [text] : [], color, 1]);
+  }
+  return merged;
+}
+
+function mergedText([, kind, texts, , count]) {
+  return markText(count > 1 ? `${count} × ${kind}` : kind, texts.join(", "));
+}
+
+/** Draw the marks: thin lines below the samples, heads and texts in the band above them. */
+function drawMarks({ pen, colors, box, x, start, end, window }, marks) {
+  const visible = mergeMarks(marks.filter(([t]) => t >= start && t <= end), window);
+  for (const [t, kind, , color] of visible) {
+    const at = Math.round(x(t)) + 0.5;
+    pen.strokeStyle = pen.fillStyle = tone(color, colors.dark);
+    pen.lineWidth = 1;
+    pen.globalAlpha = 0.6;
+    pen.setLineDash(kind === "reconnecting" ? [4, 3] : []);
+    pen.beginPath();
+    pen.moveTo(at, box.y);
+    pen.lineTo(at, box.y + box.h);
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.globalAlpha = 1;
+    pen.beginPath();
+    pen.moveTo(at - 4, box.y - 6);
+    pen.lineTo(at + 4, box.y - 6);
+    pen.lineTo(at, box.y);
+    pen.fill();
+  }
+}
+
+function drawMarkTexts({ pen, colors, box, x, start, end, window, rows }, marks) {
+  const visible = mergeMarks(marks.filter(([t]) => t >= start && t <= end), window);
+  const free = new Array(rows).fill(-Infinity);
+  pen.textAlign = "left";
+  pen.textBaseline = "middle";
+  visible.forEach((entry, n) => {
+    // A text may run up to the next one in its row; the newest are the ones to be read.
+    const room = visible.length > n + rows ? x(visible[n + rows][0]) - x(entry[0]) - 10 : Infinity;
+    const shown = fit(pen, mergedText(entry), Math.min(260, Math.max(60, room)));
+    const width = pen.measureText(shown).width;
+    const left = Math.min(x(entry[0]) + 3, box.x + box.w - width - 4);
+    const row = free.findIndex((taken) => left >= taken);
+    if (row < 0) return;
+    free[row] = left + width + 10;
+    const middle = box.y - 8 - MARK_ROW * (rows - row) + MARK_ROW / 2;
+    pen.fillStyle = tone(entry[3], colors.dark);
+    pen.fillRect(left - 3, middle - 6, 2, 12);
+    pen.fillStyle = colors.ink;
+    pen.fillText(shown, left + 2, middle);
+  });
+}
+
+/** Cut a text to so many pixels; the list below the plot has it in full. */
+function fit(pen, text, width) {
+  if (pen.measureText(text).width <= width) return text;
+  let length = text.length;
+  while (length > 3 && pen.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
+  return `${text.slice(0, length)}…`;
+}
