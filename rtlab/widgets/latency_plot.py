@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import InvalidState
-from rtlab.figures.style import transport_of
+from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import Hop
 from rtlab.widgets.packer import Packer
