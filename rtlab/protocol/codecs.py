@@ -23,6 +23,7 @@ __all__ = [
     "MsgpackCodec",
     "codec_for",
     "parse_json",
+    "utf8_bytes",
 ]
 
 T = TypeVar("T")
@@ -90,6 +91,11 @@ def parse_json(data: bytes | str, type: Any = Any) -> Any:
         raise MessageError(f"unexpected JSON: {error}", "wrong_type") from None
     except Exception as error:
         raise _unreadable(error, "JSON") from None
+
+
+def utf8_bytes(data: str | bytes) -> int:
+    """Return how many bytes a message takes on the wire, where text travels as UTF-8."""
+    return len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
 
 
 class JsonCodec:
@@ -164,8 +170,7 @@ class JsonCodec:
         'r'
         """
         try:
-            # A text's limit counts its UTF-8, as it travels (`isascii` costs nothing).
-            size = len(data) if not isinstance(data, str) or data.isascii() else len(data.encode())
+            size = utf8_bytes(data)
             if size > max_bytes:
                 raise MessageTooLarge(size, max_bytes)
             message = self._decode(data)

@@ -21,11 +21,12 @@ from aiortc.exceptions import InvalidStateError
 
 from rtlab.errors import MessageTooLarge, TransportClosed
 from rtlab.protocol.close_codes import cut_reason
+from rtlab.protocol.codecs import utf8_bytes
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.session_description import max_message_bytes
 
-__all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability", "frame_bytes"]
+__all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability"]
 
 #: `DataLink.drained` waits while more than this is buffered; it wakes at half of it.
 HIGH_WATER_BYTES: Final = 1 << 20
@@ -153,7 +154,7 @@ class DataLink:
         """
         if self.ended is not None:
             raise self.ended
-        size = frame_bytes(frame)
+        size = utf8_bytes(frame)
         limit = self.max_message_bytes
         if limit is not None and size > limit:
             raise MessageTooLarge(size, limit)
@@ -315,8 +316,3 @@ class DataLink:
             if not answer.done():
                 answer.set_exception(error)
         self._on_close(error)
-
-
-def frame_bytes(frame: str | bytes) -> int:
-    """Return how many bytes a message takes on the channel; text travels as UTF-8."""
-    return len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode())

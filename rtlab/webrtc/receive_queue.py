@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.webrtc.data_channel import DataLink, frame_bytes
+from rtlab.protocol.codecs import utf8_bytes
+from rtlab.webrtc.data_channel import DataLink
 
 if TYPE_CHECKING:
     from aiortc import RTCDataChannel
@@ -65,7 +66,7 @@ class ReceiveQueue:
             finally:
                 self._waiter = None
         frame = frames.popleft()
-        self._bytes -= frame_bytes(frame)
+        self._bytes -= utf8_bytes(frame)
         if self.paused and len(frames) <= _RESUME_FRAMES and self._bytes <= _RESUME_BYTES:
             self.paused = False
             self.link.resume()
@@ -74,11 +75,11 @@ class ReceiveQueue:
     def put_back(self, frames: list[str | bytes]) -> None:
         """Return frames to the front, in the order in which they were taken."""
         self._frames.extendleft(reversed(frames))
-        self._bytes += sum(map(frame_bytes, frames))
+        self._bytes += sum(map(utf8_bytes, frames))
 
     def _put(self, frame: str | bytes) -> None:
         self._frames.append(frame)
-        self._bytes += frame_bytes(frame)
+        self._bytes += utf8_bytes(frame)
         self._wake()
         if not self.paused and (len(self._frames) > _PAUSE_FRAMES or self._bytes > _PAUSE_BYTES):
             self.paused = True

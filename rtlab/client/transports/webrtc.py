@@ -17,10 +17,10 @@ from aiortc import RTCSessionDescription
 from rtlab.client.transports._signalling import offer_url, post_offer
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume
-from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability, frame_bytes
+from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
 from rtlab.webrtc.relay import Relay, through_relay
@@ -173,7 +173,7 @@ class WebRTCTransport:
             frame = await queue.get()
             message = self._codec.decode(frame)
             if message.type == "welcome":
-                self.bytes_in += frame_bytes(frame)
+                self.bytes_in += utf8_bytes(frame)
                 queue.put_back(early)
                 return message
             early.append(frame)
@@ -193,7 +193,7 @@ class WebRTCTransport:
         queue = self._queue
         assert queue is not None
         frame = await queue.get()
-        self.bytes_in += frame_bytes(frame)
+        self.bytes_in += utf8_bytes(frame)
         return self._codec.decode(frame)
 
     async def send(self, message: Message) -> None:

@@ -7,9 +7,7 @@ import ssl as ssl_module
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
-import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -17,21 +15,23 @@ from websockets.exceptions import (
     InvalidStatus,
     InvalidURI,
     NegotiationError,
+    SecurityError,
 )
 from websockets.typing import Origin, Subprotocol
 
-from rtlab.errors import ConnectFailed, TransportClosed
+from rtlab.client.transports.base import FOREIGN_AFTER
+from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, Codec, codec_for
-from rtlab.protocol.http_status import retry_after
+from rtlab.protocol.codecs import JSON, Codec, codec_for, parse_json, utf8_bytes
+from rtlab.protocol.http_status import may_retry, retry_after
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["WebSocketTransport"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
-_FATAL_STATUS: Final = frozenset({400, 401, 403, 404, 405, 406, 410, 426})
 
 
 class _Listener(ClientConnection):
@@ -42,6 +42,17 @@ class _Listener(ClientConnection):
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
         super().data_received(data)
+
+
+class _Connect(connect):
+    """Also follows a redirect whose ``Location`` is an ``http`` URL, as the field usually is."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        if isinstance(exc, InvalidStatus) and (to := exc.response.headers.get_all("Location")):
+            location = parse_url(self.uri).redirected(to[0])
+            del exc.response.headers["Location"]
+            exc.response.headers["Location"] = str(location)
+        return super().process_redirect(exc)
 
 
 class WebSocketTransport:
@@ -95,6 +106,7 @@ class WebSocketTransport:
         # `connect` tells "no ssl argument" from "ssl=None".
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
         self._ws: ClientConnection | None = None
+        self._first: str | bytes | None = None  # what a foreign server sent while `open` waited
 
     @property
     def heard(self) -> float:
@@ -114,13 +126,20 @@ class WebSocketTransport:
         ConnectFailed
             It says what to look at next; the cause is chained.
         """
-        url = _with_resume(_checked(self._url), resume)
+        url = parse_url(self._url, "ws://host:port/ws")
+        if url.scheme not in ("ws", "wss"):
+            raise ConnectFailed(
+                f"expected a URL that starts with ws:// or wss://, got {url.address!r}", retryable=False
+            )
+        headers = dict(self._headers or {})
+        if url.authorization is not None:
+            headers.setdefault("Authorization", url.authorization)
         try:
-            self._ws = await connect(
-                url,
+            ws = self._ws = await _Connect(
+                str(url.adding(**resume.query())),
                 subprotocols=[Subprotocol(self._codec.subprotocol)],
                 compression=self._compression,
-                additional_headers=self._headers,
+                additional_headers=headers,
                 origin=self._origin,
                 max_size=self._max_receive,
                 write_limit=_WRITE_LIMIT,
@@ -132,21 +151,41 @@ class WebSocketTransport:
                 create_connection=_Listener,
                 **self._tls,
             )
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:
-            raise _explain(error, self._url) from error
-        self._codec = codec_for(self._ws.subprotocol)
-        if self._ws.subprotocol is None:
-            return None
+            raise _explain(error, url) from error
+        self._codec = codec_for(ws.subprotocol)
+        # Our server always picks the subprotocol that was offered, and says welcome at once.
+        return None if ws.subprotocol is None else await self._welcome(ws)
+
+    async def _welcome(self, ws: ClientConnection) -> Message | None:
+        """Return the first message if it is a welcome; else keep it for `receive`.
+
+        A server that picks our subprotocol need not speak it: some libraries (``ws`` for
+        Node) pick the first one offered unless told otherwise.
+        """
         try:
-            return await self.receive()
-        except TransportClosed as error:
+            async with asyncio.timeout(FOREIGN_AFTER):
+                first = await ws.recv()
+        except TimeoutError:
+            return None
+        except ConnectionClosed as error:
+            closed = _closed(error)
             raise ConnectFailed(
-                f"the server accepted the WebSocket and closed it at once with {error.code} "
-                f"({error.reason or close_code(error.code).name})",
-                retryable=close_code(error.code).reconnect,
+                f"the server accepted the WebSocket and closed it at once with {closed.code} "
+                f"({closed.reason or close_code(closed.code).name})",
+                retryable=close_code(closed.code).reconnect,
             ) from error
+        try:
+            message = self._codec.decode(first, self._max_receive)
+        except MessageError:
+            message = None
+        if message is None or session_of(message) is None:
+            self._first = first
+            return None
+        self.bytes_in += utf8_bytes(first)
+        return message
 
     async def receive(self) -> Message:
         """Return the next message.
@@ -158,13 +197,19 @@ class WebSocketTransport:
         MessageError
             For one frame that is not a message.
         """
-        ws = self._ws
-        assert ws is not None
-        try:
-            data = await ws.recv(decode=False)
-        except ConnectionClosed as error:
-            raise _closed(error) from error
-        self.bytes_in += len(data)
+        data = self._first
+        if data is None:
+            ws = self._ws
+            assert ws is not None
+            try:
+                # Text is decoded here, not by the codec: a frame of text that is not UTF-8
+                # ends the connection with 1007 (RFC 6455 §8.1).
+                data = await ws.recv()
+            except ConnectionClosed as error:
+                raise _closed(error) from error
+        else:
+            self._first = None
+        self.bytes_in += utf8_bytes(data)
         return self._codec.decode(data, self._max_receive)
 
     async def send(self, message: Message) -> None:
@@ -213,32 +258,6 @@ class WebSocketTransport:
             self._ws.transport.abort()
 
 
-def _checked(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("ws", "wss") and bool(parts.hostname)
-        parts.port  # noqa: B018 - raises on a port that is no number
-    except (ValueError, AttributeError, TypeError) as error:  # the last two for what is no text
-        raise ConnectFailed(
-            f"expected a URL like ws://host:port/ws, got {url!r:.200}", retryable=False
-        ) from error
-    if not known:
-        cause = InvalidURI(url, "the scheme is not ws or wss, or the host is missing")
-        raise ConnectFailed(
-            f"expected a URL that starts with ws:// or wss://, got {url!r}", retryable=False
-        ) from cause
-    return url
-
-
-def _with_resume(url: str, resume: Resume) -> str:
-    fields = resume.query()
-    if not fields:
-        return url
-    parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, urlencode(fields))))
-    return urlunsplit(parts._replace(query=query))
-
-
 def _closed(error: ConnectionClosed) -> TransportClosed:
     received = error.rcvd
     if received is not None:
@@ -252,38 +271,53 @@ def _closed(error: ConnectionClosed) -> TransportClosed:
 def _reason(body: bytes | bytearray | None) -> str:
     """Return what a server of ours says in the body of its refusal, nothing of others'."""
     try:
-        return str(msgspec.json.decode(body or b"")["error"]["message"])[:300]
-    except (msgspec.DecodeError, LookupError, TypeError):
+        return str(parse_json(bytes(body or b""))["error"]["message"])[:300]
+    except (MessageError, LookupError, TypeError):
         return ""
 
 
-def _explain(error: Exception, url: str) -> ConnectFailed:
-    host = urlsplit(url).netloc
-    if isinstance(error, InvalidStatus):
-        status = error.response.status_code
-        headers = error.response.headers
-        hint, date = ("".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date"))
-        why = _reason(error.response.body) or (
-            "is the path right, and does every proxy on the way pass the Upgrade header?"
-        )
-        return ConnectFailed(
-            f"the server at {host} answered HTTP {status} instead of 101 Switching Protocols: {why}",
-            retryable=status not in _FATAL_STATUS and status >= 400,
-            status=status,
-            retry_after=retry_after(hint, date, now=time.time()),
-        )
-    if isinstance(error, InvalidURI):
-        return ConnectFailed(f"expected a URL like ws://host:port/ws: {error}", retryable=False)
-    if isinstance(error, NegotiationError):
-        return ConnectFailed(
-            f"the server at {host} chose a subprotocol that was not offered", retryable=False
-        )
-    if isinstance(error, ssl_module.SSLError):
-        return ConnectFailed(f"TLS with {host} failed ({error}): check the certificate", retryable=False)
-    if isinstance(error, InvalidHandshake | EOFError | ValueError | ConnectionResetError | BrokenPipeError):
-        return ConnectFailed(f"{host} does not speak WebSocket: {error}", retryable=True)
-    if isinstance(error, ConnectionRefusedError):
-        return ConnectFailed(f"nothing listens at {host}: is the server running?")
-    if isinstance(error, OSError):
-        return ConnectFailed(f"no connection to {host}: {error.strerror or error}")
-    return ConnectFailed(f"no connection to {host}: {error!r}")
+def _explain(error: Exception, url: Url) -> ConnectFailed:
+    """Turn what the library raised into our error, with the next step."""
+    at = url.netloc
+    match error:
+        case InvalidStatus():
+            return _refused(error, at)
+        case InvalidURI():
+            return ConnectFailed(f"{at} redirects to what is no WebSocket URL: {error}", retryable=False)
+        case NegotiationError():
+            what = "a subprotocol" if "subprotocol" in str(error) else "an extension"
+            return ConnectFailed(
+                f"the server at {at} chose {what} that was not offered ({error})", retryable=False
+            )
+        case SecurityError():
+            return ConnectFailed(f"the answer of {at} is not acceptable: {error}", retryable=False)
+        case InvalidHandshake():
+            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
+            return ConnectFailed(f"{at} does not speak WebSocket: {error}{cause}")
+        case ssl_module.SSLError():
+            return ConnectFailed(f"TLS with {at} failed ({error}): check the certificate", retryable=False)
+        case ConnectionRefusedError():
+            return ConnectFailed(f"nothing listens at {at}: is the server running?")
+        case EOFError() | ValueError() | ConnectionResetError() | BrokenPipeError():
+            return ConnectFailed(f"{at} does not speak WebSocket: {error}")
+        case OSError():
+            return ConnectFailed(f"no connection to {at}: {error.strerror or error}")
+        case _:
+            return ConnectFailed(f"no connection to {at}: {error!r}")
+
+
+def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
+    """Explain an HTTP answer that is not 101."""
+    status, headers = error.response.status_code, error.response.headers
+    hint, date, kind = (
+        "".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date", "Content-Type")
+    )
+    why = _reason(error.response.body) or (
+        "is the path right, and does every proxy on the way pass the Upgrade header?"
+    )
+    return ConnectFailed(
+        f"the server at {at} answered HTTP {status} instead of 101 Switching Protocols: {why}",
+        retryable=may_retry(status, kind),
+        status=status,
+        retry_after=retry_after(hint, date, now=time.time()),
+    )

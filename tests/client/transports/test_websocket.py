@@ -8,8 +8,9 @@ import socket
 
 import pytest
 from websockets.asyncio.server import serve
-from websockets.exceptions import InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
 from rtlab.client.connection import State
 from rtlab.client.websocket_connection import WebSocketConnection
@@ -97,6 +98,154 @@ async def test_a_foreign_server_needs_no_welcome():
         assert (await conn.request("hi", 1)).payload == 1
 
 
+# Servers that pick our subprotocol, and speak something else (the default of Node's ws)
+
+
+async def test_a_foreign_server_that_picks_our_subprotocol_and_waits():
+    async def plain(ws):
+        async for data in ws:
+            await ws.send(data)
+
+    async with server(plain) as url, WebSocketConnection(url) as conn:
+        assert conn.welcome is None
+        assert (await conn.request("hi", 1)).payload == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        '{"type":"hello","payload":1}',
+        '{"type":"welcome","message":"nice to meet you"}',
+        '{"type":"welcome","payload":{"user":"me"}}',
+        '{"type":"welcome","payload":["session"]}',
+    ],
+)
+async def test_a_foreign_servers_first_message_is_delivered(first):
+    async def plain(ws):
+        await ws.send(first)
+        await ws.send('{"type":"second"}')
+        await ws.wait_closed()
+
+    async with server(plain) as url:
+        conn = WebSocketConnection(url)
+        heard = []
+        conn.on("*", heard.append)
+        async with conn:
+            assert conn.welcome is None
+            await until(lambda: len(heard) == 2)
+        assert heard == [JSON.decode(first), Message("second")]
+        assert conn.stats.bytes_in == len(first) + len('{"type":"second"}')
+
+
+@pytest.mark.parametrize("first", ["hello", "[1]", "", b"\xff", "[" * 10_000])
+async def test_a_first_frame_that_is_no_message_is_reported_and_ends_nothing(first):
+    async def plain(ws):
+        await ws.send(first)
+        await ws.send('{"type":"second"}')
+        await ws.wait_closed()
+
+    async with server(plain) as url:
+        conn = WebSocketConnection(url)
+        errors, heard = [], []
+        conn.on("error", errors.append)
+        conn.on("second", heard.append)
+        async with conn:
+            await until(lambda: heard)
+        assert [event.source for event in errors] == ["codec"]
+
+
+@pytest.mark.parametrize("greeted", [True, False])
+async def test_text_that_is_not_utf8_ends_with_1007_and_is_not_tried_again(greeted):
+    codes = []
+
+    async def bad(ws):
+        if greeted:
+            await greet(ws)
+        await ws.send(b'{"type":"x","other":"\xe9"}', text=True)
+        await ws.wait_closed()
+        codes.append(ws.close_code)
+
+    async with server(bad) as url:
+        conn = WebSocketConnection(url, backoff=Constant(seconds=0.0))
+        told, heard = [], []
+        conn.on("disconnected", told.append)
+        conn.on("x", heard.append)
+        if greeted:
+            await conn.connect()
+            await until(lambda: told)
+            assert (told[0].code, told[0].will_reconnect) == (1007, False)
+        else:
+            with pytest.raises(ConnectFailed, match="1007") as caught:
+                await conn.connect()
+            assert not caught.value.retryable
+        assert heard == []
+        await conn.close()
+    assert codes == [1007]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "retryable"),
+    [
+        (["Sec-WebSocket-Extensions: x-webkit-deflate-frame"], "an extension that was not offered", False),
+        (["Sec-WebSocket-Extensions: permessage-deflate"], "an extension that was not offered", False),
+        (["Sec-WebSocket-Protocol: soap"], "a subprotocol that was not offered", False),
+        (["Sec-WebSocket-Protocol: rtlab.v1.json, soap"], "does not speak WebSocket", True),
+    ],
+)
+async def test_what_was_not_offered_is_called_by_its_name(lines, words, retryable):
+    async def handler(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line[19:] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key: "))
+        answer = ["HTTP/1.1 101 X", "Upgrade: websocket", "Connection: Upgrade", *lines]
+        answer += [f"Sec-WebSocket-Accept: {accept_key(key)}", "", ""]
+        writer.write("\r\n".join(answer).encode())
+        await reader.read()
+
+    async with tcp(handler) as address:
+        with pytest.raises(ConnectFailed, match=words) as caught:
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+    assert caught.value.retryable is retryable
+
+
+async def test_a_redirect_is_followed_also_to_an_http_url_and_credentials_stay_at_home():
+    seen = []
+
+    async def handler(ws):
+        seen.append((ws.request.path, ws.request.headers.get("Authorization")))
+        await echo(ws)
+
+    async with server(handler) as url:
+        target = url.replace("ws://", "http://") + "?sig=a/b=="
+
+        async with tcp(http(307, f"Location: {target}")) as address:
+            conn = WebSocketConnection(f"ws://me:pw@{address}/ws", headers={"X-Kept": "1"})
+            async with conn:
+                assert (await conn.request("echo", 1)).payload == 1
+    assert seen == [("/ws?sig=a/b==", None)]
+
+
+async def test_redirects_in_circles_are_final():
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 X\r\nContent-Length: 0\r\nConnection: close\r\nLocation: /ws\r\n\r\n")
+
+    async with tcp(handler) as address:
+        with pytest.raises(ConnectFailed, match="redirects") as caught:
+            await WebSocketConnection(f"ws://{address}/ws").connect()
+        assert not caught.value.retryable
+
+
+async def test_a_user_in_the_url_becomes_a_header():
+    seen = []
+
+    async def handler(ws):
+        seen.append(ws.request.headers["Authorization"])
+        await echo(ws)
+
+    async with server(handler) as url, WebSocketConnection(url.replace("ws://", "ws://me:p%40w@")):
+        assert seen == ["Basic bWU6cEB3"]
+
+
 async def test_frames_that_are_no_messages_are_reported():
     async def bad(ws):
         await greet(ws)
@@ -164,7 +313,19 @@ async def test_a_lost_socket_reconnects_with_its_session():
         await conn.close()
 
 
-async def test_the_seed_of_a_url_is_kept():
+@pytest.mark.parametrize("query", ["sig=a/b==&stream", "name=a%2Fb", "q=a b"])
+async def test_a_query_arrives_as_it_was_meant(query):
+    paths = []
+
+    async def handler(ws):
+        paths.append(ws.request.path)
+        await echo(ws)
+
+    async with server(handler) as url, WebSocketConnection(f"{url}?{query}", client_id="me"):
+        assert paths == [f"/ws?{query.replace(' ', '%20')}&clientId=me"]
+
+
+async def test_the_query_of_a_url_is_kept():
     paths = []
 
     async def handler(ws):
@@ -249,6 +410,12 @@ def http(status, *headers):
     ("status", "headers", "retryable", "retry_after"),
     [
         (200, (), False, None),
+        (200, ("Content-Type: text/html",), True, None),  # a captive portal's page
+        (408, (), True, None),
+        (421, (), True, None),
+        (429, (), True, None),
+        (402, (), False, None),
+        (422, (), False, None),
         (404, (), False, None),
         (401, (), False, None),
         (503, ("Retry-After: 7",), True, 7.0),
@@ -278,6 +445,8 @@ async def test_an_http_server(status, headers, retryable, retry_after):
         (b'{"error":"no"}', "is the path right"),
         (b"[1]", "is the path right"),
         (b"\xff<html>", "is the path right"),
+        (b'{"error":{"message":"caf\xe9"}}', "is the path right"),
+        (b'{"a":' * 10_000, "is the path right"),
     ],
 )
 async def test_a_server_of_ours_says_why(body, said):
@@ -341,14 +510,13 @@ async def test_a_closed_port():
             "ws://[::1/",
             "127.0.0.1:80",
         ),
-        *("ws://127.0.0.1/ws#here", None, b"ws://127.0.0.1/ws", 5, object()),
+        *("ws://127.0.0.1:65536/", None, b"ws://127.0.0.1/ws", 5, object()),
     ],
 )
 async def test_a_url_that_is_none(url):
-    with pytest.raises(ConnectFailed, match="expected a URL") as caught:
+    with pytest.raises(ConnectFailed, match=r"expected a (URL|port|host)") as caught:
         await WebSocketConnection(url).connect()
     assert not caught.value.retryable
-    assert isinstance(caught.value.__cause__, InvalidURI | ValueError | AttributeError)
 
 
 async def test_nothing_is_left_behind():
