@@ -32,18 +32,20 @@ def lab(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
     port: Port = None,
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="Copy the notebooks here first; files you changed are kept.")
+        Path | None, typer.Option("--dir", help="Your folder; ~/rtlab-notebooks if left out.")
     ] = None,
+    number: Annotated[
+        str | None,
+        typer.Option("--reset", metavar="NN", help="Hand out this notebook afresh, keep yours."),
+    ] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Open the published notebooks.")] = False,
 ) -> None:
-    """Open JupyterLab at the first notebook."""
+    """Open JupyterLab at your copy of the notebooks, without outputs; what you changed is kept."""
     from rtlab.notebook.workspace import environment, jupyterlab_command, workspace
 
     _need_free(port)
-    root, notebook, copied = workspace(folder)
-    if copied.new:
-        print(f"copied {len(copied.new)} files to {root}")
-    for name in copied.kept:
-        print(f"kept {root / name}: it differs from the published one; rename it to get that")
+    root, notebook, said = workspace(folder, edit=edit, number=number)
+    print("\n".join(said))
     command = jupyterlab_command(root, notebook, port=port, browser=browser)
     sys.stdout.flush()
     os.execve(command[0], command, environment())

@@ -2,98 +2,94 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from rtlab.errors import RtlabError
-from rtlab.resources import checkout, notebooks_path
+from rtlab.notebook.copies import Copies, hand_out, reset
+from rtlab.resources import checkout
 
-__all__ = ["FIRST", "Copied", "copy_notebooks", "environment", "jupyterlab_command", "workspace"]
+__all__ = ["FIRST", "READERS", "Opening", "environment", "jupyterlab_command", "workspace"]
 
 #: The notebook that JupyterLab opens.
 FIRST: Final = "00_start_here.ipynb"
+
+#: The reader's own folder, in the home folder.
+READERS: Final = "rtlab-notebooks"
 
 #: Settings laid under the user's own: no news, no update check, no extension downloads.
 _CONFIG: Final = Path(__file__).resolve().parent / "jupyter_config"
 
 
-class Copied(NamedTuple):
-    """What `copy_notebooks` did, as names relative to the folder."""
+class Opening(NamedTuple):
+    """What JupyterLab opens.
 
-    new: list[str]
-    kept: list[str]
-
-
-def copy_notebooks(folder: Path) -> Copied:
-    """Copy the published notebooks to a folder; a file that differs there is left alone.
-
-    Parameters
+    Attributes
     ----------
-    folder : pathlib.Path
-        Made when it does not exist.
-
-    Returns
-    -------
-    Copied
-        ``new`` files, and ``kept`` ones, which differ from the published.
-
-    Raises
-    ------
-    RtlabError
-        When the folder cannot be written.
+    root : pathlib.Path
+        Its root folder.
+    notebook : str
+        The first notebook, relative to it.
+    said : list of str
+        Lines for the terminal.
     """
-    source = notebooks_path()
-    done = Copied([], [])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for original in sorted(found for found in source.rglob("*") if found.is_file()):
-            name = original.relative_to(source)
-            if any(part.startswith((".", "__")) for part in name.parts):
-                continue
-            target = folder / name
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(original, target)
-                done.new.append(name.as_posix())
-            elif not filecmp.cmp(original, target, shallow=False):
-                done.kept.append(name.as_posix())
-    except OSError as error:
-        raise RtlabError(f"cannot copy the notebooks to {folder}: {error.strerror or error}") from error
-    return done
+
+    root: Path
+    notebook: str
+    said: list[str]
 
 
-def workspace(folder: Path | None) -> tuple[Path, str, Copied]:
-    """Decide which folder JupyterLab opens.
+def workspace(folder: Path | None, *, edit: bool = False, number: str | None = None) -> Opening:
+    """Decide which folder JupyterLab opens, and bring the reader's up to date.
 
     Parameters
     ----------
     folder : pathlib.Path or None
-        Where the reader wants the notebooks; None means the clone's own.
+        The reader's; `READERS` in the home folder if left out.
+    edit : bool
+        Open the published notebooks themselves: for those who maintain them.
+    number : str, optional
+        The notebook to hand out afresh.
 
     Returns
     -------
-    root : pathlib.Path
-        JupyterLab's root folder.
-    notebook : str
-        The first notebook, relative to it.
-    copied : Copied
-        What was copied there.
+    Opening
 
     Raises
     ------
     RtlabError
-        When no folder was named, and rtlab does not run from a clone.
+        When the folder cannot be written, or there is no clone whose notebooks could be edited.
     """
-    if folder is not None:
-        return folder.resolve(), FIRST, copy_notebooks(folder)
-    top = checkout()
-    if top is None:
-        raise RtlabError("say where to put the notebooks: rtlab lab --dir FOLDER")
-    return top, f"notebooks/{FIRST}", Copied([], [])
+    if edit:
+        top = checkout()
+        if folder is not None or number is not None:
+            raise RtlabError("--edit opens the published notebooks: leave out --dir and --reset")
+        if top is None:
+            raise RtlabError("--edit needs a clone of rtlab: this installation comes from a wheel")
+        return Opening(top, f"notebooks/{FIRST}", [f"the published notebooks: {top / 'notebooks'}"])
+    folder = (folder or Path.home() / READERS).expanduser().resolve()
+    said = [f"your notebooks: {folder}"]
+    notebook = FIRST
+    if number is not None:
+        notebook, kept = reset(folder, number)
+        said.append(f"  {notebook} is clean" + (f"; the old one is now {kept}" if kept else ""))
+    return Opening(folder, notebook, said + _report(hand_out(folder)))
+
+
+def _report(copies: Copies) -> list[str]:
+    """Return what was done with the reader's notebooks, a line for each."""
+    said: list[str] = []
+    if copies.new:
+        said.append(f"  {len(copies.new)} new")
+    said += [f"  {name} updated" for name in copies.updated]
+    said += [f"  {name} is as you changed it" for name in copies.edited]
+    for name, moved in copies.outdated.items():
+        clean = f"rtlab lab --reset {name.partition('_')[0]} gives the new one, and keeps yours beside it"
+        said.append(f"  {name} is as you changed it, in an older version: {clean}")
+        said += [f"    it imports {old}, which is now {new}" for old, new in moved.items()]
+    return said
 
 
 def jupyterlab_command(root: Path, notebook: str, *, port: int | None, browser: bool) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 from rtlab.bench.registry import BENCHES, Result
 from rtlab.cli import main as cli
 from rtlab.processes.host import accepts, free_port, http_ok
+from rtlab.resources import notebooks_path
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))
 
@@ -157,6 +158,48 @@ def test_ctrl_c_ends_a_command_without_a_traceback_and_its_server_too():
     assert not psutil.pid_exists(server)
 
 
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A home of its own, and JupyterLab's commands instead of JupyterLab."""
+    commands: list[list[str]] = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: commands.append(command))
+    return commands
+
+
+def test_lab_resets_a_notebook_and_keeps_the_old_one(
+    tmp_path: Path, opened: list[list[str]], capfd: pytest.CaptureFixture[str]
+):
+    assert cli.run(["lab", "--no-browser"]) == 0
+    mine = tmp_path / "rtlab-notebooks" / "03_server_sent_events.ipynb"
+    mine.write_text(mine.read_text("utf-8").replace("## Goal", "## My goal"), "utf-8")
+    assert cli.run(["lab", "--no-browser", "--reset", "3"]) == 0
+    out = capfd.readouterr().out
+    assert "03_server_sent_events.ipynb is clean; the old one is now" in out
+    assert "## My goal" in mine.with_name("03_server_sent_events.before-reset-1.ipynb").read_text("utf-8")
+    assert "## My goal" not in mine.read_text("utf-8")
+    assert [word for word in opened[1] if word.endswith("/lab/tree/03_server_sent_events.ipynb")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reset", "77"], "there is no notebook '77': there are 00_start_here"),
+        (["--edit", "--reset", "1"], "leave out --dir and --reset"),
+        (["--dir", str(notebooks_path())], "use another --dir, or open them with --edit"),
+        (["--dir", "/proc/nowhere"], "cannot copy the notebooks to /proc/nowhere"),
+    ],
+)
+def test_lab_says_in_one_line_what_it_cannot_do(
+    arguments: list[str], said: str, opened: list[list[str]], capfd: pytest.CaptureFixture[str]
+):
+    assert cli.run(["lab", *arguments]) == 1
+    err = capfd.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert opened == []
+
+
 def get(url: str) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as answer:
@@ -167,10 +210,10 @@ def test_lab_opens_jupyterlab_without_news(tmp_path: Path):
     port = free_port()
     home = {name: str(tmp_path / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     home |= {"JUPYTER_DATA_DIR": str(tmp_path / "data"), "JUPYTER_TOKEN": "secret"}
-    folder = tmp_path / "work"
+    before = tracked()
     process = subprocess.Popen(
-        [RTLAB, "lab", "--no-browser", "--port", str(port), "--dir", str(folder)],
-        stdout=subprocess.DEVNULL,
+        [RTLAB, "lab", "--no-browser", "--port", str(port)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | home,
@@ -192,5 +235,13 @@ def test_lab_opens_jupyterlab_without_news(tmp_path: Path):
         assert get(f"{base}/lab/api/news?token=secret")["news"] == []
     finally:
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=20)
     assert f"127.0.0.1:{port}/lab/tree/00_start_here.ipynb" in err
+    assert f"your notebooks: {tmp_path / 'HOME' / 'rtlab-notebooks'}" in out
+    assert b'"outputs": []' in (tmp_path / "HOME" / "rtlab-notebooks" / "00_start_here.ipynb").read_bytes()
+    assert tracked() == before
+
+
+def tracked() -> dict[str, float]:
+    """Return when each published notebook was last written."""
+    return {path.name: path.stat().st_mtime for path in notebooks_path().iterdir() if path.is_file()}

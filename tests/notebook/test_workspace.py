@@ -10,49 +10,26 @@ from rtlab.errors import RtlabError
 from rtlab.notebook import workspace as jupyter
 
 
-@pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "published"
-    (folder / ".ipynb_checkpoints").mkdir(parents=True)
-    (folder / ".ipynb_checkpoints" / "x.ipynb").write_text("{}")
-    (folder / "00_start_here.ipynb").write_text("zero")
-    (folder / "02_websocket.ipynb").write_text("two")
-    monkeypatch.setattr(jupyter, "notebooks_path", lambda: folder)
-    return folder
+def test_the_readers_folder_is_at_home_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    opening = jupyter.workspace(None)
+    assert opening.root == tmp_path / "rtlab-notebooks"
+    assert (opening.root / opening.notebook).is_file()
+    assert opening.said[0] == f"your notebooks: {opening.root}"
+    assert jupyter.workspace(None).said == opening.said[:1]  # nothing new, nothing changed
 
 
-@pytest.mark.usefixtures("published")
-def test_notebooks_are_copied_once_and_changes_are_kept(tmp_path: Path):
-    folder = tmp_path / "mine"
-    assert jupyter.copy_notebooks(folder) == (["00_start_here.ipynb", "02_websocket.ipynb"], [])
-    assert jupyter.copy_notebooks(folder) == ([], [])
-    (folder / "02_websocket.ipynb").write_text("my answers")
-    assert jupyter.copy_notebooks(folder) == ([], ["02_websocket.ipynb"])
-    assert (folder / "02_websocket.ipynb").read_text() == "my answers"
-
-
-@pytest.mark.usefixtures("published")
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RtlabError, match=r"cannot copy the notebooks to .*file"):
-        jupyter.copy_notebooks(tmp_path / "file" / "folder")
-
-
-def test_a_clone_uses_its_own_notebooks():
-    root, notebook, copied = jupyter.workspace(None)
-    assert (root / "pyproject.toml").is_file()
-    assert notebook == "notebooks/00_start_here.ipynb"
-    assert copied == ([], [])
-
-
-@pytest.mark.usefixtures("published")
-def test_outside_a_clone_the_folder_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_edit_opens_the_published_notebooks_and_needs_a_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opening = jupyter.workspace(None, edit=True)
+    assert (opening.root / "pyproject.toml").is_file()
+    assert opening.notebook == "notebooks/00_start_here.ipynb"
+    with pytest.raises(RtlabError, match="leave out --dir"):
+        jupyter.workspace(tmp_path, edit=True)
     monkeypatch.setattr(jupyter, "checkout", lambda: None)
-    with pytest.raises(RtlabError, match="rtlab lab --dir FOLDER"):
-        jupyter.workspace(None)
-    root, notebook, copied = jupyter.workspace(tmp_path / "mine")
-    assert (root, notebook) == (tmp_path / "mine", "00_start_here.ipynb")
-    assert len(copied.new) == 2
+    with pytest.raises(RtlabError, match="needs a clone"):
+        jupyter.workspace(None, edit=True)
 
 
 def test_a_named_port_is_that_port_or_an_error():

@@ -1,0 +1,250 @@
+"""The reader's own notebooks: handed out without outputs, brought up to date until they are edited."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from rtlab.errors import RtlabError
+from rtlab.resources import notebooks_path
+
+__all__ = ["Copies", "clean", "hand_out", "moved_imports", "reset", "source_hash"]
+
+#: Which sources were handed out under each name.
+MANIFEST: Final = ".rtlab-handed-out.json"
+
+_MOVED: Final = Path(__file__).parent / "moved_modules.json"
+_IMPORT: Final = re.compile(r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)+)", re.MULTILINE)
+
+
+class Copies(NamedTuple):
+    """What `hand_out` did, as names relative to the folder.
+
+    Attributes
+    ----------
+    new, updated : list of str
+        Written.
+    edited : list of str
+        Changed by the reader, and kept; there is nothing newer.
+    outdated : dict of str to dict of str to str
+        Changed by the reader in an older version, and kept: name → moved imports, old → new.
+    """
+
+    new: list[str]
+    updated: list[str]
+    edited: list[str]
+    outdated: dict[str, dict[str, str]]
+
+
+def hand_out(folder: Path) -> Copies:
+    """Bring the reader's folder up to date; a notebook whose sources the reader changed is kept.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made when it does not exist.
+
+    Returns
+    -------
+    Copies
+
+    Raises
+    ------
+    RtlabError
+        When the folder is the published one, or cannot be written.
+    """
+    done = Copies([], [], [], {})
+    with _Writing(folder):
+        handed_out = _read_manifest(folder)
+        for name, original in _published().items():
+            target, current = folder / name, source_hash(original.read_bytes())
+            if not target.exists():
+                done.new.append(name)
+            elif (theirs := source_hash(target.read_bytes())) == current:
+                handed_out[name] = current
+                continue  # with the reader's outputs
+            elif theirs == handed_out.get(name):
+                done.updated.append(name)
+            elif current == handed_out.get(name):
+                done.edited.append(name)
+                continue
+            else:
+                done.outdated[name] = moved_imports(target.read_bytes())
+                continue
+            _write(target, clean(original.read_bytes()))
+            handed_out[name] = current
+        _write(folder / MANIFEST, json.dumps(handed_out, indent=1).encode())
+    return done
+
+
+def reset(folder: Path, number: str) -> tuple[str, str | None]:
+    """Give the reader a clean notebook again, and keep the old one beside it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The reader's.
+    number : str
+        Like ``"3"``, ``"03"`` or ``"03_server_sent_events"``.
+
+    Returns
+    -------
+    name : str
+        The clean notebook's.
+    kept : str or None
+        The name under which the old one was kept; None when there was none.
+
+    Raises
+    ------
+    RtlabError
+        When there is no such notebook, or the folder cannot be written.
+    """
+    published = _published()
+    stem = number.strip().removesuffix(".ipynb")
+    wanted = [name for name in published if _is(name, stem)]
+    if len(wanted) != 1:
+        numbers = ", ".join(name.removesuffix(".ipynb") for name in published if name.endswith(".ipynb"))
+        raise RtlabError(f"there is no notebook {number!r}: there are {numbers}")
+    (name,) = wanted
+    target, kept = folder / name, None
+    with _Writing(folder):
+        original = published[name].read_bytes()
+        if target.exists():
+            kept = next(
+                other
+                for count in range(1, 10_000)
+                if not (folder / (other := f"{target.stem}.before-reset-{count}.ipynb")).exists()
+            )
+            target.rename(folder / kept)
+        _write(target, clean(original))
+        handed_out = _read_manifest(folder) | {name: source_hash(original)}
+        _write(folder / MANIFEST, json.dumps(handed_out, indent=1).encode())
+    return name, kept
+
+
+def clean(raw: bytes) -> bytes:
+    """Return a notebook without outputs; any other file as it is.
+
+    Parameters
+    ----------
+    raw : bytes
+        The file.
+    """
+    cells = _cells(raw)
+    if cells is None:
+        return raw
+    notebook = json.loads(raw)
+    notebook.get("metadata", {}).pop("widgets", None)
+    for cell in notebook["cells"]:
+        if cell.get("cell_type") == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def source_hash(raw: bytes) -> str:
+    """Return a digest of a notebook's cells without their outputs; of any other file, of its bytes.
+
+    Parameters
+    ----------
+    raw : bytes
+        The file.
+    """
+    cells = _cells(raw)
+    if cells is not None:
+        sources = [(cell.get("cell_type"), _source(cell).rstrip()) for cell in cells]
+        while sources and not sources[-1][1]:
+            sources.pop()  # JupyterLab adds an empty cell behind the last one that is run
+        raw = json.dumps(sources).encode()
+    return hashlib.sha256(raw).hexdigest()
+
+
+def moved_imports(raw: bytes) -> dict[str, str]:
+    """Return the modules that a notebook imports under a name they no longer have.
+
+    Parameters
+    ----------
+    raw : bytes
+        The notebook.
+
+    Returns
+    -------
+    dict
+        Old dotted name → new.
+    """
+    moved = cast("dict[str, str]", json.loads(_MOVED.read_text("utf-8")))
+    code = [_source(cell) for cell in _cells(raw) or () if cell.get("cell_type") == "code"]
+    names = [name for text in code for name in cast("list[str]", _IMPORT.findall(text))]
+    return {name: moved[name] for name in names if name in moved}
+
+
+class _Writing:
+    """Refuses the published folder, and says what could not be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        if self._folder.resolve().is_relative_to(notebooks_path().resolve()):
+            raise RtlabError(
+                f"{self._folder} holds the published notebooks: use another --dir, or open them with --edit"
+            )
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.__exit__(None, error)
+
+    def __exit__(self, kind: object, error: BaseException | None, *traceback: object) -> None:
+        if isinstance(error, OSError):
+            cause = error.strerror or error
+            raise RtlabError(f"cannot copy the notebooks to {self._folder}: {cause}; try --dir") from error
+
+
+def _published() -> dict[str, Path]:
+    top = notebooks_path()
+    files = {found.relative_to(top): found for found in sorted(top.rglob("*")) if found.is_file()}
+    hidden = (".", "__")
+    return {
+        name.as_posix(): found
+        for name, found in files.items()
+        if not any(part.startswith(hidden) for part in name.parts)
+    }
+
+
+def _is(name: str, stem: str) -> bool:
+    number, _, _ = name.partition("_")
+    return name.removesuffix(".ipynb") == stem or (stem.isdecimal() and number == stem.zfill(2))
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    try:
+        found: object = json.loads((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}  # what differs then counts as edited
+    return cast("dict[str, str]", found) if isinstance(found, dict) else {}
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Replace a file as a whole, so that an interrupt leaves the old one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    part.write_bytes(data)
+    os.replace(part, target)
+
+
+def _cells(raw: bytes) -> list[dict[str, Any]] | None:
+    try:
+        cells: Any = json.loads(raw)["cells"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cast("list[Any]", cells)):
+        return None
+    return cast("list[dict[str, Any]]", cells)
+
+
+def _source(cell: dict[str, Any]) -> str:
+    source: Any = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(cast("list[str]", source))

@@ -1,0 +1,49 @@
+"""Writes where modules that notebooks imported have gone: ``python -m tests.refresh_moved_modules``.
+
+Read from git: the renames in ``rtlab/``, for names that a notebook has ever imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TABLE: Final = ROOT / "rtlab" / "notebook" / "moved_modules.json"
+
+
+def git(*arguments: str) -> str:
+    """Return what a git command prints."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout
+
+
+def dotted(path: str) -> str:
+    """Return a file's name as it is imported."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def moved() -> dict[str, str]:
+    """Return old dotted name → new."""
+    log = git("log", "--reverse", "--format=", "--diff-filter=R", "--name-status", "-M", "--", "rtlab")
+    renames = [line.split("\t")[1:] for line in log.splitlines() if line.endswith(".py")]
+    now: dict[str, str] = {}
+    for old, new in ((dotted(old), dotted(new)) for old, new in renames):
+        now = {name: new if place == old else place for name, place in now.items()}
+        now[old] = new
+    there = {dotted(path.relative_to(ROOT).as_posix()) for path in (ROOT / "rtlab").rglob("*.py")}
+    diffs = git("log", "-p", "--format=", "--", "notebooks")
+    imported = set(re.findall(r"(?:from|import) (rtlab(?:\.\w+)+)", diffs))
+    return {
+        old: new for old, new in sorted(now.items()) if old in imported and old not in there and new in there
+    }
+
+
+if __name__ == "__main__":
+    TABLE.write_text(json.dumps(moved(), indent=1) + "\n", encoding="utf-8")
+    print(f"{TABLE.relative_to(ROOT)}: {len(moved())} modules")
