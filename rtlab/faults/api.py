@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from rtlab.faults.errors import FaultError, bad_request, expect_object
+from rtlab.faults.errors import FaultError, bad_request
 from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.request_body import fields_of, read_json
 from rtlab.faults.script import FaultScript, Player
 
 __all__ = ["VERSION", "make_app"]
@@ -112,10 +113,7 @@ def _json(value: Any, status: int = 200) -> web.Response:
 
 
 async def _body(request: web.Request) -> Any:
-    try:
-        return msgspec.json.decode(await request.read())
-    except msgspec.DecodeError as error:
-        raise bad_request(str(error)) from None
+    return read_json(await request.read())
 
 
 class Api:
@@ -191,7 +189,7 @@ class Api:
 
     # Ours
     async def cut(self, request: web.Request) -> web.Response:
-        body = expect_object(await _body(request) if request.can_read_body else {})
+        body = fields_of(await _body(request) if request.can_read_body else {})
         how = body.get("how", "rst")
         if how not in ("rst", "fin"):
             raise bad_request('how must be "rst" or "fin"')
@@ -199,7 +197,7 @@ class Api:
 
     async def trace(self, request: web.Request) -> web.Response:
         since = request.query.get("since", "0")
-        if not since.isascii() or not since.isdigit():
+        if not since.isascii() or not since.isdigit() or len(since) > 18:
             raise bad_request("since must be a number")
         trace = self.collection.trace
         return _json({"events": trace.since(int(since)), "next": trace.next, "dropped": trace.dropped})
@@ -208,7 +206,7 @@ class Api:
         return _json(self.player.status())
 
     async def play(self, request: web.Request) -> web.Response:
-        body = expect_object(await _body(request))
+        body = fields_of(await _body(request))
         proxy = self.collection.get(str(body.get("proxy", "")))
         await self.player.start(proxy, FaultScript.from_dict(body.get("script"), proxy.protocol))
         return _json(self.player.status(), 201)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rtlab.errors import RtlabError
 
 __all__ = [
     "FaultError",
     "bad_request",
-    "expect_object",
     "invalid_stream",
     "invalid_toxic_type",
     "missing_field",
@@ -40,13 +37,6 @@ class FaultError(RtlabError):
 def bad_request(why: str) -> FaultError:
     """The body is not what the route takes: 400."""
     return FaultError(f"bad request body: {why}", 400)
-
-
-def expect_object(value: Any) -> dict[str, Any]:
-    """`value`, if it is a JSON object; `FaultError` 400 otherwise."""
-    if not isinstance(value, dict):
-        raise bad_request(f"expected an object, got {type(value).__name__}")
-    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def missing_field(name: str) -> FaultError:

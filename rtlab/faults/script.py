@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 
 from rtlab.faults.errors import FaultError, bad_request
 from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.request_body import read_json
 from rtlab.faults.toxics import parse_entry
 
 __all__ = ["Action", "FaultScript", "Player", "Step"]
@@ -177,8 +177,16 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     @classmethod
     def load(cls, path: str | Path) -> FaultScript:
-        """Read a JSON file."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read a JSON file.
+
+        Raises
+        ------
+        FaultError
+            400, when it holds no script.
+        FileNotFoundError
+            When there is no such file.
+        """
+        return cls.from_dict(read_json(Path(path).read_bytes()))
 
     def to_dict(self) -> dict[str, Any]:
         return msgspec.to_builtins(self)

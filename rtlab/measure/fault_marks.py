@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Final, Protocol, Self
 
 from rtlab.errors import RtlabError
@@ -69,7 +70,8 @@ class FaultMarks:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._look()  # what happened since the last look
+        with contextlib.suppress(RtlabError):  # the proxy has gone; whoever uses it next will hear of that
+            await self._look()  # what happened since the last look
 
     async def _follow(self) -> None:
         while True:

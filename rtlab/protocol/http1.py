@@ -120,7 +120,7 @@ class Body:
             pass
         elif length:
             first = length.split(b",")[0].strip()
-            if not first.isdigit():
+            if not re.fullmatch(rb"[0-9]{1,18}", first):
                 raise NotHttp(length[:80])
             self._left = int(first)
             self.done = self._left == 0

@@ -112,7 +112,7 @@ async def test_shapes(http: httpx.AsyncClient, echo: str) -> None:
         ("POST", "/proxies", {"name": "p", "upstream": "x:1"}, 409, "proxy already exists"),
         ("POST", "/proxies", {"name": 1}, 400, "bad request body: name must be a str, got int"),
         ("POST", "/proxies", [], 400, "bad request body: expected an object, got list"),
-        ("POST", "/proxies", b"{", 400, "bad request body: Input data was truncated"),
+        ("POST", "/proxies", b"{", 400, "bad request body: "),
         (
             "POST",
             "/proxies",

@@ -22,7 +22,7 @@ async def ws(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     async for message in socket:
-        await socket.send_str(message.data)
+        await (socket.send_str if message.type is web.WSMsgType.TEXT else socket.send_bytes)(message.data)
     return socket
 
 
@@ -147,3 +147,36 @@ async def test_the_connection_ends_in_the_middle_of_a_frame(site: Proxy, how: st
     async with connect(site) as socket:
         await socket.send("alive")
         assert await socket.recv() == "alive"
+
+
+@pytest.mark.parametrize("stream", ["upstream", "downstream"])
+@pytest.mark.parametrize("binary", [False, True], ids=["JSON", "MessagePack"])
+async def test_a_message_that_no_decoder_takes_passes(site: Proxy, stream: str, binary: bool) -> None:
+    deep = "[" * 5_000 + "]" * 5_000
+    payload: str | bytes = b"\x91" * 5_000 + b"\xc0" if binary else f'{{"payload": {deep}}}'
+    site.add_toxic({"type": "drop_message", "stream": stream, "attributes": {"type": "chat"}})
+    broken = b"\x81\xa4type\xa2\xff\xff" if binary else "1" * 5_000
+    async with connect(site) as socket:
+        for sent in (payload, broken):
+            await socket.send(sent)
+            echoed = await asyncio.wait_for(socket.recv(), 5)
+            assert echoed in (sent, sent.encode() if isinstance(sent, str) else sent)
+        assert await talk(socket, ["chat", "tick"]) == ["tick1"]
+
+
+async def test_a_content_length_of_many_digits_passes_as_no_http(collection: Collection) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\nbody")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    proxy = await collection.create({"name": "odd", "upstream": f"127.0.0.1:{port}"})
+    for toxic in ("drop_message", "buffer_response"):
+        proxy.add_toxic({"type": toxic})
+    reader, writer = await asyncio.open_connection(*proxy.listen.split(":"))
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"\r\n\r\nbody")
+    writer.close()
+    server.close()

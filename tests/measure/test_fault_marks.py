@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import psutil
 import pytest
 
 from rtlab.client.websocket_connection import WebSocketConnection
@@ -69,3 +70,14 @@ async def test_each_event_is_marked_once_and_only_what_matters():
 def test_a_bad_interval_is_refused():
     with pytest.raises(ValueError, match="interval > 0"):
         FaultMarks(None, Recorder(), interval=0)  # type: ignore[arg-type]
+
+
+async def test_a_proxy_that_dies_ends_the_marks_and_nothing_else():
+    async with Lab(faults=True) as lab:
+        recorder = Recorder()
+        async with FaultMarks(lab.faults, recorder, interval=0.01):
+            await lab.faults.latency(1)
+            await asyncio.sleep(0.1)
+            psutil.Process(lab.pids[1]).kill()
+            await asyncio.sleep(0.1)
+        assert any("latency" in mark.text for mark in recorder.marks)

@@ -8,6 +8,7 @@ import msgspec
 
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.remote_proxy import RemoteProxy, Stream
+from rtlab.faults.errors import FaultError
 from rtlab.faults.profiles import NetworkProfile, load_profiles, profile
 from rtlab.faults.trace import TraceEvent
 
@@ -191,7 +192,12 @@ class FaultClient(RemoteProxy):
     async def events(self, since: int = 0) -> list[TraceEvent]:
         """The trace from event number `since` on."""
         answer = await self.call("GET", f"/trace?since={since}")
-        return msgspec.convert(answer["events"], list[TraceEvent])
+        try:
+            return msgspec.convert(answer["events"], list[TraceEvent])
+        except (msgspec.ValidationError, KeyError, TypeError):
+            raise FaultError(
+                "the fault proxy's trace is unreadable: is it another version?", 502
+            ) from None
 
     async def trace(self, since: int = 0) -> pd.DataFrame:
         """The trace as a table; `t` is in seconds of `time.monotonic`."""

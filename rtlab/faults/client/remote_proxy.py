@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from rtlab.errors import InvalidState
+from rtlab.errors import InvalidState, MessageError
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.errors import FaultError
+from rtlab.protocol.codecs import parse_json
 
 if TYPE_CHECKING:
     import httpx
@@ -216,14 +217,30 @@ class RemoteProxy:
         return await self.call("GET", f"/proxies/{self.name}/toxics")
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request; raises `FaultError` with the proxy's words."""
+        """Make one request.
+
+        Raises
+        ------
+        FaultError
+            With the proxy's words and status; 503 when it does not answer.
+        """
         if self._http is None:
             raise InvalidState("a started FaultClient", "one that is not", "`await client.start()` first")
-        response = await self._http.request(method, path, json=body)
+        import httpx
+
+        try:
+            response = await self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise FaultError(
+                f"the fault proxy does not answer ({type(error).__name__}): does its process still run?", 503
+            ) from error
         if response.is_error:
             try:
-                message = response.json()["error"]
-            except (ValueError, KeyError, TypeError):
+                message = str(parse_json(response.content)["error"])
+            except (MessageError, KeyError, TypeError):
                 message = response.text.strip() or response.reason_phrase
             raise FaultError(message, response.status_code)
-        return response.json() if response.content else None
+        try:
+            return parse_json(response.content) if response.content else None
+        except MessageError as error:
+            raise FaultError(f"the fault proxy answered with something else: {error}", 502) from None

@@ -29,7 +29,7 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon:
         raise bad_request(f"address {address}: missing port in address")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise bad_request(f"address {address}: invalid port")
     return host.strip("[]") or "127.0.0.1", int(port)
 

@@ -8,7 +8,6 @@ from typing import Any
 from rtlab.faults.errors import (
     FaultError,
     bad_request,
-    expect_object,
     missing_field,
     proxy_exists,
     proxy_not_found,
@@ -17,6 +16,7 @@ from rtlab.faults.proxy.base import Proxy, split_address
 from rtlab.faults.proxy.tcp import TcpProxy
 from rtlab.faults.proxy.tunnel import Scratch
 from rtlab.faults.proxy.udp import UdpProxy
+from rtlab.faults.request_body import fields_of
 from rtlab.faults.trace import Trace
 
 __all__ = ["Collection"]
@@ -80,12 +80,14 @@ class Collection:
     async def update(self, proxy: Proxy, body: Any) -> None:
         """``PATCH /proxies/{p}``: fields that are missing stay as they are."""
         now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
-        fields = _fields({**now, **expect_object(body)})
+        fields = _fields({**now, **fields_of(body)})
         async with self._lock:
             await proxy.update(fields["listen"], fields["upstream"], fields["enabled"])
 
     async def populate(self, body: Any) -> list[Proxy]:
         """``POST /populate``: what is the same is left alone, the rest is replaced."""
+        if body is None:  # null
+            body = []
         if not isinstance(body, list):
             raise bad_request(f"expected an array, got {type(body).__name__}")
         items: list[Any] = body  # pyright: ignore[reportUnknownVariableType]
@@ -175,7 +177,7 @@ _FIELDS: dict[str, tuple[type, Any]] = {
 
 def _fields(body: Any) -> dict[str, Any]:
     """The fields of a proxy, with the right types; unknown ones are ignored, as in Go."""
-    given = expect_object(body)
+    given = fields_of(body)
     fields: dict[str, Any] = {}
     for name, (kind, default) in _FIELDS.items():
         value = given.get(name)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeV
 
 import msgspec
 
-from rtlab.faults.errors import bad_request, expect_object, invalid_stream, invalid_toxic_type, missing_field
+from rtlab.faults.errors import bad_request, invalid_stream, invalid_toxic_type, missing_field
+from rtlab.faults.request_body import fields_of
 
 if TYPE_CHECKING:
     from rtlab.faults.proxy.pipe import Pipe
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Number = int | float
+MAX_NUMBER: Final = 2**63 - 1  # Go's int64, which Toxiproxy's attributes are
 STREAMS: Final = ("upstream", "downstream")
 
 
@@ -54,8 +56,9 @@ class Toxic(msgspec.Struct, kw_only=True):
         """Raise `FaultError` for values that make no sense."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if isinstance(value, (int, float)) and value < 0:
-                raise bad_request(f"{name} must not be negative, got {value}")
+            if isinstance(value, (int, float)) and not 0 <= value <= MAX_NUMBER:
+                what = "must not be negative" if value < 0 else f"must be at most {MAX_NUMBER}"
+                raise bad_request(f"{name} {what}, got {value}")
 
 
 ToxicT = TypeVar("ToxicT", bound=Toxic)
@@ -96,8 +99,8 @@ class Entry(msgspec.Struct):
 
     def updated(self, body: Any) -> tuple[Toxic, Number]:
         """Attributes and toxicity after a PATCH with this body."""
-        given = expect_object(body)
-        changes = expect_object(given.get("attributes") or {})
+        given = fields_of(body)
+        changes = _known(given.get("attributes"), type(self.attributes))
         merged = {**msgspec.to_builtins(self.attributes), **changes}
         return _attributes(type(self.attributes), merged), _toxicity(given.get("toxicity", self.toxicity))
 
@@ -111,8 +114,9 @@ def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
         In Toxiproxy's words: unknown type, wrong stream, missing or
         negative attribute.
     """
-    given = expect_object(body)
-    kind, name, stream = (_text(given, field) for field in ("type", "name", "stream"))
+    given = fields_of(body)
+    kind, name, spelled = (_text(given, field) for field in ("type", "name", "stream"))
+    stream = spelled.lower()
     cls = TOXICS.get(kind)
     if stream and stream not in STREAMS:
         raise invalid_stream()
@@ -123,15 +127,24 @@ def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
     stream = stream or ("downstream" if "downstream" in cls.streams else cls.streams[0])
     if stream not in cls.streams:
         raise bad_request(f"{kind} works on the {cls.streams[0]} stream only")
-    attributes = _attributes(cls, expect_object(given.get("attributes") or {}))
-    toxicity = given.get("toxicity")
+    attributes = _attributes(cls, _known(given.get("attributes"), cls))
+    # Toxiproxy keeps the spelling of the stream in the name that it makes up.
     return Entry(
-        attributes, name or f"{kind}_{stream}", kind, stream, _toxicity(1 if toxicity is None else toxicity)
+        attributes, name or f"{kind}_{spelled or stream}", kind, stream, _toxicity(given.get("toxicity", 1))
     )
 
 
+def _known(value: Any, cls: type[Toxic]) -> dict[str, Any]:
+    """Attributes from a body. Null unsets the few whose default it is, and is ignored for all others."""
+    given = fields_of(value)
+    if isinstance(value, dict):
+        optional = {field.name for field in msgspec.structs.fields(cls) if field.default is None}
+        given |= {name: None for name in optional if name in value and value[name] is None}
+    return given
+
+
 def _text(given: dict[str, Any], field: str) -> str:
-    value = given.get(field) or ""
+    value = given.get(field, "")
     if not isinstance(value, str):
         raise bad_request(f"{field} must be a string, got {type(value).__name__}")
     return value

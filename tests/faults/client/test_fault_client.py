@@ -156,3 +156,39 @@ async def test_use_before_start_is_an_error() -> None:
     with pytest.raises(InvalidState):
         _ = client.url
     await client.close()
+
+
+async def scripted(answer: bytes) -> tuple[asyncio.Server, FaultClient]:
+    """A client of something that listens where the fault proxy's API should."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    return server, FaultClient(f"http://127.0.0.1:{port}", None, "127.0.0.1", 9)
+
+
+HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"", 503),
+        (b"SSH-2.0-OpenSSH_9\r\n", 503),
+        (HEAD % b"200 OK" + b"[" * 5_000, 502),
+        (HEAD % b"200 OK" + b"\xff", 502),
+        (HEAD % b"500 Oops" + b"[" * 5_000, 500),
+        (HEAD % b"500 Oops" + b'{"error": "\xff"}', 500),
+    ],
+)
+async def test_whatever_answers_in_place_of_the_proxy_is_one_error(answer: bytes, status: int) -> None:
+    server, client = await scripted(answer)
+    with pytest.raises(FaultError) as caught:
+        await client.start()
+    assert caught.value.status == status
+    await client.close()
+    server.close()

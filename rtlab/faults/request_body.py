@@ -1,0 +1,77 @@
+"""JSON bodies as Toxiproxy reads them, which is as Go's ``encoding/json`` does.
+
+The first value of the body counts and what follows it is ignored; keys match in upper
+and lower case, the last of several wins; ``null`` leaves a field as it is. Clients rely
+on all of this. One thing is stricter here: text that is not UTF-8 is refused, where Go
+puts U+FFFD in the place of each bad byte.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+from rtlab.errors import MessageError
+from rtlab.faults.errors import bad_request
+from rtlab.protocol.codecs import parse_json
+
+__all__ = ["fields_of", "read_json"]
+
+_SPACE: Final = " \t\r\n"
+_find_end: Final = json.JSONDecoder().raw_decode
+
+
+def read_json(body: bytes) -> Any:
+    """Return the first JSON value of a request's body.
+
+    Parameters
+    ----------
+    body : bytes
+        As it came.
+
+    Raises
+    ------
+    FaultError
+        400, whatever is wrong with it.
+
+    Examples
+    --------
+    >>> read_json(b'{"enabled": false} and more')
+    {'enabled': False}
+    """
+    try:
+        text = body.decode().lstrip(_SPACE)
+        if not text:
+            raise bad_request("EOF")  # Toxiproxy's word for an empty body
+        _, end = _find_end(text)
+        return parse_json(text[:end])
+    except RecursionError:
+        raise bad_request("nested too deeply") from None
+    except (ValueError, MessageError) as error:
+        raise bad_request(str(error)) from None
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of a JSON object, their names in lower case, without those that are null.
+
+    Parameters
+    ----------
+    value : any
+        What `read_json` returned, or a value in it. Null has no fields.
+
+    Raises
+    ------
+    FaultError
+        400, when it is neither an object nor null.
+
+    Examples
+    --------
+    >>> fields_of({"Name": "redis", "LISTEN": None})
+    {'name': 'redis'}
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request(f"expected an object, got {type(value).__name__}")
+    given = cast("dict[str, Any]", value)
+    return {name.casefold(): field for name, field in given.items() if field is not None}
