@@ -2,6 +2,10 @@
 
 The public names are imported when they are first used, so that ``import rtlab``
 itself stays quick.
+
+Beside the packages live only errors, a waiting helper and the way to packaged files. Imports
+nothing at once but the standard library; code never lives here, and no module of rtlab ever
+imports from here.
 """
 
 from __future__ import annotations

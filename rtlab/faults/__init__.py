@@ -1,7 +1,11 @@
 """A seeded fault proxy that speaks Toxiproxy's API, and more.
 
 It runs as its own process (``python -m rtlab.faults``); a notebook drives it
-with `FaultClient`. Names are imported when first used.
+with `FaultClient`. Names are imported when first used. Inside, from the top: `api` and `script`
+drive the `proxy`, whose connections pass through `toxics`; `client` speaks to the API.
+
+Imports the protocol, the child's end of `processes`, and the packaged profiles. Never the lab's
+server or its clients: the proxy sees bytes, whoever sends them.
 """
 
 from __future__ import annotations

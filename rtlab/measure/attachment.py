@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rtlab.measure.recorder import Recorder, Source
+    from rtlab.client.events import Handler
+    from rtlab.measure.samples import SampleLog
     from rtlab.protocol.messages import Message
 
-__all__ = ["Attachment", "boot_id", "clock_problem"]
+__all__ = ["Attachment", "Source", "boot_id", "clock_problem"]
 
 _EVENTS: Final = ("connected", "reconnecting", "disconnected", "resync", "error")
 
@@ -51,13 +52,23 @@ def clock_problem(welcome: Any, own: str | None) -> str | None:
     return None
 
 
+class Source(Protocol):
+    """What a recorder needs of a connection: its two subscription methods."""
+
+    def on(self, name: str, handler: Handler) -> object: ...
+
+    def off(self, name: str, handler: Handler) -> object: ...
+
+
 class Attachment:
     """The hooks that one `Recorder.attach` made; `detach` takes them off.
 
     Parameters
     ----------
-    recorder : Recorder
-        Where the samples go.
+    log : SampleLog
+        Where the samples and events go.
+    others : list of Attachment
+        The log's attachments, which this one joins until it is detached.
     source : Source
         Where they come from.
     series, type : str
@@ -67,12 +78,19 @@ class Attachment:
     """
 
     def __init__(
-        self, recorder: Recorder, source: Source, series: str, type: str, common_clock: bool | None
+        self,
+        log: SampleLog,
+        others: list[Attachment],
+        source: Source,
+        series: str,
+        type: str,
+        common_clock: bool | None,
     ) -> None:
         self.source = source
-        self._recorder = recorder
+        self._log = log
+        self._others = others
         self._type = type
-        self._series = recorder.add_series(series, round_trip=type == "echo")
+        self._series = log.add_series(series, round_trip=type == "echo")
         self._own = boot_id()
         self._hooks: list[tuple[str, Callable[[Any], None]]] = [(type, self._sampler(series))]
         if common_clock is None:
@@ -80,19 +98,19 @@ class Attachment:
             self._hooks += [("welcome", self._check), ("connected", self._check_again)]
         else:
             self._series.no_clock = None if common_clock else "the caller said that the clocks differ"
-        if all(other.source is not source for other in recorder.attachments):
+        if all(other.source is not source for other in others):
             self._hooks += [(kind, self._marker(kind, series)) for kind in _EVENTS]
         for name, handler in self._hooks:
             source.on(name, handler)
-        recorder.attachments.append(self)
+        others.append(self)
 
     def detach(self) -> None:
         """Take the hooks off; the samples stay. A second call does nothing."""
         for name, handler in self._hooks:
             self.source.off(name, handler)
         self._hooks.clear()
-        if self in self._recorder.attachments:
-            self._recorder.attachments.remove(self)
+        if self in self._others:
+            self._others.remove(self)
 
     def __enter__(self) -> Attachment:
         return self
@@ -104,7 +122,7 @@ class Attachment:
         return f"<Attachment: {self._type} → {self._series.name!r}, {'on' if self._hooks else 'detached'}>"
 
     def _sampler(self, series: str) -> Callable[[Message], None]:
-        clock, record = self._recorder.clock, self._recorder.record
+        clock, record = self._log.clock, self._log.record
 
         def sample(message: Message) -> None:
             received = clock()
@@ -120,7 +138,7 @@ class Attachment:
 
         def mark(event: Any) -> None:
             text = str(getattr(event, "reason", "") or getattr(event, "message", ""))
-            self._recorder.mark(kind, f"{series}: {text}" if text else series, getattr(event, "at", None))
+            self._log.mark(kind, f"{series}: {text}" if text else series, getattr(event, "at", None))
 
         return mark
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rtlab.measure.attachment import Attachment, Source
 from rtlab.measure.loop_lag import LoopLag
-from rtlab.measure.samples import Mark, SampleLog
+from rtlab.measure.recording_file import Recording, read_recording, write_recording
+from rtlab.measure.samples import SampleLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,12 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from rtlab.client.events import Handler
-    from rtlab.measure.attachment import Attachment
 
-__all__ = ["COLUMNS", "Recorder", "Source"]
-
-_MAX_MARKS: Final = 10_000
+__all__ = ["COLUMNS", "Recorder"]
 
 #: The columns of `Recorder.to_frame()` and what they hold.
 COLUMNS: Final[dict[str, str]] = {
@@ -38,14 +35,6 @@ COLUMNS: Final[dict[str, str]] = {
     "size_bytes": "size of the padding in the payload, 0 where unknown",
     "loop_late": "the kernel's own loop was late when this sample arrived",
 }
-
-
-class Source(Protocol):
-    """What `Recorder.attach` needs of a connection: its two subscription methods."""
-
-    def on(self, name: str, handler: Handler) -> object: ...
-
-    def off(self, name: str, handler: Handler) -> object: ...
 
 
 class Recorder(SampleLog):
@@ -87,24 +76,7 @@ class Recorder(SampleLog):
         self.started = clock()
         self.parameters: dict[str, Any] = dict(parameters or {})
         self.loop_lag = loop_lag or LoopLag()
-        self.marks: deque[Mark] = deque(maxlen=_MAX_MARKS)
-        self.marked = 0
         self.attachments: list[Attachment] = []
-
-    def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
-        """Note an event: a vertical line in every plot.
-
-        Parameters
-        ----------
-        kind : str
-            A name in `rtlab.figures.palette.EVENT_COLORS` gets its colour.
-        text : str
-            What to write beside it.
-        at : float, optional
-            Seconds on the recorder's clock; now, when left out.
-        """
-        self.marks.append(Mark(self.clock() if at is None else at, kind, text))
-        self.marked += 1
 
     def attach(
         self,
@@ -134,9 +106,7 @@ class Recorder(SampleLog):
         Attachment
             Its ``detach()`` ends the recording; it is also a context manager.
         """
-        from rtlab.measure.attachment import Attachment
-
-        return Attachment(self, source, series, type, common_clock)
+        return Attachment(self, self.attachments, source, series, type, common_clock)
 
     # The loop's lag
 
@@ -265,17 +235,65 @@ class Recorder(SampleLog):
     # Files
 
     def save(self, path: str | Path) -> Path:
-        """Write the run to ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording_file.save`."""
-        from rtlab.measure.recording_file import save
+        """Write the run to a file.
 
-        return save(self, path)
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording_file`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        RecordingError
+            For another ending, without pyarrow, or for parameters that are not JSON.
+        """
+        recording = Recording(
+            rows=self.since(0).rows,
+            series=list(self.series.values()),
+            marks=list(self.marks),
+            late=self.loop_lag.stretches(),
+            late_interval=self.loop_lag.interval,
+            dropped=self.dropped,
+            parameters=self.parameters,
+        )
+        return write_recording(recording, path, start=self.started)
 
     @classmethod
     def load(cls, path: str | Path) -> Recorder:
-        """Read a saved run; see `rtlab.measure.recording_file.load`."""
-        from rtlab.measure.recording_file import load
+        """Read a saved run.
 
-        return load(path)
+        Parameters
+        ----------
+        path : str or Path
+            What :meth:`save` wrote.
+
+        Returns
+        -------
+        Recorder
+            Times start at 0. It takes no new samples. ``parameters`` also holds the file's
+            ``"machine"``, ``"versions"`` and ``"saved"``, unless the run had its own.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        RecordingError
+            When it is not a recorded run, or is damaged.
+        """
+        recording = read_recording(path)
+        recorder = Recorder(capacity=1, clock=lambda: 0.0, parameters=recording.parameters)
+        recorder.hold(recording.rows, recording.series)
+        for mark in recording.marks:
+            recorder.mark(mark.kind, mark.text, mark.time)
+        recorder.loop_lag.interval = recording.late_interval
+        recorder.loop_lag.restore(recording.late)
+        recorder.dropped = recording.dropped
+        return recorder
 
     def __repr__(self) -> str:
         return f"Recorder(series={list(self.series)})"

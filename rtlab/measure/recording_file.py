@@ -21,14 +21,13 @@ import msgspec
 import numpy as np
 
 from rtlab.errors import RtlabError
-from rtlab.measure.recorder import Recorder
 from rtlab.measure.samples import ROW, Mark, Series
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["RecordingError", "describe_machine", "load", "save"]
+__all__ = ["Recording", "RecordingError", "describe_machine", "read_recording", "write_recording"]
 
 _FORMAT: Final = 1
 _HEADER: Final = b"# rtlab-recording "
@@ -38,6 +37,36 @@ _PACKAGES: Final = ("rtlab", "numpy", "websockets", "aiohttp", "httpx", "aiortc"
 
 class RecordingError(RtlabError):
     """A file that is not a recorded run, or cannot be written as one."""
+
+
+class Recording(msgspec.Struct, kw_only=True):
+    """A recorded run.
+
+    Parameters
+    ----------
+    rows : array of ROW
+        The samples, oldest first.
+    series : list of Series
+        What the samples belong to, by index.
+    marks : list of Mark
+        The events.
+    late : array of shape (n, 2)
+        Start and end of each late stretch of the event loop, in seconds.
+    late_interval : float
+        Seconds between two ticks of what noticed them.
+    dropped : int
+        How many samples were forgotten.
+    parameters : dict
+        What describes the run.
+    """
+
+    rows: NDArray[Any]
+    series: list[Series]
+    marks: list[Mark]
+    late: NDArray[np.float64]
+    late_interval: float
+    dropped: int
+    parameters: dict[str, Any]
 
 
 class _Meta(msgspec.Struct, kw_only=True):
@@ -66,16 +95,18 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def save(recorder: Recorder, path: str | Path) -> Path:
+def write_recording(recording: Recording, path: str | Path, *, start: float = 0.0) -> Path:
     """Write a run to a file.
 
     Parameters
     ----------
-    recorder : Recorder
+    recording : Recording
         The run.
     path : str or Path
         Ends in ``.csv``, ``.csv.gz`` or ``.parquet``. In CSV times have a
         resolution of 0.1 µs.
+    start : float
+        Seconds on the run's clock that are 0 in the file.
 
     Returns
     -------
@@ -89,25 +120,23 @@ def save(recorder: Recorder, path: str | Path) -> Path:
     """
     path = Path(path)
     kind = _kind(path)
-    start = recorder.started
-    rows = recorder.since(0).rows
     meta = _Meta(
         format=_FORMAT,
         saved=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=describe_machine(),
         versions=_versions(),
-        parameters=recorder.parameters,
-        series=list(recorder.series.values()),
-        marks=[Mark(round(m.time - start, 7), m.kind, m.text) for m in recorder.marks],
-        late=[(round(a - start, 7), round(b - start, 7)) for a, b in recorder.loop_lag.stretches().tolist()],
-        late_interval=recorder.loop_lag.interval,
-        dropped=recorder.dropped,
+        parameters=recording.parameters,
+        series=recording.series,
+        marks=[Mark(round(m.time - start, 7), m.kind, m.text) for m in recording.marks],
+        late=[(round(a - start, 7), round(b - start, 7)) for a, b in recording.late.tolist()],
+        late_interval=recording.late_interval,
+        dropped=recording.dropped,
     )
     try:
         header = msgspec.json.encode(meta)
     except (TypeError, ValueError, OverflowError) as error:
         raise RecordingError(f"the run's parameters are not plain JSON values: {error}") from error
-    frame = _frame(rows, start)
+    frame = _frame(recording.rows, start)
     if kind == "parquet":
         pa, pq = _pyarrow()
         table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -119,18 +148,18 @@ def save(recorder: Recorder, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path) -> Recorder:
+def read_recording(path: str | Path) -> Recording:
     """Read a saved run.
 
     Parameters
     ----------
     path : str or Path
-        What :func:`save` wrote.
+        What :func:`write_recording` wrote.
 
     Returns
     -------
-    Recorder
-        Times start at 0. It takes no new samples. ``parameters`` also holds the file's
+    Recording
+        Times start at 0. ``parameters`` also holds the file's
         ``"machine"``, ``"versions"`` and ``"saved"``, unless the run had its own.
 
     Raises
@@ -173,16 +202,16 @@ def load(path: str | Path) -> Recorder:
         )
     if [s.index for s in meta.series] != list(range(len(meta.series))):
         raise RecordingError(f"{path.name} is damaged: its series are not numbered from 0")
-    recorder = Recorder(capacity=1, clock=lambda: 0.0)
-    recorder.hold(rows, meta.series)
-    for mark in meta.marks:
-        recorder.mark(mark.kind, mark.text, mark.time)
-    recorder.loop_lag.interval = meta.late_interval
-    recorder.loop_lag.restore(np.array(meta.late, dtype=float).reshape(-1, 2))
-    recorder.dropped = meta.dropped
     about = {"machine": meta.machine, "versions": meta.versions, "saved": meta.saved}
-    recorder.parameters = {**about, **meta.parameters}
-    return recorder
+    return Recording(
+        rows=rows,
+        series=meta.series,
+        marks=meta.marks,
+        late=np.array(meta.late, dtype=float).reshape(-1, 2),
+        late_interval=meta.late_interval,
+        dropped=meta.dropped,
+        parameters={**about, **meta.parameters},
+    )
 
 
 def _kind(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Samples in preallocated blocks of memory: appending one allocates nothing."""
+"""Samples in preallocated blocks of memory, where appending allocates nothing, and the events among them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ ROW: Final = np.dtype(
 )
 _PACK: Final = struct.Struct("=dddIHH").pack_into
 _MAX_SERIES: Final = 256
+_MAX_MARKS: Final = 10_000
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -87,7 +88,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class SampleLog:
-    """A bounded log of samples, in blocks.
+    """A bounded log of samples, in blocks, and of events.
 
     Parameters
     ----------
@@ -113,6 +114,10 @@ class SampleLog:
         self.clock = clock
         self.max_samples = max_samples
         self.dropped = 0
+        #: The latest events, oldest first.
+        self.marks: deque[Mark] = deque(maxlen=_MAX_MARKS)
+        #: How many events there ever were.
+        self.marked = 0
         self.series: dict[str, Series] = {}
         self._indexes: dict[str, int] = {}
         # Two blocks at least, so that forgetting one never forgets everything.
@@ -175,6 +180,21 @@ class SampleLog:
             ) from error
         self._at = at + 32
         return None
+
+    def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
+        """Note an event: a vertical line in every plot.
+
+        Parameters
+        ----------
+        kind : str
+            A name in `rtlab.figures.style.EVENT_COLORS` gets its colour.
+        text : str
+            What to write beside it.
+        at : float, optional
+            Seconds on the log's clock; now, when left out.
+        """
+        self.marks.append(Mark(self.clock() if at is None else at, kind, text))
+        self.marked += 1
 
     def add_series(self, name: str, *, round_trip: bool = False, no_clock: str | None = None) -> Series:
         """Make a series, or return the one of that name.

@@ -1,4 +1,8 @@
-"""What the reader sees: the live plot, the static figures, the prediction."""
+"""What lives in a notebook's output and talks to the browser: the live plot, the fault panel, the prediction.
+
+Imports the recorder and the figures below it. Never measures anything itself, and never lets
+samples become synchronised state.
+"""
 
 from __future__ import annotations
 

@@ -195,9 +195,7 @@ class FaultClient(RemoteProxy):
         try:
             return msgspec.convert(answer["events"], list[TraceEvent])
         except (msgspec.ValidationError, KeyError, TypeError):
-            raise FaultError(
-                "the fault proxy's trace is unreadable: is it another version?", 502
-            ) from None
+            raise FaultError("the fault proxy's trace is unreadable: is it another version?", 502) from None
 
     async def trace(self, since: int = 0) -> pd.DataFrame:
         """The trace as a table; `t` is in seconds of `time.monotonic`."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from rtlab.faults.toxics.base import Entry, Receiver, Stage
-    from rtlab.faults.trace import Trace
+from rtlab.faults.toxics.base import Entry, Receiver, Stage
+from rtlab.faults.trace import Trace
 
 __all__ = ["Link", "Pipe", "Sink", "Source"]
 

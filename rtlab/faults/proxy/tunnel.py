@@ -7,13 +7,11 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from rtlab.faults.proxy.pipe import Link, Pipe
-
-if TYPE_CHECKING:
-    from rtlab.faults.toxics.base import Entry
-    from rtlab.faults.trace import Trace
+from rtlab.faults.toxics.base import Entry
+from rtlab.faults.trace import Trace
 
 __all__ = ["Endpoint", "Scratch", "Tunnel"]
 

@@ -1,4 +1,8 @@
-"""Every toxic of the proxy, by its name in the API."""
+"""Every toxic of the proxy, by its name in the API: what it does to the bytes that pass.
+
+Imports the protocol, to find messages in bytes. Never the proxy: a toxic sees its pipe through
+`StagePipe`, and opens no socket.
+"""
 
 from __future__ import annotations
 

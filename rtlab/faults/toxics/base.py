@@ -12,19 +12,17 @@ read: that is real backpressure, which the sender feels in its socket.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from asyncio import TimerHandle
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
 from rtlab.faults.errors import bad_request, invalid_stream, invalid_toxic_type, missing_field
 from rtlab.faults.request_body import fields_of
-
-if TYPE_CHECKING:
-    from rtlab.faults.proxy.pipe import Pipe
 
 __all__ = [
     "TOXICS",
@@ -33,6 +31,7 @@ __all__ = [
     "Number",
     "Receiver",
     "Stage",
+    "StagePipe",
     "Toxic",
     "ToxicT",
     "parse_entry",
@@ -175,6 +174,33 @@ class Receiver(Protocol):
     def eof(self) -> None: ...
 
 
+class StagePipe(Protocol):
+    """What a stage may know of the pipe that it works in, and ask of it; `Pipe` is one."""
+
+    direction: str
+    loop: asyncio.AbstractEventLoop
+    first: Receiver
+    opening: bytes
+    bytes: int
+
+    @property
+    def sink(self) -> Receiver: ...
+    @property
+    def twin(self) -> StagePipe: ...
+    @property
+    def upgraded(self) -> bool: ...
+    @property
+    def fresh(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def held(self) -> int: ...
+    def block(self, who: object) -> None: ...
+    def unblock(self, who: object) -> None: ...
+    def record(self, kind: str, toxic: str = "", bytes: int = 0, detail: str = "") -> None: ...
+    def end(self, how: str, toxic: str, detail: str = "") -> None: ...
+
+
 class Stage(Generic[ToxicT]):
     """One toxic at work in one pipe. This base class lets everything pass.
 
@@ -182,13 +208,13 @@ class Stage(Generic[ToxicT]):
     ----------
     entry : Entry
         The toxic; its attributes may change under way.
-    pipe : Pipe
+    pipe : StagePipe
         The pipe that it works in.
     rng : random.Random
         Its own randomness, derived from seed, connection, direction and name.
     """
 
-    def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
+    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
         self.entry = entry
         self.pipe = pipe
         self.rng = rng
@@ -249,7 +275,7 @@ class HoldingStage(Stage[ToxicT]):
 
     limit = 64 * 1024  # bytes held before the source is paused
 
-    def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
+    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
         self.queue: deque[bytes | None] = deque()
 

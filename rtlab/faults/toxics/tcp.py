@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import Entry, HoldingStage, Number, Stage, Toxic, works_as
-
-if TYPE_CHECKING:
-    from rtlab.faults.proxy.pipe import Pipe
+from rtlab.faults.toxics.base import Entry, HoldingStage, Number, Stage, StagePipe, Toxic, works_as
 
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 
@@ -44,7 +41,7 @@ class Latency(Toxic):
 class LatencyStage(HoldingStage[Latency]):
     limit = 16 * 1024 * 1024  # a long fat pipe: 128 Mbit/s for a second
 
-    def __init__(self, entry: Entry, pipe: Pipe, rng: random.Random) -> None:
+    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
         self._due: deque[float] = deque()  # one for each item of the queue; the first holds up the rest
 
