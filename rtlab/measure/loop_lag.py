@@ -30,7 +30,8 @@ class LoopLag:
     -----
     The ticker is a chain of timers and not a task: there is nothing to await,
     and :meth:`stop` ends it at once. It keeps its own fixed schedule, so a
-    stall is counted once, at its full length.
+    stall is counted once, at its full length. Several owners may share one ticker
+    (a recorder, and each plot of it): it ticks until the last of them stops it.
 
     Examples
     --------
@@ -51,6 +52,7 @@ class LoopLag:
         self.late = late
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._owners: set[object] = set()
         self._due = 0.0
         self._ticks = 0
         self._lags = np.zeros(_KEPT)
@@ -58,19 +60,35 @@ class LoopLag:
 
     @property
     def running(self) -> bool:
-        """Whether the ticker ticks."""
-        return self._timer is not None
+        """Whether the ticker ticks: not after the end of the loop on which it was started."""
+        return self._timer is not None and self._loop is not None and not self._loop.is_closed()
 
-    def start(self) -> None:
-        """Start ticking on the running loop; does nothing when it already ticks."""
-        if self._timer is None:
-            self._loop = asyncio.get_running_loop()
-            self._due = self._loop.time() + self.interval
-            self._timer = self._loop.call_at(self._due, self._tick)
+    def start(self, owner: object = None) -> None:
+        """Start ticking on the running loop, unless it ticks already.
 
-    def stop(self) -> None:
-        """Stop ticking; the numbers stay. Does nothing when it is stopped."""
-        if self._timer is not None:
+        Parameters
+        ----------
+        owner : object
+            Who wants it to tick, until `stop` is called with the same owner. Hashable.
+        """
+        loop = asyncio.get_running_loop()
+        if not self.running:
+            self._owners.clear()  # those of a loop that is closed
+            self._loop = loop
+            self._due = loop.time() + self.interval
+            self._timer = loop.call_at(self._due, self._tick)
+        self._owners.add(owner)
+
+    def stop(self, owner: object = None) -> None:
+        """Stop ticking, unless another owner wants it to go on; the numbers stay. Safe to repeat.
+
+        Parameters
+        ----------
+        owner : object
+            As in `start`.
+        """
+        self._owners.discard(owner)
+        if self._timer is not None and not self._owners:
             self._timer.cancel()
             self._timer = None
 

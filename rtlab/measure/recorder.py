@@ -121,11 +121,11 @@ class Recorder(SampleLog):
     def start(self) -> None:
         """Start sampling the running loop's lag."""
         self.begin()
-        self.loop_lag.start()
+        self.loop_lag.start(self)
 
     def stop(self) -> None:
         """Stop sampling, and detach from every connection. The samples stay."""
-        self.loop_lag.stop()
+        self.loop_lag.stop(self)
         for attachment in tuple(self.attachments):
             attachment.detach()
 

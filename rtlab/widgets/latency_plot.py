@@ -36,6 +36,16 @@ _CREDIT: Final = 4
 _PATIENCE: Final = 5.0
 
 
+class _State(traitlets.Enum[str]):
+    """The plot's state, which is not "running" any more once the plot's event loop is closed."""
+
+    def get(self, obj: Any, cls: Any = None) -> str | None:
+        plot = cast("LatencyPlot", obj)
+        if plot.loop_has_ended:
+            plot.stop()
+        return super().get(obj, cls)
+
+
 class LatencyPlot(anywidget.AnyWidget):
     """A live scatter of latency with running percentiles, event marks and the loop's late moments.
 
@@ -99,7 +109,7 @@ class LatencyPlot(anywidget.AnyWidget):
     p95 = traitlets.Bool(False).tag(sync=True)
     order = traitlets.Enum(("received", "intended"), "received").tag(sync=True)
     paused = traitlets.Bool(False).tag(sync=True)
-    state = traitlets.Enum(("ready", "running", "stopping", "stopped"), "ready").tag(sync=True)
+    state = _State(("ready", "running", "stopping", "stopped"), "ready").tag(sync=True)
     window = traitlets.Float(10.0).tag(sync=True)
 
     def __init__(
@@ -122,6 +132,7 @@ class LatencyPlot(anywidget.AnyWidget):
             raise ValueError(f"hz is between 1 and 30 batches a second, got {hz!r}")
         if max_points < 100:
             raise ValueError(f"max_points is at least 100, got {max_points!r}")
+        self._timer: asyncio.Handle | None = None
         super().__init__(window=window, title=title, mode=mode or "latency", order=order, log_y=log_y)
         self.recorder = recorder
         self.hz = hz
@@ -132,8 +143,7 @@ class LatencyPlot(anywidget.AnyWidget):
         self._fault_marks = None if faults is None else FaultMarks(faults, recorder)
         self._sent = self._acked = 0
         self._sent_at = -math.inf
-        self._timer: asyncio.Handle | None = None
-        self._owns_ticker = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._hop = Hop()
         self.on_msg(self._from_any_thread)
 
@@ -151,14 +161,17 @@ class LatencyPlot(anywidget.AnyWidget):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise InvalidState("a running event loop", "none", "start the plot in a notebook cell") from None
+        if self.loop_has_ended:
+            self.stop()
         if self._timer is not None:
             return
+        if self._loop not in (None, loop):
+            self.stopped = asyncio.Event()  # the old one belongs to another loop
+        self._loop = loop
         self._hop = Hop()
         self.recorder.begin()
         self.stopped.clear()
-        self._owns_ticker = not self.recorder.loop_lag.running
-        if self._owns_ticker:
-            self.recorder.loop_lag.start()
+        self.recorder.loop_lag.start(self)
         self.state = "running"
         self._timer = loop.call_soon(self._tick)
 
@@ -168,10 +181,22 @@ class LatencyPlot(anywidget.AnyWidget):
             return
         self._timer.cancel()
         self._timer = None
-        if self._owns_ticker:
-            self.recorder.loop_lag.stop()
+        self.recorder.loop_lag.stop(self)
         self.state = "stopped"
         self._send_batch()
+
+    def close(self) -> None:
+        """Stop, and take the plot out of the page. Safe to repeat."""
+        if getattr(self, "_timer", None) is not None:  # the constructor may have failed before
+            self.stop()
+        super().close()
+
+    @property
+    def loop_has_ended(self) -> bool:
+        """Whether the plot runs no more because its event loop was closed."""
+        # Traits are read before the constructor has set anything.
+        loop = getattr(self, "_loop", None)
+        return getattr(self, "_timer", None) is not None and loop is not None and loop.is_closed()
 
     async def __aenter__(self) -> LatencyPlot:
         if self._fault_marks is not None:
@@ -269,8 +294,20 @@ class LatencyPlot(anywidget.AnyWidget):
         elif kind == "stop" and self.state == "running":
             self.state = "stopping"
             self.stopped.set()
-            for callback in self._on_stop:
+            self._call_on_stop()
+
+    def _call_on_stop(self) -> None:
+        """Call every callback, also behind one that raises; what was raised is raised at the end."""
+        errors: list[Exception] = []
+        for callback in tuple(self._on_stop):
+            try:
                 callback()
+            except Exception as error:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ExceptionGroup("callbacks of Stop failed", errors)
 
     def __repr__(self) -> str:
         return f"LatencyPlot({self.title!r}, window={self.window:g})"

@@ -260,3 +260,85 @@ async def test_faults_mark_themselves_while_the_plot_runs() -> None:
     async with plot:
         pass
     assert [(mark.kind, mark.text) for mark in recorder.marks] == [("fault", "toxic added: cut")]
+
+
+async def test_two_plots_of_one_recorder_share_its_ticker() -> None:
+    recorder = Recorder()
+    one, two = LatencyPlot(recorder), LatencyPlot(recorder)
+    for plot in (one, two):
+        Wire(plot)
+        plot.start()
+    one.stop()
+    one.stop()
+    assert recorder.loop_lag.running
+    two.stop()
+    assert not recorder.loop_lag.running
+
+
+async def test_neither_a_plot_nor_its_recorder_stops_the_other_ones_ticker() -> None:
+    recorder = Recorder()
+    plot = LatencyPlot(recorder)
+    Wire(plot)
+    async with recorder:
+        plot.start()
+        plot.stop()
+        assert recorder.loop_lag.running
+        plot.start()
+    assert recorder.loop_lag.running
+    plot.stop()
+    assert not recorder.loop_lag.running
+
+
+async def test_closing_a_running_plot_stops_its_timer_and_the_ticker() -> None:
+    plot, wire = make()
+    plot.start()
+    await wire.count(1)
+    plot.close()
+    plot.close()
+    sent = len(wire.batches)
+    assert plot.state == "stopped"
+    assert not plot.recorder.loop_lag.running
+    await asyncio.sleep(0.1)
+    assert len(wire.batches) == sent
+
+
+async def test_a_callback_of_stop_that_raises_hides_no_other() -> None:
+    called: list[str] = []
+    seen: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: seen.append(context["exception"]))
+
+    def fails() -> None:
+        raise ValueError("mine")
+
+    for failing in (1, 2):
+        plot, wire = make(on_stop=fails)
+        if failing == 2:
+            plot.on_stop(fails)
+        plot.on_stop(lambda: called.append("last"))
+        async with plot:
+            wire.say(kind="stop")
+            assert await plot.wait(5)
+            await asyncio.sleep(0)
+        assert len(called) == len(seen) == failing
+    assert isinstance(seen[0], ValueError)
+    assert isinstance(seen[1], ExceptionGroup)
+    assert len(seen[1].exceptions) == 2
+
+
+def test_a_plot_whose_loop_is_closed_has_stopped_and_can_start_on_another() -> None:
+    plot, wire = make()
+
+    async def run() -> None:
+        plot.start()
+        sent = len(wire.batches)
+        await wire.count(sent + 1)
+        assert plot.state == "running"
+        assert plot.recorder.loop_lag.running
+        wire.say(kind="stop")
+        assert await plot.wait(5)
+
+    for _ in range(2):
+        wire.arrived = asyncio.Event()
+        asyncio.run(run())
+        assert not plot.recorder.loop_lag.running
+        assert plot.state == "stopped"
