@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.connection import Connection
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 
@@ -43,11 +44,16 @@ class LongPolling(Connection):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         **options: Any,
     ) -> None:
-        headers = dict(headers or {})
+        headers, cookies = dict(headers or {}), CookieStore()
 
         def transport() -> LongPollTransport:
             return LongPollTransport(
-                url, headers=headers, ssl=ssl, poll_timeout=poll_timeout, max_message_bytes=max_message_bytes
+                url,
+                headers=headers,
+                ssl=ssl,
+                poll_timeout=poll_timeout,
+                max_message_bytes=max_message_bytes,
+                cookies=cookies,
             )
 
         super().__init__(transport, **options)

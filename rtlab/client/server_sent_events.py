@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Handler
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 
@@ -52,7 +53,7 @@ class ServerSentEvents(Connection):
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         **options: Any,
     ) -> None:
-        headers = dict(headers or {})
+        headers, cookies = dict(headers or {}), CookieStore()
         last: SseTransport | None = None
 
         def transport() -> SseTransport:
@@ -65,6 +66,7 @@ class ServerSentEvents(Connection):
                 ssl=ssl,
                 silence_timeout=silence_timeout,
                 max_message_bytes=max_message_bytes,
+                cookies=cookies,
                 previous=last,
             )
             return last

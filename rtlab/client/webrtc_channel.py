@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.webrtc.data_channel import check_reliability
@@ -58,6 +59,7 @@ class WebRTCChannel(Connection):
     ) -> None:
         check_reliability(max_retransmits, max_packet_life_time)
 
+        headers, cookies = dict(headers or {}), CookieStore()
         self._transports: list[WebRTCTransport] = []
 
         def transport() -> WebRTCTransport:
@@ -69,6 +71,7 @@ class WebRTCChannel(Connection):
                 codec=codec,
                 headers=headers,
                 ssl=ssl,
+                cookies=cookies,
                 relay=relay,
             )
             self._transports = [one for one in self._transports if not one.gone]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
@@ -48,6 +49,8 @@ class WebSocketConnection(Connection):
         send_timeout: float = 10.0,
         **options: Any,
     ) -> None:
+        headers, cookies = dict(headers or {}), CookieStore()
+
         def transport() -> WebSocketTransport:
             return WebSocketTransport(
                 url,
@@ -56,6 +59,7 @@ class WebSocketConnection(Connection):
                 headers=headers,
                 origin=origin,
                 ssl=ssl,
+                cookies=cookies,
                 max_message_bytes=max_message_bytes,
                 send_timeout=send_timeout,
             )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.transports.base import Transport
-from rtlab.errors import ConnectFailed
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.patterns.fallback import Attempt, FallbackTransport, Memory
+from rtlab.protocol.urls import parse_url
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -21,6 +21,9 @@ __all__ = ["RealtimeClient", "RealtimeConnection"]
 
 ORDER: Final = ("websocket", "sse", "longpoll")
 
+#: A URL may name one of the endpoints; the others lie beside it.
+_ENDPOINTS: Final = ("/ws", "/sse", "/poll")
+
 
 class RealtimeConnection(Connection):
     """A connection over whichever transport gets through.
@@ -28,7 +31,8 @@ class RealtimeConnection(Connection):
     Parameters
     ----------
     url : str
-        The server: ``http://host:port`` or ``ws://host:port``; a path is ignored.
+        The server: ``http://host:port`` or ``ws://host:port``. The endpoints lie below its
+        path, and each is asked with its query.
     transports : sequence of str
         Names in the order of preference.
     deadline : float
@@ -100,7 +104,7 @@ class RealtimeConnection(Connection):
 
 
 class RealtimeClient:
-    """The seed's entry point: whichever transport gets through."""
+    """The one-call way to connect: tries the transports in order and returns the first that works."""
 
     @staticmethod
     async def connect(url: str, **options: Any) -> RealtimeConnection:
@@ -137,36 +141,41 @@ class RealtimeClient:
 def _makers(
     url: str, options: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, dict[str, Callable[[], Transport]]]:
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https", "ws", "wss") or not parts.netloc:
-            raise ValueError("the scheme is another, or the host is missing")
-    except ValueError as error:
-        raise ConnectFailed(
-            f"expected a URL like http://host:port or ws://host:port, got {url!r}", retryable=False
-        ) from error
-    tls = "s" if parts.scheme in ("https", "wss") else ""
-    http, ws = f"http{tls}://{parts.netloc}", f"ws{tls}://{parts.netloc}"
+    given = parse_url(url, "http://host:port")
+    http, cookies = given.over("http"), CookieStore()
+    if http.path.endswith(_ENDPOINTS):
+        http = http.beside("")
+
+    def to(name: str, path: str) -> tuple[str, dict[str, Any]]:
+        """Return a transport's URL and options; the credentials of the URL become a header."""
+        there, chosen = http.below(path), dict(options.get(name, {}))
+        if given.authorization is not None:
+            chosen["headers"] = {"Authorization": given.authorization, **(chosen.get("headers") or {})}
+        return str(there), {"cookies": cookies, **chosen}
 
     # Imported when they are used: aiortc alone takes a third of a second.
     def websocket() -> Transport:
         from rtlab.client.transports.websocket import WebSocketTransport
 
-        return WebSocketTransport(f"{ws}/ws", **options.get("websocket", {}))
+        there, chosen = to("websocket", "ws")
+        return WebSocketTransport(there, **chosen)
 
     def sse() -> Transport:
         from rtlab.client.transports.sse import SseTransport
 
-        return SseTransport(f"{http}/sse", **options.get("sse", {}))
+        there, chosen = to("sse", "sse")
+        return SseTransport(there, **chosen)
 
     def longpoll() -> Transport:
         from rtlab.client.transports.longpoll import LongPollTransport
 
-        return LongPollTransport(f"{http}/poll", **options.get("longpoll", {}))
+        there, chosen = to("longpoll", "poll")
+        return LongPollTransport(there, **chosen)
 
     def webrtc() -> Transport:
         from rtlab.client.transports.webrtc import WebRTCTransport
 
-        return WebRTCTransport(f"{http}/rtc/offer", **options.get("webrtc", {}))
+        there, chosen = to("webrtc", "rtc/offer")
+        return WebRTCTransport(there, **chosen)
 
-    return parts.netloc, {"websocket": websocket, "sse": sse, "longpoll": longpoll, "webrtc": webrtc}
+    return given.netloc, {"websocket": websocket, "sse": sse, "longpoll": longpoll, "webrtc": webrtc}

@@ -5,12 +5,30 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["MAX_RETRY_AFTER", "UNFINISHED", "closed_by", "is_web_page", "may_retry", "retry_after"]
+from rtlab.errors import MessageError
+from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.urls import redacted
+
+__all__ = [
+    "MAX_RETRY_AFTER",
+    "REDIRECTS",
+    "UNFINISHED",
+    "closed_by",
+    "is_web_page",
+    "may_retry",
+    "reason_in",
+    "retry_after",
+]
+
+MAX_REASON_CHARS: Final = 300
 
 #: Seconds; what a server asks for beyond a day is read as a day.
 MAX_RETRY_AFTER: Final = 86_400.0
+
+#: Answers whose ``Location`` is followed (RFC 9110 §15.4); the others mean something else.
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 #: Client errors that another attempt may not meet again: 408 came too late, 421 reached the wrong
 #: server and may be repeated on a new connection (RFC 9110 §15.5.9, §15.5.20), 425 came too
@@ -63,6 +81,33 @@ def closed_by(status: int, content_type: str = "") -> tuple[int, bool]:
     """
     again = may_retry(status, content_type)
     return _IN_A_SESSION.get(status, (1013 if again else 1008, again))
+
+
+def reason_in(body: bytes | bytearray | None, content_type: str = "") -> str:
+    """Return what the body of a refusal says to people, on one line; empty for nothing.
+
+    Parameters
+    ----------
+    body : bytes or None
+        The body, or its beginning. A server of ours answers ``{"error": {"message": ...}}``.
+    content_type : str
+        Of a web page nothing is shown.
+
+    Examples
+    --------
+    >>> reason_in(b'{"error": {"code": "full", "message": "no room"}}'), reason_in(b"Bad\\n Gateway")
+    ('no room', 'Bad Gateway')
+    """
+    if not body or is_web_page(content_type) or body.lstrip()[:1] == b"<":
+        return ""
+    text = bytes(body[: 4 * MAX_REASON_CHARS]).decode("utf-8", "replace")
+    try:
+        said: Any = parse_json(bytes(body))["error"]["message"]
+    except (MessageError, LookupError, TypeError):
+        pass
+    else:
+        text = said if isinstance(said, str) else text
+    return redacted(" ".join(text.split()))[:MAX_REASON_CHARS]
 
 
 def retry_after(text: str, date: str = "", *, now: float) -> float | None:

@@ -144,18 +144,6 @@ class Url(msgspec.Struct, frozen=True):
         added = [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in known.items()]
         return msgspec.structs.replace(self, query="&".join([*kept, *added]))
 
-    def resuming(self, client_id: str | None, session: str | None, seq: int | None) -> Url:
-        """Return the URL that asks a server of ours to go on after message `seq` of a session.
-
-        Parameters
-        ----------
-        client_id, session : str or None
-            Who asks, and for which session.
-        seq : int or None
-            The last message that arrived; None where a cursor says it.
-        """
-        return self.adding(clientId=client_id, session=session, seq=None if session is None else seq)
-
     def unresumed(self) -> Url:
         """Return the URL without what a connection itself adds to queries."""
         kept = self._without(_RESUME_FIELDS)
@@ -171,13 +159,18 @@ class Url(msgspec.Struct, frozen=True):
         Raises
         ------
         ConnectFailed
-            It points to no server that could be asked.
+            It points to no server that could be asked, or away from TLS, where anybody could read along.
         """
         try:
             joined = urljoin(str(self), location.strip())
         except ValueError:
             joined = location  # which says what is wrong
         target = parse_url(joined)
+        if self.scheme in ("https", "wss") and target.scheme in ("http", "ws"):
+            raise ConnectFailed(
+                f"{self.netloc} redirects from TLS to none: give the final URL, if that is meant",
+                retryable=False,
+            )
         return target.over("ws") if self.scheme in _PLAIN else target
 
 
@@ -207,7 +200,7 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
     'room=a%20b'
     >>> parse_url("http://example.org:70000")
     Traceback (most recent call last):
-    rtlab.errors.ConnectFailed: expected a port from 1 to 65535, got '70000' in 'http://example.org:70000'
+    rtlab.errors.ConnectFailed: expected a URL with a port from 1 to 65535, got '70000' in 'http://example.org:70000'
     """
     match = _PARTS.fullmatch(url.strip()) if isinstance(url, str) else None
     if match is None:
@@ -221,12 +214,12 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
     host, port = _split_port(netloc)
     if port.strip("0123456789") or (port and not 0 < int(port[:9]) < 65536):
         raise ConnectFailed(
-            f"expected a port from 1 to 65535, got {port!r:.20} in {_shown(url)}", retryable=False
+            f"expected a URL with a port from 1 to 65535, got {port!r:.20} in {_shown(url)}", retryable=False
         )
     checked = _checked_host(host)
     if checked is None:
         raise ConnectFailed(
-            f"expected a host name or an address after ://, got {host!r:.80} in {_shown(url)}",
+            f"expected a URL with a host name or an address, got {host!r:.80} in {_shown(url)}",
             retryable=False,
         )
     return Url(

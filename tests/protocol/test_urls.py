@@ -168,12 +168,11 @@ def test_fields_are_added_behind_what_stands_there() -> None:
     url = parse_url("http://h/x?sig=a/b==&stream")
     assert str(url.adding(clientId="a b", seq=0)) == "http://h/x?sig=a/b==&stream&clientId=a%20b&seq=0"
     assert url.adding(session=None) == url
-    assert str(url.resuming("c", None, 7)) == "http://h/x?sig=a/b==&stream&clientId=c"
-    resumed = url.resuming("c", "s", 7)
+    resumed = url.adding(clientId="c", session="s", seq="7")
     assert str(resumed) == "http://h/x?sig=a/b==&stream&clientId=c&session=s&seq=7"
-    assert str(resumed.resuming("c", "t", None)) == "http://h/x?sig=a/b==&stream&seq=7&clientId=c&session=t"
+    assert str(resumed.adding(session="t")) == "http://h/x?sig=a/b==&stream&clientId=c&seq=7&session=t"
     assert resumed.unresumed() == url
-    assert str(parse_url("http://h/x").resuming("c", "s", 7).unresumed()) == "http://h/x"
+    assert str(parse_url("http://h/x").adding(clientId="c").unresumed()) == "http://h/x"
 
 
 @pytest.mark.parametrize(
@@ -194,3 +193,10 @@ def test_a_redirect_of_a_websocket_stays_one() -> None:
     assert str(parse_url("ws://h/x").redirected("https://other/y")) == "wss://other/y"
     with pytest.raises(ConnectFailed, match=re.escape("ftp://h")):
         parse_url("ws://h/x").redirected("ftp://h")
+
+
+def test_a_redirect_away_from_tls_is_refused() -> None:
+    assert str(parse_url("http://h/x").redirected("https://h/x")) == "https://h/x"
+    with pytest.raises(ConnectFailed, match="from TLS to none") as caught:
+        parse_url("https://h/x").redirected("http://h/x")
+    assert not caught.value.retryable

@@ -1,4 +1,9 @@
-"""The HTTP client of event streams and long polls, and what its answers and errors mean."""
+"""The HTTP client of event streams, long polls and signalling, and what its answers and errors mean.
+
+httpx makes requests and reads answers. Redirects, cookies and the caller's headers are kept here:
+none of them may take credentials to another origin, and httpx drops only ``Authorization``. Its
+client's `send` is not used either, because it logs whole URLs, tokens included.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,21 @@ import asyncio
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import httpcore
 import httpx
+import msgspec
 
+from rtlab.client.transports._failures import circular, explain_os_error
 from rtlab.client.transports._sockets import Backend
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
-from rtlab.protocol.http_status import retry_after
+from rtlab.protocol.http_headers import check_headers
+from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
+from rtlab.protocol.urls import Origin, Url
 
-__all__ = ["HttpClient", "endpoint", "explain", "hint_of", "loss", "refused"]
+__all__ = ["Answer", "HttpClient", "hint_of", "loss", "refused", "settled"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -28,10 +38,17 @@ KEEPALIVE: Final = 5.0  # servers keep idle connections longer
 # Limits
 MAX_CONNECTIONS: Final = 2  # one for what comes, one for what goes
 MAX_REDIRECTS: Final = 10
-MAX_REASON_CHARS: Final = 200
+MAX_REASON_BYTES: Final = 4096
 MAX_ANSWER_BYTES: Final = 1 << 20
 
-_RETRYABLE_STATUS: Final = frozenset({408, 425, 429})
+_TO_GET: Final = frozenset({301, 302, 303})  # a POST goes on as a GET, as in browsers (Fetch §4.4)
+
+
+class Answer(NamedTuple):
+    """The head of a response, and the URL that gave it: another than was asked after redirects."""
+
+    response: httpx.Response
+    url: Url
 
 
 class HttpClient:
@@ -40,9 +57,11 @@ class HttpClient:
     Parameters
     ----------
     headers : mapping, optional
-        Sent with every request. It is copied.
+        Sent with every request to the origin that is asked first, and to no other.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the usual certificate authorities.
+    cookies : CookieStore, optional
+        Shared with the connection's former transports.
 
     Notes
     -----
@@ -51,8 +70,15 @@ class HttpClient:
     """
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, ssl: ssl_module.SSLContext | None = None
+        self,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        cookies: CookieStore | None = None,
     ) -> None:
+        self._given = headers
+        self._cookies = cookies if cookies is not None else CookieStore()
+        self._home: Origin | None = None
+        self._own: dict[str, str] = {}
         self._backend = Backend()
         pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl,
@@ -61,9 +87,8 @@ class HttpClient:
             keepalive_expiry=KEEPALIVE,
             network_backend=self._backend,
         )
-        self._client = httpx.AsyncClient(
-            transport=_PoolTransport(pool), headers=headers, max_redirects=MAX_REDIRECTS, trust_env=False
-        )
+        self._transport = _PoolTransport(pool)
+        self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
 
     @property
     def heard(self) -> float:
@@ -73,29 +98,83 @@ class HttpClient:
     async def start(
         self,
         method: Literal["GET", "POST"],
-        url: httpx.URL,
-        headers: Mapping[bytes, bytes],
+        url: Url,
+        headers: Mapping[str, str | bytes],
         *,
-        read_timeout: float,
+        read_timeout: float | None,
         content: bytes | None = None,
-    ) -> httpx.Response:
+        follow: bool = True,
+    ) -> Answer:
         """Send a request, return the head of the answer; its body is still to come.
 
         Parameters
         ----------
         method, url, headers, content
-            The request. A GET follows redirects, a POST does not.
-        read_timeout : float
+            The request.
+        read_timeout : float or None
             Seconds of silence to bear, now and while the body is read.
+        follow : bool
+            Whether to follow redirects.
 
         Raises
         ------
-        httpx.TransportError, httpx.TooManyRedirects
-            See `explain`.
+        ConnectFailed
+            There was no answer, or only redirects in a circle or from TLS to none.
         """
+        self._adopt(url)
+        at_home = url.origin == self._home
+        asked, verb, body, fields = url, method, content, dict(headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._exchange(verb, url, fields, body, read_timeout, at_home)
+            location = response.headers.get("location")
+            if not follow or location is None or response.status_code not in REDIRECTS:
+                return Answer(response, url)
+            await response.aclose()
+            target = url.redirected(location)
+            # Once away from home, a server that is a stranger chooses the URL: also one back home.
+            at_home = at_home and target.origin == self._home
+            if verb == "POST" and response.status_code in _TO_GET:
+                verb, body = "GET", None
+                fields.pop("Content-Type", None)
+            url = target
+        raise circular(asked)
+
+    def _adopt(self, url: Url) -> None:
+        """Take the first URL's origin as the one that the caller's credentials are for."""
+        if self._home is None:
+            self._own = check_headers(self._given, url.authorization)
+            self._home = url.origin
+
+    async def _exchange(
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str | bytes],
+        content: bytes | None,
+        read_timeout: float | None,
+        at_home: bool,
+    ) -> httpx.Response:
+        """Send one request, once more if it met an idle connection's end."""
+        fields = self._cookies.added_to({**(self._own if at_home else {}), **headers}, url)
+        # Bytes may be UTF-8, as event ids are.
+        pairs = [(n.encode(), text.encode() if isinstance(text, str) else text) for n, text in fields.items()]
         timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT)
-        request = self._client.build_request(method, url, headers=headers, content=content, timeout=timeout)
-        return await self._client.send(request, stream=True, follow_redirects=method == "GET")
+        for again in (True, False):
+            try:
+                request = self._client.build_request(
+                    method, str(url), headers=httpx.Headers(pairs), content=content, timeout=timeout
+                )
+                response = await self._transport.handle_async_request(request)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise _explain(error, url) from error
+            response.request = request
+            self._cookies.take(url, response.headers.get_list("set-cookie"))
+            # A server that gives an idle connection up may say 408 first (RFC 9110 §15.5.9): that
+            # answers nothing, and the request can be repeated on a new connection.
+            if not (again and response.status_code == 408 and _reused(response)):
+                break
+            await response.aclose()
+        return response
 
     async def read(self, response: httpx.Response, max_bytes: int) -> bytes:
         """Return the whole body; the connection is free for the next request.
@@ -104,7 +183,7 @@ class HttpClient:
         ------
         MessageTooLarge
             The connection is dropped.
-        httpx.TransportError
+        httpx.HTTPError
             It was lost on the way.
         """
         body = bytearray()
@@ -117,7 +196,7 @@ class HttpClient:
             await response.aclose()
         return bytes(body)
 
-    async def round_trip(self, url: httpx.URL, clock: Callable[[], float]) -> float:
+    async def round_trip(self, url: Url, clock: Callable[[], float]) -> float:
         """Return the seconds that one small request takes; any answer but a server's error will do.
 
         Raises
@@ -127,11 +206,11 @@ class HttpClient:
         """
         try:
             start = clock()
-            response = await self.start("GET", url, {}, read_timeout=PING_TIMEOUT)
+            response, _ = await self.start("GET", url, {}, read_timeout=PING_TIMEOUT)
             await self.read(response, MAX_ANSWER_BYTES)
             elapsed = clock() - start
-        except (httpx.HTTPError, MessageTooLarge) as error:
-            raise TransportClosed(1006, f"no round trip: {explain(error, url)}") from error
+        except (httpx.HTTPError, MessageTooLarge, ConnectFailed) as error:
+            raise TransportClosed(1006, f"no round trip: {loss(error)}") from error
         if response.status_code >= 500:
             raise TransportClosed(1006, f"no round trip: {url.path} answered HTTP {response.status_code}")
         return elapsed
@@ -159,93 +238,76 @@ class _PoolTransport(httpx.AsyncHTTPTransport):
         self._pool = pool
 
 
-def endpoint(url: str, path: str | None) -> httpx.URL:
-    """Return the URL to ask: with `path` where the given one has none.
+def _reused(response: httpx.Response) -> bool:
+    """Say whether the connection had carried another request before."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and bool(stream.get_extra_info("reused"))
+
+
+def settled(asked: Url, answered: Url) -> Url:
+    """Return where later requests of a session go: straight to where redirects led.
 
     Parameters
     ----------
-    url : str
-        ``http://``, ``https://``, or the same server's ``ws://`` or ``wss://``.
-    path : str or None
-        ``"/sse"``, say; None keeps the URL as it is.
-
-    Raises
-    ------
-    ConnectFailed
-        For what is no such URL.
-
-    Examples
-    --------
-    >>> str(endpoint("http://127.0.0.1:8000", "/sse"))
-    'http://127.0.0.1:8000/sse'
+    asked : Url
+        What the caller gave. Its query, which may hold a token, stays with its origin.
+    answered : Url
+        What answered. Another origin gets the query that the redirect itself named.
     """
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError) as error:
-        raise ConnectFailed(
-            f"expected a URL like http://host:port{path or '/stream'}, got {url!r:.200}", retryable=False
-        ) from error
-    scheme = {"ws": "http", "wss": "https"}.get(parsed.scheme, parsed.scheme)
-    if scheme not in ("http", "https") or not parsed.host:
-        raise ConnectFailed(
-            f"expected a URL that starts with http:// or https://, got {url!r:.200}", retryable=False
-        )
-    keep = path is None or parsed.path not in ("", "/")
-    return parsed.copy_with(scheme=scheme, path=parsed.path if keep else path)
+    if answered.origin == asked.origin:
+        return msgspec.structs.replace(answered, query=asked.query)
+    return answered.unresumed()
 
 
 def hint_of(response: httpx.Response) -> float | None:
     """Seconds that an answer asks for before the next attempt, None if it does not."""
-    headers = response.headers
-    return retry_after(headers.get("retry-after", ""), headers.get("date", ""), now=time.time())
+    hint, date = ("".join(response.headers.get_list(name)[:1]) for name in ("retry-after", "date"))
+    return retry_after(hint, date, now=time.time())
 
 
-async def refused(response: httpx.Response, *, strict: bool) -> ConnectFailed:
+async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
     """Turn an answer that is no success into an error; the body is read for its reason.
 
     Parameters
     ----------
-    response : httpx.Response
+    answer : Answer
         As `HttpClient.start` returned it. It is closed.
     strict : bool
-        Whether every such answer is final; else 408, 425, 429 and 5xx pass.
+        Whether every such answer is final, as in a browser; else `may_retry` says.
     """
-    text = ""
+    response, url = answer
+    kind = response.headers.get("content-type", "")
+    body = b""
     try:
         async with asyncio.timeout(REASON_TIMEOUT):
-            async for chunk in response.aiter_text():
-                text = chunk.strip()[:MAX_REASON_CHARS]
-                break
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) >= MAX_REASON_BYTES:
+                    break
             await response.aclose()
     except (TimeoutError, httpx.HTTPError):
         pass  # a reason is a courtesy
-    status = response.status_code
+    status, text = response.status_code, reason_in(body, kind)
     if status == 204:
         reason = "the server answered 204 No Content: it wants no further attempts"
     else:
         said = f" ({text})" if text else ""
-        reason = f"{response.url.copy_with(query=None)} answered HTTP {status}{said} instead of 200"
-    again = not strict and (status >= 500 or status in _RETRYABLE_STATUS)
+        reason = f"{url.address} answered HTTP {status}{said} instead of 200"
+    again = not strict and may_retry(status, kind)
     return ConnectFailed(reason, retryable=again, status=status, retry_after=hint_of(response))
 
 
-def explain(error: Exception, url: httpx.URL) -> ConnectFailed:
+def _explain(error: Exception, url: Url) -> ConnectFailed:
     """Turn httpx's error into ours, with the next step."""
-    at = url.netloc.decode("ascii", "replace")
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl_module.SSLError):
-            return ConnectFailed(f"TLS with {at} failed ({cause}): check the certificate", retryable=False)
-        cause = cause.__context__  # httpcore clears __cause__
+    at = url.netloc
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectFailed(f"{at} did not answer within {CONNECT_TIMEOUT:g} s: is it the right address?")
-    if isinstance(error, httpx.ConnectError):
-        return ConnectFailed(f"no connection to {at}: {error}: is the server running?")
-    if isinstance(error, httpx.TooManyRedirects):
-        return ConnectFailed(f"{at} redirects in circles: give the final URL", retryable=False)
-    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+    known = explain_os_error(error, at)
+    if known is not None:
+        return known
+    if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.InvalidURL):
         return ConnectFailed(f"the request to {at} cannot be sent: {error}", retryable=False)
-    return ConnectFailed(f"no answer from {at}: {error or type(error).__name__}")
+    return ConnectFailed(f"no answer from {at}: {loss(error)}")
 
 
 def loss(error: Exception) -> str:
@@ -262,7 +324,7 @@ def loss(error: Exception) -> str:
         The same words whatever the operating system calls it.
     """
     cause: BaseException | None = error
-    while cause is not None:
+    while cause is not None and not isinstance(error, ConnectFailed):
         if isinstance(cause, ConnectionResetError | BrokenPipeError):
             return "the connection was reset"
         cause = cause.__context__

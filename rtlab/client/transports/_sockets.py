@@ -76,24 +76,32 @@ class _Reader(asyncio.StreamReader):
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
+        self.unread = 0  # bytes
         self._backend = backend
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        data = bytes(data)
         self._backend.heard = time.monotonic()
+        self.unread += len(data)
         super().feed_data(data)
 
 
 class _Socket(httpcore.AsyncNetworkStream):
     """An asyncio stream in the words of httpcore."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._answered = False  # whether anything was read since the last write
+        self._reused = False  # whether a request was written after an answer
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
+                data = await self._reader.read(max_bytes)
+            self._answered = True
+            self._reader.unread -= len(data)
+            return data
         except TimeoutError as error:
             raise httpcore.ReadTimeout(f"nothing came for {timeout} s") from error
         except OSError as error:
@@ -102,6 +110,7 @@ class _Socket(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if not buffer:
             return
+        self._reused = self._reused or self._answered
         try:
             self._writer.write(buffer)
             async with asyncio.timeout(timeout):
@@ -134,7 +143,10 @@ class _Socket(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            # Asked of idle connections: has the server hung up?
-            return self._writer.is_closing() or self._reader.at_eof()
+            # Asked of idle connections: has the server hung up? One that says something unasked, such
+            # as 408, is about to (RFC 9110 §15.5.9): what it says is no answer to the next request.
+            return self._writer.is_closing() or self._reader.at_eof() or self._reader.unread > 0
+        if info == "reused":
+            return self._reused
         names = {"client_addr": "sockname", "server_addr": "peername"}
         return self._writer.get_extra_info(names.get(info, info))

@@ -15,10 +15,12 @@ from typing import Final, NamedTuple
 import httpx
 import msgspec
 
-from rtlab.client.transports._http import HttpClient, explain, hint_of
-from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON
+from rtlab.client.transports._http import HttpClient, hint_of, loss
+from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
+from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.http_status import UNFINISHED, closed_by, is_web_page, reason_in
 from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import Url
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_MESSAGES", "MAX_PENDING", "Upstream"]
 
@@ -31,31 +33,18 @@ MAX_BATCH_BYTES: Final = 256 * 1024  # one message may be larger, alone
 MAX_PENDING: Final = 1000
 MAX_ANSWER_BYTES: Final = 1 << 20
 
-_HEADERS: Final = {b"Content-Type": b"application/json"}
+_HEADERS: Final = {"Content-Type": "application/json"}
 
-
-#: Answers that say more than "refused": the close code, and whether a new session would help.
-_BROKEN: Final[dict[int, tuple[int, bool]]] = {
-    401: (1008, False),
-    403: (1008, False),
-    404: (1006, True),  # the session has expired: a reconnect begins another
-    408: (1013, True),
-    410: (1006, True),
-    425: (1013, True),
-    429: (1013, True),
-}
+#: Answers that end the session; any other 4xx refuses this one body, and the next may be welcome.
+_ENDINGS: Final = frozenset({401, 403, 404, 409, 410}) | UNFINISHED
 
 
 class _Error(msgspec.Struct):
     code: str = ""
-    message: str = ""
 
 
 class _Answer(msgspec.Struct):
     error: _Error = msgspec.field(default_factory=_Error)
-
-
-_decode_answer: Final = msgspec.json.Decoder(_Answer).decode
 
 
 class _Pending(NamedTuple):
@@ -70,7 +59,7 @@ class Upstream:
     ----------
     http : HttpClient
         Its connections.
-    url : httpx.URL
+    url : Url
         Where to post, the session included.
     broken : callable
         Called once when a request failed: the transport should end, so that the
@@ -82,7 +71,7 @@ class Upstream:
         What broke it.
     """
 
-    def __init__(self, http: HttpClient, url: httpx.URL, broken: Callable[[], None]) -> None:
+    def __init__(self, http: HttpClient, url: Url, broken: Callable[[], None]) -> None:
         self.error: TransportClosed | None = None
         self._http = http
         self._url = url
@@ -146,9 +135,14 @@ class Upstream:
         try:
             while self._next_batch():
                 await self._post()
-        except TransportClosed as error:
-            self._fail(error)
-            self._broken()
+        except BaseException as error:
+            if self.error is None:  # else it was aborted, and that has told them
+                # Whatever ends this task, those who wait for it are told.
+                known = isinstance(error, TransportClosed)
+                self._fail(error if known else TransportClosed(1006, f"a POST failed: {error!r:.200}"))
+                self._broken()
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._task = None
 
@@ -172,14 +166,15 @@ class Upstream:
         body = frames[0] if len(frames) == 1 else b"[%b]" % b",".join(frames)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                response = await self._http.start(
-                    "POST", self._url, _HEADERS, content=body, read_timeout=ANSWER_TIMEOUT
+                response, _ = await self._http.start(
+                    "POST", self._url, _HEADERS, content=body, read_timeout=ANSWER_TIMEOUT, follow=False
                 )
                 answer = await self._http.read(response, MAX_ANSWER_BYTES)
         except TimeoutError as error:
             raise TransportClosed(1006, f"no answer to a POST within {ANSWER_TIMEOUT:g} s") from error
-        except (httpx.HTTPError, MessageTooLarge) as error:
-            raise TransportClosed(1006, f"a POST failed: {explain(error, self._url)}") from error
+        except (httpx.HTTPError, MessageTooLarge, ConnectFailed) as error:
+            again = error.retryable if isinstance(error, ConnectFailed) else None
+            raise TransportClosed(1006, f"a POST failed: {loss(error)}", reconnect=again) from error
         refusal = _refusal(response, answer)
         for item in self._batch:
             if item.accepted.done():
@@ -201,17 +196,26 @@ class Upstream:
 
 def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
     """Read an answer: None is yes; raises `TransportClosed` when the session or the path is gone."""
-    status = response.status_code
-    if status in (200, 202, 204):
+    status, kind = response.status_code, response.headers.get("content-type", "")
+    portal = status == 200 and is_web_page(kind)
+    if status in (200, 202, 204) and not portal:
         return None
-    try:
-        said = _decode_answer(body).error
-    except msgspec.DecodeError:  # a proxy's page, say
-        said = _Error()
-    reason = f"a POST was answered with HTTP {status}{f' ({said.message})' if said.message else ''}"
+    text = reason_in(body, kind)
+    reason = f"a POST was answered with HTTP {status}{f' ({text})' if text else ''}"
     if status == 413:
         return MessageError(f"{reason}: send less at once", "too_large")
-    if 400 <= status < 500 and status not in _BROKEN:
-        return MessageError(reason, said.code or "malformed")
-    code, reconnect = _BROKEN.get(status, (1013, True))
+    if 400 <= status < 500 and status not in _ENDINGS:
+        return MessageError(reason, _code_in(body) or "malformed")
+    if portal:
+        reason = f"{reason} and a web page: something on the way answered, not the server"
+    # A redirect is followed by the stream or poll of the next attempt, which tells where the server is.
+    code, reconnect = (1013, True) if 300 <= status < 400 else closed_by(status, kind)
     raise TransportClosed(code, reason, reconnect=reconnect, retry_after=hint_of(response))
+
+
+def _code_in(body: bytes) -> str:
+    """Return the stable word of a refusal of our server; empty for any other body."""
+    try:
+        return parse_json(body, _Answer).error.code
+    except MessageError:  # a proxy's page, say
+        return ""

@@ -12,12 +12,15 @@ from typing import Final
 import httpx
 import msgspec
 
-from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused
+from rtlab.client.transports._http import HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.http_status import closed_by, is_web_page
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]
 
@@ -32,16 +35,16 @@ MIN_EMPTY: Final = 0.1
 MAX_POLL_BYTES: Final = 16 << 20
 SLACK_BYTES: Final = 4096  # what the server adds to a message of the full size
 
-_CODES: Final = {404: 1006, 409: 4500, 410: 1006}
-_HEADERS: Final = {b"Accept": b"application/json", b"Cache-Control": b"no-store"}
+#: A longer cursor travels in a header: proxies allow about 8 KB for a request line, and
+#: in a URL its ``%`` are encoded once more.
+MAX_CURSOR_IN_URL: Final = 1000
+
+_HEADERS: Final = {"Accept": "application/json", "Cache-Control": "no-store"}
 
 
 class _Answer(msgspec.Struct):
     messages: list[msgspec.Raw]
     cursor: str
-
-
-_decode: Final = msgspec.json.Decoder(_Answer).decode
 
 
 class LongPollTransport:
@@ -55,13 +58,15 @@ class LongPollTransport:
     url : str
         ``http://`` or ``https://``; without a path, ``/poll`` is meant.
     headers : mapping, optional
-        Extra headers of every request. It is copied.
+        Extra headers of every request to the URL's origin.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the usual certificate authorities.
     poll_timeout : float
         Seconds to wait for an answer; more than the server's limit.
     max_message_bytes : int
         The largest message to accept, and to send.
+    cookies : CookieStore, optional
+        Shared with the connection's other transports.
     clock : callable
         Monotonic seconds.
     """
@@ -77,6 +82,7 @@ class LongPollTransport:
         ssl: ssl_module.SSLContext | None = None,
         poll_timeout: float = POLL_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        cookies: CookieStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # None: a poll's cursor stands after its last message, a connection counts each.
@@ -86,10 +92,11 @@ class LongPollTransport:
         self.max_message_bytes = max_message_bytes
         self._limit = max_message_bytes + SLACK_BYTES
         self._url = url
-        self._poll_url = self._health_url = httpx.URL()
+        self._poll_url: Url | None = None
+        self._health_url: Url | None = None
         self._poll_timeout = poll_timeout
         self._clock = clock
-        self._http = HttpClient(headers, ssl)
+        self._http = HttpClient(headers, ssl, cookies)
         self._waiting: deque[msgspec.Raw] = deque()
         self._upstream: Upstream | None = None
         self._cursor = ""
@@ -117,14 +124,13 @@ class LongPollTransport:
         ConnectFailed
             It says what to look at next; the cause is chained.
         """
-        base = endpoint(self._url, "/poll")
-        asked = base.copy_merge_params(resume.query())
         try:
+            base = parse_url(self._url, "http://host:port/poll").over("http").at("/poll")
             try:
-                answered = await self._poll(asked.copy_merge_params({"welcome": "1"}))
+                answered = await self._poll(base.adding(**resume.query(), welcome=1))
                 welcome = JSON.decode(self._take()) if self._waiting else None
-            except httpx.HTTPError as error:
-                raise explain(error, asked) from error
+            except (httpx.HTTPError, TimeoutError) as error:
+                raise ConnectFailed(f"the first poll failed: {loss(error)}") from error
             except MessageError as error:
                 raise ConnectFailed(
                     f"the first poll's answer cannot be read: {error}", retryable=False
@@ -137,33 +143,46 @@ class LongPollTransport:
         except BaseException:
             self.abort()
             raise
-        # After a redirect, the rest goes straight to where it led.
-        there = answered.copy_with(query=base.query)
-        known = {"session": session}
-        self._poll_url = there.copy_merge_params(known)
-        self._health_url = there.join("healthz")
-        send_url = there.join("send").copy_with(query=base.query).copy_merge_params(known)
-        self._upstream = Upstream(self._http, send_url, self._http.abort)
+        there = settled(base, answered)
+        self._poll_url = there.adding(session=session)
+        self._health_url = there.beside("healthz")
+        self._upstream = Upstream(self._http, there.beside("send").adding(session=session), self._http.abort)
         return welcome
 
-    async def _poll(self, url: httpx.URL) -> httpx.URL:
+    async def _poll(self, url: Url) -> Url:
         """Ask once; an empty answer is one, too. Returns the URL that answered."""
         self._asked = start = self._clock()
+        headers = _HEADERS
+        if len(self._cursor) > MAX_CURSOR_IN_URL:
+            headers = {**_HEADERS, "Last-Event-ID": self._cursor}
+        elif self._cursor:
+            url = url.adding(cursor=self._cursor)
         async with asyncio.timeout(self._poll_timeout + BODY_TIMEOUT):
-            response = await self._http.start("GET", url, _HEADERS, read_timeout=self._poll_timeout)
+            answer = await self._http.start("GET", url, headers, read_timeout=self._poll_timeout)
+            response = answer.response
             if response.status_code not in (200, 204):
-                raise await refused(response, strict=False)
+                raise await refused(answer)
             body = await self._http.read(response, MAX_POLL_BYTES)
         if response.status_code == 200:
-            try:
-                answer = _decode(body)
-            except msgspec.DecodeError as error:
-                raise MessageError(f"expected messages and a cursor: {error}") from error
-            self._waiting.extend(answer.messages)
-            self._cursor = answer.cursor
+            self._accept(body, response.headers.get("content-type", ""))
         if not self._waiting:
             await asyncio.sleep(max(0.0, start + MIN_EMPTY - self._clock()))
-        return response.url
+        return answer.url
+
+    def _accept(self, body: bytes, content_type: str) -> None:
+        try:
+            answer = parse_json(body, _Answer)
+            if not answer.cursor.isascii() or not answer.cursor.isprintable():
+                raise MessageError("a cursor is printable ASCII")
+        except MessageError as error:
+            if is_web_page(content_type):
+                raise ConnectFailed(
+                    "a poll was answered with a web page: something on the way answered, not the server",
+                    status=200,
+                ) from None
+            raise MessageError(f"expected messages and a cursor: {error}") from error
+        self._waiting.extend(answer.messages)
+        self._cursor = answer.cursor
 
     def _take(self) -> bytes:
         data = bytes(self._waiting.popleft())
@@ -181,9 +200,10 @@ class LongPollTransport:
         MessageError
             For one message that cannot be read.
         """
+        assert self._poll_url is not None
         while not self._waiting:
             try:
-                await self._poll(self._poll_url.copy_merge_params({"cursor": self._cursor}))
+                await self._poll(self._poll_url)
             except (httpx.HTTPError, httpx.StreamError, TimeoutError, ConnectFailed, MessageError) as error:
                 raise self._closed(error) from error
         message = JSON.decode(self._take(), self._limit)
@@ -196,9 +216,11 @@ class LongPollTransport:
             return TransportClosed(1000, "closed by its owner", clean=True)
         if self._upstream is not None and self._upstream.error is not None:
             return self._upstream.error
+        if isinstance(error, ConnectFailed) and error.status is not None:
+            code, again = closed_by(error.status) if not error.retryable else (1013, True)
+            return TransportClosed(code, str(error), reconnect=again, retry_after=error.retry_after)
         if isinstance(error, ConnectFailed):
-            code = _CODES.get(error.status or 0, 1013 if error.retryable else 1008)
-            return TransportClosed(code, str(error), retry_after=error.retry_after)
+            return TransportClosed(1006, f"a poll failed: {error}", reconnect=error.retryable)
         if isinstance(error, MessageError):
             return TransportClosed(1009 if error.code == "too_large" else 1002, str(error))
         return TransportClosed(1006, f"a poll failed: {loss(error)}")
@@ -219,6 +241,7 @@ class LongPollTransport:
 
     async def ping(self) -> float:
         """Return the seconds of a request to ``/healthz`` and any answer, beside the poll."""
+        assert self._health_url is not None
         return await self._http.round_trip(self._health_url, self._clock)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

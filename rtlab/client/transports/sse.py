@@ -15,13 +15,16 @@ from typing import Final
 
 import httpx
 
-from rtlab.client.transports._http import HttpClient, endpoint, explain, loss, refused
+from rtlab.client.transports._http import Answer, HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
+from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]
 
@@ -45,16 +48,18 @@ class SseTransport:
         is waited for, and there is no way up. A server whose first event is no
         ``welcome`` is treated so, too; one that may stay silent needs this set.
     strict : bool
-        The browser's rules: every status but 200 is final. Else 5xx, 408, 425
-        and 429 count as a lost connection.
+        The browser's rules: every status but 200 is final. Else those that may be
+        retried (see `may_retry`) count as a lost connection.
     headers : mapping, optional
-        Extra headers of every request. It is copied.
+        Extra headers of every request to the URL's origin.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the usual certificate authorities.
     silence_timeout : float
         Seconds without a byte after which the stream counts as lost.
     max_message_bytes : int
         The largest message to accept, and to send.
+    cookies : CookieStore, optional
+        Shared with the connection's other transports.
     previous : SseTransport, optional
         The stream before this one: its reconnection time, and the ids that came
         without data, are taken over.
@@ -82,6 +87,7 @@ class SseTransport:
         ssl: ssl_module.SSLContext | None = None,
         silence_timeout: float = SILENCE_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        cookies: CookieStore | None = None,
         previous: SseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,12 +105,12 @@ class SseTransport:
         self._strict = strict
         self._silence_timeout = silence_timeout
         self._clock = clock
-        self._http = HttpClient(headers, ssl)
+        self._http = HttpClient(headers, ssl, cookies)
         self._decoder = SseDecoder(self._last_id or "")
         self._events: deque[SseEvent] = deque()
         self._chunks: AsyncIterator[bytes] | None = None
         self._upstream: Upstream | None = None
-        self._health_url = httpx.URL()
+        self._health_url: Url | None = None
         self._closing = False
 
     @property
@@ -135,40 +141,40 @@ class SseTransport:
             last_id, max_event_bytes=self._limit, max_line_bytes=self._limit + SLACK_BYTES
         )
         self.cursor = resume.cursor
-        url = endpoint(self._url, None if self._verbatim else "/sse")
-        asked = url if self.plain else url.copy_merge_params(resume.query())
-        headers = {b"Accept": b"text/event-stream", b"Cache-Control": b"no-cache"}
+        headers: dict[str, str | bytes] = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         # HTTP strips spaces and tabs alone. h11 refuses to send VT and FF: better no id than no stream.
         if last_id and not {"\v", "\f"} & set(last_id):
-            headers[b"Last-Event-ID"] = last_id.encode().strip(b" \t")
+            headers["Last-Event-ID"] = last_id.encode().strip(b" \t")
         try:
-            try:
-                response = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
-            except httpx.HTTPError as error:
-                raise explain(error, asked) from error
-            await self._check(response)
-            self._chunks = response.aiter_bytes()
-            self._health_url = response.url.join("healthz").copy_with(query=url.query)
+            given = parse_url(self._url, "http://host:port/sse").over("http")
+            url = given if self._verbatim else given.at("/sse")
+            asked = url if self.plain else url.adding(**resume.query())
+            answer = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
+            await self._check(answer)
+            self._chunks = answer.response.aiter_bytes()
+            there = settled(url, answer.url)
+            self._health_url = there.beside("healthz")
             if self.plain:
                 return None
-            return await self._greet(response.url.join("send").copy_with(query=url.query))
+            return await self._greet(there.beside("send"))
         except BaseException:
             self.abort()
             raise
 
-    async def _check(self, response: httpx.Response) -> None:
+    async def _check(self, answer: Answer) -> None:
+        response = answer.response
         if response.status_code != 200:
-            raise await refused(response, strict=self._strict)
+            raise await refused(answer, strict=self._strict)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "text/event-stream":
             raise ConnectFailed(
                 f"expected content type text/event-stream, got {kind[:80] or 'none'}: "
                 "is this the stream's URL?",
-                retryable=False,
+                retryable=not self._strict and may_retry(200, kind),
                 status=200,
             )
 
-    async def _greet(self, send_url: httpx.URL) -> Message | None:
+    async def _greet(self, send_url: Url) -> Message | None:
         """Wait for the first event, and learn from it whose server this is."""
         try:
             while not self._events:
@@ -187,8 +193,7 @@ class SseTransport:
             self.plain = True
             return None
         self._take()
-        url = send_url.copy_merge_params({"session": session})
-        self._upstream = Upstream(self._http, url, self._http.abort)
+        self._upstream = Upstream(self._http, send_url.adding(session=session), self._http.abort)
         return welcome
 
     async def receive(self) -> Message:
@@ -256,6 +261,7 @@ class SseTransport:
 
     async def ping(self) -> float:
         """Return the seconds of a request to ``/healthz`` and any answer, beside the stream."""
+        assert self._health_url is not None
         return await self._http.round_trip(self._health_url, self._clock)
 
     def _way_up(self) -> Upstream:

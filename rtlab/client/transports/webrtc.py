@@ -14,7 +14,8 @@ from typing import Final
 
 from aiortc import RTCSessionDescription
 
-from rtlab.client.transports._signalling import offer_url, post_offer
+from rtlab.client.transports._signalling import post_offer
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
@@ -56,6 +57,8 @@ class WebRTCTransport:
         For the signalling request.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the system's trust.
+    cookies : CookieStore, optional
+        Shared with the connection's other transports.
     relay : callable, optional
         Given the server's UDP port, returns the port of a relay in front of it
         (awaited). All packets then pass the relay, whose faults they suffer.
@@ -82,6 +85,7 @@ class WebRTCTransport:
         codec: Codec = JSON,
         headers: Mapping[str, str] | None = None,
         ssl: ssl_module.SSLContext | None = None,
+        cookies: CookieStore | None = None,
         relay: Relay | None = None,
         # Injected
         clock: Callable[[], float] = time.monotonic,
@@ -93,13 +97,14 @@ class WebRTCTransport:
         self.bytes_in = 0
         self.bytes_out = 0
         self.max_message_bytes = MAX_MESSAGE_BYTES
-        self._offer_url = offer_url(url)
+        self._url = url
         self._ordered = ordered
         self._max_retransmits = max_retransmits
         self._max_packet_life_time = max_packet_life_time
         self._codec = codec
-        self._headers = dict(headers or {})
+        self._headers = headers
         self._ssl = ssl
+        self._cookies = cookies
         self._relay = relay
         self._clock = clock
         self._queue: ReceiveQueue | None = None
@@ -163,7 +168,9 @@ class WebRTCTransport:
         sdp, reroute = through_relay(offer.sdp, self._relay)
         if not self.reliable:
             resume = Resume(resume.client_id)
-        answer = await post_offer(self._offer_url, sdp, resume, headers=self._headers, ssl=self._ssl)
+        answer = await post_offer(
+            self._url, sdp, resume, headers=self._headers, ssl=self._ssl, cookies=self._cookies
+        )
         return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 
     async def _welcome(self, queue: ReceiveQueue) -> Message:

@@ -13,17 +13,19 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidStatus,
-    InvalidURI,
     NegotiationError,
     SecurityError,
 )
 from websockets.typing import Origin, Subprotocol
 
+from rtlab.client.transports._failures import circular, explain_os_error
 from rtlab.client.transports.base import FOREIGN_AFTER
+from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, Codec, codec_for, parse_json, utf8_bytes
-from rtlab.protocol.http_status import may_retry, retry_after
+from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
+from rtlab.protocol.http_headers import check_headers
+from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
@@ -45,14 +47,28 @@ class _Listener(ClientConnection):
 
 
 class _Connect(connect):
-    """Also follows a redirect whose ``Location`` is an ``http`` URL, as the field usually is."""
+    """The library's handshake with our rule for redirects: the caller's headers stay with their origin.
+
+    It also follows a ``Location`` that is an ``http`` URL, as the field usually is.
+    """
+
+    cookies: CookieStore
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        if isinstance(exc, InvalidStatus) and (to := exc.response.headers.get_all("Location")):
-            location = parse_url(self.uri).redirected(to[0])
-            del exc.response.headers["Location"]
-            exc.response.headers["Location"] = str(location)
-        return super().process_redirect(exc)
+        if not isinstance(exc, InvalidStatus):
+            return exc
+        here, response = parse_url(self.uri), exc.response
+        self.cookies.take(here, response.headers.get_all("Set-Cookie"))
+        location = response.headers.get_all("Location")
+        if response.status_code not in REDIRECTS or not location:
+            return exc
+        try:
+            target = here.redirected(location[0])
+        except ConnectFailed as error:
+            return error
+        known = dict(self.additional_headers or {}) if target.origin == here.origin else {}
+        self.additional_headers = self.cookies.added_to(known, target)
+        return str(target)
 
 
 class WebSocketTransport:
@@ -61,7 +77,7 @@ class WebSocketTransport:
     Parameters
     ----------
     url : str
-        ``ws://`` or ``wss://``.
+        ``ws://`` or ``wss://``; the same server's ``http://`` or ``https://`` will do.
     codec : Codec
         What to ask the server for; a foreign server that picks none gets JSON.
     compression : {"deflate"} or None
@@ -72,6 +88,8 @@ class WebSocketTransport:
         The ``Origin`` header; browsers always send one.
     ssl : ssl.SSLContext, optional
         For ``wss://``; None is the system's trust.
+    cookies : CookieStore, optional
+        Shared with the connection's other transports.
     max_message_bytes : int
         The largest message to accept, and to send.
     send_timeout : float
@@ -87,6 +105,7 @@ class WebSocketTransport:
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
+        cookies: CookieStore | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         send_timeout: float = 10.0,
     ) -> None:
@@ -102,6 +121,7 @@ class WebSocketTransport:
         self._codec = codec
         self._compression: Literal["deflate"] | None = compression
         self._headers = headers
+        self._cookies = cookies if cookies is not None else CookieStore()
         self._origin = Origin(origin) if origin is not None else None
         # `connect` tells "no ssl argument" from "ssl=None".
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
@@ -126,16 +146,10 @@ class WebSocketTransport:
         ConnectFailed
             It says what to look at next; the cause is chained.
         """
-        url = parse_url(self._url, "ws://host:port/ws")
-        if url.scheme not in ("ws", "wss"):
-            raise ConnectFailed(
-                f"expected a URL that starts with ws:// or wss://, got {url.address!r}", retryable=False
-            )
-        headers = dict(self._headers or {})
-        if url.authorization is not None:
-            headers.setdefault("Authorization", url.authorization)
+        url = parse_url(self._url, "ws://host:port/ws").over("ws")
+        headers = self._cookies.added_to(check_headers(self._headers, url.authorization), url)
         try:
-            ws = self._ws = await _Connect(
+            opening = _Connect(
                 str(url.adding(**resume.query())),
                 subprotocols=[Subprotocol(self._codec.subprotocol)],
                 compression=self._compression,
@@ -151,10 +165,14 @@ class WebSocketTransport:
                 create_connection=_Listener,
                 **self._tls,
             )
+            opening.cookies = self._cookies
+            ws = self._ws = await opening
         except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:
             raise _explain(error, url) from error
+        if ws.response is not None:
+            self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
         self._codec = codec_for(ws.subprotocol)
         # Our server always picks the subprotocol that was offered, and says welcome at once.
         return None if ws.subprotocol is None else await self._welcome(ws)
@@ -268,42 +286,31 @@ def _closed(error: ConnectionClosed) -> TransportClosed:
     return TransportClosed(1006, "the connection was lost without a close frame")
 
 
-def _reason(body: bytes | bytearray | None) -> str:
-    """Return what a server of ours says in the body of its refusal, nothing of others'."""
-    try:
-        return str(parse_json(bytes(body or b""))["error"]["message"])[:300]
-    except (MessageError, LookupError, TypeError):
-        return ""
-
-
 def _explain(error: Exception, url: Url) -> ConnectFailed:
     """Turn what the library raised into our error, with the next step."""
     at = url.netloc
     match error:
         case InvalidStatus():
             return _refused(error, at)
-        case InvalidURI():
-            return ConnectFailed(f"{at} redirects to what is no WebSocket URL: {error}", retryable=False)
         case NegotiationError():
             what = "a subprotocol" if "subprotocol" in str(error) else "an extension"
             return ConnectFailed(
                 f"the server at {at} chose {what} that was not offered ({error})", retryable=False
             )
+        case SecurityError() if "redirects" in str(error):
+            return circular(url)
         case SecurityError():
             return ConnectFailed(f"the answer of {at} is not acceptable: {error}", retryable=False)
         case InvalidHandshake():
             cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
             return ConnectFailed(f"{at} does not speak WebSocket: {error}{cause}")
-        case ssl_module.SSLError():
-            return ConnectFailed(f"TLS with {at} failed ({error}): check the certificate", retryable=False)
-        case ConnectionRefusedError():
-            return ConnectFailed(f"nothing listens at {at}: is the server running?")
+        case ssl_module.SSLError():  # a ValueError, too
+            pass
         case EOFError() | ValueError() | ConnectionResetError() | BrokenPipeError():
             return ConnectFailed(f"{at} does not speak WebSocket: {error}")
-        case OSError():
-            return ConnectFailed(f"no connection to {at}: {error.strerror or error}")
         case _:
-            return ConnectFailed(f"no connection to {at}: {error!r}")
+            pass
+    return explain_os_error(error, at) or ConnectFailed(f"no connection to {at}: {error!r}")
 
 
 def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
@@ -312,7 +319,7 @@ def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
     hint, date, kind = (
         "".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date", "Content-Type")
     )
-    why = _reason(error.response.body) or (
+    why = reason_in(error.response.body, kind) or (
         "is the path right, and does every proxy on the way pass the Upgrade header?"
     )
     return ConnectFailed(

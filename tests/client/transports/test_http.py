@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from rtlab.client.transports._http import HttpClient, loss
+from rtlab.protocol.urls import parse_url
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST
@@ -46,8 +47,8 @@ async def test_how_an_answer_was_cut_off_is_told(end: str, words: str) -> None:
 
     http = HttpClient()
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(10):
-        url = httpx.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        response = await http.start("GET", url, {}, read_timeout=0.3 if end == "silence" else 10)
+        url = parse_url(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        response, _ = await http.start("GET", url, {}, read_timeout=0.3 if end == "silence" else 10)
         with pytest.raises(httpx.TransportError) as caught:
             await read(response)
         assert loss(caught.value) == words

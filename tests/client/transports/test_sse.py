@@ -86,12 +86,26 @@ class TestRule13ContentType:
 
     @pytest.mark.parametrize(
         "kind",
-        ["text/html", "text/event-stream-x", "x-text/event-stream", "text/event-stream, text/html", ""],
+        [
+            "application/json",
+            "text/event-stream-x",
+            "x-text/event-stream",
+            "text/event-stream, text/html",
+            "",
+        ],
     )
     async def test_any_other_is_final(self, kind: str) -> None:
         error = await failure(answers(response(200, b"data: x\n\n", content_type=kind)))
         assert not error.retryable
         assert "expected content type text/event-stream" in str(error)
+
+    @pytest.mark.parametrize("strict", [True, False])
+    async def test_a_web_page_is_a_captive_portals_and_final_only_by_the_browsers_rules(
+        self, strict: bool
+    ) -> None:
+        page = answers(response(200, b"<html>", content_type="text/html"))
+        error = await failure(page, strict=strict)
+        assert error.retryable is not strict
 
     async def test_none_at_all_is_final(self) -> None:
         assert not (await failure(answers(response(200, b"data: x\n\n")))).retryable
@@ -233,7 +247,7 @@ class TestRule15Reconnect:
             await stream.connect()
         async with asyncio.timeout(20):
             await tried.wait()
-        assert "no connection to 127.0.0.1" in away[-1].reason
+        assert "nothing listens at 127.0.0.1" in away[-1].reason
         await stream.close()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
 from rtlab.client.transports import _upstream
@@ -14,6 +13,7 @@ from rtlab.client.transports._http import HttpClient
 from rtlab.client.transports._upstream import Upstream
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import parse_url
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 
 OK = response(200, b'{"accepted": 1}')
@@ -46,7 +46,7 @@ class Rig:
     def __init__(self, server: ScriptedServer, script: Server) -> None:
         self.server, self.script, self.broken = server, script, 0
         self.http = HttpClient()
-        self.upstream = Upstream(self.http, httpx.URL(server.url + "/send?session=s"), self.on_broken)
+        self.upstream = Upstream(self.http, parse_url(server.url + "/send?session=s"), self.on_broken)
 
     def on_broken(self) -> None:
         self.broken += 1

@@ -138,9 +138,10 @@ def test_impossible_options_are_refused_at_once(options: dict[str, Any], words: 
         WebRTCChannel("http://127.0.0.1:1", **options)
 
 
-def test_a_url_that_is_not_http_is_refused() -> None:
-    with pytest.raises(ValueError, match="http://"):
-        WebRTCTransport("ws://127.0.0.1:1")
+async def test_a_url_that_is_not_http_is_refused() -> None:
+    with pytest.raises(ConnectFailed, match="http://") as caught:
+        await bounded(WebRTCTransport("ftp://127.0.0.1:1").open(Resume()))
+    assert not caught.value.retryable
 
 
 async def test_only_loopback_is_offered(server: StubServer) -> None:
@@ -269,9 +270,9 @@ IN_3_S = {"Date": "Tue, 15 Nov 1994 08:12:31 GMT", "Retry-After": "Tue, 15 Nov 1
 @pytest.mark.parametrize(
     ("response", "retryable", "words"),
     [
-        (web.Response(status=503, text="full", headers={"Retry-After": "3"}), True, "HTTP 503: full"),
-        (web.Response(status=503, text="full", headers=IN_3_S), True, "HTTP 503: full"),
-        (web.Response(status=403, text="origin"), False, "HTTP 403: origin"),
+        (web.Response(status=503, text="full", headers={"Retry-After": "3"}), True, r"HTTP 503 \(full\)"),
+        (web.Response(status=503, text="full", headers=IN_3_S), True, r"HTTP 503 \(full\)"),
+        (web.Response(status=403, text="origin"), False, r"HTTP 403 \(origin\)"),
         (web.Response(text="<html>"), False, "does not speak"),
     ],
     ids=["503", "503 with a date", "403", "html"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import contextlib
 import socket
 
@@ -442,21 +443,22 @@ async def test_an_http_server(status, headers, retryable, retry_after):
     ("body", "said"),
     [
         (b'{"error":{"code":"bad_origin","message":"not from there"}}', "Protocols: not from there"),
-        (b'{"error":"no"}', "is the path right"),
-        (b"[1]", "is the path right"),
-        (b"\xff<html>", "is the path right"),
-        (b'{"error":{"message":"caf\xe9"}}', "is the path right"),
-        (b'{"a":' * 10_000, "is the path right"),
+        (b"no\r\nroom", "Protocols: no room"),
+        (b"<html>", "is the path right"),
+        (b"", "is the path right"),
+        (b"\xff{", "Protocols: \ufffd{"),
+        (b'{"error":{"message":"caf\xe9"}}', "caf\ufffd"),
+        (b'{"a":' * 10_000, "Protocols: "),
     ],
 )
-async def test_a_server_of_ours_says_why(body, said):
+async def test_a_refusal_says_why(body, said):
     async def handler(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(head.encode() + body)
 
     async with tcp(handler) as address:
-        with pytest.raises(ConnectFailed, match=said):
+        with pytest.raises(ConnectFailed, match=re.escape(said)):
             await WebSocketConnection(f"ws://{address}/ws").connect()
 
 
@@ -502,7 +504,6 @@ async def test_a_closed_port():
     "url",
     [
         *(
-            "http://127.0.0.1/ws",
             "ftp://x",
             "ws://",
             "",
