@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from rtlab.protocol.http1 import Body, parse_head
+
 __all__ = ["Request", "Script", "ScriptedServer", "response"]
 
 HEAD_TIMEOUT: Final = 30.0
@@ -24,12 +26,14 @@ class Request(msgspec.Struct, frozen=True):
     ----------
     method, path : str
         ``"GET"`` and ``"/sse"``, say.
+    target : str
+        Path and query as they stood in the request line.
     query : dict
         The last value of each parameter.
     headers : dict
         By lower-case name, as the bytes that came.
     body : bytes
-        As long as ``Content-Length`` says.
+        Without its transfer coding.
     """
 
     method: str
@@ -37,6 +41,7 @@ class Request(msgspec.Struct, frozen=True):
     query: dict[str, str]
     headers: dict[str, bytes]
     body: bytes = b""
+    target: str = ""
 
 
 #: Writes the answer to one request. True keeps the connection for the next one.
@@ -122,10 +127,11 @@ class ScriptedServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that hangs up in the middle ends this connection, and nothing else.
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            requests = _Requests(reader)
             try:
                 again: bool | None = True
                 while again:
-                    request = await _read(reader)
+                    request = await requests.next()
                     self.requests.append(request)
                     again = await self._script(request, writer)
                     await writer.drain()
@@ -133,13 +139,33 @@ class ScriptedServer:
                 writer.close()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request:
-    async with asyncio.timeout(HEAD_TIMEOUT):
-        head = await reader.readuntil(b"\r\n\r\n")
-        first, *lines = head[:-4].split(b"\r\n")
-        method, target, _ = first.decode("ascii").split(" ")
-        fields = (line.partition(b":") for line in lines)
-        headers = {name.decode("ascii").lower(): value.strip() for name, _, value in fields}
-        body = await reader.readexactly(int(headers.get("content-length", b"0")))
-    parts = urlsplit(target)
-    return Request(method, parts.path, dict(parse_qsl(parts.query)), headers, body)
+class _Requests:
+    """Reads one request after another from a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._buffer = b""
+
+    async def next(self) -> Request:
+        async with asyncio.timeout(HEAD_TIMEOUT):
+            while (head := parse_head(self._buffer)) is None:
+                await self._more()
+            content, self._buffer = b"", self._buffer[head.size :]
+            body = Body(head)
+            while True:
+                piece, self._buffer = body.feed(self._buffer)
+                content += piece
+                if body.done:
+                    break
+                await self._more()
+        target = head.path.decode("latin-1")
+        parts = urlsplit(target)
+        headers = {name.decode("latin-1").lower(): value for name, value in head.fields}
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return Request(head.method.decode("ascii"), parts.path, query, headers, content, target)
+
+    async def _more(self) -> None:
+        data = await self._reader.read(65_536)
+        if not data:
+            raise asyncio.IncompleteReadError(self._buffer, None)
+        self._buffer += data
