@@ -16,7 +16,33 @@ __all__ = [
     "RequestRefused",
     "RtlabError",
     "TransportClosed",
+    "describe",
 ]
+
+
+def describe(error: BaseException, max_chars: int = 200) -> str:
+    """Return an exception's repr; its class alone when the repr itself raises.
+
+    Parameters
+    ----------
+    error : BaseException
+        Anybody's: a handler's, say.
+    max_chars : int
+        The rest is cut off.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe(ValueError("no"))
+    "ValueError('no')"
+    """
+    try:
+        return repr(error)[:max_chars]
+    except Exception:
+        return f"{type(error).__name__} (its repr raises)"
 
 
 class RtlabError(Exception):

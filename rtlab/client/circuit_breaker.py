@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from rtlab.client.events import Emitter, ErrorEvent, Handler
+from rtlab.errors import describe
 from rtlab.policies.circuit_breaker import Breaker, BreakerState, Circuit
 
 if TYPE_CHECKING:
@@ -111,6 +112,6 @@ class CircuitBreaker:
         change = BreakerChange(at=now, before=before, after=state.circuit)
         for error in self._emitter.emit(state.circuit.value, change):
             told = ErrorEvent(
-                at=now, source="handler", message=f"a breaker's handler raised: {error!r}", error=error
+                at=now, source="handler", message=f"a breaker's handler raised {describe(error)}", error=error
             )
             self._emitter.emit("error", told)

@@ -1,7 +1,8 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.lifecycle` decides, `Driver` carries out, `Inbox` handles what comes. A
-`Transport` opens once, delivers messages until it ends, and is then thrown away.
+`policies.state_machine` decides, `Driver` carries out, `Inbox` handles what comes,
+`Requests` wait for their answers. A `Transport` opens once, delivers messages until it
+ends, and is then thrown away.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import numpy as np
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.driver import Driver
 from rtlab.client.events import Handler
-from rtlab.client.inbox import Inbox, Stream, unwrap
-from rtlab.client.options import checked, policy_of, positive
+from rtlab.client.inbox import Inbox
+from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
+from rtlab.client.requests import Requests, new_id, unwrap
 from rtlab.client.stats import ConnectionStats
+from rtlab.client.stream import Stream
 from rtlab.client.transports.base import Transport
+from rtlab.client.writes import Writes
 from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.policies import state_machine as lc
 from rtlab.policies.backoff import Backoff
@@ -58,9 +62,12 @@ class Connection:
         Whether a first connect that fails is retried too.
 
     # Health
-    heartbeat : Heartbeat or None
+    heartbeat : Heartbeat, None or "default"
         `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without
-        a word. None relies on the operating system, which takes minutes.
+        a word. The default is `Ping(20, 20)` over WebSocket and `Ping(5, 5)` over
+        WebRTC, where no reset tells that a server was killed; event streams and long
+        polls watch for the server's own heartbeat (``silence_timeout``,
+        ``poll_timeout``). None relies on the operating system, which takes minutes.
     breaker : CircuitBreaker or None
         Asked before each attempt; share one among the connections to an origin.
 
@@ -102,7 +109,7 @@ class Connection:
         min_uptime: float | None = None,
         retry_initial: bool = False,
         # Health
-        heartbeat: Heartbeat | None = None,
+        heartbeat: Heartbeat | DefaultHeartbeat | None = "default",
         breaker: CircuitBreaker | None = None,
         # Timeouts
         connect_timeout: float = 10.0,
@@ -115,12 +122,16 @@ class Connection:
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
     ) -> None:
-        checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
+        if heartbeat != "default":
+            checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
         checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
+        self._writes = Writes()
+        self._requests = Requests(self._writes.break_off)
         self._inbox = Inbox(
             clock,
+            self._requests,
             client_id=client_id,
             max_queue=max_queue,
             max_dead_letters=max_dead_letters,
@@ -128,6 +139,8 @@ class Connection:
         self._driver = Driver(
             factory,
             self._inbox,
+            self._requests,
+            self._writes,
             policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
             heartbeat=heartbeat,
             breaker=breaker,
@@ -144,7 +157,7 @@ class Connection:
     @property
     def state(self) -> State:
         """Where the connection is in its life."""
-        return self._driver.life.state
+        return self._driver.state
 
     @property
     def client_id(self) -> str | None:
@@ -201,7 +214,9 @@ class Connection:
             message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
             ``"resync"``, ``"error"`` (the value is the event of that name).
         handler : callable
-            Synchronous. One that raises becomes an ``error`` event.
+            Synchronous. One that raises, whatever it raises, becomes an ``error``
+            event, and so does one that returns a coroutine. ``KeyboardInterrupt`` and
+            ``SystemExit`` get through, and end the connection.
         """
         self._inbox.emitter.on(name, handler)
 
@@ -289,6 +304,7 @@ class Connection:
         await self._write(Message(type, payload, id, room_id=room_id, ts=ts))
 
     def _transport(self) -> Transport:
+        self._driver.check_loop()
         transport = self._driver.transport
         if transport is None:
             raise NotConnected(
@@ -300,7 +316,7 @@ class Connection:
     async def _write(self, message: Message) -> None:
         transport = self._transport()
         try:
-            await transport.send(message)
+            await self._writes.run(transport.send(message))
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
@@ -323,7 +339,8 @@ class Connection:
         type, payload, room_id
             As for `send`.
         timeout : float, optional
-            Seconds; None takes the connection's `request_timeout`.
+            Seconds for the whole, a write that waits included; None takes the
+            connection's `request_timeout`.
 
         Returns
         -------
@@ -338,19 +355,22 @@ class Connection:
         NotConnected
             No connection is open, or it was lost before the answer came.
         """
-        return await self._ask(Message(type, payload, self._inbox.next_id(), room_id=room_id), timeout)
+        return await self._ask(Message(type, payload, new_id(), room_id=room_id), timeout)
 
     async def _ask(self, message: Message, timeout: float | None) -> Message:
         assert message.id is not None
-        self._transport()
-        answer = self._inbox.expect(message, timeout if timeout is not None else self.request_timeout)
+        answer: asyncio.Future[Message] | None = None
         try:
+            self._transport()
+            seconds = timeout if timeout is not None else self.request_timeout
+            answer = self._requests.expect(message, seconds)
             await self._write(message)
             return unwrap(await answer)
         finally:
-            self._inbox.forget(message.id)
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # the write may have failed first: this one is not missed
+            self._requests.forget(message.id)
+            self._inbox.forget_join(message.id)
+            if answer is not None and answer.done() and not answer.cancelled():
+                answer.exception()  # marks it as read: the write may have failed first
 
     async def join_room(self, room_id: str) -> Message:
         """Enter a room and follow its history, across reconnects too.
@@ -365,14 +385,14 @@ class Connection:
         Message
             The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
         """
-        return await self._ask(self._inbox.join(room_id, self._inbox.next_id()), None)
+        return await self._ask(self._inbox.join(room_id), None)
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; returns the ``ack``."""
         try:
             return await self.request("leave_room", {"roomId": room_id})
         finally:
-            # Not before: what is still on its way would count as news of a room.
+            # Only now: a message of the room that is on its way would enter it again.
             self._inbox.position.leave(room_id)
 
     async def ping(self) -> float:

@@ -1,7 +1,11 @@
-"""Carries out what `policies.lifecycle` decides: attempts, one timer, orderly ends.
+"""Carries out what `policies.state_machine` decides: attempts, one timer, orderly ends.
 
-The lifecycle is pure; here its actions meet tasks and clocks. Each attempt is one
+The state machine is pure; here its actions meet tasks and clocks. Each attempt is one
 task that opens a transport, reads it until it ends, and feeds back what happened.
+
+Whatever ends that task (a lost connection, a bug, a cancellation from outside, an
+interrupt in a handler), the state machine is told, so that the state is true, and all
+who wait (`connect`, requests, writes, iterators) are woken.
 """
 
 from __future__ import annotations
@@ -9,24 +13,37 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.events import Connected, Disconnected, Reconnecting
-from rtlab.client.heartbeat_runner import Pulse
+from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.inbox import Inbox
+from rtlab.client.options import DefaultHeartbeat, default_heartbeat
+from rtlab.client.requests import Requests
 from rtlab.client.transports.base import Transport
-from rtlab.errors import ConnectFailed, ConnectionLost, MessageError, TransportClosed
+from rtlab.client.writes import Writes
+from rtlab.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    InvalidState,
+    MessageError,
+    TransportClosed,
+    describe,
+)
 from rtlab.policies import state_machine as lc
 from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.protocol.close_codes import check_close, should_reconnect
 from rtlab.protocol.messages import Message
+from rtlab.protocol.resume import session_of
 
 __all__ = ["Driver"]
 
 State = lc.State
-_OPEN_STATES = (State.CONNECTING, State.RECONNECTING)
+_OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
 
 class Driver:
@@ -38,9 +55,13 @@ class Driver:
         Makes a fresh `Transport` for each attempt.
     inbox : Inbox
         Takes what transports receive, and tells events.
+    requests : Requests
+        Fails with the connection.
+    writes : Writes
+        Broken off when the connection ends.
     policy : Policy
         When to try again.
-    heartbeat : Heartbeat or None
+    heartbeat : Heartbeat, None or "default"
         How to notice a peer that is gone without a word; None does not.
     breaker : CircuitBreaker or None
         Asked before each attempt; shared by all connections to one origin.
@@ -56,9 +77,11 @@ class Driver:
         self,
         factory: Callable[[], Transport],
         inbox: Inbox,
+        requests: Requests,
+        writes: Writes,
         policy: lc.Policy,
         *,
-        heartbeat: Heartbeat | None,
+        heartbeat: Heartbeat | DefaultHeartbeat | None,
         breaker: CircuitBreaker | None,
         connect_timeout: float,
         close_timeout: float,
@@ -73,10 +96,13 @@ class Driver:
         self._bytes = (0, 0)
         self._factory = factory
         self._inbox = inbox
+        self._requests = requests
+        self._writes = writes
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._policy = policy
         self._heartbeat = heartbeat
         self._breaker = breaker
-        self._pulse: Pulse | None = None
+        self._beats: HeartbeatRunner | None = None
         self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._clock = clock
@@ -93,6 +119,13 @@ class Driver:
         self._resumed = False
 
     @property
+    def state(self) -> State:
+        """Where the connection is in its life."""
+        if self._loop is not None and self._loop.is_closed():
+            self._forget_closed_loop()
+        return self.life.state
+
+    @property
     def bytes_in(self) -> int:
         """Encoded bytes received, over all transports so far."""
         return self._bytes[0] + (self.transport.bytes_in if self.transport is not None else 0)
@@ -105,13 +138,15 @@ class Driver:
     @property
     def rtt(self) -> Rtt | None:
         """The round trip as estimated from heartbeats, None without any."""
-        return self._pulse.rtt if self._pulse is not None else None
+        return self._beats.rtt if self._beats is not None else None
 
     async def connect(self) -> None:
         """Return when the connection is open; raise `ConnectFailed` when it will not be."""
+        self.check_loop()
         if self.life.state is State.CONNECTED:
             return
-        if self.life.state not in _OPEN_STATES:
+        if self.life.state not in _OPENING_STATES:
+            self._loop = asyncio.get_running_loop()
             self._cause, self._callers = None, 0
             self._inbox.start()
         self._callers += 1
@@ -122,7 +157,7 @@ class Driver:
             await waiter
         except asyncio.CancelledError:
             self._callers -= 1
-            if self._callers == 0:  # nobody else wants this connection, or has got it
+            if self._callers == 0:  # all who asked for this connection have given up waiting
                 await self.close(1000, "")
             raise
         finally:
@@ -131,6 +166,7 @@ class Driver:
     async def close(self, code: int, reason: str) -> None:
         """End for good; nothing is left running afterwards."""
         check_close(code, reason)
+        self.check_loop()
         self.feed(lc.Close())
         transport, self._shutting = self._shutting, None
         tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others
@@ -144,27 +180,97 @@ class Driver:
         finally:
             if transport is not None:
                 transport.abort()
+            self._writes.break_off_all("the connection was closed by its owner")
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def feed(self, event: lc.Event) -> None:
-        """Apply one event to the lifecycle, and carry out what follows.
+    def check_loop(self) -> None:
+        """Raise `InvalidState` on another event loop than the connection's; forget one that is closed."""
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            return
+        if loop.is_closed():
+            self._forget_closed_loop()
+        elif self.life.state not in (State.DISCONNECTED, State.CLOSED):
+            raise InvalidState(
+                "the event loop that the connection was opened on",
+                "another one",
+                "await close() on that loop first, or make a connection for this one",
+            )
 
-        When a handler causes the event, what is under way is carried out first.
+    def _forget_closed_loop(self) -> None:
+        """Drop everything that belonged to a loop that ended without `close`: nothing of it runs any more."""
+        self._loop = self._timer = self._attempt = self._shutting = None
+        self.transport = None
+        self._closing = asyncio.Lock()
+        self._events.clear()
+        self._tasks.clear()
+        self._waiters.clear()
+        self._writes.forget()
+        self._requests.drop_all()
+        self._inbox.forget_joins()
+        self._inbox.drop()
+        if self.life.state is not State.CLOSED:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        life = self.life
+        self.life = replace(life, state=State.DISCONNECTED, generation=life.generation + 1, waiting=False)
+
+    def feed(self, event: lc.Event) -> None:
+        """Apply one event to the state machine, and carry out what follows.
+
+        When a handler causes the event, what is under way is carried out first. All
+        actions are carried out, also when a handler raises an interrupt, which then
+        gets through.
         """
         events = self._events
         events.append(event)
         if len(events) > 1:
             return
+        interrupt: BaseException | None = None
         try:
             while events:
-                self.life, actions = lc.step(self.life, events[0], self._clock(), self._rng, self._policy)
-                for action in actions:
-                    self._carry_out(action)
+                for action in self._decide(events[0]):
+                    try:
+                        self._carry_out(action)
+                    except Exception as error:
+                        self._abandon(error)
+                    except BaseException as error:
+                        interrupt = error
                 events.popleft()
         finally:
             events.clear()
+        if interrupt is not None:
+            raise interrupt
+
+    def _decide(self, event: lc.Event) -> tuple[lc.Action, ...]:
+        try:
+            self.life, actions = lc.step(self.life, event, self._clock(), self._rng, self._policy)
+        except Exception as error:  # a backoff of the user's, say
+            self._abandon(error)
+            return ()
+        return actions
+
+    def _abandon(self, error: Exception) -> None:
+        """End in Disconnected after a bug, ours or a policy's, rather than in a state that is not true."""
+        reason = f"the next step could not be taken: {describe(error)}"
+        self._cause = error
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        self._disconnect()
+        transport = self.transport
+        try:
+            if transport is not None:
+                transport.abort()
+                self._retire(lc.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
+        finally:
+            self._give_up(reason)
 
     def _carry_out(self, action: lc.Action) -> None:
         match action:
@@ -205,20 +311,27 @@ class Driver:
             welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
             self.feed(lc.Opened(generation))
-            if welcome is not None and not self._resumed:
-                for message in self._inbox.rejoins():
-                    await transport.send(message)
+            await self._rejoin(transport)
             await self._listen(transport)
         except TransportClosed as error:
             self._ended(generation, error)
         except ConnectFailed as e:
             self._cause = e
-            self.feed(lc.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
+            if self.life.state is State.CONNECTED:  # not from `open`, then
+                self._ended(generation, TransportClosed(1006, str(e), reconnect=e.retryable))
+            else:
+                self.feed(lc.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
         except Exception as error:
             # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
             self._cause = error
-            self._inbox.report("connect", f"the attempt broke: {error!r}", error=error)
-            self._ended(generation, TransportClosed(1006, f"{error!r}", reconnect=False))
+            text = describe(error)
+            self._ended(generation, TransportClosed(1006, text, reconnect=False))
+            self._inbox.report("connect", f"the attempt broke: {text}", error=error)
+        except BaseException as error:
+            # Our own cancellations come after a Close event, and then this changes nothing.
+            # Others: the loop ends, somebody cancels all tasks, or an interrupt in a handler.
+            self._ended(generation, TransportClosed(1006, f"stopped by {describe(error)}", reconnect=False))
+            raise
         finally:
             if transport is not None:
                 transport.abort()
@@ -259,38 +372,61 @@ class Driver:
 
         try:
             async with asyncio.timeout(None) as scope:
-                if self._heartbeat is not None:
-                    self._pulse = Pulse(self._heartbeat, transport, self._clock, dead)
+                given = self._heartbeat
+                heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
+                if heartbeat is not None:
+                    self._beats = HeartbeatRunner(heartbeat, transport, self._clock, dead)
                 await self._read(transport)
         except TimeoutError:
             if not verdict:
                 raise
             raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
         finally:
-            if self._pulse is not None:
-                await self._pulse.stop()
+            if self._beats is not None:
+                await self._beats.stop()
 
     async def _read(self, transport: Transport) -> None:
         receive, put = transport.receive, self._inbox.put
+        first = self.welcome is None
         while True:
             try:
                 message = await receive()
             except MessageError as error:
                 if transport is self.transport:
                     self._inbox.put_unreadable(error)
-            else:
-                if transport is not self.transport:
-                    continue  # it is closing, and its end was told already
-                room = put(message, transport.cursor)
-                if room is not None:
-                    await self._wait_for(room)
+                continue
+            if transport is not self.transport:
+                continue  # closing: `disconnected` was told, so handlers get nothing more
+            if first:
+                first = False
+                if session_of(message) is not None:  # a server of ours, later than FOREIGN_AFTER
+                    self.welcome = message
+                    self._begin_session(transport, message)
+                    await self._rejoin(transport)
+                    continue
+            space = put(message, transport.cursor)
+            if space is not None:
+                await self._wait_for_space(space)
 
-    async def _wait_for(self, room: asyncio.Event) -> None:
-        if self._pulse is not None:
-            self._pulse.pause()
-        await room.wait()
-        if self._pulse is not None:
-            self._pulse.resume()
+    async def _wait_for_space(self, space: asyncio.Event) -> None:
+        """Stop reading until an iterator has taken a message: the sender feels it."""
+        if self._beats is not None:
+            self._beats.pause()
+        await space.wait()
+        if self._beats is not None:
+            self._beats.resume()
+
+    def _begin_session(self, transport: Transport, welcome: Message) -> None:
+        self._resumed = self._inbox.begin(welcome)
+        limit = self._inbox.limit_of(welcome)
+        transport.max_message_bytes = min(transport.max_message_bytes, limit)
+
+    async def _rejoin(self, transport: Transport) -> None:
+        """Ask a new session of our server for the rooms of the former one."""
+        if self.welcome is None or self._resumed:
+            return
+        for message in self._inbox.rejoins(transport.max_message_bytes):
+            await transport.send(message)
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:
@@ -312,30 +448,35 @@ class Driver:
         self.connects += 1
         self._cause = None
         self._inbox.position.confirming = transport.confirms
-        self._resumed = self._inbox.begin(welcome) if welcome is not None else False
-        if welcome is not None:
-            limit = self._inbox.limit_of(welcome)
-            transport.max_message_bytes = min(transport.max_message_bytes, limit)
-        event = Connected(
-            at=self._clock(),
-            attempt=attempt,
-            transport=transport.name,
-            resumed=self._resumed,
-            connect_time=self.connect_time or 0.0,
-        )
-        self._inbox.tell("connected", event)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._resumed = False
+        try:
+            if welcome is not None:
+                self._begin_session(transport, welcome)
+            event = Connected(
+                at=self._clock(),
+                attempt=attempt,
+                transport=transport.name,
+                resumed=self._resumed,
+                connect_time=self.connect_time or 0.0,
+            )
+            self._inbox.tell("connected", event)
+        finally:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _retire(self, told: lc.TellDisconnected) -> None:
         transport, self.transport = self.transport, None
-        if self._pulse is not None:
-            self._pulse.end()
+        if self._beats is not None:
+            self._beats.end()
         if transport is not None:
             self._bytes = (self._bytes[0] + transport.bytes_in, self._bytes[1] + transport.bytes_out)
         self.disconnects += 1
-        self._inbox.fail_requests(f"the connection ended before the answer came: {told.reason or told.code}")
+        why = told.reason or told.code
+        self._requests.fail_all(f"the connection ended before the answer came: {why}")
+        self._inbox.forget_joins()
+        if self.life.state is not State.CLOSED:  # else `close` lets the last writes go out first
+            self._writes.break_off_all(f"the connection ended before the message was sent: {why}")
         event = Disconnected(
             at=self._clock(),
             code=told.code,
@@ -349,17 +490,17 @@ class Driver:
 
     def _give_up(self, reason: str) -> None:
         cause, self._cause = self._cause, None
-        if self.life.state is State.CLOSED:
-            self._inbox.finish(None)
-        else:
-            self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
-            if self.attempts > 1:
-                self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
         retries = self.life.retries
         text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(_failure(text, cause, retries))
+        if self.life.state is State.CLOSED:
+            self._inbox.finish(None)
+            return
+        self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
+        if self.attempts > 1:
+            self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
 
 
 def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectFailed:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -191,21 +191,24 @@ class Emitter:
         else:
             self._handlers.pop(name, None)
 
-    def _spend(self, name: str, entry: tuple[Handler, bool]) -> bool:
-        """Take out one entry, and no other of the same handler; False if it is gone already."""
-        entries = self._handlers.get(name, ())
-        left = tuple(other for other in entries if other is not entry)
+    def _remove(self, name: str, entry: tuple[Handler, bool]) -> None:
+        """Take out one entry, and no other of the same handler."""
+        left = tuple(other for other in self._handlers.get(name, ()) if other is not entry)
         if left:
             self._handlers[name] = left
         else:
             self._handlers.pop(name, None)
-        return len(left) < len(entries)
 
     def __contains__(self, name: str) -> bool:
         return name in self._handlers
 
-    def emit(self, name: str, value: Any) -> list[Exception]:
+    def emit(self, name: str, value: Any) -> list[BaseException]:
         """Call the handlers of `name`; return what they raised.
+
+        A handler that an earlier one removes is not called any more. An exception of any
+        class counts as the handler's own (a ``CancelledError`` too: handlers are not
+        awaited, so no cancellation of ours can reach them), but for ``KeyboardInterrupt``
+        and ``SystemExit``, which get through at once.
 
         Parameters
         ----------
@@ -216,19 +219,31 @@ class Emitter:
 
         Returns
         -------
-        list of Exception
-            Empty when every handler returned.
+        list of BaseException
+            Empty when every handler returned. A handler that returned a coroutine counts
+            as one that raised `TypeError`: nobody would await it.
         """
         entries = self._handlers.get(name)
         if entries is None:
             return []
-        raised: list[Exception] = []
+        raised: list[BaseException] = []
         for entry in entries:
+            present = self._handlers.get(name, ())
+            if present is not entries and not any(other is entry for other in present):
+                continue  # removed meanwhile
             handler, once = entry
-            if once and not self._spend(name, entry):
-                continue
+            if once:
+                self._remove(name, entry)
             try:
-                handler(value)
-            except Exception as error:
+                result = handler(value)
+                if result is not None and isinstance(result, Coroutine):
+                    cast("Coroutine[Any, Any, Any]", result).close()
+                    raise TypeError(
+                        f"a handler of {name!r} returned a coroutine, which nobody awaits: start a task in "
+                        "it (asyncio.create_task), or read the messages with `async for`"
+                    )
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
                 raised.append(error)
         return raised

@@ -1,4 +1,4 @@
-"""Carries out a heartbeat policy for one open transport: pings, and the verdict."""
+"""Carries out a heartbeat policy for one open transport: sends its pings, reports a dead peer."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from rtlab.client.transports.base import Transport
-from rtlab.errors import TransportClosed
+from rtlab.errors import TransportClosed, describe
 from rtlab.policies.heartbeat import Beat, Dead, Event, Heartbeat, Pong, Received, Rtt, SendPing, Tick
 
-__all__ = ["Pulse"]
+__all__ = ["HeartbeatRunner"]
 
 _log: Final = logging.getLogger("rtlab")
 
 
-class Pulse:
-    """Runs one timer, at the time that the policy wants next.
+class HeartbeatRunner:
+    """Runs one timer, always for the moment at which the policy wants its next tick.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Pulse:
     clock : callable
         Monotonic seconds, the clock of ``transport.heard``.
     on_dead : callable
-        Called once, with the reason.
+        Called once, with the reason: the peer is silent, or the policy itself raised.
     """
 
     def __init__(
@@ -56,26 +56,26 @@ class Pulse:
         return self._beat.rtt
 
     def pause(self) -> None:
-        """Stop judging: nobody reads, so that answers wait unread, too."""
+        """Stop judging the peer: while the reader is blocked, its answers lie unread too."""
         if self._timer is not None:
             self._timer.cancel()
 
     def resume(self) -> None:
-        """Judge again, from now on."""
+        """Judge the peer again; the silence so far does not count."""
         if not self._beat.dead:
             fresh = self._heartbeat.start(self._clock())
             self._beat = replace(fresh, number=self._beat.number, rtt=self._beat.rtt)
             self._arm()
 
     def end(self) -> None:
-        """Ping no more, and give up the pings under way."""
+        """Stop for good, and cancel the pings under way."""
         self.pause()
         self._beat = replace(self._beat, due=math.inf)
         for task in self._tasks:
             task.cancel()
 
     async def stop(self) -> None:
-        """End, and wait until the pings are gone."""
+        """As `end`, and wait until the tasks of the pings have ended."""
         self.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -85,12 +85,15 @@ class Pulse:
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
-        # Reading this once a beat spares every message a step of the machine.
-        heard = self._transport.heard
-        if heard > self._beat.heard:
-            self._step(Received(), heard)
-        self._step(Tick(), self._clock())
-        self._arm()
+        try:
+            # Asked once a tick: a step of the machine for each message would cost more.
+            heard = self._transport.heard
+            if heard > self._beat.heard:
+                self._step(Received(), heard)
+            self._step(Tick(), self._clock())
+            self._arm()
+        except Exception as error:  # a policy of the user's: without it a dead peer would go unnoticed
+            self._on_dead(f"the heartbeat itself raised {describe(error)}")
 
     def _step(self, event: Event, now: float) -> None:
         self._beat, actions = self._heartbeat.step(self._beat, event, now)
@@ -106,9 +109,8 @@ class Pulse:
     async def _ping(self, number: int) -> None:
         try:
             await self._transport.ping()
+            self._step(Pong(number), self._clock())
         except (TransportClosed, TimeoutError):
-            return  # the reader hears of an end; a late pong is the policy's business
+            pass  # the reader learns of the end itself; a missing answer is for the policy to judge
         except Exception as error:
-            _log.warning("a ping broke: %r", error)
-            return
-        self._step(Pong(number), self._clock())
+            _log.warning("a ping raised %s", describe(error))

@@ -1,85 +1,30 @@
 """What a client does with each message: once, in order, and never a silent gap.
 
-`Inbox` calls handlers, answers requests, feeds the open iterator, follows rooms
-and drops repeats. It does no I/O; `Connection` hands it what a transport received.
+`Inbox` calls handlers, gives answers to `Requests`, feeds the open `Stream`, follows
+rooms and drops repeats. It does no I/O; `Driver` hands it what a transport received.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Self, cast
+from contextlib import suppress
+from typing import Any, Final, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
-from rtlab.client.position import Mark, Position
-from rtlab.errors import MessageError, NotConnected, RequestRefused
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.client.position import Position
+from rtlab.client.requests import Requests, new_id, published
+from rtlab.client.stream import Stream
+from rtlab.errors import MessageError, describe
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
 
-__all__ = ["Inbox", "Stream"]
+__all__ = ["Inbox"]
 
 _log: Final = logging.getLogger("rtlab")
-
-
-class _Pending(NamedTuple):
-    """A request that waits for its answer until `deadline`, on the loop's clock."""
-
-    future: asyncio.Future[Message]
-    deadline: float
-    type: str
-    timeout: float
-
-
-class Stream:
-    """An open iterator over messages. The inbox holds it weakly, so dropping it closes it.
-
-    A message counts as handled when the next one is asked for.
-    """
-
-    __slots__ = ("__weakref__", "_last", "_limit", "_settle", "end", "ended", "queue", "room")
-
-    def __init__(self, settle: Callable[[Mark], None], limit: int) -> None:
-        self._settle = settle
-        self._limit = limit
-        self._last: Mark | None = None
-        self.queue: asyncio.Queue[tuple[Message, Mark] | None] = asyncio.Queue()
-        self.room = asyncio.Event()
-        self.room.set()
-        self.ended = False
-        self.end: Exception | None = None
-
-    def put(self, message: Message, mark: Mark) -> None:
-        """Add a message; `room` says whether there is space for another."""
-        self.queue.put_nowait((message, mark))
-        if self.queue.qsize() >= self._limit:
-            self.room.clear()
-
-    def finish(self, error: Exception | None) -> None:
-        """End, after what waits; who waits for room need not any more."""
-        self.ended, self.end = True, error
-        self.queue.put_nowait(None)
-        self.room.set()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Message:
-        if self._last is not None:
-            self._settle(self._last)
-            self._last = None
-        item = await self.queue.get()
-        if item is not None:
-            message, self._last = item
-            if self.queue.qsize() < self._limit:
-                self.room.set()
-            return message
-        self.queue.put_nowait(None)  # for whoever else waits, or asks again
-        if self.end is not None:
-            raise self.end
-        raise StopAsyncIteration
 
 
 class Inbox:
@@ -89,6 +34,8 @@ class Inbox:
     ----------
     clock : callable
         Monotonic seconds.
+    requests : Requests
+        Who waits for an answer.
     client_id : str or None
         This client's durable name.
     max_queue : int
@@ -100,6 +47,7 @@ class Inbox:
     def __init__(
         self,
         clock: Callable[[], float],
+        requests: Requests,
         *,
         client_id: str | None = None,
         max_queue: int = 1024,
@@ -113,13 +61,12 @@ class Inbox:
         self.messages_in = 0
         self.repeats = 0
         self._clock = clock
+        self._requests = requests
         self._max_queue = max_queue
         self._stream: weakref.ref[Stream] | None = None
         self._over: tuple[Exception | None] | None = None
-        self._pending: dict[str, _Pending] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._joins: dict[str, str] = {}
-        self._ids = itertools.count(1)
+        self._joins: dict[str, str] = {}  # id of a join_room → its room
+        self._batches: dict[str, tuple[str, ...]] = {}  # id of a batch → ids of its joins
 
     # Receiving
 
@@ -143,8 +90,9 @@ class Inbox:
             self.position.settle(mark)
             return None
         stream.put(message, mark)
-        # Not the stream itself: who waits would keep an abandoned iterator alive.
-        return None if stream.room.is_set() else stream.room
+        # The event alone: a reader that waits with the stream in hand would keep an
+        # abandoned iterator alive.
+        return None if stream.space.is_set() else stream.space
 
     def put_unreadable(self, error: MessageError) -> None:
         """Count a frame that is no message, and report it."""
@@ -163,20 +111,17 @@ class Inbox:
         return True
 
     def _deliver(self, message: Message) -> None:
-        kind, ident = message.type, message.id
+        kind = message.type
         answered = False
-        if ident is not None:
-            if ident in self._joins and kind in ("ack", "error"):
-                self._joined(self._joins.pop(ident), message)
-            waiter = self._pending.pop(ident, None)
-            if waiter is not None and not waiter.future.done():
-                waiter.future.set_result(message)
-                answered = True
+        if message.id is not None and (self.position.session is None or not published(message)):
+            if kind in ("ack", "error"):
+                self._note_joins(message.id, message)
+            answered = self._requests.answer(message)
         if kind == "error":
-            detail = _object(message.payload)
+            detail = fields_of(message.payload)
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
             # A request raises what refuses it: the log need not say so, too.
-            self.report("server", text, code=code, ref=ident, log=not answered)
+            self.report("server", text, code=code, ref=message.id, log=not answered)
         elif kind not in LOCAL_EVENTS:
             self.tell(kind, message)
         self.tell("*", message)
@@ -184,7 +129,7 @@ class Inbox:
     def tell(self, name: str, value: Any) -> None:
         """Call the handlers of one event or type."""
         for error in self.emitter.emit(name, value):
-            self.report("handler", f"a handler of {name!r} raised {error!r:.200}", error=error)
+            self.report("handler", f"a handler of {name!r} raised {describe(error)}", error=error)
 
     def report(
         self,
@@ -203,7 +148,7 @@ class Inbox:
             return
         event = ErrorEvent(at=self._clock(), source=source, message=text, code=code, error=error, ref=ref)
         for raised in self.emitter.emit("error", event):
-            _log.warning("an error handler raised %r", raised)
+            _log.warning("an error handler raised %s", describe(raised))
 
     def refuse(self, message: Message | None, error: Exception, source: str) -> None:
         """Keep a message that could not be read or sent, and report it."""
@@ -225,7 +170,7 @@ class Inbox:
         bool
             Whether the former session goes on.
         """
-        detail, position = _object(welcome.payload), self.position
+        detail, position = fields_of(welcome.payload), self.position
         resumed, had_session = detail.get("resumed") is True, position.session is not None
         if resumed:
             position.go_on()
@@ -240,26 +185,77 @@ class Inbox:
     @staticmethod
     def limit_of(welcome: Message) -> int:
         """Return the largest message that the server takes, in bytes."""
-        limit = _object(_object(welcome.payload).get("limits")).get("maxMessageBytes")
+        limit = fields_of(fields_of(welcome.payload).get("limits")).get("maxMessageBytes")
         return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
 
-    def rejoins(self) -> list[Message]:
-        """Return the messages that ask for the followed rooms again, each from its offset."""
-        return [self.join(room_id, self.next_id()) for room_id in self.position.rooms]
+    def rejoins(self, max_bytes: int) -> list[Message]:
+        """Return what asks for the followed rooms again, each from its offset.
 
-    def join(self, room_id: str, ident: str) -> Message:
+        Parameters
+        ----------
+        max_bytes : int
+            The largest message to send. All rooms go in one ``batch`` if they fit.
+        """
+        groups: list[list[Message]] = []
+        size = max_bytes
+        for room_id in self.position.rooms:
+            join = self.join(room_id)
+            # 100 bytes more than enough for the comma, and the batch around its items.
+            length = len(JSON.encode(join)) + 100
+            size += length
+            if size > max_bytes:
+                groups.append([])
+                size = length
+            groups[-1].append(join)
+        return [group[0] if len(group) == 1 else self._batch(group) for group in groups]
+
+    def _batch(self, joins: list[Message]) -> Message:
+        ident = new_id()
+        self._batches[ident] = tuple(join.id for join in joins if join.id is not None)
+        items = [{"type": join.type, "payload": join.payload, "id": join.id} for join in joins]
+        return Message("batch", items, id=ident)
+
+    def join(self, room_id: str) -> Message:
         """Make a ``join_room`` message, continuing where this client stands in that room."""
         room = self.position.rooms.get(room_id)
         payload: dict[str, Any] = {"roomId": room_id}
         if room is not None:
             payload |= {"epoch": room.epoch, "offset": room.received}
+        ident = new_id()
         self._joins[ident] = room_id
         return Message("join_room", payload, id=ident)
 
-    def _joined(self, room_id: str, answer: Message) -> None:
-        detail = _object(answer.payload)
+    def forget_join(self, ident: str) -> None:
+        """Take no notice of a late answer to a ``join_room`` that was given up."""
+        self._joins.pop(ident, None)
+
+    def forget_joins(self) -> None:
+        """As `forget_join`, for all: the connection that would have answered is gone."""
+        self._joins.clear()
+        self._batches.clear()
+
+    def _note_joins(self, ident: str, answer: Message) -> None:
+        """Learn from an answer where its rooms stand, alone or in a batch."""
+        detail = fields_of(answer.payload)
+        batch = self._batches.pop(ident, None)
+        if batch is None:
+            self._note_join(ident, detail, refused=answer.type == "error")
+        elif answer.type == "error":
+            for one in batch:
+                self._note_join(one, detail, refused=True)
+        else:
+            results = detail.get("results")
+            for result in map(fields_of, cast("list[object]", results) if isinstance(results, list) else ()):
+                refused = result.get("ok") is not True
+                words = fields_of(result.get("error")) if refused else result
+                self._note_join(str(result.get("id")), words, refused=refused)
+
+    def _note_join(self, ident: str, detail: dict[str, Any], *, refused: bool) -> None:
+        room_id = self._joins.pop(ident, None)
+        if room_id is None:
+            return
         followed = room_id in self.position.rooms
-        if answer.type == "error":
+        if refused:
             self.position.leave(room_id)
             if followed:
                 text = f"the room does not take this client back: {detail.get('message', 'refused')}"
@@ -278,65 +274,6 @@ class Inbox:
         event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)
         self.tell("resync", event)
 
-    # Requests
-
-    def next_id(self) -> str:
-        """Return an id that this client has not used."""
-        return f"{self.position.client_id or 'c'}-{next(self._ids)}"
-
-    def expect(self, request: Message, timeout: float) -> asyncio.Future[Message]:
-        """Return a future of the answer to a request.
-
-        Parameters
-        ----------
-        request : Message
-            It must have an id.
-        timeout : float
-            Seconds until the future raises `TimeoutError`.
-        """
-        assert request.id is not None
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Message] = loop.create_future()
-        deadline = loop.time() + timeout
-        self._pending[request.id] = _Pending(future, deadline, request.type, timeout)
-        # One timer, at the earliest deadline: a timer per request would add a tenth
-        # to a round trip on loopback.
-        if self._timer is None or deadline < self._timer.when():
-            self._expire_at(deadline)
-        return future
-
-    def _expire_at(self, when: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time()
-        for waiting in self._pending.values():
-            if waiting.deadline <= now and not waiting.future.done():
-                text = f"no answer to {waiting.type!r} within {waiting.timeout:g} s"
-                waiting.future.set_exception(TimeoutError(text))
-        left = [waiting.deadline for waiting in self._pending.values() if waiting.deadline > now]
-        if left:
-            self._expire_at(min(left))
-
-    def forget(self, ident: str) -> None:
-        """Stop waiting for an answer."""
-        self._pending.pop(ident, None)
-        self._joins.pop(ident, None)
-
-    def fail_requests(self, reason: str) -> None:
-        """Answer every open request with `NotConnected`: its outcome is unknown."""
-        pending, self._pending = self._pending, {}
-        self._joins.clear()
-        for waiting in pending.values():
-            if not waiting.future.done():
-                waiting.future.set_exception(NotConnected(reason))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     # Iterating
 
     @property
@@ -350,8 +287,9 @@ class Inbox:
         if former is not None:
             former.finish(None)
         stream = Stream(self.position.settle, self._max_queue)
-        room = stream.room
-        self._stream = weakref.ref(stream, lambda _: room.set())  # lets a reader go on that waits
+        space = stream.space
+        # Also wakes a reader that is blocked on the full queue of an iterator that was dropped.
+        self._stream = weakref.ref(stream, lambda _: space.set())
         if self._over is not None:
             stream.finish(*self._over)
         return stream
@@ -368,30 +306,8 @@ class Inbox:
             stream.finish(error)
         self._stream = None
 
-
-def unwrap(answer: Message) -> Message:
-    """Return an answer, or raise what it says.
-
-    Parameters
-    ----------
-    answer : Message
-        A server's answer to a request.
-
-    Returns
-    -------
-    Message
-        The same, unless it is an ``error``.
-
-    Raises
-    ------
-    RequestRefused
-        With the server's words.
-    """
-    if answer.type != "error":
-        return answer
-    detail = _object(answer.payload)
-    raise RequestRefused(str(detail.get("message", "the server refused")), str(detail.get("code", "")))
-
-
-def _object(payload: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+    def drop(self) -> None:
+        """End the open iterator, if it belongs to an event loop that is closed."""
+        with suppress(RuntimeError):  # its waiters cannot be woken any more
+            self.finish(None)
+        self._stream = None

@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 from rtlab.policies import state_machine as lc
 from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
+from rtlab.policies.heartbeat import Heartbeat, Ping
 
-__all__ = ["checked", "policy_of", "positive"]
+__all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "policy_of", "positive"]
+
+DefaultHeartbeat = Literal["default"]
+
+#: Event streams and long polls are not here: their transports end when the server's
+#: heartbeat (or answer) stays out, after ``silence_timeout`` and ``poll_timeout``. A
+#: WebSocket's dead peer usually shows by a reset; UDP has none, so WebRTC asks more often.
+_HEARTBEATS: Final[dict[str, Heartbeat]] = {
+    "websocket": Ping(interval=20.0, timeout=20.0),
+    "webrtc": Ping(interval=5.0, timeout=5.0),
+}
+
+
+def default_heartbeat(transport: str) -> Heartbeat | None:
+    """Return the heartbeat of connections that are given none.
+
+    Parameters
+    ----------
+    transport : str
+        The transport's name.
+
+    Returns
+    -------
+    Heartbeat or None
+        None where the transport itself notices silence.
+
+    Examples
+    --------
+    >>> default_heartbeat("webrtc")
+    Ping(interval=5.0, timeout=5.0)
+    """
+    return _HEARTBEATS.get(transport)
 
 
 def checked(name: str, value: Any, example: str, *methods: str) -> None:

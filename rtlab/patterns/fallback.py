@@ -2,7 +2,8 @@
 
 A constructor that returned proves nothing, and neither does an open socket: a
 proxy can accept, answer and still let nothing through. A transport counts as
-working when a first message has come back within a deadline.
+working when a first message has come back within a deadline, or from a foreign
+server, which may wait to be spoken to, the answer to a ping.
 """
 
 from __future__ import annotations
@@ -251,6 +252,8 @@ class FallbackTransport:
             try:
                 async with asyncio.timeout(self._deadline):
                     welcome = await transport.open(resume)
+                    if welcome is None:  # a foreign server, or a path that holds back what it sends
+                        await transport.ping()
             except (ConnectFailed, TransportClosed, MessageError, TimeoutError) as error:
                 transport.abort()
                 reason = _reason(error, self._deadline)

@@ -14,7 +14,15 @@ import msgspec
 
 from rtlab.errors import MessageError
 
-__all__ = ["MAX_DEPTH", "MAX_MESSAGE_BYTES", "RESERVED_TYPES", "Message", "check_message", "check_payload"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_MESSAGE_BYTES",
+    "RESERVED_TYPES",
+    "Message",
+    "check_message",
+    "check_payload",
+    "fields_of",
+]
 
 # Limits
 MAX_MESSAGE_BYTES: Final = 1 << 20
@@ -80,6 +88,22 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     ts: float | None = None
     sent: float | None = None
     token: str | None = None
+
+
+def fields_of(payload: object) -> dict[str, Any]:
+    """Return a payload's fields; none when it is no object.
+
+    Parameters
+    ----------
+    payload : object
+        A message's payload, or a field of one.
+
+    Examples
+    --------
+    >>> fields_of({"n": 1}).get("n"), fields_of("n").get("n")
+    (1, None)
+    """
+    return cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
 
 
 def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import msgspec
 
-from rtlab.protocol.messages import Message
+from rtlab.protocol.messages import Message, fields_of
 
 __all__ = ["Resume", "session_of"]
 
@@ -59,8 +57,5 @@ def session_of(message: Message) -> str | None:
     -------
     str or None
     """
-    payload: object = message.payload
-    if message.type != "welcome" or not isinstance(payload, dict):
-        return None
-    session = cast("dict[str, Any]", payload).get("session")
+    session = fields_of(message.payload).get("session") if message.type == "welcome" else None
     return session if isinstance(session, str) else None

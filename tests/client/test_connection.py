@@ -404,7 +404,7 @@ async def test_a_request_times_out_and_is_forgotten():
     async with conn:
         with pytest.raises(TimeoutError):
             await conn.request("echo", timeout=0.01)
-        assert not conn._inbox._pending
+        assert not conn._requests._pending
 
 
 async def test_a_lost_connection_fails_open_requests():

@@ -430,7 +430,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_the_connection_as_it_
                 more = await cancelled_at(
                     number, "Connection.request", lambda conn=conn: conn.request("echo")
                 )
-                assert conn._inbox._pending == {}
+                assert conn._requests._pending == {}
                 assert (await conn.request("echo", number)).payload == number
                 assert conn.stats.connects == 1
                 await conn.close()

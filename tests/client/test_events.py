@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import gc
 
 import pytest
 
@@ -48,18 +50,79 @@ def test_once_is_once_when_an_earlier_handler_emits_again():
     assert seen == [0]
 
 
-def test_a_handler_may_remove_others_while_they_are_called():
+def test_a_handler_that_an_earlier_one_removed_is_not_called():
     emitter, seen = Emitter(), []
 
     def first(_):
         seen.append("first")
         emitter.off("x")
+        emitter.on("x", lambda _: seen.append("new"))
 
     emitter.on("x", first)
     emitter.on("x", lambda _: seen.append("second"))
+    emitter.once("x", lambda _: seen.append("third"))
     emitter.emit("x", None)
+    assert seen == ["first"]
     emitter.emit("x", None)
-    assert seen == ["first", "second"]
+    assert seen == ["first", "new"]
+
+
+def test_removing_one_leaves_the_others():
+    emitter, seen = Emitter(), []
+    emitter.on("x", lambda _: emitter.off("x", seen.append))
+    emitter.on("x", seen.append)
+    emitter.on("x", lambda value: seen.append(-value))
+    emitter.emit("x", 1)
+    assert seen == [-1]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, ZeroDivisionError])
+def test_whatever_a_handler_raises_is_its_own(error):
+    def broken(_):
+        raise error
+
+    emitter, seen = Emitter(), []
+    emitter.on("x", broken)
+    emitter.on("x", seen.append)
+    assert [type(raised) for raised in emitter.emit("x", 1)] == [error]
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupts_get_through(error):
+    def interrupted(_):
+        raise error
+
+    emitter = Emitter()
+    emitter.on("x", interrupted)
+    with pytest.raises(error):
+        emitter.emit("x", 1)
+
+
+def test_a_coroutine_that_a_handler_returns_is_an_error_and_leaves_no_warning():
+    async def later(value): ...
+
+    emitter = Emitter()
+    emitter.on("x", lambda value: later(value))
+    (raised,) = emitter.emit("x", 1)
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+    assert isinstance(raised, TypeError)
+    assert "create_task" in str(raised)
+
+
+async def test_a_task_that_a_handler_returns_is_fine():
+    async def later():
+        return 1
+
+    emitter, tasks = Emitter(), []
+
+    def start(_):
+        tasks.append(asyncio.create_task(later()))
+        return tasks[0]
+
+    emitter.on("x", start)
+    assert emitter.emit("x", 1) == []
+    assert await tasks[0] == 1
 
 
 def test_one_that_raises_does_not_stop_the_others():

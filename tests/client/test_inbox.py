@@ -249,7 +249,7 @@ async def test_a_request_without_a_connection_leaves_no_timer():
     conn = Connection(Factory())
     with pytest.raises(NotConnected):
         await conn.request("echo")
-    assert conn._inbox._timer is None
+    assert conn._requests._timer is None
 
 
 async def test_a_late_refusal_of_a_request_is_logged(caplog):

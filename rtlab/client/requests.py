@@ -1,0 +1,157 @@
+"""Requests that wait for their answers: ids that cannot be guessed, deadlines, and who may answer."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rtlab.errors import NotConnected, RequestRefused
+from rtlab.protocol.messages import Message, fields_of
+
+__all__ = ["Requests", "new_id", "published", "unwrap"]
+
+
+class _Pending(NamedTuple):
+    """A request that waits for its answer until `deadline`, on the loop's clock."""
+
+    future: asyncio.Future[Message]
+    deadline: float
+    type: str
+    timeout: float
+    task: asyncio.Task[object]
+
+
+class Requests:
+    """The open requests of one connection.
+
+    Parameters
+    ----------
+    on_expired : callable
+        Called with a request's task and the `TimeoutError`, so that a write that still
+        waits ends too.
+    """
+
+    def __init__(self, on_expired: Callable[[asyncio.Task[object], TimeoutError], None]) -> None:
+        self._on_expired = on_expired
+        self._pending: dict[str, _Pending] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def expect(self, request: Message, timeout: float) -> asyncio.Future[Message]:
+        """Return a future of the answer to a request that the current task is about to write.
+
+        Parameters
+        ----------
+        request : Message
+            It must have an id.
+        timeout : float
+            Seconds until the future raises `TimeoutError`.
+        """
+        task = asyncio.current_task()
+        assert request.id is not None
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Message] = loop.create_future()
+        deadline = loop.time() + timeout
+        self._pending[request.id] = _Pending(future, deadline, request.type, timeout, task)
+        # One timer, at the earliest deadline: a timer per request would add a tenth
+        # to a round trip on loopback.
+        if self._timer is None or deadline < self._timer.when():
+            self._expire_at(deadline)
+        return future
+
+    def answer(self, message: Message) -> bool:
+        """Give a message to the request that it answers; return whether there was one.
+
+        The caller makes sure that the server sent it, see `published`.
+        """
+        waiting = self._pending.pop(message.id or "", None)
+        if waiting is None or waiting.future.done():
+            return False
+        waiting.future.set_result(message)
+        return True
+
+    def forget(self, ident: str) -> None:
+        """Stop waiting for an answer."""
+        self._pending.pop(ident, None)
+
+    def fail_all(self, reason: str) -> None:
+        """Answer every open request with `NotConnected`: its outcome is unknown."""
+        pending, self._pending = self._pending, {}
+        for waiting in pending.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(NotConnected(reason))
+        self._stop_timer()
+
+    def drop_all(self) -> None:
+        """Drop what belongs to an event loop that is closed."""
+        self._pending.clear()
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire_at(self, when: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for waiting in self._pending.values():
+            if waiting.deadline <= now and not waiting.future.done():
+                error = TimeoutError(f"no answer to {waiting.type!r} within {waiting.timeout:g} s")
+                waiting.future.set_exception(error)
+                self._on_expired(waiting.task, error)
+        left = [waiting.deadline for waiting in self._pending.values() if waiting.deadline > now]
+        if left:
+            self._expire_at(min(left))
+
+
+def new_id() -> str:
+    """Return an id that nobody can guess, so that nobody else can answer a request."""
+    return secrets.token_urlsafe(9)
+
+
+def published(message: Message) -> bool:
+    """Return whether a message was published in a room, by whoever: it answers no request.
+
+    Our server stamps each such message with the sender's name and an offset, and no answer
+    of its own with either.
+
+    Parameters
+    ----------
+    message : Message
+        From a server of ours. Others have rules of their own.
+    """
+    return message.offset is not None or message.client_id is not None
+
+
+def unwrap(answer: Message) -> Message:
+    """Return an answer, or raise what it says.
+
+    Parameters
+    ----------
+    answer : Message
+        A server's answer to a request.
+
+    Returns
+    -------
+    Message
+        The same, unless it is an ``error``.
+
+    Raises
+    ------
+    RequestRefused
+        With the server's words.
+    """
+    if answer.type != "error":
+        return answer
+    detail = fields_of(answer.payload)
+    raise RequestRefused(str(detail.get("message", "the server refused")), str(detail.get("code", "")))

@@ -1,0 +1,209 @@
+"""Who may answer a request, and until when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.client.connection import Connection
+from rtlab.client.requests import new_id
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import NotConnected, TransportClosed
+from rtlab.lab.lab import Lab
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import Factory, turns, until, welcome
+
+
+def test_ids_are_not_counted():
+    ids = {new_id() for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {len(ident) for ident in ids} == {12}
+
+
+async def test_what_was_published_in_a_room_is_no_answer():
+    def server(message):
+        forged = Message("ack", "forged", id=message.id, client_id="other", room_id="r", offset=1, epoch="e")
+        transport.push(forged)
+        transport.push(Message("echo", "true", id=message.id))
+
+    transport = MemoryTransport(welcome=welcome(), on_send=server)
+    async with Connection(Factory(transport)) as conn:
+        assert (await conn.request("echo")).payload == "true"
+
+
+async def test_a_forged_refusal_does_not_leave_a_room():
+    def server(message):
+        transport.push(
+            Message(
+                "error", {"message": "forged"}, id=message.id, client_id="x", room_id="q", offset=1, epoch="e"
+            )
+        )
+        transport.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 0}, id=message.id))
+
+    transport = MemoryTransport(welcome=welcome(), on_send=server)
+    async with Connection(Factory(transport)) as conn:
+        conn.on("error", lambda event: None)
+        assert (await conn.join_room("r")).type == "ack"
+        assert "r" in conn._inbox.position.rooms
+
+
+async def test_a_foreign_server_may_answer_with_any_fields():
+    def server(message):
+        transport.push(Message("reply", 7, id=message.id, client_id="server", offset=3))
+
+    transport = MemoryTransport(on_send=server)
+    async with Connection(Factory(transport)) as conn:
+        assert (await conn.request("question")).payload == 7
+
+
+async def test_two_connections_of_one_client_do_not_answer_each_other():
+    async with (
+        asyncio.timeout(30),
+        Lab() as lab,
+        WebSocketConnection(lab.ws_url, client_id="twin") as one,
+        WebSocketConnection(lab.ws_url, client_id="twin") as two,
+    ):
+        await one.join_room("r")
+        await two.join_room("r")
+        for n in range(20):
+            chats = [two.request("chat", n, room_id="r") for _ in range(3)]
+            echo, *acks = await asyncio.gather(one.request("echo", {"n": n}), *chats)
+            assert (echo.type, echo.payload) == ("echo", {"n": n})
+            assert {ack.type for ack in acks} == {"ack"}
+
+
+# Deadlines
+
+
+class Stuck(MemoryTransport):
+    """Its peer does not read."""
+
+    async def send(self, message):
+        await asyncio.Event().wait()
+
+
+async def test_the_timeout_covers_a_write_that_waits():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError, match="no answer to 'echo' within"):
+            await conn.request("echo", timeout=0.05)
+    task = asyncio.current_task()
+    assert task.cancelling() == 0
+    assert len(conn._requests) == 0
+    await conn.close()
+
+
+async def test_a_caller_that_is_cancelled_too_hears_of_that():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    request = asyncio.create_task(conn.request("echo", timeout=30))
+    await turns()
+    request.cancel()
+    conn._writes.break_off(request, TimeoutError("late"))
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await conn.close()
+
+
+async def test_a_lost_connection_wakes_a_write_that_its_transport_forgot():
+    transport = Stuck(welcome=welcome())
+    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
+    await conn.connect()
+    sending = asyncio.create_task(conn.send("n"))
+    await turns()
+    transport.drop()
+    async with asyncio.timeout(10):
+        with pytest.raises(NotConnected, match="before the message was sent"):
+            await sending
+    await conn.close()
+
+
+async def test_close_wakes_a_write_that_its_transport_forgot():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    sending = asyncio.create_task(conn.send("n"))
+    await turns()
+    async with asyncio.timeout(10):
+        await conn.close()
+        with pytest.raises(NotConnected, match="closed by its owner"):
+            await sending
+
+
+async def test_an_error_of_the_transport_is_not_hidden():
+    class Broken(MemoryTransport):
+        async def send(self, message):
+            raise TransportClosed(1006, "gone")
+
+    async with Connection(Factory(Broken(welcome=welcome()))) as conn:
+        with pytest.raises(NotConnected, match="gone"):
+            await conn.send("n")
+
+
+# Rooms
+
+
+async def test_coming_back_to_many_rooms_is_one_message():
+    def first_server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    def second_server(message):
+        results = []
+        for item in message.payload:
+            room = item["payload"]["roomId"]
+            if room == "gone":
+                results.append({"ok": False, "id": item["id"], "error": {"message": "no such room"}})
+            else:
+                kept = room != "short"
+                results.append(
+                    {
+                        "ok": True,
+                        "id": item["id"],
+                        "roomId": room,
+                        "recovered": kept,
+                        "epoch": "e1",
+                        "offset": 9,
+                    }
+                )
+        second.push(Message("ack", {"results": results}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(limit=100_000), on_send=first_server)
+    second = MemoryTransport(welcome=welcome("s2", limit=100_000), on_send=second_server)
+    conn = Connection(Factory(first, second), backoff=Constant(seconds=0.0))
+    told = []
+    conn.on("resync", lambda event: told.append((event.room_id, event.offset)))
+    async with asyncio.timeout(10), conn:
+        for room in ("a", "gone", "short", *(f"r{n}" for n in range(37))):
+            await conn.join_room(room)
+        first.drop()
+        await until(lambda: len(told) == 3)
+        assert [message.type for message in second.sent] == ["batch"]
+        assert len(second.sent[0].payload) == 40
+        assert told == [(None, None), ("gone", None), ("short", 9)]
+        assert conn._inbox.position.rooms["short"].received == 9
+        assert conn._inbox.position.rooms["a"].received == 4
+        assert "gone" not in conn._inbox.position.rooms
+
+
+async def test_rooms_that_do_not_fit_in_one_message_go_in_several():
+    def first_server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(limit=600), on_send=first_server)
+    second = MemoryTransport(welcome=welcome("s2", limit=600))
+    conn = Connection(Factory(first, second), backoff=Constant(seconds=0.0))
+    async with asyncio.timeout(10), conn:
+        for n in range(7):
+            await conn.join_room(f"room {n}")
+        first.drop()
+        await until(lambda: conn.stats.connects == 2 and len(second.sent) > 2)
+        await turns()
+    rooms = [
+        item["payload"]["roomId"]
+        for message in second.sent
+        for item in (message.payload if message.type == "batch" else [{"payload": message.payload}])
+    ]
+    assert rooms == [f"room {n}" for n in range(7)]
