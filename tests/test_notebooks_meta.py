@@ -13,6 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from rtlab.lab.lab import Lab
 from rtlab.lab.server_arguments import ServerOptions
+from tests.notebook_exercises import solutions
+from tests.notebook_form import EXCUSED, RULES
 from tests.notebook_rules import SKELETON, minutes_of, problems, rows_missing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +24,33 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_a_notebook_keeps_the_rules(path: Path):
     assert problems(path) == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_keeps_to_the_form_or_is_excused_by_name(path: Path, rule: str):
+    found = RULES[rule](nbformat.read(path, as_version=4))
+    if path.stem in EXCUSED[rule]:
+        assert found, f"{path.stem} keeps {rule} now: take it out of EXCUSED in tests/notebook_form.py"
+    else:
+        assert found == []
+
+
+def test_only_notebooks_that_exist_are_excused():
+    assert set(EXCUSED) == set(RULES)
+    assert set().union(*EXCUSED.values()) <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_each_solution_in_code_is_run_by_a_test(path: Path):
+    wanted = {
+        f"test_exercise_{n}" for n, code in solutions(nbformat.read(path, as_version=4)).items() if code
+    }
+    tests = ROOT / "tests" / "exercises" / f"test_{path.name[:2]}.py"
+    text = tests.read_text("utf-8") if tests.exists() else ""
+    assert {
+        name for name in wanted if not re.search(rf"^(?:async )?def {name}\b", text, re.MULTILINE)
+    } == set()
 
 
 def test_there_are_notebooks_with_numbers_of_their_own():
@@ -132,6 +161,105 @@ def heavy(notebook: Any) -> None:
 
 def from_outside(notebook: Any) -> None:
     notebook.cells[-2].outputs = [result({"text/html": '<script src="x.js"></script>'})]
+
+
+SOLVED = """\
+## Exercises
+
+1. Which round trip?
+2. Why?
+
+<details><summary>Hint 1</summary>
+
+1. A push goes one way.
+
+</details>
+<details><summary>Solution 1</summary>
+
+```python
+slow = 3
+```
+
+</details>
+<details><summary>Solution 2</summary>Because.</details>
+
+## Interview questions
+
+<details><summary>Which is quicker?</summary>
+
+- Neither.
+
+</details>"""
+
+
+def formed() -> Any:
+    opening = "# Title\nWithout `rtlab lab`: *Edit → Clear Outputs of All Cells*."
+    verdicts = new_code_cell("v = Verdicts()\nv", outputs=[result({"text/plain": "✓ quick: holds"})])
+    return new_notebook(cells=[new_markdown_cell(opening), verdicts, new_markdown_cell(SOLVED)])
+
+
+def prints(text: str, kind: str = "stream") -> Any:
+    def damage(notebook: Any) -> None:
+        output = new_output("stream", text=text) if kind == "stream" else result({"text/plain": text})
+        notebook.cells[1].outputs.append(output)
+
+    return damage
+
+
+def becomes(cell: int, old: str, new: str) -> Any:
+    def damage(notebook: Any) -> None:
+        assert old in notebook.cells[cell].source
+        notebook.cells[cell].source = notebook.cells[cell].source.replace(old, new)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule", "complaint"),
+    [
+        (prints("all came: True\n"), "bare_booleans", "all came: True"),
+        (prints("[True, 'x']", "result"), "bare_booleans", "bare boolean"),
+        (prints("   name  holds\n0  sse   False", "result"), "bare_booleans", "bare boolean"),
+        (becomes(1, "v = ", "# NBVAL_IGNORE_OUTPUT\nv = "), "comment_marks", "a cell tag"),
+        (
+            becomes(1, "v = ", "for x in y:\n" + "    axes.plot(\n x)\n" * 5 + "v = "),
+            "chart_plumbing",
+            "10 lines",
+        ),
+        (
+            becomes(2, "<details><summary>Which is quicker?</summary>", ""),
+            "open_answers",
+            "nothing is folded",
+        ),
+        (
+            becomes(2, "<details><summary>Which", "- **Who?** Me.\n\n<details><summary>Which"),
+            "open_answers",
+            "Who?",
+        ),
+        (becomes(2, "2. Why?", "2. Why?\n\n**Solution.** Because."), "open_answers", "stands open"),
+        (becomes(2, "Solution 2", "Answer 2"), "unsolved_exercises", "exercise 2"),
+        (becomes(1, "Verdicts()", "dict()"), "no_verdicts", "no claim"),
+        (becomes(0, "Clear", "Keep"), "stale_outputs", "how to clear"),
+    ],
+)
+def test_each_rule_of_the_form_sees_its_fault(damage: Any, rule: str, complaint: str):
+    notebook = formed()
+    assert {name: check(notebook) for name, check in RULES.items()} == {name: [] for name in RULES}
+    damage(notebook)
+    found = {name: problems for name, check in RULES.items() if (problems := check(notebook))}
+    assert list(found) == [rule]
+    assert complaint in found[rule][0]
+
+
+@pytest.mark.parametrize("text", ["Options(x=True)", "‹True›", "`True` is", "Untrue", "'True'"])
+def test_a_boolean_with_a_name_is_not_bare(text: str):
+    notebook = formed()
+    prints(text)(notebook)
+    assert RULES["bare_booleans"](notebook) == []
+
+
+def test_solutions_are_read_as_a_reader_unfolds_them():
+    assert solutions(formed()) == {1: "slow = 3\n", 2: ""}
 
 
 def test_a_good_notebook_passes(tmp_path: Path):
