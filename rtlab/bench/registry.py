@@ -1,13 +1,14 @@
 """The benchmarks' harness: one result type, the registry, the printed table.
 
 A benchmark called ``NAME`` is the coroutine function ``run(start_lab)`` of the
-module ``rtlab/measure/bench_NAME.py``. The file is all the registration there
+module ``rtlab/bench/suites/NAME.py``. The file is all the registration there
 is, and it is imported only when its benchmark runs.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import statistics
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -15,10 +16,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from rtlab.measure.statistics.equivalence import equivalence
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["BENCHES", "Benchmark", "LabLike", "Result", "StartLab", "spread", "table"]
+__all__ = ["BENCHES", "MIN_PAIRS", "Benchmark", "LabLike", "Result", "StartLab", "spread", "table"]
+
+#: Fewer pairs have no interval worth printing.
+MIN_PAIRS: Final = 9
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +46,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         `value` / `peer_value`.
     spread : float or None
         Interquartile range of the repeats over their median.
+    interval : (float, float) or None
+        The 95 % interval over pairs: of `ratio` for `paired`, of `value` for `added`.
     """
 
     bench: str
@@ -50,6 +58,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     peer_value: float | None = None
     ratio: float | None = None
     spread: float | None = None
+    interval: tuple[float, float] | None = None
 
     @classmethod
     def of(
@@ -94,6 +103,85 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             ratio=value / peer_value if peer_value else None,
             spread=spread(values),
         )
+
+    @classmethod
+    def paired(
+        cls,
+        bench: str,
+        metric: str,
+        values: Sequence[float],
+        unit: str,
+        peer: str,
+        peer_values: Sequence[float],
+    ) -> Result:
+        """Make a result whose ratio is that of interleaved pairs, with its 95 % interval.
+
+        Parameters
+        ----------
+        bench, metric, unit, peer : str
+            As in `Result`.
+        values, peer_values : sequence of float
+            Pair i of both was taken in one turn; nine pairs at least for a limit under 10 %.
+
+        Returns
+        -------
+        Result
+            The ratio is Hodges and Lehmann's estimate on the logarithms; of fewer than
+            `MIN_PAIRS` pairs it is that of the medians, without an interval.
+
+        Examples
+        --------
+        >>> Result.paired("b", "m", [1.1] * 9, "s", "bare", [1.0] * 9).interval
+        (1.1, 1.1)
+        """
+        row = cls.of(bench, metric, values, unit, peer, peer_values)
+        if len(values) < MIN_PAIRS:
+            return row
+        found = equivalence(
+            [math.log(x) for x in values], [math.log(x) for x in peer_values], 1.0, confidence=0.95
+        )
+        ratio, low, high = (round(math.exp(x), 4) for x in (found.difference_ms, found.low_ms, found.high_ms))
+        return msgspec.structs.replace(row, ratio=ratio, interval=(low, high))
+
+    @classmethod
+    def added(
+        cls,
+        bench: str,
+        metric: str,
+        with_it: Sequence[float],
+        without: Sequence[float],
+        unit: str,
+        limit: float,
+    ) -> Result:
+        """Make a result of what something adds, over interleaved pairs, with its 95 % interval.
+
+        Parameters
+        ----------
+        bench, metric, unit : str
+            As in `Result`.
+        with_it, without : sequence of float
+            Pair i of both was taken in one turn.
+        limit : float
+            What it may add.
+
+        Returns
+        -------
+        Result
+            Its value is Hodges and Lehmann's estimate of the difference.
+
+        Examples
+        --------
+        >>> Result.added("b", "m", [1.5] * 9, [1.0] * 9, "ms", 1.0).value
+        0.5
+        """
+        differences = [a - b for a, b in zip(with_it, without, strict=True)]
+        row = cls.of(bench, metric, differences, unit, "limit", [limit])
+        if len(differences) < MIN_PAIRS:
+            return row
+        found = equivalence(with_it, without, 1.0, confidence=0.95)
+        interval = round(found.low_ms, 4), round(found.high_ms, 4)
+        value = found.difference_ms
+        return msgspec.structs.replace(row, value=value, ratio=value / limit, interval=interval)
 
 
 class LabLike(Protocol):
@@ -177,7 +265,7 @@ def table(results: Iterable[Result]) -> Table:
     from rich.table import Table
 
     made = Table(title="medians; spread = interquartile range / median")
-    for heading in ("bench", "metric", "value", "spread", "peer", "peer value", "ratio"):
+    for heading in ("bench", "metric", "value", "spread", "peer", "peer value", "ratio", "95 %"):
         right = heading in ("value", "spread", "peer value", "ratio")
         made.add_column(heading, justify="right" if right else "left")
     for row in results:
@@ -188,6 +276,7 @@ def table(results: Iterable[Result]) -> Table:
             "" if row.spread is None else f"{row.spread:.0%}",
             row.peer,
             "" if row.peer_value is None else f"{row.peer_value:,.4g} {row.unit}",
-            "" if row.ratio is None else f"{row.ratio:.2f}",
+            "" if row.ratio is None else f"{row.ratio:.3g}",
+            "" if row.interval is None else f"{row.interval[0]:.3g} – {row.interval[1]:.3g}",
         )
     return made

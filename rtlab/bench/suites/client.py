@@ -25,7 +25,7 @@ from rtlab.protocol.messages import Message
 
 __all__ = ["run"]
 
-REPEATS: Final = 7
+REPEATS: Final = 11
 ROUND_TRIPS: Final = 2_000
 PIPELINED: Final = 20_000
 TIMEOUT: Final = 60.0
@@ -175,7 +175,7 @@ async def run(start_lab: StartLab) -> list[Result]:
         await rival.stop()
         await lab.stop()
     return [
-        Result.of("client", "round trip p50", ours, "µs", "websockets", bare),
-        Result.of("client", "pipelined throughput", our_rate, "msg/s", "websockets", bare_rate),
+        Result.paired("client", "round trip p50", ours, "µs", "websockets", bare),
+        Result.paired("client", "pipelined throughput", our_rate, "msg/s", "websockets", bare_rate),
         Result.of("client", "pipelined throughput", our_rate, "msg/s", "python-socketio", socketio_rate),
     ]

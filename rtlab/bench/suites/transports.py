@@ -17,8 +17,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-import msgspec
-
 from rtlab.bench.idle_clients import Kind, gather_crowd, server_stats
 from rtlab.bench.peers.bare_clients import BARE, Take
 from rtlab.bench.registry import LabLike, Result, StartLab
@@ -168,9 +166,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     try:
         for transport, (_, peer) in BARE.items():
             ours, bare = await latencies(lab.url, transport)
-            row = Result.of("transports", f"{transport} push p50", ours, "µs", peer, bare)
-            pairs = [our / their for our, their in zip(ours, bare, strict=True)]
-            results.append(msgspec.structs.replace(row, ratio=statistics.median(pairs)))
+            results.append(Result.paired("transports", f"{transport} push p50", ours, "µs", peer, bare))
     finally:
         await lab.stop()
     memory: dict[str, list[float]] = {}
