@@ -120,6 +120,7 @@ def test_clients_that_give_up_stop_trying() -> None:
     assert simulate(Constant(1, max_attempts=0), SMALL).gave_up == 400
 
 
+@pytest.mark.alone
 def test_a_hundred_thousand_clients_take_at_most_three_seconds() -> None:
     def seconds() -> float:
         start = time.process_time()  # others' work on this machine does not count

@@ -223,6 +223,7 @@ async def test_an_http_1_0_proxy_gets_a_stream_without_chunks(server: Child) -> 
 # Long polls
 
 
+@pytest.mark.alone
 async def test_a_first_poll_is_answered_at_once_and_the_next_waits(
     client: httpx.AsyncClient, start: Start
 ) -> None:
