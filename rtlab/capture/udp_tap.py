@@ -80,7 +80,7 @@ class UdpTap:
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
         self._flows = {True: Datagrams(), False: Datagrams()}
-        self._hops: list[_Hop] = []
+        self._on_loops: list[_Hop] = []
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -93,14 +93,14 @@ class UdpTap:
         """Open a relay in front of a UDP port of 127.0.0.1, and return its own port."""
         loop = asyncio.get_running_loop()
         made = await loop.create_datagram_endpoint(lambda: _Hop(self, port), local_addr=("127.0.0.1", 0))
-        self._hops.append(made[1])
+        self._on_loops.append(made[1])
         return made[0].get_extra_info("sockname")[1]
 
     def close(self) -> None:
         """Close the relays; what is delayed is lost."""
-        for hop in self._hops:
+        for hop in self._on_loops:
             hop.close()
-        self._hops.clear()
+        self._on_loops.clear()
 
     def flow(self, *, up: bool) -> Datagrams:
         """Return a copy of what went up, or down, so far."""

@@ -16,8 +16,8 @@ import msgspec
 from aiohttp import web
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.request_body import fields_of, read_json
 from rtlab.faults.script import FaultScript, Player
 
@@ -40,7 +40,7 @@ def make_app(collection: Collection, token: str | None = None) -> web.Applicatio
         ``X-Rtlab-Token``). Toxiproxy's clients send none.
     """
     api = Api(collection)
-    app = web.Application(middlewares=[_guard(token), _errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_access(token), _errors], client_max_size=MAX_BODY_BYTES)
     app.router.add_routes(
         [
             web.get("/proxies", api.index, allow_head=False),
@@ -71,9 +71,9 @@ def make_app(collection: Collection, token: str | None = None) -> web.Applicatio
     return app
 
 
-def _guard(token: str | None) -> Any:
+def _access(token: str | None) -> Any:
     @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         """No browser page may drive the proxy, not even through a rebound name."""
         headers = request.headers
         if headers.get("User-Agent", "").startswith("Mozilla/"):
@@ -88,7 +88,7 @@ def _guard(token: str | None) -> Any:
                 return _error(FaultError("missing or wrong token", 401))
         return await handler(request)
 
-    return guard
+    return check
 
 
 @web.middleware

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.request_body import read_json
 from rtlab.faults.toxics import parse_entry
 

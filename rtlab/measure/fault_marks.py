@@ -30,8 +30,8 @@ class FaultEvents(Protocol):
 class FaultMarks:
     """Copies the fault proxy's trace into a recorder's marks, while it runs.
 
-    The proxy shares the kernel's monotonic clock, so a mark stands where the fault
-    struck, and not where this task heard of it.
+    The proxy shares the kernel's monotonic clock, so a mark stands at the time of
+    the fault, and not when this task read of it.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.loop_callback import Hop
+from rtlab.widgets.loop_callback import LoopCallback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +81,7 @@ class FaultPanel(anywidget.AnyWidget):
         self._profiles = {"", *known}
         self._faults = faults
         self._recorder = recorder
-        self._hop = Hop()
+        self._on_loop = LoopCallback()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_msg(self._from_any_thread)
@@ -145,7 +145,7 @@ class FaultPanel(anywidget.AnyWidget):
 
     def _from_any_thread(self, _widget: object, content: object, _buffers: object) -> None:
         if isinstance(content, dict):
-            self._hop(self._receive, cast("dict[str, Any]", content))
+            self._on_loop(self._receive, cast("dict[str, Any]", content))
 
     def _receive(self, content: dict[str, Any]) -> None:
         try:

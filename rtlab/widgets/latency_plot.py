@@ -16,7 +16,7 @@ import traitlets
 from rtlab.errors import InvalidState
 from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
-from rtlab.widgets.loop_callback import Hop
+from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.packer import Packer
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class LatencyPlot(anywidget.AnyWidget):
         self._sent = self._acked = 0
         self._sent_at = -math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._hop = Hop()
+        self._on_loop = LoopCallback()
         self.on_msg(self._from_any_thread)
 
     # Life
@@ -168,7 +168,7 @@ class LatencyPlot(anywidget.AnyWidget):
         if self._loop not in (None, loop):
             self.stopped = asyncio.Event()  # the old one belongs to another loop
         self._loop = loop
-        self._hop = Hop()
+        self._on_loop = LoopCallback()
         self.recorder.begin()
         self.stopped.clear()
         self.recorder.loop_lag.start(self)
@@ -277,7 +277,7 @@ class LatencyPlot(anywidget.AnyWidget):
 
     def _from_any_thread(self, _widget: object, content: object, _buffers: Sequence[memoryview]) -> None:
         if isinstance(content, dict):
-            self._hop(self._receive, cast("dict[str, Any]", content))
+            self._on_loop(self._receive, cast("dict[str, Any]", content))
 
     def _receive(self, message: dict[str, Any]) -> None:
         kind, seq = message.get("kind"), message.get("seq")

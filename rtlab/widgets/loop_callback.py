@@ -1,4 +1,4 @@
-"""Brings a browser's message back to the loop on which the lab runs.
+"""Calls a browser's message back on the event loop on which the lab runs.
 
 JupyterLab may deliver it over a subshell: on another thread, with another loop.
 """
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Hop"]
+__all__ = ["LoopCallback"]
 
 
-class Hop:
+class LoopCallback:
     """Calls functions on the loop that was running when it was made.
 
     Without such a loop, or after its end, they are called at once.
 
     Examples
     --------
-    >>> Hop()(print, "no loop, so here and now")
+    >>> LoopCallback()(print, "no loop, so here and now")
     no loop, so here and now
     """
 

@@ -15,7 +15,7 @@ from rtlab.errors import RtlabError
 from rtlab.figures.palette import readable
 from rtlab.widgets.claim import Kind, html_numbers, marked
 from rtlab.widgets.expectation import quantity
-from rtlab.widgets.loop_callback import Hop
+from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.typed_number import parse_number
 
 __all__ = ["Predict", "Reveal", "compare"]
@@ -128,7 +128,7 @@ class Predict(anywidget.AnyWidget):
         self.value: float | None = None
         self.found: float | None = None
         self._kind: Kind = "measured"
-        self._hop = Hop()
+        self._on_loop = LoopCallback()
         self.on_msg(self._receive)
 
     def reveal(self, found: float, kind: Kind = "measured") -> Reveal:
@@ -186,7 +186,7 @@ class Predict(anywidget.AnyWidget):
     def _receive(self, _widget: object, content: object, _buffers: object) -> None:
         text = cast("dict[str, Any]", content).get("commit") if isinstance(content, dict) else None
         if isinstance(text, str):
-            self._hop(self.commit, text[:100])
+            self._on_loop(self.commit, text[:100])
 
     def _say(self, text: str, tone: str) -> None:
         self.answer = text

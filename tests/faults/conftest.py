@@ -10,8 +10,8 @@ from aiohttp import web
 
 from rtlab.faults.api import make_app
 from rtlab.faults.client.fault_client import FaultClient
-from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

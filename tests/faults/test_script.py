@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript, Player, Step
 from rtlab.faults.trace import TraceEvent, fingerprint
 from rtlab.resources import data_path

@@ -12,9 +12,9 @@ from rtlab.faults.errors import (
     proxy_exists,
     proxy_not_found,
 )
-from rtlab.faults.proxy.base import Proxy, split_address
+from rtlab.faults.proxy.proxy import Proxy, split_address
 from rtlab.faults.proxy.tcp import TcpProxy
-from rtlab.faults.proxy.tunnel import Scratch
+from rtlab.faults.proxy.tcp_link import ReceiveBuffer
 from rtlab.faults.proxy.udp import UdpProxy
 from rtlab.faults.request_body import fields_of
 from rtlab.faults.trace import Trace
@@ -37,7 +37,7 @@ class Collection:
         self.trace = trace or Trace()
         self.seed = seed
         self.proxies: dict[str, Proxy] = {}
-        self._scratch = Scratch()
+        self._receive_buffer = ReceiveBuffer()
         self._lock = asyncio.Lock()  # changes of the set, one at a time
 
     def get(self, name: str) -> Proxy:
@@ -73,7 +73,7 @@ class Collection:
             *addresses,
             trace=self.trace,
             seed=seed,
-            scratch=self._scratch,
+            receive_buffer=self._receive_buffer,
             buffer_bytes=fields["buffer_bytes"],
         )
 

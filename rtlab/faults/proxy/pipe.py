@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from rtlab.faults.toxics.base import Entry, Receiver, Stage
+from rtlab.faults.toxics.toxic import Entry, Receiver, Stage
 from rtlab.faults.trace import Trace
 
 __all__ = ["Link", "Pipe", "Sink", "Source"]
@@ -61,18 +61,18 @@ class Pipe:
         self.first: Receiver = sink  # where data enters
         self.stages: list[Stage[Any]] = []
         self.bytes = 0
-        self.opening = b""  # the first bytes, by which stages tell the protocol
-        self.twin: Pipe = self  # the other direction
+        self.first_bytes = b""  # the first bytes, by which stages tell the protocol
+        self.opposite: Pipe = self  # the other direction
         self._blockers: set[object] = set()
         self._draws: dict[str, float] = {}
 
     # Data
     def feed(self, data: bytes | memoryview) -> None:
         self.bytes += len(data)
-        if len(self.opening) < HEAD_BYTES:
-            self.opening += bytes(data[: HEAD_BYTES - len(self.opening)])
+        if len(self.first_bytes) < HEAD_BYTES:
+            self.first_bytes += bytes(data[: HEAD_BYTES - len(self.first_bytes)])
         if self.first is self.sink:
-            self.sink.feed(data)  # nothing to do on the way: no copy
+            self.sink.feed(data)  # no toxic on the way, so no copy
         else:
             self.first.feed(bytes(data))
 
@@ -82,7 +82,7 @@ class Pipe:
     @property
     def upgraded(self) -> bool:
         """Whether a response with status 101 opened this direction."""
-        return self.opening.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101"))
+        return self.first_bytes.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101"))
 
     @property
     def fresh(self) -> bool:
@@ -131,7 +131,7 @@ class Pipe:
             at = self.stages.index(stage)
             del self.stages[at]
             self._link()
-            if stage.struck:
+            if stage.affected:
                 self.record("released", stage.entry.name)
             if self.ended:
                 return
@@ -213,7 +213,7 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self.up = Pipe(self, "upstream", client, server, self.loop)
         self.down = Pipe(self, "downstream", server, client, self.loop)
-        self.up.twin, self.down.twin = self.down, self.up
+        self.up.opposite, self.down.opposite = self.down, self.up
 
     @property
     def pipes(self) -> tuple[Pipe, Pipe]:

@@ -1,4 +1,4 @@
-"""A proxy for TCP: a listener, and a tunnel for each connection."""
+"""A proxy for TCP: a listener, and a link for each connection."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import socket
 from typing import Any, ClassVar, Final
 
-from rtlab.faults.proxy.base import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.pipe import Link
-from rtlab.faults.proxy.tunnel import Endpoint, Scratch, Tunnel
+from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
+from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
 from rtlab.faults.trace import Trace
 
 __all__ = ["TcpProxy"]
@@ -24,7 +24,7 @@ class TcpProxy(Proxy):
     ----------
     name, listen, upstream, trace, seed
         See `Proxy`.
-    scratch : Scratch
+    receive_buffer : ReceiveBuffer
         The process's receive buffer.
     buffer_bytes : int or None
         Kernel and user-space buffers of each socket; small values make
@@ -41,11 +41,11 @@ class TcpProxy(Proxy):
         *,
         trace: Trace,
         seed: int = 0,
-        scratch: Scratch | None = None,
+        receive_buffer: ReceiveBuffer | None = None,
         buffer_bytes: int | None = None,
     ) -> None:
         super().__init__(name, listen, upstream, trace=trace, seed=seed)
-        self.scratch = scratch or Scratch()
+        self.receive_buffer = receive_buffer or ReceiveBuffer()
         self.buffer_bytes = buffer_bytes
         self._server: asyncio.Server | None = None
         self._dialling: set[asyncio.Task[None]] = set()
@@ -82,7 +82,7 @@ class TcpProxy(Proxy):
         await self._idle.wait()
 
     def dial_for(self, client: Endpoint) -> None:
-        """A client is here: connect it to the upstream."""
+        """Dial the upstream for a client that was just accepted."""
         number, seed = self.next_number()
         self._idle.clear()
         task = asyncio.get_running_loop().create_task(self._dial(client, number, seed))
@@ -95,7 +95,7 @@ class TcpProxy(Proxy):
 
     async def _dial(self, client: Endpoint, number: int, seed: str) -> None:
         host, port = split_address(self.upstream)
-        server = Endpoint(self.scratch, self.buffer_bytes)
+        server = Endpoint(self.receive_buffer, self.buffer_bytes)
         try:
             async with asyncio.timeout(DIAL_TIMEOUT):
                 await asyncio.get_running_loop().create_connection(lambda: server, host, port)
@@ -111,9 +111,9 @@ class TcpProxy(Proxy):
             client.finish("fin")
             server.finish("fin")
             return
-        tunnel = Tunnel(number, self.name, seed, self.trace, client, server, self.forget)
-        self.links.add(tunnel)
-        tunnel.start(self.entries)
+        link = TcpLink(number, self.name, seed, self.trace, client, server, self.forget)
+        self.links.add(link)
+        link.start(self.entries)
 
     def forget(self, link: Link) -> None:
         super().forget(link)
@@ -125,10 +125,10 @@ class TcpProxy(Proxy):
 
 
 class _Accepted(Endpoint):
-    """A client's socket, which asks for its twin as soon as it is there."""
+    """A client's socket, for which the proxy dials the upstream as soon as it is accepted."""
 
     def __init__(self, proxy: TcpProxy) -> None:
-        super().__init__(proxy.scratch, proxy.buffer_bytes)
+        super().__init__(proxy.receive_buffer, proxy.buffer_bytes)
         self._proxy = proxy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import socket
 from typing import Any, ClassVar, Final, cast
 
-from rtlab.faults.proxy.base import Proxy, join_address, split_address
 from rtlab.faults.proxy.pipe import Link
+from rtlab.faults.proxy.proxy import Proxy, join_address, split_address
 
 __all__ = ["Flow", "UdpProxy"]
 

@@ -6,18 +6,18 @@ Imports the protocol, to find messages in bytes. Never the proxy: a toxic sees i
 
 from __future__ import annotations
 
-from rtlab.faults.toxics import cable, datagrams, http, messages, tcp
-from rtlab.faults.toxics.base import TOXICS, Entry, Stage, Toxic, parse_entry
+from rtlab.faults.toxics import connections, datagrams, http, messages, toxiproxy
+from rtlab.faults.toxics.toxic import TOXICS, Entry, Stage, Toxic, parse_entry
 
 __all__ = [
     "TOXICS",
     "Entry",
     "Stage",
     "Toxic",
-    "cable",
+    "connections",
     "datagrams",
     "http",
     "messages",
     "parse_entry",
-    "tcp",
+    "toxiproxy",
 ]

@@ -11,9 +11,9 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import Number, Stage, Toxic, ToxicT, works_as
-from rtlab.faults.toxics.cable import Blackhole
-from rtlab.faults.toxics.tcp import EARLY, Latency
+from rtlab.faults.toxics.connections import Blackhole
+from rtlab.faults.toxics.toxic import Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.toxiproxy import EARLY, Latency
 
 __all__ = ["Duplicate", "Loss", "Reorder"]
 
@@ -33,7 +33,7 @@ class DatagramStage(Stage[ToxicT]):
     def hit(self, what: str, data: bytes) -> None:
         """Put on record what befell the present datagram."""
         self.entry.used += 1
-        self.struck = True
+        self.affected = True
         self.pipe.record("affected", self.entry.name, len(data), f"{what} datagram {self._count}")
 
     def start(self) -> None:
@@ -70,14 +70,14 @@ class DatagramLatencyStage(DatagramStage[Latency]):
         delay = attributes.latency
         if attributes.jitter:
             delay += self.rng.uniform(-attributes.jitter, attributes.jitter)
-        self.strike(bytes=len(data))
+        self.record_effect(bytes=len(data))
         self.send_later(delay / 1000, data)
 
 
 @works_as("blackhole", Blackhole, "udp")
 class DatagramBlackholeStage(DatagramStage[Blackhole]):
     def on_datagram(self, data: bytes) -> None:
-        self.strike("swallows", len(data))
+        self.record_effect("swallows", len(data))
 
 
 class Loss(Toxic):

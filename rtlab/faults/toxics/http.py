@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.toxic import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["BufferResponse", "HangUpgrade", "HttpStatus", "StripUpgrade"]
@@ -32,7 +32,7 @@ class RequestStage(Stage[ToxicT]):
         raise NotImplementedError
 
     def start(self) -> None:
-        self._raw = self.pipe.twin.upgraded
+        self._raw = self.pipe.opposite.upgraded
 
     def feed(self, data: bytes) -> None:
         while data and not self._deaf and not self.pipe.ended:
@@ -97,7 +97,7 @@ class StripUpgradeStage(RequestStage[StripUpgrade]):
     def on_head(self, head: Head, raw: bytes) -> bytes:
         if not head.get(b"upgrade"):
             return raw
-        self.strike("upgrade removed", head.size)
+        self.record_effect("upgrade removed", head.size)
         self.entry.used += 1
         stripped = head.without(b"upgrade", b"connection")
         others = [w for w in head.tokens(b"connection") if w != b"upgrade"]
@@ -121,7 +121,7 @@ class HangUpgradeStage(RequestStage[HangUpgrade]):
     def on_head(self, head: Head, raw: bytes) -> bytes | None:
         if not head.get(b"upgrade"):
             return raw
-        self.strike("upgrade swallowed", head.size)
+        self.record_effect("upgrade swallowed", head.size)
         self.entry.used += 1
         return None  # the connection stays open and silent
 
@@ -164,8 +164,8 @@ class HttpStatusStage(RequestStage[HttpStatus]):
         if over or not head.path.startswith(attributes.path.encode()):
             return raw
         self.entry.used += 1
-        self.strike(f"answers {attributes.status}", head.size)
-        back = self.pipe.twin.first  # through the toxics of the way back
+        self.record_effect(f"answers {attributes.status}", head.size)
+        back = self.pipe.opposite.first  # through the toxics of the way back
         back.feed(attributes.response())
         back.eof()
         self.next.eof()
@@ -197,9 +197,9 @@ class BufferResponseStage(HoldingStage[BufferResponse]):
 
     def start(self) -> None:
         self._raw = self.pipe.upgraded
-        if self.pipe.opening and not self._raw:
+        if self.pipe.first_bytes and not self._raw:
             try:  # a response may be under way: what comes belongs to its body
-                self._body = Body.under_way(self.pipe.opening, self.pipe.bytes)
+                self._body = Body.under_way(self.pipe.first_bytes, self.pipe.bytes)
             except NotHttp:
                 self._raw = True
 
@@ -223,7 +223,7 @@ class BufferResponseStage(HoldingStage[BufferResponse]):
             if head is None:
                 return b""
             self._raw = head.status == 101
-            asked_head = self.pipe.twin.opening.startswith(b"HEAD ")
+            asked_head = self.pipe.opposite.first_bytes.startswith(b"HEAD ")
             body = Body(head, no_body=asked_head)
             self._body = None if body.done else body
             if self.attributes.hold_head and self._body is not None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Literal
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import Number, Stage, Toxic, ToxicT, works_as
 from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, Unit
+from rtlab.faults.toxics.toxic import Number, Stage, Toxic, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["DropMessage", "KillMidframe"]
@@ -41,16 +41,16 @@ class MessageStage(Stage[ToxicT]):
             self._mode = "frames"
         elif self._upstream:
             self._mode = "raw"  # until the server has agreed to an upgrade
-        elif self.pipe.opening:
+        elif self.pipe.first_bytes:
             try:
-                head = parse_head(self.pipe.opening, response=True)
-                self._body = Body.under_way(self.pipe.opening, self.pipe.bytes)
+                head = parse_head(self.pipe.first_bytes, response=True)
+                self._body = Body.under_way(self.pipe.first_bytes, self.pipe.bytes)
                 self._mode = self._mode_of_body(head) if head and self._body else "head"
             except NotHttp:
                 self._mode = "raw"
 
     def _is_upgraded(self) -> bool:
-        return (self.pipe.twin if self._upstream else self.pipe).upgraded
+        return (self.pipe.opposite if self._upstream else self.pipe).upgraded
 
     def feed(self, data: bytes) -> None:
         if self._upstream and self._mode == "raw" and self._is_upgraded():
@@ -88,7 +88,7 @@ class MessageStage(Stage[ToxicT]):
         if head is None:
             return b""
         self.next.feed(whole[: head.size])
-        body = Body(head, no_body=self.pipe.twin.opening.startswith(b"HEAD "))
+        body = Body(head, no_body=self.pipe.opposite.first_bytes.startswith(b"HEAD "))
         if head.status == 101:
             self._mode = "frames"
         elif not body.done:
@@ -219,11 +219,11 @@ class KillMidframeStage(MessageStage[KillMidframe]):
         if self._seen < self.attributes.nth:
             self.next.feed(raw)
             return
-        if self.struck:  # dying
+        if self.affected:  # dying
             return
         part = int(len(raw) * self.attributes.fraction)
         self.entry.used += 1
-        self.strike(f"message {self._seen}: {part} of {len(raw)} bytes", len(raw) - part)
+        self.record_effect(f"message {self._seen}: {part} of {len(raw)} bytes", len(raw) - part)
         self.next.feed(raw[:part])
         # let the part leave the proxy before the end does
         self.pipe.block(self)

@@ -12,8 +12,8 @@ import pytest
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy import udp
-from rtlab.faults.proxy.base import Proxy, split_address
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy, split_address
 from tests.faults.conftest import eventually
 
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy
 from tests.faults.conftest import eventually
 
 
@@ -15,12 +15,12 @@ async def test_stall_reads_nothing_and_loses_nothing(proxy: Proxy, dial) -> None
     reader, writer = await dial()
     await eventually(lambda: proxy.links)
     proxy.add_toxic({"type": "stall", "stream": "upstream"})
-    (tunnel,) = proxy.links
+    (link,) = proxy.links
     writer.write(b"waits")
     writer.write_eof()
     await asyncio.sleep(0.02)
-    assert (tunnel.up.blocked, tunnel.up.bytes) == (True, 0)
-    await eventually(lambda: tunnel.held == 5)
+    assert (link.up.blocked, link.up.bytes) == (True, 0)
+    await eventually(lambda: link.held == 5)
     proxy.remove_toxic("stall_upstream")
     assert await asyncio.wait_for(reader.read(-1), 5) == b"waits"
     told = [(e.kind, e.bytes) for e in proxy.trace.since() if e.toxic == "stall_upstream"]
@@ -56,8 +56,8 @@ async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial)
     await eventually(lambda: any(t.down.held for t in proxy.links))
     proxy.add_toxic({"type": "stall"})
     proxy.remove_toxic("latency_downstream")  # lets go of it: it comes to the stall
-    (tunnel,) = proxy.links
-    assert tunnel.down.stages[0].held == 9
+    (link,) = proxy.links
+    assert link.down.stages[0].held == 9
     proxy.remove_toxic("stall_downstream")
     assert await asyncio.wait_for(reader.readexactly(9), 5) == b"under way"
 

@@ -85,7 +85,7 @@ class Entry(msgspec.Struct):
     type: str
     stream: str
     toxicity: Number = 1
-    used: int = 0  # times that it has struck, over all connections
+    used: int = 0  # times that it had an effect, over all connections
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -180,13 +180,13 @@ class StagePipe(Protocol):
     direction: str
     loop: asyncio.AbstractEventLoop
     first: Receiver
-    opening: bytes
+    first_bytes: bytes
     bytes: int
 
     @property
     def sink(self) -> Receiver: ...
     @property
-    def twin(self) -> StagePipe: ...
+    def opposite(self) -> StagePipe: ...
     @property
     def upgraded(self) -> bool: ...
     @property
@@ -220,7 +220,7 @@ class Stage(Generic[ToxicT]):
         self.rng = rng
         self.next: Receiver = pipe.sink
         self.held: int = 0
-        self.struck = False
+        self.affected = False
         self._timer: TimerHandle | None = None
 
     @property
@@ -249,10 +249,10 @@ class Stage(Generic[ToxicT]):
         self.cancel()
 
     # What it can do
-    def strike(self, detail: str = "", bytes: int = 0) -> None:
+    def record_effect(self, detail: str = "", bytes: int = 0) -> None:
         """Put it on record, once per connection, that this toxic had an effect."""
-        if not self.struck:
-            self.struck = True
+        if not self.affected:
+            self.affected = True
             self.pipe.record("affected", self.entry.name, bytes, detail)
 
     def end(self, how: str, detail: str = "") -> None:
@@ -283,12 +283,12 @@ class HoldingStage(Stage[ToxicT]):
         self.queue.append(data)
         if data is not None:
             self.held += len(data)
-            self.strike(bytes=self.held)
+            self.record_effect(bytes=self.held)
             if self.held > self.limit:
                 self.pipe.block(self)
 
     def release(self) -> None:
-        """Pass on the oldest item."""
+        """Pass on the oldest item of the queue."""
         data = self.queue.popleft()
         if data is None:
             self.next.eof()

@@ -1,4 +1,4 @@
-"""A client's connection and its twin to the upstream."""
+"""One proxied TCP connection: the client's socket and the socket to the upstream."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from rtlab.faults.proxy.pipe import Link, Pipe
-from rtlab.faults.toxics.base import Entry
+from rtlab.faults.toxics.toxic import Entry
 from rtlab.faults.trace import Trace
 
-__all__ = ["Endpoint", "Scratch", "Tunnel"]
+__all__ = ["Endpoint", "ReceiveBuffer", "TcpLink"]
 
 LINGER_ZERO: Final = struct.pack("ii", 1, 0)  # close() sends RST
 READ_BYTES: Final = 256 * 1024
@@ -21,7 +21,7 @@ LARGE_BYTES: Final = 32 * 1024
 CLOSE_TIMEOUT: Final = 5.0
 
 
-class Scratch:
+class ReceiveBuffer:
     """The one receive buffer of the process.
 
     A large read is handed on as it is and replaced by a new buffer, a small
@@ -43,11 +43,11 @@ class Scratch:
 class Endpoint(asyncio.BufferedProtocol):
     """One socket: the source of one pipe and the sink of the other."""
 
-    def __init__(self, scratch: Scratch, buffer_bytes: int | None = None) -> None:
-        self.scratch = scratch
+    def __init__(self, receive_buffer: ReceiveBuffer, buffer_bytes: int | None = None) -> None:
+        self.receive_buffer = receive_buffer
         self.buffer_bytes = buffer_bytes
         self.transport: asyncio.Transport | None = None
-        self.tunnel: Tunnel | None = None
+        self.link: TcpLink | None = None
         self.out: Pipe | None = None  # fed by this socket
         self.into: Pipe | None = None  # ends in this socket
         self._early = bytearray()
@@ -67,11 +67,11 @@ class Endpoint(asyncio.BufferedProtocol):
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer_bytes)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        view = self.scratch.view
+        view = self.receive_buffer.view
         return view[: self.buffer_bytes] if self.buffer_bytes else view
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = self.scratch.take(nbytes)
+        data = self.receive_buffer.take(nbytes)
         pipe = self.out
         if pipe is None:  # the upstream is still being dialled
             self._early += data
@@ -84,7 +84,7 @@ class Endpoint(asyncio.BufferedProtocol):
             self._early_eof = True
         else:
             self.out.eof()
-        return True  # half-open: the other direction may still have much to say
+        return True  # stay half-open: the other direction may still send
 
     def pause_writing(self) -> None:
         if self.into is not None:
@@ -95,15 +95,15 @@ class Endpoint(asyncio.BufferedProtocol):
             self.into.unblock(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.tunnel is not None:
-            self.tunnel.lost(self, exc)
+        if self.link is not None:
+            self.link.lost(self, exc)
 
     # Pipes call these
-    def attach(self, tunnel: Tunnel, out: Pipe, into: Pipe) -> None:
-        self.tunnel, self.out, self.into = tunnel, out, into
+    def attach(self, link: TcpLink, out: Pipe, into: Pipe) -> None:
+        self.link, self.out, self.into = link, out, into
 
     def replay(self) -> None:
-        """Let what came while the upstream was dialled enter the pipe."""
+        """Feed the pipe with the bytes that the client sent while the upstream was being dialled."""
         early, self._early = bytes(self._early), bytearray()
         assert self.out is not None
         if early:
@@ -133,8 +133,8 @@ class Endpoint(asyncio.BufferedProtocol):
         if transport is not None and not self._eof_sent and not transport.is_closing():
             transport.write_eof()
         self._eof_sent = True
-        if self.tunnel is not None:
-            self.tunnel.half_closed(self)
+        if self.link is not None:
+            self.link.half_closed(self)
 
     @property
     def unread(self) -> int:
@@ -181,8 +181,8 @@ class Endpoint(asyncio.BufferedProtocol):
             transport.abort()
 
 
-class Tunnel(Link):
-    """Two TCP connections that are one.
+class TcpLink(Link):
+    """A TCP connection through the proxy: two sockets, and a pipe in each direction.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class Tunnel(Link):
         trace: Trace,
         client: Endpoint,
         server: Endpoint,
-        on_closed: Callable[[Tunnel], None],
+        on_closed: Callable[[TcpLink], None],
     ) -> None:
         super().__init__(number, proxy_name, seed, trace, client, server)
         self.client = client
@@ -230,7 +230,7 @@ class Tunnel(Link):
             self.end("fin", "", "both sides closed")
 
     def lost(self, endpoint: Endpoint, exc: Exception | None) -> None:
-        """A socket is gone."""
+        """End the link because one of its sockets was closed or reset."""
         self._open.discard(endpoint)
         if not self.ended:
             side = "client" if endpoint is self.client else "upstream"
@@ -243,7 +243,7 @@ class Tunnel(Link):
     def finish(self, how: str) -> None:
         for endpoint in (self.client, self.server):
             endpoint.finish(how)
-        if self._open:  # a peer that reads no more must not keep us for ever
+        if self._open:  # close() waits until the peer has read everything: bound that wait
             self._deadline = self.loop.call_later(CLOSE_TIMEOUT, self.abandon)
 
     def abandon(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.base import Proxy
+from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.toxics import TOXICS, parse_entry
 from tests.faults.conftest import eventually
 

@@ -6,7 +6,7 @@ import math
 from typing import ClassVar, Literal
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import HoldingStage, Number, Stage, Toxic, works_as
+from rtlab.faults.toxics.toxic import HoldingStage, Number, Stage, Toxic, works_as
 
 __all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "SlowOpen", "Stall"]
 
@@ -43,7 +43,7 @@ class StallStage(HoldingStage[Stall]):
 
     def stop(self) -> None:
         if self.pipe.held:  # what waits in the kernel does not come here, so it is counted at the end
-            self.strike("held back", self.pipe.held)
+            self.record_effect("held back", self.pipe.held)
         super().stop()
 
 
@@ -89,11 +89,11 @@ class BlackholeStage(Stage[Blackhole]):
 
     def feed(self, data: bytes) -> None:
         self._swallowed += len(data)
-        self.strike("swallows", len(data))
+        self.record_effect("swallows", len(data))
 
     def eof(self) -> None:
         self._eof = True
-        self.strike("swallows the end")
+        self.record_effect("swallows the end")
 
     def stop(self) -> None:
         if self._swallowed:
@@ -141,7 +141,7 @@ class CorruptStage(Stage[Corrupt]):
             changed = bytearray(data)
             while self._gap < len(changed):
                 changed[self._gap] ^= 1 << self.rng.randrange(8)
-                self.strike("flips bits", 1)
+                self.record_effect("flips bits", 1)
                 self._gap += 1 + self._draw()
             data = bytes(changed)
         self._gap -= len(data)

@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.base import Proxy, split_address
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy, split_address
 from tests.faults.conftest import eventually
 
 

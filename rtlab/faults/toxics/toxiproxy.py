@@ -12,7 +12,7 @@ from collections import deque
 from typing import ClassVar, Final
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.base import Entry, HoldingStage, Number, Stage, StagePipe, Toxic, works_as
+from rtlab.faults.toxics.toxic import Entry, HoldingStage, Number, Stage, StagePipe, Toxic, works_as
 
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 
@@ -173,7 +173,7 @@ class SlowCloseStage(HoldingStage[SlowClose]):
 
     def eof(self) -> None:
         attributes = self.attributes
-        self.strike(f"end held for {attributes.delay} ms")
+        self.record_effect(f"end held for {attributes.delay} ms")
         self.hold(None)
         self.after(attributes.delay / 1000, self.release)
 
@@ -205,7 +205,7 @@ class TimeoutStage(Stage[Timeout]):
         self.end("fin", "timeout")
 
     def feed(self, data: bytes) -> None:
-        self.strike("swallows", len(data))
+        self.record_effect("swallows", len(data))
 
     def eof(self) -> None:
         self.end("fin", "closed during timeout")
@@ -228,13 +228,13 @@ class ResetPeer(Toxic):
 @works_as("reset_peer", ResetPeer)
 class ResetPeerStage(Stage[ResetPeer]):
     def feed(self, data: bytes) -> None:
-        self.strike("will reset", len(data))
-        self._strike_later()
+        self.record_effect("will reset", len(data))
+        self._reset_later()
 
     def eof(self) -> None:
-        self._strike_later()
+        self._reset_later()
 
-    def _strike_later(self) -> None:
+    def _reset_later(self) -> None:
         attributes = self.attributes
         if self._timer is None:
             self.after(attributes.timeout / 1000, self._reset)

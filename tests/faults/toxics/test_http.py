@@ -11,8 +11,8 @@ import pytest
 import websockets
 from aiohttp import web
 
-from rtlab.faults.proxy.base import Proxy
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy import Proxy
 from tests.faults.conftest import eventually
 
 
