@@ -131,7 +131,10 @@ class Endpoint(asyncio.BufferedProtocol):
     def eof(self) -> None:
         transport = self.transport
         if transport is not None and not self._eof_sent and not transport.is_closing():
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the peer has reset the connection, which asyncio has not read yet
+                transport.abort()
         self._eof_sent = True
         if self.link is not None:
             self.link.half_closed(self)

@@ -79,7 +79,7 @@ class LatencyStage(HoldingStage[Latency]):
 
 
 class Bandwidth(Toxic):
-    """Let at most `rate` kilobytes (1,000 bytes) a second through.
+    """Let at most `rate` kilobytes (1,000 bytes) a second through; with 0 nothing passes, as in Toxiproxy.
 
     Imitates a narrow link with a queue of 64 KiB (20 ms, if that is more). The kernel's socket buffers
     add megabytes of queue in front; a proxy with small `buffer_bytes` has not. It cannot imitate a
@@ -88,11 +88,6 @@ class Bandwidth(Toxic):
 
     required: ClassVar[tuple[str, ...]] = ("rate",)
     rate: Number = 0
-
-    def check(self) -> None:
-        super().check()
-        if self.rate <= 0:
-            raise bad_request(f"rate must be above 0 KB/s, got {self.rate}")
 
 
 @works_as("bandwidth", Bandwidth)
@@ -106,6 +101,8 @@ class BandwidthStage(HoldingStage[Bandwidth]):
 
     def changed(self) -> None:
         self.limit = max(QUEUE_BYTES, int(4 * PACE * self._rate()))
+        if self.queue:
+            self._run()
 
     def feed(self, data: bytes) -> None:
         self.hold(data)
@@ -116,7 +113,7 @@ class BandwidthStage(HoldingStage[Bandwidth]):
         self._run()
 
     def _run(self) -> None:
-        if not self._running:
+        if not self._running and self._rate():
             self._running = True
             self._since, self._credit = self.pipe.loop.time(), 0.0
             self._wait()
@@ -130,6 +127,9 @@ class BandwidthStage(HoldingStage[Bandwidth]):
         self.after(min(PACE, max(missing, 0.0)), self._tick)
 
     def _tick(self) -> None:
+        if not self._rate():  # changed under way: `changed` starts it again
+            self._running = False
+            return
         now = self.pipe.loop.time()
         self._credit += (now - self._since) * self._rate()
         self._since = now

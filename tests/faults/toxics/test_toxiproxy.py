@@ -143,7 +143,7 @@ async def test_toxicity_touches_its_share_and_only_grows(proxy: Proxy, dial) -> 
 @pytest.mark.parametrize(
     ("kind", "attributes", "error"),
     [
-        ("bandwidth", {"rate": 0}, "rate must be above 0"),
+        ("bandwidth", {"rate": -1}, "rate must not be negative"),
         ("slicer", {"average_size": 0}, "average_size must be at least 1"),
         ("slicer", {"average_size": 5, "size_variation": 5}, "size_variation must be less"),
         ("slicer", {"average_size": 1.5}, "Expected `int`"),
@@ -193,3 +193,45 @@ def test_any_body_is_a_toxic_or_an_error(body: object) -> None:
     with contextlib.suppress(FaultError):
         entry = parse_entry(body)
         assert parse_entry(entry.to_dict()).to_dict() == entry.to_dict()
+
+
+async def test_a_bandwidth_of_nothing_holds_everything_until_it_changes(proxy: Proxy, dial) -> None:
+    """Clients of Toxiproxy cut a connection in this way."""
+    proxy.add_toxic({"type": "bandwidth", "attributes": {"rate": 0}})
+    reader, writer = await dial()
+    for change in ("update", "remove"):
+        writer.write(b"x" * 1000)
+        await eventually(lambda: any(link.down.held == 1000 for link in proxy.links))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.1)
+        if change == "update":
+            proxy.update_toxic("bandwidth_downstream", {"attributes": {"rate": 1000}})
+        else:
+            proxy.remove_toxic("bandwidth_downstream")
+        assert await asyncio.wait_for(reader.readexactly(1000), 5) == b"x" * 1000
+        if change == "update":
+            proxy.update_toxic("bandwidth_downstream", {"attributes": {"rate": 0}})
+
+
+async def test_latency_is_removed_after_the_reader_has_gone(proxy: Proxy, dial) -> None:
+    """What was held is answered by a reset, so that the end which follows meets a dead socket."""
+    proxy.add_toxic({"type": "latency", "attributes": {"latency": 60_000}})
+    _, writer = await dial()
+    writer.write(b"x" * 100_000)
+    await eventually(lambda: any(link.down.held >= 100_000 for link in proxy.links))
+    writer.transport.abort()
+    await eventually(lambda: any(list(link.down.stages[0].queue)[-1] is None for link in proxy.links))
+    proxy.remove_toxic("latency_downstream")
+    assert proxy.entries == []
+    await eventually(lambda: not proxy.links)
+
+
+async def test_a_timeout_is_added_behind_latency_which_is_then_removed(proxy: Proxy, dial) -> None:
+    proxy.add_toxic({"type": "latency", "attributes": {"latency": 60_000}})
+    reader, writer = await dial()
+    writer.write(b"held")
+    await eventually(lambda: any(link.down.held == 4 for link in proxy.links))
+    proxy.add_toxic({"type": "timeout", "attributes": {"timeout": 0}})
+    proxy.remove_toxic("latency_downstream")
+    proxy.reset_toxics()
+    assert await asyncio.wait_for(reader.read(), 5) == b""
