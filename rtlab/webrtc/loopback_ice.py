@@ -23,7 +23,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from rtlab.webrtc.session_description import LOOPBACK, keep_loopback
+from rtlab.webrtc.session_description import LOOPBACK, check_message_limit, keep_loopback
 
 __all__ = ["LoopbackPeerConnection"]
 
@@ -76,10 +76,12 @@ class LoopbackPeerConnection(RTCPeerConnection):
         Raises
         ------
         ValueError
-            For a description that cannot be read. It comes from outside, and
-            aiortc's parser raises whatever its text provokes.
+            For a description that cannot be read, or whose author accepts no message
+            of a useful size. It comes from outside, and aiortc's parser raises
+            whatever its text provokes.
         """
-        kept = RTCSessionDescription(sdp=keep_loopback(sessionDescription.sdp), type=sessionDescription.type)
+        sdp = check_message_limit(keep_loopback(sessionDescription.sdp))
+        kept = RTCSessionDescription(sdp=sdp, type=sessionDescription.type)
         try:
             await super().setRemoteDescription(kept)
         except Exception as error:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["LOOPBACK", "candidate_ports", "keep_loopback", "max_message_bytes", "without_candidates"]
+__all__ = [
+    "LOOPBACK",
+    "candidate_ports",
+    "check_message_limit",
+    "keep_loopback",
+    "max_message_bytes",
+    "without_candidates",
+]
 
 LOOPBACK: Final = "127.0.0.1"
 #: What a peer accepts when its description does not say (RFC 8841 §6.1).
 DEFAULT_MAX_MESSAGE_BYTES: Final = 65_536
+#: Fewer bytes than this hold neither a welcome nor the error that says what did not fit.
+LEAST_MESSAGE_BYTES: Final = 1024
 
 _CANDIDATE: Final = re.compile(r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>\d+) ")
-_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(\d+)\s*$", re.MULTILINE)
+_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:([0-9]+)[ \t\r]*$", re.MULTILINE)
+_ODD_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(?![0-9]+[ \t\r]*$).*\n?", re.MULTILINE)
 
 
 def keep_loopback(sdp: str) -> str:
@@ -122,6 +132,39 @@ def max_message_bytes(sdp: str) -> int | None:
     >>> max_message_bytes("a=max-message-size:262144\\r\\n")
     262144
     """
-    match = _MAX_MESSAGE.search(sdp)
-    size = DEFAULT_MAX_MESSAGE_BYTES if match is None else int(match[1])
-    return size or None
+    sections = re.split(r"(?m)^(?=m=)", sdp)
+    found = [_MAX_MESSAGE.findall(section) for section in sections if section.startswith("m=application")]
+    limits = found[0] if found else _MAX_MESSAGE.findall(sdp)
+    return (int(limits[-1]) if limits else DEFAULT_MAX_MESSAGE_BYTES) or None
+
+
+def check_message_limit(sdp: str) -> str:
+    """Return a description without message limits that are no numbers: the default then applies.
+
+    Parameters
+    ----------
+    sdp : str
+        The peer's description. aiortc reads ``-1`` as a limit below which nothing fits.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        The peer accepts less than any connection needs.
+
+    Examples
+    --------
+    >>> check_message_limit("a=max-message-size:-1\\r\\na=mid:0\\r\\n")
+    'a=mid:0\\r\\n'
+    """
+    kept = _ODD_MAX_MESSAGE.sub("", sdp)
+    limit = max_message_bytes(kept)
+    if limit is not None and limit < LEAST_MESSAGE_BYTES:
+        raise ValueError(
+            f"expected a peer that accepts messages of {LEAST_MESSAGE_BYTES:,} bytes, got "
+            f"a=max-message-size:{limit}"
+        )
+    return kept

@@ -6,6 +6,7 @@ import pytest
 
 from rtlab.webrtc.session_description import (
     candidate_ports,
+    check_message_limit,
     keep_loopback,
     max_message_bytes,
     without_candidates,
@@ -57,3 +58,26 @@ def test_only_loopback_ports_are_found_and_replaced() -> None:
 )
 def test_the_message_limit_is_read_as_rfc_8841_says(line: str, limit: int | None) -> None:
     assert max_message_bytes(SECTION + line) == limit
+
+
+def test_the_limit_of_the_channels_own_section_counts() -> None:
+    audio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=max-message-size:5\r\n"
+    assert max_message_bytes(audio + SECTION + "a=max-message-size:70000\r\n" + audio) == 70_000
+
+
+@pytest.mark.parametrize("text", ["-1", "abc", "", "+5", "1e3", "\u0663", "9 9"])
+def test_a_limit_that_is_no_number_counts_as_none_given(text: str) -> None:
+    sdp = SECTION + f"a=max-message-size:{text}\r\n" + HERE
+    assert check_message_limit(sdp) == SECTION + HERE
+    assert max_message_bytes(check_message_limit(sdp)) == 65_536
+
+
+@pytest.mark.parametrize("text", ["0", "1024", "262144", "262144 ", "9" * 30])
+def test_a_sound_limit_stays(text: str) -> None:
+    sdp = SECTION + f"a=max-message-size:{text}\r\n" + HERE
+    assert check_message_limit(sdp) == sdp
+
+
+def test_a_limit_below_which_nothing_works_is_refused() -> None:
+    with pytest.raises(ValueError, match="got a=max-message-size:10"):
+        check_message_limit(SECTION + "a=max-message-size:10\r\n")

@@ -7,6 +7,7 @@ ordered or not, reliable or not. A WebSocket offers one of these four combinatio
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,13 @@ from typing import Final
 from aiortc import RTCSessionDescription
 
 from rtlab.client.transports._signalling import post_offer
+from rtlab.client.transports.base import FOREIGN_AFTER
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.resume import Resume, session_of
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
@@ -122,7 +124,7 @@ class WebRTCTransport:
     # Opening
 
     async def open(self, resume: Resume) -> Message | None:
-        """Offer, connect, and return the server's ``welcome``.
+        """Offer, connect, and return the server's ``welcome``, None from a foreign server.
 
         Raises
         ------
@@ -155,10 +157,8 @@ class WebRTCTransport:
                 f"({error.reason or close_code(error.code).name}): can UDP pass on 127.0.0.1?",
                 retryable=close_code(error.code).reconnect,
             ) from error
-        except (MessageError, ValueError) as error:
-            raise ConnectFailed(
-                f"the server does not speak rtlab's protocol: {error}", retryable=False
-            ) from error
+        except ValueError as error:
+            raise ConnectFailed(f"the server's answer is of no use: {error}", retryable=False) from error
         finally:
             if not ready:
                 link.abort()
@@ -173,17 +173,34 @@ class WebRTCTransport:
         )
         return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 
-    async def _welcome(self, queue: ReceiveQueue) -> Message:
-        """Wait for the first message; on an unordered channel others may come before it."""
+    async def _welcome(self, queue: ReceiveQueue) -> Message | None:
+        """Wait for the welcome, and keep for `receive` what came before it.
+
+        A reliable channel brings it first, and at once; else the server is foreign. On an
+        unreliable one it may be late, or lost: the owner's timeout then ends the attempt.
+        """
         early: list[str | bytes] = []
-        while True:
-            frame = await queue.get()
-            message = self._codec.decode(frame)
-            if message.type == "welcome":
-                self.bytes_in += utf8_bytes(frame)
-                queue.put_back(early)
-                return message
-            early.append(frame)
+        try:
+            async with asyncio.timeout(FOREIGN_AFTER if self.reliable else None):
+                while True:
+                    data = await queue.get()
+                    if (welcome := self._welcome_in(data)) is not None:
+                        self.bytes_in += utf8_bytes(data)
+                        return welcome
+                    early.append(data)
+                    if self.reliable:
+                        return None
+        except TimeoutError:
+            return None
+        finally:
+            queue.put_back(early)
+
+    def _welcome_in(self, data: str | bytes) -> Message | None:
+        try:
+            message = self._codec.decode(data)
+        except MessageError:
+            return None
+        return message if session_of(message) is not None else None
 
     # Messages
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -32,7 +33,8 @@ class StubServer:
         self.offers: list[dict[str, Any]] = []
         self.peers: list[LoopbackPeerConnection] = []
         self.on_frame: Callable[[DataLink, str | bytes], None] = lambda link, frame: link.send(frame)
-        self.welcome = True
+        self.greeting: str | bytes | None = ""  # in place of the welcome; None stays silent
+        self.change_answer: Callable[[str], str] = lambda sdp: sdp
         self.respond: Callable[[], web.Response] | None = None
         self.url = ""
 
@@ -46,12 +48,14 @@ class StubServer:
         peer.on("datachannel", lambda channel: self._opened(peer, channel))
         await peer.setRemoteDescription(RTCSessionDescription(sdp=body["sdp"], type="offer"))
         await peer.setLocalDescription()
-        return web.json_response({"sdp": peer.localDescription.sdp, "type": "answer"})
+        return web.json_response({"sdp": self.change_answer(peer.localDescription.sdp), "type": "answer"})
 
     def _opened(self, peer: LoopbackPeerConnection, channel: RTCDataChannel) -> None:
         link = DataLink(peer, channel, lambda frame: self.on_frame(link, frame), lambda error: None)
         self.links.append(link)
-        if self.welcome:
+        if self.greeting:
+            link.send(self.greeting)
+        elif self.greeting is not None:
             codec = codec_for(channel.protocol)
             payload = {"clientId": "c", "session": f"s{len(self.links)}", "seq": 0, "resumed": False}
             data = codec.encode(Message("welcome", payload))
@@ -164,6 +168,49 @@ async def test_large_messages_pass_up_to_the_servers_limit_and_are_refused_above
             await transport.send(Message("big", "x" * (262_145 - overhead)))
         await transport.send(Message("still", "alive"))
         assert (await bounded(transport.receive())).payload == "alive"
+
+
+@pytest.mark.parametrize("first", ['{"type":"hello"}', '{"type":"welcome"}', "hello", b"\xff"])
+async def test_a_foreign_servers_first_message_is_delivered(server: StubServer, first: str | bytes) -> None:
+    server.greeting = first
+    transport = WebRTCTransport(server.url)
+    assert await bounded(transport.open(Resume())) is None
+    try:
+        await transport.send(Message("second"))
+        received: list[Any] = []
+        for _ in range(2):
+            try:
+                received.append((await bounded(transport.receive())).type)
+            except MessageError:
+                received.append(MessageError)
+        expected = JSON.decode(first).type if isinstance(first, str) and first[0] == "{" else MessageError
+        assert received == [expected, "second"]
+    finally:
+        await transport.close()
+
+
+async def test_a_foreign_server_may_stay_silent(server: StubServer) -> None:
+    server.greeting = None
+    transport = WebRTCTransport(server.url)
+    assert await bounded(transport.open(Resume())) is None
+    await transport.send(Message("echoed"))
+    assert (await bounded(transport.receive())).type == "echoed"
+    await transport.close()
+
+
+@pytest.mark.parametrize(("limit", "works"), [("-1", True), ("nonsense", True), ("0", True), ("10", False)])
+async def test_an_odd_message_limit_in_the_answer(server: StubServer, limit: str, works: bool) -> None:
+    server.change_answer = lambda sdp: re.sub("max-message-size:[0-9]+", f"max-message-size:{limit}", sdp)
+    transport = WebRTCTransport(server.url)
+    if not works:
+        with pytest.raises(ConnectFailed, match="max-message-size:10") as caught:
+            await bounded(transport.open(Resume()))
+        assert not caught.value.retryable
+        return
+    assert await bounded(transport.open(Resume())) is not None
+    await transport.send(Message("small"))
+    assert (await bounded(transport.receive())).type == "small"
+    await transport.close()
 
 
 async def test_one_unreadable_frame_does_not_end_the_stream(server: StubServer) -> None:
@@ -294,7 +341,7 @@ async def test_a_refused_port_says_so() -> None:
 
 
 async def test_giving_up_on_opening_leaves_nothing_behind(server: StubServer) -> None:
-    server.welcome = False
+    server.greeting = None
     before = asyncio.all_tasks()
     opening = asyncio.create_task(WebRTCTransport(server.url).open(Resume()))
     await bounded(_until(lambda: server.links != []))  # all that is missing is the welcome
