@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.connection import Connection
-from rtlab.client.events import Handler
+from rtlab.client.events import LOCAL_EVENTS, Handler
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 __all__ = ["ServerSentEvents"]
 
@@ -71,12 +71,28 @@ class ServerSentEvents(Connection):
             )
             return last
 
+        self._listeners: dict[tuple[str, Handler], Handler] = {}
         super().__init__(transport, **options)
 
     def add_event_listener(self, type: str, listener: Handler) -> None:
-        """As `on`, by the browser's name; the value is a `Message`, its payload the data."""
-        self.on(type, listener)
+        """Call `listener` with each of the server's events of one type, as a browser does.
+
+        The value is a `Message`, its payload the data. Unlike `on`, this never hears of the
+        connection itself: ``"error"`` and ``"connected"`` mean the server's events of that name.
+        """
+        if type not in LOCAL_EVENTS:
+            self.on(type, listener)
+        elif (type, listener) not in self._listeners:
+
+            def of_that_type(message: Message) -> object:
+                return listener(message) if message.type == type else None
+
+            self._listeners[type, listener] = of_that_type
+            self.on("*", of_that_type)
 
     def remove_event_listener(self, type: str, listener: Handler) -> None:
-        """As `off`, by the browser's name."""
-        self.off(type, listener)
+        """Undo `add_event_listener`; a listener that is not there is no error."""
+        if type not in LOCAL_EVENTS:
+            self.off(type, listener)
+        elif (type, listener) in self._listeners:
+            self.off("*", self._listeners.pop((type, listener)))
