@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import numpy as np
 
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.http1 import Head, parse_head, take_body
 from rtlab.protocol.messages import Message
 
 __all__ = ["Exchange", "exchanges"]
@@ -44,14 +45,11 @@ class Exchange(NamedTuple):
         """What a poll's answer carries; nothing for any other."""
         if self.path != "/poll" or self.status != 200:
             return []
-        return [JSON.decode(bytes(raw)) for raw in _poll_body(self.body).messages]
+        return [JSON.decode(bytes(raw)) for raw in parse_json(self.body, _PollBody).messages]
 
 
 class _PollBody(msgspec.Struct):
     messages: list[msgspec.Raw]
-
-
-_poll_body: Final = msgspec.json.Decoder(_PollBody).decode
 
 
 def exchanges(connection: TappedConnection) -> list[Exchange]:
@@ -60,7 +58,7 @@ def exchanges(connection: TappedConnection) -> list[Exchange]:
     Parameters
     ----------
     connection : TappedConnection
-        HTTP/1.1, with a ``Content-Length`` for each body.
+        HTTP/1.1.
 
     Returns
     -------
@@ -75,14 +73,14 @@ def exchanges(connection: TappedConnection) -> list[Exchange]:
     found: list[Exchange] = []
     sides = _Side(connection, up=True), _Side(connection, up=False)
     while (request := sides[0].next()) is not None and (answer := sides[1].next()) is not None:
-        target = urlsplit(request.start_line[1])
+        target = urlsplit(request.head.path.decode("latin-1"))
         found.append(
             Exchange(
                 target.path,
                 dict(parse_qsl(target.query)),
                 request.ended,
                 answer.began,
-                int(answer.start_line[1]),
+                answer.head.status,
                 answer.body,
             )
         )
@@ -90,7 +88,7 @@ def exchanges(connection: TappedConnection) -> list[Exchange]:
 
 
 class _Part(NamedTuple):
-    start_line: list[str]
+    head: Head
     body: bytes
     began: float
     ended: float
@@ -101,24 +99,19 @@ class _Side:
 
     def __init__(self, connection: TappedConnection, *, up: bool) -> None:
         chunks = [(at, size) for at, direction, size in connection.chunks if direction is up]
+        self._response = not up
         self._data = bytes(connection.up if up else connection.down)
         self._times = [at for at, _ in chunks]
         self._passed = np.cumsum([size for _, size in chunks])
         self._at = 0
 
     def next(self) -> _Part | None:
-        head_end = self._data.find(b"\r\n\r\n", self._at)
-        if head_end < 0:
+        head = parse_head(self._data, self._at, response=self._response)
+        if head is None:
             return None
-        start_line, *fields = self._data[self._at : head_end].decode("latin-1").split("\r\n")
-        pairs = (field.partition(":") for field in fields)
-        length = sum(int(text) for name, _, text in pairs if name.lower() == "content-length")
-        began, body_at = self._at, head_end + 4
-        self._at = body_at + length
-        if self._at > len(self._data):
-            return None
-        body = self._data[body_at : self._at]
-        return _Part(start_line.split(" "), body, self._when(began), self._when(self._at - 1))
+        began = self._at
+        body, self._at, whole = take_body(self._data, began + head.size, head)
+        return _Part(head, body, self._when(began), self._when(self._at - 1)) if whole else None
 
     def _when(self, byte: int) -> float:
         """Return when this byte passed."""

@@ -6,22 +6,19 @@ server and clients say; it shares no code with either but the layout of a frame 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.http1 import parse_head, take_body
 from rtlab.protocol.websocket_frames import read_header
 
 __all__ = ["Frame", "Split", "dissect", "frames"]
 
-_split_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
 
 class _PollBody(msgspec.Struct):
     messages: list[msgspec.Raw]
-
-
-_split_poll: Final = msgspec.json.Decoder(_PollBody).decode
 
 
 class Split(msgspec.Struct):
@@ -137,16 +134,16 @@ def dissect(up: bytes, down: bytes) -> tuple[Split, Split]:
     splits = Split(), Split()
     asked: list[str] = []
     at = 0
-    while (end := up.find(b"\r\n\r\n", at)) >= 0:
-        start_line, headers = _head(up[at:end])
-        body_end = end + 4 + int(headers.get("content-length", "0"))
-        if body_end > len(up):
+    while (head := parse_head(up, at)) is not None:
+        body_at = at + head.size
+        body, end, whole = take_body(up, body_at, head)
+        if not whole:
             break
-        asked.append(start_line.split(" ")[1].partition("?")[0])
-        splits[0].http_bytes += end + 4 - at
-        _posted(splits[0], asked[-1], up[end + 4 : body_end])
-        at = body_end
-        if headers.get("upgrade"):
+        asked.append(head.path.decode("latin-1").partition("?")[0])
+        splits[0].http_bytes += head.size
+        _posted(splits[0], asked[-1], body, end - body_at)
+        at = end
+        if head.get(b"upgrade"):
             break
     switched = _answers(splits[1], asked, down)
     if switched is None:
@@ -157,65 +154,40 @@ def dissect(up: bytes, down: bytes) -> tuple[Split, Split]:
     return splits
 
 
-def _head(text: bytes) -> tuple[str, dict[str, str]]:
-    start_line, *lines = text.decode("latin-1").split("\r\n")
-    pairs = (line.partition(":") for line in lines)
-    return start_line, {name.lower(): value.strip() for name, _, value in pairs}
-
-
 def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
     """Take the responses apart; return where WebSocket frames begin, if they do."""
     at = 0
     for path in asked:
-        end = down.find(b"\r\n\r\n", at)
-        if end < 0:
+        head = parse_head(down, at, response=True)
+        if head is None:
             break
-        status_line, headers = _head(down[at:end])
-        split.http_bytes += end + 4 - at
-        at = end + 4
-        status = status_line.split(" ")[1]
-        if status == "101":
+        split.http_bytes += head.size
+        at += head.size
+        if head.status == 101:
             return at
-        if headers.get("transfer-encoding") == "chunked":
-            body, size, complete = _chunks(down[at:])
-        else:
-            length = 0 if status in ("204", "304") else int(headers.get("content-length", len(down) - at))
-            body = down[at : at + length]
-            size, complete = len(body), len(body) == length
-        if "text/event-stream" in headers.get("content-type", ""):
-            split.carry(_events(body), size)
-        elif not complete:
+        body, end, whole = take_body(down, at, head)
+        size, at = end - at, end
+        if b"text/event-stream" in head.get(b"content-type"):
+            unfinished = len(body) - (body.rfind(b"\n\n") + 2 if b"\n\n" in body else 0)
+            split.carry(_events(body[: len(body) - unfinished]), size - unfinished)
+            split.open_bytes += unfinished
+        elif not whole:
             split.open_bytes += size
-        elif path.endswith("/poll") and status == "200":
-            split.carry([len(bytes(raw)) for raw in _split_poll(body).messages], size)
+        elif path.endswith("/poll") and head.status == 200:
+            split.carry([len(bytes(raw)) for raw in parse_json(body, _PollBody).messages], size)
         else:
             split.framing_bytes += size
-        at += size
     split.open_bytes += len(down) - at
     return None
 
 
-def _posted(split: Split, path: str, body: bytes) -> None:
+def _posted(split: Split, path: str, body: bytes, size: int) -> None:
     if not path.endswith("/send"):
-        split.framing_bytes += len(body)
+        split.framing_bytes += size
     elif body.startswith(b"["):
-        split.carry([len(bytes(raw)) for raw in _split_array(body)], len(body))
+        split.carry([len(bytes(raw)) for raw in parse_json(body, list[msgspec.Raw])], size)
     else:
-        split.carry([len(body)], len(body))
-
-
-def _chunks(data: bytes) -> tuple[bytes, int, bool]:
-    """Return the body of the complete chunks, the bytes that they take, and whether it ended."""
-    body, at = bytearray(), 0
-    while (line := data.find(b"\r\n", at)) >= 0:
-        size = int(data[at:line], 16)
-        if line + 2 + size + 2 > len(data):
-            break
-        body += data[line + 2 : line + 2 + size]
-        at = line + 2 + size + 2
-        if size == 0:
-            return bytes(body), at, True
-    return bytes(body), at, False
+        split.carry([len(body)], size)
 
 
 def _events(body: bytes) -> list[int]:

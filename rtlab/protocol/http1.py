@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["Body", "Head", "NotHttp", "parse_head"]
+__all__ = ["Body", "Head", "NotHttp", "parse_head", "take_body"]
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 _REQUEST: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP/1\.[01]")
@@ -65,14 +65,16 @@ class Head:
         return b"\r\n".join([self.start, *(n + b": " + v for n, v in self.fields), b"", b""])
 
 
-def parse_head(buffer: bytes, *, response: bool = False) -> Head | None:
-    """The head at the start of `buffer`, or ``None`` while it is not whole.
+def parse_head(buffer: bytes, at: int = 0, *, response: bool = False) -> Head | None:
+    """The head at the start of `buffer`, or behind its first `at` bytes; ``None`` while it is not whole.
 
     Raises
     ------
     NotHttp
         As soon as it is clear that no head will come.
     """
+    if at:
+        buffer = buffer[at : at + MAX_HEAD_BYTES + 4]
     end = buffer.find(b"\r\n\r\n")
     line, newline, _ = buffer.partition(b"\r\n")
     pattern = _RESPONSE if response else _REQUEST
@@ -197,3 +199,33 @@ class Body:
                 self._left = int(size, 16)
                 self._state = "data" if self._left else "trailer"
         return b"".join(content), data
+
+
+def take_body(data: bytes, at: int, head: Head) -> tuple[bytes, int, bool]:
+    """Read a body out of bytes that are all there.
+
+    Parameters
+    ----------
+    data : bytes
+        What one side of a connection said.
+    at : int
+        Where the body begins.
+    head : Head
+        The head in front of it.
+
+    Returns
+    -------
+    content : bytes
+        Without its transfer coding.
+    end : int
+        Where it ends, or `data` does.
+    done : bool
+        Whether it is whole.
+    """
+    body, content = Body(head), bytearray()
+    while not body.done and at < len(data):
+        piece = data[at : at + MAX_HEAD_BYTES]  # not all: that would copy the rest for every message
+        got, rest = body.feed(piece)
+        content += got
+        at += len(piece) - len(rest)
+    return bytes(content), at, body.done

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.protocol.http1 import Body, NotHttp, parse_head
+from rtlab.protocol.http1 import Body, NotHttp, parse_head, take_body
 
 
 @given(
@@ -133,3 +133,14 @@ def test_a_chunked_body_under_way_stands_at_a_chunk() -> None:
     whole = Body.under_way(head + b"2\r\nx", len(head) + 4)  # all of it was kept: it is read again
     assert whole is not None
     assert whole.feed(b"y\r\n0\r\n\r\n") == (b"y", b"")
+
+
+def test_messages_in_a_row_are_taken_one_by_one() -> None:
+    raw = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    raw += b"POST /b HTTP/1.1\r\nContent-Length: 2\r\n\r\nhiPOST /c HTTP/1.1\r\nContent-Length: 9\r\n\r\nopen"
+    at, found = 0, []
+    while (head := parse_head(raw, at)) is not None:
+        content, at, whole = take_body(raw, at + head.size, head)
+        found.append((head.path, content, whole))
+    assert found == [(b"/a", b"abc", True), (b"/b", b"hi", True), (b"/c", b"open", False)]
+    assert at == len(raw)
