@@ -609,3 +609,35 @@ async def test_rooms_are_joined_again_from_their_offset(recovered):
 def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         Connection(Factory(), **options)
+
+
+# Foreign servers, and ours behind a slow path
+
+
+async def test_a_welcome_that_comes_late_still_begins_the_session():
+    transport = MemoryTransport()
+    conn = Connection(Factory(transport))
+    seen = []
+    conn.on("*", lambda message: seen.append(message.type))
+    async with conn:
+        assert conn.welcome is None
+        transport.push(welcome("s9", seq=3, limit=500))
+        transport.push(Message("n", 1))
+        await until(lambda: seen)
+        assert seen == ["n"]
+        assert conn.welcome is not None
+        assert conn._inbox.position.resume().session == "s9"
+        assert conn._inbox.position.handled == 4
+        assert transport.max_message_bytes == 500
+
+
+async def test_a_foreign_servers_welcome_is_a_message_like_any_other():
+    transport = MemoryTransport()
+    conn = Connection(Factory(transport))
+    seen = []
+    conn.on("welcome", seen.append)
+    async with conn:
+        transport.push(Message("welcome"))  # as ActionCable's
+        transport.push(welcome())  # not the first message: no welcome of ours
+        await until(lambda: len(seen) == 2)
+        assert conn.welcome is None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import time
 
 import pytest
 
 from rtlab.client.connection import Connection, State
+from rtlab.client.factory import TRANSPORTS, make_client
+from rtlab.lab.lab import Lab
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
@@ -167,3 +170,44 @@ async def test_a_lost_connections_pings_are_gone_before_the_next_begins():
     assert len(leftovers()) <= 2  # the reader, and perhaps one ping
     await conn.close()
     assert leftovers() == []
+
+
+async def test_a_policy_that_raises_ends_the_connection_rather_than_the_watch():
+    class Broken(Ping, frozen=True):
+        def step(self, state, event, now):
+            raise ZeroDivisionError
+
+    factory = Factory(MemoryTransport(welcome=welcome()))
+    conn = Connection(factory, max_reconnect_attempts=0, heartbeat=Broken(0.01, timeout=1.0))
+    ends = []
+    conn.on("disconnected", lambda event: ends.append(event.reason))
+    await conn.connect()
+    await until(lambda: ends)
+    assert "ZeroDivisionError" in ends[0]
+    await conn.close()
+
+
+async def test_a_killed_server_is_noticed_on_every_transport_without_any_option():
+    """Where TCP resets, at once; a data channel only hears nothing more, and needs its heartbeat."""
+    async with asyncio.timeout(60), Lab() as lab:
+        conns = {name: make_client(name, lab.url) for name in TRANSPORTS}
+        ends, noticed = {}, asyncio.Event()
+
+        def end(name, event):
+            ends[name] = event
+            if len(ends) == len(TRANSPORTS):
+                noticed.set()
+
+        for name, conn in conns.items():
+            conn.on("disconnected", functools.partial(end, name))
+            await conn.connect()
+        killed = time.monotonic()
+        lab.kill()
+        await noticed.wait()
+        for name, event in ends.items():
+            assert event.code == 1006, name
+            assert event.at - killed < 15, name  # 10 s by Ping(5, 5), and a busy machine
+            assert conns[name].state is State.DISCONNECTED, name
+        assert "heartbeat" in ends["webrtc"].reason
+        for conn in conns.values():
+            await conn.close()
