@@ -26,14 +26,14 @@ from rtlab.client.stream import Stream
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import MessageError, NotConnected, TransportClosed
-from rtlab.policies import state_machine as lc
+from rtlab.policies import states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.messages import Message
 
 __all__ = ["Connection", "State"]
 
-State = lc.State
+State = states.State
 
 
 class Connection:
@@ -257,7 +257,7 @@ class Connection:
 
     def reconnect_now(self) -> None:
         """Start the next attempt at once, if one is waiting for its delay."""
-        self._driver.feed(lc.ReconnectNow())
+        self._driver.feed(states.ReconnectNow())
 
     async def __aenter__(self) -> Self:
         await self.connect()

@@ -34,15 +34,17 @@ from rtlab.errors import (
     TransportClosed,
     describe,
 )
-from rtlab.policies import state_machine as lc
+from rtlab.policies import states
 from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.policies.retry import RetryPolicy
+from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.protocol.close_codes import check_close, should_reconnect
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume import session_of
 
 __all__ = ["Driver"]
 
-State = lc.State
+State = states.State
 _OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
 
@@ -79,7 +81,7 @@ class Driver:
         inbox: Inbox,
         requests: Requests,
         writes: Writes,
-        policy: lc.Policy,
+        policy: RetryPolicy,
         *,
         heartbeat: Heartbeat | DefaultHeartbeat | None,
         breaker: CircuitBreaker | None,
@@ -88,7 +90,7 @@ class Driver:
         clock: Callable[[], float],
         rng: np.random.Generator,
     ) -> None:
-        self.life = lc.Lifecycle()
+        self.life = Lifecycle()
         self.transport: Transport | None = None
         self.welcome: Message | None = None
         self.connect_time: float | None = None
@@ -107,7 +109,7 @@ class Driver:
         self._close_timeout = close_timeout
         self._clock = clock
         self._rng = rng
-        self._events: deque[lc.Event] = deque()
+        self._events: deque[states.Event] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -153,7 +155,7 @@ class Driver:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
-            self.feed(lc.Connect())
+            self.feed(states.Connect())
             await waiter
         except asyncio.CancelledError:
             self._callers -= 1
@@ -167,7 +169,7 @@ class Driver:
         """End for good; nothing is left running afterwards."""
         check_close(code, reason)
         self.check_loop()
-        self.feed(lc.Close())
+        self.feed(states.Close())
         transport, self._shutting = self._shutting, None
         tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others
         try:
@@ -218,7 +220,7 @@ class Driver:
         life = self.life
         self.life = replace(life, state=State.DISCONNECTED, generation=life.generation + 1, waiting=False)
 
-    def feed(self, event: lc.Event) -> None:
+    def feed(self, event: states.Event) -> None:
         """Apply one event to the state machine, and carry out what follows.
 
         When a handler causes the event, what is under way is carried out first. All
@@ -245,9 +247,9 @@ class Driver:
         if interrupt is not None:
             raise interrupt
 
-    def _decide(self, event: lc.Event) -> tuple[lc.Action, ...]:
+    def _decide(self, event: states.Event) -> tuple[states.Action, ...]:
         try:
-            self.life, actions = lc.step(self.life, event, self._clock(), self._rng, self._policy)
+            self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
         except Exception as error:  # a backoff of the user's, say
             self._abandon(error)
             return ()
@@ -268,36 +270,36 @@ class Driver:
         try:
             if transport is not None:
                 transport.abort()
-                self._retire(lc.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
+                self._retire(states.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
         finally:
             self._give_up(reason)
 
-    def _carry_out(self, action: lc.Action) -> None:
+    def _carry_out(self, action: states.Action) -> None:
         match action:
-            case lc.Open(generation):
+            case states.Open(generation):
                 self._timer = None
                 self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case lc.Schedule(generation, delay, attempt, reason):
+            case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(delay, self.feed, lc.TimerFired(generation))
+                self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
                 event = Reconnecting(at=self._clock(), attempt=attempt, delay=delay, reason=reason)
                 self._inbox.tell("reconnecting", event)
-            case lc.CancelTimer():
+            case states.CancelTimer():
                 if self._timer is not None:
                     self._timer.cancel()
                 self._timer = None
-            case lc.Discard():
+            case states.Discard():
                 if self._attempt is not None:
                     self._attempt.cancel()
-            case lc.Shut():
+            case states.Shut():
                 self._shutting = self.transport
-            case lc.TellConnected(attempt):
+            case states.TellConnected(attempt):
                 self._announce(attempt)
-            case lc.TellDisconnected():
+            case states.TellDisconnected():
                 self._retire(action)
-            case lc.GiveUp(reason):
+            case states.GiveUp(reason):
                 self._give_up(reason)
 
     # One attempt
@@ -310,7 +312,7 @@ class Driver:
             transport = self._factory()
             welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
-            self.feed(lc.Opened(generation))
+            self.feed(states.Opened(generation))
             await self._rejoin(transport)
             await self._listen(transport)
         except TransportClosed as error:
@@ -320,7 +322,7 @@ class Driver:
             if self.life.state is State.CONNECTED:  # not from `open`, then
                 self._ended(generation, TransportClosed(1006, str(e), reconnect=e.retryable))
             else:
-                self.feed(lc.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
+                self.feed(states.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
         except Exception as error:
             # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
             self._cause = error
@@ -436,9 +438,9 @@ class Driver:
         again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
         if self.life.state is State.CONNECTED:
             hints = error.retry_after, error.reconnection_time
-            self.feed(lc.Lost(generation, error.code, error.reason, error.clean, again, *hints))
+            self.feed(states.Lost(generation, error.code, error.reason, error.clean, again, *hints))
         else:
-            self.feed(lc.Failed(generation, str(error), again, error.retry_after))
+            self.feed(states.Failed(generation, str(error), again, error.retry_after))
 
     # Telling
 
@@ -465,7 +467,7 @@ class Driver:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def _retire(self, told: lc.TellDisconnected) -> None:
+    def _retire(self, told: states.TellDisconnected) -> None:
         transport, self.transport = self.transport, None
         if self._beats is not None:
             self._beats.end()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from rtlab.policies import state_machine as lc
 from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
 from rtlab.policies.heartbeat import Heartbeat, Ping
+from rtlab.policies.retry import RetryPolicy
 
 __all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "policy_of", "positive"]
 
@@ -86,7 +86,7 @@ def policy_of(
     max_attempts: int | None,
     min_uptime: float | None,
     retry_initial: bool,
-) -> lc.Policy:
+) -> RetryPolicy:
     """Return the policy that a connection's options describe; raise ValueError or TypeError for bad ones."""
     checked("backoff", backoff, "FullJitter(0.5, 30)", "delay", "max_attempts", "min_uptime")
     if backoff is not None and interval is not None:
@@ -97,7 +97,7 @@ def policy_of(
         raise ValueError(f"expected max_reconnect_attempts >= 0, got {max_attempts}")
     if backoff is None:
         backoff = DEFAULT if interval is None else FullJitter(base=interval, cap=max(30.0, interval))
-    return lc.Policy(
+    return RetryPolicy(
         backoff,
         max_attempts=max_attempts if max_attempts is not None else backoff.max_attempts,
         min_uptime=min_uptime if min_uptime is not None else backoff.min_uptime,

@@ -12,7 +12,8 @@ from matplotlib.text import Text
 
 from rtlab.figures.latency import Chart
 from rtlab.figures.palette import PALETTE
-from rtlab.policies.state_machine import TABLE, State
+from rtlab.policies.state_machine import TABLE
+from rtlab.policies.states import State
 
 __all__ = ["lifecycle_figure"]
 

@@ -1,8 +1,9 @@
 """The life of a connection as a table: ``(state, event, now) → (state, actions)``.
 
-Nothing here opens a socket or reads a clock. `Connection` feeds events in and
+Nothing here opens a socket or reads a clock. `rtlab.client.driver` feeds events in and
 carries out the actions that come back, so the same table drives a real
-connection, a simulated one, the tests, and the drawing in the notebook.
+connection, a simulated one, the tests, and the drawing in the notebook. The events and
+actions themselves are in `rtlab.policies.states`.
 
 Every attempt has a *generation*, a number that only grows. An event of an older
 generation changes nothing: a late close of an old socket can never start a
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.policies.backoff import Backoff
+from rtlab.policies.retry import RetryPolicy
 from rtlab.policies.states import (
     Action,
     CancelTimer,
@@ -39,58 +40,7 @@ from rtlab.policies.states import (
     TimerFired,
 )
 
-__all__ = [
-    "TABLE",
-    "Action",
-    "CancelTimer",
-    "Close",
-    "Connect",
-    "Discard",
-    "Event",
-    "Failed",
-    "GiveUp",
-    "Lifecycle",
-    "Lost",
-    "Open",
-    "Opened",
-    "Policy",
-    "ReconnectNow",
-    "Row",
-    "Schedule",
-    "Shut",
-    "State",
-    "TellConnected",
-    "TellDisconnected",
-    "TimerFired",
-    "step",
-]
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """When to try again.
-
-    Parameters
-    ----------
-    backoff : Backoff
-        Gives the seconds before each retry.
-    max_attempts : int or None
-        Retries after a stable connection before giving up; None for no limit. One that a
-        circuit breaker held back says nothing new about the server, and does not count.
-    min_uptime : float
-        Seconds that a connection must last before the count of retries starts
-        again from 0. Resetting on open instead would let a server that accepts
-        and closes turn the client into a hot loop.
-    max_retry_after : float
-        The longest hint of a server that is obeyed, in seconds (and up to a half more).
-    retry_initial : bool
-        Whether a first connect that fails is retried, or reported at once.
-    """
-
-    backoff: Backoff
-    max_attempts: int | None = None
-    min_uptime: float = 5.0
-    max_retry_after: float = 300.0
-    retry_initial: bool = False
+__all__ = ["TABLE", "Lifecycle", "Row", "step"]
 
 
 class Lifecycle(msgspec.Struct, frozen=True):
@@ -135,7 +85,7 @@ class _Step(NamedTuple):
     event: Event
     now: float
     rng: np.random.Generator
-    policy: Policy
+    policy: RetryPolicy
 
 
 _Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[Action, ...]]]
@@ -147,9 +97,9 @@ _Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[Action, ...]]]
 def _may_retry(step: _Step) -> bool:
     life, event, policy = step.life, step.event, step.policy
     wanted = event.retryable if isinstance(event, Failed) else isinstance(event, Lost) and event.reconnect
-    if policy.max_attempts is None or _was_held_back(step):
+    if _was_held_back(step):
         return wanted
-    return wanted and (0 if _was_stable(step) else life.retries) < policy.max_attempts
+    return wanted and policy.allows(0 if _was_stable(step) else life.retries)
 
 
 def _may_retry_again(step: _Step) -> bool:
@@ -204,10 +154,9 @@ def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ..
     if _was_stable(step):
         life = msgspec.structs.replace(life, attempt=0, previous=0.0, held_back=0)
     attempt, previous = life.attempt, life.previous
-    # A backoff with an end says *never* beyond it. Whether to go on is the guards' to say.
-    end = policy.backoff.max_attempts
-    drawn = policy.backoff.delay(attempt if end is None else min(attempt, end - 1), previous, step.rng)
-    delay = _with_hints(event, drawn, policy.max_retry_after, step.rng)
+    drawn = policy.draw(attempt, previous, step.rng)
+    reconnection_time = event.reconnection_time if isinstance(event, Lost) else None
+    delay = policy.with_hints(drawn, event.retry_after, reconnection_time, step.rng)
     after = msgspec.structs.replace(
         life,
         generation=life.generation + 1,
@@ -218,25 +167,6 @@ def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ..
     )
     told = _told(event, will_reconnect=True)
     return after, (*told, Schedule(after.generation, delay, after.attempt, event.reason))
-
-
-def _with_hints(event: Failed | Lost, drawn: float, longest: float, rng: np.random.Generator) -> float:
-    """Return the delay after what the server said, if it said anything.
-
-    Many clients are told the same at the same moment, so a hint gets jitter of its own, up to
-    a half on top (as Envoy's back-off after a rate limit has). ``Retry-After`` is the earliest
-    moment, and our own delay begins there: *0* leaves that delay, and is no hot loop. A
-    ``retry:`` field takes our delay's place, unless it is 0.
-    """
-    if event.retry_after is not None:
-        return _spread(event.retry_after, longest, rng) + drawn
-    if isinstance(event, Lost) and event.reconnection_time:
-        return _spread(event.reconnection_time, longest, rng)
-    return drawn
-
-
-def _spread(hint: float, longest: float, rng: np.random.Generator) -> float:
-    return min(max(hint, 0.0), longest) * (1 + 0.5 * rng.random())
 
 
 def _give_up(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
@@ -331,7 +261,7 @@ _ROWS: Final[dict[tuple[State, type[Event]], tuple[Row, ...]]] = {
 
 
 def step(
-    life: Lifecycle, event: Event, now: float, rng: np.random.Generator, policy: Policy
+    life: Lifecycle, event: Event, now: float, rng: np.random.Generator, policy: RetryPolicy
 ) -> tuple[Lifecycle, tuple[Action, ...]]:
     """Apply one event.
 
@@ -345,7 +275,7 @@ def step(
         When, in seconds on the caller's monotonic clock.
     rng : numpy.random.Generator
         For the backoff's jitter.
-    policy : Policy
+    policy : RetryPolicy
         When to try again.
 
     Returns
@@ -359,7 +289,7 @@ def step(
     --------
     >>> from rtlab.policies.backoff import DEFAULT
     >>> rng = np.random.default_rng(7)
-    >>> life, actions = step(Lifecycle(), Connect(), 0.0, rng, Policy(DEFAULT))
+    >>> life, actions = step(Lifecycle(), Connect(), 0.0, rng, RetryPolicy(DEFAULT))
     >>> life.state.value, actions
     ('Connecting', (Open(generation=1),))
     """

@@ -1,4 +1,4 @@
-"""The words of a connection's life: its states, what happens to it, and what it then does."""
+"""A connection's states, the events that change them, and the actions that follow."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.patches import FancyArrowPatch
 
 from rtlab.figures.state_diagram import lifecycle_figure
-from rtlab.policies.state_machine import TABLE, State
+from rtlab.policies.state_machine import TABLE
+from rtlab.policies.states import State
 
 
 def test_there_is_one_arrow_for_each_pair_of_states():

@@ -10,32 +10,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtlab.policies import state_machine as lc
+from rtlab.policies import state_machine, states
 from rtlab.policies.backoff import Constant, Exponential, FullJitter, Table
-from rtlab.policies.state_machine import State
+from rtlab.policies.retry import RetryPolicy
+from rtlab.policies.states import State
 
-POLICY = lc.Policy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
+POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
 RNG = np.random.default_rng(1)
 
 
-def events(generation: int) -> list[lc.Event]:
+def events(generation: int) -> list[states.Event]:
     return [
-        lc.Connect(),
-        lc.Opened(generation),
-        lc.Failed(generation, "refused"),
-        lc.Failed(generation, "401", retryable=False),
-        lc.Failed(generation, "the breaker is open", made=False),
-        lc.Lost(generation),
-        lc.Lost(generation, 1008, reconnect=False),
-        lc.TimerFired(generation),
-        lc.ReconnectNow(),
-        lc.Close(),
+        states.Connect(),
+        states.Opened(generation),
+        states.Failed(generation, "refused"),
+        states.Failed(generation, "401", retryable=False),
+        states.Failed(generation, "the breaker is open", made=False),
+        states.Lost(generation),
+        states.Lost(generation, 1008, reconnect=False),
+        states.TimerFired(generation),
+        states.ReconnectNow(),
+        states.Close(),
     ]
 
 
-def lives() -> list[lc.Lifecycle]:
+def lives() -> list[state_machine.Lifecycle]:
     return [
-        lc.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
+        state_machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
         for state in State
         for attempt in (0, 3)
         for waiting in ((False, True) if state is State.RECONNECTING else (False,))
@@ -44,13 +45,13 @@ def lives() -> list[lc.Lifecycle]:
 
 @pytest.mark.parametrize(("life", "event"), list(itertools.product(lives(), events(7))))
 def test_every_pair_does_what_the_table_says(life, event):
-    context = lc._Step(life, event, 101.0, RNG, POLICY)
+    context = state_machine._Step(life, event, 101.0, RNG, POLICY)
     rows = [
         row
-        for row in lc.TABLE
+        for row in state_machine.TABLE
         if row.state is life.state and type(event) is row.event and (row.guard is None or row.guard(context))
     ]
-    after, actions = lc.step(life, event, 101.0, np.random.default_rng(1), POLICY)
+    after, actions = state_machine.step(life, event, 101.0, np.random.default_rng(1), POLICY)
     if not rows:
         assert after == life
         assert actions == ()
@@ -108,8 +109,8 @@ LIVES = {
 )
 def test_every_pair_does_what_was_written_down_by_hand(name, number, word, policy, attempt, differs):
     state, waiting = LIVES[name]
-    life = lc.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
-    after, actions = lc.step(life, events(7)[number], 101.0, RNG, policy)
+    life = state_machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
+    after, actions = state_machine.step(life, events(7)[number], 101.0, RNG, policy)
     wanted = {**WANTED, **differs}.get(f"{name} {word}")
     if wanted is None:
         assert (after, actions) == (life, ())
@@ -123,20 +124,20 @@ def test_every_pair_does_what_was_written_down_by_hand(name, number, word, polic
 def test_an_older_generation_changes_nothing(life, event):
     if not hasattr(event, "generation"):
         return
-    assert lc.step(life, event, 101.0, RNG, POLICY) == (life, ())
+    assert state_machine.step(life, event, 101.0, RNG, POLICY) == (life, ())
 
 
 def test_every_row_can_be_reached():
     reached = set()
     for life, event, retry in itertools.product(lives(), events(7), (False, True)):
         policy = msgspec.structs.replace(POLICY, retry_initial=retry)
-        context = lc._Step(life, event, 101.0, RNG, policy)
-        for row in lc.TABLE:
+        context = state_machine._Step(life, event, 101.0, RNG, policy)
+        for row in state_machine.TABLE:
             applies = row.state is life.state and type(event) is row.event
             if applies and (row.guard is None or row.guard(context)):
-                reached.add(lc.TABLE.index(row))
+                reached.add(state_machine.TABLE.index(row))
                 break
-    assert reached == set(range(len(lc.TABLE)))
+    assert reached == set(range(len(state_machine.TABLE)))
 
 
 def drive(life, *steps, policy=POLICY):
@@ -144,46 +145,48 @@ def drive(life, *steps, policy=POLICY):
     done = []
     rng = np.random.default_rng(1)
     for now, event in steps:
-        life, actions = lc.step(life, event, now, rng, policy)
+        life, actions = state_machine.step(life, event, now, rng, policy)
         done.extend(actions)
     return life, done
 
 
 def test_delays_grow_and_attempts_end():
-    life, _ = drive(lc.Lifecycle(), (0, lc.Connect()), (0, lc.Opened(1)))
+    life, _ = drive(state_machine.Lifecycle(), (0, states.Connect()), (0, states.Opened(1)))
     delays = []
-    now, event = 0.1, lc.Lost(1)
+    now, event = 0.1, states.Lost(1)
     while True:
-        life, actions = lc.step(life, event, now, RNG, POLICY)
-        schedule = [a for a in actions if isinstance(a, lc.Schedule)]
+        life, actions = state_machine.step(life, event, now, RNG, POLICY)
+        schedule = [a for a in actions if isinstance(a, states.Schedule)]
         if not schedule:
             break
         delays.append(schedule[0].delay)
-        life, _ = lc.step(life, lc.TimerFired(life.generation), now, RNG, POLICY)
-        event = lc.Failed(life.generation, "refused")
+        life, _ = state_machine.step(life, states.TimerFired(life.generation), now, RNG, POLICY)
+        event = states.Failed(life.generation, "refused")
     assert delays == [1.0, 2.0, 4.0]
     assert life.state is State.DISCONNECTED
-    assert isinstance(actions[-1], lc.GiveUp)
+    assert isinstance(actions[-1], states.GiveUp)
 
 
 @pytest.mark.parametrize(("uptime", "attempt"), [(4.9, 3), (5.0, 1)])
 def test_retries_count_from_zero_only_after_min_uptime(uptime, attempt):
-    life = lc.Lifecycle(State.CONNECTED, 4, attempt=2, previous=2.0, opened_at=10.0)
-    life, _ = lc.step(life, lc.Lost(4), 10.0 + uptime, RNG, POLICY)
+    life = state_machine.Lifecycle(State.CONNECTED, 4, attempt=2, previous=2.0, opened_at=10.0)
+    life, _ = state_machine.step(life, states.Lost(4), 10.0 + uptime, RNG, POLICY)
     assert life.attempt == attempt
 
 
 def delays_after(event, *, clients=1, policy=POLICY):
     """What each of so many clients waits after the same event."""
-    life = lc.Lifecycle(State.CONNECTED if isinstance(event, lc.Lost) else State.RECONNECTING, 1)
+    life = state_machine.Lifecycle(
+        State.CONNECTED if isinstance(event, states.Lost) else State.RECONNECTING, 1
+    )
     delays = []
     for client in range(clients):
-        _, actions = lc.step(life, event, 9.0, np.random.default_rng([1, client]), policy)
-        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+        _, actions = state_machine.step(life, event, 9.0, np.random.default_rng([1, client]), policy)
+        delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
     return np.array(delays)
 
 
-@pytest.mark.parametrize("kind", [lc.Lost, lc.Failed])
+@pytest.mark.parametrize("kind", [states.Lost, states.Failed])
 @pytest.mark.parametrize(("hint", "obeyed"), [(0.0, 0.0), (20.0, 20.0), (9e9, 300.0), (-5.0, 0.0)])
 def test_retry_after_is_the_earliest_moment_and_the_backoff_begins_there(kind, hint, obeyed):
     delays = delays_after(kind(1, retry_after=hint), clients=100)
@@ -193,12 +196,14 @@ def test_retry_after_is_the_earliest_moment_and_the_backoff_begins_there(kind, h
 
 @pytest.mark.parametrize(("time", "obeyed"), [(None, 1.0), (0.0, 1.0), (0.01, 0.01), (9e9, 300.0)])
 def test_a_streams_reconnection_time_takes_the_backoffs_place(time, obeyed):
-    (delay,) = delays_after(lc.Lost(1, reconnection_time=time))
+    (delay,) = delays_after(states.Lost(1, reconnection_time=time))
     assert obeyed <= delay < (1.5 * obeyed if time else 1.001)
 
 
 @pytest.mark.parametrize("backoff", [FullJitter(base=0.5, cap=30.0), Constant(seconds=1.0)])
-@pytest.mark.parametrize("event", [lc.Failed(1, retry_after=10.0), lc.Lost(1, reconnection_time=10.0)])
+@pytest.mark.parametrize(
+    "event", [states.Failed(1, retry_after=10.0), states.Lost(1, reconnection_time=10.0)]
+)
 def test_a_herd_that_was_told_the_same_moment_spreads_out(event, backoff):
     policy = msgspec.structs.replace(POLICY, backoff=backoff)
     delays = delays_after(event, clients=1_000, policy=policy)
@@ -207,78 +212,78 @@ def test_a_herd_that_was_told_the_same_moment_spreads_out(event, backoff):
 
 
 def test_retry_after_zero_is_no_hot_loop():
-    life, delays = lc.Lifecycle(State.CONNECTED, 1), []
-    event = lc.Lost(1, retry_after=0.0)
+    life, delays = state_machine.Lifecycle(State.CONNECTED, 1), []
+    event = states.Lost(1, retry_after=0.0)
     for _ in range(3):
-        life, actions = lc.step(life, event, 9.0, RNG, POLICY)
-        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
-        event = lc.Failed(life.generation, "503", retry_after=0.0)
-        life, _ = lc.step(life, lc.TimerFired(life.generation), 9.0, RNG, POLICY)
+        life, actions = state_machine.step(life, event, 9.0, RNG, POLICY)
+        delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
+        event = states.Failed(life.generation, "503", retry_after=0.0)
+        life, _ = state_machine.step(life, states.TimerFired(life.generation), 9.0, RNG, POLICY)
     assert delays == [1.0, 2.0, 4.0]
 
 
 def test_a_hint_does_not_enter_decorrelated_jitter():
-    life = lc.Lifecycle(State.CONNECTED, 1)
-    life, _ = lc.step(life, lc.Lost(1, retry_after=20.0), 9.0, RNG, POLICY)
+    life = state_machine.Lifecycle(State.CONNECTED, 1)
+    life, _ = state_machine.step(life, states.Lost(1, retry_after=20.0), 9.0, RNG, POLICY)
     assert life.previous == 1.0
 
 
 def test_an_attempt_that_was_held_back_does_not_count_but_the_delay_grows():
-    life, _ = drive(lc.Lifecycle(State.CONNECTED, 1, opened_at=0.0), (0, lc.Lost(1)))
+    life, _ = drive(state_machine.Lifecycle(State.CONNECTED, 1, opened_at=0.0), (0, states.Lost(1)))
     delays = []
     for made in (False, True, False, True, True):
-        life, _ = lc.step(life, lc.TimerFired(life.generation), 1.0, RNG, POLICY)
-        life, actions = lc.step(life, lc.Failed(life.generation, made=made), 1.0, RNG, POLICY)
-        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
+        life, _ = state_machine.step(life, states.TimerFired(life.generation), 1.0, RNG, POLICY)
+        life, actions = state_machine.step(life, states.Failed(life.generation, made=made), 1.0, RNG, POLICY)
+        delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
     assert delays == [2.0, 4.0, 8.0, 8.0]
     assert (life.state, life.retries) == (State.DISCONNECTED, 3)  # three were made, as the policy allows
 
 
 @pytest.mark.parametrize("made", [True, False])
 def test_retries_beyond_the_backoffs_own_end_repeat_its_last_delay(made):
-    policy = lc.Policy(Table(delays=(1.0, 2.0, 5.0), max_attempts=3), max_attempts=5 if made else 3)
-    life, delays = lc.Lifecycle(State.CONNECTED, 1), []
-    event = lc.Lost(1)
+    policy = RetryPolicy(Table(delays=(1.0, 2.0, 5.0), max_attempts=3), max_attempts=5 if made else 3)
+    life, delays = state_machine.Lifecycle(State.CONNECTED, 1), []
+    event = states.Lost(1)
     for _ in range(5):
-        life, actions = lc.step(life, event, 1.0, RNG, policy)
-        delays += [a.delay for a in actions if isinstance(a, lc.Schedule)]
-        life, _ = lc.step(life, lc.TimerFired(life.generation), 1.0, RNG, policy)
-        event = lc.Failed(life.generation, made=made)
+        life, actions = state_machine.step(life, event, 1.0, RNG, policy)
+        delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
+        life, _ = state_machine.step(life, states.TimerFired(life.generation), 1.0, RNG, policy)
+        event = states.Failed(life.generation, made=made)
     assert delays == [1.0, 2.0, 5.0, 5.0, 5.0]
 
 
 def test_a_life_begins_with_nothing_held_back():
-    life = lc.Lifecycle(State.CLOSED, 7, attempt=5, held_back=2)
-    assert lc.step(life, lc.Connect(), 0.0, RNG, POLICY)[0].held_back == 0
-    life = lc.Lifecycle(State.CONNECTED, 7, attempt=5, held_back=2)
-    assert lc.step(life, lc.Lost(7), 60.0, RNG, POLICY)[0].held_back == 0
+    life = state_machine.Lifecycle(State.CLOSED, 7, attempt=5, held_back=2)
+    assert state_machine.step(life, states.Connect(), 0.0, RNG, POLICY)[0].held_back == 0
+    life = state_machine.Lifecycle(State.CONNECTED, 7, attempt=5, held_back=2)
+    assert state_machine.step(life, states.Lost(7), 60.0, RNG, POLICY)[0].held_back == 0
 
 
 def test_reconnect_now_brings_the_attempt_forward_once():
-    life = lc.Lifecycle(State.CONNECTED, 1)
-    life, actions = drive(life, (9, lc.Lost(1)), (9, lc.ReconnectNow()), (9, lc.ReconnectNow()))
-    assert [type(a) for a in actions[-2:]] == [lc.CancelTimer, lc.Open]
-    assert sum(isinstance(a, lc.Open) for a in actions) == 1
+    life = state_machine.Lifecycle(State.CONNECTED, 1)
+    life, actions = drive(life, (9, states.Lost(1)), (9, states.ReconnectNow()), (9, states.ReconnectNow()))
+    assert [type(a) for a in actions[-2:]] == [states.CancelTimer, states.Open]
+    assert sum(isinstance(a, states.Open) for a in actions) == 1
     # The timer that was cancelled too late must not start a second loop.
-    assert lc.step(life, lc.TimerFired(life.generation), 9.5, RNG, POLICY) == (life, ())
+    assert state_machine.step(life, states.TimerFired(life.generation), 9.5, RNG, POLICY) == (life, ())
 
 
 def test_a_late_close_of_an_old_socket_changes_nothing():
-    life = lc.Lifecycle(State.CONNECTED, 1)
-    life, _ = drive(life, (9, lc.Lost(1)), (9, lc.TimerFired(2)), (9, lc.Opened(2)))
+    life = state_machine.Lifecycle(State.CONNECTED, 1)
+    life, _ = drive(life, (9, states.Lost(1)), (9, states.TimerFired(2)), (9, states.Opened(2)))
     assert life.state is State.CONNECTED
-    assert lc.step(life, lc.Lost(1), 10.0, RNG, POLICY) == (life, ())
+    assert state_machine.step(life, states.Lost(1), 10.0, RNG, POLICY) == (life, ())
 
 
 def test_a_first_connect_fails_at_once_unless_asked_otherwise():
-    start = lc.Lifecycle()
-    life, actions = drive(start, (0, lc.Connect()), (0, lc.Failed(1, "refused")))
+    start = state_machine.Lifecycle()
+    life, actions = drive(start, (0, states.Connect()), (0, states.Failed(1, "refused")))
     assert life.state is State.DISCONNECTED
-    assert actions[-1] == lc.GiveUp("refused")
+    assert actions[-1] == states.GiveUp("refused")
     patient = msgspec.structs.replace(POLICY, retry_initial=True)
-    life, actions = drive(start, (0, lc.Connect()), (0, lc.Failed(1, "refused")), policy=patient)
+    life, actions = drive(start, (0, states.Connect()), (0, states.Failed(1, "refused")), policy=patient)
     assert life.state is State.RECONNECTING
-    assert isinstance(actions[-1], lc.Schedule)
+    assert isinstance(actions[-1], states.Schedule)
 
 
 @given(st.data())
@@ -287,38 +292,38 @@ def test_any_walk_keeps_one_attempt_and_one_timer(data):
     """Whatever happens in whatever order: never two timers, never two live attempts."""
     retry = data.draw(st.booleans())
     policy = msgspec.structs.replace(POLICY, backoff=Constant(seconds=1.0), retry_initial=retry)
-    life, now = lc.Lifecycle(), 0.0
+    life, now = state_machine.Lifecycle(), 0.0
     timer: int | None = None
     live: set[int] = set()
     for _ in range(data.draw(st.integers(1, 30))):
         now += data.draw(st.sampled_from([0.0, 1.0, 6.0]))
         generation = data.draw(st.integers(max(0, life.generation - 2), life.generation + 1))
         event = data.draw(st.sampled_from(events(generation)))
-        if isinstance(event, lc.TimerFired):
+        if isinstance(event, states.TimerFired):
             if timer != generation:
                 continue
             timer = None
-        if isinstance(event, lc.Failed | lc.Lost):
+        if isinstance(event, states.Failed | states.Lost):
             # An attempt fails before it opens, and is lost after.
-            if generation not in live or isinstance(event, lc.Lost) != (life.state is State.CONNECTED):
+            if generation not in live or isinstance(event, states.Lost) != (life.state is State.CONNECTED):
                 continue
             live.discard(generation)
-        if isinstance(event, lc.Opened) and generation not in live:
+        if isinstance(event, states.Opened) and generation not in live:
             continue
-        life, actions = lc.step(life, event, now, RNG, policy)
+        life, actions = state_machine.step(life, event, now, RNG, policy)
         for action in actions:
             match action:
-                case lc.Schedule(generation=g):
+                case states.Schedule(generation=g):
                     assert timer is None
                     timer = g
-                case lc.CancelTimer():
+                case states.CancelTimer():
                     assert timer is not None
                     timer = None
-                case lc.Open(generation=g):
+                case states.Open(generation=g):
                     assert not live
                     assert timer is None
                     live.add(g)
-                case lc.Discard(generation=g) | lc.Shut(generation=g):
+                case states.Discard(generation=g) | states.Shut(generation=g):
                     assert g in live
                     live.discard(g)
                 case _:
