@@ -143,7 +143,7 @@ class Driver:
         return self._beats.rtt if self._beats is not None else None
 
     async def connect(self) -> None:
-        """Return when the connection is open; raise `ConnectFailed` when it will not be."""
+        """Return when the connection is open; raise `ConnectFailed` when no further attempt is made."""
         self.check_loop()
         if self.life.state is State.CONNECTED:
             return
@@ -171,9 +171,9 @@ class Driver:
         self.check_loop()
         self.feed(states.Close())
         transport, self._shutting = self._shutting, None
-        tasks = tuple(self._tasks)  # a connect() that comes meanwhile starts others
+        tasks = tuple(self._tasks)  # not those of a connect() that is called while this one waits
         try:
-            async with self._closing:  # a second call must not cut the first one's handshake short
+            async with self._closing:  # a second call waits for the first one's closing handshake
                 if transport is not None:
                     async with asyncio.timeout(self._close_timeout):
                         await transport.close(code, reason)
@@ -319,7 +319,7 @@ class Driver:
             self._ended(generation, error)
         except ConnectFailed as e:
             self._cause = e
-            if self.life.state is State.CONNECTED:  # not from `open`, then
+            if self.life.state is State.CONNECTED:  # raised after `open`: the connection is lost
                 self._ended(generation, TransportClosed(1006, str(e), reconnect=e.retryable))
             else:
                 self.feed(states.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
@@ -351,7 +351,7 @@ class Driver:
                 welcome = await transport.open(self._inbox.position.resume())
         except (ConnectFailed, TransportClosed, TimeoutError) as error:
             if breaker is not None:
-                # An origin that says a clear no (401, 404 …) is up.
+                # An origin that answers with a final refusal (401, 404 …) is up.
                 alive = isinstance(error, ConnectFailed) and not error.retryable
                 (breaker.record_success if alive else breaker.record_failure)()
             if isinstance(error, TimeoutError):
@@ -442,7 +442,7 @@ class Driver:
         else:
             self.feed(states.Failed(generation, str(error), again, error.retry_after))
 
-    # Telling
+    # Events for the owner
 
     def _announce(self, attempt: int) -> None:
         transport, welcome = self.transport, self.welcome

@@ -80,16 +80,16 @@ class Inbox:
         cursor : str or None
             The token that came with it.
         """
-        mark = self.position.count(cursor)
-        if mark is None or (message.room_id is not None and not self._follow(message)):
+        receipt = self.position.count(cursor)
+        if receipt is None or (message.room_id is not None and not self._follow(message)):
             return None
         self.messages_in += 1
         self._deliver(message)
         stream = self.stream
         if stream is None or stream.ended:
-            self.position.settle(mark)
+            self.position.settle(receipt)
             return None
-        stream.put(message, mark)
+        stream.put(message, receipt)
         # The event alone: a reader that waits with the stream in hand would keep an
         # abandoned iterator alive.
         return None if stream.space.is_set() else stream.space
@@ -120,7 +120,7 @@ class Inbox:
         if kind == "error":
             detail = fields_of(message.payload)
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
-            # A request raises what refuses it: the log need not say so, too.
+            # The request raises the refusal: no need to log it as well.
             self.report("server", text, code=code, ref=message.id, log=not answered)
         elif kind not in LOCAL_EVENTS:
             self.tell(kind, message)

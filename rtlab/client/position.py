@@ -15,13 +15,13 @@ import msgspec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume import Resume
 
-__all__ = ["Mark", "Position", "RoomPosition", "Verdict"]
+__all__ = ["Position", "Receipt", "RoomPosition", "Verdict"]
 
 Verdict = Literal["new", "repeat", "gap"]
 
 
-class Mark(NamedTuple):
-    """Where one message stands: its session, its number there, the token that came with it."""
+class Receipt(NamedTuple):
+    """What one message brought along: its session, its number in it, the cursor that came with it."""
 
     session: str | None
     seq: int
@@ -46,10 +46,10 @@ class Position:
     Attributes
     ----------
     received, handled, confirmed : int
-        The last message of the session that has come, that was handled, and that
-        the server may have forgotten.
+        Number of the last message of the session that was received, that was handled,
+        and that the server may have forgotten.
     confirming : bool
-        Whether a message is confirmed when it comes, as by a poll's cursor.
+        Whether receiving a message confirms it to the server, as a poll's next cursor does.
 
     Examples
     --------
@@ -72,10 +72,13 @@ class Position:
         self.confirming = False
         self.cursor: str | None = None
         self.rooms: dict[str, RoomPosition] = {}
-        self._known = 0
+        self._repeated = 0
 
     def resume(self) -> Resume:
-        """Return where the next transport continues: after what was handled, or else is gone."""
+        """Return where the next transport continues: after the last message that was handled.
+
+        Or after the last that was confirmed, if that is later: the server has forgotten those.
+        """
         if self.confirmed > self.handled:
             return Resume(self.client_id, self.session, self.confirmed)
         return Resume(self.client_id, self.session, self.handled, self.cursor)
@@ -86,25 +89,25 @@ class Position:
             self.cursor = None
         self.client_id, self.session = client_id, session
         self.received = self.handled = self.confirmed = seq
-        self._known = 0
+        self._repeated = 0
 
     def go_on(self) -> None:
         """Continue the session where `resume` asked for it.
 
-        What had come by then, and waits in an open iterator, say, comes again: it
-        is here already.
+        The server sends again what was received but not yet handled (it waits in an open
+        iterator, say): `count` drops that many messages.
         """
-        self._known = self.received - self.resume().seq
+        self._repeated = self.received - self.resume().seq
 
-    def count(self, cursor: str | None) -> Mark | None:
-        """Number what came, whether it can be read or not; None if it is here already."""
-        if self._known:
-            self._known -= 1
+    def count(self, cursor: str | None) -> Receipt | None:
+        """Number a frame, readable or not; None if it was received before the reconnect."""
+        if self._repeated:
+            self._repeated -= 1
             return None
         self.received += 1
         if self.confirming:
             self.confirmed = self.received
-        return Mark(self.session, self.received, cursor)
+        return Receipt(self.session, self.received, cursor)
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
         """Follow a room from `offset` on."""
@@ -143,7 +146,7 @@ class Position:
         room.received = offset
         return "new" if offset == expected else "gap"
 
-    def settle(self, mark: Mark) -> None:
+    def settle(self, receipt: Receipt) -> None:
         """Note that a message has been handled: a resume continues after it.
 
         One of an earlier session changes nothing, nor does one from before the
@@ -151,9 +154,9 @@ class Position:
 
         Parameters
         ----------
-        mark : Mark
+        receipt : Receipt
             Where the message stands.
         """
-        if mark.session == self.session and mark.seq > self.handled:
-            # The cursor also when it is None: an older one would lead back.
-            self.handled, self.cursor = mark.seq, mark.cursor
+        if receipt.session == self.session and receipt.seq > self.handled:
+            # A cursor of None replaces the former one too, which would resume too early.
+            self.handled, self.cursor = receipt.seq, receipt.cursor

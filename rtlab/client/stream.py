@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from rtlab.client.position import Mark
+from rtlab.client.position import Receipt
 from rtlab.protocol.messages import Message
 
 __all__ = ["Stream"]
@@ -20,7 +20,7 @@ class Stream:
     Parameters
     ----------
     settle : callable
-        Called with the mark of each message that counts as handled.
+        Called with the receipt of each message that counts as handled.
     limit : int
         Messages that may wait; at this many, `space` is cleared.
 
@@ -32,19 +32,19 @@ class Stream:
 
     __slots__ = ("__weakref__", "_last", "_limit", "_settle", "end", "ended", "queue", "space")
 
-    def __init__(self, settle: Callable[[Mark], None], limit: int) -> None:
+    def __init__(self, settle: Callable[[Receipt], None], limit: int) -> None:
         self._settle = settle
         self._limit = limit
-        self._last: Mark | None = None
-        self.queue: asyncio.Queue[tuple[Message, Mark] | None] = asyncio.Queue()
+        self._last: Receipt | None = None
+        self.queue: asyncio.Queue[tuple[Message, Receipt] | None] = asyncio.Queue()
         self.space = asyncio.Event()
         self.space.set()
         self.ended = False
         self.end: Exception | None = None
 
-    def put(self, message: Message, mark: Mark) -> None:
+    def put(self, message: Message, receipt: Receipt) -> None:
         """Add a message; `space` says whether another one fits."""
-        self.queue.put_nowait((message, mark))
+        self.queue.put_nowait((message, receipt))
         if self.queue.qsize() >= self._limit:
             self.space.clear()
 

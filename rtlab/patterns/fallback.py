@@ -20,7 +20,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume import Resume
 
-__all__ = ["Attempt", "FallbackTransport", "Memory"]
+__all__ = ["Attempt", "Blocklist", "FallbackTransport"]
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class _Entry(msgspec.Struct):
     short_lives: int = 0
 
 
-class Memory:
+class Blocklist:
     """Remembers, per origin, which transports did not work, and for how long to believe it.
 
     Share one among clients, so that the second need not learn it again.
@@ -71,9 +71,9 @@ class Memory:
 
     Examples
     --------
-    >>> memory = Memory(clock=lambda: 0.0)
-    >>> memory.block("example.org", "websocket", "no 101")
-    >>> memory.blocked("example.org", "websocket")
+    >>> blocklist = Blocklist(clock=lambda: 0.0)
+    >>> blocklist.block("example.org", "websocket", "no 101")
+    >>> blocklist.blocked("example.org", "websocket")
     'no 101'
     """
 
@@ -142,10 +142,10 @@ class FallbackTransport:
     Parameters
     ----------
     origin : str
-        The key for `memory`.
+        The key for `blocklist`.
     candidates : mapping
         Name → maker of a transport, best first.
-    memory : Memory
+    blocklist : Blocklist
         What is known already.
     deadline : float
         Seconds that each candidate has for its first message.
@@ -159,7 +159,7 @@ class FallbackTransport:
         self,
         origin: str,
         candidates: Mapping[str, Callable[[], Transport]],
-        memory: Memory,
+        blocklist: Blocklist,
         *,
         deadline: float,
         breakers: Mapping[str, CircuitBreaker],
@@ -168,7 +168,7 @@ class FallbackTransport:
         self.name = "fallback"
         self._origin = origin
         self._candidates = candidates
-        self._memory = memory
+        self._blocklist = blocklist
         self._deadline = deadline
         self._breakers = breakers
         self._attempts = attempts
@@ -232,7 +232,7 @@ class FallbackTransport:
         failed: dict[str, tuple[str, float | None]] = {}  # the reason, and the server's Retry-After
         retryable = False
         # What is known not to work has its turn last: the network may be another by now.
-        known = {name: self._memory.blocked(self._origin, name) for name in self._candidates}
+        known = {name: self._blocklist.blocked(self._origin, name) for name in self._candidates}
         later = [(name, make) for name, make in self._candidates.items() if known[name]]
         if len(later) == len(known):
             known, later = {}, []
@@ -247,7 +247,7 @@ class FallbackTransport:
                 refusals.append(f"{name}: its circuit breaker is open")
                 retryable = True
                 continue
-            began = self._memory.clock()
+            began = self._blocklist.clock()
             transport = make()
             try:
                 async with asyncio.timeout(self._deadline):
@@ -272,8 +272,8 @@ class FallbackTransport:
                 breaker.record_success()
             # Only now is it known that the others' failures were theirs, not the server's.
             for other, (reason, hint) in failed.items():
-                self._memory.block(self._origin, other, reason, hint)
-            self._active, self.name, self._opened_at = transport, name, self._memory.clock()
+                self._blocklist.block(self._origin, other, reason, hint)
+            self._active, self.name, self._opened_at = transport, name, self._blocklist.clock()
             return welcome
         hints = [hint for _, hint in failed.values() if hint is not None]
         if not failed:  # each was held back by its breaker: the first of them to let a probe out counts
@@ -286,7 +286,7 @@ class FallbackTransport:
         )
 
     def _note(self, name: str, outcome: str, reason: str, began: float | None = None) -> None:
-        seconds = 0.0 if began is None else self._memory.clock() - began
+        seconds = 0.0 if began is None else self._blocklist.clock() - began
         self._attempts.append(Attempt(transport=name, outcome=outcome, reason=reason, seconds=seconds))
 
     async def receive(self) -> Message:
@@ -295,7 +295,7 @@ class FallbackTransport:
             return await self.active.receive()
         except TransportClosed as error:
             if not error.clean:
-                self._memory.lived(self._origin, self.name, self._memory.clock() - self._opened_at)
+                self._blocklist.lived(self._origin, self.name, self._blocklist.clock() - self._opened_at)
             raise
 
     async def send(self, message: Message) -> None:

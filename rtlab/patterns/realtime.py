@@ -11,7 +11,7 @@ from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.transports.base import Transport
 from rtlab.client.transports.cookies import CookieStore
-from rtlab.patterns.fallback import Attempt, FallbackTransport, Memory
+from rtlab.patterns.fallback import Attempt, Blocklist, FallbackTransport
 from rtlab.protocol.urls import parse_url
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RealtimeConnection(Connection):
         Names in the order of preference.
     deadline : float
         Seconds that each transport has for its first message.
-    memory : Memory, optional
+    blocklist : Blocklist, optional
         What is known of this origin; share one among clients.
     breakers : mapping, optional
         A `CircuitBreaker` per name.
@@ -61,7 +61,7 @@ class RealtimeConnection(Connection):
         *,
         transports: Sequence[str] = ORDER,
         deadline: float = 3.0,
-        memory: Memory | None = None,
+        blocklist: Blocklist | None = None,
         breakers: Mapping[str, CircuitBreaker] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
         max_attempts_kept: int = 1000,
@@ -71,7 +71,7 @@ class RealtimeConnection(Connection):
         unknown = [name for name in transports if name not in makers]
         if unknown or not transports:
             raise ValueError(f"expected transports out of {', '.join(makers)}, got {list(transports)}")
-        self.memory = memory if memory is not None else Memory()
+        self.blocklist = blocklist if blocklist is not None else Blocklist()
         self._attempts: list[Attempt] = []
         candidates = {name: makers[name] for name in transports}
 
@@ -80,7 +80,7 @@ class RealtimeConnection(Connection):
             return FallbackTransport(
                 origin,
                 candidates,
-                self.memory,
+                self.blocklist,
                 deadline=deadline,
                 breakers=breakers or {},
                 attempts=self._attempts,

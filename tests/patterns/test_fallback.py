@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.patterns.fallback import FallbackTransport, Memory
+from rtlab.patterns.fallback import Blocklist, FallbackTransport
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume import Resume
@@ -30,7 +30,7 @@ def clock():
     return Clock()
 
 
-def ladder(memory, made, attempts, breakers=None, deadline=0.05, **makers):
+def ladder(blocklist, made, attempts, breakers=None, deadline=0.05, **makers):
     def maker(name, make):
         def build():
             transport = make()
@@ -41,7 +41,7 @@ def ladder(memory, made, attempts, breakers=None, deadline=0.05, **makers):
 
     candidates = {name: maker(name, make) for name, make in makers.items()}
     return FallbackTransport(
-        "here", candidates, memory, deadline=deadline, breakers=breakers or {}, attempts=attempts
+        "here", candidates, blocklist, deadline=deadline, breakers=breakers or {}, attempts=attempts
     )
 
 
@@ -59,7 +59,7 @@ def hangs():
 
 async def test_the_first_that_works_is_taken(clock):
     made, attempts = [], []
-    transport = ladder(Memory(clock=clock), made, attempts, a=works, b=works)
+    transport = ladder(Blocklist(clock=clock), made, attempts, a=works, b=works)
     assert await transport.open(Resume()) == WELCOME
     assert [name for name, _ in made] == ["a"]
     assert transport.name == "a"
@@ -67,7 +67,7 @@ async def test_the_first_that_works_is_taken(clock):
 
 async def test_one_that_refuses_and_one_that_hangs_are_passed_and_ended(clock):
     made, attempts = [], []
-    transport = ladder(Memory(clock=clock), made, attempts, a=refuses("426"), b=hangs, c=works)
+    transport = ladder(Blocklist(clock=clock), made, attempts, a=refuses("426"), b=hangs, c=works)
     await transport.open(Resume())
     assert [(a.transport, a.outcome) for a in attempts] == [
         ("a", "refused"),
@@ -80,61 +80,61 @@ async def test_one_that_refuses_and_one_that_hangs_are_passed_and_ended(clock):
 
 
 async def test_what_did_not_work_is_remembered_then_tried_again(clock):
-    memory = Memory(reprobe_after=60.0, clock=clock)
+    blocklist = Blocklist(reprobe_after=60.0, clock=clock)
     made, attempts = [], []
     for _ in range(2):
-        await ladder(memory, made, attempts, a=refuses(), b=works).open(Resume())
+        await ladder(blocklist, made, attempts, a=refuses(), b=works).open(Resume())
     assert [name for name, _ in made] == ["a", "b", "b"]
     assert attempts[-2].outcome == "skipped"
     clock.now = 60.0
-    await ladder(memory, made, attempts, a=works, b=works).open(Resume())
+    await ladder(blocklist, made, attempts, a=works, b=works).open(Resume())
     assert made[-1][0] == "a"
 
 
 async def test_a_server_that_is_down_teaches_nothing(clock):
-    memory = Memory(clock=clock)
+    blocklist = Blocklist(clock=clock)
     made, attempts = [], []
     with pytest.raises(ConnectFailed, match=r"no transport works\. a: down; b: down") as caught:
-        await ladder(memory, made, attempts, a=refuses("down"), b=refuses("down")).open(Resume())
+        await ladder(blocklist, made, attempts, a=refuses("down"), b=refuses("down")).open(Resume())
     assert caught.value.retryable
-    await ladder(memory, made, attempts, a=works, b=works).open(Resume())
+    await ladder(blocklist, made, attempts, a=works, b=works).open(Resume())
     assert made[-1][0] == "a"
 
 
 async def test_all_refused_for_good_is_not_retryable(clock):
     no = refuses("401", retryable=False)
     with pytest.raises(ConnectFailed) as caught:
-        await ladder(Memory(clock=clock), [], [], a=no, b=no).open(Resume())
+        await ladder(Blocklist(clock=clock), [], [], a=no, b=no).open(Resume())
     assert not caught.value.retryable
 
 
 async def test_a_server_that_says_when_to_come_back_is_believed(clock):
     busy = refuses("503", retry_after=7.0)
     with pytest.raises(ConnectFailed) as caught:
-        await ladder(Memory(clock=clock), [], [], a=busy, b=refuses("503", retry_after=9.0)).open(Resume())
+        await ladder(Blocklist(clock=clock), [], [], a=busy, b=refuses("503", retry_after=9.0)).open(Resume())
     assert caught.value.retry_after == 9.0
-    memory = Memory(reprobe_after=60.0, clock=clock)
-    await ladder(memory, [], [], a=busy, b=works).open(Resume())
-    assert memory.blocked("here", "a") == "503"
+    blocklist = Blocklist(reprobe_after=60.0, clock=clock)
+    await ladder(blocklist, [], [], a=busy, b=works).open(Resume())
+    assert blocklist.blocked("here", "a") == "503"
     clock.now = 7.0
-    assert memory.blocked("here", "a") == ""
-    memory.block("here", "a", "503", 1e9)
+    assert blocklist.blocked("here", "a") == ""
+    blocklist.block("here", "a", "503", 1e9)
     clock.now = 67.0
-    assert memory.blocked("here", "a") == ""
+    assert blocklist.blocked("here", "a") == ""
 
 
 async def test_without_a_hint_the_clients_own_backoff_decides(clock):
     with pytest.raises(ConnectFailed) as caught:
-        await ladder(Memory(clock=clock), [], [], a=refuses("503")).open(Resume())
+        await ladder(Blocklist(clock=clock), [], [], a=refuses("503")).open(Resume())
     assert caught.value.retry_after is None
 
 
 async def test_short_lives_move_on_to_the_next(clock):
     """A proxy that cuts idle connections: it opens well each time, and never lasts."""
-    memory = Memory(short_life=5.0, max_short_lives=3, clock=clock)
+    blocklist = Blocklist(short_life=5.0, max_short_lives=3, clock=clock)
     used = []
     for _ in range(4):
-        transport = ladder(memory, [], [], a=works, b=works)
+        transport = ladder(blocklist, [], [], a=works, b=works)
         await transport.open(Resume())
         used.append(transport.name)
         clock.now += 2.0
@@ -145,19 +145,19 @@ async def test_short_lives_move_on_to_the_next(clock):
 
 
 async def test_a_long_life_clears_the_count(clock):
-    memory = Memory(short_life=5.0, max_short_lives=2, clock=clock)
+    blocklist = Blocklist(short_life=5.0, max_short_lives=2, clock=clock)
     for life in (2.0, 6.0, 2.0):
-        memory.lived("here", "a", life)
-    assert memory.blocked("here", "a") == ""
-    memory.lived("here", "a", 2.0)
-    assert "cuts it" in memory.blocked("here", "a")
+        blocklist.lived("here", "a", life)
+    assert blocklist.blocked("here", "a") == ""
+    blocklist.lived("here", "a", 2.0)
+    assert "cuts it" in blocklist.blocked("here", "a")
 
 
 async def test_an_open_breaker_moves_on(clock):
     breaker = CircuitBreaker(Breaker(failures=1), clock=clock)
     breaker.record_failure()
     attempts = []
-    transport = ladder(Memory(clock=clock), [], attempts, {"a": breaker}, a=works, b=works)
+    transport = ladder(Blocklist(clock=clock), [], attempts, {"a": breaker}, a=works, b=works)
     await transport.open(Resume())
     assert transport.name == "b"
     assert attempts[0].reason == "its circuit breaker is open"
@@ -170,14 +170,14 @@ async def test_when_every_breaker_is_open_no_attempt_was_made(clock):
         breakers[name].record_failure()
     made = []
     with pytest.raises(ConnectFailed, match="b: its circuit breaker is open") as caught:
-        await ladder(Memory(clock=clock), made, [], breakers, a=works, b=works).open(Resume())
+        await ladder(Blocklist(clock=clock), made, [], breakers, a=works, b=works).open(Resume())
     error = caught.value
     assert (made, error.attempts, error.retryable, error.retry_after) == ([], 0, True, 10.0)
 
 
 async def test_cancelling_ends_the_candidate_that_was_being_tried(clock):
     made = []
-    transport = ladder(Memory(clock=clock), made, [], deadline=10.0, a=hangs)
+    transport = ladder(Blocklist(clock=clock), made, [], deadline=10.0, a=hangs)
     task = asyncio.create_task(transport.open(Resume()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -187,21 +187,21 @@ async def test_cancelling_ends_the_candidate_that_was_being_tried(clock):
     assert made[0][1].aborted
 
 
-async def test_memory_forgets_on_request(clock):
-    memory = Memory(clock=clock)
-    memory.block("x", "a", "no")
-    memory.block("y", "a", "no")
-    memory.forget("x")
-    assert (memory.blocked("x", "a"), memory.blocked("y", "a")) == ("", "no")
-    memory.forget()
-    assert memory.blocked("y", "a") == ""
+async def test_blocklist_forgets_on_request(clock):
+    blocklist = Blocklist(clock=clock)
+    blocklist.block("x", "a", "no")
+    blocklist.block("y", "a", "no")
+    blocklist.forget("x")
+    assert (blocklist.blocked("x", "a"), blocklist.blocked("y", "a")) == ("", "no")
+    blocklist.forget()
+    assert blocklist.blocked("y", "a") == ""
 
 
 async def test_what_is_remembered_is_tried_after_all_before_giving_up(clock):
-    memory = Memory(clock=clock)
-    memory.block("here", "a", "a proxy of another network")
+    blocklist = Blocklist(clock=clock)
+    blocklist.block("here", "a", "a proxy of another network")
     made, attempts = [], []
-    transport = ladder(memory, made, attempts, a=works, b=refuses("buffered"), c=refuses("down"))
+    transport = ladder(blocklist, made, attempts, a=works, b=refuses("buffered"), c=refuses("down"))
     assert await transport.open(Resume()) == WELCOME
     assert [name for name, _ in made] == ["b", "c", "a"]
     assert [a.outcome for a in attempts] == ["skipped", "refused", "refused", "works"]
@@ -211,6 +211,6 @@ async def test_a_first_message_that_cannot_be_read_moves_on(clock):
     def garbles():
         return MemoryTransport(fail=MessageError("not JSON"))
 
-    transport = ladder(Memory(clock=clock), [], [], a=garbles, b=works)
+    transport = ladder(Blocklist(clock=clock), [], [], a=garbles, b=works)
     await transport.open(Resume())
     assert transport.name == "b"

@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
-from rtlab.patterns.fallback import Memory
+from rtlab.patterns.fallback import Blocklist
 from rtlab.patterns.realtime import RealtimeClient, RealtimeConnection
 from rtlab.policies.backoff import Constant
 
@@ -63,19 +63,19 @@ async def test_a_proxy_that_spoils_the_upgrade_and_buffers_responses(lab):
         await talks(client)
 
 
-async def test_a_memory_shared_by_two_clients(lab):
-    memory = Memory()
+async def test_a_blocklist_shared_by_two_clients(lab):
+    blocklist = Blocklist()
     await lab.faults.strip_upgrade()
-    async with await RealtimeClient.connect(lab.faults.url, memory=memory):
+    async with await RealtimeClient.connect(lab.faults.url, blocklist=blocklist):
         pass
-    async with await RealtimeClient.connect(lab.faults.url, memory=memory) as second:
+    async with await RealtimeClient.connect(lab.faults.url, blocklist=blocklist) as second:
         assert list(second.attempts["outcome"]) == ["skipped", "works"]
 
 
 async def test_a_proxy_that_cuts_what_it_does_not_know(lab):
     """Each WebSocket opens well and is cut: after three short lives the stream gets its turn."""
-    memory = Memory(short_life=60.0, max_short_lives=3)
-    options = {"memory": memory, "backoff": Constant(seconds=0.0)}
+    blocklist = Blocklist(short_life=60.0, max_short_lives=3)
+    options = {"blocklist": blocklist, "backoff": Constant(seconds=0.0)}
     async with await RealtimeClient.connect(lab.faults.url, **options) as client:
         await client.join_room("r")
         for cut in range(3):
@@ -117,10 +117,10 @@ async def cut(lab, client):
 async def test_rooms_and_direct_messages_survive_changes_of_transport(lab, read):
     """WebSocket, stream, polls and back, cut while messages flow: each comes once, in order."""
     order, count = ("websocket", "sse", "longpoll", "websocket"), 400
-    memory = Memory(max_short_lives=99)
+    blocklist = Blocklist(max_short_lives=99)
     origin = lab.faults.url.removeprefix("http://")
     handled, iterated, gaps = {"chat": [], "feed": []}, {"chat": [], "feed": []}, []
-    client = RealtimeConnection(lab.faults.url, memory=memory, backoff=Constant(seconds=0.0))
+    client = RealtimeConnection(lab.faults.url, blocklist=blocklist, backoff=Constant(seconds=0.0))
     for kind in handled:
         client.on(kind, lambda m: handled[m.type].append(m.payload["n"]))
     client.on("resync", gaps.append)
@@ -154,9 +154,9 @@ async def test_rooms_and_direct_messages_survive_changes_of_transport(lab, read)
             seen = len(handled["chat"])
             while len(handled["chat"]) < seen + 20:
                 await asyncio.sleep(0.002)
-            memory.forget()
+            blocklist.forget()
             for other in order[: order.index(following)]:
-                memory.block(origin, other, "not now")
+                blocklist.block(origin, other, "not now")
             await cut(lab, client)
         assert client.transport == "websocket"
         stopped.set()

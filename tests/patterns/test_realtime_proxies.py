@@ -11,7 +11,7 @@ from rtlab.client.events import Reconnecting
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.experiments.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
-from rtlab.patterns.fallback import Memory
+from rtlab.patterns.fallback import Blocklist
 from rtlab.patterns.realtime import ORDER, RealtimeClient
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
@@ -80,7 +80,7 @@ async def test_without_heartbeats_it_is_cut_and_nothing_is_lost(transports: list
         options = {
             "transports": transports,
             "backoff": Constant(seconds=0.0),
-            "memory": Memory(short_life=60),
+            "blocklist": Blocklist(short_life=60),
         }
         async with await RealtimeClient.connect(urls["haproxy", "defaults"], **options) as client:
             client.on("chat", lambda m: got.append(m.payload))
