@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rtlab.server.endpoints import http, rtc
+from rtlab.server.endpoints import rtc
+from rtlab.server.endpoints.poll import poll
+from rtlab.server.endpoints.send import send
+from rtlab.server.endpoints.sse import event_stream
+from rtlab.server.endpoints.status import healthz, index, stats
 from rtlab.server.endpoints.websocket import websocket
-from rtlab.server.middleware.guard import NODE, json_error, json_response, make_guard, token_matches
+from rtlab.server.http_answers import NODE
+from rtlab.server.middleware.admission import make_admission
+from rtlab.server.middleware.origins import add_cors_headers, make_origin_check
 from rtlab.server.node import Node
 
 __all__ = ["Server", "make_app"]
@@ -31,39 +36,8 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 
 _log.addFilter(_is_our_fault)
 
-_INDEX: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>rtlab server</title>
-<h1>rtlab server <code>{node}</code></h1>
-<p>This is the server of a real-time laboratory; its notebooks are its front end.</p>
-<table>
-<tr><th align="left">path</th><th align="left">what</th></tr>
-<tr><td><code>GET /ws</code></td><td>WebSocket (rtlab.v1.json, rtlab.v1.msgpack)</td></tr>
-<tr><td><code>GET /sse</code></td><td>server-sent events</td></tr>
-<tr><td><code>GET /poll</code></td><td>long polling</td></tr>
-<tr><td><code>POST /send</code></td><td>upstream for the two above</td></tr>
-<tr><td><code>POST /rtc/offer</code></td><td>WebRTC signalling</td></tr>
-<tr><td><code>GET /healthz</code></td><td>is it alive?</td></tr>
-</table>
-</html>
-"""
 
-
-async def _index(request: web.Request) -> web.Response:
-    node = request.app[NODE]
-    return web.Response(text=_INDEX.format(node=html.escape(node.options.node)), content_type="text/html")
-
-
-async def _healthz(request: web.Request) -> web.Response:
-    if request.app[NODE].stopping:
-        return json_response({"status": "stopping"}, 503)
-    return json_response({"status": "ok"})
-
-
-async def _stats(request: web.Request) -> web.Response:
-    node = request.app[NODE]
-    if not token_matches(request, node.options.token):
-        return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
-    return json_response(node.stats())
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) -> web.Application:
@@ -80,18 +54,25 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
     -------
     aiohttp.web.Application
     """
-    guard, add_cors = make_guard(node, on_request)
+
+    @web.middleware
+    async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+        on_request(request.protocol)
+        return await handler(request)
+
+    # The first is the outermost.
+    checks = [note_request, make_origin_check(node.options.origins), make_admission(node)]
     body_limit = node.options.max_message_bytes + 1024
-    app = web.Application(middlewares=[guard], client_max_size=body_limit)
+    app = web.Application(middlewares=checks, client_max_size=body_limit)
     app[NODE] = node
-    app.on_response_prepare.append(add_cors)
-    app.router.add_get("/", _index)
-    app.router.add_get("/healthz", _healthz)
-    app.router.add_get("/stats", _stats)
+    app.on_response_prepare.append(add_cors_headers)
+    app.router.add_get("/", index)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/stats", stats)
     app.router.add_get("/ws", websocket, allow_head=False)
-    app.router.add_get("/sse", http.event_stream, allow_head=False)
-    app.router.add_get("/poll", http.poll, allow_head=False)
-    app.router.add_post("/send", http.send)
+    app.router.add_get("/sse", event_stream, allow_head=False)
+    app.router.add_get("/poll", poll, allow_head=False)
+    app.router.add_post("/send", send)
     rtc.add_routes(app)
     return app
 
@@ -162,7 +143,7 @@ class Server:
             await self._runner.cleanup()
             raise
         self.node.start()
-        self.node.on_tick(self._drop_silent)
+        self.node.upkeep.add(self._drop_silent)
 
     def _drop_silent(self) -> None:
         """End connections that do not finish the headers of a first request."""

@@ -1,22 +1,33 @@
-"""The opaque token of event streams and polls: session, position, and each room's place."""
+"""The opaque token of event streams and polls: session, position, and each room's place.
+
+A client gives it back in ``Last-Event-ID``, or in the URL (``?lastEventId=``, ``?cursor=``).
+It is written in characters that both carry as they are, and it is short enough for a URL
+behind nginx, whose request line ends at 8 KB by default.
+"""
 
 from __future__ import annotations
 
+import binascii
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
 import msgspec
 
-from rtlab.server.frames import Mark
+from rtlab.server.frames import RoomPosition
 
-__all__ = ["Cursor", "format_cursor", "parse_cursor"]
+__all__ = ["MAX_CURSOR_CHARS", "Cursor", "format_cursor", "parse_cursor"]
 
-#: It travels in a header or a URL, where proxies allow about 8 KB.
+#: In a URL, where each "%" and ":" may take three characters.
 MAX_CURSOR_CHARS: Final = 6000
 
 _HEAD: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.([0-9]{1,15})")
+
+#: Follows the fields of a room whose name is in base64url.
+_BASE64: Final = "b"
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -28,30 +39,49 @@ class Cursor(msgspec.Struct, frozen=True):
         Which session the position counts in.
     position : int
         The last message that the client has handled.
-    marks : tuple of Mark
+    rooms : tuple of RoomPosition
         Each room's place, for when the session is gone.
     """
 
     session: str
     position: int
-    marks: tuple[Mark, ...] = ()
+    rooms: tuple[RoomPosition, ...] = ()
 
 
-def format_cursor(session: str, position: int, marks: Iterable[Mark] = ()) -> str:
+def _in_url(text: str) -> int:
+    return len(text) + 2 * (text.count("%") + text.count(":"))
+
+
+@lru_cache(maxsize=4096)
+def _name(room_id: str) -> tuple[str, str]:
+    """Return a room's name as it is written, and what follows its fields: the shorter of two ways."""
+    quoted = quote(room_id, safe="").replace("~", "%7E")
+    if "%" not in quoted:
+        return quoted, ""
+    encoded = urlsafe_b64encode(room_id.encode()).decode().rstrip("=")
+    if len(encoded) + len(_BASE64) + 1 < len(quoted):
+        return encoded, f":{_BASE64}"
+    return quoted, ""
+
+
+def format_cursor(session: str, position: int, rooms: Iterable[RoomPosition] = ()) -> str:
     """Write a cursor: ASCII without spaces, safe in headers and URLs.
 
-    Rooms that do not fit into 6,000 characters are left out: when the session is
-    gone, the client joins those anew.
+    Rooms that would make it longer than 6,000 characters in a URL are left out: when the
+    session is gone, the client joins those anew.
 
     Examples
     --------
-    >>> format_cursor("s1", 7, [Mark("my room", "ab12", 3)])
-    's1.7~my%20room:ab12:3'
+    >>> format_cursor("s1", 7, [RoomPosition("my room", "ab12", 3), RoomPosition("部屋", "cd34", 5)])
+    's1.7~my%20room:ab12:3~6YOo5bGL:cd34:5:b'
     """
     text = f"{session}.{position}"
-    for room_id, epoch, offset in marks:
-        part = f"~{quote(room_id, safe='').replace('~', '%7E')}:{epoch}:{offset}"
-        if len(text) + len(part) > MAX_CURSOR_CHARS:
+    size = len(text)
+    for room_id, epoch, offset in rooms:
+        name, encoding = _name(room_id)
+        part = f"~{name}:{epoch}:{offset}{encoding}"
+        size += _in_url(part)
+        if size > MAX_CURSOR_CHARS:
             break
         text += part
     return text
@@ -62,20 +92,28 @@ def parse_cursor(text: str) -> Cursor | None:
 
     Examples
     --------
-    >>> parse_cursor("s1.7~my%20room:ab12:3").marks[0].room_id
+    >>> parse_cursor("s1.7~my%20room:ab12:3").rooms[0].room_id
     'my room'
     """
     # Ours are ASCII. In a header, other bytes come as lone surrogates, which no answer can carry.
     if len(text) > 2 * MAX_CURSOR_CHARS or not text.isascii():
         return None
-    head, *rooms = text.split("~")
+    head, *parts = text.split("~")
     match = _HEAD.fullmatch(head)
     if match is None:
         return None
-    marks: list[Mark] = []
-    for room in rooms:
-        room_id, epoch, offset = ([*room.split(":"), "", "", ""])[:3]
-        if not (room_id and epoch and offset.isascii() and offset.isdigit() and len(offset) <= 15):
+    rooms: list[RoomPosition] = []
+    for part in parts:
+        name, epoch, offset, encoding = ([*part.split(":"), "", "", "", ""])[:4]
+        if not (name and epoch and offset.isascii() and offset.isdigit() and len(offset) <= 15):
             return None
-        marks.append(Mark(unquote(room_id), epoch, int(offset)))
-    return Cursor(match[1], int(match[2]), tuple(marks))
+        try:
+            room_id = _decode(name) if encoding == _BASE64 else unquote(name)
+        except (binascii.Error, UnicodeError, ValueError):
+            return None
+        rooms.append(RoomPosition(room_id, epoch, int(offset)))
+    return Cursor(match[1], int(match[2]), tuple(rooms))
+
+
+def _decode(name: str) -> str:
+    return urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode()

@@ -6,19 +6,17 @@ from typing import Final, NamedTuple
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.websocket_frames import BINARY, TEXT, websocket_frame
 
-__all__ = ["NAME_CHARS", "Frame", "Mark", "error_message"]
-
-#: What the server adds to a message (offset, epoch, clientId) may pass the limit by this much.
-SLACK_BYTES: Final = 4096
+__all__ = ["NAME_CHARS", "Frame", "RoomPosition", "error_message"]
 
 #: The longest id, type or room name.
 NAME_CHARS: Final = 128
 
 
-class Mark(NamedTuple):
+class RoomPosition(NamedTuple):
     """How far one room's stream has come at some point of a session.
 
     Parameters
@@ -47,8 +45,8 @@ class Frame:
     ----------
     message : Message
         Never changed after this.
-    marks : tuple of Mark
-        What receiving this message means for the receiver's place in rooms.
+    positions : tuple of RoomPosition
+        Where the receiver stands in these rooms once it has this message.
 
     Examples
     --------
@@ -56,11 +54,11 @@ class Frame:
     b'{"type":"pong","payload":null}'
     """
 
-    __slots__ = ("_encoded", "_event", "_websocket", "marks", "message")
+    __slots__ = ("_encoded", "_event", "_websocket", "message", "positions")
 
-    def __init__(self, message: Message, marks: tuple[Mark, ...] = ()) -> None:
+    def __init__(self, message: Message, positions: tuple[RoomPosition, ...] = ()) -> None:
         self.message = message
-        self.marks = marks
+        self.positions = positions
         self._encoded: dict[Codec, bytes] = {}
         self._websocket: dict[Codec, bytes] = {}
         self._event: bytes | None = None

@@ -6,16 +6,14 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, Mark
-from rtlab.server.sinks.delivery import Sink
-
-if TYPE_CHECKING:
-    from rtlab.server.feed import Feed
+from rtlab.server.feed import Feed
+from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.later import InOrder
+from rtlab.server.sinks.base import Sink
 
 __all__ = ["Session", "SessionLimits", "Sessions"]
 
@@ -52,8 +50,8 @@ class Session:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_limits", "_marks", "client_id", "detached_at",
-        "feeds", "position", "rooms", "session_id", "sink", "strikes", "user",
+        "_backlog", "_bytes", "_limits", "_positions", "client_id", "detached_at", "feeds",
+        "order", "position", "rooms", "session_id", "sink", "unreadable", "user",
     )  # fmt: skip
 
     def __init__(self, session_id: str, client_id: str, user: str, limits: SessionLimits) -> None:
@@ -63,7 +61,10 @@ class Session:
         self.position = 0
         self.sink: Sink | None = None
         self.detached_at = 0.0
-        self.strikes = 0
+        # Messages of the client that could not be decoded.
+        self.unreadable = 0
+        # The client's messages, while a broker has not answered for one of them.
+        self.order = InOrder()
         # One entry per room that the session is in.
         self.rooms: dict[str, None] = {}
         self.feeds: dict[str, Feed] = {}
@@ -71,7 +72,7 @@ class Session:
         self._backlog: deque[Frame] = deque()
         self._bytes = 0
         # Where each room stood just before the first frame of the backlog.
-        self._marks: dict[str, Mark] = {}
+        self._positions: dict[str, RoomPosition] = {}
 
     def __repr__(self) -> str:
         return f"Session(client_id={self.client_id!r}, position={self.position})"
@@ -115,31 +116,31 @@ class Session:
     def _drop(self) -> None:
         frame = self._backlog.popleft()
         self._bytes -= frame.size_bytes
-        self._apply(self._marks, frame.marks)
+        self._apply(self._positions, frame.positions)
 
     @staticmethod
-    def _apply(marks: dict[str, Mark], changes: tuple[Mark, ...]) -> None:
-        for mark in changes:
-            if mark.offset is None:
-                marks.pop(mark.room_id, None)
+    def _apply(positions: dict[str, RoomPosition], changes: tuple[RoomPosition, ...]) -> None:
+        for change in changes:
+            if change.offset is None:
+                positions.pop(change.room_id, None)
             else:
-                marks[mark.room_id] = mark
+                positions[change.room_id] = change
 
     def fits(self, frames: list[Frame]) -> bool:
         """Whether an empty backlog could hold these frames."""
         size = sum(frame.size_bytes for frame in frames)
         return len(frames) <= self._limits.backlog_messages and size <= self._limits.backlog_bytes
 
-    def start_at(self, mark: Mark) -> None:
+    def start_at(self, start: RoomPosition) -> None:
         """Record a room's place for a session that has not sent anything yet."""
-        self._marks[mark.room_id] = mark
+        self._positions[start.room_id] = start
 
-    def marks(self, position: int) -> dict[str, Mark]:
+    def room_positions(self, position: int) -> dict[str, RoomPosition]:
         """Return where each room stood at a position that can be resumed."""
-        marks = dict(self._marks)
+        positions = dict(self._positions)
         for frame in islice(self._backlog, position - self.floor):
-            self._apply(marks, frame.marks)
-        return marks
+            self._apply(positions, frame.positions)
+        return positions
 
     def can_resume(self, position: int) -> bool:
         """Whether everything after a position is still here."""

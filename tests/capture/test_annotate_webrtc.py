@@ -6,7 +6,8 @@ from rtlab.capture.annotate_webrtc import annotate_sdp, name_of_datagram
 from rtlab.capture.udp_tap import UdpTap
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
-from rtlab.server.node import Node, Options
+from rtlab.server.node import Node
+from rtlab.server.options import Options
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 

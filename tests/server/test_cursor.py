@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.server.cursor import Cursor, format_cursor, parse_cursor
-from rtlab.server.frames import Mark
+from rtlab.server.frames import RoomPosition
 
-marks = st.builds(
-    Mark,
+rooms = st.builds(
+    RoomPosition,
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
     st.text("0123456789abcdef", min_size=1, max_size=8),
     st.integers(0, 10**14),
@@ -16,14 +16,14 @@ marks = st.builds(
 
 
 @given(
-    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), st.integers(0, 10**14), st.lists(marks, max_size=9)
+    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), st.integers(0, 10**14), st.lists(rooms, max_size=9)
 )
-def test_what_was_written_is_read(session: str, position: int, given_marks: list[Mark]) -> None:
-    text = format_cursor(session, position, given_marks)
+def test_what_was_written_is_read(session: str, position: int, given_rooms: list[RoomPosition]) -> None:
+    text = format_cursor(session, position, given_rooms)
     assert text.isascii()
     assert text.isprintable()
     assert " " not in text
-    assert parse_cursor(text) == Cursor(session, position, tuple(given_marks))
+    assert parse_cursor(text) == Cursor(session, position, tuple(given_rooms))
 
 
 @given(st.text())
@@ -42,9 +42,9 @@ def test_broken_cursors_count_as_none(text: str) -> None:
 
 
 def test_rooms_that_do_not_fit_are_left_out() -> None:
-    many = [Mark("r" * 128 + str(n), "e", n) for n in range(64)]
+    many = [RoomPosition("r" * 128 + str(n), "e", n) for n in range(64)]
     text = format_cursor("s", 1, many)
     assert len(text) <= 6000
     cursor = parse_cursor(text)
     assert cursor is not None
-    assert 40 < len(cursor.marks) < 64
+    assert 40 < len(cursor.rooms) < 64

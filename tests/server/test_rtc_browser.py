@@ -12,7 +12,9 @@ from aioice.ice import get_host_addresses
 
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
-from rtlab.server.node import Node, Options
+from rtlab.server.node import Node
+from rtlab.server.options import Options
+from rtlab.server.stats import read_stats
 
 CHROMIUM = shutil.which("chromium")
 
@@ -132,8 +134,8 @@ async def test_a_page_joins_a_room_and_talks_with_a_python_client(server: Server
 @pytest.mark.parametrize("how", ["() => window.peer.close()", "() => window.channel.close()"])
 async def test_a_page_that_closes_is_noticed_at_once(server: Server, page: Any, how: str) -> None:
     await page.evaluate(PAGE, "browser")
-    assert server.node.stats()["connections"]["webrtc"] == 1
+    assert read_stats(server.node)["connections"]["webrtc"] == 1
     await page.evaluate(how)
     async with asyncio.timeout(5):
-        while server.node.stats()["connections"]["webrtc"]:
+        while read_stats(server.node)["connections"]["webrtc"]:
             await asyncio.sleep(0.01)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, Mark
+from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.sessions import Session, SessionLimits, Sessions
 
 
@@ -80,15 +80,15 @@ def test_the_backlog_is_bounded_by_count_and_bytes_and_keeps_the_newest(
         assert kept[-1].message.payload == "x" * sizes[-1]
 
 
-def test_marks_say_where_rooms_stood_at_each_position() -> None:
+def test_positions_say_where_rooms_stood_at_each_position() -> None:
     session = make(backlog_messages=3)
     for offset in range(1, 6):
-        session.deliver(Frame(Message("chat"), (Mark("r", "e", offset),)))
-    session.deliver(Frame(Message("ack"), (Mark("r", "", None),)))
+        session.deliver(Frame(Message("chat"), (RoomPosition("r", "e", offset),)))
+    session.deliver(Frame(Message("ack"), (RoomPosition("r", "", None),)))
     assert session.floor == 3
-    assert session.marks(3) == {"r": Mark("r", "e", 3)}
-    assert session.marks(5) == {"r": Mark("r", "e", 5)}
-    assert session.marks(6) == {}
+    assert session.room_positions(3) == {"r": RoomPosition("r", "e", 3)}
+    assert session.room_positions(5) == {"r": RoomPosition("r", "e", 5)}
+    assert session.room_positions(6) == {}
 
 
 def test_only_the_connection_that_carries_the_session_can_detach_it() -> None:

@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from aiohttp import web
 
-from rtlab.server.endpoints.http import BadBody, read_body
-from rtlab.server.middleware.guard import NODE, json_error, json_response
-from rtlab.server.opening import BadOpening, read_opening
+from rtlab.errors import MessageError
+from rtlab.protocol.codecs import parse_json
+from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.endpoints.request_body import BadBody, read_body
+from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.webrtc.session_description import max_message_bytes
 
 if TYPE_CHECKING:
-    from rtlab.server.sinks.data_channel import RtcPeers
+    from rtlab.server.endpoints.rtc_peers import RtcPeers
 
 __all__ = ["PEERS", "Signalling", "add_routes"]
 
 #: An offer with one data section takes 1 to 2 KiB, Chromium's too.
 MAX_OFFER_BYTES: Final = 32 * 1024
+
+#: The least that a client's channel must accept in one message: a welcome takes 300 to 600 bytes.
+MIN_MESSAGE_BYTES: Final = 1200
 
 
 class _Offer(msgspec.Struct):
@@ -45,7 +51,7 @@ class Signalling:
 
     def _peers(self, request: web.Request) -> RtcPeers:
         if self.peers is None:
-            from rtlab.server.sinks.data_channel import RtcPeers
+            from rtlab.server.endpoints.rtc_peers import RtcPeers
 
             self.peers = RtcPeers(request.app[NODE])
         return self.peers
@@ -60,8 +66,8 @@ class Signalling:
             text = f"the server has its {peers.max_peers} WebRTC peers: try again later"
             return json_error(503, "full", text, {"Retry-After": "5"})
         try:
-            opening = read_opening(request.query, request.headers)
-        except BadOpening as error:
+            asked = read_connect_request(request.query, request.headers)
+        except BadConnectRequest as error:
             return json_error(400, "bad_opening", str(error))
         try:
             body = await read_body(request)
@@ -71,10 +77,10 @@ class Signalling:
             text = f"expected an offer of at most {MAX_OFFER_BYTES:,} bytes, got {len(body):,}"
             return json_error(413, "too_large", text)
         try:
-            offer = msgspec.json.decode(body, type=_Offer).sdp
-            _check_sections(offer)
-            answer = await peers.answer(offer, opening)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            offer = parse_json(body, _Offer).sdp
+            _check_description(offer)
+            answer = await peers.answer(offer, asked)
+        except (MessageError, ValueError) as error:
             return json_error(400, "bad_offer", f'expected {{"sdp": …, "type": "offer"}}: {error}')
         return json_response({"sdp": answer, "type": "answer"})
 
@@ -101,9 +107,14 @@ def add_routes(app: web.Application) -> None:
     app.on_cleanup.append(signalling.stop)
 
 
-def _check_sections(sdp: str) -> None:
-    """Raise ValueError unless an offer has one data section, and nothing else."""
+def _check_description(sdp: str) -> None:
+    """Raise ValueError unless an offer has one data section that the welcome can pass, and nothing else."""
     kinds = re.findall(r"(?m)^m=(\S+)", sdp)
     if kinds != ["application"]:
         found = ", ".join(kinds) or "none"
         raise ValueError(f"expected one section, m=application, got {found:.80}: the server takes no media")
+    limit = max_message_bytes(sdp)
+    if limit is not None and limit < MIN_MESSAGE_BYTES:
+        raise ValueError(
+            f"expected a=max-message-size of at least {MIN_MESSAGE_BYTES:,} bytes, got {limit:,}"
+        )

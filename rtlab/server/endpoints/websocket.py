@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 
 from rtlab.protocol.codecs import CODECS, codec_for
-from rtlab.server.middleware.guard import NODE, json_error
-from rtlab.server.opening import BadOpening, read_opening
-from rtlab.server.sinks.delivery import Deflate, WebSocketSink
-
-if TYPE_CHECKING:
-    from rtlab.server.node import Node
-    from rtlab.server.sessions import Session
+from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.later import settled
+from rtlab.server.node import Node
+from rtlab.server.sessions import Session
+from rtlab.server.sinks.deflate import Deflate
+from rtlab.server.sinks.websocket import WebSocketSink
 
 __all__ = ["websocket"]
 
@@ -24,6 +24,10 @@ LINGER: Final = 1.0
 
 #: After so many messages in a row, others get their turn.
 TURN: Final = 128
+
+
+#: What a 426 has to name (RFC 9110 §15.5.22, RFC 6455 §4.4).
+UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
 
 class _Socket(web.WebSocketResponse):
@@ -57,12 +61,15 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         max_msg_size=options.max_message_bytes + 1,
         timeout=2.0,
     )
-    if not ws.can_prepare(request):
-        text = "expected a WebSocket handshake: Upgrade: websocket, Sec-WebSocket-Version: 13 and a key"
-        return json_error(426, "upgrade_required", text, {"Upgrade": "websocket"})
+    # HTTP/1.0 cannot upgrade (RFC 9110 §7.8).
+    if request.version < HttpVersion11 or not ws.can_prepare(request):
+        text = (
+            "expected a WebSocket handshake: HTTP/1.1, Upgrade: websocket, Sec-WebSocket-Version: 13, a key"
+        )
+        return json_error(426, "upgrade_required", text, UPGRADE_HEADERS)
     try:
-        opening = read_opening(request.query, request.headers)
-    except BadOpening as error:
+        asked = read_connect_request(request.query, request.headers)
+    except BadConnectRequest as error:
         return json_error(400, "bad_opening", str(error))
     await ws.prepare(request)
     transport = ws.peer = request.transport
@@ -74,16 +81,16 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         codec_for(ws.ws_protocol),
         limit_bytes=options.write_limit_bytes,
         deflate=_deflate(ws),
-        cut_off=node.count_slow_client,
+        cut_off=node.connections.count_slow_client,
     )
-    opened = node.open(opening)
-    session = opened.session
-    node.attach(opened, sink)
+    accepted = node.connections.accept(asked)
+    session = accepted.session
+    node.connections.attach(accepted, sink)
     ended = False
     try:
         ended = await _receive(node, ws, sink, session)
     finally:
-        node.detach(session, sink, ended=ended)
+        node.connections.detach(session, sink, ended=ended)
     return ws
 
 
@@ -94,9 +101,11 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
     while True:
         message = await ws.receive()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            if not sink.closing and not node.receive_data(session, message.data, codec):
-                sink.close(1008, "too many messages that cannot be read")
-                node.end(session)
+            if not sink.closing:
+                result = node.ingress.receive(session, message.data, codec)
+                if isinstance(result, asyncio.Future):
+                    # Nothing more is read until the broker has answered: TCP holds the client back.
+                    await settled(result)
             received += 1
             if received % TURN == 0:
                 # A client that floods would not be suspended by receive() alone.

@@ -1,4 +1,4 @@
 """Rooms: offsets, history, and who is there.
 
-Imports the protocol and the server's frames. Never a socket, a session or an endpoint.
+Imports the protocol, the server's frames and refusals. Never a socket, a session or an endpoint.
 """

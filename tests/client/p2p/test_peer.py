@@ -113,7 +113,8 @@ async def test_the_server_signals_and_then_carries_nothing() -> None:
     from rtlab.client.webrtc_channel import WebRTCChannel
     from rtlab.client.websocket_connection import WebSocketConnection
     from rtlab.server.app import Server
-    from rtlab.server.node import Node, Options
+    from rtlab.server.node import Node
+    from rtlab.server.options import Options
 
     server = Server(Node(Options(token="t", stop_window=0.0)))
     await server.start()
@@ -128,11 +129,11 @@ async def test_the_server_signals_and_then_carries_nothing() -> None:
             async with Peer(one, "lobby") as alice, Peer(two, "lobby") as bob:
                 ours, theirs = await asyncio.gather(alice.call(), bob.accept())
                 async with ours, theirs:
-                    before = server.node.received
+                    before = server.node.ingress.received
                     for n in range(20):
                         await ours.send("direct", n)
                     assert [(await theirs.receive()).payload for _ in range(20)] == list(range(20))
-                    assert server.node.received == before
+                    assert server.node.ingress.received == before
                     await server.stop()
                     await ours.send("direct", "still here")
                     assert (await theirs.receive()).payload == "still here"

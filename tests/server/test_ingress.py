@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import RESERVED_TYPES, Message
-from rtlab.server.frames import Frame, Mark
-from rtlab.server.protocol import MAX_BATCH, MAX_FEEDS, MAX_ROOMS, Protocol
+from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.handlers import Services
+from rtlab.server.handlers.batch import MAX_BATCH
+from rtlab.server.handlers.feed import MAX_FEEDS
+from rtlab.server.ingress import Ingress
+from rtlab.server.refusal import Result
+from rtlab.server.rooms.entry import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub, HubLimits
 from rtlab.server.sessions import Session, SessionLimits
 
@@ -33,17 +39,37 @@ class Everything:
     def heartbeat(self) -> None: ...
 
 
+class AsItIs:
+    """What is already a message needs no decoding."""
+
+    subprotocol: ClassVar[str] = "none"
+    binary: ClassVar[bool] = False
+
+    def encode(self, message: Message, max_bytes: int = 0) -> bytes:
+        raise NotImplementedError
+
+    def decode(self, data: Any, max_bytes: int = 0) -> Message:
+        return data
+
+
 class Bench:
-    """A protocol with one session; `say` returns what came down its stream."""
+    """An ingress with one session; `say` returns what came down its stream."""
 
     def __init__(self, **limits: int) -> None:
         self.hub = Hub(time.monotonic, HubLimits(**limits), new_epoch=lambda: "e0")
-        self.protocol = Protocol(self.hub, time.monotonic)
+        self.expelled: list[Session] = []
+        services = Services(self.hub, MemoryBroker(self.hub), time.monotonic)
+        self.ingress = Ingress(services, 1 << 20, self.expelled.append)
         self.session = Session("s", "ada", "ada", SessionLimits())
+
+    def receive(self, message: Any) -> Result:
+        result = self.ingress.receive(self.session, message, AsItIs())
+        assert isinstance(result, dict), "the memory broker answers at once"
+        return result
 
     def say(self, type: str, payload: Any = None, **fields: Any) -> list[Message]:
         position = self.session.position
-        self.result = self.protocol.receive(self.session, Message(type, payload, **fields))
+        self.result = self.receive(Message(type, payload, **fields))
         return [frame.message for _, frame in self.session.after(position)]
 
     def code(self, type: str, payload: Any = None, **fields: Any) -> str:
@@ -88,7 +114,7 @@ def test_a_join_is_acknowledged_before_what_was_missed_arrives() -> None:
     assert ack.payload["recovered"] is True
     assert [m.offset for m in missed] == [2, 3]
     # A client that got only the ack must not be believed to have the rest.
-    assert bench.session.marks(bench.session.position - 2) == {"r": Mark("r", "e0", 1)}
+    assert bench.session.room_positions(bench.session.position - 2) == {"r": RoomPosition("r", "e0", 1)}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +149,7 @@ def test_a_join_is_acknowledged_before_what_was_missed_arrives() -> None:
 def test_what_cannot_be_obeyed_is_answered_by_one_error(message: Message, code: str) -> None:
     bench = Bench()
     message.id = "9"
-    result = bench.protocol.receive(bench.session, message)
+    result = bench.receive(message)
     (answer,) = [frame.message for _, frame in bench.session.after(0)]
     assert (answer.type, answer.id) == ("error", "9")
     assert answer.payload["code"] == code
@@ -154,7 +180,7 @@ def test_a_batch_is_obeyed_in_order_and_answered_by_one_ack() -> None:
     assert [r["id"] for r in results] == ["a", "b", None, None, None, None, "c"]
     assert results[1]["offset"] == 1
     assert results[6]["error"]["code"] == "unknown_type"
-    assert bench.session.marks(bench.session.position) == {"r": Mark("r", "e0", 1)}
+    assert bench.session.room_positions(bench.session.position) == {"r": RoomPosition("r", "e0", 1)}
 
 
 def test_a_batch_payload_may_nest_only_as_deep_as_a_message() -> None:
@@ -226,7 +252,7 @@ def test_nothing_that_can_be_decoded_raises_or_makes_what_cannot_be_encoded(mess
     bench = Bench()
     bench.session.attach(Everything())
     for message in messages:
-        assert bench.protocol.receive(bench.session, message)["ok"] in (True, False)
+        assert bench.receive(message)["ok"] in (True, False)
 
 
 async def test_feeds_are_limited_and_can_be_stopped() -> None:

@@ -11,18 +11,18 @@ from multidict import MultiMapping
 
 from rtlab.server.cursor import Cursor, parse_cursor
 
-__all__ = ["BadOpening", "Opening", "read_opening"]
+__all__ = ["BadConnectRequest", "ConnectRequest", "read_connect_request"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SESSION: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEQ: Final = re.compile(r"[0-9]{1,15}")
 
 
-class BadOpening(ValueError):
+class BadConnectRequest(ValueError):
     """A parameter that is not what it must be; the message says which."""
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for; the names are checked, nothing else.
 
     Parameters
@@ -45,7 +45,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     rooms: tuple[str, ...] = ()
 
 
-def read_opening(query: MultiMapping[str], headers: Mapping[str, str]) -> Opening:
+def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:
     """Read ``clientId``, ``user``, ``session``, ``seq``, ``cursor``, ``lastEventId`` and ``room``.
 
     Parameters
@@ -57,11 +57,11 @@ def read_opening(query: MultiMapping[str], headers: Mapping[str, str]) -> Openin
 
     Returns
     -------
-    Opening
+    ConnectRequest
 
     Raises
     ------
-    BadOpening
+    BadConnectRequest
         For a name with other characters, or a position that is no number. A
         token that cannot be read is no error: it counts as absent, because a
         browser repeats it for ever.
@@ -69,15 +69,15 @@ def read_opening(query: MultiMapping[str], headers: Mapping[str, str]) -> Openin
     for what in ("clientId", "user"):
         name = query.get(what)
         if name is not None and not _NAME.fullmatch(name):
-            raise BadOpening(f"{what}: expected 1 to 64 of A-Z a-z 0-9 _ . -, got {name!r:.80}")
+            raise BadConnectRequest(f"{what}: expected 1 to 64 of A-Z a-z 0-9 _ . -, got {name!r:.80}")
     session = query.get("session")
     if session is not None and not _SESSION.fullmatch(session):
-        raise BadOpening(f"session: expected the word from a welcome message, got {session!r:.80}")
+        raise BadConnectRequest(f"session: expected the word from a welcome message, got {session!r:.80}")
     seq = query.get("seq") or "0"
     if not _SEQ.fullmatch(seq):
-        raise BadOpening(f"seq: expected the number of messages handled, got {seq!r:.40}")
+        raise BadConnectRequest(f"seq: expected the number of messages handled, got {seq!r:.40}")
     token = headers.get("Last-Event-ID") or query.get("lastEventId") or query.get("cursor")
-    return Opening(
+    return ConnectRequest(
         client_id=query.get("clientId"),
         user=query.get("user"),
         session=session,

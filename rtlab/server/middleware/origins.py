@@ -1,4 +1,4 @@
-"""Who may talk to the server: origins, the admin token, the number of connections.
+"""Which pages may talk to the server, and the headers that tell their browsers so.
 
 Any web page can reach a port on localhost, so the server looks at ``Origin`` before it
 does anything; pages of its own, programs, and the origins it was told are let in.
@@ -6,39 +6,21 @@ does anything; pages of its own, programs, and the origins it was told are let i
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import msgspec
 from aiohttp import web
 
-from rtlab.server.node import Node
+from rtlab.server.http_answers import json_error
 
-__all__ = ["NODE", "json_error", "json_response", "make_guard", "origin_allowed", "token_matches"]
+__all__ = ["add_cors_headers", "make_origin_check", "origin_allowed"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Where the application keeps its node.
-NODE: Final = web.AppKey("node", Node)
-
 #: Routes that anybody's browser may ask for: they show nothing and begin nothing.
 PUBLIC: Final = frozenset({"/", "/healthz"})
-STREAMS: Final = frozenset({"/ws", "/sse", "/poll", "/rtc/offer"})
-
-
-def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Answer with JSON."""
-    return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
-    )
-
-
-def json_error(status: int, code: str, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Answer with ``{"error": {"code", "message"}}``."""
-    return json_response({"error": {"code": code, "message": text}}, status, headers)
 
 
 def origin_allowed(origin: str, host: str, allowed: frozenset[str]) -> bool:
@@ -90,16 +72,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def token_matches(request: web.Request, token: str) -> bool:
-    """Whether a request carries the admin token, compared in constant time."""
-    given = request.headers.get("X-Rtlab-Token")
-    if given is None:
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            return False
-    return hmac.compare_digest(given.encode(errors="replace"), token.encode())
-
-
 def _cors(request: web.Request) -> dict[str, str]:
     origin = request.headers.get("Origin")
     if origin is None:
@@ -119,56 +91,40 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response(status=204, headers=headers)
 
 
-def make_guard(
-    node: Node, on_request: Callable[[object], None]
-) -> tuple[Any, Callable[[web.Request, web.StreamResponse], Awaitable[None]]]:
-    """Make the middleware that turns requests away, and the signal that adds CORS headers.
+def make_origin_check(origins: frozenset[str]) -> Any:
+    """Make the middleware that turns foreign pages away, and answers preflights.
 
     Parameters
     ----------
-    node : Node
-        Whose options and connections count.
-    on_request : callable
-        Told the connection of every request.
+    origins : frozenset of str
+        Those allowed besides the server's own.
 
     Returns
     -------
-    tuple
-        A middleware and an ``on_response_prepare`` handler.
+    middleware
     """
-    options = node.options
 
     def allowed(request: web.Request) -> bool:
         origin = request.headers.get("Origin")
         if origin is not None:
-            return origin_allowed(origin, request.headers.get("Host", ""), options.origins)
+            return origin_allowed(origin, request.headers.get("Host", ""), origins)
         # A page can make a GET without Origin; browsers say so in another way.
         return request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
 
     @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        on_request(request.protocol)
-        path = request.path
-        if path not in PUBLIC:
+    async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in PUBLIC:
             if not allowed(request):
                 origin = request.headers.get("Origin")
                 return json_error(403, "bad_origin", f"pages of {origin!r:.100} may not use this server")
             if request.method == "OPTIONS":
                 return _preflight(request)
-        if path in STREAMS:
-            if node.stopping:
-                return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
-            if node.full:
-                text = f"the server has its {options.max_connections} connections: try again later"
-                return json_error(503, "full", text, {"Retry-After": "5"})
-        try:
-            return await handler(request)
-        except ConnectionError:
-            # The client left before its answer began: no bug, and nobody to tell.
-            return web.Response(status=400)
+        return await handler(request)
 
-    async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
-        if request.path not in PUBLIC and response.status != 403:
-            response.headers.update(_cors(request))
+    return check_origin
 
-    return guard, add_cors
+
+async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add CORS headers to an answer: an ``on_response_prepare`` handler."""
+    if request.path not in PUBLIC and response.status != 403:
+        response.headers.update(_cors(request))

@@ -3,33 +3,33 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
+from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
 from rtlab.server.cursor import Cursor
-from rtlab.server.opening import BadOpening, Opening, read_opening
 
 
 def test_everything_is_optional() -> None:
-    assert read_opening(MultiDict(), {}) == Opening()
+    assert read_connect_request(MultiDict(), {}) == ConnectRequest()
 
 
 def test_all_parameters_are_read() -> None:
     query = MultiDict(clientId="a.b-c_1", user="ada", session="s_-1", seq="12")
     query.extend([("room", "x"), ("room", "y z")])
-    assert read_opening(query, {}) == Opening(
+    assert read_connect_request(query, {}) == ConnectRequest(
         client_id="a.b-c_1", user="ada", session="s_-1", seq=12, rooms=("x", "y z")
     )
 
 
 def test_the_header_goes_before_the_parameters() -> None:
     query = MultiDict(lastEventId="s.2", cursor="s.3")
-    assert read_opening(query, {"Last-Event-ID": "s.1"}).cursor == Cursor("s", 1)
-    assert read_opening(query, {}).cursor == Cursor("s", 2)
+    assert read_connect_request(query, {"Last-Event-ID": "s.1"}).cursor == Cursor("s", 1)
+    assert read_connect_request(query, {}).cursor == Cursor("s", 2)
     del query["lastEventId"]
-    assert read_opening(query, {}).cursor == Cursor("s", 3)
+    assert read_connect_request(query, {}).cursor == Cursor("s", 3)
 
 
 @pytest.mark.parametrize("token", ["nonsense", "s.x", "é.1"])
 def test_a_token_that_cannot_be_read_counts_as_none(token: str) -> None:
-    assert read_opening(MultiDict(), {"Last-Event-ID": token}).cursor is None
+    assert read_connect_request(MultiDict(), {"Last-Event-ID": token}).cursor is None
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_a_token_that_cannot_be_read_counts_as_none(token: str) -> None:
     ],
 )  # fmt: skip
 def test_wrong_names_are_refused_with_what_was_expected(name: str, value: str) -> None:
-    with pytest.raises(BadOpening, match=rf"{name}: expected"):
-        read_opening(MultiDict({name: value}), {})
+    with pytest.raises(BadConnectRequest, match=rf"{name}: expected"):
+        read_connect_request(MultiDict({name: value}), {})

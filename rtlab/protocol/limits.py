@@ -1,0 +1,11 @@
+"""Limits that both ends must agree on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["SLACK_BYTES"]
+
+#: What the server adds to a message (offset, epoch, clientId, an event's own lines) may pass the
+#: limit of messages by this much: a message of the full size must still reach every receiver.
+SLACK_BYTES: Final = 4096

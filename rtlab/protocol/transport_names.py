@@ -1,0 +1,9 @@
+"""The names of the four transports, in the order of every table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["TRANSPORTS"]
+
+TRANSPORTS: Final = ("websocket", "sse", "longpoll", "webrtc")

@@ -1,0 +1,60 @@
+"""What rooms publish through."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from rtlab.protocol.messages import Message
+from rtlab.server.later import Later
+
+__all__ = ["Broker", "BrokerFailed", "Published"]
+
+
+class Published(NamedTuple):
+    """Where a message stands in its room.
+
+    Parameters
+    ----------
+    epoch : str
+        Which history of the room.
+    offset : int
+        Its number there: dense, from 1.
+    """
+
+    epoch: str
+    offset: int
+
+
+class BrokerFailed(Exception):
+    """A message was not published, or nobody can say whether it was; the text goes to its sender."""
+
+
+class Broker(Protocol):
+    """Gives each message of a room its place, and hands it to `Hub.deliver` of every node.
+
+    The server asks for one sender's next message only when the one before has its
+    answer, so a broker has to keep no order but that of its rooms.
+    """
+
+    def publish(self, room_id: str, message: Message) -> Later[Published]:
+        """Publish a message to a room.
+
+        Parameters
+        ----------
+        room_id : str
+            The room.
+        message : Message
+            It becomes the broker's; ``room_id``, ``offset`` and ``epoch`` are not set yet.
+
+        Returns
+        -------
+        Published or Future of Published
+            What the sender's ``ack`` says. At once, if it can be; a future that takes
+            too long counts as failed.
+
+        Raises
+        ------
+        BrokerFailed
+            At once, or from the future.
+        """
+        ...

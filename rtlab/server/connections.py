@@ -1,0 +1,246 @@
+"""Which connection carries which session: resuming, replacing, ending."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from rtlab.protocol.messages import MAX_DEPTH, Message
+from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.options import Options
+from rtlab.server.refusal import Refused, Result
+from rtlab.server.rooms.entry import MAX_ROOMS, check_entry
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.sessions import Session, Sessions
+from rtlab.server.sinks.base import Sink
+
+__all__ = ["Accepted", "Connections"]
+
+#: Sessions for each connection that is allowed: those that wait for theirs count less.
+SESSIONS_PER_CONNECTION: Final = 4
+
+
+class Accepted(NamedTuple):
+    """A session that is ready for a connection.
+
+    Parameters
+    ----------
+    session : Session
+        Resumed or new.
+    position : int
+        Where the client continues.
+    resumed : bool
+        Whether the session goes on where the client was.
+    welcome : Frame
+        The first message; it has no position.
+    missed : list of Frame
+        Of rooms that were resumed in a new session; not numbered yet.
+    """
+
+    session: Session
+    position: int
+    resumed: bool
+    welcome: Frame
+    missed: list[Frame]
+
+
+class Connections:
+    """The open connections of one server, and what they do to sessions and rooms.
+
+    Parameters
+    ----------
+    options : Options
+        Limits, and what the welcome says.
+    hub, sessions : Hub and Sessions
+        What connections act on.
+    clock : callable
+        Seconds, monotonic.
+    boot_id : str or None
+        For the welcome: names the clock.
+
+    Attributes
+    ----------
+    sinks : dict of Sink to Session
+        The open connections.
+    slow_clients : int
+        How many were cut off because they did not read.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        hub: Hub,
+        sessions: Sessions,
+        clock: Callable[[], float],
+        boot_id: str | None,
+    ) -> None:
+        self.sinks: dict[Sink, Session] = {}
+        self.slow_clients = 0
+        self._options = options
+        self._hub = hub
+        self._clock = clock
+        self._boot_id = boot_id
+        self._sessions = sessions
+
+    @property
+    def full(self) -> bool:
+        """Whether another connection is one too many; sessions that wait for theirs count less."""
+        most = self._options.max_connections
+        return len(self.sinks) >= most or len(self._sessions) >= SESSIONS_PER_CONNECTION * most
+
+    def accept(self, request: ConnectRequest) -> Accepted:
+        """Resume what a client asks for, as far as it is still there, or begin anew.
+
+        Parameters
+        ----------
+        request : ConnectRequest
+            What the client said.
+
+        Returns
+        -------
+        Accepted
+            To be given to `attach` in the same turn of the loop.
+        """
+        client_id, cursor = request.client_id, request.cursor
+        asked, position = request.session, request.seq
+        if cursor is not None and asked in (None, cursor.session):
+            asked, position = cursor.session, cursor.position
+        session = self._sessions.get(asked)
+        if session is not None and client_id in (None, session.client_id):
+            if session.can_resume(position):
+                session.confirm(position)
+                return self._accepted(session, position, [], {}, resumed=True)
+            # What it needs is gone, and a client has one session at a time.
+            self.end(session)
+        if client_id is None:
+            client_id = secrets.token_urlsafe(9)
+        session = self._sessions.create(client_id, request.user or client_id)
+        missed: list[Frame] = []
+        rooms: dict[str, Result] = {}
+        for place in () if cursor is None else cursor.rooms:
+            self._enter(session, place.room_id, place, rooms, missed)
+        for room_id in request.rooms:
+            if room_id not in rooms:
+                self._enter(session, room_id, None, rooms, missed)
+        return self._accepted(session, 0, missed, rooms, resumed=False)
+
+    def _enter(
+        self,
+        session: Session,
+        room_id: str,
+        place: RoomPosition | None,
+        rooms: dict[str, Result],
+        missed: list[Frame],
+    ) -> None:
+        try:
+            check_entry(self._hub, session.rooms, room_id)
+        except Refused as error:
+            rooms[room_id] = {"recovered": False, "error": {"code": error.code, "message": str(error)}}
+            return
+        epoch, offset = (None, None) if place is None else (place.epoch, place.offset)
+        joined = self._hub.join(session, room_id, epoch, offset)
+        session.rooms[room_id] = None
+        # What a session cannot hold cannot be promised to a client that polls.
+        recovered = joined.recovered and session.fits(missed + joined.missed)
+        start = joined.offset
+        if recovered:
+            start -= len(joined.missed)
+            missed += joined.missed
+        session.start_at(RoomPosition(room_id, joined.epoch, start))
+        rooms[room_id] = {"recovered": recovered, "epoch": joined.epoch, "offset": joined.offset}
+
+    def _accepted(
+        self, session: Session, position: int, missed: list[Frame], rooms: dict[str, Result], *, resumed: bool
+    ) -> Accepted:
+        payload: dict[str, Any] = {
+            "clientId": session.client_id,
+            "session": session.session_id,
+            "bootId": self._boot_id,
+            "node": self._options.node,
+            "resumed": resumed,
+            "seq": position,
+            "limits": {
+                "maxMessageBytes": self._options.max_message_bytes,
+                "maxDepth": MAX_DEPTH,
+                "maxRooms": MAX_ROOMS,
+            },
+            "heartbeat": self._options.heartbeat,
+        }
+        if rooms:
+            payload["rooms"] = rooms
+        return Accepted(session, position, resumed, Frame(Message("welcome", payload)), missed)
+
+    def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:
+        """Let a connection carry a session: welcome, replay, and from then on everything.
+
+        Parameters
+        ----------
+        accepted : Accepted
+            From `accept`, in the same turn of the loop.
+        sink : Sink
+            The connection.
+        welcome : bool
+            False for a poll that only goes on.
+        """
+        session = accepted.session
+        if welcome:
+            sink.write(accepted.welcome, accepted.position)
+        for position, frame in session.after(accepted.position):
+            sink.write(frame, position)
+        former = session.attach(sink)
+        self.sinks[sink] = session
+        self._hub.presence(session, session.rooms)
+        for frame in accepted.missed:
+            session.deliver(frame)
+        if former is not None:
+            self.sinks.pop(former, None)
+            former.close(4500, "another connection continues this session")
+
+    def detach(self, session: Session, sink: Sink, *, ended: bool = False) -> None:
+        """Note that a connection has ended; idempotent.
+
+        Parameters
+        ----------
+        session, sink : Session and Sink
+            What was attached.
+        ended : bool
+            The client said that it is done: nothing is kept for it.
+        """
+        self.sinks.pop(sink, None)
+        if not session.detach(sink, self._clock()):
+            return
+        if ended:
+            # Behind what it sent before: the broker may not have answered yet.
+            session.order.run(lambda: self._end_unless_back(session))
+        else:
+            self._hub.presence(session, session.rooms)
+
+    def _end_unless_back(self, session: Session) -> None:
+        if session.sink is None:
+            self.end(session)
+
+    def count_slow_client(self) -> None:
+        """Note that a sink cut off a client that did not read."""
+        self.slow_clients += 1
+
+    def expel(self, session: Session) -> None:
+        """End a session whose client sends what cannot be read."""
+        if session.sink is not None:
+            session.sink.close(1008, "too many messages that cannot be read")
+        self.end(session)
+
+    def end(self, session: Session) -> None:
+        """End a session and all that it owns."""
+        for feed in session.feeds.values():
+            feed.stop()
+        session.feeds.clear()
+        for room_id in session.rooms:
+            self._hub.leave(session, room_id, grace=True)
+        session.rooms.clear()
+        self._sessions.remove(session)
+        if session.sink is not None:
+            self.sinks.pop(session.sink, None)
+            session.sink.close(4500, "the session has ended")
+            session.sink = None

@@ -1,0 +1,60 @@
+"""``GET /poll``: long polling."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rtlab.protocol.codecs import JSON
+from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.cursor import format_cursor
+from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.ingress import TOO_MANY_UNREADABLE
+from rtlab.server.sinks.poll import PollSink
+
+__all__ = ["poll"]
+
+POLL_HEADERS: Final = {"Cache-Control": "no-store"}
+
+
+async def poll(request: web.Request) -> web.StreamResponse:
+    """Answer one poll: at once if there is something, else when there is, else 204.
+
+    A poll that begins or cannot continue a session is answered at once with the
+    welcome; so is one with ``welcome=1``, from a client that reconnects.
+    """
+    node = request.app[NODE]
+    try:
+        asked = read_connect_request(request.query, request.headers)
+    except BadConnectRequest as error:
+        return json_error(400, "bad_opening", str(error))
+    accepted = node.connections.accept(asked)
+    session, position = accepted.session, accepted.position
+    welcome = not accepted.resumed or "welcome" in request.query
+    sink = PollSink()
+    node.connections.attach(accepted, sink, welcome=welcome)
+    try:
+        await sink.wait(node.options.poll_timeout)
+    finally:
+        node.connections.detach(session, sink)
+
+    if sink.code == 4500:
+        return json_error(409, "replaced", "another connection continues this session")
+    if sink.code == 1008:
+        return json_error(403, "too_many_unreadable", TOO_MANY_UNREADABLE)
+    if not session.can_resume(position):
+        # More came at once than is kept: never a silent gap.
+        accepted = node.connections.accept(asked)
+        session, position, welcome = accepted.session, accepted.position, True
+    messages = [accepted.welcome.encoded(JSON)] if welcome else []
+    messages += [frame.encoded(JSON) for _, frame in session.after(position)]
+    position = session.position
+    if not messages:
+        if sink.code is not None:
+            return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
+        return web.Response(status=204, headers=POLL_HEADERS)
+    cursor = format_cursor(session.session_id, position, session.room_positions(position).values())
+    body = b'{"messages":[%b],"cursor":%b}' % (b",".join(messages), msgspec.json.encode(cursor))
+    return web.Response(body=body, content_type="application/json", headers=POLL_HEADERS)

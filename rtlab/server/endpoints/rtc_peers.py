@@ -1,0 +1,205 @@
+"""The server's ends of its WebRTC connections: one peer for each client, from offer to end.
+
+Importing this costs 0.2 s and 36 MiB, because of aiortc: `rtc` does it at the first offer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Final
+
+import msgspec
+from aiortc import RTCDataChannel, RTCSessionDescription
+
+from rtlab.errors import MessageError, TransportClosed
+from rtlab.protocol.codecs import JSON, codec_for
+from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.node import Node
+from rtlab.server.refusal import Refused
+from rtlab.server.sessions import Session
+from rtlab.server.sinks.data_channel import DataChannelSink
+from rtlab.webrtc.data_channel import DataLink
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
+
+__all__ = ["RtcPeers"]
+
+#: After the client's close frame it has this long to close the connection itself.
+LINGER: Final = 1.0
+
+#: Messages of one client that may wait for a broker before its packets are left unread.
+MAX_WAITING: Final = 64
+
+
+class RtcPeers:
+    """All WebRTC peers of one server.
+
+    Parameters
+    ----------
+    node : Node
+        The server.
+    max_peers : int
+        The most peers, those that are still opening included. Each has a
+        socket, a DTLS session and four tasks: about 160 KiB, and 5 ms of CPU to open.
+    open_timeout : float
+        Seconds that a client has to open its channel after the answer.
+    """
+
+    def __init__(self, node: Node, *, max_peers: int = 200, open_timeout: float = 10.0) -> None:
+        self.max_peers = max_peers
+        self._node = node
+        self._open_timeout = open_timeout
+        self._tasks: dict[_Client, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        """Whether another peer is one too many."""
+        return len(self._tasks) >= self.max_peers
+
+    async def answer(self, offer: str, request: ConnectRequest) -> str:
+        """Make a peer for one client.
+
+        Parameters
+        ----------
+        offer : str
+            Its session description.
+        request : ConnectRequest
+            What it wants to continue.
+
+        Returns
+        -------
+        str
+            Our session description.
+
+        Raises
+        ------
+        ValueError
+            When the offer cannot be read.
+        """
+        peer = LoopbackPeerConnection()
+        client = _Client(self._node, peer, request)
+        self._tasks[client] = asyncio.create_task(self._serve(client), name="webrtc peer")
+        try:
+            await peer.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+            await peer.setLocalDescription()
+        except BaseException:
+            client.give_up()  # not cancelled: the task may not have begun
+            raise
+        return peer.localDescription.sdp
+
+    async def _serve(self, client: _Client) -> None:
+        """Own one peer until nothing of it is left."""
+        try:
+            await client.run(self._open_timeout)
+        finally:
+            await client.close()
+            del self._tasks[client]
+
+    async def stop(self) -> None:
+        """Drop every peer; the node has said goodbye to those with a session."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+class _Client:
+    """One client from its offer to its end."""
+
+    def __init__(self, node: Node, peer: LoopbackPeerConnection, request: ConnectRequest) -> None:
+        self._node = node
+        self._peer = peer
+        self._request = request
+        self._link: DataLink | None = None
+        self._sink: DataChannelSink | None = None
+        self._session: Session | None = None
+        # In this order: a channel has come (or none will), its link has ended, the peer is closed.
+        self._begun = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._gone = asyncio.Event()
+        peer.on("datachannel", self._begin)
+        peer.on("connectionstatechange", self._state_changed)
+
+    async def run(self, open_timeout: float) -> None:
+        """Return when the connection has ended, or has not begun in time."""
+        await _wait(self._begun, open_timeout)
+        if self._link is None:
+            return
+        await self._ended.wait()
+        if self._link.ended is not None and self._link.ended.clean:
+            # The answer to a close frame is on its way: the end that began closes first.
+            await _wait(self._gone, LINGER)
+
+    def give_up(self) -> None:
+        """Let `run` return: no channel will come."""
+        self._begun.set()
+
+    async def close(self) -> None:
+        """Return when the peer has left no task and no socket."""
+        if self._link is not None:
+            self._link.abort()
+        await self._peer.close()
+        if self._sink is not None:
+            await self._sink.closed()
+
+    def _state_changed(self) -> None:
+        if self._peer.connectionState in ("failed", "closed"):
+            self._begun.set()
+            self._gone.set()
+
+    def _begin(self, channel: RTCDataChannel) -> None:
+        if self._link is not None:
+            channel.close()  # one client, one channel
+            return
+        link = self._link = DataLink(self._peer, channel, self._receive, self._end)
+        self._begun.set()
+        request = self._request
+        if not _reliable(channel):
+            # Such a client cannot tell how many messages it has missed.
+            request = msgspec.structs.replace(request, session=None, seq=0)
+        sink = self._sink = DataChannelSink(
+            link,
+            JSON,
+            limit_bytes=self._node.options.write_limit_bytes,
+            cut_off=self._node.connections.count_slow_client,
+        )
+        if self._node.stopping:
+            sink.close(1012, "the server restarts")
+            return
+        try:
+            sink.codec = codec_for(channel.protocol or None)
+            accepted = self._node.connections.accept(request)
+        except (MessageError, Refused) as error:
+            sink.close(1008, str(error))
+            return
+        self._session = accepted.session
+        self._node.connections.attach(accepted, sink)
+
+    def _receive(self, frame: str | bytes) -> None:
+        session, sink, link = self._session, self._sink, self._link
+        if session is None or sink is None or link is None or sink.closing:
+            return
+        result = self._node.ingress.receive(session, frame, sink.codec)
+        if isinstance(result, asyncio.Future) and session.order.waiting > MAX_WAITING:
+            # The broker is slow: packets are left unread, which holds the client back.
+            link.pause()
+            result.add_done_callback(lambda _: link.resume())
+
+    def _end(self, error: TransportClosed) -> None:
+        self._ended.set()
+        if self._session is not None and self._sink is not None:
+            self._node.connections.detach(self._session, self._sink, ended=error.clean and error.code == 1000)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _reliable(channel: RTCDataChannel) -> bool:
+    return channel.ordered and channel.maxRetransmits is None and channel.maxPacketLifeTime is None

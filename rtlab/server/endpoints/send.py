@@ -1,0 +1,88 @@
+"""``POST /send``: the way up for event streams and polls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rtlab.errors import MessageError
+from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.server.endpoints.request_body import BadBody, read_body
+from rtlab.server.handlers.batch import MAX_BATCH
+from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.server.incoming import OnStream
+from rtlab.server.ingress import MAX_UNREADABLE, TOO_MANY_UNREADABLE
+from rtlab.server.later import settled
+from rtlab.server.sessions import Session
+
+__all__ = ["send"]
+
+#: Messages of one client that may wait for a broker while it sends more.
+MAX_WAITING: Final = 4 * MAX_BATCH
+
+
+class _OfPost(OnStream):
+    """Acks and refusals go down the stream too; what cannot be read is said in the response only."""
+
+    def __init__(self) -> None:
+        self.error: MessageError | None = None
+
+    def unreadable(self, session: Session, error: MessageError, text: str) -> None:
+        self.error = error
+
+
+async def send(request: web.Request) -> web.StreamResponse:
+    """Take one message, or an array of them, from a client whose stream is elsewhere."""
+    node = request.app[NODE]
+    if _session(request) is None:
+        return _unknown_session()
+    try:
+        body = await read_body(request)
+    except BadBody as error:
+        return error.answer
+    session = _session(request)
+    if session is None:
+        return _unknown_session()
+    if not session.present:
+        session.detached_at = node.clock()
+    if session.order.waiting > MAX_WAITING:
+        text = f"{session.order.waiting:,} of your messages wait for the broker: try again later"
+        return json_error(503, "busy", text, {"Retry-After": "1"})
+    answers = _OfPost()
+    array = body.lstrip().startswith(b"[")
+    try:
+        items = _split(body) if array else [body]
+    except MessageError as error:
+        # Not even an array: it counts as one message that cannot be read.
+        node.ingress.reject(session, error, answers)
+        items = []
+    # All are handed over before one is waited for: other POSTs cannot come between them.
+    later = [node.ingress.receive(session, item, JSON, answers) for item in items]
+    results = [await settled(result) for result in later]
+    if session.unreadable >= MAX_UNREADABLE:
+        return json_error(403, "too_many_unreadable", TOO_MANY_UNREADABLE)
+    if answers.error is not None and not (array and items):
+        return json_error(400, answers.error.code, str(answers.error))
+    accepted = sum(1 for result in results if result["ok"])
+    return json_response({"accepted": accepted, "results": results})
+
+
+def _split(body: bytes) -> list[bytes]:
+    items = parse_json(body, list[msgspec.Raw])
+    if len(items) > MAX_BATCH:
+        raise MessageError(f"expected at most {MAX_BATCH} messages, got {len(items)}", "too_large")
+    return [bytes(item) for item in items]
+
+
+def _session(request: web.Request) -> Session | None:
+    session = request.app[NODE].sessions.get(request.query.get("session"))
+    client_id = request.query.get("clientId")
+    if session is None or client_id not in (None, session.client_id):
+        return None
+    return session
+
+
+def _unknown_session() -> web.Response:
+    return json_error(404, "unknown_session", "no such session, or it has expired: open /sse or /poll again")

@@ -1,0 +1,57 @@
+"""``GET /sse``: server-sent events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+
+from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.sinks.event_stream import EventStreamSink
+
+__all__ = ["event_stream"]
+
+STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream",
+    # "no-transform" keeps proxies from compressing, X-Accel-Buffering keeps nginx from buffering.
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+}
+
+
+async def event_stream(request: web.Request) -> web.StreamResponse:
+    """Serve one stream of server-sent events until either side ends it."""
+    node = request.app[NODE]
+    try:
+        asked = read_connect_request(request.query, request.headers)
+    except BadConnectRequest as error:
+        return json_error(400, "bad_opening", str(error))
+    response = web.StreamResponse(headers=STREAM_HEADERS)
+    chunked = request.version >= HttpVersion11
+    if chunked:
+        response.enable_chunked_encoding()
+    response.force_close()
+    await response.prepare(request)
+    # aiohttp holds the headers back until the first bytes.
+    await response.write(b": connected\n\n")
+    transport = request.transport
+    if transport is None:
+        return response
+
+    accepted = node.connections.accept(asked)
+    session = accepted.session
+    sink = EventStreamSink(
+        transport,
+        session.session_id,
+        session.room_positions(accepted.position),
+        limit_bytes=node.options.write_limit_bytes,
+        chunked=chunked,
+        cut_off=node.connections.count_slow_client,
+    )
+    node.connections.attach(accepted, sink)
+    try:
+        await sink.ended
+    finally:
+        node.connections.detach(session, sink)
+    return response

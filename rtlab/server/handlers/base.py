@@ -1,0 +1,81 @@
+"""What a handler is, and what it may use."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from rtlab.protocol.codecs import Codec
+from rtlab.protocol.messages import Message
+from rtlab.server.brokers.base import Broker
+from rtlab.server.incoming import Answer, Answers, Decoder, Incoming
+from rtlab.server.later import Later
+from rtlab.server.refusal import Refused, Result
+from rtlab.server.rooms.entry import check_name
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.sessions import Session
+
+__all__ = ["Handler", "ReceiveItem", "Services", "field", "room_of"]
+
+#: Passes one item of a batch through all steps.
+ReceiveItem = Callable[[Session, Any, Decoder | Codec, Answers], Later[Result]]
+
+
+class Services:
+    """What handlers use of their server.
+
+    Parameters
+    ----------
+    hub : Hub
+        The rooms.
+    broker : Broker
+        What rooms publish through.
+    clock : callable
+        Seconds, monotonic: stamps echoes and feeds.
+
+    Attributes
+    ----------
+    feed_numbers : iterator of int
+        Names of feeds.
+    receive_item : ReceiveItem
+        Set by the ingress.
+    """
+
+    receive_item: ReceiveItem
+
+    def __init__(self, hub: Hub, broker: Broker, clock: Callable[[], float]) -> None:
+        self.hub = hub
+        self.broker = broker
+        self.clock = clock
+        self.feed_numbers = itertools.count(1)
+
+
+class Handler(Protocol):
+    """Obeys the messages of one type."""
+
+    def __call__(self, services: Services, incoming: Incoming, /) -> Later[Answer] | None:
+        """Return what to acknowledge, None when nothing; raise `Refused` for what cannot be obeyed."""
+        ...
+
+
+def field(payload: object, name: str) -> Any:
+    """Return a field of a payload; None when it is no object, or has no such field."""
+    return cast("dict[str, Any]", payload).get(name) if isinstance(payload, dict) else None
+
+
+def room_of(message: Message) -> str | None:
+    """Return the room that a message names, on top or in the payload: both are spoken.
+
+    Raises
+    ------
+    Refused
+        For what cannot be a room's name.
+    """
+    room_id = message.room_id if message.room_id is not None else field(message.payload, "roomId")
+    if room_id is None:
+        return None
+    if not isinstance(room_id, str):
+        raise Refused("wrong_payload", f"roomId: expected a string, got {room_id!r:.40}")
+    check_name("roomId", room_id)
+    return room_id

@@ -1,0 +1,90 @@
+"""``batch``: many messages in one, obeyed in order and answered by one ack."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final, cast
+
+import msgspec
+
+from rtlab.errors import MessageError
+from rtlab.protocol.messages import Message, check_payload
+from rtlab.server.frames import RoomPosition
+from rtlab.server.handlers.base import Services
+from rtlab.server.incoming import Answer, Incoming
+from rtlab.server.later import InOrder, Later, then
+from rtlab.server.refusal import Refused, Result
+from rtlab.server.sessions import Session
+
+__all__ = ["MAX_BATCH", "batch"]
+
+#: Messages of one batch, or of one POST.
+MAX_BATCH: Final = 1000
+
+
+class _Item:
+    """Reads the items of a batch: the batch was decoded as a whole."""
+
+    def decode(self, data: Any, max_bytes: int) -> Message:
+        try:
+            message = msgspec.convert(data, Message)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise MessageError(str(error), "wrong_type") from None
+        check_payload(message.payload)
+        return message
+
+
+class _InTheAck:
+    """Nothing is answered for an item alone: the batch's ack has all results."""
+
+    def acknowledge(self, session: Session, message: Message, answer: Answer) -> None:
+        for frame in answer.behind:
+            session.deliver(frame)
+
+    def refuse(self, session: Session, message: Message, error: Refused) -> None:
+        """In the ack."""
+
+    def unreadable(self, session: Session, error: MessageError, text: str) -> None:
+        """In the ack."""
+
+
+_ITEM: Final = _Item()
+_IN_THE_ACK: Final = _InTheAck()
+
+
+def batch(services: Services, incoming: Incoming) -> Later[Answer]:
+    """Pass each item through all steps, one after the other."""
+    session, items = incoming.session, incoming.message.payload
+    if incoming.decoder is _ITEM:
+        raise Refused("wrong_payload", "batch: a batch cannot hold a batch")
+    if not isinstance(items, list):
+        raise Refused("wrong_payload", "batch: expected a list of messages")
+    items = cast("list[Any]", items)
+    if len(items) > MAX_BATCH:
+        raise Refused("wrong_payload", f"batch: expected at most {MAX_BATCH} messages, got {len(items)}")
+    before = dict(session.rooms)
+    order = InOrder()
+    receive = services.receive_item
+    results = [order.run(partial(receive, session, item, _ITEM, _IN_THE_ACK)) for item in items]
+    done = partial(_answer, services, session, before)
+    waiting = [result for result in results if isinstance(result, asyncio.Future)]
+    if not waiting:
+        return done(cast("list[Result]", results))
+    # Items are obeyed in order: with the last one, all have their results.
+    return then(waiting[-1], lambda _: done([_result(result) for result in results]), _failed)
+
+
+def _result(result: Later[Result]) -> Result:
+    return result.result() if isinstance(result, asyncio.Future) else result
+
+
+def _failed(error: BaseException) -> Answer:
+    raise error
+
+
+def _answer(services: Services, session: Session, before: dict[str, None], results: list[Result]) -> Answer:
+    left = [RoomPosition(room_id, "", None) for room_id in before if room_id not in session.rooms]
+    rooms = (services.hub[room_id] for room_id in session.rooms)
+    positions = [*left, *(RoomPosition(room.room_id, room.epoch, room.offset) for room in rooms)]
+    return Answer({"results": results}, tuple(positions))

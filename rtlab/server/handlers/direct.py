@@ -1,0 +1,37 @@
+"""``echo``, ``ping``, ``pong``, ``ack`` and ``auth``: what concerns nobody but its sender."""
+
+from __future__ import annotations
+
+from rtlab.protocol.messages import Message
+from rtlab.server.handlers.base import Services, field
+from rtlab.server.incoming import Answer, Incoming
+
+__all__ = ["auth", "confirm", "echo", "ping", "pong"]
+
+
+def echo(services: Services, incoming: Incoming) -> None:
+    """Send the payload back, stamped."""
+    message = incoming.message
+    answer = Message("echo", message.payload, id=message.id, ts=message.ts, sent=services.clock())
+    incoming.session.send(answer)
+
+
+def ping(services: Services, incoming: Incoming) -> None:
+    """Answer with a ``pong``."""
+    incoming.session.send(Message("pong", incoming.message.payload, id=incoming.message.id))
+
+
+def pong(services: Services, incoming: Incoming) -> None:
+    """Do nothing: a pong needs no answer."""
+
+
+def confirm(services: Services, incoming: Incoming) -> None:
+    """Forget what the client has: ``ack {"seq": n}`` says that it handled everything up to n."""
+    seq = field(incoming.message.payload, "seq")
+    if isinstance(seq, int) and not isinstance(seq, bool):
+        incoming.session.confirm(seq)
+
+
+def auth(services: Services, incoming: Incoming) -> Answer:
+    """Say that nothing has to be shown."""
+    return Answer({"required": False})

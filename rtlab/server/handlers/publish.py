@@ -1,0 +1,83 @@
+"""Every other type: published to the room that the message names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.handlers.base import Services, room_of
+from rtlab.server.incoming import Answer, Incoming
+from rtlab.server.later import Later, then
+from rtlab.server.refusal import Refused
+from rtlab.server.rooms.entry import check_name
+
+__all__ = ["BROKER_TIMEOUT", "publish"]
+
+#: Seconds that a broker may take; nothing else of the sender is heard meanwhile.
+BROKER_TIMEOUT: Final = 5.0
+
+
+def publish(services: Services, incoming: Incoming) -> Later[Answer]:
+    """Publish a message; its ack says what the broker said."""
+    session, message = incoming.session, incoming.message
+    kind = message.type
+    if kind in RESERVED_TYPES:
+        raise Refused("reserved_type", f"only the server sends {kind!r} messages")
+    check_name("type", kind)
+    room_id = room_of(message)
+    if room_id is None:
+        raise Refused(
+            "unknown_type", f"{kind!r} is no type of the server's: add a roomId to publish it to a room"
+        )
+    if room_id not in session.rooms:
+        raise Refused("not_joined", f"you are not in room {room_id!r}: send join_room first")
+    copy = Message(kind, message.payload, id=message.id, client_id=session.client_id, ts=message.ts)
+    acknowledge = message.id is not None
+    try:
+        published = services.broker.publish(room_id, copy)
+    except BrokerFailed as error:
+        return _failed(error)
+    if not isinstance(published, asyncio.Future):
+        return _published(published, acknowledge)
+    return then(_limited(published), lambda published: _published(published, acknowledge), _failed)
+
+
+def _published(published: Published, acknowledge: bool) -> Answer:
+    return Answer({"offset": published.offset, "epoch": published.epoch}, acknowledge=acknowledge)
+
+
+def _failed(error: BaseException) -> Answer:
+    if isinstance(error, BrokerFailed | asyncio.CancelledError):
+        raise Refused("not_published", f"the broker did not take the message: {error}") from None
+    raise error
+
+
+def _limited(published: asyncio.Future[Published]) -> asyncio.Future[Published]:
+    """End with `BrokerFailed` when the broker takes too long."""
+    loop = published.get_loop()
+    result: asyncio.Future[Published] = loop.create_future()
+
+    def late() -> None:
+        if not result.done():
+            text = f"no answer within {BROKER_TIMEOUT:g} s; it may have been published all the same"
+            result.set_exception(BrokerFailed(text))
+
+    timer = loop.call_later(BROKER_TIMEOUT, late)
+
+    def come(_: object) -> None:
+        timer.cancel()
+        if published.cancelled():
+            error: BaseException | None = BrokerFailed("it gave up")
+        else:
+            error = published.exception()
+        if result.done():
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(published.result())
+
+    published.add_done_callback(come)
+    return result

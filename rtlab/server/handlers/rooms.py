@@ -1,0 +1,46 @@
+"""``join_room`` and ``leave_room``."""
+
+from __future__ import annotations
+
+from rtlab.server.frames import RoomPosition
+from rtlab.server.handlers.base import Services, field, room_of
+from rtlab.server.incoming import Answer, Incoming
+from rtlab.server.refusal import Refused
+from rtlab.server.rooms.entry import check_entry
+
+__all__ = ["join_room", "leave_room"]
+
+
+def join_room(services: Services, incoming: Incoming) -> Answer:
+    """Enter a room, and send what was missed there behind the ack."""
+    session, message = incoming.session, incoming.message
+    room_id = room_of(message)
+    if room_id is None:
+        raise Refused("wrong_payload", 'join_room: expected a roomId, as in {"roomId": "lobby"}')
+    epoch = message.epoch if message.epoch is not None else field(message.payload, "epoch")
+    offset = message.offset if message.offset is not None else field(message.payload, "offset")
+    if (epoch is None) != (offset is None):
+        raise Refused("wrong_payload", "join_room: epoch and offset come together, or neither")
+    if not isinstance(epoch, str | None) or not isinstance(offset, int | None) or offset is True:
+        raise Refused("wrong_payload", "join_room: expected a string epoch and a whole offset")
+    check_entry(services.hub, session.rooms, room_id)
+    joined = services.hub.join(session, room_id, epoch, offset)
+    session.rooms[room_id] = None
+    details = {
+        "roomId": room_id,
+        "recovered": joined.recovered,
+        "epoch": joined.epoch,
+        "offset": joined.offset,
+    }
+    start = joined.offset - len(joined.missed)
+    return Answer(details, (RoomPosition(room_id, joined.epoch, start),), joined.missed)
+
+
+def leave_room(services: Services, incoming: Incoming) -> Answer:
+    """Leave a room; one that the client is not in is no error."""
+    room_id = room_of(incoming.message)
+    if room_id is None:
+        raise Refused("wrong_payload", 'leave_room: expected a roomId, as in {"roomId": "lobby"}')
+    incoming.session.rooms.pop(room_id, None)
+    services.hub.leave(incoming.session, room_id)
+    return Answer({"roomId": room_id}, (RoomPosition(room_id, "", None),))

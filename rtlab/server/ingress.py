@@ -1,0 +1,188 @@
+"""The one way in: what every message of a client passes, whatever carried it.
+
+Alone, in a POST's array or in a batch, over any transport, a message goes through the
+same steps in the same order:
+
+    size and byte rate → decode → authenticate → message rate → authorise → validate → handle
+
+Steps that do nothing yet do not exist; they are added to `Ingress.steps`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol
+
+from rtlab.errors import MessageError
+from rtlab.protocol.codecs import Codec
+from rtlab.server.frames import NAME_CHARS, error_message
+from rtlab.server.handlers import HANDLERS, Services, publish
+from rtlab.server.incoming import ON_STREAM, Answer, Answers, Decoder, Incoming
+from rtlab.server.later import Later, then
+from rtlab.server.refusal import Refused, Result
+from rtlab.server.sessions import Session
+
+__all__ = ["MAX_UNREADABLE", "TOO_MANY_UNREADABLE", "Ingress", "Step"]
+
+#: So many messages that cannot be read end a session.
+MAX_UNREADABLE: Final = 5
+
+
+TOO_MANY_UNREADABLE: Final = "too many messages that cannot be read: connect again, and send messages"
+
+
+class Step(Protocol):
+    """One thing that is done with every message before it is handled."""
+
+    def __call__(self, incoming: Incoming) -> None:
+        """Look at a message, perhaps change it; raise `Refused` or `MessageError` to stop it."""
+        ...
+
+
+class CheckStanding:
+    """Hears no more from a client whose session was ended for what it sent."""
+
+    def __call__(self, incoming: Incoming) -> None:
+        if incoming.session.unreadable >= MAX_UNREADABLE:
+            raise Refused("too_many_unreadable", TOO_MANY_UNREADABLE)
+
+
+class Decode:
+    """Turns bytes into a message.
+
+    Parameters
+    ----------
+    max_bytes : int
+        The largest message.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    def __call__(self, incoming: Incoming) -> None:
+        incoming.message = incoming.decoder.decode(incoming.data, self._max_bytes)
+
+
+class CheckId:
+    """Refuses an id that answers could not repeat."""
+
+    def __call__(self, incoming: Incoming) -> None:
+        message = incoming.message
+        if message.id is not None and len(message.id) > NAME_CHARS:
+            message.id = None
+            raise Refused("wrong_id", f"id: expected at most {NAME_CHARS} characters")
+
+
+class Ingress:
+    """Takes the messages of all sessions of one server.
+
+    Parameters
+    ----------
+    services : Services
+        What handlers use.
+    max_message_bytes : int
+        The largest message.
+    expel : callable
+        Ends a session that sent too much that cannot be read.
+
+    Attributes
+    ----------
+    steps : list of Step
+        In their order; then the message is handled.
+    received : int
+        Messages that came, those that could not be read included; a batch counts as one.
+    """
+
+    def __init__(self, services: Services, max_message_bytes: int, expel: Callable[[Session], None]) -> None:
+        self.steps: list[Step] = [CheckStanding(), Decode(max_message_bytes), CheckId()]
+        self.received = 0
+        self._services = services
+        self._expel = expel
+        services.receive_item = self._pass
+
+    def receive(
+        self, session: Session, data: bytes | str, codec: Codec, answers: Answers = ON_STREAM
+    ) -> Later[Result]:
+        """Take one message as it came from a transport.
+
+        Parameters
+        ----------
+        session : Session
+            Who sent it.
+        data : bytes or str
+            One message, encoded.
+        codec : Codec
+            The connection's.
+        answers : Answers
+            Where answers go; down the session's stream by default.
+
+        Returns
+        -------
+        dict or Future of dict
+            What became of it. A future when it has to wait for a broker: for its own
+            answer, or because an earlier message of the same sender waits. Then its
+            effects come in the sender's order all the same.
+        """
+        self.received += 1
+        return session.order.run(partial(self._pass, session, data, codec, answers))
+
+    def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
+        incoming = Incoming(session, data, decoder, answers)
+        try:
+            for step in self.steps:
+                step(incoming)
+            handle = HANDLERS.get(incoming.message.type, publish)
+            answer = handle(self._services, incoming)
+        except Refused as error:
+            return self._refuse(incoming, error)
+        except MessageError as error:
+            return self.reject(session, error, answers)
+        if not isinstance(answer, asyncio.Future):
+            return self._accept(incoming, answer)
+        return then(answer, partial(self._accept, incoming), partial(self._failed, incoming))
+
+    def _accept(self, incoming: Incoming, answer: Answer | None) -> Result:
+        message = incoming.message
+        if answer is None:
+            return {"ok": True, "id": message.id}
+        incoming.answers.acknowledge(incoming.session, message, answer)
+        return {"ok": True, "id": message.id, **answer.details}
+
+    def _failed(self, incoming: Incoming, error: BaseException) -> Result:
+        if isinstance(error, Refused):
+            return self._refuse(incoming, error)
+        raise error
+
+    def _refuse(self, incoming: Incoming, error: Refused) -> Result:
+        message = getattr(incoming, "message", None)
+        if message is None:
+            return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}
+        incoming.answers.refuse(incoming.session, message, error)
+        payload = error_message(error.code, str(error), message.id).payload
+        return {"ok": False, "id": message.id, "error": payload}
+
+    def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:
+        """Count something that cannot be read, and end the session that sent too much of it.
+
+        Parameters
+        ----------
+        session : Session
+            Who sent it.
+        error : MessageError
+            Why it cannot be read.
+        answers : Answers
+            Who is told.
+
+        Returns
+        -------
+        dict
+            What became of it.
+        """
+        session.unreadable += 1
+        left = MAX_UNREADABLE - session.unreadable
+        answers.unreadable(session, error, f"{error}; {left} more and the connection ends")
+        if left <= 0:
+            self._expel(session)
+        return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}

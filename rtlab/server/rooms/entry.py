@@ -1,0 +1,40 @@
+"""Which names a room may have, and who may enter one more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from rtlab.server.frames import NAME_CHARS
+from rtlab.server.refusal import Refused
+from rtlab.server.rooms.hub import Hub
+
+__all__ = ["MAX_ROOMS", "check_entry", "check_name"]
+
+#: Rooms that one session may be in.
+MAX_ROOMS: Final = 64
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise `Refused` unless a type's or a room's name is short and printable."""
+    if not name or len(name) > NAME_CHARS or not name.isprintable():
+        raise Refused("wrong_payload", f"{what}: expected 1 to {NAME_CHARS} printable characters")
+
+
+def check_entry(hub: Hub, entered: Collection[str], room_id: str) -> None:
+    """Raise `Refused` unless a session may enter one more room of this name.
+
+    Parameters
+    ----------
+    hub : Hub
+        All rooms.
+    entered : collection of str
+        Those that the session is in.
+    room_id : str
+        The one to enter; entering again is no error.
+    """
+    check_name("roomId", room_id)
+    if room_id not in entered and len(entered) >= MAX_ROOMS:
+        raise Refused("too_many_rooms", f"you are in {MAX_ROOMS} rooms: leave one first")
+    if room_id not in hub and hub.full:
+        raise Refused("too_many_rooms", "the server has no place for another room: try again later")

@@ -1,0 +1,45 @@
+"""A poll that waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from rtlab.server.frames import Frame
+
+__all__ = ["PollSink"]
+
+
+class PollSink:
+    """A poll that waits. It carries nothing: it wakes the handler, which answers."""
+
+    __slots__ = ("_woken", "code")
+    transport: ClassVar[str] = "longpoll"
+
+    def __init__(self) -> None:
+        self._woken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.code: int | None = None
+
+    @property
+    def queued_bytes(self) -> int:
+        return 0
+
+    def write(self, frame: Frame, position: int) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    async def wait(self, timeout: float) -> None:
+        """Return when there is something to answer, or at the time limit."""
+        await asyncio.wait((self._woken,), timeout=timeout)
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self.code is None:
+            self.code = code
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    def abort(self) -> None:
+        self.close(1006)
+
+    def heartbeat(self) -> None:
+        """Nothing: a poll ends by itself."""

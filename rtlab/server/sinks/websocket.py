@@ -1,0 +1,76 @@
+"""Frames on a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import ClassVar
+
+from rtlab.protocol.codecs import Codec
+from rtlab.protocol.websocket_frames import BINARY, TEXT, close_frame, websocket_frame
+from rtlab.server.frames import Frame
+from rtlab.server.sinks.base import StreamSink
+from rtlab.server.sinks.deflate import Deflate
+
+__all__ = ["WebSocketSink"]
+
+
+class WebSocketSink(StreamSink):
+    """Frames on a WebSocket.
+
+    Parameters
+    ----------
+    transport : asyncio.Transport
+        The connection, after the upgrade.
+    codec : Codec
+        The negotiated one.
+    limit_bytes : int
+        See `SlowReader`.
+    deflate : Deflate or None
+        Compression, if negotiated.
+    cut_off : callable
+        Told when the client was too slow.
+    close_timeout : float
+        Seconds until a client that does not answer the close frame is cut off.
+    """
+
+    __slots__ = ("_close_timeout", "_deflate", "codec")
+    transport: ClassVar[str] = "websocket"
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        codec: Codec,
+        *,
+        limit_bytes: int,
+        deflate: Deflate | None = None,
+        cut_off: Callable[[], object] = lambda: None,
+        close_timeout: float = 2.0,
+    ) -> None:
+        super().__init__(transport, limit_bytes, cut_off)
+        self.codec = codec
+        self._deflate = deflate
+        self._close_timeout = close_timeout
+
+    def write(self, frame: Frame, position: int) -> None:
+        if self._deflate is None:
+            self._send(frame.websocket(self.codec))
+        elif not (self.closing or self._transport.is_closing()):
+            opcode = BINARY if self.codec.binary else TEXT
+            self._send(websocket_frame(opcode, self._deflate(frame.encoded(self.codec)), 0x40))
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self.closing:
+            return
+        self._send(close_frame(code, reason))
+        self.closing = True
+        # No one waits for the answer; the timer outlives a connection that ends by itself.
+        asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)
+
+    def answer_close(self, code: int) -> None:
+        """Finish the closing handshake that the client began, or that it answers."""
+        self.close(code)
+        self._transport.close()
+
+    def heartbeat(self) -> None:
+        """Nothing: aiohttp sends the pings, and ends a connection that does not answer."""

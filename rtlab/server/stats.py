@@ -1,0 +1,47 @@
+"""What a server holds now, for leak checks and CPU figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import psutil
+
+from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.server.node import Node
+
+__all__ = ["read_stats"]
+
+_process = psutil.Process()
+
+
+def read_stats(node: Node) -> dict[str, Any]:
+    """Return counts, bytes, and ``cpu_seconds`` of the process since it started.
+
+    Parameters
+    ----------
+    node : Node
+        Of this process.
+    """
+    sinks, sessions = node.connections.sinks, node.sessions
+    connections = Counter(sink.transport for sink in sinks)
+    cpu = _process.cpu_times()
+    return {
+        "node": node.options.node,
+        "pid": _process.pid,
+        "uptime": node.clock() - node.started,
+        "tasks": len(asyncio.all_tasks()),
+        "descriptors": _process.num_fds() if hasattr(_process, "num_fds") else None,
+        "rss_bytes": _process.memory_info().rss,
+        "cpu_seconds": cpu.user + cpu.system,
+        "sessions": len(sessions),
+        "connections": {name: connections[name] for name in TRANSPORTS},
+        "rooms": len(node.hub),
+        "feeds": sum(len(session.feeds) for session in sessions),
+        "queued_bytes": sum(sink.queued_bytes for sink in sinks),
+        "backlog_bytes": sum(session.backlog_bytes for session in sessions),
+        "messages_received": node.ingress.received,
+        "messages_published": node.hub.published,
+        "slow_clients": node.connections.slow_clients,
+    }

@@ -1,0 +1,30 @@
+"""A transport that keeps what is written to it."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written; `held` is what a slow client has not taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.held = 0
+        self.aborted = self.closed = False
+
+    def is_closing(self) -> bool:
+        return self.aborted or self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return self.held
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def close(self) -> None:
+        self.closed = True
