@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "rtlab"
 #: What is left to mend, each with its reason. Aim: nothing.
 KNOWN_CIRCLES: set[tuple[str, str]] = set()
 KNOWN_PRIVATE: set[tuple[str, str]] = set()
-KNOWN_DOCSTRINGS: set[str] = {"server"}
+KNOWN_DOCSTRINGS: set[str] = set()
 
 
 @cache

@@ -1,9 +1,8 @@
-"""The lab's server: one hub, four transports, one port.
+"""The lab's server: rooms and sessions, four transports, one port. It runs in a process of its own.
 
-The layers inside, from the pure to the wired: `frames` (a message encoded once),
-`hub` (rooms), `session` (numbering and replay), `delivery` (sinks: how a frame
-leaves), `feed` (open-loop streams), `protocol` (what each message means), `node`
-(one server's state), `websocket`, `http` and `rtc` (the transports), `app` (routes).
+Imports the ground and `rtlab.webrtc`, `rtlab.processes`. Never a client, the lab or the fault
+proxy. A message comes in through `endpoints`, `ingress` and `handlers`; it goes out through
+`brokers`, `rooms`, `sessions` and `sinks`. `node` puts one server together, `app` has the routes.
 """
 
 from __future__ import annotations
