@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
-import sys
 from collections.abc import AsyncGenerator
 from typing import Any, Final, Self
 
 from aiohttp import web
 
-from rtlab.errors import LabError
+from rtlab.processes.child import Child
 from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
 
 try:
@@ -23,52 +21,41 @@ except ImportError:
 __all__ = ["Rival", "main"]
 
 START_TIMEOUT: Final = 20.0
+STOP_TIMEOUT: Final = 5.0
 
 
 class Rival:
-    """A rival's server in a child process that ends with this one.
+    """Another server in a child process that ends with this one.
 
     Parameters
     ----------
-    process : asyncio.subprocess.Process
-        The child.
-    url : str
-        Where it listens.
+    child : Child
+        The process, which listens.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self._process = process
-        self.url = url
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.url = f"http://127.0.0.1:{child.port}"
 
     @classmethod
     async def start(cls, name: str) -> Self:
-        """Start the rival called `name`; raises `LabError` when it does not come up."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "rtlab.bench.peers.rival_servers", name, "--watch-fd", "0"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        async with asyncio.timeout(START_TIMEOUT):
-            line = await process.stdout.readline()
-        if not line:
-            raise LabError(
-                f"the rival {name!r} ended at once: run `python -m rtlab.bench.peers.rival_servers {name}`"
-            )
-        return cls(process, f"http://127.0.0.1:{json.loads(line)['port']}")
+        """Start the server called `name`; raises `LabError` when it does not come up."""
+        child = Child.module(f"peer {name}", "rtlab.bench.peers.rival_servers", name)
+        try:
+            await child.announced(START_TIMEOUT)
+        except BaseException:
+            child.kill()
+            raise
+        return cls(child)
 
     @property
     def pid(self) -> int:
         """The child's process id."""
-        return self._process.pid
+        return self._child.pid
 
     async def stop(self) -> None:
-        """Let go of the pipe; the child ends."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        async with asyncio.timeout(START_TIMEOUT):
-            await self._process.wait()
+        """End it."""
+        await self._child.stop(STOP_TIMEOUT)
 
 
 def _socketio() -> web.Application:
