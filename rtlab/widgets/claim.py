@@ -40,6 +40,11 @@ _UNSOUND: Final = (
     "If it stays so, run `rtlab doctor` in a terminal."
 )
 
+_BLIND: Final = (
+    "The same test passed where it had to fail, so it cannot tell: run both again, and see whether what the "
+    "control changes took effect."
+)
+
 
 def marked(number: str) -> str:
     """Return a number between the marks that tell the tests: this may differ from run to run.
@@ -81,8 +86,6 @@ class Claim:
         How the number comes about.
     timing : bool
         Whether the outcome depends on the machine's pace.
-    hint : str
-        What to try when it does not hold.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Claim:
         self.against = against
         self.kind: Kind = kind
         self.timing = timing
-        self.hint = hint or (_BUSY if timing else _UNSOUND)
+        self._hint = hint or (_BUSY if timing else _UNSOUND)
         self.control_text = control
         self._found: _Found | None = None
         self._control: _Found | None = None
@@ -171,6 +174,11 @@ class Claim:
         if self._found is not None and self.verdict == "pending":
             return "…", "the control has not run yet"
         return _SIGNS[self.verdict]
+
+    @property
+    def hint(self) -> str:
+        """What may be the cause, and what to try, when it does not hold."""
+        return _BLIND if self.verdict == "blind" else self._hint
 
     def lines(self) -> list[str]:
         """Return the row as plain text."""
