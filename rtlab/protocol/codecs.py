@@ -170,8 +170,8 @@ class JsonCodec:
         'r'
         """
         try:
-            size = utf8_bytes(data)
-            if size > max_bytes:
+            # A character takes up to four bytes: only what comes near the limit is counted exactly.
+            if len(data) * 4 > max_bytes and (size := utf8_bytes(data)) > max_bytes:
                 raise MessageTooLarge(size, max_bytes)
             message = self._decode(data)
         except MessageError:

@@ -1,4 +1,4 @@
-"""What has arrived on a data channel and was not asked for yet: bounded, in order."""
+"""Messages that have arrived on a data channel and that nobody has taken yet: bounded, in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.protocol.codecs import utf8_bytes
 from rtlab.webrtc.data_channel import DataLink
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ __all__ = ["ReceiveQueue"]
 # Above the first of each, packets are left unread; below the second, they are read again.
 _PAUSE_FRAMES: Final = 1024
 _RESUME_FRAMES: Final = 256
-_PAUSE_BYTES: Final = 1 << 20
-_RESUME_BYTES: Final = 1 << 18
+_PAUSE_LENGTH: Final = 1 << 20
+_RESUME_LENGTH: Final = 1 << 18
 
 
 class ReceiveQueue:
@@ -48,7 +47,7 @@ class ReceiveQueue:
         self.link = DataLink(peer, channel, self._put, self._ended, clock=clock)
         self.paused = False
         self._frames: deque[str | bytes] = deque()
-        self._bytes = 0
+        self._held = 0  # bytes, or characters of text: near enough to bound the memory
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -66,8 +65,8 @@ class ReceiveQueue:
             finally:
                 self._waiter = None
         frame = frames.popleft()
-        self._bytes -= utf8_bytes(frame)
-        if self.paused and len(frames) <= _RESUME_FRAMES and self._bytes <= _RESUME_BYTES:
+        self._held -= len(frame)
+        if self.paused and len(frames) <= _RESUME_FRAMES and self._held <= _RESUME_LENGTH:
             self.paused = False
             self.link.resume()
         return frame
@@ -75,13 +74,13 @@ class ReceiveQueue:
     def put_back(self, frames: list[str | bytes]) -> None:
         """Return frames to the front, in the order in which they were taken."""
         self._frames.extendleft(reversed(frames))
-        self._bytes += sum(map(utf8_bytes, frames))
+        self._held += sum(map(len, frames))
 
     def _put(self, frame: str | bytes) -> None:
         self._frames.append(frame)
-        self._bytes += utf8_bytes(frame)
+        self._held += len(frame)
         self._wake()
-        if not self.paused and (len(self._frames) > _PAUSE_FRAMES or self._bytes > _PAUSE_BYTES):
+        if not self.paused and (len(self._frames) > _PAUSE_FRAMES or self._held > _PAUSE_LENGTH):
             self.paused = True
             self.link.pause()
 

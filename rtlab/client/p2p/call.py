@@ -1,4 +1,4 @@
-"""An open line between two clients: messages and sound, with no server in between."""
+"""A call between two clients: messages and sound, with no server in between."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["Call"]
 
 
 class Call:
-    """A line to one other client, opened by `Peer.call` and `Peer.accept`.
+    """A call with one other client, opened by `Peer.call` and `Peer.accept`.
 
     Parameters
     ----------
-    peer : LoopbackPeerConnection
+    peer_connection : LoopbackPeerConnection
         Closed together with the call.
     channel : RTCDataChannel, optional
         Ours, when we call; else the other side's is awaited.
@@ -34,35 +34,37 @@ class Call:
         The other peer's name.
     """
 
-    def __init__(self, peer: LoopbackPeerConnection, channel: RTCDataChannel | None = None) -> None:
+    def __init__(
+        self, peer_connection: LoopbackPeerConnection, channel: RTCDataChannel | None = None
+    ) -> None:
         self.remote = ""
-        self._peer = peer
+        self._peer_connection = peer_connection
         self._queue: ReceiveQueue | None = None
         self._listener: Listener | None = None
         self._begun = asyncio.Event()
         if channel is not None:
             self._begin(channel)
-        peer.on("track", self._hear)
-        peer.on("datachannel", self._begin)
-        peer.on("connectionstatechange", self._state_changed)
+        peer_connection.on("track", self._hear)
+        peer_connection.on("datachannel", self._begin)
+        peer_connection.on("connectionstatechange", self._state_changed)
 
     def _hear(self, track: MediaStreamTrack) -> None:
         self._listener = Listener(track)
 
     def _begin(self, channel: RTCDataChannel) -> None:
         if self._queue is None:
-            self._queue = ReceiveQueue(self._peer, channel)
+            self._queue = ReceiveQueue(self._peer_connection, channel)
             self._begun.set()
 
     def _state_changed(self) -> None:
-        if self._peer.connectionState in ("failed", "closed"):
+        if self._peer_connection.connectionState in ("failed", "closed"):
             self._begun.set()
 
     async def opened(self) -> None:
         """Return when messages can be sent; raise `TransportClosed` when they never will be."""
         await self._begun.wait()
         if self._queue is None:
-            raise TransportClosed(1006, f"the peer connection is {self._peer.connectionState}")
+            raise TransportClosed(1006, f"the peer connection is {self._peer_connection.connectionState}")
         await self._queue.link.opened()
 
     # Messages
@@ -77,7 +79,7 @@ class Call:
         MessageError
             The payload is not in the JSON data model, or too large.
         """
-        link = self._line.link
+        link = self._open_queue.link
         link.send(JSON.encode(Message(type, payload)).decode())
         await link.drained()
 
@@ -91,14 +93,14 @@ class Call:
         MessageError
             For one message that cannot be read.
         """
-        return JSON.decode(await self._line.get())
+        return JSON.decode(await self._open_queue.get())
 
     async def ping(self) -> float:
         """Return a round trip to the other peer, in seconds."""
-        return await self._line.link.ping()
+        return await self._open_queue.link.ping()
 
     @property
-    def _line(self) -> ReceiveQueue:
+    def _open_queue(self) -> ReceiveQueue:
         assert self._queue is not None, "a call is handed out when its channel is open"
         return self._queue
 
@@ -106,7 +108,7 @@ class Call:
 
     async def audio_stats(self) -> AudioStats:
         """Return what has been measured of the other peer's sound so far."""
-        return await audio_stats(self._peer)
+        return await audio_stats(self._peer_connection)
 
     @property
     def frames_heard(self) -> int:
@@ -120,10 +122,10 @@ class Call:
     # Ending
 
     async def close(self) -> None:
-        """Hang up; returns when no task, no socket and no decoder thread is left."""
+        """End the call; returns when no task, no socket and no decoder thread is left."""
         if self._queue is not None:
             await self._queue.link.close(1000, "hung up")
-        await self._peer.close()
+        await self._peer_connection.close()
         if self._listener is not None:
             await self._listener.stop()
 

@@ -144,7 +144,7 @@ class Peer:
         name : str, optional
             Its `Peer.name`; None calls whoever answers first.
         timeout : float
-            Seconds until the line is open.
+            Seconds until the call is open.
 
         Returns
         -------
@@ -179,7 +179,7 @@ class Peer:
                 return call
         except TimeoutError as error:
             if call.remote:
-                reason = f"peer {call.remote} answered, and no line opened: can UDP pass on 127.0.0.1?"
+                reason = f"peer {call.remote} answered, and no call opened: can UDP pass on 127.0.0.1?"
             else:
                 reason = f"nobody in room {self._room_id!r} answered: is another Peer waiting in accept()?"
             raise ConnectFailed(f"{reason} ({timeout:g} s)") from error
@@ -196,7 +196,7 @@ class Peer:
         Parameters
         ----------
         timeout : float
-            Seconds until the line is open.
+            Seconds until the call is open.
 
         Returns
         -------
@@ -205,7 +205,7 @@ class Peer:
         Raises
         ------
         ConnectFailed
-            Nobody called, or the line did not open.
+            Nobody called, or the call did not open.
         """
         call: Call | None = None
         opened = False
@@ -226,7 +226,7 @@ class Peer:
                 opened = True
                 return call
         except TimeoutError as error:
-            who = f"{call.remote} called, and no line opened" if call is not None else "nobody called"
+            who = f"{call.remote} called, and no call opened" if call is not None else "nobody called"
             raise ConnectFailed(f"{who} in room {self._room_id!r} within {timeout:g} s") from error
         except (TransportClosed, ValueError) as error:
             raise ConnectFailed(f"a call could not be taken: {error}") from error

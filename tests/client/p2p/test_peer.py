@@ -93,7 +93,7 @@ async def test_a_peer_that_vanishes_ends_the_call(monkeypatch: pytest.MonkeyPatc
         assert (await ours.receive()).payload == 1
         waiting = asyncio.ensure_future(ours.receive())
         await asyncio.sleep(0)
-        for ice in theirs._peer._ice_transports():
+        for ice in theirs._peer_connection._ice_transports():
             for protocol in ice._connection._protocols:
                 protocol.transport.abort()
         with pytest.raises(TransportClosed) as caught:
