@@ -222,14 +222,13 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
             f"expected a URL with a host name or an address, got {host!r:.80} in {_shown(url)}",
             retryable=False,
         )
-    return Url(
-        scheme,
-        checked,
-        int(port) if port else None,
-        _without_dots(quote(path, safe=_PATH_SAFE)),
-        None if query is None else quote(query, safe=_QUERY_SAFE),
-        userinfo,
-    )
+    try:
+        # Bytes of a header that are no text come as surrogates (PEP 383).
+        sent_path = quote(path, safe=_PATH_SAFE, errors="surrogateescape")
+        sent_query = None if query is None else quote(query, safe=_QUERY_SAFE, errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise _bad("expected a URL of characters", url) from error
+    return Url(scheme, checked, int(port) if port else None, _without_dots(sent_path), sent_query, userinfo)
 
 
 def _split_port(netloc: str) -> tuple[str, str]:
@@ -252,7 +251,7 @@ def _checked_host(host: str) -> str | None:
         return host[1:-1].lower()
     try:
         name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError:
+    except UnicodeError:  # idna's own errors are such
         return None
     name = name.lower()
     labels = name.removesuffix(".").split(".")

@@ -41,6 +41,7 @@ def test_a_url_that_is_right_keeps_its_bytes(text: str) -> None:
         ("http://h/a b", "http://h/a%20b"),
         ("http://h/ü?q=é", "http://h/%C3%BC?q=%C3%A9"),
         ('http://h/x?q="<>', "http://h/x?q=%22%3C%3E"),
+        (b"http://h/gr\xc3\xb6\xdfe".decode("ascii", "surrogateescape"), "http://h/gr%C3%B6%DFe"),
         ("http://h/x#part", "http://h/x"),
         ("HTTP://Example.ORG/X", "http://example.org/X"),
         ("http://bücher.example/", "http://xn--bcher-kva.example/"),
@@ -82,7 +83,14 @@ BAD_PORTS = [
 ]
 NO_URLS = [
     *("", "h", "h:80", "//h", "ftp://h", "file:///x", "http:/h", None, 7, b"http://h"),
-    *("http://h/\x00", "http://h/a\nb", "http://h\t/"),
+    *(
+        "http://h/\x00",
+        "http://h/a\nb",
+        "http://h\t/",
+        "http://h/\ud800",
+        "http://\ud800/",
+        "http://h\udcff/",
+    ),
 ]
 
 

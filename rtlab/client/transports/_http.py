@@ -160,12 +160,18 @@ class HttpClient:
         pairs = [(n.encode(), text.encode() if isinstance(text, str) else text) for n, text in fields.items()]
         timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT)
         for again in (True, False):
+            connects = self._backend.connects
             try:
                 request = self._client.build_request(
                     method, str(url), headers=httpx.Headers(pairs), content=content, timeout=timeout
                 )
                 response = await self._transport.handle_async_request(request)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
+                # An idle connection may end just as it is used again. Whether the server saw the request
+                # is not known: only one that may be repeated is (RFC 9112 §9.3.1, §9.5).
+                idle = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+                if again and idle and method == "GET" and connects == self._backend.connects:
+                    continue
                 raise _explain(error, url) from error
             response.request = request
             self._cookies.take(url, response.headers.get_list("set-cookie"))
@@ -174,7 +180,22 @@ class HttpClient:
             if not (again and response.status_code == 408 and _reused(response)):
                 break
             await response.aclose()
+        else:
+            raise AssertionError("the second round always ends")
+        self._check_coding(response, url)
         return response
+
+    def _check_coding(self, response: httpx.Response, url: Url) -> None:
+        """Refuse a body in a coding that was not asked for: httpx would hand it out as it is."""
+        known = {"identity", *_words(self._client.headers["accept-encoding"])}
+        unknown = [word for word in _words(response.headers.get("content-encoding", "")) if word not in known]
+        if unknown:
+            raise ConnectFailed(
+                f"{url.netloc} answered in the coding {unknown[0]!r:.40}, which was not asked for: "
+                f"expected one of {', '.join(sorted(known))}",
+                retryable=False,
+                status=response.status_code,
+            )
 
     async def read(self, response: httpx.Response, max_bytes: int) -> bytes:
         """Return the whole body; the connection is free for the next request.
@@ -236,6 +257,10 @@ class _PoolTransport(httpx.AsyncHTTPTransport):
     def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
         # The inherited __init__ would build another pool, and load certificates for it.
         self._pool = pool
+
+
+def _words(field: str) -> list[str]:
+    return [word.strip().lower() for word in field.split(",") if word.strip()]
 
 
 def _reused(response: httpx.Response) -> bool:

@@ -63,7 +63,8 @@ class _Connect(connect):
         if response.status_code not in REDIRECTS or not location:
             return exc
         try:
-            target = here.redirected(location[0])
+            # The library reads fields as Latin-1; what is no ASCII is most often UTF-8.
+            target = here.redirected(location[0].encode("latin-1").decode("utf-8", "surrogateescape"))
         except ConnectFailed as error:
             return error
         known = dict(self.additional_headers or {}) if target.origin == here.origin else {}

@@ -8,6 +8,7 @@ import logging
 import re
 import ssl
 import traceback
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -469,3 +470,95 @@ async def test_a_poll_answered_by_a_captive_portal_is_tried_again() -> None:
             await transport.receive()
         assert caught.value.reconnect
         await transport.close()
+
+
+# What servers do, by the reports of other clients' users
+
+
+async def test_a_poll_that_meets_the_end_of_an_idle_connection_is_asked_again() -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+        if len(server.requests) == 2:
+            return False  # hangs up in place of an answer
+        writer.write(polled(WELCOME) if len(server.requests) == 1 else polled({"type": "x"}))
+        return True
+
+    async with ScriptedServer(script) as server, asyncio.timeout(20):
+        transport = LongPollTransport(server.url)
+        await transport.open(Resume("c1"))
+        assert (await transport.receive()).type == "x"
+        await transport.close()
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("name", ["sse", "longpoll", "webrtc"])
+async def test_early_hints_are_not_the_answer(name: str) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x.css>\r\n\r\n"
+    async with ScriptedServer(answering(hints + response(503, retry_after="7"))) as server:
+        assert (await refusal(name, server.url + "/x")).retry_after == 7.0
+
+
+@every
+@pytest.mark.parametrize("location", ["/größe y?q=ü", "?other", "//127.0.0.1:{port}/z"])
+async def test_a_location_is_read_as_browsers_read_it(name: str, location: str) -> None:
+    left = [True]
+
+    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+        if left and left.pop():
+            port = server.url.rpartition(":")[2]
+            head = f"HTTP/1.1 307 X\r\nLocation: {location.format(port=port)}\r\nContent-Length: 0\r\n\r\n"
+            writer.write(head.encode())
+        else:
+            writer.write(response(404))
+        return True
+
+    async with ScriptedServer(script) as server:
+        await refusal(name, server.url + "/x")
+        second = server.requests[1]
+    if location.startswith("/gr"):
+        assert second.target == "/gr%C3%B6%C3%9Fe%20y?q=%C3%BC"
+    else:
+        assert second.target == {"?": "/x?other", "/": "/z"}[location[0]]
+
+
+async def test_a_compressed_stream_is_delivered_event_by_event() -> None:
+    zipper = zlib.compressobj(wbits=31)
+    seen = asyncio.Event()
+
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n")
+        for text in (b"data: 1\n\n", b"data: 2\n\n"):
+            writer.write(zipper.compress(text) + zipper.flush(zlib.Z_SYNC_FLUSH))
+            await writer.drain()
+            await seen.wait()
+
+    async with ScriptedServer(script) as server, asyncio.timeout(20):
+        transport = SseTransport(server.url + "/x", plain=True)
+        await transport.open(Resume())
+        assert (await transport.receive()).payload == "1"
+        seen.set()
+        assert (await transport.receive()).payload == "2"
+        await transport.close()
+
+
+@pytest.mark.parametrize("name", ["sse", "longpoll", "webrtc"])
+async def test_a_coding_that_was_not_asked_for_is_refused(name: str) -> None:
+    kind = {"sse": "text/event-stream"}.get(name, "application/json")
+    answer = response(200, b"\x1b\x00", content_type=kind, content_encoding="x-own")
+    async with ScriptedServer(answering(answer)) as server:
+        error = await refusal(name, server.url + "/x")
+    assert "x-own" in str(error)
+    assert not error.retryable
+
+
+@pytest.mark.parametrize("name", ["sse", "longpoll", "webrtc"])
+@pytest.mark.parametrize(
+    "raw", [b"\x15\x03\x01\x00\x02\x02P", b"220 smtp.example\r\n", b"HTTP/9 200\r\n\r\n", b""]
+)
+async def test_what_is_no_http_is_an_error_that_may_pass(name: str, raw: bytes) -> None:
+    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)  # and hangs up
+
+    async with ScriptedServer(script) as server:
+        error = await refusal(name, server.url + "/x")
+    assert "127.0.0.1" in str(error)
+    assert error.retryable

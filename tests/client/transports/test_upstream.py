@@ -242,3 +242,21 @@ async def test_abort_tells_all_who_wait_and_leaves_no_task(rig: Rig) -> None:
     assert all(isinstance(error, TransportClosed) for error in errors)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "upstream"]
     assert rig.broken == 0
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a bug"), RecursionError(), UnicodeDecodeError("utf-8", b"x", 0, 1, "")]
+)
+async def test_whatever_ends_the_task_those_who_wait_are_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(rig.http, "start", broken)
+    async with asyncio.timeout(20):
+        results = await asyncio.gather(*(rig.send(n) for n in range(3)), return_exceptions=True)
+    assert all(isinstance(result, TransportClosed) for result in results)
+    assert rig.broken == 1
+    with pytest.raises(TransportClosed):
+        await rig.send(4)
