@@ -33,10 +33,10 @@ WRITE_TIMEOUT: Final = 10.0
 PING_TIMEOUT: Final = 10.0
 REASON_TIMEOUT: Final = 1.0
 CLOSE_TIMEOUT: Final = 1.0
-KEEPALIVE: Final = 5.0  # servers keep idle connections longer
+KEEPALIVE: Final = 5.0  # less than servers keep idle connections, so that ours ends first
 
 # Limits
-MAX_CONNECTIONS: Final = 2  # one for what comes, one for what goes
+MAX_CONNECTIONS: Final = 2  # one for the stream or poll, one for POSTs
 MAX_REDIRECTS: Final = 10
 MAX_REASON_BYTES: Final = 4096
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -131,7 +131,7 @@ class HttpClient:
                 return Answer(response, url)
             await response.aclose()
             target = url.redirected(location)
-            # Once away from home, a server that is a stranger chooses the URL: also one back home.
+            # After another origin the caller's headers stay off, even if it redirects back: it chose the URL.
             at_home = at_home and target.origin == self._home
             if verb == "POST" and response.status_code in _TO_GET:
                 verb, body = "GET", None
@@ -311,7 +311,7 @@ async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
                     break
             await response.aclose()
     except (TimeoutError, httpx.HTTPError):
-        pass  # a reason is a courtesy
+        pass  # the status alone says enough
     status, text = response.status_code, reason_in(body, kind)
     if status == 204:
         reason = "the server answered 204 No Content: it wants no further attempts"

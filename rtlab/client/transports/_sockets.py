@@ -2,8 +2,8 @@
 
 httpx closes a connection in several awaited steps; a transport's `abort` awaits
 nothing. So the sockets come from a network backend of our own (httpcore has an
-interface for that), which knows them all. It is also a shorter way from the loop
-to the parser than httpcore's usual one.
+interface for that), which knows them all. It also saves the layer
+(anyio) that httpcore usually puts between the event loop and its parser.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import httpcore
 __all__ = ["Backend"]
 
 # Limits
-READ_BYTES: Final = 64 * 1024  # asyncio stops reading at twice this
+READ_BYTES: Final = 64 * 1024  # asyncio pauses reading when twice this is buffered
 
 
 class Backend(httpcore.AsyncNetworkBackend):

@@ -1,4 +1,4 @@
-"""Client to server for transports whose stream only comes down: ``POST /send``, in order.
+"""Client to server for transports whose stream carries only the other direction: ``POST /send``, in order.
 
 HTTP alone promises no order between requests, so at most one is under way. What
 piles up meanwhile goes together in the next one, as a JSON array: the slower the
@@ -53,7 +53,7 @@ class _Pending(NamedTuple):
 
 
 class Upstream:
-    """The way up of one transport.
+    """Sends one transport's messages to the server.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ class Upstream:
         self._url = url
         self._broken = broken
         self._batch_bytes = MAX_BATCH_BYTES
-        self._batch: list[_Pending] = []  # what the request under way carries
+        self._batch: list[_Pending] = []  # the messages of the request under way
         self._pending: deque[_Pending] = deque()
-        self._room = asyncio.Semaphore(MAX_PENDING)  # first come, first served: keeps the order
+        self._slots = asyncio.Semaphore(MAX_PENDING)  # it is fair, which keeps the order of callers
         self._task: asyncio.Task[None] | None = None
 
     async def send(self, message: Message, max_bytes: int) -> int:
@@ -108,8 +108,8 @@ class Upstream:
             A request failed: whether the server handled the message is unknown.
         """
         data = JSON.encode(message, max_bytes)
-        self._batch_bytes = min(MAX_BATCH_BYTES, max_bytes)  # the server's limit is one of bodies
-        async with self._room:
+        self._batch_bytes = min(MAX_BATCH_BYTES, max_bytes)  # the server limits whole bodies
+        async with self._slots:
             if self.error is not None:
                 raise self.error
             item = _Pending(data, asyncio.get_running_loop().create_future())
@@ -136,8 +136,8 @@ class Upstream:
             while self._next_batch():
                 await self._post()
         except BaseException as error:
-            if self.error is None:  # else it was aborted, and that has told them
-                # Whatever ends this task, those who wait for it are told.
+            if self.error is None:  # `abort` has told the waiters already
+                # Whatever ends this task wakes all who wait for it, a bug included.
                 known = isinstance(error, TransportClosed)
                 self._fail(error if known else TransportClosed(1006, f"a POST failed: {error!r:.200}"))
                 self._broken()
@@ -150,7 +150,7 @@ class Upstream:
         """Take what goes together, in order, without those whose senders gave up."""
         batch, pending = self._batch, self._pending
         batch.clear()
-        size = 1  # the brackets, less one comma
+        size = 1  # two brackets, and one comma fewer than messages
         while pending and len(batch) < MAX_BATCH_MESSAGES:
             if not pending[0].accepted.done():
                 size += len(pending[0].data) + 1
@@ -217,5 +217,5 @@ def _code_in(body: bytes) -> str:
     """Return the stable word of a refusal of our server; empty for any other body."""
     try:
         return parse_json(body, _Answer).error.code
-    except MessageError:  # a proxy's page, say
+    except MessageError:  # the body is a proxy's, for example
         return ""

@@ -24,11 +24,12 @@ from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]
 
-#: Seconds to wait for an answer. The server's limit is 25 s, and the path takes its time.
+#: Seconds to wait for an answer: the server's limit of 25 s, and a margin for the network.
 POLL_TIMEOUT: Final = 35.0
 BODY_TIMEOUT: Final = 30.0
 
-#: Seconds that an empty answer takes at least: a server that never waits is not asked in a hot loop.
+#: Seconds from an empty answer's request to the next one, at least: a server that answers at once
+#: must not be asked in a busy loop.
 MIN_EMPTY: Final = 0.1
 
 # Limits
@@ -85,7 +86,8 @@ class LongPollTransport:
         cookies: CookieStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # None: a poll's cursor stands after its last message, a connection counts each.
+        # None, because a poll's cursor is the position after its last message: the connection counts the
+        # messages of an answer one by one.
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0

@@ -1,4 +1,4 @@
-"""Server-sent events: one endless HTTP response down, ``POST /send`` up.
+"""Server-sent events: one HTTP response that does not end carries the stream, ``POST /send`` the way back.
 
 httpx carries the request; the stream is read by `SseDecoder` and not by httpx-sse,
 whose reader works on text that was decoded by the response's charset, and departs
@@ -100,7 +100,8 @@ class SseTransport:
         self._url = url
         self._verbatim = plain
         self.plain = plain or (previous is not None and previous.plain)
-        # Of another server's streams, what counts is what has come, as in a browser.
+        # A foreign stream resumes after the last event received, as in a browser; ours after the last
+        # one handled, which the connection knows.
         self._last_id = previous.last_event_id if previous is not None and self.plain else None
         self._strict = strict
         self._silence_timeout = silence_timeout
@@ -142,7 +143,8 @@ class SseTransport:
         )
         self.cursor = resume.cursor
         headers: dict[str, str | bytes] = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-        # HTTP strips spaces and tabs alone. h11 refuses to send VT and FF: better no id than no stream.
+        # HTTP strips spaces and tabs at both ends. h11 refuses to send VT and FF: such an id is left out,
+        # because an error here would end the stream for good.
         if last_id and not {"\v", "\f"} & set(last_id):
             headers["Last-Event-ID"] = last_id.encode().strip(b" \t")
         try:

@@ -25,7 +25,7 @@ MAX_EVENT_BYTES: Final = MAX_MESSAGE_BYTES
 MAX_LINE_BYTES: Final = MAX_MESSAGE_BYTES + 64
 
 _BOM: Final = b"\xef\xbb\xbf"
-# More digits than this mean "longer than anybody waits", whatever follows.
+# A `retry` of more digits is cut to these: either is longer than any wait, and `int` refuses 4,300 digits.
 _RETRY_DIGITS: Final = 18
 
 
@@ -91,9 +91,9 @@ class SseDecoder:
         self.retry: float | None = None
         self._max_event_bytes = max_event_bytes
         self._max_line_bytes = max_line_bytes
-        self._started = False  # whether the place of the BOM lies behind
+        self._started = False  # whether the first bytes, where a BOM may stand, have been read
         self._drop_lf = False  # whether the last byte was a CR
-        self._line = bytearray()  # the beginning of a line whose end has not come
+        self._line = bytearray()  # a line that is not complete yet
         self._type = b""
         self._data: list[bytes] = []
         self._data_bytes = 0
@@ -172,7 +172,7 @@ class SseDecoder:
 
     def _field(self, line: bytes) -> None:
         self._check_line(line)
-        # A comment has an empty name, and so is unknown like any other.
+        # A comment begins with the colon: its name is empty, and ignored like every unknown name.
         name, _, value = line.partition(b":")
         if value.startswith(b" "):
             value = value[1:]
