@@ -159,29 +159,25 @@ class HttpClient:
         # Bytes may be UTF-8, as event ids are.
         pairs = [(n.encode(), text.encode() if isinstance(text, str) else text) for n, text in fields.items()]
         timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT)
-        for again in (True, False):
-            connects = self._backend.connects
+
+        async def once() -> httpx.Response:
             try:
                 request = self._client.build_request(
                     method, str(url), headers=httpx.Headers(pairs), content=content, timeout=timeout
                 )
                 response = await self._transport.handle_async_request(request)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                # An idle connection may end just as it is used again. Whether the server saw the request
-                # is not known: only one that may be repeated is (RFC 9112 §9.3.1, §9.5).
-                idle = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
-                if again and idle and method == "GET" and connects == self._backend.connects:
-                    continue
                 raise _explain(error, url) from error
             response.request = request
             self._cookies.take(url, response.headers.get_list("set-cookie"))
+            return response
+
+        response = await once()
+        if response.status_code == 408 and _reused(response):
             # A server that gives an idle connection up may say 408 first (RFC 9110 §15.5.9): that
             # answers nothing, and the request can be repeated on a new connection.
-            if not (again and response.status_code == 408 and _reused(response)):
-                break
             await response.aclose()
-        else:
-            raise AssertionError("the second round always ends")
+            response = await once()
         self._check_coding(response, url)
         return response
 

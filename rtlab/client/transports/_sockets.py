@@ -30,13 +30,10 @@ class Backend(httpcore.AsyncNetworkBackend):
     ----------
     heard : float
         When a byte last arrived on any of them, `time.monotonic` seconds.
-    connects : int
-        How many connections were begun.
     """
 
     def __init__(self) -> None:
         self.heard = time.monotonic()
-        self.connects = 0
         self._open: weakref.WeakSet[_Socket] = weakref.WeakSet()
         self._aborted = False
 
@@ -48,7 +45,6 @@ class Backend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.connects += 1
         try:
             async with asyncio.timeout(timeout):
                 socket = await self._connect(host, port)

@@ -475,21 +475,6 @@ async def test_a_poll_answered_by_a_captive_portal_is_tried_again() -> None:
 # What servers do, by the reports of other clients' users
 
 
-async def test_a_poll_that_meets_the_end_of_an_idle_connection_is_asked_again() -> None:
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
-        if len(server.requests) == 2:
-            return False  # hangs up in place of an answer
-        writer.write(polled(WELCOME) if len(server.requests) == 1 else polled({"type": "x"}))
-        return True
-
-    async with ScriptedServer(script) as server, asyncio.timeout(20):
-        transport = LongPollTransport(server.url)
-        await transport.open(Resume("c1"))
-        assert (await transport.receive()).type == "x"
-        await transport.close()
-        assert len(server.requests) == 3
-
-
 @pytest.mark.parametrize("name", ["sse", "longpoll", "webrtc"])
 async def test_early_hints_are_not_the_answer(name: str) -> None:
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x.css>\r\n\r\n"
