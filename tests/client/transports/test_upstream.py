@@ -132,7 +132,7 @@ async def test_a_batch_is_never_larger_than_the_server_takes(rig: Rig) -> None:
 
 
 async def test_who_sends_more_than_may_wait_waits_in_line(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.upstream._room = asyncio.Semaphore(2)
+    rig.upstream._slots = asyncio.Semaphore(2)
     async with asyncio.timeout(20):
         await asyncio.gather(*(rig.send(n) for n in range(7)))
     assert [n for body in rig.bodies for n in body] == list(range(7))
