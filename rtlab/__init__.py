@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rtlab import pace as pace
+    from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
+    from rtlab.capture.tcp_tap import Tap as Tap
     from rtlab.client.long_polling import LongPolling as LongPolling
     from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
     from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
     from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.errors import RtlabError as RtlabError
+    from rtlab.figures.chart import Chart as Chart
+    from rtlab.figures.chart import dress as dress
+    from rtlab.figures.palette import PALETTE as PALETTE
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
@@ -35,20 +40,25 @@ __version__ = "0.1.0"
 
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
+    "Chart": "rtlab.figures.chart",
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "LongPolling": "rtlab.client.long_polling",
     "Message": "rtlab.protocol.messages",
+    "PALETTE": "rtlab.figures.palette",
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
     "RtlabError": "rtlab.errors",
     "ServerSentEvents": "rtlab.client.server_sent_events",
+    "Tap": "rtlab.capture.tcp_tap",
     "Verdicts": "rtlab.widgets.verdicts",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
+    "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
+    "dress": "rtlab.figures.chart",
     "expect": "rtlab.widgets.expect",
     "pace": "rtlab.pace",
 }

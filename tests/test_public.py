@@ -8,9 +8,12 @@ import os
 import pkgutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 import rtlab
 
@@ -39,6 +42,38 @@ def test_what_editors_see_is_what_there_is():
         for alias in node.names
     }
     assert seen == rtlab._HOME
+
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
+
+
+def imported_by(notebook: Path) -> set[tuple[str, str]]:
+    """Return the module and the name of everything that a notebook imports from rtlab."""
+    code = [cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    plain = TransformerManager().transform_cell  # a cell may hold %magic
+    nodes = [node for source in code for node in ast.walk(ast.parse(plain(source)))]
+    return {
+        (node.module, alias.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "rtlab"
+        for alias in node.names
+    }
+
+
+def test_what_three_notebooks_import_is_a_public_name():
+    count = Counter(wanted for notebook in NOTEBOOKS for wanted in imported_by(notebook))
+    assert len(NOTEBOOKS) >= 9
+    assert {wanted for wanted, n in count.items() if n >= 3 and wanted[0] != "rtlab"} == set()
+
+
+def test_a_notebook_takes_a_public_name_from_rtlab_itself():
+    deep = {
+        (notebook.name, *wanted)
+        for notebook in NOTEBOOKS
+        for wanted in imported_by(notebook)
+        if wanted[0] != "rtlab" and rtlab._HOME.get(wanted[1]) == wanted[0]
+    }
+    assert deep == set()
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -7,25 +7,24 @@ import base64
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from rtlab.client.factory import HasUrl
 from rtlab.errors import LabError
 
-__all__ = ["Crowd", "Kind", "gather_crowd", "server_stats"]
+__all__ = ["IdleClients", "Kind", "hold_idle_clients"]
 
 Kind = Literal["websocket", "sse"]
 
-#: Connections under way at the same time.
-_AT_ONCE: Final = 100
+#: Connections that open at the same time.
+_CONCURRENT_OPENS: Final = 100
 _TIMEOUT: Final = 60.0
 
 _PATHS: Final[dict[str, str]] = {"websocket": "/ws", "sse": "/sse"}
 _ANSWERS: Final[dict[str, bytes]] = {"websocket": b"HTTP/1.1 101 ", "sse": b"HTTP/1.1 200 "}
 
 
-class _Member(asyncio.Protocol):
+class _IdleClient(asyncio.Protocol):
     """One client: it asks, waits for its welcome, and then only listens."""
 
     def __init__(self, request: bytes, answer: bytes) -> None:
@@ -62,7 +61,7 @@ class _Member(asyncio.Protocol):
             self.welcomed.set_exception(LabError(reason))
 
 
-class Crowd:
+class IdleClients:
     """Clients that are connected.
 
     Attributes
@@ -73,15 +72,15 @@ class Crowd:
 
     def __init__(self, kind: Kind) -> None:
         self.kind: Kind = kind
-        self._members: list[_Member] = []
+        self._clients: list[_IdleClient] = []
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._clients)
 
     @property
     def alive(self) -> int:
         """How many are still connected."""
-        return sum(not member.ended for member in self._members)
+        return sum(not client.ended for client in self._clients)
 
     async def grow(self, url: str, count: int) -> None:
         """Connect so many more; returns when each has had its welcome.
@@ -96,15 +95,15 @@ class Crowd:
         assert host is not None
         assert port is not None
         loop = asyncio.get_running_loop()
-        places = asyncio.Semaphore(_AT_ONCE)
+        slots = asyncio.Semaphore(_CONCURRENT_OPENS)
         head = _request(self.kind, parts.netloc)
 
         async def join() -> None:
-            async with places:
-                make = lambda: _Member(head, _ANSWERS[self.kind])  # noqa: E731
-                _, member = await loop.create_connection(make, host, port)
-                self._members.append(member)
-                await member.welcomed
+            async with slots:
+                make = lambda: _IdleClient(head, _ANSWERS[self.kind])  # noqa: E731
+                _, client = await loop.create_connection(make, host, port)
+                self._clients.append(client)
+                await client.welcomed
 
         async with asyncio.timeout(_TIMEOUT), asyncio.TaskGroup() as group:
             for _ in range(count):
@@ -112,9 +111,9 @@ class Crowd:
 
     def leave(self) -> None:
         """Drop every connection."""
-        for member in self._members:
-            if member.transport is not None:
-                member.transport.abort()
+        for client in self._clients:
+            if client.transport is not None:
+                client.transport.abort()
 
 
 def _request(kind: Kind, host: str) -> bytes:
@@ -127,7 +126,7 @@ def _request(kind: Kind, host: str) -> bytes:
 
 
 @asynccontextmanager
-async def gather_crowd(url: str, kind: Kind, count: int) -> AsyncGenerator[Crowd]:
+async def hold_idle_clients(url: str, kind: Kind, count: int) -> AsyncGenerator[IdleClients]:
     """Hold so many quiet clients for the time of the block.
 
     Parameters
@@ -143,22 +142,13 @@ async def gather_crowd(url: str, kind: Kind, count: int) -> AsyncGenerator[Crowd
     --------
     ::
 
-        async with gather_crowd(lab.url, "sse", 2000) as crowd:
-            assert crowd.alive == 2000
+        async with hold_idle_clients(lab.url, "sse", 2000) as idle:
+            assert idle.alive == 2000
     """
-    crowd = Crowd(kind)
+    idle = IdleClients(kind)
     try:
-        await crowd.grow(url, count)
-        yield crowd
+        await idle.grow(url, count)
+        yield idle
     finally:
-        crowd.leave()
-        await asyncio.sleep(0)  # their sockets close in the loop's next turn
-
-
-async def server_stats(lab: HasUrl) -> dict[str, Any]:
-    """Return the server's ``/stats``."""
-    import httpx
-
-    async with httpx.AsyncClient(trust_env=False) as http:
-        answer = await http.get(f"{lab.url}/stats", headers={"Authorization": f"Bearer {lab.token}"})
-    return answer.raise_for_status().json()
+        idle.leave()
+        await asyncio.sleep(0)  # let the loop run once: it closes the aborted sockets

@@ -1,4 +1,4 @@
-"""Bytes on the wire: taps that keep them, parsers that split them, comments that explain them.
+"""Bytes on the wire: taps that keep them, parsers that split them, annotations that explain them.
 
-Imports the client and the protocol. Never a model: the bytes are counted, not computed.
+Imports the client, the lab and the protocol. Never a model: the bytes are counted, not computed.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotate_websocket import Annotated, Part
+from rtlab.capture.annotation import Annotated, Part
 from rtlab.errors import MessageError
 
 __all__ = ["annotate_events"]
@@ -20,7 +20,7 @@ _COMMENTS: Final = {
     "id": "what comes back as Last-Event-ID after a loss",
     "retry": "milliseconds to wait before reconnecting",
 }
-#: What differs from run to run: positions, names, stamps.
+#: Fields whose values differ from run to run: shown as an ellipsis.
 _VARIES: Final = re.compile(
     r'("(?:ts|sent|id|seq|session|clientId|bootId|epoch)":)("[^"]*"|\{[^}]*\}|[^,}\]]+)'
 )
@@ -61,7 +61,7 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
         if chunked:
             parts.append(Part("…", "chunk", "size", "in hexadecimal; HTTP/1.1 needs it"))
         parts += _lines(chunk)
-    # The size in chunks depends on stamps.
+    # Chunked, the total size depends on the digits of time stamps: it is left out.
     return Annotated("Event stream, chunked" if chunked else f"Event stream, {used:,} bytes", parts)
 
 

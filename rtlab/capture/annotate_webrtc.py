@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotate_websocket import Annotated, Part
+from rtlab.capture.annotation import Annotated, Part
 from rtlab.capture.udp_tap import kind_of
 
 __all__ = ["annotate_sdp", "name_of_datagram"]
@@ -38,7 +38,7 @@ _SETUP: Final = {
 _SECRETS: Final = frozenset({"o", "ice-ufrag", "ice-pwd"})
 _LINE: Final = re.compile(r"(?:a=(?P<name>[a-z-]+)|(?P<letter>[a-z])=?)[=:]?(?P<value>.*)")
 
-#: The type in a DTLS handshake record (RFC 6347 §4.3.2); later ones of a flight travel along.
+#: The type in a DTLS handshake record (RFC 6347 §4.3.2): of several messages, the first one's.
 _HANDSHAKE: Final = {
     1: "DTLS ClientHello",
     2: "DTLS ServerHello, Certificate, …",
@@ -76,13 +76,13 @@ def annotate_sdp(sdp: str) -> Annotated:
         name = match["name"] or match["letter"]
         if name == "fingerprint" and any(part.name == name for part in parts):
             continue
-        value = _calm(name, match["value"])
+        value = _without_varying(name, match["value"])
         comment = _SETUP.get(value, "") if name == "setup" else _COMMENTS.get(name, "")
         parts.append(Part(line.replace(match["value"], value) if value else line, name, value, comment))
     return Annotated("session description", parts)
 
 
-def _calm(name: str, value: str) -> str:
+def _without_varying(name: str, value: str) -> str:
     if name in _SECRETS:
         return "…"
     if name == "m":

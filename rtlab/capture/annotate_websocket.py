@@ -1,22 +1,20 @@
-"""Real bytes with a comment beside each part, for people: HTTP heads and WebSocket frames.
+"""A WebSocket frame, explained field by field.
 
-What differs from run to run (keys, masks, dates, ports, ids, versions) is replaced by
+Masks and masked bytes are random and shown as dots; ids and stamps in the payload are replaced by
 an ellipsis, so that the same exchange always looks the same.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
+from rtlab.capture.annotation import Annotated, Part, shortened
 from rtlab.capture.traffic_parser import frames
 from rtlab.errors import MessageError
 from rtlab.protocol.close_codes import close_code
 
-__all__ = ["Annotated", "Part", "annotate_frame", "annotate_handshake"]
-
-_MAX_SHOWN: Final = 120
+__all__ = ["annotate_frame"]
 
 _OPCODES: Final = {
     0: "continuation",
@@ -27,158 +25,7 @@ _OPCODES: Final = {
     10: "pong",
 }
 
-#: Header → what it is for. Names in lower case.
-_COMMENTS: Final = {
-    "host": "which site is meant: one address can serve many (RFC 9110 §7.2)",
-    "upgrade": "the protocol to switch to (RFC 9110 §7.8)",
-    "connection": "for this hop only; a proxy that does not know Upgrade drops it here",
-    "sec-websocket-key": "16 random bytes, base64: against caches, not a secret (RFC 6455 §4.1)",
-    "sec-websocket-accept": "base64(SHA-1(key + GUID)): proof that the server read it as WebSocket",
-    "sec-websocket-version": "13, the only one since 2011",
-    "sec-websocket-protocol": "subprotocols: the client offers, the server picks one",
-    "sec-websocket-extensions": "permessage-deflate and its parameters (RFC 7692)",
-    "origin": "set by browsers, never by scripts: the server's defence against other sites' pages",
-    "user-agent": "which client",
-    "server": "which server",
-    "date": "the server's clock",
-    "accept": "what the client wants to read",
-    "accept-encoding": "compressions that the client knows",
-    "cache-control": "no cache may keep this, no proxy may change it",
-    "content-type": "what the body is",
-    "content-length": "bytes of the body",
-    "transfer-encoding": "chunked: the body's end is not known yet (RFC 9112 §7.1)",
-    "last-event-id": "where to go on: the id of the last event that came",
-    "x-accel-buffering": "asks nginx to pass on each piece at once",
-    "access-control-allow-origin": "pages of this origin may read the answer (CORS)",
-    "vary": "the answer depends on this request header",
-}
-
-#: Values that differ from run to run, as whole headers.
-_RANDOM: Final = frozenset({"sec-websocket-key", "sec-websocket-accept", "date", "last-event-id"})
-_VERSION: Final = re.compile(r"(?<=/)\d[\w.]*")
-_PORT: Final = re.compile(r"(?<=:)\d+$")
-_QUERY: Final = re.compile(r"([?&](?:session|clientId|cursor|lastEventId|ticket|token|seq)=)[^& ]+")
 _JSON: Final = re.compile(r'("(?:ts|sent|id|seq|session|clientId|bootId|cursor|epoch)":)("[^"]*"|[^,}\]]+)')
-
-
-class Part(NamedTuple):
-    """One part of the bytes.
-
-    Parameters
-    ----------
-    raw : str
-        The bytes, as text, bits or hexadecimal.
-    name : str
-        What the standard calls it.
-    value : str
-        What it says here.
-    comment : str
-        What it is for.
-    """
-
-    raw: str
-    name: str
-    value: str
-    comment: str
-
-
-class Annotated:
-    """Bytes taken apart, shown as a table.
-
-    Parameters
-    ----------
-    title : str
-        What they are.
-    parts : list of Part
-        In their order on the wire.
-    """
-
-    def __init__(self, title: str, parts: list[Part]) -> None:
-        self.title = title
-        self.parts = parts
-
-    def __repr__(self) -> str:
-        columns = [max(len(part[i]) for part in self.parts) for i in range(3)]
-        lines = [
-            "  ".join([*(text.ljust(width) for text, width in zip(part, columns, strict=False)), part[3]])
-            for part in self.parts
-        ]
-        return "\n".join([self.title, *(line.rstrip() for line in lines)])
-
-    def _repr_html_(self) -> str:
-        left = 'style="text-align:left"'
-        cells = (
-            f"<td {left}><code>{html.escape(part.raw)}</code></td>"
-            f"<td {left}>{html.escape(part.name)}</td>"
-            f"<td {left}><b>{html.escape(part.value)}</b></td>"
-            f"<td {left}>{html.escape(part.comment)}</td>"
-            for part in self.parts
-        )
-        rows = "".join(f"<tr>{row}</tr>" for row in cells)
-        head = "".join(f"<th {left}>{name}</th>" for name in ("bytes", "part", "value", "what it is for"))
-        return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{rows}</table>"
-
-
-def annotate_handshake(data: bytes) -> Annotated:
-    """Explain the head of an HTTP request or response, line by line.
-
-    Parameters
-    ----------
-    data : bytes
-        From the first byte of the request or response; what follows the head is ignored.
-
-    Returns
-    -------
-    Annotated
-
-    Raises
-    ------
-    MessageError
-        When there is no complete head.
-
-    Examples
-    --------
-    >>> lines = ["GET /ws HTTP/1.1", "Host: 127.0.0.1:4000", "Upgrade: websocket", "", ""]
-    >>> annotate_handshake(bytes([13, 10]).join(line.encode() for line in lines)).parts[1].value
-    '127.0.0.1:…'
-    """
-    head, end, _ = data.partition(b"\r\n\r\n")
-    if not end:
-        raise MessageError("expected an HTTP head that ends with an empty line, got none in these bytes")
-    start_line, *lines = head.decode("latin-1").split("\r\n")
-    parts = [_start_line(start_line)]
-    for line in lines:
-        name, _, value = line.partition(":")
-        value = _calm(name.lower(), value.strip())
-        comment = _COMMENTS.get(name.lower(), "")
-        parts.append(Part(f"{name}: {_short(value)}", name, _short(value), comment))
-    parts.append(Part("", "empty line", "CR LF", "the head ends here"))
-    kind = "response" if start_line.startswith("HTTP/") else "request"
-    return Annotated(f"HTTP {kind} head", parts)
-
-
-def _start_line(line: str) -> Part:
-    line = _QUERY.sub(r"\1…", line)
-    if line.startswith("HTTP/"):
-        status = line.split(" ")[1]
-        comment = "from here on, the connection carries WebSocket frames" if status == "101" else ""
-        return Part(line, "status line", status, comment)
-    method, target, version = line.split(" ", 2)
-    return Part(line, "request line", f"{method} {target}", f"{version}: an ordinary request so far")
-
-
-def _calm(name: str, value: str) -> str:
-    if name in _RANDOM:
-        return "…"
-    if name in ("user-agent", "server"):
-        return _VERSION.sub("…", value)
-    if name == "content-length":
-        return "…"
-    return _PORT.sub("…", value) if name in ("host", "origin") else value
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
 def annotate_frame(data: bytes) -> Annotated:
@@ -275,4 +122,4 @@ def _payload(opcode: int, plain: bytes) -> tuple[str, str]:
         reason = plain[2:].decode(errors="replace")
         return f"{code} {reason}".strip(), f"close code: {close_code(code).name}" if plain else "no code"
     text = plain.decode(errors="replace") if opcode != 2 else _hex(plain)
-    return _short(_JSON.sub(r"\1…", text)), size
+    return shortened(_JSON.sub(r"\1…", text)), size

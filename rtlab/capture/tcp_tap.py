@@ -207,7 +207,7 @@ class Tap:
         await asyncio.gather(*dials, return_exceptions=True)
         for end in tuple(self._ends):
             end.drop()
-        while self._ends:  # their sockets close in the loop's next turn
+        while self._ends:  # the loop closes aborted sockets in its next iteration
             self._changed.clear()
             await self._changed.wait()
         if self._server is not None:
@@ -238,7 +238,7 @@ class Tap:
                 except TimeoutError:
                     return
 
-    # Its ends call these
+    # Called by `_End`
 
     def accepted(self, end: _End) -> TappedConnection:
         """Dial the server for a client that has come."""
@@ -295,7 +295,7 @@ class _End(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_READ_LIMIT)
         if self.up:
-            transport.pause_reading()  # until the server is there, too
+            transport.pause_reading()  # until the connection to the server is open
             self.connection = self._tap.accepted(self)
             self.connection.watch(transport.get_extra_info("socket"))
 
@@ -312,7 +312,7 @@ class _End(asyncio.Protocol):
         peer._transport.write_eof()
         if peer._finished:
             peer._transport.close()
-        return not peer._finished  # half-open: the other direction may have more to say
+        return not peer._finished  # half-closed: the other direction may still send
 
     def pause_writing(self) -> None:
         if self.peer is not None and self.peer._transport is not None:

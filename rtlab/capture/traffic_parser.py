@@ -14,7 +14,7 @@ from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http1 import parse_head, take_body
 from rtlab.protocol.websocket_frames import read_header
 
-__all__ = ["Frame", "Split", "dissect", "frames"]
+__all__ = ["Frame", "Split", "frames", "split_traffic"]
 
 
 class _PollBody(msgspec.Struct):
@@ -118,7 +118,7 @@ def frames(data: bytes, start: int = 0) -> list[Frame]:
     return found
 
 
-def dissect(up: bytes, down: bytes) -> tuple[Split, Split]:
+def split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
     """Take one connection apart.
 
     Parameters

@@ -80,7 +80,7 @@ class UdpTap:
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
         self._flows = {True: Datagrams(), False: Datagrams()}
-        self._on_loops: list[_Hop] = []
+        self._relays: list[_Relay] = []
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -92,15 +92,15 @@ class UdpTap:
     async def relay(self, port: int) -> int:
         """Open a relay in front of a UDP port of 127.0.0.1, and return its own port."""
         loop = asyncio.get_running_loop()
-        made = await loop.create_datagram_endpoint(lambda: _Hop(self, port), local_addr=("127.0.0.1", 0))
-        self._on_loops.append(made[1])
+        made = await loop.create_datagram_endpoint(lambda: _Relay(self, port), local_addr=("127.0.0.1", 0))
+        self._relays.append(made[1])
         return made[0].get_extra_info("sockname")[1]
 
     def close(self) -> None:
         """Close the relays; what is delayed is lost."""
-        for hop in self._on_loops:
-            hop.close()
-        self._on_loops.clear()
+        for relay in self._relays:
+            relay.close()
+        self._relays.clear()
 
     def flow(self, *, up: bool) -> Datagrams:
         """Return a copy of what went up, or down, so far."""
@@ -126,7 +126,7 @@ class UdpTap:
         self._changed.set()
 
 
-class _Hop(asyncio.DatagramProtocol):
+class _Relay(asyncio.DatagramProtocol):
     """One socket between the client and one port of the server."""
 
     def __init__(self, tap: UdpTap, port: int) -> None:

@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rtlab.capture.tcp_tap import Flow, Tap
-from rtlab.capture.traffic_parser import Split, dissect
+from rtlab.capture.traffic_parser import Split, split_traffic
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
-from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports, make_client, tls_of
+from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import LabError
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
+from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rtlab.client.connection import Connection
+    from rtlab.lab.lab import Lab
 
 __all__ = ["SEGMENT_HEADER_BYTES", "WireCost", "WireReport", "measure_wire"]
 
@@ -172,7 +174,7 @@ class WireReport:
 
 
 async def measure_wire(
-    lab: HasUrl,
+    lab: Lab,
     transports: tuple[str, ...] = TRANSPORTS,
     *,
     size: int = 100,
@@ -182,7 +184,7 @@ async def measure_wire(
 
     Parameters
     ----------
-    lab : HasUrl
+    lab : Lab
         A running lab.
     transports : tuple of str
         Which, in this order.
@@ -210,7 +212,7 @@ async def measure_wire(
     check_transports(transports)
     if count < 1:
         raise ValueError(f"expected count >= 1, got {count}")
-    try:  # bytes do not depend on who else is measured at the same time
+    try:  # at the same time: byte counts do not depend on other load
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_one(lab, transport, size, count)) for transport in transports]
     except ExceptionGroup as errors:
@@ -219,7 +221,7 @@ async def measure_wire(
     return WireReport(costs, size, count, encrypted=lab.url.startswith("https"))
 
 
-class _Bench:
+class _TappedClient:
     """One client behind its taps."""
 
     def __init__(self, transport: str, tap: Tap, udp: UdpTap, conn: Connection, *, encrypted: bool) -> None:
@@ -232,7 +234,7 @@ class _Bench:
     def look(self, up: bool) -> _Snapshot:
         split = Split()
         for connection in () if self.encrypted else self.tap.connections:
-            split.add(dissect(bytes(connection.up), bytes(connection.down))[0 if up else 1])
+            split.add(split_traffic(bytes(connection.up), bytes(connection.down))[0 if up else 1])
         stats = self.conn.stats
         return _Snapshot(
             self.tap.flow(up=up),
@@ -246,7 +248,7 @@ class _Bench:
     def caught_up(self) -> bool:
         """Whether all messages that the tap saw on their way down have been handled."""
         if self.transport == "webrtc" or self.encrypted:
-            return True  # what these carry cannot be seen
+            return True  # encrypted: messages cannot be counted at the tap
         seen = self.look(up=False)
         return seen.split.payload_bytes == seen.message_bytes
 
@@ -302,26 +304,26 @@ class _Bench:
 
 
 @asynccontextmanager
-async def _tapped(lab: HasUrl, transport: str) -> AsyncGenerator[_Bench]:
+async def _tapped(lab: Lab, transport: str) -> AsyncGenerator[_TappedClient]:
     async with Tap(lab.url) as tap, UdpTap() as udp:
-        conn = make_client(transport, tap.url, ssl=tls_of(lab), relay=udp.relay)
+        conn = make_client(transport, tap.url, ssl=lab.ssl, relay=udp.relay)
         async with conn:
-            yield _Bench(transport, tap, udp, conn, encrypted=lab.url.startswith("https"))
+            yield _TappedClient(transport, tap, udp, conn, encrypted=lab.url.startswith("https"))
 
 
-async def _one(lab: HasUrl, transport: str, size: int, count: int) -> list[WireCost]:
-    async with _tapped(lab, transport) as bench:
-        connected = await bench.both()
-        costs = bench.costs("connect", None, connected, 1)
-        begun, ended, pushed = await _push(bench, size, count)
-        costs += bench.costs("push", begun, ended, pushed)
-        before = await bench.both()
-        await _send(bench, size, count)
-        costs += bench.costs("send", before, await bench.both(), count)
+async def _one(lab: Lab, transport: str, size: int, count: int) -> list[WireCost]:
+    async with _tapped(lab, transport) as tapped:
+        connected = await tapped.both()
+        costs = tapped.costs("connect", None, connected, 1)
+        begun, ended, pushed = await _push(tapped, size, count)
+        costs += tapped.costs("push", begun, ended, pushed)
+        before = await tapped.both()
+        await _send(tapped, size, count)
+        costs += tapped.costs("send", before, await tapped.both(), count)
     return costs
 
 
-async def _push(bench: _Bench, size: int, count: int) -> tuple[Any, Any, int]:
+async def _push(tapped: _TappedClient, size: int, count: int) -> tuple[Any, Any, int]:
     """Let the server push; return what was counted at two messages, and how far apart they are.
 
     Both looks are taken inside the handler, so that what a message causes (the next
@@ -329,13 +331,13 @@ async def _push(bench: _Bench, size: int, count: int) -> tuple[Any, Any, int]:
     request, so it does not count, nor do those that are followed by others in the
     same answer: the tap has seen those already.
     """
-    conn, done = bench.conn, asyncio.Event()
+    conn, done = tapped.conn, asyncio.Event()
     looks: list[tuple[int, _Snapshot, _Snapshot]] = []
 
     def came(message: Message) -> None:
         number, last = message.payload["n"], message.payload.get("last", False)
-        if last or (not looks and number > 0 and bench.caught_up):
-            looks.append((number, bench.look(up=True), bench.look(up=False)))
+        if last or (not looks and number > 0 and tapped.caught_up):
+            looks.append((number, tapped.look(up=True), tapped.look(up=False)))
         if last:
             done.set()
 
@@ -345,23 +347,25 @@ async def _push(bench: _Bench, size: int, count: int) -> tuple[Any, Any, int]:
             await conn.request("feed", {"rate": _RATE, "size": size, "count": count + 2})
             await done.wait()
     except TimeoutError as error:
-        raise LabError(f"a feed over {bench.transport} did not end in time") from error
+        raise LabError(f"a feed over {tapped.transport} did not end in time") from error
     finally:
         conn.off("feed", came)
     if len(looks) < 2:
-        raise LabError(f"all messages came at once over {bench.transport}: this machine is too busy to count")
+        raise LabError(
+            f"all messages came at once over {tapped.transport}: this machine is too busy to count"
+        )
     (begun, *first), (ended, *final) = looks
     return first, final, ended - begun
 
 
-async def _send(bench: _Bench, size: int, count: int) -> None:
+async def _send(tapped: _TappedClient, size: int, count: int) -> None:
     """Send messages that the server reads and does not answer, one by one."""
     bare = len(JSON.encode(Message("pong", {"pad": ""}))) - len(JSON.encode(Message("pong", None))) + 4
     payload = {"pad": "x" * max(0, size - bare)}
     for _ in range(count):
-        before = bench.tap.flow(up=True).bytes
-        await bench.conn.send("pong", payload)
-        if bench.transport == "webrtc":
-            await bench.udp.quiet(0.01)
+        before = tapped.tap.flow(up=True).bytes
+        await tapped.conn.send("pong", payload)
+        if tapped.transport == "webrtc":
+            await tapped.udp.quiet(0.01)
         else:
-            await bench.tap.moved(before + size)
+            await tapped.tap.moved(before + size)

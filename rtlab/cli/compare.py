@@ -1,43 +1,42 @@
-"""``rtlab compare`` and ``rtlab proxies``: the four transports in one table each."""
+"""``rtlab compare``: the four transports side by side, in one table."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from rtlab.cli.output import Json, Save, Tls, print_table, save_run
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtlab.experiments.comparison import Comparison
+    from rtlab.experiments.comparison_result import Comparison
 
-__all__ = ["register"]
+__all__ = ["compare"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Tls = Annotated[bool, typer.Option("--tls", help="Over wss and https.")]
-Save = Annotated[Path | None, typer.Option(help="Write the run, and how it was made, to this JSON file.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the comparing commands to the command line."""
-    app.command()(compare)
-    app.command()(proxies)
-
-
-def _save(path: Path, command: str, programs: dict[str, str], result: dict[str, Any]) -> None:
-    from rtlab.measure.provenance import provenance, write_json
-
-    write_json(path, provenance(f"{command} --save {path}", programs), result)
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)
+#: Column of the comparison → its row's name in the terminal, with the unit.
+_ROW_NAMES: Final = {
+    "messages": "messages pushed",
+    "push_p50_ms": "push p50, ms",
+    "push_p95_ms": "push p95, ms",
+    "push_p99_ms": "push p99, ms",
+    "transit_p50_ms": "transit p50, ms",
+    "round_trip_p50_ms": "round trip p50, ms",
+    "connect_p50_ms": "connect p50, ms",
+    "push_bytes": "bytes of a push",
+    "send_bytes": "bytes of a send",
+    "connect_bytes": "bytes to connect",
+    "client_cpu_ms": "client CPU, ms/1,000 pushes",
+    "server_cpu_ms": "server CPU, ms/1,000 pushes",
+}
+_CAPTION: Final = (
+    "push: from the intended time to the arrival; transit: from the write to the arrival. "
+    "Bytes are those on the wire, headers of IP, TCP and UDP included."
+)
 
 
 def compare(
@@ -56,11 +55,11 @@ def compare(
         options = {"seconds": seconds, "rate": rate, "size": size, "rtt": rtt}
         words = [f"--{name} {value:g}" for name, value in options.items() if value is not None]
         words += ["--tls"] if tls else []
-        _save(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
+        save_run(save, " ".join(["rtlab compare", *words]), {}, result.to_dict())
     if as_json:
         print(json.dumps(result.to_dict(), indent=1))
     else:
-        _print(_table(result))
+        print_table(_table(result))
 
 
 async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *, tls: bool) -> Comparison:
@@ -85,9 +84,9 @@ def _table(result: Comparison) -> Table:
     """Return the measured table, a column for each transport: it fits a narrow terminal."""
     from rich.table import Table
 
-    from rtlab.experiments.comparison import COLUMNS
+    from rtlab.experiments.comparison_result import COLUMNS
 
-    made = Table(title=result.conditions, caption="ms unless the name says bytes")
+    made = Table(title=result.conditions, caption=_CAPTION, title_justify="left", caption_justify="left")
     made.add_column("")
     for name in result.transports:
         made.add_column(name, justify="right")
@@ -95,51 +94,5 @@ def _table(result: Comparison) -> Table:
     for column in COLUMNS:
         cells = [rows[name][column] for name in result.transports]
         digits = 0 if column.endswith("bytes") or column == "messages" else 2
-        made.add_row(column, *("–" if cell is None else f"{cell:,.{digits}f}" for cell in cells))
+        made.add_row(_ROW_NAMES[column], *("–" if cell is None else f"{cell:,.{digits}f}" for cell in cells))
     return made
-
-
-def proxies(
-    *,
-    timeout: Annotated[float, typer.Option(min=1, max=3600, help="Idle timeout to configure.")] = 2.0,
-    tls: Tls = False,
-    as_json: Json = False,
-    save: Save = None,
-) -> None:
-    """Measure what nginx and HAProxy do to each transport, as they come and set right."""
-    frame = asyncio.run(_proxies(timeout, tls=tls))
-    probes = json.loads(frame.to_json(orient="records"))
-    if save is not None:
-        _save(
-            save,
-            f"rtlab proxies --timeout {timeout:g}{' --tls' if tls else ''}",
-            {"nginx": "-v", "haproxy": "-v"},
-            {"probes": probes},
-        )
-    if as_json:
-        print(json.dumps(probes, indent=1))
-    else:
-        _print(_matrix(probes))
-
-
-def _matrix(probes: list[dict[str, Any]]) -> Table:
-    """Return the outcomes, a row for each proxy and setting."""
-    from rich.table import Table
-
-    made = Table("proxy", "setting")
-    rows: dict[tuple[str, str], list[str]] = {}
-    for probe in probes:
-        rows.setdefault((probe["proxy"], probe["setting"]), []).append(probe["words"])
-    for name in dict.fromkeys(probe["transport"] for probe in probes):
-        made.add_column(name)
-    for key, words in rows.items():
-        made.add_row(*key, *words)
-    return made
-
-
-async def _proxies(timeout: float, *, tls: bool) -> Any:
-    from rtlab.experiments.proxy_matrix import proxy_matrix
-    from rtlab.lab.lab import Lab
-
-    async with Lab(heartbeat=10 * timeout) as lab:
-        return await proxy_matrix(lab, timeout=timeout, tls=tls)

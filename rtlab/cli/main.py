@@ -11,7 +11,9 @@ from typing import Annotated
 
 import typer
 
-from rtlab.cli.compare import register as register_compare
+from rtlab.cli.compare import compare
+from rtlab.cli.output import print_table
+from rtlab.cli.proxies import proxies
 from rtlab.errors import RtlabError
 
 __all__ = ["app", "main", "run"]
@@ -64,7 +66,7 @@ def doctor() -> None:
     from rtlab.cli.doctor import broken, examine, table
 
     checks = asyncio.run(examine())
-    _print(table(checks))
+    print_table(table(checks))
     if broken(checks):
         raise typer.Exit(1)
 
@@ -75,10 +77,11 @@ def bench(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """Measure rtlab on this machine, beside its rivals."""
+    """Measure rtlab on this machine, beside its peers."""
     import msgspec
 
-    from rtlab.bench.registry import BENCHES, Result, table
+    from rtlab.bench.registry import BENCHES
+    from rtlab.bench.results import Result, table
     from rtlab.lab.lab import Lab
 
     if names == ["list"]:
@@ -95,16 +98,11 @@ def bench(
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(results)).decode())
     else:
-        _print(table(results))
+        print_table(table(results))
 
 
-register_compare(app)
-
-
-def _print(renderable: object) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)
+app.command()(compare)
+app.command()(proxies)
 
 
 def _need_free(port: int | None) -> None:

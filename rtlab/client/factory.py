@@ -1,37 +1,21 @@
-"""One client of each transport, made from a base URL: what every comparison starts from."""
+"""A client of any of the four transports, made from a base URL and the transport's name."""
 
 from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.webrtc.relay import Relay
 
-__all__ = ["TRANSPORTS", "HasUrl", "check_transports", "make_client", "tls_of"]
-
-#: In the order of every table.
-TRANSPORTS: Final = ("websocket", "sse", "longpoll", "webrtc")
-
-
-class HasUrl(Protocol):
-    """The least that a measurement needs of a lab."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-
-
-def tls_of(lab: object) -> ssl_module.SSLContext | None:
-    """Return the context that trusts a lab's certificates, None for a lab without TLS."""
-    return getattr(lab, "ssl", None)
+__all__ = ["check_transports", "make_client"]
 
 
 def check_transports(transports: tuple[str, ...]) -> None:
@@ -54,7 +38,7 @@ def make_client(
     Parameters
     ----------
     transport : str
-        One of `TRANSPORTS`.
+        One of `rtlab.protocol.transport_names.TRANSPORTS`.
     url : str
         The server's base URL, ``http://host:port`` or ``https://host:port``.
     ssl : ssl.SSLContext, optional

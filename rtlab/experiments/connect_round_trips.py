@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.factory import TRANSPORTS, HasUrl, check_transports
-from rtlab.experiments.transport_comparison import Progress, path_to
-from rtlab.figures.palette import color_of
+from rtlab.client.factory import check_transports
+from rtlab.experiments.network_path import path_to
+from rtlab.measure.statistics.line_fit import fit_line
+from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from rtlab.experiments.transport_comparison import OnProgress
     from rtlab.figures.chart import Chart
+    from rtlab.lab.lab import Lab
 
-__all__ = ["Line", "RoundTrips", "connect_round_trips", "fit_line"]
+__all__ = ["Line", "RoundTrips", "connect_round_trips"]
 
 
 class Line(NamedTuple):
@@ -85,34 +88,24 @@ class RoundTrips:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.chart import Chart, dress
+        from rtlab.figures.connect_time import connect_time_figure
 
-        chart = Chart(7, 4, about=f"connect time over round-trip time: {', '.join(self.lines)}")
-        axes = chart.add_subplot()
-        dress(axes, title="Connect time is k · RTT", xlabel="round trip added (ms)", ylabel="connect (ms)")
-        for index, (name, line) in enumerate(self.lines.items()):
-            color = color_of(name, index)
-            axes.scatter(line.rtt_ms, line.connect_ms, color=color, s=14, alpha=0.5, linewidths=0)
-            ends = np.array([0.0, line.rtt_ms.max()])
-            label = f"{name}: {line.slope:.1f} · RTT"
-            axes.plot(ends, line.base_ms + line.slope * ends, color=color, label=label)
-        axes.legend(frameon=False)
-        return chart
+        return connect_time_figure(self.lines)
 
 
 async def connect_round_trips(
-    lab: HasUrl,
+    lab: Lab,
     transports: tuple[str, ...] = TRANSPORTS,
     *,
     rtts_ms: tuple[float, ...] = (0.0, 20.0, 40.0, 80.0),
     repeats: int = 5,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> RoundTrips:
     """Connect over several distances, and fit how often each transport goes back and forth.
 
     Parameters
     ----------
-    lab : HasUrl
+    lab : Lab
         A running lab, started with ``faults=True``.
     transports : tuple of str
         Which.
@@ -154,28 +147,3 @@ async def connect_round_trips(
 def _line(points: list[tuple[float, float]]) -> Line:
     x, y = np.array(points).T
     return Line(x, y, *fit_line(x, y))
-
-
-def fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Fit a line that a few spoiled points do not bend (Theil, 1950; Sen, 1968).
-
-    Parameters
-    ----------
-    x, y : array of shape (n,)
-        At least two different x.
-
-    Returns
-    -------
-    slope, intercept : float
-        Medians of the slopes of all pairs with different x, and of what is left.
-
-    Examples
-    --------
-    >>> fit_line(np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 5.0, 7.0, 100.0]))
-    (2.0, 1.0)
-    """
-    first, second = np.triu_indices(len(x), 1)
-    apart = x[first] != x[second]
-    first, second = first[apart], second[apart]
-    slope = float(np.median((y[second] - y[first]) / (x[second] - x[first])))
-    return slope, float(np.median(y - slope * x))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -31,20 +31,15 @@ from rtlab.protocol.messages import Message
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rtlab.lab.lab import Lab
+
 __all__ = ["PollDelay", "measure_poll_delay"]
 
 #: Seconds for connecting, on top of what the feeds take.
 _TIMEOUT: Final = 20.0
 _ENDLESS: Final = 1_000_000
-#: Seconds that our loop may be late before what it saw meanwhile is left out.
+#: Seconds that this process's loop may be late; samples from later moments are left out.
 _LATE: Final = 0.05
-
-
-class _HasFaults(Protocol):
-    @property
-    def url(self) -> str: ...
-    @property
-    def faults(self) -> FaultClient: ...
 
 
 class PollDelay(NamedTuple):
@@ -73,7 +68,7 @@ class PollDelay(NamedTuple):
 
 
 async def measure_poll_delay(
-    lab: _HasFaults,
+    lab: Lab,
     rate: float,
     gap: float,
     *,
@@ -157,7 +152,7 @@ async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio
         await ready.wait()
         feed = (await conn.request("feed", {**plan, "process": "poisson"})).payload["feed"]
         await asyncio.sleep(seconds)
-        # The answer comes behind all messages: none that still waits is left out.
+        # The answer to this request is queued behind the feed's messages, so all of them arrive first.
         await conn.request("feed", {"stop": feed})
     return came
 
@@ -184,9 +179,9 @@ def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
                 waits += [exchange.answered - at for at in sent]
                 gaps.append(exchange.asked - before.answered)
                 per_answer.append(len(sent))
-                if sent[0] > exchange.asked:  # the poll was there before the message
+                if sent[0] > exchange.asked:  # the poll was already waiting at the server
                     transits.append(exchange.answered - sent[0])
-    if len(waits) + spoiled < 0.95 * expected:  # a client's first answer has none before it, and no gap
+    if len(waits) + spoiled < 0.95 * expected:  # each client's first answer is not counted
         raise LabError(f"expected {expected:,} messages at the tap, got {len(waits) + spoiled:,}")
     if len(waits) < spoiled:
         raise LabError(f"expected a loop that keeps up, got one whose stalls spoiled {spoiled:,} messages")

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from rtlab.measure.recorder import Recorder
-
-__all__ = ["Phase", "figure_of", "observe"]
+__all__ = ["Phase", "observe"]
 
 #: Interval of the ticker whose lateness is measured, seconds.
 TICK: Final = 0.002
@@ -47,7 +42,7 @@ async def _phase(name: str, seconds: float) -> Phase:
         await asyncio.sleep(due - loop.time())
         now = loop.time()
         lags.append(now - due)
-        # The next tick counts from now: a long stall is one late tick, not a hundred.
+        # The next deadline counts from now, so that one long stall yields one late tick.
         due = now + TICK
     took = time.perf_counter() - began
     percent = 100 * (time.process_time() - cpu) / took
@@ -81,33 +76,10 @@ async def observe(
         for name, (start, stop) in watchers.items():
             start()
             try:
-                await asyncio.sleep(0.3)  # what starting costs is not what running costs
+                await asyncio.sleep(0.3)  # start-up work is not part of the phase
                 phase = await _phase(name, seconds)
             finally:
                 stop()
             if turn:
                 phases.append(phase)
     return phases
-
-
-def figure_of(recorder: Recorder, samples: int) -> Figure:
-    """Draw the newest samples with matplotlib, as one would without a live plot.
-
-    Parameters
-    ----------
-    recorder : Recorder
-        Where they are. Only these are read: a long run must not make the rival slower.
-    samples : int
-        How many.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    from matplotlib.figure import Figure
-
-    rows = recorder.since(recorder.position - samples).rows
-    figure = Figure(figsize=(8, 3.5))
-    axes = figure.add_subplot()
-    axes.plot(rows["received"] - recorder.started, recorder.measures(rows)["latency"], ".")  # pyright: ignore[reportUnknownMemberType]
-    return figure

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 from rtlab.client.events import Disconnected
-from rtlab.client.factory import TRANSPORTS, check_transports, make_client
-from rtlab.errors import LabError, RtlabError
-from rtlab.experiments.transport_comparison import take_feed
+from rtlab.client.factory import check_transports, make_client
+from rtlab.errors import RtlabError
+from rtlab.experiments.feed_load import take_feed
 from rtlab.lab.certificates import Certificates
-from rtlab.lab.proxy_configs import SETTINGS, haproxy_config, nginx_config
+from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.host import accepts, find_program, free_port
+from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.resources import data_path
 
 if TYPE_CHECKING:
@@ -33,8 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rtlab.client.connection import Connection
+    from rtlab.lab.lab import Lab
 
-__all__ = ["RECORDED", "Probe", "matrix_view", "proxy_matrix", "recorded_matrix", "start_proxies"]
+__all__ = ["RECORDED", "Probe", "matrix_view", "proxy_matrix", "recorded_matrix"]
 
 #: The recorded run in ``data/``.
 RECORDED: Final = "proxy_matrix.json"
@@ -42,21 +40,9 @@ RECORDED: Final = "proxy_matrix.json"
 _MESSAGES: Final = 10
 _RATE: Final = 20.0
 _SIZE: Final = 100
-#: Waits beyond the configured timeout: for what is not cut, and for a proxy's late timer.
+#: Seconds to wait beyond the configured timeout before a silent connection counts as not cut:
+#: the timers of proxies are late by up to a second.
 _PATIENCE: Final = 1.5
-_START_TIMEOUT: Final = 15.0
-_STOP_TIMEOUT: Final = 3.0
-
-
-class _Child(Protocol):
-    async def stop(self, timeout: float) -> None: ...
-    async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None: ...
-
-
-class _Lab(Protocol):
-    @property
-    def url(self) -> str: ...
-    async def spawn(self, argv: Sequence[str], *, name: str = "", port: int | None = None) -> Any: ...
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,99 +88,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome
 
 
-@asynccontextmanager
-async def start_proxies(
-    lab: _Lab,
-    programs: tuple[str, ...] = ("nginx", "haproxy"),
-    *,
-    timeout: float = 2.0,
-    certificates: Certificates | None = None,
-) -> AsyncGenerator[dict[tuple[str, str], str]]:
-    """Run real proxies in front of a lab, on ports of their own, for the time of the block.
-
-    Parameters
-    ----------
-    lab : _Lab
-        A running `Lab`.
-    programs : tuple of str
-        ``"nginx"``, ``"haproxy"``.
-    timeout : float
-        Seconds in place of the default idle timeouts.
-    certificates : Certificates, optional
-        With these the proxies serve https and wss, and TLS ends at them.
-
-    Yields
-    ------
-    dict
-        (program, setting) → the server's URL through it.
-
-    Raises
-    ------
-    LabError
-        When a program is missing: it says how to get it. Also for a lab whose own
-        server speaks TLS.
-    """
-    for name in programs:
-        if name not in SETTINGS:
-            raise ValueError(f"expected some of {', '.join(SETTINGS)}, got {name!r}")
-        if find_program(name) is None:
-            raise LabError(
-                f"{name} is not installed: `apt install {name}` (Debian, Ubuntu) or `brew install {name}` "
-                "(macOS) brings it; `recorded_matrix()` shows a recorded run"
-            )
-    scheme, upstream = urlsplit(lab.url).scheme, urlsplit(lab.url).port
-    if scheme != "http":
-        raise LabError("expected a lab without TLS behind the proxies: TLS ends at them, see tls=True")
-    assert upstream is not None
-    urls: dict[tuple[str, str], str] = {}
-    children: list[_Child] = []
-    with tempfile.TemporaryDirectory(prefix="rtlab-") as folder:
-        pem = ""
-        if certificates is not None:
-            pem, scheme = _write_pem(certificates, Path(folder)), "https"
-        try:
-            for name in programs:
-                ports = {setting: free_port() for setting in SETTINGS[name]}
-                children.append(await _start(lab, name, Path(folder), upstream, ports, timeout, pem))
-                urls |= {(name, setting): f"{scheme}://127.0.0.1:{port}" for setting, port in ports.items()}
-            yield urls
-        finally:
-            for child in children:
-                await child.stop(_STOP_TIMEOUT)
-
-
-def _write_pem(certificates: Certificates, folder: Path) -> str:
-    """Put chain and key into one file, as HAProxy wants them; returns its path."""
-    path = folder / "certificate.pem"
-    path.write_bytes(certificates.certfile.read_bytes() + certificates.keyfile.read_bytes())
-    return str(path)
-
-
-async def _start(
-    lab: _Lab, name: str, folder: Path, upstream: int, ports: dict[str, int], timeout: float, pem: str
-) -> _Child:
-    make = nginx_config if name == "nginx" else haproxy_config
-    path = folder / f"{name}.conf"
-    path.write_text(make(str(folder), upstream, ports, timeout, pem), encoding="utf-8")
-    argv = {
-        "nginx": ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(path)],
-        "haproxy": ["haproxy", "-db", "-f", str(path)],
-    }[name]
-    child: _Child = await lab.spawn(argv, name=name)
-    try:
-        for port in ports.values():  # they open one after the other
-            await child.until(lambda port=port: accepts(port), _START_TIMEOUT)
-    except BaseException:
-        await child.stop(_STOP_TIMEOUT)
-        raise
-    return child
-
-
 async def proxy_matrix(
-    lab: _Lab,
+    lab: Lab,
     transports: tuple[str, ...] = TRANSPORTS,
     *,
-    programs: tuple[str, ...] = ("nginx", "haproxy"),
+    programs: tuple[str, ...] = tuple(PROXY_SETTINGS),
     timeout: float = 2.0,
     tls: bool = False,
 ) -> pd.DataFrame:
@@ -202,8 +100,8 @@ async def proxy_matrix(
 
     Parameters
     ----------
-    lab : _Lab
-        A running `Lab` whose server's heartbeat is longer than `timeout` (15 s unless
+    lab : Lab
+        A running one whose server's heartbeat is longer than `timeout` (15 s unless
         you changed it): else nothing is ever idle.
     transports : tuple of str
         Which. WebRTC's row is its signalling: the data do not pass a proxy of HTTP.
@@ -241,15 +139,22 @@ async def proxy_matrix(
             stack.callback(made.remove)
         trusted = made.client_context if made is not None else None
         proxies = start_proxies(lab, programs, timeout=timeout, certificates=made)
-        async with proxies as urls, asyncio.TaskGroup() as group:
-            # All at once: they wait nearly all of the time. But WebRTC's opening keeps a core busy,
-            # so that several at once would be slow, as if a proxy held them up.
-            turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
-            tasks = [
-                group.create_task(_probe(proxy, setting, transport, url, timeout, trusted, turns[transport]))
-                for (proxy, setting), url in urls.items()
-                for transport in transports
-            ]
+        async with proxies as urls:
+            for transport in transports:
+                # Modules that the first connection loads must not look like a delay of the first proxy.
+                async with make_client(transport, lab.url):
+                    pass
+            async with asyncio.TaskGroup() as group:
+                # Probes run at the same time, since they mostly wait. WebRTC's take turns: its handshake
+                # keeps a core busy, and several at once would look as if a proxy delayed them.
+                turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
+                tasks = [
+                    group.create_task(
+                        _probe(proxy, setting, transport, url, timeout, trusted, turns[transport])
+                    )
+                    for (proxy, setting), url in urls.items()
+                    for transport in transports
+                ]
     probes = [task.result() for task in tasks]
     return pd.DataFrame([{**msgspec.structs.asdict(probe), "words": probe.words} for probe in probes])
 
@@ -319,7 +224,7 @@ async def _probe(
     except RtlabError as error:
         took = time.monotonic() - began
         await conn.close()
-        # What is refused is refused at once; what is held back comes to nothing when time is up.
+        # A proxy that refuses answers at once; one that buffers lets the connect attempt time out.
         if took < timeout / 2:
             return probe("blocked", connect_s=took, reason=str(error))
         return probe("buffered", connect_s=took, held_s=took, reason=str(error))

@@ -8,20 +8,23 @@ import math
 import random
 from typing import TYPE_CHECKING, Final
 
-from rtlab.client.factory import HasUrl
-from rtlab.experiments.transport_comparison import Path, Progress, path_to, take_feed
+from rtlab.experiments.feed_load import take_feed
+from rtlab.experiments.network_path import NetworkPath, path_to
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.statistics.equivalence import Equivalence, equivalence
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NullTest", "push_equivalence"]
+    from rtlab.experiments.transport_comparison import OnProgress
+    from rtlab.lab.lab import Lab
+
+__all__ = ["PushEquivalence", "push_equivalence"]
 
 _WARM_UP: Final = 5
 
 
-class NullTest:
+class PushEquivalence:
     """The outcome of `push_equivalence`.
 
     Attributes
@@ -45,14 +48,14 @@ class NullTest:
         return [self.claim.verdict, self.control.verdict]
 
     def __repr__(self) -> str:
-        return f"<NullTest: {self.claim.verdict}; control: {self.control.verdict}>"
+        return f"<PushEquivalence: {self.claim.verdict}; control: {self.control.verdict}>"
 
     def _repr_html_(self) -> str:
         return f"claim: <b>{self.claim.verdict}</b><br>control: <b>{self.control.verdict}</b>"
 
 
 async def push_equivalence(
-    lab: HasUrl,
+    lab: Lab,
     *,
     margin_ms: float,
     transports: tuple[str, str] = ("sse", "websocket"),
@@ -64,8 +67,8 @@ async def push_equivalence(
     # Control
     control_ms: float = 5.0,
     seed: int = 0,
-    progress: Progress | None = None,
-) -> NullTest:
+    progress: OnProgress | None = None,
+) -> PushEquivalence:
     """Test whether two transports push equally fast.
 
     Each run takes a feed over the first transport, over the second, and over the first
@@ -75,7 +78,7 @@ async def push_equivalence(
 
     Parameters
     ----------
-    lab : HasUrl
+    lab : Lab
         A running lab, started with ``faults=True``.
     margin_ms : float
         The difference that would matter. There is no default: state it first.
@@ -94,7 +97,7 @@ async def push_equivalence(
 
     Returns
     -------
-    NullTest
+    PushEquivalence
 
     Raises
     ------
@@ -126,10 +129,10 @@ async def push_equivalence(
         progress(1.0, "done")
     claim = equivalence(medians[first], medians[second], margin_ms, names=(first, second))
     control = equivalence(medians[names[2]], medians[first], margin_ms, names=(names[2], first))
-    return NullTest(claim, control, pd.DataFrame(medians).rename_axis("run"))
+    return PushEquivalence(claim, control, pd.DataFrame(medians).rename_axis("run"))
 
 
-async def _median_transit(path: Path, transport: str, rate: float, size: int, count: int) -> float:
+async def _median_transit(path: NetworkPath, transport: str, rate: float, size: int, count: int) -> float:
     recorder = Recorder()
     async with path.client(transport) as conn:
         await take_feed(conn, transport, rate, size, _WARM_UP)

@@ -1,4 +1,5 @@
-"""The only room that draws: one style, and a static figure for each kind of result.
+"""The only room that draws static figures: one palette, one look, a function for each kind of result.
 
-Imports matplotlib, and what it draws. Never a live widget, or a measurement that it would start.
+Imports matplotlib and the types of what it draws. Never an experiment, a lab or a live widget: a
+figure is given its data.
 """

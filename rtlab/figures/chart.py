@@ -89,7 +89,7 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
     axes : matplotlib.axes.Axes
         What to dress.
     title, xlabel, ylabel : str
-        Texts; `rtlab.figures.palette.LABELS` has the usual ones.
+        Texts; `rtlab.figures.labels.LABELS` has the usual ones.
     log_y : bool
         Logarithmic vertical axis, with 0.1 and not 10⁻¹.
 

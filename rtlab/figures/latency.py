@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rtlab.figures.chart import FAINT, INK, Chart, dress
-from rtlab.figures.palette import EVENT_COLORS, LABELS, PALETTE, color_of, readable
+from rtlab.figures.labels import LABELS, readable
+from rtlab.figures.palette import EVENT_COLORS, PALETTE, color_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from rtlab.measure.recorder import Recorder
     from rtlab.measure.samples import Series
 
-__all__ = ["Chart", "dress", "latency_figure", "trailing_percentiles"]
+__all__ = ["latency_figure", "trailing_percentiles"]
 
 _QS: Final = (50, 95, 99)
 _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
 #: A sample that is mostly the sender's lateness.
 _LATENESS: Final = "mostly schedule lateness"
 _HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidths": 0.7}
-#: A line of a mark's text, as a share of the axes' width.
+#: Width of a mark's vertical text, as a share of the axes' width.
 _TEXT_WIDTH: Final = 0.022
 
 
@@ -230,7 +231,7 @@ def _draw_marks(axes: Axes, recorder: Recorder) -> None:
         kinds.add(mark.kind)
         text = mark.text if len(mark.text) <= 34 else f"{mark.text[:33]}…"
         if not text or text == said or (at - free) / (high - low) < _TEXT_WIDTH:
-            continue  # nothing new, or it would stand on the one before
+            continue  # no text, the same as before, or it would overlap the text before
         free, said = at, text
         axes.annotate(
             text,

@@ -68,7 +68,7 @@ def polls_figure(
             xytext=(-8, 0),
             textcoords="offset points",
             ha="right",
-            va="top" if n else "bottom",  # they may come close together
+            va="top" if n else "bottom",  # so that close labels do not overlap
             fontsize=9,
             color=INK,
         )
@@ -77,7 +77,7 @@ def polls_figure(
 
 def _arrow(axes: Axes, x0: float, t0: float, x1: float, t1: float, text: str, color: str) -> None:
     if t1 < 0:
-        return  # before the first message
+        return  # arrived before the diagram begins
     style = {"arrowstyle": "-|>", "color": PALETTE[color], "linewidth": 1.8}
     axes.annotate("", xy=(x1, t1 * 1e3), xytext=(x0, t0 * 1e3), arrowprops=style, annotation_clip=True)
     if t0 >= 0:

@@ -1,4 +1,4 @@
-"""One visual language: every colour and axis label in rtlab comes from here.
+"""Every colour in rtlab: one for each transport, series and kind of event.
 
 The eight hues are Okabe and Ito's colour-blind-safe palette (*Color Universal
 Design*, 2008). Live plots, static figures and tables use the same names.
@@ -10,12 +10,10 @@ from typing import Final
 
 __all__ = [
     "EVENT_COLORS",
-    "LABELS",
     "PALETTE",
     "SERIES_CYCLE",
     "TRANSPORT_COLORS",
     "color_of",
-    "readable",
     "transport_of",
 ]
 
@@ -48,15 +46,6 @@ EVENT_COLORS: Final[dict[str, str]] = {
     "resync": PALETTE["purple"],
     "error": PALETTE["vermilion"],
     "fault": PALETTE["grey"],
-}
-
-LABELS: Final[dict[str, str]] = {
-    "time": "time since start (s)",
-    "intended": "intended send time (s)",
-    "latency": "latency (ms)",
-    "transit": "transit, sent to received (ms)",
-    "lateness": "schedule lateness (ms)",
-    "rtt": "round trip (ms)",
 }
 
 
@@ -104,24 +93,3 @@ def transport_of(series: str) -> str:
     """
     first = series.lower().replace(",", " ").split(" ", 1)[0]
     return first if first in TRANSPORT_COLORS else ""
-
-
-def readable(value: float) -> str:
-    """Return a number as people write it: three digits, no exponent, commas.
-
-    Parameters
-    ----------
-    value : float
-        In the unit that stands beside it.
-
-    Returns
-    -------
-    str
-        Exponents remain below 0.0001 only.
-
-    Examples
-    --------
-    >>> readable(1437.2), readable(0.05177)
-    ('1,437', '0.0518')
-    """
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

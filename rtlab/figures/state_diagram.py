@@ -1,4 +1,4 @@
-"""The connection's life as a drawing, made from the very table that drives it."""
+"""The states of a connection as a drawing, made from the same table that drives it."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -10,12 +10,12 @@ from typing import Final
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from rtlab.figures.latency import Chart
+from rtlab.figures.chart import Chart
 from rtlab.figures.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states import State
 
-__all__ = ["lifecycle_figure"]
+__all__ = ["state_figure"]
 
 _AT: Final[dict[State, tuple[float, float]]] = {
     State.DISCONNECTED: (0.0, 0.0),
@@ -31,7 +31,7 @@ _COLORS: Final[dict[State, str]] = {
     State.RECONNECTING: PALETTE["orange"],
     State.CLOSED: PALETTE["grey"],
 }
-#: How far an arrow bends; two that run between the same boxes must not cover each other.
+#: Curvature of arrows, chosen so that the two between one pair of states do not overlap.
 _CURVE: Final[dict[tuple[State, State], float]] = {
     (State.CONNECTING, State.CONNECTED): 0.0,
     (State.CONNECTING, State.CLOSED): -0.3,
@@ -44,7 +44,7 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
 _LABEL: Final = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
 
 
-def lifecycle_figure() -> Chart:
+def state_figure() -> Chart:
     """Draw the states of a connection and what leads from one to another.
 
     Returns
@@ -94,7 +94,7 @@ def lifecycle_figure() -> Chart:
             linewidth=1.2,
         )
         axes.add_patch(arrow)
-        # The middle of the arc that "arc3" draws: its control point is off by curve · length.
+        # The middle of matplotlib's "arc3": its control point lies curve · length beside the chord.
         middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
         axes.text(*middle, ", ".join(names), ha="center", va="center", fontsize=9, bbox=_LABEL)
     return figure

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Sequence
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab"]
 
-#: The labs of this process that run. Weak: it keeps none of them alive.
+#: The labs of this process, referenced weakly: a lab that nobody else refers to is collected, and killed.
 _running: Final[weakref.WeakSet[Lab]] = weakref.WeakSet()
 
 
@@ -192,7 +192,7 @@ class Lab:
             if self._certificates is not None:
                 self._certificates.remove()
 
-    # Where it is
+    # Addresses
 
     @property
     def url(self) -> str:
@@ -257,7 +257,36 @@ class Lab:
         """All that should run: nodes, and others that nobody stopped on purpose."""
         return [*self._nodes, *(child for child in self._others if not child.stopped)]
 
-    # Breaking it, and making it whole
+    async def stats(self, node: int = 0) -> dict[str, Any]:
+        """Ask a node for what it counts, its ``/stats``.
+
+        Parameters
+        ----------
+        node : int
+            Which.
+
+        Returns
+        -------
+        dict
+            Connections by transport, messages, tasks, descriptors, memory (``rss_bytes``), …
+
+        Raises
+        ------
+        LabError
+            When the node does not answer.
+        """
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=self.ssl or False) as http:
+                answer = await http.get(f"{self.urls[node]}/stats", headers=headers)
+                return answer.raise_for_status().json()
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise LabError(f"expected the counts of node {node}, got {reason}: see `lab.check()`") from error
+
+    # Breaking and restoring
 
     def kill(self, node: int = 0) -> None:
         """Kill a node without warning, as a crash would; `restart` brings it back.
@@ -341,7 +370,7 @@ class Lab:
             raise
         return child
 
-    # Showing it
+    # Display
 
     def __repr__(self) -> str:
         return f"<Lab: {self._describe()}>"
@@ -362,7 +391,7 @@ class Lab:
         state = f"{', '.join(dead)} died" if dead and self._state == "running" else self._state
         return f"{' and '.join(parts)}, {state}"
 
-    # Starting the parts
+    # Starting children
 
     def _node(self, index: int, port: int) -> Child:
         where = ["--port", str(port), "--node", f"node-{index + 1}"]

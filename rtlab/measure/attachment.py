@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from rtlab.processes.host_clock import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,21 +14,9 @@ if TYPE_CHECKING:
     from rtlab.measure.samples import SampleLog
     from rtlab.protocol.messages import Message
 
-__all__ = ["Attachment", "Source", "boot_id", "clock_problem"]
+__all__ = ["Attachment", "Source", "clock_problem"]
 
 _EVENTS: Final = ("connected", "reconnecting", "disconnected", "resync", "error")
-
-
-def boot_id() -> str | None:
-    """Return the hash that names this boot of this machine, or None where the system has no such name.
-
-    Two processes with the same boot id read the same monotonic clock.
-    """
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
-    except OSError:
-        return None
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
 
 
 def clock_problem(welcome: Any, own: str | None) -> str | None:

@@ -9,7 +9,7 @@ import psutil
 
 from rtlab.errors import LabError
 
-__all__ = ["cpu_seconds"]
+__all__ = ["CpuWatch", "cpu_seconds"]
 
 _ENDED = "expected a running process to measure, got one that has ended: `lab.check()` says more"
 
@@ -41,7 +41,7 @@ def cpu_seconds(pid: int | None = None) -> float:
     if pid is None:
         return time.process_time()
     if sys.platform == "linux":
-        # The clock id of another process's CPU clock: clock_getcpuclockid(3) makes the same.
+        # The id of another process's CPU clock, computed as clock_getcpuclockid(3) does.
         try:
             return time.clock_gettime((~pid << 3) | 2)
         except OSError:
@@ -51,3 +51,39 @@ def cpu_seconds(pid: int | None = None) -> float:
     except psutil.NoSuchProcess:
         raise LabError(_ENDED) from None
     return times.user + times.system
+
+
+class CpuWatch:
+    """CPU seconds of a server and of this process, counted from when it is made.
+
+    Parameters
+    ----------
+    pid : int
+        The server's process.
+
+    Examples
+    --------
+    >>> import os
+    >>> server, client, passed = CpuWatch(os.getpid()).read()
+    >>> min(server, client, passed) >= 0
+    True
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._server, self._client = cpu_seconds(pid), cpu_seconds()
+        self._began = time.monotonic()
+
+    def read(self) -> tuple[float, float, float]:
+        """Return the server's CPU seconds, this process's, and the seconds that passed.
+
+        Raises
+        ------
+        LabError
+            When the server's process has ended.
+        """
+        return (
+            cpu_seconds(self._pid) - self._server,
+            cpu_seconds() - self._client,
+            time.monotonic() - self._began,
+        )

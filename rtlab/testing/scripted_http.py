@@ -125,7 +125,7 @@ class ScriptedServer:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client that hangs up in the middle ends this connection, and nothing else.
+        # A client that disconnects in the middle of a request ends only its own connection.
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             requests = _Requests(reader)
             try:

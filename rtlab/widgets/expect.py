@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtlab.errors import RtlabError
-from rtlab.figures.palette import readable
+from rtlab.figures.labels import readable
 from rtlab.widgets.expectation import EachOnce, Expectation, Range, Same, quantity
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
-from rtlab.figures.palette import readable
+from rtlab.figures.labels import readable
 
 __all__ = [
     "EachOnce",

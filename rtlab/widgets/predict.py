@@ -12,7 +12,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.figures.palette import readable
+from rtlab.figures.labels import readable
 from rtlab.widgets.claim import Kind, html_numbers, marked
 from rtlab.widgets.expectation import quantity
 from rtlab.widgets.loop_callback import LoopCallback

@@ -6,20 +6,9 @@ from typing import Any
 import pytest
 
 from rtlab.bench import registry as bench
-from rtlab.bench.registry import BENCHES, Result, spread, table
+from rtlab.bench.registry import BENCHES
+from rtlab.bench.results import Result
 from rtlab.bench.suites import import_time as bench_import
-
-
-def test_medians_are_compared():
-    row = Result.of("b", "m", [3.0, 1.0, 2.0], "s", "rival", [4.0, 4.0, 9.0])
-    assert (row.value, row.peer_value, row.ratio, row.spread) == (2.0, 4.0, 0.5, 0.5)
-    alone = Result.of("b", "m", [5.0], "s")
-    assert (alone.peer_value, alone.ratio, alone.spread) == (None, None, None)
-
-
-def test_spread_has_no_value_where_it_has_no_meaning():
-    assert spread([0.0, 0.0, 0.0]) is None
-    assert spread([-10.0, -10.0]) == 0.0
 
 
 def test_each_file_is_a_benchmark():
@@ -43,11 +32,6 @@ async def test_a_benchmark_is_imported_when_it_runs(monkeypatch: pytest.MonkeyPa
     (row,) = await BENCHES["client"]("a lab")  # type: ignore[arg-type]
     assert imported == ["rtlab.bench.suites.client"]
     assert row.metric == "a lab"
-
-
-def test_the_table_has_a_row_for_each_result():
-    rows = [Result.of("b", "m", [1.0, 1.0], "s"), Result.of("b", "n", [1234.5], "msg/s", "limit", [1000.0])]
-    assert table(rows).row_count == 2
 
 
 async def test_the_import_benchmark_times_what_the_reader_waits_for(monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtlab.capture.tcp_tap import Tap
-from rtlab.capture.traffic_parser import dissect, frames
+from rtlab.capture.traffic_parser import frames, split_traffic
 from rtlab.client.factory import make_client
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_frames import TEXT, websocket_frame
@@ -28,7 +28,7 @@ async def test_every_byte_of_every_transport_is_accounted_for():
                     await answered.wait()
                     await tap.quiet()
                     stats = conn.stats
-                    splits = [dissect(bytes(c.up), bytes(c.down)) for c in tap.connections]
+                    splits = [split_traffic(bytes(c.up), bytes(c.down)) for c in tap.connections]
                 for side, name in ((0, "bytes_out"), (1, "bytes_in")):
                     seen = sum(split[side].payload_bytes for split in splits)
                     assert seen == getattr(stats, name), (transport, name)

@@ -11,10 +11,10 @@ from rtlab.capture import wire_cost as wire
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
 from rtlab.capture.wire_cost import SEGMENT_HEADER_BYTES, measure_wire
-from rtlab.client.factory import TRANSPORTS
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.models import overhead
+from rtlab.protocol.transport_names import TRANSPORTS
 
 TIMEOUT = 20.0
 SIZES = (125, 126, 65_535, 65_536)

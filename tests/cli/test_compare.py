@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from rtlab.cli import main as cli
-from rtlab.client.factory import TRANSPORTS
-from rtlab.experiments.comparison import COLUMNS
+from rtlab.experiments.comparison_result import COLUMNS
+from rtlab.protocol.transport_names import TRANSPORTS
 
 pytestmark = pytest.mark.alone
 
@@ -30,7 +30,9 @@ def test_json_and_the_saved_run_are_the_same(capfd: pytest.CaptureFixture[str], 
 def test_the_table_names_all_four(capfd: pytest.CaptureFixture[str]):
     assert cli.run(QUICK) == 0
     out, _ = capfd.readouterr()
-    assert all(name in out for name in (*TRANSPORTS, *COLUMNS))
+    assert all(name in out for name in (*TRANSPORTS, "server CPU, ms/1,000 pushes", "bytes of a push"))
+    assert not any(key in out for key in COLUMNS if "_" in key)  # those are for programs
+    assert max(map(len, out.splitlines())) <= 80
     assert "100 messages/s of 100 B, direct" in out
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from rtlab.bench.registry import BENCHES, Result
+from rtlab.bench.registry import BENCHES
+from rtlab.bench.results import Result
 from rtlab.cli import main as cli
 from rtlab.processes.host import accepts, free_port, http_ok
 from rtlab.resources import notebooks_path

@@ -19,10 +19,11 @@ from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.dead_peer_detection import detection_times, ks_bound, ks_distance
+from rtlab.experiments.dead_peer_detection import detection_times
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models.detection import Uniform, ping_timeout, sweep
 from rtlab.policies.heartbeat import Heartbeat, Ping, Sweep, Watchdog
 
@@ -222,28 +223,3 @@ async def test_a_connection_that_cannot_open_says_why() -> None:
 
 
 async def _nothing() -> None: ...
-
-
-def test_the_distance_is_the_widest_gap_above_or_below() -> None:
-    law = Uniform(0, 1).cdf
-    assert ks_distance([0.5], law) == 0.5
-    assert ks_distance([0.9, 0.8], law) == pytest.approx(0.8)  # the law runs ahead
-    assert ks_distance([0.1, 0.2], law) == pytest.approx(0.8)  # the samples do
-    assert ks_distance([2.0, 3.0], law) == 1
-
-
-def test_what_a_late_clock_leaves_open_is_not_held_against_a_law() -> None:
-    law = Uniform(0, 1).cdf
-    moments = np.linspace(0.05, 0.95, 10)
-    seen = np.where((moments > 0.3) & (moments < 0.7), 0.7, moments)  # a stall, and its end
-    earliest = np.where(seen == 0.7, 0.3, seen)
-    assert ks_distance(seen, law) > 0.3
-    assert ks_distance(seen, law, earliest) == pytest.approx(ks_distance(moments, law))
-    assert ks_distance(seen, Uniform(1, 2).cdf, earliest) > 0.9
-
-
-def test_the_bound_holds_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    bound = ks_bound(50, alpha=0.05)
-    beyond = np.mean([ks_distance(rng.random(50), Uniform(0, 1).cdf) > bound for _ in range(4_000)])
-    assert 0.03 < beyond <= 0.055

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from rtlab.capture.tls_exchange import TlsExchange, tls_exchange
 from rtlab.capture.wire_cost import measure_wire
 from rtlab.errors import LabError
-from rtlab.experiments.tls_cost import VERSIONS, Exchange, exchange, tls_cost
-from rtlab.experiments.transport_comparison import path_to
+from rtlab.experiments.network_path import path_to
+from rtlab.experiments.tls_cost import VERSIONS, tls_cost
 from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 
@@ -49,10 +50,10 @@ async def test_distance_multiplies_the_round_trips():
     async with asyncio.timeout(TIMEOUT), Lab(tls=True, faults=True) as lab, path_to(lab, 60) as path:
 
         class Far:
-            url, token, ssl = path.url, lab.token, lab.ssl
+            url, ssl, pids = path.url, lab.ssl, lab.pids
 
         cost = await tls_cost(Far(), repeats=3)
-    kinds: dict[tuple[str, bool], list[Exchange]] = {}
+    kinds: dict[tuple[str, bool], list[TlsExchange]] = {}
     for made in cost.exchanges:
         kinds.setdefault((made.version, made.resumed), []).append(made)
     for same in kinds.values():
@@ -64,11 +65,11 @@ async def test_distance_multiplies_the_round_trips():
 
 async def test_a_session_of_another_server_is_not_resumed():
     async with asyncio.timeout(TIMEOUT), Lab(tls=True) as lab:
-        _, session = await exchange(lab.url, lab.ssl)
-        again, session = await exchange(lab.url, lab.ssl, session)
+        _, session = await tls_exchange(lab.url, lab.ssl)
+        again, session = await tls_exchange(lab.url, lab.ssl, session)
         assert again.resumed
         await lab.restart()  # it forgets the key of its tickets
-        refused, _ = await exchange(lab.url, lab.ssl, session)
+        refused, _ = await tls_exchange(lab.url, lab.ssl, session)
         assert not refused.resumed
 
 

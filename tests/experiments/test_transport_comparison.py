@@ -5,13 +5,14 @@ import json
 
 import pytest
 
-from rtlab.client.factory import TRANSPORTS
 from rtlab.errors import LabError, RtlabError
-from rtlab.experiments.comparison import COLUMNS
-from rtlab.experiments.transport_comparison import Watch, compare, path_to, server_pid
+from rtlab.experiments.comparison_result import COLUMNS
+from rtlab.experiments.network_path import path_to
+from rtlab.experiments.transport_comparison import compare
 from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
+from rtlab.protocol.transport_names import TRANSPORTS
 
 pytestmark = pytest.mark.alone
 
@@ -98,13 +99,3 @@ async def test_a_server_that_dies_ends_the_run():
         lab.kill()
         with pytest.raises(RtlabError):
             await run
-
-
-async def test_the_servers_cpu_is_the_servers():
-    async with Lab() as lab:
-        pid = await server_pid(lab)
-        assert pid == lab.pids[0]
-        watch = Watch(pid)
-        sum(range(3_000_000))
-        server, client, passed = watch.read()
-    assert server < client <= passed * 1.1

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtlab.figures.latency import Chart, latency_figure, trailing_percentiles
+from rtlab.figures.chart import Chart
+from rtlab.figures.latency import latency_figure, trailing_percentiles
 from rtlab.figures.palette import PALETTE
 from rtlab.measure.recorder import Recorder
 

@@ -1,22 +1,22 @@
-"""The drawing of the lifecycle shows its table: every arrow, and no other."""
+"""The drawing of the states shows its table: every arrow, and no other."""
 
 from __future__ import annotations
 
 from matplotlib.patches import FancyArrowPatch
 
-from rtlab.figures.state_diagram import lifecycle_figure
+from rtlab.figures.state_diagram import state_figure
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states import State
 
 
 def test_there_is_one_arrow_for_each_pair_of_states():
-    axes = lifecycle_figure().axes[0]
+    axes = state_figure().axes[0]
     arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
     pairs = {(row.state, row.then) for row in TABLE if row.state is not row.then}
     assert len(arrows) == len(pairs)
 
 
 def test_every_state_and_every_event_is_named():
-    words = " ".join(text.get_text() for text in lifecycle_figure().axes[0].texts)
+    words = " ".join(text.get_text() for text in state_figure().axes[0].texts)
     for name in [state.value for state in State] + [row.event.__name__ for row in TABLE]:
         assert name in words

@@ -7,10 +7,11 @@ import stat
 import httpx
 import pytest
 
-from rtlab.client.factory import TRANSPORTS, make_client
+from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
+from rtlab.protocol.transport_names import TRANSPORTS
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.lab.lab import Lab
+from rtlab.measure.cpu import CpuWatch, cpu_seconds
 
 pytestmark = pytest.mark.alone
 
@@ -31,3 +32,12 @@ def test_a_process_that_has_ended_has_none():
         child.wait(timeout=30)
     with pytest.raises(LabError, match="has ended"):
         cpu_seconds(child.pid)
+
+
+async def test_the_servers_cpu_is_the_servers():
+    async with Lab() as lab:
+        assert lab.pids[0] == (await lab.stats())["pid"]
+        watch = CpuWatch(lab.pids[0])
+        sum(range(3_000_000))
+        server, client, passed = watch.read()
+    assert server < client <= passed * 1.1

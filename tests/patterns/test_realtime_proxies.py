@@ -9,8 +9,8 @@ import pytest
 
 from rtlab.client.events import Reconnecting
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.experiments.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
+from rtlab.lab.reverse_proxies import start_proxies
 from rtlab.patterns.fallback import Blocklist
 from rtlab.patterns.realtime import ORDER, RealtimeClient
 from rtlab.policies.backoff import Constant

@@ -1,4 +1,4 @@
-"""What the benchmarks compare with: the bare libraries, and other servers as child processes.
+"""What the benchmarks compare with: bare libraries, matplotlib, and other servers as child processes.
 
-Imports only what each needs to run alone. Never rtlab's own clients or server.
+Imports only what each needs to run alone. Never rtlab's own clients, server or lab.
 """

@@ -140,7 +140,7 @@ async def bare_webrtc(url: str) -> AsyncGenerator[Take]:
         await peer.close()
 
 
-#: Transport → what stands beside it, and its name in the table.
+#: Transport → the bare client that it is compared with, and that client's name in the table.
 BARE: Final = {
     "sse": (bare_sse, "httpx-sse"),
     "longpoll": (bare_longpoll, "httpx loop"),

@@ -16,8 +16,9 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from rtlab.bench.peers.rival_servers import Rival
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.peers.peer_servers import PeerServer
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.protocol.codecs import JSON
@@ -59,7 +60,7 @@ async def _round_trips(conn: WebSocketConnection, ws: ClientConnection) -> tuple
     for turn in range(REPEATS + 1):
         times: tuple[list[float], list[float]] = ([], [])
         for n in range(ROUND_TRIPS):
-            # One of each in turn: the machine's other work hits both alike.
+            # One of each in turn, so that other load on the machine affects both alike.
             for once, taken in zip((ours, bare), times, strict=True):
                 began = time.perf_counter()
                 await once(n)
@@ -150,10 +151,10 @@ async def run(start_lab: StartLab) -> list[Result]:
     except ImportError:
         raise LabError("python-socketio is missing: pip install -e '.[test]' brings it") from None
     lab = await start_lab()
-    rival = await Rival.start("socketio")
+    peer = await PeerServer.start("socketio")
     client: Any = socketio.AsyncClient()
     try:
-        await client.connect(rival.url, transports=["websocket"])
+        await client.connect(peer.url, transports=["websocket"])
         async with (
             WebSocketConnection(lab.ws_url, compression=None) as conn,
             connect(
@@ -172,7 +173,7 @@ async def run(start_lab: StartLab) -> list[Result]:
             )
     finally:
         await client.disconnect()
-        await rival.stop()
+        await peer.stop()
         await lab.stop()
     return [
         Result.paired("client", "round trip p50", ours, "µs", "websockets", bare),

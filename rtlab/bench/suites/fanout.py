@@ -31,9 +31,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from rtlab.bench.idle_clients import server_stats
-from rtlab.bench.peers.rival_servers import Rival
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.peers.peer_servers import PeerServer
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.bench.room_readers import Readers, gather_readers
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
@@ -112,18 +112,18 @@ async def run(start_lab: StartLab) -> list[Result]:
     results: list[Result] = []
     trips: list[list[float]] = [[], []]
     lab = await start_lab(heartbeat=3600.0)
-    rival = await Rival.start("websockets")
+    peer = await PeerServer.start("websockets")
     try:
-        pid = (await server_stats(lab))["pid"]
+        pid = lab.pids[0]
         for count in READERS:
             async with (
                 gather_readers(lab.ws_url, count) as ours,
-                gather_readers(rival.url.replace("http", "ws", 1) + "/", count) as theirs,
+                gather_readers(peer.url.replace("http", "ws", 1) + "/", count) as theirs,
             ):
-                cpu, trips = await _against_peer(_Side(ours, pid), _Side(theirs, rival.pid))
+                cpu, trips = await _against_peer(_Side(ours, pid), _Side(theirs, peer.pid))
             results.append(_row(f"server CPU per delivery, room of {count}", cpu))
     finally:
-        await rival.stop()
+        await peer.stop()
         await lab.stop()
     return [*results, _row("echo round trip p50", trips)]
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from typing import Any, Final, cast
+from typing import Final
 
 from rtlab.bench.peers.raw_stream import sending, serving
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.faults.client.fault_client import FaultClient
 
 __all__ = ["bench_faults", "run"]
@@ -94,7 +95,7 @@ async def _throughput(faults: FaultClient, far_end: int, repeats: int) -> Result
     return Result.of("faults", "throughput without toxics", through, "MB/s", "direct", direct)
 
 
-async def _crowd(faults: FaultClient) -> Result:
+async def _connections_at_once(faults: FaultClient) -> Result:
     """How many of the connections that are open at once answer."""
     echoes: list[_Echo] = []
     try:
@@ -133,7 +134,7 @@ async def bench_faults(faults: FaultClient, far_end: int, repeats: int | None = 
             *await _delay_errors(faults, echo, repeats),
             *await _rate_errors(faults, echo, repeats),
             await _throughput(faults, far_end, repeats),
-            await _crowd(faults),
+            await _connections_at_once(faults),
         ]
     finally:
         echo.close()
@@ -153,7 +154,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     """
     lab = await start_lab(faults=True)
     try:
-        api: FaultClient = cast("Any", lab).faults
+        api = lab.faults
         async with (
             serving() as far_end,
             FaultClient(api.api_url, lab.token, "127.0.0.1", far_end, name="bench") as faults,

@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from rtlab.bench.peers.sleeping_schedule import latenesses
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.client.websocket_connection import WebSocketConnection
 
 __all__ = ["run"]

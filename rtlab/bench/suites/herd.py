@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final, Protocol, cast
+from typing import Final
 
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.client.transports.websocket import WebSocketTransport
-from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
-from rtlab.experiments.reconnect.jitter_contention import brooker
+from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
+from rtlab.experiments.reconnect.jitter_contention import jitter_contention
 from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.policies.backoff import PRESETS, Backoff, FullJitter
 
@@ -23,14 +25,6 @@ SIMULATION_LIMIT: Final = 3.0
 _POLICY: Final[Backoff] = FullJitter(0.5, 5.0)
 
 
-class _Breakable(Protocol):
-    @property
-    def ws_url(self) -> str: ...
-    def kill(self) -> None: ...
-    async def restart(self) -> None: ...
-    async def stop(self) -> None: ...
-
-
 def _simulation_seconds() -> float:
     began = time.perf_counter()
     simulate(PRESETS["full_jitter"], Scenario(clients=100_000, duration=60.0))
@@ -39,7 +33,7 @@ def _simulation_seconds() -> float:
 
 async def _both(start_lab: StartLab, seed: int) -> tuple[HerdRun, HerdRun]:
     """One real herd, and the simulated one under the same outage and capacity."""
-    lab = cast("_Breakable", cast("Any", await start_lab()))
+    lab = await start_lab()
     try:
         url = lab.ws_url
         real = await real_herd(
@@ -76,7 +70,8 @@ async def run(start_lab: StartLab) -> list[Result]:
     pairs = [await _both(start_lab, seed) for seed in range(REAL_REPEATS)]
     never = Scenario().duration
     contention = [
-        {row.policy: row.calls for row in brooker([100], runs=3, seed=seed)} for seed in range(REPEATS)
+        {row.policy: row.calls for row in jitter_contention([100], runs=3, seed=seed)}
+        for seed in range(REPEATS)
     ]
     return [
         Result.of("herd", "100,000 clients × 60 s", speeds, "s", "limit", [SIMULATION_LIMIT]),

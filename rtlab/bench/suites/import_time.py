@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Final
 
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 
 __all__ = ["run"]
 
@@ -16,7 +17,7 @@ IMPORT_LIMIT: Final = 0.3
 START_LIMIT: Final = 2.0
 
 _TIMED: Final = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-#: What a first cell asks for; the names are imported when they are used.
+#: The import line of a first cell: each of these names loads its module.
 _NAMES: Final = "from rtlab import Lab, LatencyPlot, WebSocketConnection"
 
 

@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.errors import LabError
 from rtlab.experiments.observer_effect import Phase
 
@@ -20,7 +21,7 @@ __all__ = ["measure", "run"]
 REPEATS: Final = 15
 SECONDS: Final = 4.0
 RATE: Final = 1_000
-#: Both plots show as many seconds, as often.
+#: Seconds shown and updates a second, the same for both plots.
 WINDOW: Final = 2
 HZ: Final = 10
 MAX_LAG_MS: Final = 0.4
@@ -33,7 +34,8 @@ def _cells(seconds: float, repeats: int) -> tuple[str, ...]:
 import asyncio, io, json
 import ipywidgets
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
-from rtlab.experiments.observer_effect import figure_of, observe
+from rtlab.bench.peers.matplotlib_plot import figure_of
+from rtlab.experiments.observer_effect import observe
 
 lab = await Lab.start()
 conn = WebSocketConnection(lab.ws_url)

@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Any, Final
 
-from rtlab.bench.registry import Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.recorder import Recorder
@@ -32,7 +33,7 @@ def _append() -> float:
 
 
 def _list_of_dicts() -> float:
-    """The rival: what people write first."""
+    """The peer: what people write first."""
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()
     for n in range(SAMPLES):
@@ -76,13 +77,13 @@ async def run(start_lab: StartLab) -> list[Result]:
     list of Result
     """
     turns = [(_append(), _list_of_dicts()) for _ in range(REPEATS + 1)][1:]
-    rates, rivals = [ours for ours, _ in turns], [theirs for _, theirs in turns]
+    rates, peers = [ours for ours, _ in turns], [theirs for _, theirs in turns]
     live = [await _live(start_lab) for _ in range(5)]
     missing, reached = [lost for lost, _ in live], [rate for _, rate in live]
     return [
         Result.of("recorder", "samples appended", rates, "samples/s", "limit", [MIN_RATE]),
-        Result.of("recorder", "samples appended", rates, "samples/s", "list of dicts", rivals),
+        Result.of("recorder", "samples appended", rates, "samples/s", "list of dicts", peers),
         Result.of("recorder", f"missing of {LIVE_RATE:,}/s live", missing, "samples"),
-        # Without it, a feed too slow to lose anything would look just as well.
+        # Shows that the feed really ran at its rate: a slow one would lose nothing either.
         Result.of("recorder", "live rate", reached, "samples/s", "asked for", [LIVE_RATE]),
     ]

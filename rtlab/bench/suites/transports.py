@@ -1,12 +1,12 @@
-"""``rtlab bench transports``: each transport beside its nearest bare peer, and a full house.
+"""``rtlab bench transports``: each transport beside its nearest bare peer, and a node full of idle clients.
 
 Ours and the peer are fed at the same time by one server, half a period apart: whatever
 the machine does meanwhile hits both, so the ratio is the median of the repeats' ratios.
 A message that comes after a longer silence takes longer, since the processor sleeps deeper:
 with a phase that was off by 2 ms the ratio was off by a third. So the phase must be exact,
 and each repeat has two feeds, one begun by either side, and ranks the messages of both.
-The full house is one node with 2,000 event streams and 2,000 WebSockets; its memory is
-read from the child itself.
+The full node has 2,000 event streams and 2,000 WebSockets; its memory is read
+from the child itself.
 """
 
 from __future__ import annotations
@@ -17,35 +17,37 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from rtlab.bench.idle_clients import Kind, gather_crowd, server_stats
+from rtlab.bench.idle_clients import Kind, hold_idle_clients
 from rtlab.bench.peers.bare_clients import BARE, Take
-from rtlab.bench.registry import LabLike, Result, StartLab
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
 from rtlab.client.factory import make_client
 from rtlab.errors import LabError
-from rtlab.experiments.transport_comparison import take_feed
+from rtlab.experiments.feed_load import take_feed
+from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.parent_watch import raise_nofile
 
-__all__ = ["full_house", "latencies", "run"]
+__all__ = ["full_node", "latencies", "run"]
 
 REPEATS: Final = 9
-HOUSE_REPEATS: Final = 3
+FULL_NODE_REPEATS: Final = 3
 #: Of each repeat's feed.
 RATE: Final = 100.0
 SIZE: Final = 100
 COUNT: Final = 60
 TIMEOUT: Final = 60.0
 
-#: The full house: clients of each kind, and the memory that one may take.
+#: The full node: clients of each kind, and the KiB that one client may take.
 CLIENTS: Final = 2_000
 LIMIT_KIB: Final = 30.0
-#: Connected before the first reading, so that what the server loads once does not count.
+#: Clients connected before the first reading, so that what the server loads once does not count.
 _WARM_UP: Final = 20
 
 
 @asynccontextmanager
 async def _ours(transport: str, url: str) -> AsyncGenerator[Take]:
-    # Made here, for it takes milliseconds: they would shift the phase of the feed.
+    # Created before the feed starts: its milliseconds would shift the phase between the two feeds.
     recorder = Recorder()
     async with make_client(transport, url) as conn:
         recorder.attach(conn, transport)
@@ -105,12 +107,12 @@ async def latencies(
     return medians
 
 
-async def full_house(lab: LabLike, clients: int = CLIENTS) -> dict[str, float]:
+async def full_node(lab: Lab, clients: int = CLIENTS) -> dict[str, float]:
     """Fill one node with event streams and WebSockets at once.
 
     Parameters
     ----------
-    lab : LabLike
+    lab : Lab
         A fresh one.
     clients : int
         Of each kind.
@@ -128,12 +130,12 @@ async def full_house(lab: LabLike, clients: int = CLIENTS) -> dict[str, float]:
     raise_nofile()
     kinds: tuple[Kind, Kind] = ("sse", "websocket")
     found: dict[str, float] = {}
-    async with gather_crowd(lab.url, "sse", _WARM_UP), gather_crowd(lab.url, "websocket", _WARM_UP):
-        before = await server_stats(lab)
-        async with gather_crowd(lab.url, kinds[0], clients) as first:
-            between = await server_stats(lab)
-            async with gather_crowd(lab.url, kinds[1], clients) as second:
-                after = await server_stats(lab)
+    async with hold_idle_clients(lab.url, "sse", _WARM_UP), hold_idle_clients(lab.url, "websocket", _WARM_UP):
+        before = await lab.stats()
+        async with hold_idle_clients(lab.url, kinds[0], clients) as first:
+            between = await lab.stats()
+            async with hold_idle_clients(lab.url, kinds[1], clients) as second:
+                after = await lab.stats()
                 open_now = [after["connections"][kind] - _WARM_UP for kind in kinds]
                 if open_now != [clients, clients] or (first.alive, second.alive) != (clients, clients):
                     raise LabError(
@@ -161,7 +163,7 @@ async def run(start_lab: StartLab) -> list[Result]:
         loop and aiortc; memory of a client beside its limit.
     """
     results: list[Result] = []
-    # No heartbeats: the bare peers do not know what to answer.
+    # No heartbeats: the bare peers do not answer them.
     lab = await start_lab(heartbeat=3600.0)
     try:
         for transport, (_, peer) in BARE.items():
@@ -170,10 +172,10 @@ async def run(start_lab: StartLab) -> list[Result]:
     finally:
         await lab.stop()
     memory: dict[str, list[float]] = {}
-    for _ in range(HOUSE_REPEATS):
+    for _ in range(FULL_NODE_REPEATS):
         lab = await start_lab()
         try:
-            for kind, kib in (await full_house(lab)).items():
+            for kind, kib in (await full_node(lab)).items():
                 memory.setdefault(kind, []).append(kib)
         finally:
             await lab.stop()

@@ -1,5 +1,6 @@
 """Herds of clients that lost their server: simulated with the real policies, and with real
 connections.
 
-Imports the policies and the client. Never a model.
+Imports the policies and the client. Never a model: `rtlab.models.reconnect` has the formulas to
+compare with.
 """

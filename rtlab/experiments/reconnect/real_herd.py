@@ -1,10 +1,8 @@
-"""The same herd with real connections, and the figure that shows both.
+"""The same herd with real connections.
 
 A thousand connections to a real server; the server is killed, and started again. Nothing is
 scaled or modelled: each client is a `Connection` with the policy and a generator of its own.
 """
-
-# pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
@@ -13,23 +11,20 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
 
 import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.client.transports.base import Transport
 from rtlab.errors import LabError
-from rtlab.experiments.reconnect.herd_simulation import HerdRun
+from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
 
-if TYPE_CHECKING:
-    from rtlab.figures.chart import Chart
+__all__ = ["real_herd"]
 
-__all__ = ["herd_figure", "real_herd"]
-
-#: Connections that open at the same time while the herd gathers; all of them in the storm.
+#: Connections that open at the same time before the outage. After it there is no limit.
 _GATHERING = 64
 
 #: Descriptors that the rest of the process may need.
@@ -113,7 +108,8 @@ async def real_herd(
         source="measured",
         clients=clients,
         capacity=clients / gathered_in,
-        # It listens before `restart` can tell, and then nobody is refused any more.
+        # The server listens a little before `restart` returns: the first attempt that was not refused
+        # may have begun earlier, and then marks the end of the outage.
         outage=min(back_after, herd.first_admitted - lost_at),
         bin_width=bin_width,
         attempts=np.histogram(attempts, edges)[0],
@@ -215,47 +211,3 @@ def _descriptors(needed: int) -> Generator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def herd_figure(runs: Sequence[HerdRun], *, title: str = "") -> Chart:
-    """Draw attempts and connected clients over time; a policy has one colour.
-
-    Parameters
-    ----------
-    runs : sequence of HerdRun
-        Measured ones become solid lines, simulated ones dashed. The legend counts attempts.
-    title : str
-        Shown above.
-
-    Returns
-    -------
-    Chart
-        A matplotlib `Figure`.
-    """
-    from rtlab.figures.chart import Chart, dress
-    from rtlab.figures.palette import PALETTE, SERIES_CYCLE
-
-    names = list(dict.fromkeys(run.label for run in runs))
-    chart = Chart(9, 4.4, about=f"attempts and connected clients over time: {', '.join(names)}")
-    time = "time since the loss (s)"
-    rate: Any = dress(chart.add_subplot(1, 2, 1), title=title, xlabel=time, ylabel="attempts (1/s)")
-    inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=time, ylabel="connected (%)")
-    for run in runs:
-        look = {
-            "color": SERIES_CYCLE[names.index(run.label) % len(SERIES_CYCLE)],
-            "linestyle": "-" if run.source == "measured" else "--",
-            "linewidth": 1.4,
-            "label": f"{run.label}, {run.source}: {run.attempts_per_client:.1f} attempts each",
-        }
-        rate.plot(run.times, run.attempts / run.bin_width, **look)
-        inside.plot(run.times, 100 * np.cumsum(run.accepted) / run.clients, **look)
-    rate.set_yscale("symlog", linthresh=10)
-    last = max((run.times[run.attempts + run.accepted > 0].max(initial=0.0) for run in runs), default=1.0)
-    for axes in (rate, inside):
-        for run in runs:
-            axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
-        axes.set_xlim(0, 1.05 * last)
-    chart.legend(
-        *inside.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9
-    )
-    return chart

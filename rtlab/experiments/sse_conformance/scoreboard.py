@@ -8,97 +8,26 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final, Protocol
 
 import httpx
-import msgspec
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from httpx_sse import EventSource, SSEError, aconnect_sse
 
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse_decoder import SseDecoder
 from rtlab.errors import ConnectFailed, ConnectionLost
+from rtlab.experiments.sse_conformance.connection_cases import (
+    CONNECTION_CASES,
+    CONNECTION_RULES,
+    ConnectionCase,
+)
 from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES, PARSING_RULES, ParsingCase
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import Request, ScriptedServer
 
-__all__ = ["CONNECTION_CASES", "CONNECTION_RULES", "ConnectionCase", "sse_scoreboard"]
+__all__ = ["sse_scoreboard"]
 
-#: Seconds in which a client does what a rule asks for, or does not.
+#: Seconds after which a client that has not yet done what a rule asks for has failed.
 PATIENCE: Final = 2.0
 
-CONNECTION_RULES: Final[dict[int, str]] = {
-    13: "the content type is exactly text/event-stream",
-    14: "status 200 alone; redirects are followed",
-    15: "a lost stream is asked for again, with Last-Event-ID",
-    16: "a 204 ends the retries",
-    17: "Accept and Cache-Control are sent, the caller's headers stay",
-}
-
 Event = tuple[str, str, str]
-
-
-class ConnectionCase(msgspec.Struct, frozen=True):
-    """One row: what a server answers, and what a client must have got and sent.
-
-    Parameters
-    ----------
-    rule : int
-        A key of `CONNECTION_RULES`.
-    name : str
-        What is special.
-    answers : tuple of bytes
-        The answer to each request; the last one to all further ones, too.
-    data : tuple of str
-        The data of the events to be delivered.
-    at_most : int or None
-        How many requests may be made.
-    sent : dict
-        Headers of the last request, by lower-case name.
-    keeps_headers : bool
-        Whether the caller's headers are looked at.
-    """
-
-    rule: int
-    name: str
-    answers: tuple[bytes, ...]
-    data: tuple[str, ...] = ()
-    at_most: int | None = None
-    sent: dict[str, bytes] = {}
-    keeps_headers: bool = False
-
-
-def _stream(body: str, content_type: str = "text/event-stream", status: int = 200) -> bytes:
-    return response(status, body.encode(), content_type=content_type)
-
-
-_X: Final = _stream("data: x\n\n")
-_FIRST: Final = _stream("retry: 1\nid: …é\ndata: a\n\n")
-_STOP: Final = response(204)
-_Case = ConnectionCase
-
-CONNECTION_CASES: Final[tuple[ConnectionCase, ...]] = (
-    *(
-        _Case(13, kind, (_stream("retry: 1\ndata: x\n\n", kind), _STOP), ("x",))
-        for kind in ("text/event-stream", "text/event-stream;charset=utf-8")
-    ),
-    *(
-        _Case(13, f"not {kind!r}", (_stream("data: x\n\n", kind),), at_most=1)
-        for kind in ("text/html", "text/event-stream-x", "x-text/event-stream", "")
-    ),
-    *(
-        _Case(14, f"not {status}", (_stream("data: x\n\n", status=status),), at_most=1)
-        for status in (201, 210, 299, 404, 410, 503)
-    ),
-    *(
-        _Case(14, f"follows {status}", (response(status, location="/b"), _FIRST, _STOP), ("a",))
-        for status in (301, 302, 303, 307, 308)
-    ),
-    _Case(15, "at the end", (_FIRST, _X, _STOP), ("a", "x")),
-    _Case(15, "after a cut", (_FIRST.replace(b"Length: ", b"Length: 9"), _X, _STOP), ("a", "x")),
-    _Case(15, "sends the id", (_FIRST, _STOP), ("a",), sent={"last-event-id": "…é".encode()}),
-    _Case(16, "at first", (_STOP,), at_most=1),
-    _Case(16, "later", (_FIRST, _STOP), ("a",), at_most=2),
-    _Case(17, "Accept", (_STOP,), sent={"accept": b"text/event-stream"}),
-    _Case(17, "Cache-Control", (_STOP,), sent={"cache-control": b"no-cache"}),
-    _Case(17, "the caller's", (_STOP,), keeps_headers=True),
-)
 
 
 class _Client(Protocol):
@@ -121,7 +50,7 @@ class _Ours:
 
     async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
         stream = ServerSentEvents(url, plain=True, strict=True, headers=headers)
-        stream.on("error", lambda event: None)  # giving up is what some rows want
+        stream.on("error", lambda event: None)  # some rows expect the client to give up: not worth a log line
         messages = aiter(stream)
         with contextlib.suppress(ConnectFailed, ConnectionLost):
             async with stream:
@@ -140,7 +69,7 @@ class _HttpxSse:
                 for chunk in chunks:
                     yield chunk
                 drained.set()
-                await asyncio.get_running_loop().create_future()  # the stream stays open
+                await asyncio.get_running_loop().create_future()  # for ever: the body stays open
 
         async def read() -> None:
             nonlocal retry

@@ -158,5 +158,5 @@ def _skip(n: int, alpha: float) -> int:
         longer[rank:] += counts
         counts = longer / 2
     below = np.cumsum(counts)
-    # The largest w with P(W <= w) <= alpha: the interval begins at the mean number w, from 0.
+    # The largest w with P(W <= w) <= alpha; the interval starts at the w-th smallest mean (from 0).
     return int(np.searchsorted(below, alpha, side="right")) - 1

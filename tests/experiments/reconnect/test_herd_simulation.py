@@ -11,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
+from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
+from rtlab.models import reconnect
 from rtlab.policies.backoff import PRESETS, Backoff, Constant, FullJitter, Table
 
 SMALL = Scenario(clients=400, capacity=100.0, backlog=40, outage=3.0, duration=40.0, connect_timeout=2.0)
@@ -143,3 +145,13 @@ def test_its_repr_says_what_was_paid() -> None:
 def test_a_bad_scenario_says_what_was_expected(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Scenario(**bad)
+
+
+@pytest.mark.parametrize("jitter", ["full", "equal", "none"])
+def test_a_long_outage_shows_the_mean_rate_at_the_cap(jitter: reconnect.Jitter) -> None:
+    name = {"full": "full_jitter", "equal": "equal_jitter", "none": "exponential"}[jitter]
+    scenario = Scenario(clients=20_000, outage=599.0, duration=600.0, rtt=0.1)
+    run = simulate(PRESETS[name], scenario)
+    late = run.attempts[run.times > 300].sum() / 300
+    # A refusal takes 0.1 s, so the cycle is a little longer than the delay.
+    assert late == pytest.approx(reconnect.attempt_rate_at_cap(20_000, 30.0, jitter), rel=0.04)

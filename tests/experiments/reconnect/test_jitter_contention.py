@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from rtlab.experiments.reconnect.jitter_contention import (
-    CLIENTS,
     POLICIES,
     Contention,
-    brooker,
-    brooker_figure,
     contend,
+    jitter_contention,
 )
 from rtlab.policies.backoff import Constant
 
@@ -21,7 +19,7 @@ COUNTS = (30, 100, 190)
 
 @pytest.fixture(scope="module")
 def rows() -> dict[tuple[str, int], Contention]:
-    return {(row.policy, row.clients): row for row in brooker(COUNTS, runs=20)}
+    return {(row.policy, row.clients): row for row in jitter_contention(COUNTS, runs=20)}
 
 
 @pytest.mark.parametrize("n", COUNTS)
@@ -79,13 +77,5 @@ def test_a_lone_client_needs_one_write_and_four_hops() -> None:
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:
-    assert brooker([10], runs=2, seed=5) == brooker([10], runs=2, seed=5)
-    assert brooker([10], runs=2, seed=5) != brooker([10], runs=2, seed=6)
-
-
-def test_the_figure_has_both_charts(rows: dict[tuple[str, int], Contention]) -> None:
-    figure = brooker_figure(list(rows.values()))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["time until all are done (s)", "writes"]
-    assert [len(axes.lines) for axes in figure.axes] == [len(POLICIES)] * 2
-    assert CLIENTS[0] == 10
-    assert CLIENTS[-1] == 190
+    assert jitter_contention([10], runs=2, seed=5) == jitter_contention([10], runs=2, seed=5)
+    assert jitter_contention([10], runs=2, seed=5) != jitter_contention([10], runs=2, seed=6)

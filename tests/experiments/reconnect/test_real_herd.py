@@ -10,8 +10,9 @@ import pytest
 
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.reconnect.herd_simulation import HerdRun, Scenario, simulate
-from rtlab.experiments.reconnect.real_herd import herd_figure, real_herd
+from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
+from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff, Constant, FullJitter, Table
 
@@ -49,16 +50,6 @@ async def test_real_connections_try_as_often_as_simulated_ones() -> None:
     scenario = Scenario(clients=200, capacity=real.capacity, outage=real.outage, duration=30.0)
     simulated = simulate(policy, scenario, seed=1, label="herd")
     assert real.attempts_per_client == pytest.approx(simulated.attempts_per_client, rel=0.2)
-
-    figure = herd_figure([real, simulated])
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == [
-        f"herd, {run.source}: {run.attempts_per_client:.1f} attempts each" for run in (real, simulated)
-    ]
-    assert [axes.get_xlabel() for axes in figure.axes] == ["time since the loss (s)"] * 2
-    solid, dashed = figure.axes[0].lines[:2]
-    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
-    assert solid.get_color() == dashed.get_color()
 
 
 async def test_a_herd_without_jitter_comes_in_spikes() -> None:

@@ -1,4 +1,4 @@
-"""What `compare` measured: the table, and the figure."""
+"""What `rtlab.experiments.transport_comparison.compare` measured, as a table."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import numpy as np
 
-from rtlab.figures.palette import color_of, readable
-
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from rtlab.capture.wire_cost import WireReport
@@ -133,7 +130,7 @@ class Comparison:
         latency, transit = self.samples(name), self.samples(name, "transit")
         wire = self.wire.per_message.loc[name]
         echoes = [echo for turn in turns for echo in turn.echoes]
-        # Idle use is an estimate: less than nothing means nothing to speak of.
+        # The idle use that was subtracted is an estimate, so the difference may be negative: report 0.
         cpu = [
             max(0.0, sum(getattr(turn, kind) for turn in turns)) * 1e6 / max(1, messages)
             for kind in ("client_cpu", "server_cpu")
@@ -150,7 +147,7 @@ class Comparison:
             *cpu,
         ]
 
-    # Showing it
+    # Display
 
     @property
     def conditions(self) -> str:
@@ -183,53 +180,17 @@ class Comparison:
         }
 
     def plot(self) -> Chart:
-        """Draw latency, connect time, bytes and CPU, each beside the others'.
+        """Draw latency, connect time, bytes and CPU of the transports side by side.
 
         Returns
         -------
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.chart import Chart
+        from rtlab.figures.comparison import comparison_figure
 
-        chart = Chart(11, 3.6, about=f"{', '.join(self.transports)} compared: {self.conditions}")
-        push, connect, wire, cpu = chart.subplots(1, 4, width_ratios=(2, 1, 1, 1))
-        self._draw_latency(push)
-        self._draw_bars(connect, "Connect", "ms (median)", ("connect_p50_ms",))
-        self._draw_bars(wire, "Bytes a message", "bytes on the wire", ("push_bytes", "send_bytes"))
-        self._draw_bars(cpu, "CPU", "ms for 1,000 pushes", ("client_cpu_ms", "server_cpu_ms"))
-        return chart
-
-    def _draw_latency(self, axes: Axes) -> None:
-        from rtlab.figures.chart import FAINT, dress
-
-        dress(axes, title="Server push, one way", xlabel="latency (ms)", ylabel="share of messages (%)")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        for index, name in enumerate(self.transports):
-            values = np.sort(self.samples(name))
-            values = values[~np.isnan(values) & (values > 0)]
-            if values.size:
-                share = np.arange(1, values.size + 1) / values.size * 100
-                axes.step(values, share, where="post", color=color_of(name, index), label=name, linewidth=1.8)
-        for q in (50, 95, 99):
-            axes.axhline(q, color=FAINT, linewidth=0.6, linestyle=":")
-        axes.legend(frameon=False, fontsize=9, loc="lower right")
-
-    def _draw_bars(self, axes: Axes, title: str, label: str, columns: tuple[str, ...]) -> None:
-        from rtlab.figures.chart import FAINT, dress
-
-        dress(axes, title=title, ylabel=label)
-        width = 0.8 / len(columns)
-        for n, column in enumerate(columns):
-            at = np.arange(len(self.transports)) + (n - (len(columns) - 1) / 2) * width
-            colors = [color_of(name, i) for i, name in enumerate(self.transports)]
-            bars = axes.bar(at, self.frame[column], width * 0.92, color=colors, alpha=1.0 if n == 0 else 0.45)
-            axes.bar_label(bars, fmt=readable, fontsize=7, color=FAINT)
-        axes.set_xticks(range(len(self.transports)), self.transports, rotation=30, ha="right")
-        if len(columns) > 1:
-            words = [column.partition("_")[0] for column in columns]
-            axes.set_xlabel(f"full: {words[0]}; faint: {words[1]}", fontsize=8, color=FAINT)
+        latencies = {name: self.samples(name) for name in self.transports}
+        return comparison_figure(self.frame, latencies, about=self.conditions)
 
 
 def _percentile(values: NDArray[np.float64], q: float) -> float:

@@ -1,4 +1,4 @@
-"""Other servers to compare with, each a child process: ``python -m rtlab.bench.peers.rival_servers``."""
+"""Other servers to compare with, each a child process: ``python -m rtlab.bench.peers.peer_servers``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ try:
 except ImportError:
     uvloop = None
 
-__all__ = ["Rival", "main"]
+__all__ = ["PeerServer", "main"]
 
 START_TIMEOUT: Final = 20.0
 STOP_TIMEOUT: Final = 5.0
 
 
-class Rival:
+class PeerServer:
     """Another server in a child process that ends with this one.
 
     Parameters
@@ -40,7 +40,7 @@ class Rival:
     @classmethod
     async def start(cls, name: str) -> Self:
         """Start the server called `name`; raises `LabError` when it does not come up."""
-        child = Child.module(f"peer {name}", "rtlab.bench.peers.rival_servers", name)
+        child = Child.module(f"peer {name}", "rtlab.bench.peers.peer_servers", name)
         try:
             await child.announced(START_TIMEOUT)
         except BaseException:
@@ -117,15 +117,15 @@ async def _serve(name: str, fd: int) -> None:
 
 def main() -> None:
     """Serve python-socketio's echo, or a room of bare websockets, until the parent is gone."""
-    parser = argparse.ArgumentParser(prog="rtlab.bench.peers.rival_servers")
-    parser.add_argument("rival", choices=sorted(_SERVERS))
+    parser = argparse.ArgumentParser(prog="rtlab.bench.peers.peer_servers")
+    parser.add_argument("peer", choices=sorted(_SERVERS))
     parser.add_argument("--watch-fd", type=int, required=True)
     known, _ = parser.parse_known_args()
     raise_nofile()
     # The loop that rtlab's server takes too.
-    factory = uvloop.new_event_loop if uvloop is not None and known.rival == "websockets" else None
+    factory = uvloop.new_event_loop if uvloop is not None and known.peer == "websockets" else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(known.rival, known.watch_fd))
+        runner.run(_serve(known.peer, known.watch_fd))
 
 
 if __name__ == "__main__":

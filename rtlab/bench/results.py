@@ -1,0 +1,234 @@
+"""A benchmark's result: one number beside its peer's, and the table that the terminal shows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from rtlab.measure.statistics.equivalence import equivalence
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["MIN_PAIRS", "Result", "spread", "table"]
+
+#: Fewer pairs have no interval worth printing.
+MIN_PAIRS: Final = 9
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured number, beside the peer it is compared with.
+
+    Parameters
+    ----------
+    bench, metric : str
+        What was measured; the metric's name carries no unit.
+    value : float
+        The median of the repeats.
+    unit : str
+        ``"s"``, ``"µs"``, ``"msg/s"``, ``"%"`` …
+    peer : str
+        What it is compared with, or ``"limit"``; empty when there is none.
+    peer_value : float or None
+        The peer's median: same unit, same run.
+    ratio : float or None
+        `value` / `peer_value`.
+    spread : float or None
+        Interquartile range of the repeats over their median.
+    interval : (float, float) or None
+        The 95 % interval over pairs: of `ratio` for `paired`, of `value` for `added`.
+    """
+
+    bench: str
+    metric: str
+    value: float
+    unit: str
+    peer: str = ""
+    peer_value: float | None = None
+    ratio: float | None = None
+    spread: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        bench: str,
+        metric: str,
+        values: Sequence[float],
+        unit: str,
+        peer: str = "",
+        peer_values: Sequence[float] = (),
+    ) -> Result:
+        """Make a result from the repeats of both sides.
+
+        Parameters
+        ----------
+        bench, metric, unit, peer : str
+            As in `Result`.
+        values : sequence of float
+            One number per repeat.
+        peer_values : sequence of float
+            The peer's repeats; a limit is a single number.
+
+        Returns
+        -------
+        Result
+            The medians, their ratio, and the spread of `values`.
+
+        Examples
+        --------
+        >>> Result.of("client", "round trip", [1.0, 2.0, 3.0], "µs", "websockets", [2.0]).ratio
+        1.0
+        """
+        value = statistics.median(values)
+        peer_value = statistics.median(peer_values) if peer_values else None
+        return cls(
+            bench=bench,
+            metric=metric,
+            value=value,
+            unit=unit,
+            peer=peer,
+            peer_value=peer_value,
+            ratio=value / peer_value if peer_value else None,
+            spread=spread(values),
+        )
+
+    @classmethod
+    def paired(
+        cls,
+        bench: str,
+        metric: str,
+        values: Sequence[float],
+        unit: str,
+        peer: str,
+        peer_values: Sequence[float],
+    ) -> Result:
+        """Make a result whose ratio is that of interleaved pairs, with its 95 % interval.
+
+        Parameters
+        ----------
+        bench, metric, unit, peer : str
+            As in `Result`.
+        values, peer_values : sequence of float
+            Pair i of both was taken in one turn; nine pairs at least for a limit under 10 %.
+
+        Returns
+        -------
+        Result
+            The ratio is Hodges and Lehmann's estimate on the logarithms; of fewer than
+            `MIN_PAIRS` pairs it is that of the medians, without an interval.
+
+        Examples
+        --------
+        >>> Result.paired("b", "m", [1.1] * 9, "s", "bare", [1.0] * 9).interval
+        (1.1, 1.1)
+        """
+        row = cls.of(bench, metric, values, unit, peer, peer_values)
+        if len(values) < MIN_PAIRS:
+            return row
+        found = equivalence(
+            [math.log(x) for x in values], [math.log(x) for x in peer_values], 1.0, confidence=0.95
+        )
+        ratio, low, high = (round(math.exp(x), 4) for x in (found.difference_ms, found.low_ms, found.high_ms))
+        return msgspec.structs.replace(row, ratio=ratio, interval=(low, high))
+
+    @classmethod
+    def added(
+        cls,
+        bench: str,
+        metric: str,
+        with_it: Sequence[float],
+        without: Sequence[float],
+        unit: str,
+        limit: float,
+    ) -> Result:
+        """Make a result of what something adds, over interleaved pairs, with its 95 % interval.
+
+        Parameters
+        ----------
+        bench, metric, unit : str
+            As in `Result`.
+        with_it, without : sequence of float
+            Pair i of both was taken in one turn.
+        limit : float
+            What it may add.
+
+        Returns
+        -------
+        Result
+            Its value is Hodges and Lehmann's estimate of the difference.
+
+        Examples
+        --------
+        >>> Result.added("b", "m", [1.5] * 9, [1.0] * 9, "ms", 1.0).value
+        0.5
+        """
+        differences = [a - b for a, b in zip(with_it, without, strict=True)]
+        row = cls.of(bench, metric, differences, unit, "limit", [limit])
+        if len(differences) < MIN_PAIRS:
+            return row
+        found = equivalence(with_it, without, 1.0, confidence=0.95)
+        interval = round(found.low_ms, 4), round(found.high_ms, 4)
+        value = found.difference_ms
+        return msgspec.structs.replace(row, value=value, ratio=value / limit, interval=interval)
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Return the interquartile range over the median.
+
+    Parameters
+    ----------
+    values : sequence of float
+        The repeats.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two values, or a median of zero.
+
+    Examples
+    --------
+    >>> spread([9.0, 10.0, 11.0])
+    0.1
+    """
+    median = statistics.median(values)
+    if len(values) < 2 or median == 0:
+        return None
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / abs(median)
+
+
+def table(results: Iterable[Result]) -> Table:
+    """Return the results as a table for the terminal.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        In the order to print.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    from rich.table import Table
+
+    made = Table(title="medians; spread = interquartile range / median")
+    for heading in ("bench", "metric", "value", "spread", "peer", "peer value", "ratio", "95 %"):
+        right = heading in ("value", "spread", "peer value", "ratio")
+        made.add_column(heading, justify="right" if right else "left")
+    for row in results:
+        made.add_row(
+            row.bench,
+            row.metric,
+            f"{row.value:,.4g} {row.unit}",
+            "" if row.spread is None else f"{row.spread:.0%}",
+            row.peer,
+            "" if row.peer_value is None else f"{row.peer_value:,.4g} {row.unit}",
+            "" if row.ratio is None else f"{row.ratio:.3g}",
+            "" if row.interval is None else f"{row.interval[0]:.3g} – {row.interval[1]:.3g}",
+        )
+    return made

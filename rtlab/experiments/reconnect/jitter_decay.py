@@ -1,0 +1,93 @@
+"""Where jitter vanishes: herds whose delays become equal again, drawn from the policies themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rtlab.policies.backoff import Backoff
+
+__all__ = ["share_at_cap", "synchrony"]
+
+_DRAWS: Final = 100_000
+
+
+def share_at_cap(policy: Backoff, cap: float, attempts: int, *, seed: int = 1) -> NDArray[np.float64]:
+    """Find which share of a herd waits exactly the longest delay, at each attempt.
+
+    Parameters
+    ----------
+    policy : Backoff
+        Whose delays to draw.
+    cap : float
+        Its longest delay, in seconds.
+    attempts : int
+        How many to look at.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    array of float, shape (attempts,)
+        0 where the jitter keeps all clients apart, 1 where it has vanished.
+
+    Examples
+    --------
+    The jitter of socket.io vanishes, because its delay is capped after the jitter:
+
+    >>> from rtlab.policies.backoff import PRESETS, Decorrelated, FullJitter
+    >>> share_at_cap(PRESETS["socketio"], 5.0, 6).round(1).tolist()
+    [0.0, 0.0, 0.3, 0.9, 1.0, 1.0]
+
+    Decorrelated jitter keeps an atom at its cap, full jitter has none:
+
+    >>> [round(float(share_at_cap(policy(1, 30), 30.0, 50)[-1]), 2) for policy in (Decorrelated, FullJitter)]
+    [0.38, 0.0]
+    """
+    rng = np.random.default_rng(seed)
+    delay, shares = np.zeros(_DRAWS), np.empty(attempts)
+    for n in range(attempts):
+        delay = policy.delay(np.full(_DRAWS, n), delay, rng)
+        shares[n] = np.mean(delay == cap)
+    return shares
+
+
+def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int = 1) -> float:
+    """Find which share of a herd makes its n-th attempt in the busiest moment.
+
+    Parameters
+    ----------
+    policy : Backoff
+        Whose delays to draw.
+    attempts : int
+        n; all before it failed at once.
+    width : float
+        Seconds that count as one moment.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    float
+        1 for a herd in lockstep.
+
+    Examples
+    --------
+    >>> from rtlab.policies.backoff import Constant, FullJitter
+    >>> synchrony(Constant(1.0), 5)
+    1.0
+    >>> synchrony(FullJitter(1.0, 5.0), 5) < 0.05
+    True
+    """
+    rng = np.random.default_rng(seed)
+    delay, at = np.zeros(_DRAWS), np.zeros(_DRAWS)
+    for n in range(attempts):
+        delay = policy.delay(np.full(_DRAWS, n), delay, rng)
+        at += delay
+    at.sort()
+    # The largest number of attempts in any window of `width` seconds, widened by 1e-9 against rounding.
+    return float(np.max(np.searchsorted(at, at + width * (1 + 1e-9), "right") - np.arange(_DRAWS)) / _DRAWS)

@@ -1,0 +1,102 @@
+"""nginx's configuration: as it comes, and as real-time traffic needs it.
+
+*defaults* sets nothing but where to listen, where to pass on, and the idle timeout, which is
+60 s in nginx and scaled down here, so that a measurement takes seconds. *deaf* is the same
+without the header by which a server asks nginx not to buffer. *right* adds what each transport
+needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["NGINX_SETTINGS", "nginx_config"]
+
+_CONFIG: Final = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+{servers}}}
+"""
+
+_SERVER: Final = """\
+  server {{
+    listen 127.0.0.1:{port}{tls};
+    location / {{
+      proxy_pass http://127.0.0.1:{upstream};
+{lines}    }}
+  }}
+"""
+
+_LINES: Final[dict[str, tuple[str, ...]]] = {
+    "defaults": ("proxy_read_timeout {timeout_ms}ms;", "proxy_send_timeout {timeout_ms}ms;"),
+    "deaf": (
+        "proxy_read_timeout {timeout_ms}ms;",
+        "proxy_send_timeout {timeout_ms}ms;",
+        "proxy_ignore_headers X-Accel-Buffering;",
+    ),
+    "right": (
+        "proxy_http_version 1.1;  # before 1.29.7 the default is 1.0, which has no Upgrade",
+        "proxy_set_header Upgrade $http_upgrade;  # hop-by-hop: not passed on by itself",
+        "proxy_set_header Connection $connection_upgrade;",
+        "proxy_set_header Host $http_host;",
+        "proxy_buffering off;  # for event streams whose server does not ask for it",
+        "proxy_read_timeout 1h;  # or a heartbeat more often than the default of 60 s",
+        "proxy_send_timeout 1h;",
+    ),
+}
+
+#: In the order of the table.
+NGINX_SETTINGS: Final = tuple(_LINES)
+
+
+def nginx_config(
+    folder: str, upstream: int, ports: Mapping[str, int], timeout: float, certificate: str = ""
+) -> str:
+    """Return a configuration of nginx with one server for each setting.
+
+    Parameters
+    ----------
+    folder : str
+        For what it writes.
+    upstream : int
+        The server's port of 127.0.0.1.
+    ports : mapping of str to int
+        Setting → the port to listen on.
+    timeout : float
+        Seconds in place of the 60 that are the default.
+    certificate : str
+        A PEM file with a chain and its key, to serve https and wss with; empty for
+        plain http. Either way the proxy speaks plain http to the server.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> "proxy_read_timeout 2000ms;" in nginx_config("/tmp/x", 8000, {"defaults": 8001}, 2.0)
+    True
+    """
+    lines = (f"ssl_certificate {certificate}", f"ssl_certificate_key {certificate}")
+    tls = " ssl" + "".join(f";\n    {line}" for line in lines) if certificate else ""
+    servers = "".join(
+        _SERVER.format(port=port, tls=tls, upstream=upstream, lines=_indented(setting, timeout))
+        for setting, port in ports.items()
+    )
+    return _CONFIG.format(folder=folder, servers=servers)
+
+
+def _indented(setting: str, timeout: float) -> str:
+    return "".join(f"      {line.format(timeout_ms=round(timeout * 1000))}\n" for line in _LINES[setting])
