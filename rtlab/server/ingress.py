@@ -126,7 +126,19 @@ class Ingress:
             effects come in the sender's order all the same.
         """
         self.received += 1
-        return session.order.run(partial(self._pass, session, data, codec, answers))
+        return session.order.run(partial(self._take, session, data, codec, answers))
+
+    def _take(self, session: Session, data: bytes | str, codec: Codec, answers: Answers) -> Later[Result]:
+        result = self._pass(session, data, codec, answers)
+        if isinstance(result, asyncio.Future):
+            return then(result, partial(self._ended, session), _raise)
+        return self._ended(session, result)
+
+    def _ended(self, session: Session, result: Result) -> Result:
+        # Not sooner: the ack of a batch says which of its items could not be read.
+        if session.unreadable >= MAX_UNREADABLE:
+            self._expel(session)
+        return result
 
     def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
         incoming = Incoming(session, data, decoder, answers)
@@ -138,7 +150,7 @@ class Ingress:
         except Refused as error:
             return self._refuse(incoming, error)
         except MessageError as error:
-            return self.reject(session, error, answers)
+            return self._unreadable(session, error, answers)
         if not isinstance(answer, asyncio.Future):
             return self._accept(incoming, answer)
         return then(answer, partial(self._accept, incoming), partial(self._failed, incoming))
@@ -180,9 +192,14 @@ class Ingress:
         dict
             What became of it.
         """
+        return self._ended(session, self._unreadable(session, error, answers))
+
+    def _unreadable(self, session: Session, error: MessageError, answers: Answers) -> Result:
         session.unreadable += 1
         left = MAX_UNREADABLE - session.unreadable
         answers.unreadable(session, error, f"{error}; {left} more and the connection ends")
-        if left <= 0:
-            self._expel(session)
         return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}
+
+
+def _raise(error: BaseException) -> Result:
+    raise error

@@ -113,6 +113,9 @@ def _check_description(sdp: str) -> None:
     if kinds != ["application"]:
         found = ", ".join(kinds) or "none"
         raise ValueError(f"expected one section, m=application, got {found:.80}: the server takes no media")
+    for value in re.findall(r"(?m)^a=max-message-size:([^\r\n]*)", sdp):
+        if not re.fullmatch(r"[0-9]{1,20}\s*", value):
+            raise ValueError(f"expected a=max-message-size in digits (RFC 8841 §6.1), got {value!r:.40}")
     limit = max_message_bytes(sdp)
     if limit is not None and limit < MIN_MESSAGE_BYTES:
         raise ValueError(

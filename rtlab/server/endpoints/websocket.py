@@ -62,7 +62,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         timeout=2.0,
     )
     # HTTP/1.0 cannot upgrade (RFC 9110 §7.8).
-    if request.version < HttpVersion11 or not ws.can_prepare(request):
+    version = request.headers.get("Sec-WebSocket-Version", "")
+    # aiohttp would also take the drafts 7 and 8.
+    if request.version < HttpVersion11 or version.strip() != "13" or not ws.can_prepare(request):
         text = (
             "expected a WebSocket handshake: HTTP/1.1, Upgrade: websocket, Sec-WebSocket-Version: 13, a key"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import socket
@@ -350,6 +351,89 @@ async def test_bad_bodies_get_a_reason(
     session = first["messages"][0]["payload"]["session"]
     answer = await client.post(f"{server.url}/send", params={"session": session}, content=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("carrier", ["sse", "poll"])
+@pytest.mark.parametrize("body", [b"{", b"[1,", b"[7]"], ids=["message", "array", "item"])
+async def test_five_unreadable_posts_end_the_session(
+    client: httpx.AsyncClient, server: Child, carrier: str, body: bytes
+) -> None:
+    """As over a WebSocket: one way in."""
+    async with contextlib.AsyncExitStack() as stack:
+        if carrier == "sse":
+            stream = await stack.enter_async_context(Stream(client, server))
+            session = (await stream.next())[0]["payload"]["session"]
+        else:
+            first = await poll(client, server)
+            session = first["messages"][0]["payload"]["session"]
+            waiting = asyncio.create_task(
+                client.get(f"{server.url}/poll", params={"cursor": first["cursor"]})
+            )
+            await settled(server, lambda s: s["connections"]["longpoll"] == 1)
+        url, query = f"{server.url}/send", {"session": session}
+        for _ in range(4):
+            assert (await client.post(url, params=query, content=body)).status_code in (200, 400)
+        assert (await send(client, server, session, {"type": "pong"}))["accepted"] == 1
+        answer = await client.post(url, params=query, content=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "too_many_unreadable")
+        if carrier == "sse":
+            with pytest.raises(StopAsyncIteration):
+                await stream.next()
+        else:
+            answer = await waiting
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "too_many_unreadable")
+        assert (await client.post(url, params=query, content=body)).status_code == 404
+
+
+async def test_the_cursor_of_many_rooms_with_long_names_fits_a_url(
+    client: httpx.AsyncClient, start: Start
+) -> None:
+    """Behind nginx a request line ends at 8 KB, by default."""
+    server = start("--session-ttl", "0.1")
+    rooms = [f"{n:02}" + "部屋の名前はとても長い" * 4 + "あい" for n in range(13)]
+    answer = await client.get(f"{server.url}/poll", params={"room": rooms})
+    cursor = answer.json()["cursor"]
+    url = httpx.URL(f"{server.url}/poll", params={"cursor": cursor})
+    assert len(str(url)) < 4000
+    await settled(server, lambda s: s["sessions"] == 0)
+    again = (await client.get(url)).json()["messages"][0]["payload"]
+    assert {name: room["recovered"] for name, room in again["rooms"].items()} == dict.fromkeys(rooms, True)
+
+
+@pytest.mark.parametrize("how", ["header", "cursor", "lastEventId"])
+async def test_a_poll_takes_its_cursor_from_the_header_too(
+    client: httpx.AsyncClient, server: Child, how: str
+) -> None:
+    first = await poll(client, server)
+    session = first["messages"][0]["payload"]["session"]
+    await send(client, server, session, {"type": "echo", "payload": 1})
+    headers = {"Last-Event-ID": first["cursor"]} if how == "header" else {}
+    query = {} if how == "header" else {how: first["cursor"]}
+    answer = await client.get(f"{server.url}/poll", params=query, headers=headers)
+    assert [m["type"] for m in answer.json()["messages"]] == ["echo"]
+
+
+@pytest.mark.parametrize("path", ["/sse", "/poll", "/ws", "/send", "/rtc/offer"])
+@pytest.mark.parametrize(
+    "query", ["room=%ff", "clientId=%ff", "session=%ff%fe", "cursor=s.1~%ff:e:1", "%ff=%"]
+)
+async def test_a_query_of_any_bytes_gets_an_answer_that_can_be_read(
+    server: Child, path: str, query: str
+) -> None:
+    method = "POST" if path in ("/send", "/rtc/offer") else "GET"
+    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" if path == "/ws" else ""
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.settimeout(5)
+        head = f"{method} {path}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+        raw.sendall((head + (upgrade if path == "/ws" else "") + "\r\n").encode())
+        got = b""
+        while b'"type":"' not in got and b'"code":' not in got:
+            more = await asyncio.to_thread(raw.recv, 4096)
+            assert more, got
+            got += more
+    assert b" 500 " not in got
+    assert b"not_encodable" not in got
 
 
 @pytest.mark.parametrize("body", [b"nonsense", gzip.compress(b'{"type":"echo"}')], ids=["nonsense", "gzip"])

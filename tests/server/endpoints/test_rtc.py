@@ -15,13 +15,14 @@ import pytest
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.errors import ConnectFailed
+from rtlab.errors import ConnectFailed, MessageTooLarge
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume import Resume
 from rtlab.server.app import Server
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
+from rtlab.server.frames import Frame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.sessions import SessionLimits
@@ -213,9 +214,10 @@ async def test_a_bad_offer_never_breaks_the_server(lab: Lab, change: Callable[[s
         b"[]",
         b'{"sdp":"x","type":"answer"}',
         b'{"sdp":1,"type":"offer"}',
+        b'{"sdp":"\xff","type":"offer"}',
         b'{"sdp":"x","type":"offer","more":' + b"[" * 12_000 + b"]" * 12_000 + b"}",
     ],
-    ids=["empty", "cut", "list", "answer", "number", "deep"],
+    ids=["empty", "cut", "list", "answer", "number", "latin", "deep"],
 )
 async def test_a_body_that_is_no_offer_is_refused(lab: Lab, body: bytes) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -327,6 +329,56 @@ async def test_a_message_over_the_clients_limit_becomes_an_error_in_its_place(la
         small = await receive(rtc, "chat")
         assert (small.payload, small.offset) == ("small", 2)
         await rtc.close()
+
+
+async def test_who_reads_may_ask_for_much(lab: Lab) -> None:
+    transport, _ = await opened(lab)
+    for n in range(1000):
+        await transport.send(Message("echo", [n, "x" * 2000]))
+    assert [(await receive(transport, "echo")).payload[0] for _ in range(1000)] == list(range(1000))
+    assert lab.node.connections.slow_clients == 0
+    await transport.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [("-1", 400), ("1", 400), ("1199", 400), ("99999999999999999999", 200), ("x", 400), ("0", 200)],
+)
+async def test_odd_limits_of_a_clients_messages(lab: Lab, size: str, status: int) -> None:
+    await opened_and_closed(lab)
+    lab.peers._open_timeout = 0.3
+    peer = LoopbackPeerConnection()
+    peer.createDataChannel("x")
+    await peer.setLocalDescription()
+    sdp = re.sub(r"a=max-message-size:\d+", f"a=max-message-size:{size}", peer.localDescription.sdp)
+    await peer.close()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        response = await http.post(f"{lab.url}/rtc/offer", json={"sdp": sdp, "type": "offer"})
+    assert response.status_code == status, response.text
+    async with WebRTCChannel(lab.url) as conn:
+        await conn.request("echo", 1)
+
+
+def test_what_cannot_even_be_replaced_ends_the_channel_and_never_recurses() -> None:
+    async def main() -> None:
+        ended: list[int] = []
+
+        class Link:
+            ended = None
+            buffered_bytes = 0
+
+            def send(self, frame: Any) -> None:
+                raise MessageTooLarge(len(frame), 10)
+
+            async def close(self, code: int, reason: str) -> None:
+                ended.append(code)
+
+        sink = DataChannelSink(Link(), JSON, limit_bytes=10)  # type: ignore[arg-type]
+        sink.write(Frame(Message("welcome", "x" * 100)), 1)
+        await sink.closed()
+        assert ended == [1009]
+
+    asyncio.run(main())
 
 
 async def test_five_unreadable_messages_end_the_connection(lab: Lab) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import random
@@ -21,6 +20,12 @@ import websockets
 from tests.server.conftest import Child
 
 Start = Callable[..., Child]
+
+
+UPGRADE_HEAD = (
+    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
 async def get(ws: websockets.ClientConnection, *types: str) -> dict[str, Any]:
@@ -250,6 +255,15 @@ async def test_unreadable_messages_are_answered_and_five_end_the_connection(
         assert (await closed(ws))[0] == 1008
 
 
+async def test_unreadable_items_of_a_batch_count_as_well(server: Child) -> None:
+    async with server.connect() as ws:
+        await get(ws, "welcome")
+        await say(ws, "batch", [{"type": 5}] * 7, id="1")
+        results = (await get(ws, "ack"))["payload"]["results"]
+        assert [r["error"]["code"] for r in results] == ["wrong_type"] * 5 + ["too_many_unreadable"] * 2
+        assert (await closed(ws))[0] == 1008
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -334,6 +348,25 @@ async def test_plain_requests_get_clear_answers(
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        UPGRADE_HEAD.replace("HTTP/1.1", "HTTP/1.0"),
+        UPGRADE_HEAD.replace("Sec-WebSocket-Version: 13\r\n", ""),
+        UPGRADE_HEAD.replace("Version: 13", "Version: 8"),
+        UPGRADE_HEAD.replace("Upgrade: websocket\r\n", ""),
+    ],
+    ids=["HTTP/1.0", "no version", "version 8", "no Upgrade"],
+)
+async def test_a_handshake_that_is_none_is_told_what_one_is(server: Child, head: str) -> None:
+    with raw(server, head.encode()) as connection:
+        answer = (await asyncio.to_thread(connection.recv, 4096)).decode()
+    assert answer.split(" ")[1] == "426"
+    # RFC 9110 §15.5.22 and RFC 6455 §4.4.
+    assert "Upgrade: websocket\r\n" in answer
+    assert "Sec-WebSocket-Version: 13\r\n" in answer
+
+
+@pytest.mark.parametrize(
     ("query", "origin", "status"),
     [("?clientId=a%20b", None, 400), ("?seq=-1", None, 400), ("", "http://evil.example", 403)],
 )
@@ -373,6 +406,14 @@ async def test_one_connection_too_many_is_told_to_come_back(start: Start) -> Non
 # Hostile sockets
 
 
+async def test_who_reads_may_ask_for_much(server: Child) -> None:
+    async with server.connect(max_queue=None) as ws:
+        await get(ws, "welcome")
+        for n in range(3000):
+            await ws.send(json.dumps({"type": "echo", "payload": [n, "x" * 2000]}))
+        assert [(await get(ws, "echo"))["payload"][0] for _ in range(3000)] == list(range(3000))
+
+
 def raw(server: Child, data: bytes = b"") -> socket.socket:
     """Connect with a small receive buffer, which is soon full, and send some bytes."""
     connection = socket.socket()
@@ -383,10 +424,7 @@ def raw(server: Child, data: bytes = b"") -> socket.socket:
     return connection
 
 
-UPGRADE = (
-    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
-)
+UPGRADE = UPGRADE_HEAD.encode()
 
 
 def masked(text: str) -> bytes:
