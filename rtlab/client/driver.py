@@ -280,7 +280,7 @@ class Driver:
                 self._timer = None
                 self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
                 self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(self._attempt_ended)
             case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
@@ -301,6 +301,11 @@ class Driver:
                 self._retire(action)
             case states.GiveUp(reason):
                 self._give_up(reason)
+
+    def _attempt_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # marks it as read: an interrupt has come out of the loop already
 
     # One attempt
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -134,9 +135,13 @@ def test_an_interrupt_wakes_all_who_wait():
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(asyncio.wait(waiting, timeout=10))
     assert conn.state is State.DISCONNECTED
+    unread = []
+    loop.set_exception_handler(lambda loop, context: unread.append(context))
     results = loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
     assert [type(result) for result in results] == [NotConnected, ConnectionLost]
     loop.run_until_complete(conn.close())
+    gc.collect()
+    assert unread == []
     loop.close()
 
 
