@@ -401,8 +401,12 @@ OK = response(200, b'{"accepted": 1}')
 STALE = response(408, b"", connection="close")
 
 
-@pytest.mark.parametrize("at_once", [True, False], ids=["with the answer", "a moment later"])
-async def test_a_stale_408_is_no_answer_to_the_next_post(at_once: bool) -> None:
+@pytest.mark.parametrize(
+    ("at_once", "stale"),
+    [(True, STALE), (False, STALE), (False, response(400, b"", connection="close"))],
+    ids=["with the answer", "a moment later", "any other status"],
+)
+async def test_a_stale_408_is_no_answer_to_the_next_post(at_once: bool, stale: bytes) -> None:
     ended = asyncio.Event()
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
@@ -411,11 +415,11 @@ async def test_a_stale_408_is_no_answer_to_the_next_post(at_once: bool) -> None:
         if len([r for r in server.requests if r.method == "POST"]) > 1:
             writer.write(OK)
             return True
-        writer.write(OK + STALE if at_once else OK)
+        writer.write(OK + stale if at_once else OK)
         await writer.drain()
         if not at_once:
             await asyncio.sleep(0.05)
-            writer.write(STALE)
+            writer.write(stale)
             await writer.drain()
         ended.set()
         return True
