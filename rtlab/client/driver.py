@@ -31,6 +31,7 @@ from rtlab.errors import (
     ConnectionLost,
     InvalidState,
     MessageError,
+    NotConnected,
     TransportClosed,
     describe,
 )
@@ -280,7 +281,7 @@ class Driver:
                 self._timer = None
                 self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
                 self._tasks.add(task)
-                task.add_done_callback(self._attempt_ended)
+                task.add_done_callback(self._task_ended)
             case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
@@ -302,7 +303,7 @@ class Driver:
             case states.GiveUp(reason):
                 self._give_up(reason)
 
-    def _attempt_ended(self, task: asyncio.Task[None]) -> None:
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as read: an interrupt has come out of the loop already
@@ -318,7 +319,6 @@ class Driver:
             welcome = await self._open(transport)
             self.transport, self.welcome = transport, welcome
             self.feed(states.Opened(generation))
-            await self._rejoin(transport)
             await self._listen(transport)
         except TransportClosed as error:
             self._ended(generation, error)
@@ -409,7 +409,6 @@ class Driver:
                 if session_of(message) is not None:  # a server of ours, later than FOREIGN_AFTER
                     self.welcome = message
                     self._begin_session(transport, message)
-                    await self._rejoin(transport)
                     continue
             space = put(message, transport.cursor)
             if space is not None:
@@ -427,13 +426,27 @@ class Driver:
         self._resumed = self._inbox.begin(welcome)
         limit = self._inbox.limit_of(welcome)
         transport.max_message_bytes = min(transport.max_message_bytes, limit)
+        if not self._resumed and self._inbox.position.rooms:
+            # Before the handlers are told: what their tasks publish comes after the joins.
+            task = asyncio.get_running_loop().create_task(self._rejoin(transport))
+            self._tasks.add(task)
+            task.add_done_callback(self._task_ended)
 
     async def _rejoin(self, transport: Transport) -> None:
-        """Ask a new session of our server for the rooms of the former one."""
-        if self.welcome is None or self._resumed:
-            return
-        for message in self._inbox.rejoins(transport.max_message_bytes):
-            await transport.send(message)
+        """Ask a new session of our server for the rooms of the former one.
+
+        A task of its own: the transport is read, and its heartbeat runs, while a write waits.
+        """
+        try:
+            for message in self._inbox.rejoins(transport.max_message_bytes):
+                await self._writes.run(transport.send(message))
+        except (TransportClosed, NotConnected):
+            pass  # the reader learns of the end itself
+        except MessageError as error:
+            self._inbox.refuse(None, error, "codec")
+        except Exception as error:
+            self._inbox.report("connect", f"joining the rooms again failed: {describe(error)}", error=error)
+            transport.abort()
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:

@@ -176,8 +176,10 @@ class Inbox:
             position.go_on()
         else:
             seq = detail.get("seq")
-            base = seq if isinstance(seq, int) else 0
-            position.begin(str(detail.get("clientId", "")), str(detail.get("session", "")), base)
+            base = seq if type(seq) is int and seq >= 0 else 0
+            name = detail.get("clientId")
+            client_id = name if isinstance(name, str) else position.client_id
+            position.begin(client_id, str(detail.get("session", "")), base)
             if had_session:
                 self._resync(None, None, None, "the session has expired: direct messages may be missing")
         return resumed

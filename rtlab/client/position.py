@@ -83,7 +83,7 @@ class Position:
             return Resume(self.client_id, self.session, self.confirmed)
         return Resume(self.client_id, self.session, self.handled, self.cursor)
 
-    def begin(self, client_id: str, session: str, seq: int) -> None:
+    def begin(self, client_id: str | None, session: str, seq: int) -> None:
         """Start a session at `seq`."""
         if session != self.session:
             self.cursor = None

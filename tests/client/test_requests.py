@@ -14,7 +14,7 @@ from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import Factory, turns, until, welcome
+from tests.memory import Factory, leftovers, turns, until, welcome
 
 
 def test_ids_are_not_counted():
@@ -207,3 +207,56 @@ async def test_rooms_that_do_not_fit_in_one_message_go_in_several():
         for item in (message.payload if message.type == "batch" else [{"payload": message.payload}])
     ]
     assert rooms == [f"room {n}" for n in range(7)]
+
+
+class DeafAfterReturn(MemoryTransport):
+    """Takes no message, as a peer that does not read."""
+
+    async def send(self, message):
+        await asyncio.Event().wait()
+
+
+async def test_a_loss_is_noticed_while_the_way_back_to_the_rooms_waits():
+    def server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(), on_send=server)
+    second = DeafAfterReturn(welcome=welcome("s2"))
+    third = MemoryTransport(welcome=welcome("s3"))
+    conn = Connection(Factory(first, second, third), backoff=Constant(seconds=0.0))
+    async with asyncio.timeout(10), conn:
+        await conn.join_room("r")
+        first.drop()
+        await until(lambda: conn.stats.connects == 2)
+        second.drop()
+        await until(lambda: conn.stats.connects == 3 and third.sent)
+        assert [message.type for message in third.sent] == ["join_room"]
+    assert leftovers() == []
+
+
+async def test_the_rooms_come_before_what_a_handler_publishes():
+    def server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(), on_send=server)
+    second = MemoryTransport(welcome=welcome("s2"))
+    conn = Connection(Factory(first, second), backoff=Constant(seconds=0.0))
+    tasks = []
+    async with asyncio.timeout(10), conn:
+        await conn.join_room("r")
+        publish = lambda _: tasks.append(asyncio.create_task(conn.send("chat", 1, room_id="r")))  # noqa: E731
+        conn.on("connected", publish)
+        first.drop()
+        await until(lambda: len(second.sent) == 2)
+        assert [message.type for message in second.sent] == ["join_room", "chat"]
+        await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    "payload", [{"seq": "x"}, {"seq": -5}, {"seq": True}, {"clientId": None, "limits": []}]
+)
+async def test_a_welcome_with_nonsense_in_it_changes_nothing_of_what_is_known(payload):
+    transport = MemoryTransport(welcome=Message("welcome", {"session": "s", **payload}))
+    async with Connection(Factory(transport), client_id="me") as conn:
+        assert (conn.client_id, conn._inbox.position.received) == ("me", 0)
+        assert type(conn._inbox.position.received) is int
