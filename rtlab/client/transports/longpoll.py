@@ -18,6 +18,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http_status import closed_by, is_web_page
+from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
@@ -34,7 +35,6 @@ MIN_EMPTY: Final = 0.1
 
 # Limits
 MAX_POLL_BYTES: Final = 16 << 20
-SLACK_BYTES: Final = 4096  # what the server adds to a message of the full size
 
 #: A longer cursor travels in a header: proxies allow about 8 KB for a request line, and
 #: in a URL its ``%`` are encoded once more.

@@ -22,6 +22,7 @@ from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_status import may_retry
+from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
@@ -31,9 +32,6 @@ __all__ = ["SILENCE_TIMEOUT", "SseTransport"]
 #: Seconds without a byte after which a stream counts as dead; our server's
 #: heartbeat comments come far more often.
 SILENCE_TIMEOUT: Final = 60.0
-
-#: What a server adds to a message of the full size, and field names to a line.
-SLACK_BYTES: Final = 4096
 
 
 class SseTransport:
