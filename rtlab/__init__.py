@@ -63,6 +63,9 @@ _HOME: Final[dict[str, str]] = {
     "pace": "rtlab.pace",
 }
 
+#: The public names that are whole modules.
+_MODULES: Final = frozenset({"expect", "pace"})
+
 __all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
@@ -71,7 +74,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'rtlab' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if home.endswith(f".{name}") else getattr(module, name)
+    value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -27,6 +27,7 @@ MODULES = sorted(
 def test_every_public_name_can_be_imported():
     for name in rtlab.__all__:
         assert getattr(rtlab, name) is not None
+        assert inspect.ismodule(getattr(rtlab, name)) == (name in rtlab._MODULES)
     assert set(rtlab.__all__) <= set(dir(rtlab))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = rtlab.nonsense

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
+from rtlab.lab.node_stats import node_stats
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.processes.child import Child
 from rtlab.processes.host import accepts, http_ok
@@ -258,33 +259,8 @@ class Lab:
         return [*self._nodes, *(child for child in self._others if not child.stopped)]
 
     async def stats(self, node: int = 0) -> dict[str, Any]:
-        """Ask a node for what it counts, its ``/stats``.
-
-        Parameters
-        ----------
-        node : int
-            Which.
-
-        Returns
-        -------
-        dict
-            Connections by transport, messages, tasks, descriptors, memory (``rss_bytes``), …
-
-        Raises
-        ------
-        LabError
-            When the node does not answer.
-        """
-        import httpx
-
-        headers = {"Authorization": f"Bearer {self._token}"}
-        try:
-            async with httpx.AsyncClient(trust_env=False, verify=self.ssl or False) as http:
-                answer = await http.get(f"{self.urls[node]}/stats", headers=headers)
-                return answer.raise_for_status().json()
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise LabError(f"expected the counts of node {node}, got {reason}: see `lab.check()`") from error
+        """Return what a node counts (`node_stats`); raises `LabError` when it does not answer."""
+        return await node_stats(self.urls[node], self._token, self.ssl)
 
     # Breaking and restoring
 
@@ -330,13 +306,7 @@ class Lab:
             for node in range(len(self._nodes)):
                 group.create_task(self.restart(node))
 
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        name: str = "",
-        port: int | None = None,
-    ) -> Child:
+    async def spawn(self, argv: Sequence[str], *, name: str = "", port: int | None = None) -> Child:
         """Run a third-party program (redis, nginx, …) that ends with the lab.
 
         Parameters

@@ -326,18 +326,3 @@ async def test_it_starts_within_two_seconds():
         async with Lab():
             took.append(time.perf_counter() - began)
     assert min(took) < 2.0  # the others may have shared the cores
-
-
-@pytest.mark.parametrize("tls", [False, True])
-async def test_it_reads_its_servers_counts_also_over_tls(tls: bool):
-    async with asyncio.timeout(TIMEOUT), Lab(nodes=2, tls=tls) as lab:
-        counts = [await lab.stats(node) for node in range(2)]
-        assert [one["pid"] for one in counts] == lab.pids
-        assert counts[0]["connections"]["websocket"] == 0
-
-
-async def test_counts_that_cannot_be_read_say_why(monkeypatch: pytest.MonkeyPatch):
-    async with asyncio.timeout(TIMEOUT), Lab() as lab:
-        monkeypatch.setattr(lab, "_token", "wrong")
-        with pytest.raises(LabError, match="401"):
-            await lab.stats()
