@@ -132,6 +132,9 @@ class Attachment:
 
     def _check(self, welcome: Any) -> None:
         self._series.no_clock = clock_problem(welcome, self._own)
+        payload = getattr(welcome, "payload", welcome)
+        if isinstance(payload, dict):
+            self._series.coarse_timer = cast("dict[str, Any]", payload).get("feedTimer") == "loop"
 
     def _check_again(self, event: object) -> None:
         welcome = getattr(self.source, "welcome", None)

@@ -61,12 +61,15 @@ class Series(msgspec.Struct):
         only the round trip means something.
     no_clock : str or None
         Why one-way latency is unknown, or None when both ends share a clock.
+    coarse_timer : bool
+        Whether the sender's timer fires in whole milliseconds: so much of its lateness is rounding.
     """
 
     name: str
     index: int
     round_trip: bool = False
     no_clock: str | None = None
+    coarse_timer: bool = False
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from rtlab.server.options import Options
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.send_timer import timer_kind
 from rtlab.server.sessions import Session, Sessions
 from rtlab.server.sinks.base import Sink
 
@@ -159,6 +160,7 @@ class Connections:
             "session": session.session_id,
             "bootId": self._boot_id,
             "node": self._options.node,
+            "feedTimer": timer_kind(),
             "resumed": resumed,
             "seq": position,
             "limits": {

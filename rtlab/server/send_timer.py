@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from functools import cache
 from typing import Final, Protocol
 
 __all__ = ["LoopTimer", "SendTimer", "TimerFd", "TimerUnavailable", "open_timer", "timer_kind"]
@@ -144,7 +144,8 @@ def open_timer(clock: Callable[[], float]) -> SendTimer:
     return LoopTimer(clock)
 
 
+@cache
 def timer_kind() -> str:
     """Return ``"timerfd"``, or ``"loop"`` where feeds wait with the loop's timers, in whole milliseconds."""
-    with closing(open_timer(time.monotonic)) as timer:
-        return "timerfd" if isinstance(timer, TimerFd) else "loop"
+    has_it = sys.platform.startswith("linux") and hasattr(ctypes.CDLL(None), "timerfd_create")
+    return "timerfd" if has_it else "loop"

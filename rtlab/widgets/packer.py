@@ -174,7 +174,13 @@ class Packer:
 
     def _series(self) -> list[dict[str, Any]]:
         return [
-            {"name": s.name, "color": color_of(s.name, s.index), "echo": s.round_trip, "note": s.no_clock}
+            {
+                "name": s.name,
+                "color": color_of(s.name, s.index),
+                "echo": s.round_trip,
+                "note": s.no_clock,
+                "coarse": s.coarse_timer and not s.round_trip,
+            }
             for s in self.recorder.series.values()
         ]
 

@@ -262,6 +262,15 @@ def test_a_message_without_stamps_has_no_latency() -> None:
     assert row["size_bytes"] == 0
 
 
+def test_a_sender_with_a_coarse_timer_is_known_by_its_welcome() -> None:
+    for timer, coarse in (("loop", True), ("timerfd", False)):
+        recorder = at_zero()
+        source = Source()
+        recorder.attach(source, "a", "feed")
+        source.send("welcome", Message("welcome", {"bootId": "x", "feedTimer": timer}))
+        assert recorder.series["a"].coarse_timer is coarse
+
+
 def test_events_become_marks_once_however_often_it_is_attached() -> None:
     recorder = at_zero()
     source = Source()

@@ -65,7 +65,9 @@ async def test_elsewhere_the_loop_waits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(send_timer.sys, "platform", "darwin")
     with pytest.raises(TimerUnavailable, match="Linux alone"):
         TimerFd()
+    timer_kind.cache_clear()
     assert timer_kind() == "loop"
+    timer_kind.cache_clear()
     with closing(open_timer(time.monotonic)) as timer:
         assert isinstance(timer, LoopTimer)
         began = time.monotonic()

@@ -128,6 +128,9 @@ class Controls {
     });
     this.series.replaceChildren(...entries);
     const notes = store.series.filter((s) => s.note && !s.echo).map((s) => `${s.name}: ${s.note}`);
+    if (mode !== "transit" && store.series.some((s) => s.coarse)) {
+      notes.push("The sender's timer fires in whole milliseconds here: up to 1 ms of lateness is rounding.");
+    }
     this.note.hidden = !notes.length;
     this.note.textContent = notes.join(" · ");
     this.told();
