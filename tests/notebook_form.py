@@ -106,7 +106,6 @@ RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
 _LATER: Final = frozenset(
     {
         "01_transports",
-        "02_websocket",
         "03_server_sent_events",
         "04_long_polling",
         "05_webrtc",
@@ -119,7 +118,7 @@ _LATER: Final = frozenset(
 EXCUSED: Final[dict[str, frozenset[str]]] = {
     "bare_booleans": _LATER,
     "comment_marks": _LATER,
-    "chart_plumbing": _LATER - {"01_transports", "02_websocket", "05_webrtc"},
+    "chart_plumbing": _LATER - {"01_transports", "05_webrtc"},
     "open_answers": _LATER,
     "unsolved_exercises": _LATER,
     "no_verdicts": _LATER,

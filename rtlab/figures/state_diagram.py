@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from typing import Final
 
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from rtlab.figures.chart import Chart
+from rtlab.figures.chart import INK, Chart
 from rtlab.figures.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states import State
@@ -36,9 +37,12 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
     (State.CONNECTING, State.CONNECTED): 0.0,
     (State.CONNECTING, State.CLOSED): -0.3,
     (State.CLOSED, State.CONNECTING): 0.52,
-    (State.DISCONNECTED, State.CLOSED): 0.56,
+    (State.DISCONNECTED, State.CLOSED): 0.72,
     (State.CONNECTING, State.RECONNECTING): 0.2,
     (State.CONNECTED, State.DISCONNECTED): 0.2,
+    (State.CONNECTED, State.CLOSED): 0.0,
+    (State.CONNECTED, State.RECONNECTING): 0.6,
+    (State.RECONNECTING, State.CONNECTED): 0.6,
     (State.RECONNECTING, State.DISCONNECTED): 0.0,
 }
 _LABEL: Final = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
@@ -51,19 +55,15 @@ def state_figure() -> Chart:
     -------
     Chart
         An arrow per pair of states in `rtlab.policies.state_machine.TABLE`, labelled
-        with the events; what leads nowhere else stands beside its state.
+        with the events and, in brackets, their guards; what leads nowhere else stands
+        beside its state.
     """
-    labels: dict[tuple[State, State], list[str]] = defaultdict(list)
-    for row in TABLE:
-        name = row.event.__name__
-        if name not in labels[row.state, row.then]:
-            labels[row.state, row.then].append(name)
-
-    figure = Chart(10, 5.6, about="the states of a connection, and the events between them")
+    labels = _labels()
+    figure = Chart(10, 6.1, about="the states of a connection, and the events between them")
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(-1.3, 9.3)
-    axes.set_ylim(-2.2, 4.9)
+    axes.set_ylim(-2.7, 4.9)
     axes.set_aspect("equal")
     boxes: dict[State, Text] = {}
     for state, (x, y) in _AT.items():
@@ -77,7 +77,8 @@ def state_figure() -> Chart:
     for (source, target), names in labels.items():
         (x0, y0), (x1, y1) = _AT[source], _AT[target]
         if source is target:
-            axes.text(x0, y0 - 0.5, "stays: " + ", ".join(names), ha="center", va="top", fontsize=8)
+            stays = "stays:\n" + "\n".join(name.replace("\n", " ") for name in names)
+            axes.text(x0, y0 - 0.5, stays, ha="center", va="top", fontsize=8, color=INK)
             continue
         curve = _CURVE.get((source, target), 0.22)
         arrow = FancyArrowPatch(
@@ -96,5 +97,19 @@ def state_figure() -> Chart:
         axes.add_patch(arrow)
         # The middle of matplotlib's "arc3": its control point lies curve · length beside the chord.
         middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
-        axes.text(*middle, ", ".join(names), ha="center", va="center", fontsize=9, bbox=_LABEL)
+        axes.text(*middle, "\n".join(names), ha="center", va="center", fontsize=8, bbox=_LABEL)
     return figure
+
+
+def _labels() -> dict[tuple[State, State], list[str]]:
+    """Return what stands at each arrow. Rows for all cases of one event need no guard."""
+    guards: dict[tuple[State, State], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in TABLE:
+        guards[row.state, row.then][row.event.__name__].append(row.label)
+    return {
+        pair: [
+            textwrap.fill(f"{event} [{said[0]}]", 18) if len(said) == 1 and said[0] else event
+            for event, said in events.items()
+        ]
+        for pair, events in guards.items()
+    }

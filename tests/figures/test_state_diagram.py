@@ -20,3 +20,11 @@ def test_every_state_and_every_event_is_named():
     words = " ".join(text.get_text() for text in state_figure().axes[0].texts)
     for name in [state.value for state in State] + [row.event.__name__ for row in TABLE]:
         assert name in words
+
+
+def test_an_event_that_leads_to_two_states_says_when():
+    words = " ".join(" ".join(text.get_text().split()) for text in state_figure().axes[0].texts)
+    for row in TABLE:
+        leads_to = {other.then for other in TABLE if (other.state, other.event) == (row.state, row.event)}
+        if len(leads_to) > 1 and row.label:
+            assert f"{row.event.__name__} [{row.label}]" in words
