@@ -27,6 +27,9 @@ __all__ = ["RtcPeers"]
 #: After the client's close frame it has this long to close the connection itself.
 LINGER: Final = 1.0
 
+#: Seconds that the peers have to close when the server stops; each close is bounded by less.
+STOP_TIMEOUT: Final = 5.0
+
 #: Messages of one client that may wait for a broker before its packets are left unread.
 MAX_WAITING: Final = 64
 
@@ -101,10 +104,12 @@ class RtcPeers:
     async def stop(self) -> None:
         """Drop every peer; the node has said goodbye to those with a session."""
         tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
+        for client in list(self._tasks):
+            client.drop()  # not cancelled: a close that is under way would be cut short
         if tasks:
-            await asyncio.wait(tasks)
+            _, late = await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
+            for task in late:
+                task.cancel()
 
 
 class _Client:
@@ -137,6 +142,11 @@ class _Client:
     def give_up(self) -> None:
         """Let `run` return: no channel will come."""
         self._begun.set()
+
+    def drop(self) -> None:
+        """Let `run` return, whatever the client does."""
+        for event in (self._begun, self._ended, self._gone):
+            event.set()
 
     async def close(self) -> None:
         """Return when the peer has left no task and no socket."""
