@@ -107,7 +107,6 @@ _LATER: Final = frozenset(
     {
         "01_transports",
         "03_server_sent_events",
-        "04_long_polling",
         "05_webrtc",
         "06_fallback",
         "07_reconnect_storms",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -63,6 +63,18 @@ class PollDelay(NamedTuple):
     per_answer: NDArray[np.int64]
     transit: float
 
+    def mean_wait_interval(self, *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """Return the 95 % interval of the mean wait, seconds: a bootstrap over whole answers.
+
+        Messages that leave in one answer have waited together, so answers are drawn, not messages.
+        """
+        first = np.concatenate(([0], np.cumsum(self.per_answer)[:-1]))
+        sums = np.add.reduceat(self.waits, first)
+        drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+        means = sums[drawn].sum(1) / self.per_answer[drawn].sum(1)
+        low, high = np.quantile(means, (0.025, 0.975)).tolist()
+        return low, high
+
     def __repr__(self) -> str:
         return f"<PollDelay: {len(self.waits):,} messages in {len(self.per_answer):,} answers>"
 
@@ -75,8 +87,9 @@ async def measure_poll_delay(
     seconds: float = 5.0,
     clients: int = 8,
     seed: int = 0,
+    process: Literal["poisson", "fixed"] = "poisson",
 ) -> PollDelay:
-    """Let long-polling clients get Poisson feeds through a path with a round trip; see what waits.
+    """Let long-polling clients get feeds through a path with a round trip; see what waits.
 
     Parameters
     ----------
@@ -93,6 +106,8 @@ async def measure_poll_delay(
         How many at once, each with a feed of its own.
     seed : int
         Of the feeds.
+    process : {"poisson", "fixed"}
+        When messages come: at random moments, or evenly.
 
     Returns
     -------
@@ -123,7 +138,10 @@ async def measure_poll_delay(
         )
         async with proxy:
             await proxy.rtt(float(gap) * 1000)
-            plans = [{"rate": float(rate), "count": _ENDLESS, "seed": seed + n} for n in range(clients)]
+            plans = [
+                {"rate": float(rate), "count": _ENDLESS, "seed": seed + n, "process": process}
+                for n in range(clients)
+            ]
             try:
                 async with asyncio.timeout(seconds + _TIMEOUT):
                     lag.start()
@@ -150,7 +168,7 @@ async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio
     async with LongPolling(url, max_reconnect_attempts=0) as conn:
         conn.on("feed", count)
         await ready.wait()
-        feed = (await conn.request("feed", {**plan, "process": "poisson"})).payload["feed"]
+        feed = (await conn.request("feed", plan)).payload["feed"]
         await asyncio.sleep(seconds)
         # The answer to this request is queued behind the feed's messages, so all of them arrive first.
         await conn.request("feed", {"stop": feed})

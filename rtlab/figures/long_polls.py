@@ -1,21 +1,45 @@
-"""Long polls on two time lines: when each request and each answer left, and when it arrived."""
+"""Long polls drawn: requests and answers on two time lines, and how long messages wait for a poll."""
 
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from rtlab.figures.chart import FAINT, INK, Chart, dress
 from rtlab.figures.palette import PALETTE
+from rtlab.models.polling import long_poll_extra_wait
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rtlab.capture.http_exchanges import Exchange
 
-__all__ = ["polls_figure"]
+__all__ = ["WaitPoint", "polls_figure", "wait_figure"]
+
+
+class WaitPoint(NamedTuple):
+    """What was measured at one rate and one path.
+
+    Parameters
+    ----------
+    in_gap : float
+        Messages that come in a gap, λR.
+    wait : float
+        Mean wait over mean gap.
+    interval : (float, float)
+        Of `wait`.
+    path : str
+        What the legend calls the path; points of one path share a mark.
+    """
+
+    in_gap: float
+    wait: float
+    interval: tuple[float, float]
+    path: str
 
 
 def polls_figure(
@@ -23,6 +47,8 @@ def polls_figure(
     server: Sequence[Exchange],
     sent: Mapping[str, float],
     *,
+    carried: Sequence[str] = (),
+    waits: Mapping[str, tuple[float, float]] | None = None,
     title: str = "",
 ) -> Chart:
     """Draw polls between a client and a server; time runs down, so each arrow's slope is its transit.
@@ -33,6 +59,10 @@ def polls_figure(
         The same polls, as they passed a tap at either end.
     sent : mapping
         What to write on the server's line, and when that happened: monotonic seconds.
+    carried : sequence of str
+        What to write on each answer.
+    waits : mapping, optional
+        What to write beside a bracket at the client, and from when to when it reaches.
     title : str
         Shown above.
 
@@ -52,14 +82,15 @@ def polls_figure(
     about = f"{title}: {len(client)} polls, {len(sent)} messages"
     chart = Chart(8.0, 5.2, about=about)
     axes = dress(chart.add_subplot(), title=title, ylabel="time (ms)")
-    axes.set(xlim=(-0.55, 1.35), ylim=((end - start) * 1e3 + 25, -45), xticks=[])
+    axes.set(xlim=(-0.55, 1.8), ylim=((end - start) * 1e3 + 25, -45), xticks=[])
     axes.spines["bottom"].set_visible(False)
     for at, name in ((0, "server"), (1, "client")):
         axes.axvline(at, color=FAINT, linewidth=1.2)
         axes.text(at, -32, name, ha="center", weight="bold", color=INK)
-    for near, far in zip(client, server, strict=True):
+    for nth, (near, far) in enumerate(zip(client, server, strict=True)):
+        answer = carried[nth] if nth < len(carried) else "response"
         _arrow(axes, 1, near.asked - start, 0, far.asked - start, "request", "grey")
-        _arrow(axes, 0, far.answered - start, 1, near.answered - start, "response", "green")
+        _arrow(axes, 0, far.answered - start, 1, near.answered - start, answer, "green")
     for n, (text, at) in enumerate(sent.items()):
         axes.plot(0, (at - start) * 1e3, "o", color=PALETTE["vermilion"], zorder=3)
         axes.annotate(
@@ -72,6 +103,48 @@ def polls_figure(
             fontsize=9,
             color=INK,
         )
+    for n, (text, (begin, over)) in enumerate((waits or {}).items()):
+        x, times = 1.08 + 0.36 * n, [(at - start) * 1e3 for at in (begin, over)]
+        axes.plot([x - 0.02, x, x, x - 0.02], [times[0], *times, times[1]], color=INK, linewidth=1.2)
+        axes.text(x + 0.03, times[1], text, va="bottom", fontsize=9, color=INK)
+    return chart
+
+
+def wait_figure(points: Sequence[WaitPoint], *, title: str = "") -> Chart:
+    """Draw the mean wait for a poll, in gaps, over the messages of a gap: one curve for all paths.
+
+    Parameters
+    ----------
+    points : sequence of WaitPoint
+        What was measured; a mark for each path.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+    """
+    chart = Chart(9.0, 3.8, about=f"{title}: model and {len(points)} measurements")
+    axes = dress(chart.add_subplot(), title=title, xlabel="messages in a gap, λR", ylabel="mean wait / gap")
+    curve = np.logspace(-1.5, 1.2, 200)
+    axes.plot(curve, long_poll_extra_wait(curve, 1.0), color=PALETTE["green"], label="closed form")
+    axes.axhline(0.5, color=PALETTE["grey"], linewidth=0.9, linestyle=":", label="rule of thumb: half a gap")
+    for path, mark in zip(dict.fromkeys(point.path for point in points), "os^vDP", strict=False):
+        here = [point for point in points if point.path == path]
+        wait = [point.wait for point in here]
+        reach: Any = np.abs(np.array([point.interval for point in here]).T - wait)
+        axes.errorbar(
+            [point.in_gap for point in here],
+            wait,
+            reach,
+            fmt=mark,
+            color=PALETTE["blue"],
+            capsize=3,
+            label=f"measured, {path}",
+        )
+    axes.set(xscale="log", ylim=(0, 0.62))
+    axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+    chart.legend(loc="outside right upper", fontsize=8, frameon=False, labelcolor=INK)
     return chart
 
 

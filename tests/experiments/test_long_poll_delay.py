@@ -100,3 +100,14 @@ def test_an_exchange_is_read_from_any_portions():
         if size == 1:
             assert [e.asked for e in found] == [len(up) / 3, 2 * len(up) / 3]
             assert [e.answered for e in found] == [1, len(b"HTTP/1.1 204 No Content\r\n\r\n") + 1]
+
+
+def test_the_interval_draws_whole_answers():
+    rng = np.random.default_rng(SEED)
+    alone = PollDelay(rng.exponential(1.0, 400), np.ones(400), np.ones(400, int), 0.0)
+    low, high = alone.mean_wait_interval()
+    assert low < alone.waits.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.25)
+    # The same waits, each twice in one answer: no more is known than before.
+    twice = PollDelay(np.repeat(alone.waits, 2), np.ones(400), np.full(400, 2), 0.0)
+    assert twice.mean_wait_interval() == pytest.approx((low, high))

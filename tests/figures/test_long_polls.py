@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.capture.http_exchanges import Exchange
-from rtlab.figures.long_polls import polls_figure
+from rtlab.figures.long_polls import WaitPoint, polls_figure, wait_figure
 
 
 def poll(asked: float, answered: float) -> Exchange:
@@ -25,3 +25,21 @@ def test_arrows_run_from_when_it_left_to_when_it_came() -> None:
 def test_both_ends_must_have_seen_the_same() -> None:
     with pytest.raises(ValueError, match="got 1 and 0"):
         polls_figure([poll(0, 1)], [], {})
+
+
+def test_answers_and_brackets_are_labelled() -> None:
+    client, server = [poll(9.0, 10.1), poll(10.1, 10.4)], [poll(9.1, 10.0), poll(10.2, 10.3)]
+    waits = {"n = 1:\n3.9 transits": (10.01, 10.4)}
+    chart = polls_figure(client, server, {"n = 1": 10.01}, carried=["empty", "n = 1"], waits=waits)
+    texts = {text.get_text() for text in chart.axes[0].texts}
+    assert {"empty", "n = 1", "n = 1:\n3.9 transits"} <= texts
+    bracket = chart.axes[0].lines[-1].get_ydata()
+    assert [min(bracket), max(bracket)] == pytest.approx([10, 400])  # pyright: ignore[reportArgumentType]
+
+
+def test_a_path_has_one_mark_and_each_point_its_interval() -> None:
+    points = [WaitPoint(0.2, 0.1, (0.05, 0.2), "near"), WaitPoint(2, 0.4, (0.3, 0.45), "near")]
+    chart = wait_figure([*points, WaitPoint(1, 0.3, (0.2, 0.4), "far")], title="waits")
+    assert repr(chart) == "<Chart: waits: model and 3 measurements>"
+    near, far = chart.axes[0].containers
+    assert [near.get_label(), far.get_label()] == ["measured, near", "measured, far"]
