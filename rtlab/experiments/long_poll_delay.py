@@ -88,6 +88,7 @@ async def measure_poll_delay(
     clients: int = 8,
     seed: int = 0,
     process: Literal["poisson", "fixed"] = "poisson",
+    ready: asyncio.Barrier | None = None,
 ) -> PollDelay:
     """Let long-polling clients get feeds through a path with a round trip; see what waits.
 
@@ -108,6 +109,9 @@ async def measure_poll_delay(
         Of the feeds.
     process : {"poisson", "fixed"}
         When messages come: at random moments, or evenly.
+    ready : asyncio.Barrier, optional
+        Of measurements that run at the same time, for all their clients: none takes a
+        feed while others connect, which makes the loop late.
 
     Returns
     -------
@@ -145,7 +149,7 @@ async def measure_poll_delay(
             try:
                 async with asyncio.timeout(seconds + _TIMEOUT):
                     lag.start()
-                    ready = asyncio.Barrier(clients)
+                    ready = ready or asyncio.Barrier(clients)
                     async with asyncio.TaskGroup() as group:
                         tasks = [
                             group.create_task(_client(proxy.url, plan, seconds, ready)) for plan in plans
