@@ -1,7 +1,7 @@
 """Links between notebooks: each leads to a file, and a heading, that exists; each names its neighbours.
 
 A heading's anchor is JupyterLab's: its text, with ``-`` for each blank. JupyterLab compares it with
-the link as the browser hands it over, so a heading with anything but ASCII cannot be linked to.
+the link as the browser hands it over (``%E2…``), so a heading with anything but ASCII cannot be linked to.
 """
 
 from __future__ import annotations
