@@ -9,8 +9,6 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from tests.notebook_links import anchors, broken_links, neighbours_missing
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
-#: Still without a line of its own.
-EXCUSED = ("04_long_polling.ipynb",)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -19,7 +17,7 @@ def test_each_link_leads_to_a_notebook_and_a_heading(path: Path):
 
 
 def test_each_notebook_links_to_its_neighbours():
-    assert [line for line in neighbours_missing(NOTEBOOKS) if not line.startswith(EXCUSED)] == []
+    assert neighbours_missing(NOTEBOOKS) == []
 
 
 def write(folder: Path, name: str, *texts: str) -> Path:
