@@ -74,7 +74,7 @@ async def test_the_welcome_comes_first_and_tells_all(server: Child) -> None:
     assert payload["limits"] == {"maxMessageBytes": 1 << 20, "maxDepth": 64, "maxRooms": 64}
     assert payload["heartbeat"] == 15.0
     assert set(payload) == {
-        "clientId", "session", "bootId", "node", "resumed", "seq", "limits", "heartbeat",
+        "clientId", "session", "bootId", "node", "feedTimer", "resumed", "seq", "limits", "heartbeat",
     }  # fmt: skip
 
 
