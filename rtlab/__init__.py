@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.predict import Predict as Predict
-    from rtlab.widgets.verdicts import Verdicts as Verdicts
+    from rtlab.widgets.verdict_table import Verdicts as Verdicts
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOME: Final[dict[str, str]] = {
     "RtlabError": "rtlab.errors",
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
-    "Verdicts": "rtlab.widgets.verdicts",
+    "Verdicts": "rtlab.widgets.verdict_table",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
     "annotate_handshake": "rtlab.capture.annotate_handshake",

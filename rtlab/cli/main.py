@@ -43,7 +43,7 @@ def lab(
     edit: Annotated[bool, typer.Option("--edit", help="Open the published notebooks.")] = False,
 ) -> None:
     """Open JupyterLab at your copy of the notebooks, without outputs; what you changed is kept."""
-    from rtlab.notebook.workspace import environment, jupyterlab_command, workspace
+    from rtlab.notebook.start_jupyterlab import environment, jupyterlab_command, workspace
 
     _need_free(port)
     root, notebook, said = workspace(folder, edit=edit, number=number)

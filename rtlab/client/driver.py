@@ -41,7 +41,7 @@ from rtlab.policies.retry import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.protocol.close_codes import check_close, should_reconnect
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import session_of
+from rtlab.protocol.session_resume import session_of
 
 __all__ = ["Driver"]
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 
 __all__ = ["Position", "Receipt", "RoomPosition", "Verdict"]
 

@@ -18,7 +18,7 @@ from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 
 __all__ = ["Attempt", "Blocklist", "FallbackTransport"]
 

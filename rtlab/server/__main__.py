@@ -17,7 +17,7 @@ from rtlab.processes import parent_watch as _child
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.rooms.hub import HubLimits
+from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
 
 __all__ = ["main", "make_parser"]

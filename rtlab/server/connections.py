@@ -11,7 +11,7 @@ from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.options import Options
 from rtlab.server.refusal import Refused, Result
-from rtlab.server.rooms.entry import MAX_ROOMS, check_entry
+from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.send_timer import timer_kind
 from rtlab.server.sessions import Session, Sessions

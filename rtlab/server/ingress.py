@@ -19,8 +19,8 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.server.frames import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, Services, publish
-from rtlab.server.incoming import ON_STREAM, Answer, Answers, Decoder, Incoming
-from rtlab.server.later import Later, then
+from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
+from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.sessions import Session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
-from rtlab.server.rooms.hub import HubLimits
+from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
 
 __all__ = ["Options"]

@@ -12,7 +12,7 @@ import msgspec
 from rtlab.protocol.messages import Message
 from rtlab.server.feed import Feed
 from rtlab.server.frames import Frame, RoomPosition
-from rtlab.server.later import InOrder
+from rtlab.server.ordered_answers import InOrder
 from rtlab.server.sinks.base import Sink
 
 __all__ = ["Session", "SessionLimits", "Sessions"]

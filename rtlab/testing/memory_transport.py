@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 
 __all__ = ["MemoryTransport"]
 

@@ -17,7 +17,7 @@ from rtlab.errors import InvalidState
 from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import LoopCallback
-from rtlab.widgets.packer import Packer
+from rtlab.widgets.sample_batches import Packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,10 +13,10 @@ import traitlets
 
 from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
-from rtlab.widgets.claim import Kind, html_numbers, marked
 from rtlab.widgets.expectation import quantity
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.typed_number import parse_number
+from rtlab.widgets.verdict_row import Kind, html_numbers, marked
 
 __all__ = ["Predict", "Reveal", "compare"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtlab.client.position import Position, Receipt
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 
 
 def said(offset, epoch="e", room="r"):

@@ -11,7 +11,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.fallback import Blocklist, FallbackTransport
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 from rtlab.testing.memory_transport import MemoryTransport
 
 WELCOME = Message("welcome", {})

@@ -16,8 +16,9 @@ from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS
 from rtlab.server.ingress import Ingress
 from rtlab.server.refusal import Result
-from rtlab.server.rooms.entry import MAX_ROOMS
-from rtlab.server.rooms.hub import Hub, HubLimits
+from rtlab.server.rooms.entry_rules import MAX_ROOMS
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import Session, SessionLimits
 
 

@@ -14,7 +14,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_status import may_retry
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 from rtlab.protocol.urls import parse_url
 
 __all__ = ["post_offer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 
 __all__ = ["FOREIGN_AFTER", "Transport"]
 

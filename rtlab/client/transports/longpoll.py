@@ -20,7 +20,7 @@ from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http_status import closed_by, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]

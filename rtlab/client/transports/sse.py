@@ -24,7 +24,7 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]

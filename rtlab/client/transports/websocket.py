@@ -27,7 +27,7 @@ from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.resume import Resume, session_of
+from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["WebSocketTransport"]

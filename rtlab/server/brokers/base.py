@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from rtlab.protocol.messages import Message
-from rtlab.server.later import Later
+from rtlab.server.ordered_answers import Later
 
 __all__ = ["Broker", "BrokerFailed", "Published"]
 

@@ -12,9 +12,9 @@ from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.http_answers import NODE, json_error, json_response
-from rtlab.server.incoming import OnStream
+from rtlab.server.incoming_message import OnStream
 from rtlab.server.ingress import MAX_UNREADABLE, TOO_MANY_UNREADABLE
-from rtlab.server.later import settled
+from rtlab.server.ordered_answers import settled
 from rtlab.server.sessions import Session
 
 __all__ = ["send"]

@@ -10,8 +10,8 @@ from aiohttp import HttpVersion11, WSMsgType, web
 from rtlab.protocol.codecs import CODECS, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.http_answers import NODE, json_error
-from rtlab.server.later import settled
 from rtlab.server.node import Node
+from rtlab.server.ordered_answers import settled
 from rtlab.server.sessions import Session
 from rtlab.server.sinks.deflate import Deflate
 from rtlab.server.sinks.websocket import WebSocketSink

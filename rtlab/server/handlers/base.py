@@ -9,10 +9,10 @@ from typing import Any, Protocol, cast
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import Broker
-from rtlab.server.incoming import Answer, Answers, Decoder, Incoming
-from rtlab.server.later import Later
+from rtlab.server.incoming_message import Answer, Answers, Decoder, Incoming
+from rtlab.server.ordered_answers import Later
 from rtlab.server.refusal import Refused, Result
-from rtlab.server.rooms.entry import check_name
+from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Session
 

@@ -12,8 +12,8 @@ from rtlab.errors import MessageError
 from rtlab.protocol.messages import Message, check_payload
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services
-from rtlab.server.incoming import Answer, Incoming
-from rtlab.server.later import InOrder, Later, then
+from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.ordered_answers import InOrder, Later, then
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.sessions import Session
 

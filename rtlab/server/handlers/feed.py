@@ -6,7 +6,7 @@ from typing import Final
 
 from rtlab.server.feed import Feed, parse_plan
 from rtlab.server.handlers.base import Services, field
-from rtlab.server.incoming import Answer, Incoming
+from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
 
 __all__ = ["MAX_FEEDS", "feed"]

@@ -8,10 +8,10 @@ from typing import Final
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.base import BrokerFailed, Published
 from rtlab.server.handlers.base import Services, room_of
-from rtlab.server.incoming import Answer, Incoming
-from rtlab.server.later import Later, then
+from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused
-from rtlab.server.rooms.entry import check_name
+from rtlab.server.rooms.entry_rules import check_name
 
 __all__ = ["BROKER_TIMEOUT", "publish"]
 

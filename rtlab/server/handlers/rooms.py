@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services, field, room_of
-from rtlab.server.incoming import Answer, Incoming
+from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
-from rtlab.server.rooms.entry import check_entry
+from rtlab.server.rooms.entry_rules import check_entry
 
 __all__ = ["join_room", "leave_room"]
 

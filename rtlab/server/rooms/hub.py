@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, RoomPosition
-from rtlab.server.rooms.room import HubLimits, Member, Room
+from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.room import Member, Room
 
-__all__ = ["Hub", "HubLimits", "Joined", "Member", "Room"]
+__all__ = ["Hub", "Joined", "Member", "Room"]
 
 
 class Joined(NamedTuple):
@@ -106,7 +107,7 @@ class Hub:
         self._touch(room, arrival=True)
         if epoch is None or offset is None:
             return Joined(True, room.epoch, room.offset, [])
-        room.forget(self._clock() - self._limits.history_age)
+        room.history.forget(self._clock() - self._limits.history_age)
         missed = room.after(epoch, offset)
         return Joined(missed is not None, room.epoch, room.offset, missed or [])
 
@@ -161,7 +162,7 @@ class Hub:
         self.published += 1
         for member in room.members:
             member.deliver(frame)
-        room.append(frame, self._clock(), self._limits)
+        room.history.append(frame, self._clock(), self._limits)
 
     def _touch(self, room: Room, *, arrival: bool = False) -> None:
         self._changed[room] = arrival or self._changed.get(room, False)
@@ -190,7 +191,7 @@ class Hub:
         """
         now = self._clock()
         for room in list(self._unsettled):
-            room.forget(now - self._limits.history_age)
+            room.history.forget(now - self._limits.history_age)
             if room.presence.lingering:
                 self._changed.setdefault(room, False)
             elif room.idle:

@@ -29,7 +29,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.realtime import RealtimeConnection
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 
 TRANSPORTS: dict[str, Callable[..., Transport]] = {

@@ -20,7 +20,7 @@ from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.messages import Message
-from rtlab.protocol.resume import Resume
+from rtlab.protocol.session_resume import Resume
 from rtlab.webrtc.data_channel import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.frames import Frame
-from rtlab.server.rooms.hub import Hub, HubLimits
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.limits import HubLimits
 
 
 class Clock:

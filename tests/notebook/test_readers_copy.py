@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtlab.errors import RtlabError
-from rtlab.notebook import copies
+from rtlab.notebook import readers_copy as copies
 from tests.refresh_moved_modules import TABLE, git, moved
 
 ONE, TWO = "01_one.ipynb", "02_two.ipynb"

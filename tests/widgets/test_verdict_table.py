@@ -14,8 +14,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from rtlab.errors import RtlabError
 from rtlab.widgets import expect
-from rtlab.widgets.claim import Claim
-from rtlab.widgets.verdicts import Verdicts
+from rtlab.widgets.verdict_row import Claim
+from rtlab.widgets.verdict_table import Verdicts
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rtlab.errors import RtlabError
-from rtlab.notebook.copies import Copies, hand_out, reset
+from rtlab.notebook.readers_copy import Copies, hand_out, reset
 from rtlab.resources import checkout
 
 __all__ = ["FIRST", "READERS", "Opening", "environment", "jupyterlab_command", "workspace"]

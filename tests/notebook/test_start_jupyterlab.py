@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtlab.errors import RtlabError
-from rtlab.notebook import workspace as jupyter
+from rtlab.notebook import start_jupyterlab as jupyter
 
 
 def test_the_readers_folder_is_at_home_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
