@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
     from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
     from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
+    from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
     from rtlab.figures.chart import Chart as Chart
     from rtlab.figures.chart import dress as dress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
+    from rtlab.policies.backoff import Constant as Constant
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.widgets import expect as expect
@@ -41,12 +43,14 @@ __version__ = "0.1.0"
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "Chart": "rtlab.figures.chart",
+    "Constant": "rtlab.policies.backoff",
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "LongPolling": "rtlab.client.long_polling",
     "Message": "rtlab.protocol.messages",
     "PALETTE": "rtlab.figures.palette",
+    "NotConnected": "rtlab.errors",
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
