@@ -1,31 +1,32 @@
 """One connection over any transport: the same states, events and rules for all four.
 
 `policies.state_machine` decides, `Driver` carries out, `Inbox` handles what comes,
-`Requests` wait for their answers. A `Transport` opens once, delivers messages until it
+`Outbox` what goes, `Requests` wait for their answers. A `Transport` opens once, delivers messages until it
 ends, and is then thrown away.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.driver import Driver
 from rtlab.client.events import Handler
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
-from rtlab.client.requests import Requests, new_id, unwrap
+from rtlab.client.outbox import Outbox
+from rtlab.client.requests import Requests, new_id
 from rtlab.client.stats import ConnectionStats
 from rtlab.client.stream import Stream
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
-from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.policies import states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
@@ -127,30 +128,36 @@ class Connection:
         checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
-        self._writes = Writes()
-        self._requests = Requests(self._writes.break_off)
+        writes = Writes()
+        requests = Requests(writes.break_off)
         self._inbox = Inbox(
             clock,
-            self._requests,
+            requests,
             client_id=client_id,
             max_queue=max_queue,
             max_dead_letters=max_dead_letters,
         )
-        self._driver = Driver(
+        make_attempt = partial(
+            ConnectionAttempt,
             factory,
             self._inbox,
-            self._requests,
-            self._writes,
-            policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
+            writes,
             heartbeat=heartbeat,
             breaker=breaker,
             connect_timeout=positive("connect_timeout", connect_timeout),
+            clock=clock,
+        )
+        self._driver = Driver(
+            make_attempt,
+            self._inbox,
+            requests,
+            writes,
+            policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
             close_timeout=positive("close_timeout", close_timeout),
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
-        self._messages_out = 0
-        self._rtt: float | None = None
+        self._outbox = Outbox(self._driver, self._inbox, requests, writes)
 
     # What it is
 
@@ -168,8 +175,8 @@ class Connection:
     def stats(self) -> ConnectionStats:
         """A frozen snapshot of the connection."""
         driver, inbox, stream = self._driver, self._inbox, self._inbox.stream
-        transport, connected = driver.transport, self.state is State.CONNECTED
-        beats = driver.rtt
+        transport, opened, connected = driver.transport, driver.opened, self.state is State.CONNECTED
+        beats = opened.rtt if opened is not None else None
         return ConnectionStats(
             state=self.state.value,
             transport=transport.name if transport is not None else "",
@@ -177,11 +184,11 @@ class Connection:
             connects=driver.connects,
             disconnects=driver.disconnects,
             uptime=self._clock() - driver.life.opened_at if connected else 0.0,
-            connect_time=driver.connect_time,
-            rtt=beats.last if beats is not None else self._rtt,
+            connect_time=opened.connect_time if opened is not None else None,
+            rtt=beats.last if beats is not None else self._outbox.rtt,
             rtt_smoothed=beats.smoothed if beats is not None else None,
             messages_in=inbox.messages_in,
-            messages_out=self._messages_out,
+            messages_out=self._outbox.messages_out,
             bytes_in=driver.bytes_in,
             bytes_out=driver.bytes_out,
             repeats=inbox.repeats,
@@ -197,7 +204,8 @@ class Connection:
     @property
     def welcome(self) -> Message | None:
         """The server's first message on the newest connection, None from a foreign server."""
-        return self._driver.welcome
+        opened = self._driver.opened
+        return opened.welcome if opened is not None else None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value}>"
@@ -301,28 +309,7 @@ class Connection:
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
-        await self._write(Message(type, payload, id, room_id=room_id, ts=ts))
-
-    def _transport(self) -> Transport:
-        self._driver.check_loop()
-        transport = self._driver.transport
-        if transport is None:
-            raise NotConnected(
-                f"expected a connection that is Connected, got {self.state.value}: "
-                "await connect(), or wait for the 'connected' event"
-            )
-        return transport
-
-    async def _write(self, message: Message) -> None:
-        transport = self._transport()
-        try:
-            await self._writes.run(transport.send(message))
-        except TransportClosed as error:
-            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
-        except MessageError as error:
-            self._inbox.refuse(message, error, "codec")
-            raise
-        self._messages_out += 1
+        await self._outbox.write(Message(type, payload, id, room_id=room_id, ts=ts))
 
     async def request(
         self,
@@ -355,22 +342,8 @@ class Connection:
         NotConnected
             No connection is open, or it was lost before the answer came.
         """
-        return await self._ask(Message(type, payload, new_id(), room_id=room_id), timeout)
-
-    async def _ask(self, message: Message, timeout: float | None) -> Message:
-        assert message.id is not None
-        answer: asyncio.Future[Message] | None = None
-        try:
-            self._transport()
-            seconds = timeout if timeout is not None else self.request_timeout
-            answer = self._requests.expect(message, seconds)
-            await self._write(message)
-            return unwrap(await answer)
-        finally:
-            self._requests.forget(message.id)
-            self._inbox.forget_join(message.id)
-            if answer is not None and answer.done() and not answer.cancelled():
-                answer.exception()  # marks it as read: the write may have failed first
+        message = Message(type, payload, new_id(), room_id=room_id)
+        return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
 
     async def join_room(self, room_id: str) -> Message:
         """Enter a room and follow its history, across reconnects too.
@@ -385,7 +358,7 @@ class Connection:
         Message
             The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
         """
-        return await self._ask(self._inbox.join(room_id), None)
+        return await self._outbox.ask(self._inbox.join(room_id), self.request_timeout)
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; returns the ``ack``."""
@@ -403,13 +376,7 @@ class Connection:
         float
             Seconds, also kept in ``stats.rtt`` unless a heartbeat measures it.
         """
-        transport = self._transport()
-        try:
-            async with asyncio.timeout(self.request_timeout):
-                self._rtt = await transport.ping()
-        except TransportClosed as error:
-            raise NotConnected(f"the connection ended before the answer came: {error}") from error
-        return self._rtt
+        return await self._outbox.ping(self.request_timeout)
 
     def __aiter__(self) -> Stream:
         return self._inbox.iterate()

@@ -1,7 +1,7 @@
 """Carries out what `policies.state_machine` decides: attempts, one timer, orderly ends.
 
-The state machine is pure; here its actions meet tasks and clocks. Each attempt is one
-task that opens a transport, reads it until it ends, and feeds back what happened.
+The state machine is pure; here its actions meet tasks and clocks. Each `ConnectionAttempt`
+runs in one task, which feeds back what happened.
 
 Whatever ends that task (a lost connection, a bug, a cancellation from outside, an
 interrupt in a handler), the state machine is told, so that the state is true, and all
@@ -12,36 +12,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import numpy as np
 from msgspec.structs import replace
 
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connect_callers import ConnectCallers
+from rtlab.client.connection_attempt import ConnectionAttempt, Spawn
 from rtlab.client.events import Connected, Disconnected, Reconnecting
-from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.inbox import Inbox
-from rtlab.client.options import DefaultHeartbeat, default_heartbeat
 from rtlab.client.requests import Requests
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
-from rtlab.errors import (
-    ConnectFailed,
-    ConnectionLost,
-    InvalidState,
-    MessageError,
-    NotConnected,
-    TransportClosed,
-    describe,
-)
+from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
 from rtlab.policies import states
-from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.policies.retry import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.protocol.close_codes import check_close, should_reconnect
-from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import session_of
 
 __all__ = ["Driver"]
 
@@ -54,8 +42,8 @@ class Driver:
 
     Parameters
     ----------
-    factory : callable
-        Makes a fresh `Transport` for each attempt.
+    make_attempt : callable
+        Makes a fresh `ConnectionAttempt`, given what runs its tasks.
     inbox : Inbox
         Takes what transports receive, and tells events.
     requests : Requests
@@ -64,49 +52,46 @@ class Driver:
         Broken off when the connection ends.
     policy : Policy
         When to try again.
-    heartbeat : Heartbeat, None or "default"
-        How to notice a peer that is gone without a word; None does not.
-    breaker : CircuitBreaker or None
-        Asked before each attempt; shared by all connections to one origin.
-    connect_timeout, close_timeout : float
-        Seconds for a whole attempt, and for an orderly close.
+    close_timeout : float
+        Seconds for an orderly close.
     clock : callable
         Monotonic seconds.
     rng : numpy.random.Generator
         The source of jitter.
+
+    Attributes
+    ----------
+    transport : Transport or None
+        The one that is open, None without.
+    opened : ConnectionAttempt or None
+        The newest that opened its transport, None before the first.
+    attempts, connects, disconnects : int
+        Attempts to connect, connections opened, and connections lost so far.
     """
 
     def __init__(
         self,
-        factory: Callable[[], Transport],
+        make_attempt: Callable[[Spawn], ConnectionAttempt],
         inbox: Inbox,
         requests: Requests,
         writes: Writes,
         policy: RetryPolicy,
         *,
-        heartbeat: Heartbeat | DefaultHeartbeat | None,
-        breaker: CircuitBreaker | None,
-        connect_timeout: float,
         close_timeout: float,
         clock: Callable[[], float],
         rng: np.random.Generator,
     ) -> None:
         self.life = Lifecycle()
         self.transport: Transport | None = None
-        self.welcome: Message | None = None
-        self.connect_time: float | None = None
+        self.opened: ConnectionAttempt | None = None
         self.attempts = self.connects = self.disconnects = 0
         self._bytes = (0, 0)
-        self._factory = factory
+        self._make_attempt = make_attempt
         self._inbox = inbox
         self._requests = requests
         self._writes = writes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._policy = policy
-        self._heartbeat = heartbeat
-        self._breaker = breaker
-        self._beats: HeartbeatRunner | None = None
-        self._connect_timeout = connect_timeout
         self._close_timeout = close_timeout
         self._clock = clock
         self._rng = rng
@@ -116,10 +101,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._shutting: Transport | None = None
         self._closing = asyncio.Lock()
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._callers = 0
+        self._callers = ConnectCallers()
         self._cause: BaseException | None = None
-        self._resumed = False
 
     @property
     def state(self) -> State:
@@ -138,11 +121,6 @@ class Driver:
         """Encoded bytes sent, over all transports so far."""
         return self._bytes[1] + (self.transport.bytes_out if self.transport is not None else 0)
 
-    @property
-    def rtt(self) -> Rtt | None:
-        """The round trip as estimated from heartbeats, None without any."""
-        return self._beats.rtt if self._beats is not None else None
-
     async def connect(self) -> None:
         """Return when the connection is open; raise `ConnectFailed` when no further attempt is made."""
         self.check_loop()
@@ -150,21 +128,10 @@ class Driver:
             return
         if self.life.state not in _OPENING_STATES:
             self._loop = asyncio.get_running_loop()
-            self._cause, self._callers = None, 0
+            self._cause = None
+            self._callers.start()
             self._inbox.start()
-        self._callers += 1
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            self.feed(states.Connect())
-            await waiter
-        except asyncio.CancelledError:
-            self._callers -= 1
-            if self._callers == 0:  # all who asked for this connection have given up waiting
-                await self.close(1000, "")
-            raise
-        finally:
-            self._waiters.discard(waiter)
+        await self._callers.wait(lambda: self.feed(states.Connect()), lambda: self.close(1000, ""))
 
     async def close(self, code: int, reason: str) -> None:
         """End for good; nothing is left running afterwards."""
@@ -209,7 +176,7 @@ class Driver:
         self._closing = asyncio.Lock()
         self._events.clear()
         self._tasks.clear()
-        self._waiters.clear()
+        self._callers.forget()
         self._writes.forget()
         self._requests.drop_all()
         self._inbox.forget_joins()
@@ -279,9 +246,7 @@ class Driver:
         match action:
             case states.Open(generation):
                 self._timer = None
-                self._attempt = task = asyncio.get_running_loop().create_task(self._run(generation))
-                self._tasks.add(task)
-                task.add_done_callback(self._task_ended)
+                self._attempt = self._spawn(self._run(generation))
             case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
@@ -303,23 +268,29 @@ class Driver:
             case states.GiveUp(reason):
                 self._give_up(reason)
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that `close` cancels and awaits."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as read: an interrupt has come out of the loop already
 
-    # One attempt
+    # How an attempt went
 
     async def _run(self, generation: int) -> None:
-        transport: Transport | None = None
+        attempt = self._make_attempt(self._spawn)
         try:
-            self._ask_breaker()
+            attempt.ask_breaker()
             self.attempts += 1
-            transport = self._factory()
-            welcome = await self._open(transport)
-            self.transport, self.welcome = transport, welcome
+            transport = await attempt.open()
+            self.transport, self.opened = transport, attempt
             self.feed(states.Opened(generation))
-            await self._listen(transport)
+            await attempt.listen(transport)
         except TransportClosed as error:
             self._ended(generation, error)
         except ConnectFailed as e:
@@ -340,113 +311,7 @@ class Driver:
             self._ended(generation, TransportClosed(1006, f"stopped by {describe(error)}", reconnect=False))
             raise
         finally:
-            if transport is not None:
-                transport.abort()
-
-    def _ask_breaker(self) -> None:
-        if self._breaker is not None and not self._breaker.allow():
-            wait = self._breaker.wait
-            why = f"open for another {wait:.1f} s" if wait else "half-open, and another attempt probes"
-            raise ConnectFailed(f"the circuit breaker is {why}", retry_after=wait or None, attempts=0)
-
-    async def _open(self, transport: Transport) -> Message | None:
-        breaker, started = self._breaker, self._clock()
-        try:
-            async with asyncio.timeout(self._connect_timeout):
-                welcome = await transport.open(self._inbox.position.resume())
-        except (ConnectFailed, TransportClosed, TimeoutError) as error:
-            if breaker is not None:
-                # An origin that answers with a final refusal (401, 404 …) is up.
-                alive = isinstance(error, ConnectFailed) and not error.retryable
-                (breaker.record_success if alive else breaker.record_failure)()
-            if isinstance(error, TimeoutError):
-                raise ConnectFailed(
-                    f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
-                    "or is too slow for connect_timeout"
-                ) from error
-            raise
-        if breaker is not None:
-            breaker.record_success()
-        self.connect_time = self._clock() - started
-        return welcome
-
-    async def _listen(self, transport: Transport) -> None:
-        verdict: list[str] = []
-
-        def dead(reason: str) -> None:
-            verdict.append(reason)
-            scope.reschedule(asyncio.get_running_loop().time())
-
-        try:
-            async with asyncio.timeout(None) as scope:
-                given = self._heartbeat
-                heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
-                if heartbeat is not None:
-                    self._beats = HeartbeatRunner(heartbeat, transport, self._clock, dead)
-                await self._read(transport)
-        except TimeoutError:
-            if not verdict:
-                raise
-            raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
-        finally:
-            if self._beats is not None:
-                await self._beats.stop()
-
-    async def _read(self, transport: Transport) -> None:
-        receive, put = transport.receive, self._inbox.put
-        first = self.welcome is None
-        while True:
-            try:
-                message = await receive()
-            except MessageError as error:
-                if transport is self.transport:
-                    self._inbox.put_unreadable(error)
-                continue
-            if transport is not self.transport:
-                continue  # closing: `disconnected` was told, so handlers get nothing more
-            if first:
-                first = False
-                if session_of(message) is not None:  # a server of ours, later than FOREIGN_AFTER
-                    self.welcome = message
-                    self._begin_session(transport, message)
-                    continue
-            space = put(message, transport.cursor)
-            if space is not None:
-                await self._wait_for_space(space)
-
-    async def _wait_for_space(self, space: asyncio.Event) -> None:
-        """Stop reading until an iterator has taken a message: the sender feels it."""
-        if self._beats is not None:
-            self._beats.pause()
-        await space.wait()
-        if self._beats is not None:
-            self._beats.resume()
-
-    def _begin_session(self, transport: Transport, welcome: Message) -> None:
-        self._resumed = self._inbox.begin(welcome)
-        limit = self._inbox.limit_of(welcome)
-        transport.max_message_bytes = min(transport.max_message_bytes, limit)
-        if not self._resumed and self._inbox.position.rooms:
-            # Before the handlers are told: what their tasks publish comes after the joins.
-            task = asyncio.get_running_loop().create_task(self._rejoin(transport))
-            self._tasks.add(task)
-            task.add_done_callback(self._task_ended)
-
-    async def _rejoin(self, transport: Transport) -> None:
-        """Ask a new session of our server for the rooms of the former one.
-
-        A task of its own: the transport is read, and its heartbeat runs, while a write waits.
-        """
-        try:
-            for message in self._inbox.rejoins(transport.max_message_bytes):
-                await self._writes.run(transport.send(message))
-        except (TransportClosed, NotConnected):
-            pass  # the reader learns of the end itself
-        except MessageError as error:
-            self._inbox.refuse(None, error, "codec")
-        except Exception as error:
-            self._inbox.report("connect", f"joining the rooms again failed: {describe(error)}", error=error)
-            transport.abort()
+            attempt.abort()
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:
@@ -463,32 +328,29 @@ class Driver:
     # Events for the owner
 
     def _announce(self, attempt: int) -> None:
-        transport, welcome = self.transport, self.welcome
+        transport, opened = self.transport, self.opened
         assert transport is not None
+        assert opened is not None
         self.connects += 1
         self._cause = None
         self._inbox.position.confirming = transport.confirms
-        self._resumed = False
         try:
-            if welcome is not None:
-                self._begin_session(transport, welcome)
+            resumed = opened.begin_session(transport)
             event = Connected(
                 at=self._clock(),
                 attempt=attempt,
                 transport=transport.name,
-                resumed=self._resumed,
-                connect_time=self.connect_time or 0.0,
+                resumed=resumed,
+                connect_time=opened.connect_time,
             )
             self._inbox.tell("connected", event)
         finally:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self._callers.succeed()
 
     def _retire(self, told: states.TellDisconnected) -> None:
         transport, self.transport = self.transport, None
-        if self._beats is not None:
-            self._beats.end()
+        if self.opened is not None:
+            self.opened.end()
         if transport is not None:
             self._bytes = (self._bytes[0] + transport.bytes_in, self._bytes[1] + transport.bytes_out)
         self.disconnects += 1
@@ -512,25 +374,10 @@ class Driver:
         cause, self._cause = self._cause, None
         retries = self.life.retries
         text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(_failure(text, cause, retries))
+        self._callers.fail(text, cause, retries)
         if self.life.state is State.CLOSED:
             self._inbox.finish(None)
             return
         self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
         if self.attempts > 1:
             self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
-
-
-def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectFailed:
-    known = cause if isinstance(cause, ConnectFailed) else ConnectFailed(reason)
-    error = ConnectFailed(
-        reason,
-        retryable=known.retryable,
-        status=known.status,
-        retry_after=known.retry_after,
-        attempts=retries + min(1, known.attempts),
-    )
-    error.__cause__ = known.__cause__ or cause
-    return error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import time
 from collections import Counter
 
 import numpy as np
@@ -12,20 +10,12 @@ import pytest
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection import Connection, State
-from rtlab.errors import (
-    ConnectFailed,
-    ConnectionLost,
-    MessageError,
-    MessageTooLarge,
-    NotConnected,
-    RequestRefused,
-)
+from rtlab.errors import ConnectFailed, MessageError
 from rtlab.policies.backoff import Constant
-from rtlab.policies.circuit_breaker import Breaker, Circuit
-from rtlab.policies.heartbeat import Ping, Watchdog
+from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import FAST, Factory, leftovers, names, room_server, said, turns, until, welcome
+from tests.memory import FAST, Factory, leftovers, names, room_server, said, until, welcome
 
 
 async def test_a_life():
@@ -42,16 +32,6 @@ async def test_a_life():
     assert factory.made[0].closed_with == 1000
     assert factory.made[0].sent == [Message("chat", {"n": 1})]
     assert leftovers() == []
-
-
-async def test_connect_twice_is_one_connection():
-    factory = Factory(MemoryTransport(welcome=welcome()))
-    conn = Connection(factory)
-    await asyncio.gather(conn.connect(), conn.connect())
-    await conn.connect()
-    assert len(factory.made) == 1
-    await conn.close()
-    await conn.close()
 
 
 async def test_connect_again_after_close():
@@ -75,14 +55,6 @@ async def test_a_failed_connect_says_why():
     assert caught.value.status == 503
     assert conn.state is State.DISCONNECTED
     assert leftovers() == []
-
-
-async def test_a_silent_server_is_given_up():
-    transport = MemoryTransport(gate=asyncio.Event())
-    conn = Connection(Factory(transport), connect_timeout=0.02)
-    with pytest.raises(ConnectFailed, match=r"no answer within 0\.02 s"):
-        await conn.connect()
-    assert transport.aborted
 
 
 async def test_a_broken_transport_does_not_leave_anyone_waiting():
@@ -147,44 +119,6 @@ async def test_close_while_waiting_ends_the_wait():
     with pytest.raises(ConnectFailed, match="closed by its owner"):
         await waiting
     assert leftovers() == []
-
-
-@pytest.mark.parametrize("steps", range(8))
-async def test_cancelling_connect_at_any_step_leaves_nothing(steps):
-    gate = asyncio.Event()
-    transport = MemoryTransport(welcome=welcome(), gate=gate)
-    conn = Connection(Factory(transport))
-    task = asyncio.create_task(conn.connect())
-    for step in range(steps):
-        if step == 4:
-            gate.set()
-        await asyncio.sleep(0)
-    task.cancel()
-    result = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(result[0], asyncio.CancelledError):
-        # Cancelled before its first step, the task never touched the connection.
-        assert conn.state is (State.CLOSED if steps else State.DISCONNECTED)
-    await conn.close()
-    assert not conn._driver._tasks
-    assert not conn._driver._waiters
-    assert leftovers() == []
-
-
-async def test_send_without_a_connection():
-    conn = Connection(Factory())
-    with pytest.raises(NotConnected, match=r"expected .*Connected, got Disconnected"):
-        await conn.send("chat")
-
-
-async def test_the_servers_limit_is_checked_before_sending():
-    conn = Connection(Factory(MemoryTransport(welcome=welcome(limit=50))))
-    errors = []
-    conn.on("error", errors.append)
-    async with conn:
-        with pytest.raises(MessageTooLarge):
-            await conn.send("chat", "x" * 100)
-    assert conn.stats.dead_letters == 1
-    assert errors[0].code == "too_large"
 
 
 async def test_handlers_run_in_order_and_one_that_raises_is_an_event():
@@ -252,57 +186,6 @@ async def test_a_frame_that_cannot_be_read_is_kept_and_the_stream_goes_on():
 # Health
 
 
-async def test_a_peer_that_goes_silent_is_noticed_and_left():
-    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
-    conn = Connection(factory, backoff=FAST, heartbeat=Ping(interval=0.01, timeout=0.02))
-    told = []
-    conn.on("disconnected", told.append)
-    await conn.connect()
-    await until(lambda: conn.stats.rtt is not None)
-    assert told == []
-    factory.made[0].deaf = True
-    await until(lambda: conn.stats.connects == 2)
-    assert told[0].code == 1006
-    assert "not answered" in told[0].reason
-    assert factory.made[0].aborted
-    await conn.close()
-    assert leftovers() == []
-
-
-async def test_a_watchdog_counts_anything_that_arrives():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Watchdog(0.02, grace=0.02))
-    await conn.connect()
-    began = time.monotonic()
-    while time.monotonic() - began < 0.12:
-        transport.push(Message("beat"))
-        await asyncio.sleep(0.01)
-    assert conn.state is State.CONNECTED
-    await until(lambda: conn.state is State.DISCONNECTED)
-
-
-async def test_an_open_breaker_stops_attempts_and_a_success_closes_it():
-    now = 0.0
-    breaker = CircuitBreaker(Breaker(failures=2, open_duration=10.0), clock=lambda: now)
-    factory = Factory(
-        MemoryTransport(fail=ConnectFailed("down")),
-        MemoryTransport(fail=ConnectFailed("down")),
-        MemoryTransport(welcome=welcome()),
-    )
-    conns = [Connection(factory, breaker=breaker, clock=lambda: now) for _ in range(2)]
-    for conn in conns:
-        with pytest.raises(ConnectFailed, match="down"):
-            await conn.connect()
-    with pytest.raises(ConnectFailed, match=r"breaker is open for another 10\.0 s") as caught:
-        await conns[0].connect()
-    assert (caught.value.retry_after, caught.value.attempts) == (10.0, 0)
-    assert (len(factory.made), conns[0].stats.attempts) == (2, 1)
-    now = 10.5
-    await conns[0].connect()
-    assert breaker.state is Circuit.CLOSED
-    await conns[0].close()
-
-
 async def test_attempts_that_a_breaker_holds_back_do_not_use_up_the_retries():
     now = 0.0
     breaker = CircuitBreaker(Breaker(failures=1, open_duration=0.001), clock=lambda: now)
@@ -359,112 +242,6 @@ async def test_connections_that_share_a_breaker_do_not_ask_it_in_step():
         await conn.close()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert leftovers() == []
-
-
-async def test_a_clear_no_does_not_trip_the_breaker():
-    breaker = CircuitBreaker(Breaker(failures=1))
-    conn = Connection(
-        Factory(MemoryTransport(fail=ConnectFailed("401", retryable=False, status=401))), breaker=breaker
-    )
-    with pytest.raises(ConnectFailed):
-        await conn.connect()
-    assert breaker.state is Circuit.CLOSED
-
-
-# Requests
-
-
-def answering(kind="echo", payload=None):
-    box = {}
-
-    def answer(message):
-        if message.id is not None:
-            box["t"].push(Message(kind, payload, id=message.id))
-
-    box["t"] = MemoryTransport(welcome=welcome(), on_send=answer)
-    return box["t"]
-
-
-async def test_a_request_gets_its_answer():
-    conn = Connection(Factory(answering(payload=5)))
-    async with conn:
-        assert (await conn.request("echo", 5)).payload == 5
-
-
-async def test_a_refused_request_raises_the_servers_words():
-    conn = Connection(Factory(answering("error", {"code": "no", "message": "not you"})))
-    async with conn:
-        with pytest.raises(RequestRefused, match="not you") as caught:
-            await conn.request("join_room")
-    assert caught.value.code == "no"
-
-
-async def test_a_request_times_out_and_is_forgotten():
-    conn = Connection(Factory(MemoryTransport(welcome=welcome())))
-    async with conn:
-        with pytest.raises(TimeoutError):
-            await conn.request("echo", timeout=0.01)
-        assert not conn._requests._pending
-
-
-async def test_a_lost_connection_fails_open_requests():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
-    await conn.connect()
-    request = asyncio.create_task(conn.request("echo"))
-    await until(lambda: transport.sent)
-    transport.drop()
-    with pytest.raises(NotConnected, match="before the answer"):
-        await request
-    await conn.close()
-
-
-# Iterating
-
-
-async def test_an_iterator_yields_in_order_and_ends_on_close():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport))
-    await conn.connect()
-    for n in range(3):
-        transport.push(Message("n", n))
-    got = []
-    async for message in conn:
-        got.append(message.payload)
-        if len(got) == 3:
-            await conn.close()
-    assert got == [0, 1, 2]
-
-
-async def test_an_iterator_raises_when_the_connection_is_lost_for_good():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport))
-    await conn.connect()
-    stream = aiter(conn)
-    transport.push(Message("n", 1))
-    transport.drop(1008, "banned")
-    assert (await anext(stream)).payload == 1
-    with pytest.raises(ConnectionLost, match="banned"):
-        await anext(stream)
-
-
-async def test_a_full_iterator_stops_reading_and_an_abandoned_one_does_not():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport), max_queue=2)
-    seen = []
-    conn.on("n", seen.append)
-    await conn.connect()
-    stream = aiter(conn)
-    for n in range(10):
-        transport.push(Message("n", n))
-    await until(lambda: len(seen) == 2)
-    await turns()
-    assert len(seen) == 2
-    assert conn.stats.queue_depth == 2
-    del stream
-    gc.collect()
-    await until(lambda: len(seen) == 10)
-    await conn.close()
 
 
 # Resuming
@@ -609,35 +386,3 @@ async def test_rooms_are_joined_again_from_their_offset(recovered):
 def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         Connection(Factory(), **options)
-
-
-# Foreign servers, and ours behind a slow path
-
-
-async def test_a_welcome_that_comes_late_still_begins_the_session():
-    transport = MemoryTransport()
-    conn = Connection(Factory(transport))
-    seen = []
-    conn.on("*", lambda message: seen.append(message.type))
-    async with conn:
-        assert conn.welcome is None
-        transport.push(welcome("s9", seq=3, limit=500))
-        transport.push(Message("n", 1))
-        await until(lambda: seen)
-        assert seen == ["n"]
-        assert conn.welcome is not None
-        assert conn._inbox.position.resume().session == "s9"
-        assert conn._inbox.position.handled == 4
-        assert transport.max_message_bytes == 500
-
-
-async def test_a_foreign_servers_welcome_is_a_message_like_any_other():
-    transport = MemoryTransport()
-    conn = Connection(Factory(transport))
-    seen = []
-    conn.on("welcome", seen.append)
-    async with conn:
-        transport.push(Message("welcome"))  # as ActionCable's
-        transport.push(welcome())  # not the first message: no welcome of ours
-        await until(lambda: len(seen) == 2)
-        assert conn.welcome is None

@@ -162,68 +162,6 @@ async def test_an_end_that_cannot_be_said_changes_nothing(code, reason):
     assert transport.closed_with == 4000
 
 
-# Connecting together
-
-
-async def test_one_who_gives_up_does_not_end_the_attempt_of_another():
-    gate = asyncio.Event()
-    conn = Connection(Factory(MemoryTransport(welcome=welcome(), gate=gate)))
-    first = asyncio.create_task(conn.connect())
-    await turns()
-    second = asyncio.create_task(conn.connect())
-    await turns()
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    gate.set()
-    async with asyncio.timeout(10):
-        await second
-    assert conn.state is State.CONNECTED
-    await conn.close()
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_the_last_who_gives_up_ends_the_attempt(order):
-    conn = Connection(Factory(MemoryTransport(welcome=welcome(), gate=asyncio.Event())))
-    tasks = []
-    for _ in range(2):
-        tasks.append(asyncio.create_task(conn.connect()))
-        await turns()
-    for index in order:
-        tasks[index].cancel()
-        await asyncio.gather(tasks[index], return_exceptions=True)
-    assert conn.state is State.CLOSED
-    assert leftovers() == []
-
-
-async def test_giving_up_ends_the_attempt_of_a_later_life_too():
-    hangs = MemoryTransport(welcome=welcome("s2"), gate=asyncio.Event())
-    conn = Connection(Factory(MemoryTransport(welcome=welcome()), hangs))
-    await conn.connect()
-    await conn.close()
-    connecting = asyncio.create_task(conn.connect())
-    await turns()
-    connecting.cancel()
-    await asyncio.gather(connecting, return_exceptions=True)
-    assert conn.state is State.CLOSED
-    assert leftovers() == []
-
-
-async def test_one_who_gives_up_waiting_for_a_reconnect_does_not_end_it():
-    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome()))
-    conn = Connection(factory, backoff=Constant(seconds=60.0))
-    await conn.connect()
-    factory.made[0].drop()
-    await until(lambda: conn.state is State.RECONNECTING)
-    waiting = asyncio.create_task(conn.connect())
-    await turns()
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    assert conn.state is State.RECONNECTING
-    conn.reconnect_now()
-    await until(lambda: conn.state is State.CONNECTED)
-    await conn.close()
-
-
 # Calls from within handlers
 
 
@@ -430,7 +368,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_the_connection_as_it_
                 more = await cancelled_at(
                     number, "Connection.request", lambda conn=conn: conn.request("echo")
                 )
-                assert conn._requests._pending == {}
+                assert conn._outbox._requests._pending == {}
                 assert (await conn.request("echo", number)).payload == number
                 assert conn.stats.connects == 1
                 await conn.close()

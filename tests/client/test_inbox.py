@@ -9,15 +9,7 @@ import logging
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.errors import (
-    ConnectFailed,
-    ConnectionLost,
-    MessageError,
-    NotConnected,
-    RequestRefused,
-    TransportClosed,
-)
-from rtlab.policies.backoff import Constant
+from rtlab.errors import MessageError, RequestRefused
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, room_server, said, turns, until, welcome
@@ -141,115 +133,7 @@ async def test_a_message_that_waits_for_room_outlives_the_connection():
     assert got == seen
 
 
-async def test_an_iterator_that_is_replaced_lets_the_reader_go():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport), max_queue=1)
-    await conn.connect()
-    former = aiter(conn)
-    for n in (1, 2, 3):
-        transport.push(Message("n", n))
-    await turns()
-    stream = aiter(conn)
-    async with asyncio.timeout(10):
-        assert [m.payload async for m in former] == [1]
-        assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]
-    await conn.close()
-
-
-async def test_a_replaced_iterator_does_not_move_the_position_backwards():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport))
-    await conn.connect()
-    former = aiter(conn)
-    transport.push(Message("n", 1))
-    await turns()
-    stream = aiter(conn)
-    transport.push(Message("n", 2))
-    transport.push(Message("n", 3))
-    assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]
-    assert [m.payload async for m in former] == [1]
-    assert conn._inbox.position.handled == 2
-    await conn.close()
-
-
-async def test_everyone_who_waits_on_one_iterator_hears_of_its_end():
-    conn = Connection(Factory(MemoryTransport(welcome=welcome())))
-    await conn.connect()
-    stream = aiter(conn)
-    waiting = [asyncio.create_task(anext(stream, "end")) for _ in range(3)]
-    await turns()
-    await conn.close()
-    async with asyncio.timeout(10):
-        assert await asyncio.gather(*waiting) == ["end"] * 3
-
-
-async def test_an_iterator_that_comes_too_late_does_not_wait_for_ever():
-    factory = Factory(*(MemoryTransport(welcome=welcome(f"s{n}")) for n in (1, 2)))
-    conn = Connection(factory)
-    await conn.connect()
-    factory.made[0].drop(1008, "banned")
-    await until(lambda: conn.stats.disconnects == 1)
-    async with asyncio.timeout(10):
-        with pytest.raises(ConnectionLost, match="banned"):
-            await anext(aiter(conn))
-        await conn.connect()
-        stream = aiter(conn)
-        factory.made[1].push(Message("n", 1))
-        assert (await anext(stream)).payload == 1
-        await conn.close()
-        assert [m async for m in conn] == []
-
-
-async def test_an_iterator_may_be_opened_before_the_connection():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport))
-    stream = aiter(conn)
-    transport.push(Message("n", 1))
-    async with conn:
-        assert (await anext(stream)).payload == 1
-
-
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_queue_without_room_is_refused(limit):
-    with pytest.raises(ValueError, match="expected max_queue >= 1"):
-        Connection(Factory(), max_queue=limit)
-
-
 # Requests
-
-
-async def test_a_request_that_is_cut_off_while_writing_leaves_no_unread_exception():
-    """The loss fails the answer, and the write: only one of the two can be awaited."""
-    blocked = asyncio.Event()
-
-    class Slow(MemoryTransport):
-        async def send(self, message):
-            await blocked.wait()
-            raise TransportClosed(1006, "gone")
-
-    transport = Slow(welcome=welcome())
-    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
-    await conn.connect()
-    unread = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unread.append(context))
-    request = asyncio.create_task(conn.request("echo"))
-    await turns()
-    transport.drop()
-    await until(lambda: conn.stats.disconnects == 1)
-    blocked.set()
-    results = await asyncio.gather(request, return_exceptions=True)
-    assert [type(error) for error in results] == [NotConnected]
-    del request, results
-    gc.collect()
-    await conn.close()
-    assert unread == []
-
-
-async def test_a_request_without_a_connection_leaves_no_timer():
-    conn = Connection(Factory())
-    with pytest.raises(NotConnected):
-        await conn.request("echo")
-    assert conn._requests._timer is None
 
 
 async def test_a_late_refusal_of_a_request_is_logged(caplog):
@@ -363,13 +247,3 @@ async def test_a_first_join_that_is_refused_is_no_gap():
         with pytest.raises(RequestRefused):
             await conn.join_room("r")
     assert gaps == []
-
-
-async def test_a_first_connect_that_fails_ends_an_iterator_that_waits():
-    conn = Connection(Factory(MemoryTransport(fail=ConnectFailed("down"))))
-    stream = aiter(conn)
-    with pytest.raises(ConnectFailed):
-        await conn.connect()
-    async with asyncio.timeout(10):
-        with pytest.raises(ConnectionLost):
-            await anext(stream)

@@ -1,4 +1,4 @@
-"""Who may answer a request, and until when."""
+"""Who may answer a request, and what a client asks for when it comes back to its rooms."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.client.requests import new_id
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.errors import NotConnected, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import Factory, leftovers, turns, until, welcome
+from tests.memory import Factory, turns, until, welcome
 
 
 def test_ids_are_not_counted():
@@ -73,74 +72,6 @@ async def test_two_connections_of_one_client_do_not_answer_each_other():
             echo, *acks = await asyncio.gather(one.request("echo", {"n": n}), *chats)
             assert (echo.type, echo.payload) == ("echo", {"n": n})
             assert {ack.type for ack in acks} == {"ack"}
-
-
-# Deadlines
-
-
-class Stuck(MemoryTransport):
-    """Its peer does not read."""
-
-    async def send(self, message):
-        await asyncio.Event().wait()
-
-
-async def test_the_timeout_covers_a_write_that_waits():
-    conn = Connection(Factory(Stuck(welcome=welcome())))
-    await conn.connect()
-    async with asyncio.timeout(10):
-        with pytest.raises(TimeoutError, match="no answer to 'echo' within"):
-            await conn.request("echo", timeout=0.05)
-    task = asyncio.current_task()
-    assert task.cancelling() == 0
-    assert len(conn._requests) == 0
-    await conn.close()
-
-
-async def test_a_caller_that_is_cancelled_too_hears_of_that():
-    conn = Connection(Factory(Stuck(welcome=welcome())))
-    await conn.connect()
-    request = asyncio.create_task(conn.request("echo", timeout=30))
-    await turns()
-    request.cancel()
-    conn._writes.break_off(request, TimeoutError("late"))
-    with pytest.raises(asyncio.CancelledError):
-        await request
-    await conn.close()
-
-
-async def test_a_lost_connection_wakes_a_write_that_its_transport_forgot():
-    transport = Stuck(welcome=welcome())
-    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
-    await conn.connect()
-    sending = asyncio.create_task(conn.send("n"))
-    await turns()
-    transport.drop()
-    async with asyncio.timeout(10):
-        with pytest.raises(NotConnected, match="before the message was sent"):
-            await sending
-    await conn.close()
-
-
-async def test_close_wakes_a_write_that_its_transport_forgot():
-    conn = Connection(Factory(Stuck(welcome=welcome())))
-    await conn.connect()
-    sending = asyncio.create_task(conn.send("n"))
-    await turns()
-    async with asyncio.timeout(10):
-        await conn.close()
-        with pytest.raises(NotConnected, match="closed by its owner"):
-            await sending
-
-
-async def test_an_error_of_the_transport_is_not_hidden():
-    class Broken(MemoryTransport):
-        async def send(self, message):
-            raise TransportClosed(1006, "gone")
-
-    async with Connection(Factory(Broken(welcome=welcome()))) as conn:
-        with pytest.raises(NotConnected, match="gone"):
-            await conn.send("n")
 
 
 # Rooms
@@ -207,49 +138,6 @@ async def test_rooms_that_do_not_fit_in_one_message_go_in_several():
         for item in (message.payload if message.type == "batch" else [{"payload": message.payload}])
     ]
     assert rooms == [f"room {n}" for n in range(7)]
-
-
-class DeafAfterReturn(MemoryTransport):
-    """Takes no message, as a peer that does not read."""
-
-    async def send(self, message):
-        await asyncio.Event().wait()
-
-
-async def test_a_loss_is_noticed_while_the_way_back_to_the_rooms_waits():
-    def server(message):
-        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
-
-    first = MemoryTransport(welcome=welcome(), on_send=server)
-    second = DeafAfterReturn(welcome=welcome("s2"))
-    third = MemoryTransport(welcome=welcome("s3"))
-    conn = Connection(Factory(first, second, third), backoff=Constant(seconds=0.0))
-    async with asyncio.timeout(10), conn:
-        await conn.join_room("r")
-        first.drop()
-        await until(lambda: conn.stats.connects == 2)
-        second.drop()
-        await until(lambda: conn.stats.connects == 3 and third.sent)
-        assert [message.type for message in third.sent] == ["join_room"]
-    assert leftovers() == []
-
-
-async def test_the_rooms_come_before_what_a_handler_publishes():
-    def server(message):
-        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
-
-    first = MemoryTransport(welcome=welcome(), on_send=server)
-    second = MemoryTransport(welcome=welcome("s2"))
-    conn = Connection(Factory(first, second), backoff=Constant(seconds=0.0))
-    tasks = []
-    async with asyncio.timeout(10), conn:
-        await conn.join_room("r")
-        publish = lambda _: tasks.append(asyncio.create_task(conn.send("chat", 1, room_id="r")))  # noqa: E731
-        conn.on("connected", publish)
-        first.drop()
-        await until(lambda: len(second.sent) == 2)
-        assert [message.type for message in second.sent] == ["join_room", "chat"]
-        await asyncio.gather(*tasks)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,221 @@
+"""One attempt to connect, from the breaker's permission to the end of the transport that it opened.
+
+`Driver` makes one for each try, and tells the state machine how it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.heartbeat_runner import HeartbeatRunner
+from rtlab.client.inbox import Inbox
+from rtlab.client.options import DefaultHeartbeat, default_heartbeat
+from rtlab.client.transports.base import Transport
+from rtlab.client.writes import Writes
+from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
+from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.protocol.messages import Message
+from rtlab.protocol.session_resume import session_of
+
+__all__ = ["ConnectionAttempt", "Spawn"]
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+
+class ConnectionAttempt:
+    """Opens one transport, and reads it until it ends.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes the `Transport`.
+    inbox : Inbox
+        Takes what the transport receives.
+    writes : Writes
+        Where the way back to the rooms is written.
+    spawn : callable
+        Runs a coroutine as a task whose owner cancels and awaits it.
+    heartbeat : Heartbeat, None or "default"
+        How to notice a peer that is gone without a word; None does not.
+    breaker : CircuitBreaker or None
+        Asked before, and told how it went.
+    connect_timeout : float
+        Seconds for opening.
+    clock : callable
+        Monotonic seconds.
+
+    Attributes
+    ----------
+    welcome : Message or None
+        The server's first message, None from a foreign server.
+    connect_time : float
+        Seconds that opening took, 0 before.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], Transport],
+        inbox: Inbox,
+        writes: Writes,
+        spawn: Spawn,
+        *,
+        heartbeat: Heartbeat | DefaultHeartbeat | None,
+        breaker: CircuitBreaker | None,
+        connect_timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.welcome: Message | None = None
+        self.connect_time = 0.0
+        self._factory = factory
+        self._inbox = inbox
+        self._writes = writes
+        self._spawn = spawn
+        self._heartbeat = heartbeat
+        self._breaker = breaker
+        self._connect_timeout = connect_timeout
+        self._clock = clock
+        self._transport: Transport | None = None
+        self._beats: HeartbeatRunner | None = None
+        self._ended = False
+
+    @property
+    def rtt(self) -> Rtt | None:
+        """The round trip as estimated from heartbeats, None without any."""
+        return self._beats.rtt if self._beats is not None else None
+
+    def ask_breaker(self) -> None:
+        """Raise `ConnectFailed`, with no attempt counted, when the circuit breaker holds this one back."""
+        if self._breaker is not None and not self._breaker.allow():
+            wait = self._breaker.wait
+            why = f"open for another {wait:.1f} s" if wait else "half-open, and another attempt probes"
+            raise ConnectFailed(f"the circuit breaker is {why}", retry_after=wait or None, attempts=0)
+
+    async def open(self) -> Transport:
+        """Make the transport, open it, and tell the breaker.
+
+        Raises
+        ------
+        ConnectFailed, TransportClosed
+            It did not open, or not in time.
+        """
+        transport = self._transport = self._factory()
+        breaker, started = self._breaker, self._clock()
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                self.welcome = await transport.open(self._inbox.position.resume())
+        except (ConnectFailed, TransportClosed, TimeoutError) as error:
+            if breaker is not None:
+                # An origin that answers with a final refusal (401, 404 …) is up.
+                alive = isinstance(error, ConnectFailed) and not error.retryable
+                (breaker.record_success if alive else breaker.record_failure)()
+            if isinstance(error, TimeoutError):
+                raise ConnectFailed(
+                    f"no answer within {self._connect_timeout:g} s: the server accepts and stays silent, "
+                    "or is too slow for connect_timeout"
+                ) from error
+            raise
+        if breaker is not None:
+            breaker.record_success()
+        self.connect_time = self._clock() - started
+        return transport
+
+    def begin_session(self, transport: Transport) -> bool:
+        """Start or continue the session that the welcome names; return whether a former one goes on."""
+        if self.welcome is None:
+            return False
+        resumed = self._inbox.begin(self.welcome)
+        limit = self._inbox.limit_of(self.welcome)
+        transport.max_message_bytes = min(transport.max_message_bytes, limit)
+        if not resumed and self._inbox.position.rooms:
+            # Before the handlers are told: what their tasks publish comes after the joins.
+            self._spawn(self._rejoin(transport))
+        return resumed
+
+    async def listen(self, transport: Transport) -> None:
+        """Hand what comes to the inbox, until the transport ends or its heartbeat calls the peer dead.
+
+        Raises
+        ------
+        TransportClosed
+            With the reason.
+        """
+        verdict: list[str] = []
+
+        def dead(reason: str) -> None:
+            verdict.append(reason)
+            scope.reschedule(asyncio.get_running_loop().time())
+
+        try:
+            async with asyncio.timeout(None) as scope:
+                given = self._heartbeat
+                heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
+                if heartbeat is not None:
+                    self._beats = HeartbeatRunner(heartbeat, transport, self._clock, dead)
+                await self._read(transport)
+        except TimeoutError:
+            if not verdict:
+                raise
+            raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
+        finally:
+            if self._beats is not None:
+                await self._beats.stop()
+
+    def end(self) -> None:
+        """Deliver nothing more: the end was told. A closing handshake is still read."""
+        self._ended = True
+        if self._beats is not None:
+            self._beats.end()
+
+    def abort(self) -> None:
+        """Drop the transport, if one was made."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _read(self, transport: Transport) -> None:
+        receive, put = transport.receive, self._inbox.put
+        first = self.welcome is None
+        while True:
+            try:
+                message = await receive()
+            except MessageError as error:
+                if not self._ended:
+                    self._inbox.put_unreadable(error)
+                continue
+            if self._ended:
+                continue  # closing: `disconnected` was told, so handlers get nothing more
+            if first:
+                first = False
+                if session_of(message) is not None:  # a server of ours, later than FOREIGN_AFTER
+                    self.welcome = message
+                    self.begin_session(transport)
+                    continue
+            space = put(message, transport.cursor)
+            if space is not None:
+                await self._wait_for_space(space)
+
+    async def _wait_for_space(self, space: asyncio.Event) -> None:
+        """Stop reading until an iterator has taken a message: the sender feels it."""
+        if self._beats is not None:
+            self._beats.pause()
+        await space.wait()
+        if self._beats is not None:
+            self._beats.resume()
+
+    async def _rejoin(self, transport: Transport) -> None:
+        """Ask a new session of our server for the rooms of the former one.
+
+        A task of its own: the transport is read, and its heartbeat runs, while a write waits.
+        """
+        try:
+            for message in self._inbox.rejoins(transport.max_message_bytes):
+                await self._writes.run(transport.send(message))
+        except (TransportClosed, NotConnected):
+            pass  # the reader learns of the end itself
+        except MessageError as error:
+            self._inbox.refuse(None, error, "codec")
+        except Exception as error:
+            self._inbox.report("connect", f"joining the rooms again failed: {describe(error)}", error=error)
+            transport.abort()

@@ -1,0 +1,129 @@
+"""What a client sends: messages, requests that wait for their answers, pings.
+
+The counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from rtlab.client.driver import Driver
+from rtlab.client.inbox import Inbox
+from rtlab.client.requests import Requests, unwrap
+from rtlab.client.transports.base import Transport
+from rtlab.client.writes import Writes
+from rtlab.errors import MessageError, NotConnected, TransportClosed
+from rtlab.protocol.messages import Message
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Everything that happens to a message before a transport takes it.
+
+    Parameters
+    ----------
+    driver : Driver
+        Has the open transport.
+    inbox : Inbox
+        Keeps what could not be sent.
+    requests : Requests
+        Who waits for an answer.
+    writes : Writes
+        Breaks off a write that waits.
+
+    Attributes
+    ----------
+    messages_out : int
+        Messages sent.
+    rtt : float or None
+        Seconds of the last round trip that `ping` measured.
+    """
+
+    def __init__(self, driver: Driver, inbox: Inbox, requests: Requests, writes: Writes) -> None:
+        self.messages_out = 0
+        self.rtt: float | None = None
+        self._driver = driver
+        self._inbox = inbox
+        self._requests = requests
+        self._writes = writes
+
+    async def write(self, message: Message) -> None:
+        """Send one message, at most once.
+
+        Raises
+        ------
+        NotConnected
+            No connection is open, or it ended meanwhile.
+        MessageError
+            The payload is not in the JSON data model, or too large for the server.
+        """
+        transport = self._transport()
+        try:
+            await self._writes.run(transport.send(message))
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
+        except MessageError as error:
+            self._inbox.refuse(message, error, "codec")
+            raise
+        self.messages_out += 1
+
+    async def ask(self, message: Message, timeout: float) -> Message:
+        """Send one message, and return the answer that carries its id.
+
+        Parameters
+        ----------
+        message : Message
+            It must have an id.
+        timeout : float
+            Seconds for the whole, a write that waits included.
+
+        Raises
+        ------
+        RequestRefused
+            The server answered with an ``error``.
+        TimeoutError
+            No answer came in time.
+        NotConnected
+            No connection is open, or it was lost before the answer came.
+        """
+        assert message.id is not None
+        answer: asyncio.Future[Message] | None = None
+        try:
+            self._transport()
+            answer = self._requests.expect(message, timeout)
+            await self.write(message)
+            return unwrap(await answer)
+        finally:
+            self._requests.forget(message.id)
+            self._inbox.forget_join(message.id)
+            if answer is not None and answer.done() and not answer.cancelled():
+                answer.exception()  # marks it as read: the write may have failed first
+
+    async def ping(self, timeout: float) -> float:
+        """Return the seconds of one round trip, and keep them in `rtt`.
+
+        Raises
+        ------
+        TimeoutError
+            No answer came within so many seconds.
+        NotConnected
+            No connection is open, or it ended before the answer came.
+        """
+        transport = self._transport()
+        try:
+            async with asyncio.timeout(timeout):
+                self.rtt = await transport.ping()
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the answer came: {error}") from error
+        return self.rtt
+
+    def _transport(self) -> Transport:
+        self._driver.check_loop()
+        transport = self._driver.transport
+        if transport is None:
+            raise NotConnected(
+                f"expected a connection that is Connected, got {self._driver.state.value}: "
+                "await connect(), or wait for the 'connected' event"
+            )
+        return transport

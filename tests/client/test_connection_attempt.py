@@ -1,0 +1,185 @@
+"""One attempt: its breaker, its opening, its heartbeat, and the way back to the rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connection import Connection, State
+from rtlab.errors import ConnectFailed
+from rtlab.policies.backoff import Constant
+from rtlab.policies.circuit_breaker import Breaker, Circuit
+from rtlab.policies.heartbeat import Ping, Watchdog
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import FAST, Factory, leftovers, turns, until, welcome
+
+
+async def test_a_silent_server_is_given_up():
+    transport = MemoryTransport(gate=asyncio.Event())
+    conn = Connection(Factory(transport), connect_timeout=0.02)
+    with pytest.raises(ConnectFailed, match=r"no answer within 0\.02 s"):
+        await conn.connect()
+    assert transport.aborted
+
+
+async def test_a_peer_that_goes_silent_is_noticed_and_left():
+    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
+    conn = Connection(factory, backoff=FAST, heartbeat=Ping(interval=0.01, timeout=0.02))
+    told = []
+    conn.on("disconnected", told.append)
+    await conn.connect()
+    await until(lambda: conn.stats.rtt is not None)
+    assert told == []
+    factory.made[0].deaf = True
+    await until(lambda: conn.stats.connects == 2)
+    assert told[0].code == 1006
+    assert "not answered" in told[0].reason
+    assert factory.made[0].aborted
+    await conn.close()
+    assert leftovers() == []
+
+
+async def test_a_watchdog_counts_anything_that_arrives():
+    transport = MemoryTransport(welcome=welcome())
+    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Watchdog(0.02, grace=0.02))
+    await conn.connect()
+    began = time.monotonic()
+    while time.monotonic() - began < 0.12:
+        transport.push(Message("beat"))
+        await asyncio.sleep(0.01)
+    assert conn.state is State.CONNECTED
+    await until(lambda: conn.state is State.DISCONNECTED)
+
+
+async def test_an_open_breaker_stops_attempts_and_a_success_closes_it():
+    now = 0.0
+    breaker = CircuitBreaker(Breaker(failures=2, open_duration=10.0), clock=lambda: now)
+    factory = Factory(
+        MemoryTransport(fail=ConnectFailed("down")),
+        MemoryTransport(fail=ConnectFailed("down")),
+        MemoryTransport(welcome=welcome()),
+    )
+    conns = [Connection(factory, breaker=breaker, clock=lambda: now) for _ in range(2)]
+    for conn in conns:
+        with pytest.raises(ConnectFailed, match="down"):
+            await conn.connect()
+    with pytest.raises(ConnectFailed, match=r"breaker is open for another 10\.0 s") as caught:
+        await conns[0].connect()
+    assert (caught.value.retry_after, caught.value.attempts) == (10.0, 0)
+    assert (len(factory.made), conns[0].stats.attempts) == (2, 1)
+    now = 10.5
+    await conns[0].connect()
+    assert breaker.state is Circuit.CLOSED
+    await conns[0].close()
+
+
+async def test_a_clear_no_does_not_trip_the_breaker():
+    breaker = CircuitBreaker(Breaker(failures=1))
+    conn = Connection(
+        Factory(MemoryTransport(fail=ConnectFailed("401", retryable=False, status=401))), breaker=breaker
+    )
+    with pytest.raises(ConnectFailed):
+        await conn.connect()
+    assert breaker.state is Circuit.CLOSED
+
+
+async def test_a_welcome_that_comes_late_still_begins_the_session():
+    transport = MemoryTransport()
+    conn = Connection(Factory(transport))
+    seen = []
+    conn.on("*", lambda message: seen.append(message.type))
+    async with conn:
+        assert conn.welcome is None
+        transport.push(welcome("s9", seq=3, limit=500))
+        transport.push(Message("n", 1))
+        await until(lambda: seen)
+        assert seen == ["n"]
+        assert conn.welcome is not None
+        assert conn._inbox.position.resume().session == "s9"
+        assert conn._inbox.position.handled == 4
+        assert transport.max_message_bytes == 500
+
+
+async def test_a_foreign_servers_welcome_is_a_message_like_any_other():
+    transport = MemoryTransport()
+    conn = Connection(Factory(transport))
+    seen = []
+    conn.on("welcome", seen.append)
+    async with conn:
+        transport.push(Message("welcome"))  # as ActionCable's
+        transport.push(welcome())  # not the first message: no welcome of ours
+        await until(lambda: len(seen) == 2)
+        assert conn.welcome is None
+
+
+class DeafAfterReturn(MemoryTransport):
+    """Takes no message, as a peer that does not read."""
+
+    async def send(self, message):
+        await asyncio.Event().wait()
+
+
+async def test_a_loss_is_noticed_while_the_way_back_to_the_rooms_waits():
+    def server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(), on_send=server)
+    second = DeafAfterReturn(welcome=welcome("s2"))
+    third = MemoryTransport(welcome=welcome("s3"))
+    conn = Connection(Factory(first, second, third), backoff=Constant(seconds=0.0))
+    async with asyncio.timeout(10), conn:
+        await conn.join_room("r")
+        first.drop()
+        await until(lambda: conn.stats.connects == 2)
+        second.drop()
+        await until(lambda: conn.stats.connects == 3 and third.sent)
+        assert [message.type for message in third.sent] == ["join_room"]
+    assert leftovers() == []
+
+
+async def test_the_rooms_come_before_what_a_handler_publishes():
+    def server(message):
+        first.push(Message("ack", {"recovered": True, "epoch": "e1", "offset": 4}, id=message.id))
+
+    first = MemoryTransport(welcome=welcome(), on_send=server)
+    second = MemoryTransport(welcome=welcome("s2"))
+    conn = Connection(Factory(first, second), backoff=Constant(seconds=0.0))
+    tasks = []
+    async with asyncio.timeout(10), conn:
+        await conn.join_room("r")
+        publish = lambda _: tasks.append(asyncio.create_task(conn.send("chat", 1, room_id="r")))  # noqa: E731
+        conn.on("connected", publish)
+        first.drop()
+        await until(lambda: len(second.sent) == 2)
+        assert [message.type for message in second.sent] == ["join_room", "chat"]
+        await asyncio.gather(*tasks)
+
+
+async def test_an_earlier_connection_that_still_closes_does_not_end_the_heartbeat_of_the_next():
+    answered = asyncio.Event()
+
+    class SlowToClose(MemoryTransport):
+        async def close(self, code=1000, reason=""):
+            await answered.wait()
+            await super().close(code, reason)
+
+    fresh = MemoryTransport(welcome=welcome("s2"))
+    conn = Connection(
+        Factory(SlowToClose(welcome=welcome()), fresh),
+        heartbeat=Ping(interval=0.01, timeout=0.02),
+        max_reconnect_attempts=0,
+    )
+    await conn.connect()
+    closing = asyncio.create_task(conn.close())
+    await turns()
+    async with asyncio.timeout(10):
+        await conn.connect()
+        answered.set()
+        await closing
+    fresh.deaf = True
+    await until(lambda: conn.state is State.DISCONNECTED)
+    assert leftovers() == []

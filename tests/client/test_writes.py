@@ -1,0 +1,78 @@
+"""Writes that wait for a peer that does not read, and what breaks them off."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.client.connection import Connection
+from rtlab.errors import NotConnected, TransportClosed
+from rtlab.policies.backoff import Constant
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import Factory, turns, welcome
+
+
+class Stuck(MemoryTransport):
+    """Its peer does not read."""
+
+    async def send(self, message):
+        await asyncio.Event().wait()
+
+
+async def test_the_timeout_covers_a_write_that_waits():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError, match="no answer to 'echo' within"):
+            await conn.request("echo", timeout=0.05)
+    task = asyncio.current_task()
+    assert task.cancelling() == 0
+    assert len(conn._outbox._requests) == 0
+    await conn.close()
+
+
+async def test_a_caller_that_is_cancelled_too_hears_of_that():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    request = asyncio.create_task(conn.request("echo", timeout=30))
+    await turns()
+    request.cancel()
+    conn._outbox._writes.break_off(request, TimeoutError("late"))
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await conn.close()
+
+
+async def test_a_lost_connection_wakes_a_write_that_its_transport_forgot():
+    transport = Stuck(welcome=welcome())
+    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
+    await conn.connect()
+    sending = asyncio.create_task(conn.send("n"))
+    await turns()
+    transport.drop()
+    async with asyncio.timeout(10):
+        with pytest.raises(NotConnected, match="before the message was sent"):
+            await sending
+    await conn.close()
+
+
+async def test_close_wakes_a_write_that_its_transport_forgot():
+    conn = Connection(Factory(Stuck(welcome=welcome())))
+    await conn.connect()
+    sending = asyncio.create_task(conn.send("n"))
+    await turns()
+    async with asyncio.timeout(10):
+        await conn.close()
+        with pytest.raises(NotConnected, match="closed by its owner"):
+            await sending
+
+
+async def test_an_error_of_the_transport_is_not_hidden():
+    class Broken(MemoryTransport):
+        async def send(self, message):
+            raise TransportClosed(1006, "gone")
+
+    async with Connection(Factory(Broken(welcome=welcome()))) as conn:
+        with pytest.raises(NotConnected, match="gone"):
+            await conn.send("n")
