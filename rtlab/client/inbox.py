@@ -1,7 +1,7 @@
 """What a client does with each message: once, in order, and never a silent gap.
 
 `Inbox` calls handlers, gives answers to `Requests`, feeds the open `Stream`, follows
-rooms and drops repeats. It does no I/O; `Driver` hands it what a transport received.
+rooms and drops repeats. It does no I/O; `ConnectionAttempt` hands it what a transport received.
 """
 
 from __future__ import annotations
