@@ -27,7 +27,7 @@ from rtlab.client.stats import ConnectionStats
 from rtlab.client.stream import Stream
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
-from rtlab.policies import states
+from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.messages import Message

@@ -26,8 +26,8 @@ from rtlab.client.requests import Requests
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
-from rtlab.policies import states
-from rtlab.policies.retry import RetryPolicy
+from rtlab.policies import states_and_events as states
+from rtlab.policies.reconnect_policy import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.protocol.close_codes import check_close, should_reconnect
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
-from rtlab.client.position import Position
+from rtlab.client.repeats_and_gaps import Position
 from rtlab.client.requests import Requests, new_id, published
 from rtlab.client.stream import Stream
 from rtlab.errors import MessageError, describe

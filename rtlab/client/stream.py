@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from rtlab.client.position import Receipt
+from rtlab.client.repeats_and_gaps import Receipt
 from rtlab.protocol.messages import Message
 
 __all__ = ["Stream"]

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from rtlab.figures.chart import INK, Chart
 from rtlab.figures.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states import State
+from rtlab.policies.states_and_events import State
 
 __all__ = ["state_figure"]
 

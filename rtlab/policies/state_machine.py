@@ -3,7 +3,7 @@
 Nothing here opens a socket or reads a clock. `rtlab.client.driver` feeds events in and
 carries out the actions that come back, so the same table drives a real
 connection, a simulated one, the tests, and the drawing in the notebook. The events and
-actions themselves are in `rtlab.policies.states`.
+actions themselves are in `rtlab.policies.states_and_events`.
 
 Every attempt has a *generation*, a number that only grows. An event of an older
 generation changes nothing: a late close of an old socket can never start a
@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.policies.retry import RetryPolicy
-from rtlab.policies.states import (
+from rtlab.policies.reconnect_policy import RetryPolicy
+from rtlab.policies.states_and_events import (
     Action,
     CancelTimer,
     Close,
