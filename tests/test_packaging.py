@@ -61,9 +61,9 @@ def test_an_installed_rtlab_finds_its_own_files(installed: Path, tmp_path: Path)
     code = (
         "import rtlab, pathlib\n"
         "from rtlab import resources\n"
-        "from rtlab.notebook import workspace\n"
+        "from rtlab.notebook.readers_copy import hand_out\n"
         "print(pathlib.Path(rtlab.__file__).parent, rtlab.data_path('README.md'), resources.checkout())\n"
-        f"print(len(workspace.copy_notebooks(pathlib.Path({str(tmp_path)!r})).new))"
+        f"print(len(hand_out(pathlib.Path({str(tmp_path)!r})).new))"
     )
     package = installed / "rtlab"
     said, copied = run(sys.executable, "-c", code, PYTHONPATH=str(installed)).splitlines()
@@ -84,10 +84,10 @@ def test_an_installed_lab_starts(installed: Path):
     assert said == f"{installed / 'rtlab'} <Lab: 1 server and fault proxy, running>\n"
 
 
-def test_outside_a_clone_the_folder_must_be_named(installed: Path):
+def test_outside_a_clone_there_is_nothing_to_edit(installed: Path):
     code = (
         "import sys; from rtlab.cli.main import run\n"
-        "sys.exit(0 if run(['lab', '--no-browser']) == 1 else 'ran')"
+        "sys.exit(0 if run(['lab', '--no-browser', '--edit']) == 1 else 'ran')"
     )
     run(sys.executable, "-c", code, PYTHONPATH=str(installed))
 

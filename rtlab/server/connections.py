@@ -160,7 +160,6 @@ class Connections:
             "session": session.session_id,
             "bootId": self._boot_id,
             "node": self._options.node,
-            "feedTimer": timer_kind(),
             "resumed": resumed,
             "seq": position,
             "limits": {
@@ -169,6 +168,7 @@ class Connections:
                 "maxRooms": MAX_ROOMS,
             },
             "heartbeat": self._options.heartbeat,
+            "feedTimer": timer_kind(),
         }
         if rooms:
             payload["rooms"] = rooms

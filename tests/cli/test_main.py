@@ -126,6 +126,7 @@ def test_bench_prints_what_it_measured(monkeypatch: pytest.MonkeyPatch, capfd: p
         "peer_value": 4.0,
         "ratio": 0.5,
         "spread": 0.5,
+        "interval": None,
     }
     assert cli.run(["bench", "fake"]) == 0
     assert "round trip" in capfd.readouterr().out
