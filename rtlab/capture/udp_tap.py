@@ -81,6 +81,7 @@ class UdpTap:
         self.delay = delay
         self._flows = {True: Datagrams(), False: Datagrams()}
         self._relays: list[_Relay] = []
+        self._mappings: dict[int, int] = {}
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -107,6 +108,11 @@ class UdpTap:
         flow = self._flows[up]
         return Datagrams(Counter(flow.count), Counter(flow.bytes))
 
+    @property
+    def mappings(self) -> dict[int, int]:
+        """The client's UDP port → the one that the server sees: a NAT's table (RFC 4787 §4.1)."""
+        return dict(self._mappings)
+
     async def quiet(self, seconds: float = 0.05, timeout: float = 5.0) -> None:
         """Return when nothing has passed for so many seconds; raises `TimeoutError`."""
         async with asyncio.timeout(timeout):
@@ -117,6 +123,10 @@ class UdpTap:
                         await self._changed.wait()
                 except TimeoutError:
                     return
+
+    def maps(self, inside: int, outside: int) -> None:
+        """Note through which port a client's packets leave."""
+        self._mappings[inside] = outside
 
     def saw(self, up: bool, data: bytes) -> None:
         """Note one datagram."""
@@ -140,8 +150,9 @@ class _Relay(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         up = addr != self._server
-        if up:
+        if up and addr != self._client and self._transport is not None:
             self._client = addr
+            self._tap.maps(addr[1], self._transport.get_extra_info("sockname")[1])
         to = self._server if up else self._client
         self._tap.saw(up, data)
         if to is None:

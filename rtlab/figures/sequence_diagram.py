@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rtlab.figures.chart import FAINT, INK, Chart
 from rtlab.figures.palette import PALETTE
 
-__all__ = ["Arrow", "sequence_figure"]
+__all__ = ["Arrow", "Stage", "sequence_figure"]
 
 
 class Arrow(NamedTuple):
@@ -35,7 +35,25 @@ class Arrow(NamedTuple):
     color: str = "grey"
 
 
-def sequence_figure(lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str = "") -> Chart:
+class Stage(NamedTuple):
+    """Rows that belong together, bracketed at the right.
+
+    Parameters
+    ----------
+    text : str
+        What they do.
+    first, last : int
+        Indices of their arrows, both included.
+    """
+
+    text: str
+    first: int
+    last: int
+
+
+def sequence_figure(
+    lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str = "", stages: Sequence[Stage] = ()
+) -> Chart:
     """Draw messages between lanes, one row for each.
 
     Parameters
@@ -46,6 +64,8 @@ def sequence_figure(lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str
         In their order. Rows have equal heights: the times stand at the margin.
     title : str
         Shown above.
+    stages : sequence of Stage
+        What groups of them do.
 
     Returns
     -------
@@ -70,11 +90,19 @@ def sequence_figure(lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str
     axes = chart.add_subplot()
     axes.set_axis_off()
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
-    axes.set_xlim(-0.25, len(lanes) - 1 + 0.1)
+    right = len(lanes) - 1 + 0.1
+    axes.set_xlim(
+        -0.25 * max(1, len(lanes) - 1) / 2 - 0.1, right + (0.45 * (len(lanes) - 1) if stages else 0)
+    )
     axes.set_ylim(len(arrows) + 0.3, -1.4)
     for lane, at in x.items():
         axes.axvline(at, ymin=0.01, ymax=0.95, color=FAINT, linewidth=1.0)
         axes.text(at, -0.9, lane, ha="center", fontsize=10, fontweight="bold", color=INK)
+    for stage in stages:
+        top, bottom = stage.first - 0.35, stage.last + 0.35
+        axes.plot([right, right + 0.03, right + 0.03, right], [top, top, bottom, bottom], color=FAINT, lw=1.2)
+        middle = (top + bottom) / 2
+        axes.text(right + 0.06, middle, stage.text, ha="left", va="center", fontsize=9, color=INK)
     for row, arrow in enumerate(arrows):
         start, end = x[arrow.source], x[arrow.target]
         if arrow.at is not None:

@@ -45,6 +45,7 @@ async def test_datagrams_are_relayed_counted_by_kind_and_delayed():
             assert up.bytes["data"] == 6
             assert down.bytes["data"] == 7
             assert (tap.flow(up=True) - up).bytes.total() == 0
+            assert tap.mappings == {transport.get_extra_info("sockname")[1]: port}
             transport.close()
     finally:
         server.close()

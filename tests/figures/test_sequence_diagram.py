@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from rtlab.figures.sequence_diagram import Arrow, sequence_figure
+from rtlab.figures.sequence_diagram import Arrow, Stage, sequence_figure
 
 
 def test_every_message_is_drawn_from_its_lane_to_its_lane() -> None:
@@ -24,3 +25,13 @@ def test_a_note_has_no_arrow() -> None:
 def test_an_arrow_to_nowhere_is_refused() -> None:
     with pytest.raises(ValueError, match="out of a, b, got c"):
         sequence_figure(["a", "b"], [Arrow("a", "c", "?")])
+
+
+def test_a_stage_stands_beside_its_rows() -> None:
+    arrows = [Arrow("a", "b", str(n)) for n in range(4)]
+    axes = sequence_figure(["a", "b"], arrows, stages=[Stage("ask", 1, 2)]).axes[0]
+    (text,) = [text for text in axes.texts if text.get_text() == "ask"]
+    assert text.get_position()[1] == 1.5
+    assert text.get_position()[0] > 1
+    heights = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
+    assert [0.65, 0.65, 2.35, 2.35] in heights

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
 from aiortc import MediaStreamTrack, RTCDataChannel
 
 from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
+from rtlab.client.p2p.received_sound import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
@@ -41,6 +43,7 @@ class Call:
         self._peer_connection = peer_connection
         self._queue: ReceiveQueue | None = None
         self._listener: Listener | None = None
+        self._packets: deque[SoundPacket] = deque()
         self._begun = asyncio.Event()
         if channel is not None:
             self._begin(channel)
@@ -50,6 +53,9 @@ class Call:
 
     def _hear(self, track: MediaStreamTrack) -> None:
         self._listener = Listener(track)
+        for transceiver in self._peer_connection.getTransceivers():
+            if transceiver.receiver.track is track:
+                self._packets = keep_packets(transceiver.receiver)
 
     def _begin(self, channel: RTCDataChannel) -> None:
         if self._queue is None:
@@ -109,6 +115,11 @@ class Call:
     async def audio_stats(self) -> AudioStats:
         """Return what has been measured of the other peer's sound so far."""
         return await audio_stats(self._peer_connection)
+
+    @property
+    def sound_packets(self) -> list[SoundPacket]:
+        """The packets of sound that have arrived, as they came; the last two minutes."""
+        return list(self._packets)
 
     @property
     def frames_heard(self) -> int:

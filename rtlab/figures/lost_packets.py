@@ -1,0 +1,88 @@
+"""What lost packets do to a channel: delays by message number, and towers laid over each other."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.palette import PALETTE
+
+__all__ = ["delays_figure", "towers_figure"]
+
+_COLORS = ("blue", "orange", "green", "purple", "grey", "sky")
+
+
+def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", sharey: bool = True) -> Chart:
+    """Draw each message's delay over its number, a row of axes for each channel.
+
+    Parameters
+    ----------
+    runs : mapping of str to array of shape (n, 2)
+        Name → message number and delay in seconds; a number that is missing is drawn as a cross.
+    title : str
+        Shown above.
+    sharey : bool
+        Whether all rows have the same scale.
+
+    Returns
+    -------
+    Chart
+    """
+    chart = Chart(9.0, 0.5 + 1.75 * len(runs), about=f"{title}: delay by message number of {', '.join(runs)}")
+    rows: Any = chart.subplots(len(runs), sharex=True, sharey=sharey, squeeze=False)[:, 0]
+    for axes, color, (name, run) in zip(rows, _COLORS, runs.items(), strict=False):
+        numbers, delays = run[:, 0].astype(int), 1000 * run[:, 1]
+        missing = sorted(set(range(int(numbers.max(initial=-1)) + 1)) - set(numbers.tolist()))
+        last = axes is rows[-1]
+        heading = f"{name}: {len(run)} came" + (f", {len(missing)} did not (×)" if missing else "")
+        dress(axes, title=heading, ylabel="delay (ms)", xlabel="message number" if last else "")
+        axes.vlines(numbers, 0, delays, color=PALETTE[color], linewidth=1.0, alpha=0.35)
+        axes.plot(numbers, delays, ".", color=PALETTE[color], markersize=4)
+        axes.plot(missing, [0] * len(missing), "x", color=PALETTE["vermilion"], markersize=6)
+        axes.set_ylim(bottom=min(-4.0, -0.05 * float(delays.max(initial=0.0))))
+    chart.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return chart
+
+
+def towers_figure(
+    towers: Mapping[str, Sequence[NDArray[np.float64]]],
+    models: Mapping[str, tuple[float, float]],
+    *,
+    title: str = "",
+) -> Chart:
+    """Lay the messages that each loss or stall made late over each other, with the model's line.
+
+    Parameters
+    ----------
+    towers : mapping of str to sequence of array of shape (n,)
+        What was done → the delays in seconds of the messages behind each hole, in their order.
+    models : mapping of str to (float, float)
+        The same names → height in seconds, and seconds that each next message waits less.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+    """
+    counts = ", ".join(f"{len(found)} of {name}" for name, found in towers.items())
+    chart = Chart(9.0, 3.4, about=f"{title}: {counts}, and the model")
+    columns: Any = chart.subplots(1, len(towers), sharey=True, squeeze=False)[0]
+    for axes, color, (name, found) in zip(columns, _COLORS, towers.items(), strict=False):
+        dress(axes, title=name, xlabel="messages behind the hole", ylabel="delay (ms)")
+        for tower in found:
+            axes.plot(range(len(tower)), 1000 * tower, ".-", lw=0.8, alpha=0.5, color=PALETTE[color])
+        height, step = models[name]
+        k = np.arange(int(np.ceil(height / step)) + 1)
+        line = 1000 * np.maximum(0.0, height - k * step)
+        axes.plot(k, line, color=PALETTE["vermilion"], lw=2.2, label=f"model: {1000 * height:.0f} ms − k·g")
+        axes.set(ylim=(0, 1600 * height))
+        axes.legend(frameon=False, labelcolor=INK)
+    chart.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return chart
