@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ def test_every_message_is_drawn_from_its_lane_to_its_lane() -> None:
     axes = sequence_figure(["client", "server"], arrows, title="hello").axes[0]
     texts = [text.get_text() for text in axes.texts]
     assert [text for text in texts if text] == ["client", "server", "0 ms", "offer", "12 ms", "answer"]
-    ends = [(a.xyann, a.xy) for a in axes.texts if hasattr(a, "xyann")]
+    drawn: list[Any] = [text for text in axes.texts if hasattr(text, "xyann")]
+    ends = [(arrow.xyann, arrow.xy) for arrow in drawn]
     assert ends == [((0.0, 0), (1.0, 0)), ((1.0, 1), (0.0, 1))]
 
 

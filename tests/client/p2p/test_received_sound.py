@@ -22,7 +22,8 @@ async def test_packets_are_kept_and_still_played() -> None:
     class Packet:
         sequence_number, payload = 9, b"opus"
 
-    receiver, packet = Receiver(), Packet()
+    receiver: Any = Receiver()
+    packet = Packet()
     kept = keep_packets(receiver)
     await receiver._handle_rtp_packet(packet, arrival_time_ms=5)
     assert list(kept) == [SoundPacket(9, b"opus")]
