@@ -26,6 +26,8 @@ class ServerOptions(TypedDict, total=False):
     max_connections: int
     max_message_bytes: int
     write_limit_bytes: int
+    handshake_rate: float
+    handshake_queue: int
     history_messages: int
     history_age: float
     backlog_messages: int

@@ -38,6 +38,7 @@ def _bounded(kind: Callable[[str], float], low: float, high: float, what: str) -
 
 _seconds = _bounded(float, 0, 86_400, "seconds from 0 to 86400")
 _count = _bounded(int, 1, 1 << 31, "a whole number from 1")
+_rate = _bounded(float, 0, 1_000_000, "handshakes per second from 0 to 1000000")
 _port = _bounded(int, 0, 65_535, "a port from 0 to 65535")
 _fd = _bounded(int, 0, 1 << 20, "a descriptor's number")
 
@@ -71,6 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--backlog-bytes", type=_count, default=sessions.backlog_bytes, help="of each session")
     add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
     add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
+    add("--handshake-rate", type=_rate, default=0, help="connections begun per second; 0 for no limit")
+    add("--handshake-queue", type=_count, default=defaults.handshake_queue, help="that may wait; else 503")
     add("--write-limit-bytes", type=_count, default=defaults.write_limit_bytes, help="unsent, per connection")
     add("--certfile", metavar="PEM", help="serve https and wss with this certificate chain")
     add("--keyfile", metavar="PEM", help="the certificate's private key, if it is in another file")
@@ -86,6 +89,8 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         node=args.node,
         max_connections=args.max_connections,
         max_message_bytes=args.max_message_bytes,
+        handshake_rate=args.handshake_rate or None,
+        handshake_queue=args.handshake_queue,
         write_limit_bytes=args.write_limit_bytes,
         heartbeat=args.heartbeat or None,
         poll_timeout=args.poll_timeout,

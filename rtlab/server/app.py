@@ -18,6 +18,7 @@ from rtlab.server.endpoints.status import healthz, index, stats
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE
 from rtlab.server.middleware.admission import make_admission
+from rtlab.server.middleware.handshake_limit import make_handshake_limit
 from rtlab.server.middleware.origins import add_cors_headers, make_origin_check
 from rtlab.server.node import Node
 
@@ -60,8 +61,13 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
         on_request(request.protocol)
         return await handler(request)
 
-    # The first is the outermost.
-    checks = [note_request, make_origin_check(node.options.origins), make_admission(node)]
+    # The first is the outermost. Who waited for a turn is asked for a place only then.
+    checks = [
+        note_request,
+        make_origin_check(node.options.origins),
+        make_handshake_limit(node),
+        make_admission(node),
+    ]
     body_limit = node.options.max_message_bytes + 1024
     app = web.Application(middlewares=checks, client_max_size=body_limit)
     app[NODE] = node

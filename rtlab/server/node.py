@@ -38,6 +38,8 @@ class Node:
         Rooms; streams of messages; what carries them; the way in; what has to be done regularly.
     stopping : bool
         Whether `stop` was called: nobody new is let in.
+    handshakes_refused : int
+        Requests that found no place in the queue of handshakes.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Node:
         self.options = options
         self.clock = clock
         self.stopping = False
+        self.handshakes_refused = 0
         self.started = clock()
         self._announcer = Announcer(lambda: self.hub.announce())
         self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed)

@@ -26,6 +26,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         Open streams and waiting polls, together.
     max_message_bytes : int
         The largest incoming message.
+    handshake_rate : float or None
+        Connections that may begin per second; None for no limit.
+    handshake_queue : int
+        How many may wait for their turn; who finds no place is answered 503.
     write_limit_bytes : int
         What a connection may hold unsent before its client is cut off.
     heartbeat : float or None
@@ -48,6 +52,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     # Limits
     max_connections: int = 20_000
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    handshake_rate: float | None = None
+    handshake_queue: int = 100
     write_limit_bytes: int = 1 << 20
     # Timeouts
     heartbeat: float | None = 15.0

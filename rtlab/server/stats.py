@@ -44,4 +44,5 @@ def read_stats(node: Node) -> dict[str, Any]:
         "messages_received": node.ingress.received,
         "messages_published": node.hub.published,
         "slow_clients": node.connections.slow_clients,
+        "handshakes_refused": node.handshakes_refused,
     }

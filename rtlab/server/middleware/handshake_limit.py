@@ -1,0 +1,74 @@
+"""How many connections begin in a second: the rest wait in a short queue, or get a 503 at once.
+
+A server that has restarted meets all its clients together. What it can do then is limited by what a
+handshake costs (TLS, authentication, resuming); this limit makes that cost explicit, and the same on
+every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from rtlab.policies.paced_queue import PacedQueue
+from rtlab.server.http_answers import json_error
+from rtlab.server.node import Node
+
+__all__ = ["begins_connection", "make_handshake_limit"]
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Each request to these begins a connection. A poll does only when it is a client's first.
+_ALWAYS: Final = frozenset({"/ws", "/sse", "/rtc/offer"})
+
+
+def begins_connection(path: str, *, has_cursor: bool) -> bool:
+    """Whether a request is what a client pays for once per connection.
+
+    Examples
+    --------
+    >>> begins_connection("/ws", has_cursor=True), begins_connection("/poll", has_cursor=True)
+    (True, False)
+    """
+    return path in _ALWAYS or (path == "/poll" and not has_cursor)
+
+
+def make_handshake_limit(node: Node) -> Any:
+    """Make the middleware that paces handshakes; without a limit it only passes requests on.
+
+    Parameters
+    ----------
+    node : Node
+        Its `handshakes_refused` is counted up.
+
+    Returns
+    -------
+    middleware
+        A request waits for its turn; where all places of the queue are taken, it is answered 503,
+        with the time in which the queue will be empty as ``Retry-After`` (RFC 9110 §10.2.3), in
+        whole seconds. A client that leaves while it waits has spent its turn all the same.
+    """
+    rate = node.options.handshake_rate
+    queue = None if rate is None else PacedQueue(rate, node.options.handshake_queue)
+    free_at = 0.0
+
+    @web.middleware
+    async def pace(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal free_at
+        if queue is None or not begins_connection(request.path, has_cursor="cursor" in request.query):
+            return await handler(request)
+        now = node.clock()
+        free_at, wait = queue.enter(free_at, now)
+        if wait is None:
+            node.handshakes_refused += 1
+            seconds = math.ceil(queue.drained_in(free_at, now))
+            text = f"{queue.rate:g} handshakes a second, and {queue.places:g} wait: try again later"
+            return json_error(503, "busy", text, {"Retry-After": str(max(1, seconds))})
+        await asyncio.sleep(wait)
+        return await handler(request)
+
+    return pace
