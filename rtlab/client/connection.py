@@ -61,6 +61,9 @@ class Connection:
         leaves it to the backoff.
     retry_initial : bool
         Whether a first connect that fails is retried too.
+    max_retry_after : float
+        The longest ``Retry-After`` that is obeyed, in seconds; 0 ignores it, as a page's
+        `WebSocket` must, which is never told.
 
     # Health
     heartbeat : Heartbeat, None or "default"
@@ -109,6 +112,7 @@ class Connection:
         max_reconnect_attempts: int | None = None,
         min_uptime: float | None = None,
         retry_initial: bool = False,
+        max_retry_after: float = 300.0,
         # Health
         heartbeat: Heartbeat | DefaultHeartbeat | None = "default",
         breaker: CircuitBreaker | None = None,
@@ -152,7 +156,14 @@ class Connection:
             self._inbox,
             requests,
             writes,
-            policy_of(backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial),
+            policy_of(
+                backoff,
+                reconnect_interval,
+                max_reconnect_attempts,
+                min_uptime,
+                retry_initial,
+                max_retry_after,
+            ),
             close_timeout=positive("close_timeout", close_timeout),
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),

@@ -86,6 +86,7 @@ def policy_of(
     max_attempts: int | None,
     min_uptime: float | None,
     retry_initial: bool,
+    max_retry_after: float,
 ) -> RetryPolicy:
     """Return the policy that a connection's options describe; raise ValueError or TypeError for bad ones."""
     checked("backoff", backoff, "FullJitter(0.5, 30)", "delay", "max_attempts", "min_uptime")
@@ -95,6 +96,8 @@ def policy_of(
         )
     if max_attempts is not None and max_attempts < 0:
         raise ValueError(f"expected max_reconnect_attempts >= 0, got {max_attempts}")
+    if not 0 <= max_retry_after < float("inf"):
+        raise ValueError(f"expected max_retry_after >= 0 in finite seconds, got {max_retry_after!r}")
     if backoff is None:
         backoff = DEFAULT if interval is None else FullJitter(base=interval, cap=max(30.0, interval))
     return RetryPolicy(
@@ -102,4 +105,5 @@ def policy_of(
         max_attempts=max_attempts if max_attempts is not None else backoff.max_attempts,
         min_uptime=min_uptime if min_uptime is not None else backoff.min_uptime,
         retry_initial=retry_initial,
+        max_retry_after=max_retry_after,
     )

@@ -89,7 +89,8 @@ class Lab:
         self._seed = seed
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout
-        self._options = as_arguments(server)
+        self._options = server
+        self._arguments = as_arguments(server)
         self._token = secrets.token_urlsafe(16)
         self._state = "new"
         self._nodes: list[Child] = []
@@ -274,22 +275,25 @@ class Lab:
         """
         self._nodes[node].kill()
 
-    async def restart(self, node: int = 0) -> None:
+    async def restart(self, node: int = 0, **changed: Unpack[ServerOptions]) -> None:
         """Stop a node gracefully, and start a fresh one at the same address.
 
         Parameters
         ----------
         node : int
             Which.
+        **changed
+            Options that differ from the lab's own, until the next restart: see `ServerOptions`.
 
         Raises
         ------
         LabError
             When it does not start again.
         """
+        options = as_arguments({**self._options, **changed})
         old = self._nodes[node]
         await old.stop(self._stop_timeout)
-        self._nodes[node] = self._node(node, old.port)
+        self._nodes[node] = self._node(node, old.port, options)
         await self._ready(self._nodes[node])
 
     async def reset(self) -> None:
@@ -363,12 +367,13 @@ class Lab:
 
     # Starting children
 
-    def _node(self, index: int, port: int) -> Child:
+    def _node(self, index: int, port: int, options: list[str] | None = None) -> Child:
         where = ["--port", str(port), "--node", f"node-{index + 1}"]
         if self._certificates is not None:
             where += self._certificates.arguments
         name = "server" if len(self._ports) == 1 else f"server node-{index + 1}"
-        return Child.module(name, "rtlab.server", *where, *self._options, token=self._token)
+        arguments = self._arguments if options is None else options
+        return Child.module(name, "rtlab.server", *where, *arguments, token=self._token)
 
     async def _ready(self, child: Child) -> None:
         port = await child.announced(self._start_timeout)

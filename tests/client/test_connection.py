@@ -57,6 +57,18 @@ async def test_a_failed_connect_says_why():
     assert leftovers() == []
 
 
+async def test_a_client_may_ignore_what_the_server_says_about_when_to_come_back():
+    busy = MemoryTransport(fail=ConnectFailed("busy", status=503, retry_after=60.0))
+    conn = Connection(
+        Factory(busy, MemoryTransport(welcome=welcome())),
+        backoff=Constant(0.001),
+        retry_initial=True,
+        max_retry_after=0.0,
+    )
+    async with asyncio.timeout(10), conn:
+        assert conn.state is State.CONNECTED
+
+
 async def test_a_broken_transport_does_not_leave_anyone_waiting():
     conn = Connection(Factory(MemoryTransport(fail=RuntimeError("bug"))))
     with pytest.raises(ConnectFailed, match="bug"):

@@ -50,3 +50,9 @@ def test_a_time_must_be_finite_and_above_nothing(seconds: float) -> None:
     for name in ("connect_timeout", "close_timeout", "request_timeout"):
         with pytest.raises(ValueError, match=f"expected {name} > 0 in finite seconds"):
             WebSocketConnection(URL, **{name: seconds})
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
+def test_the_longest_hint_that_is_obeyed_must_be_finite(seconds: float) -> None:
+    with pytest.raises(ValueError, match="expected max_retry_after >= 0"):
+        WebSocketConnection(URL, max_retry_after=seconds)

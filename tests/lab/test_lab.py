@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
@@ -165,6 +165,24 @@ async def test_restart_is_graceful_and_keeps_the_address():
             assert closed.value.rcvd.code == 1012
         await restart
         assert lab.url == url
+        assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
+
+
+async def test_a_restart_may_change_options_until_the_next_one():
+    async with Lab(max_connections=2) as lab:
+        for most in (1, 2):
+            await (lab.restart(max_connections=1) if most == 1 else lab.restart())
+            held = [await connect(lab.ws_url, proxy=None) for _ in range(most)]
+            with pytest.raises(InvalidStatus):
+                await connect(lab.ws_url, proxy=None)
+            for connection in held:
+                await connection.close()
+
+
+async def test_a_restart_with_an_unknown_option_leaves_the_node_alone():
+    async with Lab() as lab:
+        with pytest.raises(LabError, match="got colour='red'"):
+            await lab.restart(colour="red")  # type: ignore[call-arg]
         assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
 
 

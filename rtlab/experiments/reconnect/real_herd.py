@@ -22,7 +22,7 @@ from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
 
-__all__ = ["real_herd"]
+__all__ = ["enough_descriptors", "real_herd"]
 
 #: Connections that open at the same time before the outage. After it there is no limit.
 _GATHERING = 64
@@ -41,9 +41,12 @@ async def real_herd(
     outage: float = 2.0,
     duration: float = 20.0,
     connect_timeout: float = 5.0,
+    max_retry_after: float = 0.0,
+    capacity: float | None = None,
     bin_width: float = 0.25,
     seed: int = 1,
     label: str = "",
+    on_return: Callable[[float], object] = lambda lost_at: None,
 ) -> HerdRun:
     """Connect a herd, kill its server, start it again, and watch until all are back.
 
@@ -66,18 +69,24 @@ async def real_herd(
         Seconds after `kill` at which the run ends, whoever is still outside.
     connect_timeout : float
         Seconds for one attempt.
+    max_retry_after : float
+        The longest ``Retry-After`` that clients obey, in seconds; by default they are as deaf to
+        it as a page's `WebSocket`.
+    capacity : float or None
+        Handshakes per second that the restarted server allows; None: as fast as the herd gathered.
     bin_width : float
         Seconds of one point on the curves.
     seed : int
         Client i draws its jitter from ``default_rng([seed, i])``.
     label : str
         What to call it; the policy's class by default.
+    on_return : callable
+        Called with the moment of the loss whenever a client is back.
 
     Returns
     -------
     HerdRun
-        Its `capacity` is the rate at which the herd gathered, its `outage` the measured one;
-        every attempt that failed counts as refused.
+        Its `outage` is the measured one; every attempt that failed counts as refused.
 
     Raises
     ------
@@ -86,8 +95,8 @@ async def real_herd(
     LabError
         When this process may not open as many descriptors.
     """
-    herd = _RealHerd(transport, policy, connect_timeout, clients, seed)
-    with _descriptors(clients + _SPARE_DESCRIPTORS):
+    herd = _RealHerd(transport, policy, connect_timeout, max_retry_after, clients, seed, on_return)
+    with enough_descriptors(clients + _SPARE_DESCRIPTORS):
         try:
             gathered_in = await herd.gather()
             kill()
@@ -101,30 +110,32 @@ async def real_herd(
         finally:
             await herd.close()
 
-    attempts, accepted = np.array(herd.attempts) - lost_at, np.array(herd.accepted) - lost_at
-    edges = bin_width * np.arange(math.ceil(duration / bin_width) + 1)
-    return HerdRun(
-        label=label or type(policy).__name__,
-        source="measured",
+    return HerdRun.measured(
+        label or type(policy).__name__,
         clients=clients,
-        capacity=clients / gathered_in,
+        capacity=clients / gathered_in if capacity is None else capacity,
         # The server listens a little before `restart` returns: the first attempt that was not refused
         # may have begun earlier, and then marks the end of the outage.
         outage=min(back_after, herd.first_admitted - lost_at),
+        duration=duration,
         bin_width=bin_width,
-        attempts=np.histogram(attempts, edges)[0],
-        accepted=np.histogram(accepted, edges)[0],
-        refused=len(attempts) - len(accepted),
-        timed_out=0,
+        attempts=[at - lost_at for at in herd.attempts],
+        accepted=[at - lost_at for at in herd.accepted],
         gave_up=herd.gave_up,
-        all_in=float(accepted.max()) if len(accepted) == clients else None,
         longest_wait=herd.longest_wait,
     )
 
 
 class _RealHerd:
     def __init__(
-        self, transport: Callable[[], Transport], policy: Backoff, timeout: float, clients: int, seed: int
+        self,
+        transport: Callable[[], Transport],
+        policy: Backoff,
+        timeout: float,
+        max_retry_after: float,
+        clients: int,
+        seed: int,
+        on_return: Callable[[float], object],
     ) -> None:
         self.attempts: list[float] = []
         self.accepted: list[float] = []
@@ -133,6 +144,8 @@ class _RealHerd:
         self.gave_up = 0
         self.settled = asyncio.Event()  # each client is back, or has given up
         self._storm = False
+        self._lost_at = 0.0
+        self._on_return = on_return
 
         def attempt() -> Transport:
             if self._storm:
@@ -141,7 +154,11 @@ class _RealHerd:
 
         self._connections = [
             Connection(
-                attempt, backoff=policy, connect_timeout=timeout, rng=np.random.default_rng([seed, index])
+                attempt,
+                backoff=policy,
+                connect_timeout=timeout,
+                max_retry_after=max_retry_after,
+                rng=np.random.default_rng([seed, index]),
             )
             for index in range(clients)
         ]
@@ -168,7 +185,8 @@ class _RealHerd:
     def lose(self) -> float:
         """Count from now on; return the time."""
         self._storm = True
-        return time.monotonic()
+        self._lost_at = time.monotonic()
+        return self._lost_at
 
     async def close(self) -> None:
         self._storm = False
@@ -180,6 +198,7 @@ class _RealHerd:
         self.accepted.append(event.at)
         self.first_admitted = min(self.first_admitted, event.at - event.connect_time)
         self.longest_wait = max(self.longest_wait, event.connect_time)
+        self._on_return(self._lost_at)
         self._settle()
 
     def _failed(self, event: Any) -> None:
@@ -193,8 +212,14 @@ class _RealHerd:
 
 
 @contextlib.contextmanager
-def _descriptors(needed: int) -> Generator[None]:
-    """Raise the limit of open descriptors for a while, where the system has one."""
+def enough_descriptors(needed: int) -> Generator[None]:
+    """Raise the limit of open descriptors for a while, where the system has one.
+
+    Raises
+    ------
+    LabError
+        When the hard limit is lower.
+    """
     if sys.platform == "win32":
         yield
         return
