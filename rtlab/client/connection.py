@@ -22,7 +22,7 @@ from rtlab.client.events import Handler
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
 from rtlab.client.outbox import Outbox
-from rtlab.client.requests import Requests, new_id
+from rtlab.client.requests import Requests
 from rtlab.client.stats import ConnectionStats
 from rtlab.client.stream import Stream
 from rtlab.client.transports.base import Transport
@@ -133,7 +133,7 @@ class Connection:
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
         writes = Writes()
-        requests = Requests(writes.break_off)
+        requests = self._requests = Requests()
         self._inbox = Inbox(
             clock,
             requests,
@@ -353,7 +353,7 @@ class Connection:
         NotConnected
             No connection is open, or it was lost before the answer came.
         """
-        message = Message(type, payload, new_id(), room_id=room_id)
+        message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
 
     async def join_room(self, room_id: str) -> Message:
@@ -369,7 +369,11 @@ class Connection:
         Message
             The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
         """
-        return await self._outbox.ask(self._inbox.join(room_id), self.request_timeout)
+        join = self._inbox.join(room_id)
+        try:
+            return await self._outbox.ask(join, self.request_timeout)
+        finally:
+            self._inbox.forget_join(join)
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; returns the ``ack``."""

@@ -150,6 +150,11 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Emitter:
     """Calls handlers by name, in the order in which they were added.
 
+    Attributes
+    ----------
+    names : keys view
+        The names that have handlers, always the present ones.
+
     Examples
     --------
     >>> emitter = Emitter()
@@ -159,10 +164,11 @@ class Emitter:
     []
     """
 
-    __slots__ = ("_handlers",)
+    __slots__ = ("_handlers", "names")
 
     def __init__(self) -> None:
         self._handlers: dict[str, tuple[tuple[Handler, bool], ...]] = {}
+        self.names = self._handlers.keys()
 
     def on(self, name: str, handler: Handler) -> None:
         """Call `handler(value)` whenever `name` is emitted."""
@@ -198,9 +204,6 @@ class Emitter:
             self._handlers[name] = left
         else:
             self._handlers.pop(name, None)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._handlers
 
     def emit(self, name: str, value: Any) -> list[BaseException]:
         """Call the handlers of `name`; return what they raised.

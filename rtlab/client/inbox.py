@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.repeats_and_gaps import Position
-from rtlab.client.requests import Requests, new_id, published
+from rtlab.client.requests import Requests, published
 from rtlab.client.stream import Stream
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
@@ -111,7 +111,7 @@ class Inbox:
         return True
 
     def _deliver(self, message: Message) -> None:
-        kind = message.type
+        kind, handled = message.type, self.emitter.names
         answered = False
         if message.id is not None and (self.position.session is None or not published(message)):
             if kind in ("ack", "error"):
@@ -122,9 +122,10 @@ class Inbox:
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
             # The request raises the refusal: no need to log it as well.
             self.report("server", text, code=code, ref=message.id, log=not answered)
-        elif kind not in LOCAL_EVENTS:
+        elif kind in handled and kind not in LOCAL_EVENTS:
             self.tell(kind, message)
-        self.tell("*", message)
+        if "*" in handled:
+            self.tell("*", message)
 
     def tell(self, name: str, value: Any) -> None:
         """Call the handlers of one event or type."""
@@ -142,7 +143,7 @@ class Inbox:
         log: bool = True,
     ) -> None:
         """Emit an ``error`` event; log it when nobody listens, so that none is lost."""
-        if "error" not in self.emitter:
+        if "error" not in self.emitter.names:
             if log:
                 _log.warning("%s: %s", source, text)
             return
@@ -212,7 +213,7 @@ class Inbox:
         return [group[0] if len(group) == 1 else self._batch(group) for group in groups]
 
     def _batch(self, joins: list[Message]) -> Message:
-        ident = new_id()
+        ident = self._requests.new_id()
         self._batches[ident] = tuple(join.id for join in joins if join.id is not None)
         items = [{"type": join.type, "payload": join.payload, "id": join.id} for join in joins]
         return Message("batch", items, id=ident)
@@ -223,13 +224,13 @@ class Inbox:
         payload: dict[str, Any] = {"roomId": room_id}
         if room is not None:
             payload |= {"epoch": room.epoch, "offset": room.received}
-        ident = new_id()
+        ident = self._requests.new_id()
         self._joins[ident] = room_id
         return Message("join_room", payload, id=ident)
 
-    def forget_join(self, ident: str) -> None:
+    def forget_join(self, join: Message) -> None:
         """Take no notice of a late answer to a ``join_room`` that was given up."""
-        self._joins.pop(ident, None)
+        self._joins.pop(join.id or "", None)
 
     def forget_joins(self) -> None:
         """As `forget_join`, for all: the connection that would have answered is gone."""

@@ -58,15 +58,7 @@ class Outbox:
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
-        transport = self._transport()
-        try:
-            await self._writes.run(transport.send(message))
-        except TransportClosed as error:
-            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
-        except MessageError as error:
-            self._inbox.refuse(message, error, "codec")
-            raise
-        self.messages_out += 1
+        await self._write(self._transport(), message)
 
     async def ask(self, message: Message, timeout: float) -> Message:
         """Send one message, and return the answer that carries its id.
@@ -88,17 +80,16 @@ class Outbox:
             No connection is open, or it was lost before the answer came.
         """
         assert message.id is not None
-        answer: asyncio.Future[Message] | None = None
+        transport = self._transport()
+        answer = self._requests.expect(message, timeout)
         try:
-            self._transport()
-            answer = self._requests.expect(message, timeout)
-            await self.write(message)
+            await self._write(transport, message, answer)
             return unwrap(await answer)
-        finally:
+        except BaseException:
             self._requests.forget(message.id)
-            self._inbox.forget_join(message.id)
-            if answer is not None and answer.done() and not answer.cancelled():
+            if answer.done() and not answer.cancelled():
                 answer.exception()  # marks it as read: the write may have failed first
+            raise
 
     async def ping(self, timeout: float) -> float:
         """Return the seconds of one round trip, and keep them in `rtt`.
@@ -117,6 +108,18 @@ class Outbox:
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the answer came: {error}") from error
         return self.rtt
+
+    async def _write(
+        self, transport: Transport, message: Message, answer: asyncio.Future[Message] | None = None
+    ) -> None:
+        try:
+            await self._writes.run(transport.send(message), answer)
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
+        except MessageError as error:
+            self._inbox.refuse(message, error, "codec")
+            raise
+        self.messages_out += 1
 
     def _transport(self) -> Transport:
         self._driver.check_loop()

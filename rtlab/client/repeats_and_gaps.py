@@ -8,7 +8,7 @@ lost connection, so both can be resumed, and every repeat and gap can be seen.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ __all__ = ["Position", "Receipt", "RoomPosition", "Verdict"]
 Verdict = Literal["new", "repeat", "gap"]
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What one message brought along: its session, its number in it, the cursor that came with it."""
 
     session: str | None

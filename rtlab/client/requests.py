@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final
+
+import msgspec
 
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.protocol.messages import Message, fields_of
 
-__all__ = ["Requests", "new_id", "published", "unwrap"]
+__all__ = ["Requests", "published", "unwrap"]
+
+#: Ids made at once: asking the system for random bytes takes longer than all else about one.
+_IDS: Final = 64
 
 
-class _Pending(NamedTuple):
+class _Pending(msgspec.Struct):
     """A request that waits for its answer until `deadline`, on the loop's clock."""
 
     future: asyncio.Future[Message]
     deadline: float
     type: str
     timeout: float
-    task: asyncio.Task[object]
 
 
 class Requests:
-    """The open requests of one connection.
+    """The open requests of one connection."""
 
-    Parameters
-    ----------
-    on_expired : callable
-        Called with a request's task and the `TimeoutError`, so that a write that still
-        waits ends too.
-    """
-
-    def __init__(self, on_expired: Callable[[asyncio.Task[object], TimeoutError], None]) -> None:
-        self._on_expired = on_expired
+    def __init__(self) -> None:
         self._pending: dict[str, _Pending] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._ids: list[str] = []
 
     def __len__(self) -> int:
         return len(self._pending)
 
+    def new_id(self) -> str:
+        """Return an id that nobody can guess, so that nobody else can answer a request."""
+        if not self._ids:
+            # Nine bytes each, which are twelve characters of base64. Nothing of one tells the
+            # next: those of published messages are known to the room.
+            drawn = secrets.token_urlsafe(9 * _IDS)
+            self._ids = [drawn[first : first + 12] for first in range(0, len(drawn), 12)]
+        return self._ids.pop()
+
     def expect(self, request: Message, timeout: float) -> asyncio.Future[Message]:
-        """Return a future of the answer to a request that the current task is about to write.
+        """Return a future of the answer to a request that is about to be written.
 
         Parameters
         ----------
@@ -51,13 +56,11 @@ class Requests:
         timeout : float
             Seconds until the future raises `TimeoutError`.
         """
-        task = asyncio.current_task()
         assert request.id is not None
-        assert task is not None
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
         deadline = loop.time() + timeout
-        self._pending[request.id] = _Pending(future, deadline, request.type, timeout, task)
+        self._pending[request.id] = _Pending(future, deadline, request.type, timeout)
         # One timer, at the earliest deadline: a timer per request would add a tenth
         # to a round trip on loopback.
         if self._timer is None or deadline < self._timer.when():
@@ -108,15 +111,9 @@ class Requests:
             if waiting.deadline <= now and not waiting.future.done():
                 error = TimeoutError(f"no answer to {waiting.type!r} within {waiting.timeout:g} s")
                 waiting.future.set_exception(error)
-                self._on_expired(waiting.task, error)
         left = [waiting.deadline for waiting in self._pending.values() if waiting.deadline > now]
         if left:
             self._expire_at(min(left))
-
-
-def new_id() -> str:
-    """Return an id that nobody can guess, so that nobody else can answer a request."""
-    return secrets.token_urlsafe(9)
 
 
 def published(message: Message) -> bool:

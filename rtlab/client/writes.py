@@ -1,31 +1,49 @@
-"""Writes under way: each can be broken off from outside, by a deadline or a lost connection."""
+"""Writes that wait: each can be broken off from outside, by a deadline or a lost connection."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any
 
 from rtlab.errors import NotConnected
 
 __all__ = ["Writes"]
 
 
-class _Write:
-    """One task's write: why it is broken off, and how often the task was cancelled before."""
+class _Waiting:
+    """One write that waits, in its task."""
 
-    __slots__ = ("cancelled_before", "error")
+    __slots__ = ("_cancelled_before", "_task", "error")
 
-    def __init__(self, cancelled_before: int) -> None:
-        self.error: Exception | None = None
-        self.cancelled_before = cancelled_before
+    def __init__(self, task: asyncio.Task[object]) -> None:
+        self.error: BaseException | None = None
+        self._task = task
+        self._cancelled_before = task.cancelling()
+
+    def break_off(self, error: BaseException) -> None:
+        """Let the write raise `error`."""
+        if self.error is None:
+            self.error = error
+            self._task.cancel()
+
+    def expire(self, answer: asyncio.Future[Any]) -> None:
+        """Let the write raise what its request raised, if it did."""
+        error = None if answer.cancelled() else answer.exception()
+        if error is not None:
+            self.break_off(error)
+
+    def resume(self) -> bool:
+        """Take back the cancellation that broke the write off; return whether it was the only one."""
+        return self._task.uncancel() <= self._cancelled_before
 
 
 class Writes:
-    """The writes of one connection, one at a time for each task that writes.
+    """The writes of one connection that wait for a peer that does not read.
 
-    A transport's write may wait for a peer that does not read. Breaking it off works as
-    `asyncio.timeout` does (the task is cancelled, and the cancellation becomes an error),
-    but costs no timer for a write that does not wait.
+    Breaking one off works as `asyncio.timeout` does: the task is cancelled, and the
+    cancellation becomes an error. Most writes never wait, and cost nothing here.
 
     Examples
     --------
@@ -34,44 +52,69 @@ class Writes:
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[asyncio.Task[object], _Write] = {}
+        self._waiting: set[_Waiting] = set()
 
-    async def run(self, write: Awaitable[None]) -> None:
+    async def run(self, write: Coroutine[Any, Any, None], answer: asyncio.Future[Any] | None = None) -> None:
         """Await one write.
+
+        Parameters
+        ----------
+        write : coroutine
+            What a transport's `send` returned.
+        answer : asyncio.Future, optional
+            What the message asks for: when that fails, the write is broken off with the
+            same error.
 
         Raises
         ------
         Exception
-            The error that `break_off` was given, or what the write itself raises.
+            The error that broke the write off, or what the write itself raises.
         """
+        try:
+            waits_for = write.send(None)
+        except StopIteration:
+            return
         task = asyncio.current_task()
         assert task is not None
-        entry = self._under_way[task] = _Write(task.cancelling())
+        waiting = _Waiting(task)
+        self._waiting.add(waiting)
+        if answer is not None:
+            answer.add_done_callback(waiting.expire)
         try:
-            await write
+            await _rest(write, waits_for)
         except asyncio.CancelledError:
-            if entry.error is None or task.uncancel() > entry.cancelled_before:
+            if waiting.error is None or not waiting.resume():
                 raise  # the caller was cancelled by somebody else (too)
-            raise entry.error from None
+            raise waiting.error from None
         else:
-            if entry.error is not None:  # the transport swallowed the cancellation
-                task.uncancel()
-                raise entry.error
+            if waiting.error is not None:  # the transport swallowed the cancellation
+                waiting.resume()
+                raise waiting.error
         finally:
-            del self._under_way[task]
-
-    def break_off(self, task: asyncio.Task[object], error: Exception) -> None:
-        """Let the write of a task raise `error`; nothing if it does not write now."""
-        entry = self._under_way.get(task)
-        if entry is not None and entry.error is None:
-            entry.error = error
-            task.cancel()
+            self._waiting.discard(waiting)
+            if answer is not None:
+                answer.remove_done_callback(waiting.expire)
 
     def break_off_all(self, reason: str) -> None:
-        """Let every write raise `NotConnected`."""
-        for task in tuple(self._under_way):
-            self.break_off(task, NotConnected(reason))
+        """Let every write that waits raise `NotConnected`."""
+        for waiting in self._waiting:
+            waiting.break_off(NotConnected(reason))
 
     def forget(self) -> None:
         """Drop what belongs to an event loop that is closed."""
-        self._under_way.clear()
+        self._waiting.clear()
+
+
+@types.coroutine
+def _rest(started: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Await the rest of a coroutine that was started by hand: ``yield from`` without the first step."""
+    try:
+        while True:
+            try:
+                came = yield waits_for
+            except BaseException as error:
+                waits_for = started.throw(error)
+            else:
+                waits_for = started.send(came)
+    except StopIteration:
+        pass

@@ -176,7 +176,9 @@ def check_message(message: Message) -> None:
     MessageError
         With code ``"wrong_type"``, or as for `check_payload`.
     """
-    kind, ident, room_id = cast("tuple[Any, Any, Any]", (message.type, message.id, message.room_id))
+    kind: Any = message.type
+    ident: Any = message.id
+    room_id: Any = message.room_id
     if not (
         isinstance(kind, str)
         and (ident is None or isinstance(ident, str))

@@ -30,7 +30,7 @@ def test_once_is_once_even_when_it_emits_again():
     emitter.emit("x", 1)
     emitter.emit("x", 5)
     assert seen == [1]
-    assert "x" not in emitter
+    assert "x" not in emitter.names
 
 
 def test_once_beside_on_of_the_same_handler_leaves_that_one():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.requests import new_id
+from rtlab.client.requests import Requests
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
@@ -17,7 +17,8 @@ from tests.memory import Factory, turns, until, welcome
 
 
 def test_ids_are_not_counted():
-    ids = {new_id() for _ in range(1000)}
+    requests = Requests()
+    ids = {requests.new_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert {len(ident) for ident in ids} == {12}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -38,7 +39,7 @@ async def test_a_caller_that_is_cancelled_too_hears_of_that():
     request = asyncio.create_task(conn.request("echo", timeout=30))
     await turns()
     request.cancel()
-    conn._outbox._writes.break_off(request, TimeoutError("late"))
+    conn._outbox._writes.break_off_all("late")
     with pytest.raises(asyncio.CancelledError):
         await request
     await conn.close()
@@ -76,3 +77,22 @@ async def test_an_error_of_the_transport_is_not_hidden():
     async with Connection(Factory(Broken(welcome=welcome()))) as conn:
         with pytest.raises(NotConnected, match="gone"):
             await conn.send("n")
+
+
+async def test_a_write_may_wait_more_than_once():
+    class Slow(MemoryTransport):
+        async def send(self, message):
+            asyncio.get_running_loop().call_soon(box.put_nowait, 7)
+            await asyncio.sleep(0)
+            assert await box.get() == 7
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await asyncio.Event().wait()
+            await super().send(message)
+
+    box = asyncio.Queue()
+    transport = Slow(welcome=welcome())
+    async with asyncio.timeout(10), Connection(Factory(transport)) as conn:
+        await conn.send("n")
+        assert [message.type for message in transport.sent] == ["n"]
+        assert conn._outbox._writes._waiting == set()

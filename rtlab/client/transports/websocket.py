@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import broadcast
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
@@ -16,6 +17,7 @@ from websockets.exceptions import (
     NegotiationError,
     SecurityError,
 )
+from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
 from rtlab.client.transports._failures import circular, explain_os_error
@@ -244,14 +246,20 @@ class WebSocketTransport:
         ws, codec = self._ws, self._codec
         assert ws is not None
         data = codec.encode(message, self.max_message_bytes)
+        room = _WRITE_LIMIT - ws.transport.get_write_buffer_size()
         try:
-            if ws.transport.get_write_buffer_size() + len(data) <= _WRITE_LIMIT:
-                await ws.send(data, text=not codec.binary)
+            if len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing():
+                # The library's way to write without waiting, in half the time of its `send`.
+                broadcast((ws,), data, text=not codec.binary, raise_exceptions=True)
             else:  # it may wait for the peer to read: not for ever
                 async with asyncio.timeout(self._send_timeout):
                     await ws.send(data, text=not codec.binary)
         except ConnectionClosed as error:
             raise _closed(error) from error
+        except ExceptionGroup as error:
+            self.abort()
+            cause = error.exceptions[0].__cause__
+            raise TransportClosed(1006, f"the socket does not take the message: {cause}") from error
         except TimeoutError as error:
             self.abort()  # else the frame would stay in the buffer, and arrive after all
             raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error

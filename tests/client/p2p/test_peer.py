@@ -150,7 +150,7 @@ async def test_only_loopback_and_only_the_room() -> None:
         assert outside._offers.empty()
     sdp = room.log[0].payload["sdp"]
     assert all(line.split()[4] == "127.0.0.1" for line in sdp.splitlines() if "candidate:" in line)
-    assert SIGNAL not in stranger
+    assert SIGNAL not in stranger.names
 
 
 async def test_nonsense_in_the_room_is_ignored() -> None:

@@ -533,3 +533,16 @@ async def test_nothing_is_left_behind():
             await asyncio.gather(task, return_exceptions=True)
             await conn.close()
         await until(lambda: len(asyncio.all_tasks()) == before)
+
+
+async def test_a_socket_that_fails_to_write_ends_the_connection(monkeypatch):
+    def broken(data):
+        raise OSError("no buffer space available")
+
+    async with server(echo) as url, WebSocketConnection(url, max_reconnect_attempts=0) as conn:
+        ended = []
+        conn.on("disconnected", ended.append)
+        monkeypatch.setattr(conn._driver.transport._ws.transport, "write", broken)
+        with pytest.raises(NotConnected, match="no buffer space available"):
+            await conn.send("chat")
+        await until(lambda: ended)
