@@ -173,10 +173,10 @@ class Inbox:
         """
         detail, position = fields_of(welcome.payload), self.position
         resumed, had_session = detail.get("resumed") is True, position.session is not None
+        seq = detail.get("seq")
         if resumed:
-            position.go_on()
+            position.go_on(seq if type(seq) is int else position.resume().seq)
         else:
-            seq = detail.get("seq")
             base = seq if type(seq) is int and seq >= 0 else 0
             name = detail.get("clientId")
             client_id = name if isinstance(name, str) else position.client_id

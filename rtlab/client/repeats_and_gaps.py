@@ -91,13 +91,19 @@ class Position:
         self.received = self.handled = self.confirmed = seq
         self._repeated = 0
 
-    def go_on(self) -> None:
-        """Continue the session where `resume` asked for it.
+    def go_on(self, after: int) -> None:
+        """Continue the session behind a message.
 
         The server sends again what was received but not yet handled (it waits in an open
         iterator, say): `count` drops that many messages.
+
+        Parameters
+        ----------
+        after : int
+            Number of the last message that the server does not send again. More than what
+            `resume` asked for may have been handled by now.
         """
-        self._repeated = self.received - self.resume().seq
+        self._repeated = max(0, self.received - after)
 
     def count(self, cursor: str | None) -> Receipt | None:
         """Number a frame, readable or not; None if it was received before the reconnect."""

@@ -68,6 +68,31 @@ async def test_a_frame_that_cannot_be_read_is_replayed_like_any_other():
     await conn.close()
 
 
+async def test_what_is_handled_while_the_next_transport_opens_is_not_delivered_again():
+    """The server replays from where it was asked to, however far the reader has come by its answer."""
+    gate = asyncio.Event()
+    first, second, conn = two(MemoryTransport(welcome=welcome(seq=0, resumed=True), gate=gate))
+    seen = payloads(conn)
+    await conn.connect()
+    stream = aiter(conn)
+    for n in (1, 2, 3):
+        first.push(Message("n", n))
+    assert (await anext(stream)).payload == 1
+    first.drop()
+    await until(lambda: second.resume is not None)
+    assert second.resume.seq == 0
+    assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]  # 1 and 2 are handled now
+    gate.set()
+    await until(lambda: conn.stats.connects == 2)
+    for n in (1, 2, 3, 4):
+        second.push(Message("n", n))
+    async with asyncio.timeout(10):
+        assert (await anext(stream)).payload == 4
+    assert seen == [1, 2, 3, 4]
+    assert conn._inbox.position.received == 4
+    await conn.close()
+
+
 async def test_what_an_abandoned_iterator_held_does_not_reach_handlers_again():
     first, second, conn = two(MemoryTransport(welcome=welcome(seq=0, resumed=True)))
     seen, chats = payloads(conn), payloads(conn, "chat")

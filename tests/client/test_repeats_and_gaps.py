@@ -62,10 +62,10 @@ def test_what_the_server_may_have_forgotten_is_not_asked_for_again():
     position.confirming = True
     position.count(None)
     assert position.resume() == Resume("me", "s", 14, None)
-    position.go_on()
+    position.go_on(14)
     assert position.count(None) == Receipt("s", 15, None)
     position.confirming = False
-    position.go_on()  # asks for 15 again: nothing was handled, 15 was confirmed
+    position.go_on(15)  # asks for 15 again: nothing was handled, 15 was confirmed
     assert position.count(None) == Receipt("s", 16, None)
 
 
@@ -74,9 +74,9 @@ def test_a_replay_is_numbered_once_and_another_loss_during_it_loses_nothing():
     position.begin("me", "s", 0)
     marks = [position.count(None) for _ in range(3)]
     position.settle(marks[0])
-    position.go_on()
+    position.go_on(1)
     assert position.count(None) is None  # the second message, and then the path is lost again
-    position.go_on()
+    position.go_on(1)
     assert [position.count(None) for _ in range(3)] == [None, None, Receipt("s", 4, None)]
 
 
