@@ -231,7 +231,7 @@ class Connection:
         name : str
             A message type (the value is the `Message`), ``"*"`` for every
             message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
-            ``"resync"``, ``"error"`` (the value is the event of that name).
+            ``"moved"``, ``"resync"``, ``"error"`` (the value is the event of that name).
         handler : callable
             Synchronous. One that raises, whatever it raises, becomes an ``error``
             event, and so does one that returns a coroutine. ``KeyboardInterrupt`` and

@@ -79,6 +79,8 @@ class ConnectionAttempt:
         self._clock = clock
         self._transport: Transport | None = None
         self._beats: HeartbeatRunner | None = None
+        self._on_dead: Callable[[str], object] | None = None  # while `listen` runs
+        self._blocked = False
         self._ended = False
 
     @property
@@ -134,6 +136,24 @@ class ConnectionAttempt:
             self._spawn(self._rejoin(transport))
         return resumed
 
+    def move(self, welcome: Message) -> None:
+        """Go on: the transport carries on the session over another connection from now on.
+
+        Parameters
+        ----------
+        welcome : Message
+            What the server said to the new one, with ``resumed``.
+        """
+        transport = self._transport
+        assert transport is not None
+        self.welcome = welcome
+        self.begin_session(transport)
+        self._inbox.position.confirming = transport.confirms
+        if self._beats is not None:
+            self._beats.end()
+            self._spawn(self._beats.stop())
+        self._start_heartbeat(transport)
+
     async def listen(self, transport: Transport) -> None:
         """Hand what comes to the inbox, until the transport ends or its heartbeat calls the peer dead.
 
@@ -150,16 +170,15 @@ class ConnectionAttempt:
 
         try:
             async with asyncio.timeout(None) as scope:
-                given = self._heartbeat
-                heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
-                if heartbeat is not None:
-                    self._beats = HeartbeatRunner(heartbeat, transport, self._clock, dead)
+                self._on_dead = dead
+                self._start_heartbeat(transport)
                 await self._read(transport)
         except TimeoutError:
             if not verdict:
                 raise
             raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
         finally:
+            self._on_dead = None
             if self._beats is not None:
                 await self._beats.stop()
 
@@ -173,6 +192,16 @@ class ConnectionAttempt:
         """Drop the transport, if one was made."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _start_heartbeat(self, transport: Transport) -> None:
+        """Watch the peer in the way that suits the transport, while it is read."""
+        given, on_dead = self._heartbeat, self._on_dead
+        heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
+        self._beats = None
+        if heartbeat is not None and on_dead is not None and not self._ended:
+            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, on_dead)
+            if self._blocked:
+                self._beats.pause()
 
     async def _read(self, transport: Transport) -> None:
         receive, put = transport.receive, self._inbox.put
@@ -200,7 +229,9 @@ class ConnectionAttempt:
         """Stop reading until an iterator has taken a message: the sender feels it."""
         if self._beats is not None:
             self._beats.pause()
+        self._blocked = True
         await space.wait()
+        self._blocked = False
         if self._beats is not None:
             self._beats.resume()
 

@@ -246,7 +246,7 @@ class Driver:
         match action:
             case states.Open(generation):
                 self._timer = None
-                self._attempt = self._spawn(self._run(generation))
+                self._attempt = self.spawn(self._run(generation))
             case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
@@ -268,7 +268,7 @@ class Driver:
             case states.GiveUp(reason):
                 self._give_up(reason)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that `close` cancels and awaits."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -283,7 +283,7 @@ class Driver:
     # How an attempt went
 
     async def _run(self, generation: int) -> None:
-        attempt = self._make_attempt(self._spawn)
+        attempt = self._make_attempt(self.spawn)
         try:
             attempt.ask_breaker()
             self.attempts += 1

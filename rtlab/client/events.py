@@ -15,6 +15,7 @@ __all__ = [
     "Emitter",
     "ErrorEvent",
     "Handler",
+    "Moved",
     "Reconnecting",
     "Resync",
 ]
@@ -23,7 +24,9 @@ Handler = Callable[[Any], object]
 
 #: Names that only the connection itself may emit: a message of such a type from the
 #: wire reaches the ``"*"`` handlers and iterators, never these names' handlers.
-LOCAL_EVENTS: Final = frozenset({"connected", "disconnected", "reconnecting", "resync", "error", "*"})
+LOCAL_EVENTS: Final = frozenset(
+    {"connected", "disconnected", "moved", "reconnecting", "resync", "error", "*"}
+)
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,22 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
     transport: str = ""
     resumed: bool = False
     connect_time: float = 0.0
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """An open connection goes on over another transport; nothing was lost, and nothing is repeated.
+
+    Parameters
+    ----------
+    at : float
+        Seconds on the monotonic clock.
+    former, transport : str
+        Names of the transport before and now.
+    """
+
+    at: float
+    former: str
+    transport: str
 
 
 class Disconnected(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,9 +10,13 @@ import msgspec
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection import Connection
+from rtlab.client.events import Moved
 from rtlab.client.transports.base import Transport
 from rtlab.client.transports.cookies import CookieStore
-from rtlab.patterns.fallback import Attempt, Blocklist, FallbackTransport
+from rtlab.patterns.blocklist import Blocklist
+from rtlab.patterns.fallback import Fallback, Owner, Trial
+from rtlab.patterns.strategy import BEST_FIRST, Strategy
+from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 
 if TYPE_CHECKING:
@@ -37,6 +42,9 @@ class RealtimeConnection(Connection):
         Names in the order of preference.
     deadline : float
         Seconds that each transport has for its first message.
+    strategy : Strategy
+        `BEST_FIRST` begins with the first of `transports`, `SUREST_FIRST` with the last;
+        both climb while messages flow, and then tell a ``moved`` event.
     blocklist : Blocklist, optional
         What is known of this origin; share one among clients.
     breakers : mapping, optional
@@ -44,7 +52,7 @@ class RealtimeConnection(Connection):
     options : mapping, optional
         Name → keyword arguments of that transport (``headers``, ``ssl`` …).
     max_attempts_kept : int
-        How many of the latest attempts `attempts` shows.
+        How many of the latest trials `attempts` shows.
     **connection
         As for `Connection`; `connect_timeout` covers all candidates together.
 
@@ -61,6 +69,7 @@ class RealtimeConnection(Connection):
         *,
         transports: Sequence[str] = ORDER,
         deadline: float = 3.0,
+        strategy: Strategy = BEST_FIRST,
         blocklist: Blocklist | None = None,
         breakers: Mapping[str, CircuitBreaker] | None = None,
         options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -72,18 +81,20 @@ class RealtimeConnection(Connection):
         if unknown or not transports:
             raise ValueError(f"expected transports out of {', '.join(makers)}, got {list(transports)}")
         self.blocklist = blocklist if blocklist is not None else Blocklist()
-        self._attempts: list[Attempt] = []
+        self._trials: deque[Trial] = deque(maxlen=max_attempts_kept)
         candidates = {name: makers[name] for name in transports}
 
-        def transport() -> FallbackTransport:
-            del self._attempts[:-max_attempts_kept]
-            return FallbackTransport(
+        def transport() -> Fallback:
+            return Fallback(
                 origin,
                 candidates,
                 self.blocklist,
                 deadline=deadline,
                 breakers=breakers or {},
-                attempts=self._attempts,
+                trials=self._trials,
+                strategy=strategy,
+                owner=Owner(self._driver.spawn, self._inbox.position.resume, self._moved),
+                rng=connection.get("rng"),
             )
 
         connection.setdefault("connect_timeout", deadline * len(candidates) + 1.0)
@@ -99,8 +110,14 @@ class RealtimeConnection(Connection):
         """What was tried, in order, as a table."""
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-        rows = [msgspec.structs.asdict(attempt) for attempt in self._attempts]
+        rows = [msgspec.structs.astuple(trial) for trial in self._trials]
         return pd.DataFrame(rows, columns=["transport", "outcome", "reason", "seconds"])
+
+    def _moved(self, former: str, name: str, welcome: Message) -> None:
+        opened = self._driver.opened
+        assert opened is not None
+        opened.move(welcome)
+        self._inbox.tell("moved", Moved(at=self._clock(), former=former, transport=name))
 
 
 class RealtimeClient:

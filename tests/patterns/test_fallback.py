@@ -8,7 +8,8 @@ import pytest
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.patterns.fallback import Blocklist, FallbackTransport
+from rtlab.patterns.blocklist import Blocklist
+from rtlab.patterns.fallback import Fallback
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
@@ -30,7 +31,7 @@ def clock():
     return Clock()
 
 
-def ladder(blocklist, made, attempts, breakers=None, deadline=0.05, **makers):
+def ladder(blocklist, made, trials, breakers=None, deadline=0.05, **makers):
     def maker(name, make):
         def build():
             transport = make()
@@ -40,9 +41,7 @@ def ladder(blocklist, made, attempts, breakers=None, deadline=0.05, **makers):
         return build
 
     candidates = {name: maker(name, make) for name, make in makers.items()}
-    return FallbackTransport(
-        "here", candidates, blocklist, deadline=deadline, breakers=breakers or {}, attempts=attempts
-    )
+    return Fallback("here", candidates, blocklist, deadline=deadline, breakers=breakers or {}, trials=trials)
 
 
 def works():
@@ -58,46 +57,46 @@ def hangs():
 
 
 async def test_the_first_that_works_is_taken(clock):
-    made, attempts = [], []
-    transport = ladder(Blocklist(clock=clock), made, attempts, a=works, b=works)
+    made, trials = [], []
+    transport = ladder(Blocklist(clock=clock), made, trials, a=works, b=works)
     assert await transport.open(Resume()) == WELCOME
     assert [name for name, _ in made] == ["a"]
     assert transport.name == "a"
 
 
 async def test_one_that_refuses_and_one_that_hangs_are_passed_and_ended(clock):
-    made, attempts = [], []
-    transport = ladder(Blocklist(clock=clock), made, attempts, a=refuses("426"), b=hangs, c=works)
+    made, trials = [], []
+    transport = ladder(Blocklist(clock=clock), made, trials, a=refuses("426"), b=hangs, c=works)
     await transport.open(Resume())
-    assert [(a.transport, a.outcome) for a in attempts] == [
+    assert [(a.candidate, a.outcome) for a in trials] == [
         ("a", "refused"),
         ("b", "refused"),
         ("c", "works"),
     ]
-    assert attempts[0].reason == "426"
-    assert "no first message within 0.05 s" in attempts[1].reason
+    assert trials[0].reason == "426"
+    assert "no first message within 0.05 s" in trials[1].reason
     assert [t.aborted for _, t in made] == [True, True, False]
 
 
 async def test_what_did_not_work_is_remembered_then_tried_again(clock):
     blocklist = Blocklist(reprobe_after=60.0, clock=clock)
-    made, attempts = [], []
+    made, trials = [], []
     for _ in range(2):
-        await ladder(blocklist, made, attempts, a=refuses(), b=works).open(Resume())
+        await ladder(blocklist, made, trials, a=refuses(), b=works).open(Resume())
     assert [name for name, _ in made] == ["a", "b", "b"]
-    assert attempts[-2].outcome == "skipped"
+    assert trials[-2].outcome == "skipped"
     clock.now = 60.0
-    await ladder(blocklist, made, attempts, a=works, b=works).open(Resume())
+    await ladder(blocklist, made, trials, a=works, b=works).open(Resume())
     assert made[-1][0] == "a"
 
 
 async def test_a_server_that_is_down_teaches_nothing(clock):
     blocklist = Blocklist(clock=clock)
-    made, attempts = [], []
+    made, trials = [], []
     with pytest.raises(ConnectFailed, match=r"no transport works\. a: down; b: down") as caught:
-        await ladder(blocklist, made, attempts, a=refuses("down"), b=refuses("down")).open(Resume())
+        await ladder(blocklist, made, trials, a=refuses("down"), b=refuses("down")).open(Resume())
     assert caught.value.retryable
-    await ladder(blocklist, made, attempts, a=works, b=works).open(Resume())
+    await ladder(blocklist, made, trials, a=works, b=works).open(Resume())
     assert made[-1][0] == "a"
 
 
@@ -144,23 +143,14 @@ async def test_short_lives_move_on_to_the_next(clock):
     assert used == ["a", "a", "a", "b"]
 
 
-async def test_a_long_life_clears_the_count(clock):
-    blocklist = Blocklist(short_life=5.0, max_short_lives=2, clock=clock)
-    for life in (2.0, 6.0, 2.0):
-        blocklist.lived("here", "a", life)
-    assert blocklist.blocked("here", "a") == ""
-    blocklist.lived("here", "a", 2.0)
-    assert "cuts it" in blocklist.blocked("here", "a")
-
-
 async def test_an_open_breaker_moves_on(clock):
     breaker = CircuitBreaker(Breaker(failures=1), clock=clock)
     breaker.record_failure()
-    attempts = []
-    transport = ladder(Blocklist(clock=clock), [], attempts, {"a": breaker}, a=works, b=works)
+    trials = []
+    transport = ladder(Blocklist(clock=clock), [], trials, {"a": breaker}, a=works, b=works)
     await transport.open(Resume())
     assert transport.name == "b"
-    assert attempts[0].reason == "its circuit breaker is open"
+    assert trials[0].reason == "its circuit breaker is open"
 
 
 async def test_when_every_breaker_is_open_no_attempt_was_made(clock):
@@ -187,24 +177,14 @@ async def test_cancelling_ends_the_candidate_that_was_being_tried(clock):
     assert made[0][1].aborted
 
 
-async def test_blocklist_forgets_on_request(clock):
-    blocklist = Blocklist(clock=clock)
-    blocklist.block("x", "a", "no")
-    blocklist.block("y", "a", "no")
-    blocklist.forget("x")
-    assert (blocklist.blocked("x", "a"), blocklist.blocked("y", "a")) == ("", "no")
-    blocklist.forget()
-    assert blocklist.blocked("y", "a") == ""
-
-
 async def test_what_is_remembered_is_tried_after_all_before_giving_up(clock):
     blocklist = Blocklist(clock=clock)
     blocklist.block("here", "a", "a proxy of another network")
-    made, attempts = [], []
-    transport = ladder(blocklist, made, attempts, a=works, b=refuses("buffered"), c=refuses("down"))
+    made, trials = [], []
+    transport = ladder(blocklist, made, trials, a=works, b=refuses("buffered"), c=refuses("down"))
     assert await transport.open(Resume()) == WELCOME
     assert [name for name, _ in made] == ["b", "c", "a"]
-    assert [a.outcome for a in attempts] == ["skipped", "refused", "refused", "works"]
+    assert [a.outcome for a in trials] == ["skipped", "refused", "refused", "works"]
 
 
 async def test_a_first_message_that_cannot_be_read_moves_on(clock):

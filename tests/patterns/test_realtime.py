@@ -10,7 +10,7 @@ import pytest
 
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
-from rtlab.patterns.fallback import Blocklist
+from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.realtime import RealtimeClient, RealtimeConnection
 from rtlab.policies.backoff import Constant
 

@@ -11,7 +11,7 @@ from rtlab.client.events import Reconnecting
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import start_proxies
-from rtlab.patterns.fallback import Blocklist
+from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.realtime import ORDER, RealtimeClient
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
