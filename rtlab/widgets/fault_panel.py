@@ -7,39 +7,43 @@ from __future__ import annotations
 import asyncio
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
+from rtlab.widgets.fault_panel_state import NOTHING, cables, delays, describe, state_of
 from rtlab.widgets.loop_callback import LoopCallback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from rtlab.measure.recorder import Recorder
+    from rtlab.widgets.fault_panel_state import Profile
 
-__all__ = ["FaultPanel", "Faults"]
+__all__ = ["FaultPanel", "Faults", "Hand"]
+
+#: Who moved the cable, or that Stop was pressed instead.
+Hand = Literal["reader", "script", "stopped"]
 
 _HERE: Final = Path(__file__).parent / "js"
 _LIMITS: Final = {"rtt": 300.0, "jitter": 100.0}
 _TIMEOUT: Final = 5.0
-
-
-class _Titled(Protocol):
-    @property
-    def title(self) -> str: ...
+#: What ``latency(ms)`` is called in the proxy: a slider changes it where it is.
+_OWN_DELAY: Final = "latency_downstream"
 
 
 class Faults(Protocol):
     """What the panel needs of ``lab.faults``."""
 
+    @property
+    def profiles(self) -> Mapping[str, Profile]: ...
+    async def status(self) -> dict[str, Any]: ...
     def latency(self, ms: float, *, jitter: float = 0) -> Awaitable[object]: ...
     def profile(self, name: str) -> Awaitable[object]: ...
-    @property
-    def profiles(self) -> Mapping[str, _Titled]: ...
     def blackhole(self) -> Awaitable[object]: ...
+    def remove(self, name: str) -> Awaitable[object]: ...
     def cut(self) -> Awaitable[object]: ...
     def restore(self) -> Awaitable[object]: ...
 
@@ -57,32 +61,41 @@ class FaultPanel(anywidget.AnyWidget):
     Notes
     -----
     *Pull the cable* keeps connections open and lets nothing through, as a cable does:
-    no end hears of it. *Cut once* resets every connection. Each change replaces the one before.
+    no end hears of it. *Cut once* resets every connection. A control changes what it
+    stands for and nothing else; *Restore* removes every fault.
+
+    What it shows is read from the proxy, so it is right also when a cell or a script
+    has made the fault: the browser asks for it as long as the panel can be seen.
 
     Examples
     --------
-    In a notebook::
+    In a notebook, the reader's hand or, where nobody acts, a scripted one::
 
-        panel = FaultPanel(lab.faults, recorder)
+        panel = FaultPanel(lab.faults)
         display(panel, plot)
+        async with plot:
+            hand = await panel.wait_for(pulled=True, patience=8, stop=plot.stopped)
     """
 
-    _esm = (_HERE / "faults.js").read_text("utf-8")
+    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("kernel.js", "faults.js"))
     _css = (_HERE / "faults.css").read_text("utf-8")
 
     state = traitlets.Dict().tag(sync=True)
     profiles: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
     status = traitlets.Unicode("nothing is in the way").tag(sync=True)
     tone = traitlets.Enum(("quiet", "bad"), "quiet").tag(sync=True)
+    request = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, faults: Faults, recorder: Recorder | None = None) -> None:
-        known = {name: profile.title for name, profile in faults.profiles.items()}
-        super().__init__(state=_fresh(), profiles=[list(item) for item in known.items()])
-        self._profiles = {"", *known}
+        known = faults.profiles
+        super().__init__(state=dict(NOTHING), profiles=[[name, known[name].title] for name in known])
+        self._known = known
+        self._unreachable = False
         self._faults = faults
         self._recorder = recorder
         self._on_loop = LoopCallback()
         self._changing = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_msg(self._from_any_thread)
 
@@ -94,6 +107,11 @@ class FaultPanel(anywidget.AnyWidget):
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
+    async def look(self) -> None:
+        """Show what the proxy does now, whoever told it to."""
+        async with self._changing:
+            await self._look()
+
     async def change(self, **wanted: Any) -> None:
         """Do what the controls do: ``rtt`` and ``jitter`` in ms, ``profile``, ``pulled``.
 
@@ -102,39 +120,110 @@ class FaultPanel(anywidget.AnyWidget):
         **wanted
             What is to change; the rest stays.
         """
-        await self._change(lambda state: wanted)
-
-    async def _change(self, choose: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         async with self._changing:  # each change builds on the one before
-            former = dict(self.state)
-            wanted = choose(former)
-            state = former | wanted
-            if wanted.get("profile"):
-                state |= {"rtt": 0, "jitter": 0}
-            elif "rtt" in wanted or "jitter" in wanted:
-                state["profile"] = ""
-            await self._faults.restore()
-            try:
-                await self._cause(state)
-            except BaseException:
-                self.state = _fresh()  # which is what the network is like now, or nearly
-                raise
-            self.state = state
-            self._say(_describe(state))
-
-    async def _cause(self, state: dict[str, Any]) -> None:
-        if state["profile"]:
-            await self._faults.profile(state["profile"])
-        elif state["rtt"] or state["jitter"]:
-            # The whole round trip on the way back: pushes are delayed by all of it.
-            await self._faults.latency(state["rtt"], jitter=state["jitter"])
-        if state["pulled"]:
-            await self._faults.blackhole()
+            await self._change(wanted)
 
     async def cut(self) -> None:
         """Reset every connection, once."""
         await self._faults.cut()
         self._say("every connection was cut")
+
+    async def restore(self) -> None:
+        """Remove every fault, also those of cells and scripts."""
+        async with self._changing:
+            await self._faults.restore()
+            await self._look(mark=True)
+
+    async def wait_for(self, *, pulled: bool, patience: float, stop: asyncio.Event | None = None) -> Hand:
+        """Ask the reader to pull the cable, or to plug it in; do it when nobody has.
+
+        Parameters
+        ----------
+        pulled : bool
+            What is asked for. Where it is so already, this returns at once.
+        patience : float
+            Seconds that the reader has; then a scripted hand presses the same button.
+        stop : asyncio.Event, optional
+            Ends the wait: ``plot.stopped``.
+
+        Returns
+        -------
+        {"reader", "script", "stopped"}
+            Whose hand it was.
+
+        Raises
+        ------
+        RtlabError
+            When the proxy does not do it.
+        """
+        await self.look()
+        hand = "Pull the cable" if pulled else "Plug it in again"
+        self.request = f"Your turn: {hand}. In {patience:.0f} s a scripted hand does."
+        try:
+            if await self._becomes(pulled, patience, stop):
+                return "reader"
+            if stop is not None and stop.is_set():
+                return "stopped"
+            self._from_any_thread(self, {"action": "cable"}, ())
+            if await self._becomes(pulled, _TIMEOUT, stop):
+                return "script"
+            raise RtlabError(f"the cable cannot be moved: {self.status}; `await lab.faults.restore()` first")
+        finally:
+            self.request = ""
+
+    async def _becomes(self, pulled: bool, patience: float, stop: asyncio.Event | None) -> bool:
+        deadline = asyncio.get_running_loop().time() + patience
+        while self.state["pulled"] != pulled and (stop is None or not stop.is_set()):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            self._changed.clear()
+            events = [self._changed] if stop is None else [self._changed, stop]
+            tasks = [asyncio.ensure_future(event.wait()) for event in events]
+            try:
+                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return self.state["pulled"] == pulled
+
+    async def _change(self, wanted: Mapping[str, Any]) -> None:
+        now = await self._faults.status()
+        toxics = now["toxics"]
+        try:
+            if "profile" in wanted:
+                await self._remove(delays(toxics))
+                if wanted["profile"]:
+                    await self._faults.profile(wanted["profile"])
+            elif "rtt" in wanted or "jitter" in wanted:
+                await self._delay({**state_of(now, self._known), **wanted}, delays(toxics))
+            if wanted.get("pulled"):
+                await self._faults.blackhole()
+            elif "pulled" in wanted:
+                await self._remove(cables(toxics))
+        finally:
+            await self._look(mark=True)
+
+    async def _delay(self, state: Mapping[str, Any], former: list[str]) -> None:
+        delayed = bool(state["rtt"] or state["jitter"])
+        await self._remove(name for name in former if not delayed or name != _OWN_DELAY)
+        if delayed:  # the whole round trip on the way back: pushes are delayed by all of it
+            await self._faults.latency(state["rtt"], jitter=state["jitter"])
+
+    async def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            await self._faults.remove(name)
+
+    async def _look(self, *, mark: bool = False) -> None:
+        state = state_of(await self._faults.status(), self._known)
+        changed, self.state = state != self.state, state
+        if changed or mark or self._unreachable:
+            self.status, self.tone, self._unreachable = describe(state), "quiet", False
+        if mark:
+            self._say(self.status)
+        if changed:
+            self._changed.set()
 
     def _say(self, text: str) -> None:
         self.status, self.tone = text, "quiet"
@@ -160,12 +249,16 @@ class FaultPanel(anywidget.AnyWidget):
         try:
             async with asyncio.timeout(_TIMEOUT):
                 match content:
+                    case {"action": "look"}:
+                        await self._show()
                     case {"action": "cut"}:
                         await self.cut()
                     case {"action": "cable"}:
-                        await self._change(lambda state: {"pulled": not state["pulled"]})
+                        async with self._changing:
+                            now = state_of(await self._faults.status(), self._known)
+                            await self._change({"pulled": not now["pulled"]})
                     case {"action": "restore"}:
-                        await self.change(**_fresh())
+                        await self.restore()
                     case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]
                         await self.change(**self._checked(wanted))  # pyright: ignore[reportUnknownArgumentType]
                     case _:
@@ -174,26 +267,23 @@ class FaultPanel(anywidget.AnyWidget):
             self.tone = "bad"
             self.status = f"that did not work: {error or 'the proxy does not answer'}"
 
+    async def _show(self) -> None:
+        """Answer a view that asks what is true now."""
+        try:
+            if not self._changing.locked():  # a change looks by itself
+                await self.look()
+        except (RtlabError, OSError, TimeoutError):
+            self._unreachable = True
+            self.status, self.tone = "the fault proxy does not answer: has the lab been stopped?", "bad"
+        finally:
+            self.send({"kind": "looked"})
+
     def _checked(self, wanted: dict[str, Any]) -> dict[str, Any]:
         for name, value in wanted.items():
-            if name == "profile" and any(value == known for known in self._profiles):
+            if name == "profile" and any(value == known for known in ("", *self._known)):
                 continue
             limit = _LIMITS.get(name)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if limit is None or not number or not 0 <= value <= limit:
                 raise ValueError(f"{name}: expected 0 to {limit or 'a known profile'}, got {value!r:.40}")
         return wanted
-
-
-def _fresh() -> dict[str, Any]:
-    return {"rtt": 0, "jitter": 0, "profile": "", "pulled": False}
-
-
-def _describe(state: dict[str, Any]) -> str:
-    if state["pulled"]:
-        return "the cable is pulled: nothing passes, and nobody is told"
-    if state["profile"]:
-        return f"network: {state['profile']}"
-    if state["rtt"] or state["jitter"]:
-        return f"delayed by {state['rtt']:g} ± {state['jitter']:g} ms"
-    return "nothing is in the way"

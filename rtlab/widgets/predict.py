@@ -112,7 +112,7 @@ class Predict(anywidget.AnyWidget):
         guess_on_paper.reveal(1 / 3, kind="model")
     """
 
-    _esm = (_HERE / "predict.js").read_text("utf-8")
+    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("kernel.js", "predict.js"))
     _css = (_HERE / "predict.css").read_text("utf-8")
 
     question = traitlets.Unicode().tag(sync=True)

@@ -70,3 +70,39 @@ async def test_the_controls_work_while_a_cell_awaits(lab: JupyterLab, browser: B
         assert len(marks) == 7
         assert {"latency", "blackhole"} <= set(struck)  # bytes were held, and swallowed
         assert ended == ["rst: the stream has a hole", "rst: cut"]
+
+
+async def test_it_shows_what_a_cell_does_and_that_its_kernel_is_gone(
+    lab: JupyterLab, browser: Browser
+) -> None:
+    scripted = """\
+import asyncio, os, signal
+hand = "nobody"
+async with lab.faults.blackhole():
+    await panel.wait_for(pulled=False, patience=60)
+async with lab.faults.rtt(120):
+    hand = await panel.wait_for(pulled=True, patience=60)
+    await asyncio.sleep(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    name = lab.write("mirror.ipynb", SOURCE, scripted)
+    async with open_page(browser) as page:
+        await run_all(page, lab, name)
+        panel = page.locator(".rtlab-faults")
+        status, gone = panel.locator(".rtlab-status"), panel.locator(".rtlab-gone")
+        # A cell's black hole; the reader plugs the cable in.
+        await status.filter(has_text="the cable is pulled").wait_for(timeout=30_000)
+        request = panel.locator(".rtlab-request")
+        await request.filter(has_text="Your turn: Plug it in again").wait_for(timeout=10_000)
+        await screenshot(page, "fault-panel-request", ".rtlab-faults")
+        await panel.get_by_role("button", name="Plug it in again").click()
+        # The next cell's delay, under the reader's cable.
+        await status.filter(has_text="delayed by 120").wait_for(timeout=10_000)
+        assert await panel.get_by_label("round trip").input_value() == "120"
+        await panel.get_by_role("button", name="Pull the cable").click()
+        await status.filter(has_text="the cable is pulled").filter(has_text="delayed by 120").wait_for()
+        assert not await gone.is_visible()
+        await gone.filter(has_text="kernel").wait_for(timeout=30_000)
+        assert await panel.get_by_role("button", name="Plug it in again").is_disabled()
+        assert await panel.get_by_label("round trip").is_disabled()
+        await screenshot(page, "fault-panel-gone", ".rtlab-faults")

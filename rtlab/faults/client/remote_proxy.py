@@ -212,6 +212,10 @@ class RemoteProxy:
             if error.status != 404:
                 raise
 
+    async def status(self) -> dict[str, Any]:
+        """The proxy as the API shows it now: addresses, ``enabled``, ``toxics``."""
+        return await self.call("GET", f"/proxies/{self.name}")
+
     async def toxics(self) -> list[dict[str, Any]]:
         """The toxics at work, as the API shows them."""
         return await self.call("GET", f"/proxies/{self.name}/toxics")

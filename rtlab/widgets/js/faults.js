@@ -2,6 +2,8 @@
 // cell awaits, JupyterLab delivers only the first save_changes().
 
 let panels = 0;
+const LOOK_MS = 400; // a look costs the kernel about a millisecond
+const LOST_MS = 5000; // after this, an answer is not waited for any more
 
 function render({ model, el }) {
   const id = `rtlab-faults-${(panels += 1)}`;
@@ -15,6 +17,8 @@ function render({ model, el }) {
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Faults between client and server");
 
+  const gone = make("div", { className: "rtlab-gone", hidden: true, role: "alert" });
+  el.append(gone);
   const sliders = ["rtt", "jitter"].map((name) => {
     const [text, most] = { rtt: ["round trip", 300], jitter: ["jitter", 100] }[name];
     const input = make("input", { type: "range", min: 0, max: most, step: 1, id: `${id}-${name}` });
@@ -26,6 +30,11 @@ function render({ model, el }) {
     return { name, input, shown };
   });
   const profile = make("select", { id: `${id}-profile` });
+  profile.append(
+    ...[["", "as it is"], ...model.get("profiles")].map(([value, textContent]) =>
+      make("option", { value, textContent }),
+    ),
+  );
   profile.onchange = () => model.send({ set: { profile: profile.value } });
   el.append(make("label", { htmlFor: profile.id, textContent: "network" }), profile, make("span", {}));
 
@@ -35,9 +44,10 @@ function render({ model, el }) {
   const cut = button("Cut once", "cut");
   const restore = button("Restore", "restore");
   el.append(make("div", { className: "rtlab-buttons" }, cable, cut, restore));
+  const request = make("div", { className: "rtlab-request", hidden: true });
   const status = make("output", { className: "rtlab-status" });
-  status.setAttribute("aria-live", "polite");
-  el.append(status);
+  for (const told of [request, status]) told.setAttribute("aria-live", "polite");
+  el.append(request, status);
 
   const show = () => {
     const state = model.get("state");
@@ -45,20 +55,54 @@ function render({ model, el }) {
       if (document.activeElement !== input) input.value = state[name];
       shown.textContent = `${state[name]} ms`;
     }
-    profile.replaceChildren(
-      ...[["", "as it is"], ...model.get("profiles")].map(([value, textContent]) =>
-        make("option", { value, textContent }),
-      ),
-    );
     profile.value = state.profile;
     cable.setAttribute("aria-pressed", String(state.pulled));
     cable.textContent = state.pulled ? "Plug it in again" : "Pull the cable";
+    request.textContent = model.get("request");
+    request.hidden = !request.textContent;
+    cable.classList.toggle("rtlab-wanted", !request.hidden);
     status.textContent = model.get("status");
     status.dataset.tone = model.get("tone");
   };
   model.on("change", show);
   show();
-  return () => model.off("change", show);
+
+  // The kernel reads the proxy's state when a view asks, so nobody asks for a panel that is not seen.
+  let unanswered = 0; // when the first look that has no answer yet was sent
+  let sent = 0;
+  const hidden = () => document.hidden || !el.clientWidth;
+  const look = () => {
+    const now = performance.now();
+    if (hidden()) unanswered = 0;
+    else if (!unanswered || now - sent > LOST_MS) {
+      unanswered ||= now;
+      sent = now;
+      model.send({ action: "look" });
+    }
+  };
+  const answered = (message) => {
+    if (message.kind === "looked") unanswered = 0;
+  };
+  model.on("msg:custom", answered);
+  const timer = setInterval(look, LOOK_MS);
+  look();
+
+  const unwatch = watchKernel(
+    model,
+    () => (unanswered && !hidden() ? performance.now() - unanswered : 0),
+    (reason) => {
+      gone.textContent = reason ?? "";
+      gone.hidden = !reason;
+      for (const control of [...sliders.map(({ input }) => input), profile, cable, cut, restore])
+        control.disabled = Boolean(reason);
+    },
+  );
+  return () => {
+    clearInterval(timer);
+    unwatch();
+    model.off("msg:custom", answered);
+    model.off("change", show);
+  };
 }
 
 export default { render };

@@ -18,12 +18,18 @@ function render({ model, el }) {
   answer.setAttribute("for", id);
   el.classList.add("rtlab-predict");
   el.setAttribute("data-lm-suppress-shortcuts", "true"); // the keys are for the field
-  el.append(label, input, unit, answer);
+  const gone = document.createElement("div");
+  gone.className = "rtlab-gone";
+  gone.hidden = true;
+  gone.setAttribute("role", "alert");
+  el.append(label, input, unit, answer, gone);
 
   let committed = model.get("typed");
+  let unanswered = 0; // when a number was sent that the kernel has not noted yet
   const commit = () => {
     if (input.value === committed) return;
     committed = input.value;
+    unanswered = performance.now();
     model.send({ commit: committed });
   };
   input.onchange = commit;
@@ -37,7 +43,7 @@ function render({ model, el }) {
     unit.textContent = model.get("unit");
     answer.textContent = model.get("answer");
     answer.dataset.tone = model.get("tone");
-    input.disabled = model.get("locked");
+    input.disabled = model.get("locked") || !gone.hidden;
     input.setAttribute("aria-invalid", String(model.get("tone") === "bad"));
   };
   const typed = () => {
@@ -45,12 +51,26 @@ function render({ model, el }) {
     // Never under the reader's fingers.
     if (document.activeElement !== input) input.value = committed;
   };
-  model.on("change", show);
+  const changed = () => {
+    unanswered = 0;
+    show();
+  };
+  model.on("change", changed);
   model.on("change:typed", typed);
   input.value = committed;
   show();
+  const unwatch = watchKernel(
+    model,
+    () => (unanswered ? performance.now() - unanswered : 0),
+    (reason) => {
+      gone.textContent = reason ?? "";
+      gone.hidden = !reason;
+      show();
+    },
+  );
   return () => {
-    model.off("change", show);
+    unwatch();
+    model.off("change", changed);
     model.off("change:typed", typed);
   };
 }
