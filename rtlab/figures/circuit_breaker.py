@@ -1,0 +1,58 @@
+"""Attempts while a server is down, and what the circuit breaker did meanwhile."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rtlab.figures.chart import Chart, dress
+from rtlab.figures.palette import PALETTE, SERIES_CYCLE
+
+__all__ = ["breaker_figure"]
+
+_STATES = {"open": "vermilion", "half-open": "orange", "closed": "green"}
+
+
+def breaker_figure(
+    attempts: Mapping[str, Sequence[float]],
+    outage: float,
+    changes: Sequence[tuple[float, str]],
+    *,
+    title: str = "",
+) -> Chart:
+    """Draw attempts over time, a staircase for each crowd, and the breaker's changes as dotted lines.
+
+    Parameters
+    ----------
+    attempts : mapping of str to sequence of float
+        Seconds since the loss, by crowd.
+    outage : float
+        Seconds that the server was down.
+    changes : sequence of (float, str)
+        Seconds since the loss, and the breaker's new state.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    chart = Chart(9, 3.6, about=f"attempts while the server is down: {', '.join(attempts)}")
+    axes: Any = dress(
+        chart.add_subplot(), title=title, xlabel="time since the loss (s)", ylabel="attempts so far"
+    )
+    axes.axvspan(0, outage, color=PALETTE["grey"], alpha=0.12, lw=0, label="down")
+    for (name, times), color in zip(attempts.items(), SERIES_CYCLE, strict=False):
+        axes.step(np.sort(times), np.arange(1, len(times) + 1), where="post", color=color, label=name)
+    seen: set[str] = set()
+    for at, state in changes:
+        label = None if state in seen else f"the shared breaker: {state}"
+        seen.add(state)
+        axes.axvline(at, color=PALETTE[_STATES[state]], lw=1, ls=":", label=label)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return chart
