@@ -204,18 +204,18 @@ def _serve() -> None:
     """Answer whatever comes, until standard input ends."""
     with socket.create_server(("", _PORT)) as listener:
         print("ready", flush=True)
-        peers: list[socket.socket] = []
+        peers: dict[int, socket.socket] = {}
         while True:
-            for ready in select.select([listener, sys.stdin, *peers], [], [])[0]:
-                if ready is sys.stdin:
+            for fd in select.select([0, listener.fileno(), *peers], [], [])[0]:
+                if fd == 0:
                     return  # the parent has ended
-                if ready is listener:
-                    peers.append(listener.accept()[0])
-                elif data := ready.recv(65536):
-                    ready.sendall(data)
+                if fd == listener.fileno():
+                    peer, _ = listener.accept()
+                    peers[peer.fileno()] = peer
+                elif data := peers[fd].recv(65536):
+                    peers[fd].sendall(data)
                 else:
-                    peers.remove(ready)
-                    ready.close()
+                    peers.pop(fd).close()
 
 
 def _watch(seconds: float) -> list[DeadPath]:
