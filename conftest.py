@@ -8,4 +8,10 @@ import sys
 # It does without where the module is missing; no notebook holds such a field.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-pytest_plugins = ["nbval.plugin", "tests.plugins.strict", "tests.plugins.marks", "tests.plugins.stages"]
+pytest_plugins = [
+    "tests.plugins.bytecode",
+    "nbval.plugin",
+    "tests.plugins.strict",
+    "tests.plugins.marks",
+    "tests.plugins.stages",
+]

@@ -39,10 +39,10 @@ print([
 """
 
 
-async def test_the_controls_work_while_a_cell_awaits(lab: JupyterLab, browser: Browser) -> None:
-    name = lab.write("faults.ipynb", SOURCE, RUN)
+async def test_the_controls_work_while_a_cell_awaits(either_lab: JupyterLab, browser: Browser) -> None:
+    name = either_lab.write("faults.ipynb", SOURCE, RUN)
     async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
+        run = await run_all(page, either_lab, name)
         panel, plot = page.locator(".rtlab-faults"), page.locator(".rtlab-plot")
         status = panel.locator(".rtlab-status")
         await plot.locator(".rtlab-status", has_text="running").wait_for(timeout=30_000)

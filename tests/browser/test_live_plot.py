@@ -53,12 +53,12 @@ async def report(run: Run) -> list[Any]:
     return ast.literal_eval(await run.text())
 
 
-async def test_it_moves_and_obeys_while_a_cell_awaits(lab: JupyterLab, browser: Browser) -> None:
-    name = lab.write("live.ipynb", SOURCE, RUN, REPORT)
+async def test_it_moves_and_obeys_while_a_cell_awaits(either_lab: JupyterLab, browser: Browser) -> None:
+    name = either_lab.write("live.ipynb", SOURCE, RUN, REPORT)
     async with open_page(browser, ratio=2) as page:
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        run = await run_all(page, lab, name)
+        run = await run_all(page, either_lab, name)
 
         # It moves.
         assert len(await canvas_states(page, ".rtlab-canvas", 20, timeout=20)) >= 20
@@ -208,10 +208,12 @@ async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab,
         await screenshot(page, "plot-two-views")
 
 
-async def test_a_hidden_plot_stops_the_sending_and_catches_up(lab: JupyterLab, browser: Browser) -> None:
-    name = lab.write("hidden.ipynb", SOURCE, RUN, REPORT)
+async def test_a_hidden_plot_stops_the_sending_and_catches_up(
+    either_lab: JupyterLab, browser: Browser
+) -> None:
+    name = either_lab.write("hidden.ipynb", SOURCE, RUN, REPORT)
     async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
+        run = await run_all(page, either_lab, name)
         await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
         total = "document.querySelector('.rtlab-status').textContent"
         await page.evaluate("document.querySelector('.rtlab-plot').style.display = 'none'")

@@ -1,6 +1,7 @@
-"""The marks `alone` and `quick`: by folder and file here, by `pytest.mark` in the tests.
+"""The marks `alone`, `long` and `quick`: by folder and file here, by `pytest.mark` in the tests.
 
-- ``alone``: measures time, or drives a browser or a notebook; nothing may run beside it.
+- ``alone``: measures time, as every notebook does; nothing may run beside it.
+- ``long``: takes half a minute or more beside others; its file begins first.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
 """
 
@@ -12,7 +13,8 @@ import pytest
 
 __all__ = ["ALONE", "QUICK"]
 
-ALONE = ("notebooks", "tests/bench", "tests/browser")
+ALONE = ("notebooks", "tests/bench")
+LONG = ("tests/test_style.py", "tests/browser/test_notebooks.py", "tests/browser/test_live_plot.py")
 QUICK = (
     "tests/figures",
     "tests/models",
@@ -26,17 +28,24 @@ QUICK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
+    config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    paths = {
+        path: path.relative_to(config.rootpath)
+        for path in {item.path for item in items}
+        if path.is_relative_to(config.rootpath)
+    }
     for item in items:
-        if not item.path.is_relative_to(config.rootpath):
+        if (path := paths.get(item.path)) is None:
             continue
-        path = item.path.relative_to(config.rootpath)
         if _inside(path, ALONE):
             item.add_marker("alone")
+        if _inside(path, LONG):
+            item.add_marker("long")
         if _inside(path, QUICK):
             item.add_marker("quick")
 

@@ -22,8 +22,8 @@ __all__ = ["TwoStages"]
 
 # Tests that a worker knows ahead: it runs one when it knows the next, and shall not wait for that.
 AHEAD = 3
-# Workers of the first stage for each processor: their tests mostly wait.
-PER_CPU = 3
+# Workers of the first stage for each processor: their tests also wait.
+PER_CPU = 2
 
 
 class TwoStages:
@@ -99,14 +99,18 @@ class TwoStages:
 
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
-        alone = set(json.loads(Path(node.workerinput["alone"]).read_text()))
+        marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
+        alone, long = set(marked["alone"]), set(marked["long"])
         files: dict[str, deque[int]] = {}
         for index, nodeid in enumerate(collection):
             if index in alone:
                 self._alone.append(index)
             else:
                 files.setdefault(nodeid.partition("::")[0], deque()).append(index)
-        self._together.extend(sorted(files.values(), key=len, reverse=True))
+        # What takes long begins first, or all would wait for it at the end.
+        self._together.extend(
+            sorted(files.values(), key=lambda file: (file[0] in long, len(file)), reverse=True)
+        )
 
     def _feed_all(self) -> None:
         for node in self.nodes:
@@ -165,13 +169,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class Marks:
-    """Carries from a worker, which knows them, to the scheduler which tests are `alone`."""
+    """Carries from a worker, which knows them, to the scheduler which tests are `alone` and `long`."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="rtlab-marks-")
 
     def pytest_configure_node(self, node: WorkerController) -> None:
-        node.workerinput["alone"] = os.path.join(self._folder.name, node.gateway.id)
+        node.workerinput["marked"] = os.path.join(self._folder.name, node.gateway.id)
 
     def pytest_unconfigure(self) -> None:
         self._folder.cleanup()
@@ -184,6 +188,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if (told := getattr(session.config, "workerinput", {})) and "alone" in told:
-        alone = [index for index, item in enumerate(session.items) if item.get_closest_marker("alone")]
-        Path(told["alone"]).write_text(json.dumps(alone))
+    if (told := getattr(session.config, "workerinput", {})) and "marked" in told:
+        marked = {
+            mark: [index for index, item in enumerate(session.items) if item.get_closest_marker(mark)]
+            for mark in ("alone", "long")
+        }
+        Path(told["marked"]).write_text(json.dumps(marked))
