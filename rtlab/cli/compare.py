@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-#: Column of the comparison → its row's name in the terminal, with the unit.
-_ROW_NAMES: Final = {
-    "messages": "messages pushed",
-    "push_p50_ms": "push p50, ms",
-    "push_p95_ms": "push p95, ms",
-    "push_p99_ms": "push p99, ms",
-    "transit_p50_ms": "transit p50, ms",
-    "round_trip_p50_ms": "round trip p50, ms",
-    "connect_p50_ms": "connect p50, ms",
-    "push_bytes": "bytes of a push",
-    "send_bytes": "bytes of a send",
-    "connect_bytes": "bytes to connect",
-    "client_cpu_ms": "client CPU, ms/1,000 pushes",
-    "server_cpu_ms": "server CPU, ms/1,000 pushes",
-}
 _CAPTION: Final = (
     "push: from the intended time to the arrival; transit: from the write to the arrival. "
     "Bytes are those on the wire, headers of IP, TCP and UDP included."
@@ -84,15 +69,10 @@ def _table(result: Comparison) -> Table:
     """Return the measured table, a column for each transport: it fits a narrow terminal."""
     from rich.table import Table
 
-    from rtlab.experiments.comparison_result import COLUMNS
-
     made = Table(title=result.conditions, caption=_CAPTION, title_justify="left", caption_justify="left")
-    made.add_column("")
+    made.add_column("", justify="left")
     for name in result.transports:
         made.add_column(name, justify="right")
-    rows: dict[str, dict[str, Any]] = result.to_dict()["transports"]
-    for column in COLUMNS:
-        cells = [rows[name][column] for name in result.transports]
-        digits = 0 if column.endswith("bytes") or column == "messages" else 2
-        made.add_row(_ROW_NAMES[column], *("–" if cell is None else f"{cell:,.{digits}f}" for cell in cells))
+    for row in result.table.rows:
+        made.add_row(*(cell.strip("‹›") for cell in row))
     return made

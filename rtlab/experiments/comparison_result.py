@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rtlab.capture.wire_cost import WireReport
     from rtlab.figures.chart import Chart
     from rtlab.measure.recorder import Recorder
+    from rtlab.widgets.plain_table import PlainTable
 
-__all__ = ["COLUMNS", "Comparison", "Turn"]
+__all__ = ["COLUMNS", "ROW_NAMES", "Comparison", "Turn"]
 
 #: The columns of `Comparison.frame`, and what they hold.
 COLUMNS: Final[dict[str, str]] = {
@@ -36,7 +37,21 @@ COLUMNS: Final[dict[str, str]] = {
     "client_cpu_ms": "CPU of this process for 1,000 pushes, less what it uses idle",
     "server_cpu_ms": "CPU of the server for 1,000 pushes, likewise",
 }
-_DIGITS: Final = {"push_bytes": 0, "send_bytes": 0, "connect_bytes": 0, "messages": 0}
+#: Column → what people read in its place, with the unit.
+ROW_NAMES: Final[dict[str, str]] = {
+    "messages": "messages pushed",
+    "push_p50_ms": "push p50, ms",
+    "push_p95_ms": "push p95, ms",
+    "push_p99_ms": "push p99, ms",
+    "transit_p50_ms": "transit p50, ms",
+    "round_trip_p50_ms": "round trip p50, ms",
+    "connect_p50_ms": "connect p50, ms",
+    "push_bytes": "bytes of a push",
+    "send_bytes": "bytes of a send",
+    "connect_bytes": "bytes to connect",
+    "client_cpu_ms": "client CPU, ms/1,000 pushes",
+    "server_cpu_ms": "server CPU, ms/1,000 pushes",
+}
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,8 +88,8 @@ class Comparison:
         In the order in which they were taken.
     recorder : Recorder
         Holds the feed's samples, a series for each transport.
-    wire : WireReport
-        The bytes, taken apart.
+    wire : WireReport or None
+        The bytes, taken apart; None when the run was stopped before they were counted.
     """
 
     def __init__(
@@ -82,12 +97,13 @@ class Comparison:
         transports: tuple[str, ...],
         turns: list[Turn],
         recorder: Recorder,
-        wire: WireReport,
+        wire: WireReport | None,
         *,
         rate: float,
         size: int,
         rtt_ms: float | None,
         first_sample: int = 0,
+        encrypted: bool = False,
     ) -> None:
         self.transports = transports
         self.turns = turns
@@ -96,6 +112,7 @@ class Comparison:
         self.rate = rate
         self.size = size
         self.rtt_ms = rtt_ms
+        self.encrypted = encrypted
         self._first = first_sample
         self._frame: pd.DataFrame | None = None
 
@@ -121,18 +138,18 @@ class Comparison:
             From the intended time, from the write, or between the two.
         """
         rows = self.recorder.since(self._first).rows
-        rows = rows[rows["series"] == self.recorder.series[transport].index]
+        series = self.recorder.series.get(transport)
+        rows = rows[rows["series"] == series.index] if series is not None else rows[:0]
         return self.recorder.measures(rows)[column]
 
     def _row(self, name: str) -> list[float]:
         turns = [turn for turn in self.turns if turn.transport == name]
         messages = sum(turn.messages for turn in turns)
         latency, transit = self.samples(name), self.samples(name, "transit")
-        wire = self.wire.per_message.loc[name]
         echoes = [echo for turn in turns for echo in turn.echoes]
         # The idle use that was subtracted is an estimate, so the difference may be negative: report 0.
         cpu = [
-            max(0.0, sum(getattr(turn, kind) for turn in turns)) * 1e6 / max(1, messages)
+            max(0.0, sum(getattr(turn, kind) for turn in turns)) * 1e6 / messages if messages else math.nan
             for kind in ("client_cpu", "server_cpu")
         ]
         return [
@@ -140,12 +157,21 @@ class Comparison:
             *(_percentile(latency, q) for q in (50, 95, 99)),
             _percentile(transit, 50),
             _percentile(np.array(echoes) * 1e3, 50),
-            float(np.median([turn.connect for turn in turns])) * 1e3,
+            _percentile(np.array([turn.connect for turn in turns]) * 1e3, 50),
+            *self._bytes(name),
+            *cpu,
+        ]
+
+    def _bytes(self, name: str) -> tuple[float, float, float]:
+        """Return the bytes of a push, of a send and of connecting."""
+        if self.wire is None:
+            return math.nan, math.nan, math.nan
+        wire = self.wire.per_message.loc[name]
+        return (
             float(wire["push_warm"]),
             float(wire["send_warm"]),
             float(wire["push_cold"] - wire["push_warm"]),
-            *cpu,
-        ]
+        )
 
     # Display
 
@@ -153,18 +179,26 @@ class Comparison:
     def conditions(self) -> str:
         """How it was measured, in words."""
         path = "direct" if self.rtt_ms is None else f"{self.rtt_ms:g} ms added to a round trip"
-        tls = ", over TLS" if self.wire.encrypted else ""
+        tls = ", over TLS" if self.encrypted else ""
         return f"{self.rate:g} messages/s of {self.size} B, {path}{tls}"
 
     def __repr__(self) -> str:
         return f"<Comparison: {', '.join(self.transports)}; {self.conditions}>"
 
+    @property
+    def table(self) -> PlainTable:
+        """The frame as people read it: a row for each column of it, with its unit."""
+        from rtlab.widgets.plain_table import PlainTable
+        from rtlab.widgets.verdict_row import marked
+
+        rows = [
+            [ROW_NAMES[column], *(marked(_digits(column, value)) for value in self.frame[column])]
+            for column in COLUMNS
+        ]
+        return PlainTable(["", *self.transports], rows, self.conditions)
+
     def _repr_html_(self) -> str:
-        table = self.frame.copy()
-        for column in table.columns:
-            digits = _DIGITS.get(column, 2)
-            table[column] = [f"{value:,.{digits}f}" if value == value else "–" for value in table[column]]
-        return f"<p>{self.conditions}</p>{table.T.to_html(border=0)}"
+        return self.table.html
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table and how it was measured, as plain JSON values."""
@@ -175,12 +209,12 @@ class Comparison:
             "rate": self.rate,
             "size": self.size,
             "rtt_ms": self.rtt_ms,
-            "tls": self.wire.encrypted,
+            "tls": self.encrypted,
             "transports": rows,
         }
 
     def plot(self) -> Chart:
-        """Draw latency, connect time, bytes and CPU of the transports side by side.
+        """Draw transit, connect time, bytes and CPU of the transports side by side.
 
         Returns
         -------
@@ -189,8 +223,16 @@ class Comparison:
         """
         from rtlab.figures.comparison import comparison_figure
 
-        latencies = {name: self.samples(name) for name in self.transports}
-        return comparison_figure(self.frame, latencies, about=self.conditions)
+        transits = {name: self.samples(name, "transit") for name in self.transports}
+        return comparison_figure(self.frame, transits, about=self.conditions)
+
+
+def _digits(column: str, value: float) -> str:
+    """Return a cell of `Comparison.frame` in digits; a dash for what was not measured."""
+    if math.isnan(value):
+        return "–"
+    whole = column.endswith("bytes") or column == "messages"
+    return f"{value:,.0f}" if whole else f"{value:,.2f}"
 
 
 def _percentile(values: NDArray[np.float64], q: float) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rtlab.capture.wire_cost import measure_wire
 from rtlab.client.factory import check_transports
@@ -17,10 +17,13 @@ from rtlab.measure.recorder import Recorder
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
+    from rtlab.capture.wire_cost import WireReport
     from rtlab.client.connection import Connection
     from rtlab.lab.lab import Lab
 
 __all__ = ["OnProgress", "compare"]
+
+_T = TypeVar("_T")
 
 #: Called with the share that is done, 0 to 1, and with what is being done.
 OnProgress = Callable[[float, str], object]
@@ -46,6 +49,7 @@ async def compare(
     # What to show meanwhile
     recorder: Recorder | None = None,
     progress: OnProgress | None = None,
+    stopped: asyncio.Event | None = None,
 ) -> Comparison:
     """Measure the transports against each other.
 
@@ -74,11 +78,14 @@ async def compare(
         plot shows.
     progress : callable, optional
         Called with the share that is done and a few words.
+    stopped : asyncio.Event, optional
+        Ends the run at once when it is set: give ``plot.stopped``.
 
     Returns
     -------
     Comparison
-        Its ``frame`` is the table.
+        Its ``frame`` is the table. Of a run that was stopped, what was finished by then;
+        the rest is NaN.
 
     Raises
     ------
@@ -98,32 +105,71 @@ async def compare(
         raise ValueError(f"expected seconds and rate above 0, got {seconds!r} and {rate!r}")
     kept = recorder if recorder is not None else Recorder()
     began_at = kept.position
-    rounds = max(_MIN_TURNS, round(seconds / _TURN))
-    count = max(2, round(rate * seconds / rounds))
     tell = progress if progress is not None else _silent
-    steps, done = rounds * (len(transports) + 1) + 2, 0
     turns: list[Turn] = []
-    pid = lab.pids[0]
     ticking = object()  # the recorder's owner may have its own reason to let the ticker run
     kept.loop_lag.start(ticking)
     try:
-        async with path_to(lab, rtt_ms) as path:
-            for number in range(rounds):
-                order = [transports[(number + i) % len(transports)] for i in range(len(transports))]
-                idle = await _idle(pid, min(_TURN / 2, count / rate))
-                done += 1
-                for name in order:
-                    tell(done / steps, f"turn {number + 1} of {rounds}: {name}")
-                    turns.append(await _turn(path, name, kept, pid, rate, size, count, idle))
-                    done += 1
+        run = _run(lab, transports, seconds, rate, size, rtt_ms, kept, tell, turns)
+        wire = await _until(run, stopped)
     finally:
         kept.loop_lag.stop(ticking)
-    tell(done / steps, "bytes on the wire")
-    wire = await measure_wire(lab, transports, size=size, count=_WIRE_MESSAGES)
-    tell(1.0, "done")
+    tell(1.0, "done" if wire is not None else "stopped")
     return Comparison(
-        transports, turns, kept, wire, rate=rate, size=size, rtt_ms=rtt_ms, first_sample=began_at
+        transports,
+        turns,
+        kept,
+        wire,
+        rate=rate,
+        size=size,
+        rtt_ms=rtt_ms,
+        first_sample=began_at,
+        encrypted=lab.url.startswith("https"),
     )
+
+
+async def _run(
+    lab: Lab,
+    transports: tuple[str, ...],
+    seconds: float,
+    rate: float,
+    size: int,
+    rtt_ms: float | None,
+    kept: Recorder,
+    tell: OnProgress,
+    turns: list[Turn],
+) -> WireReport:
+    """Take all turns, which go into `turns`, and count the bytes."""
+    rounds = max(_MIN_TURNS, round(seconds / _TURN))
+    count = max(2, round(rate * seconds / rounds))
+    steps, done = rounds * (len(transports) + 1) + 2, 0
+    pid = lab.pids[0]
+    async with path_to(lab, rtt_ms) as path:
+        for number in range(rounds):
+            order = [transports[(number + i) % len(transports)] for i in range(len(transports))]
+            idle = await _idle(pid, min(_TURN / 2, count / rate))
+            done += 1
+            for name in order:
+                tell(done / steps, f"turn {number + 1} of {rounds}: {name}")
+                turns.append(await _turn(path, name, kept, pid, rate, size, count, idle))
+                done += 1
+    tell(done / steps, "bytes on the wire")
+    return await measure_wire(lab, transports, size=size, count=_WIRE_MESSAGES)
+
+
+async def _until(run: Coroutine[Any, Any, _T], stopped: asyncio.Event | None) -> _T | None:
+    """Return what `run` returns, or None as soon as `stopped` is set: then it has been cancelled."""
+    if stopped is None:
+        return await run
+    task = asyncio.ensure_future(run)
+    waiting = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        for each in (task, waiting):
+            each.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
 
 
 def _silent(_share: float, _text: str) -> None:

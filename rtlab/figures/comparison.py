@@ -1,4 +1,4 @@
-"""Transports side by side: distribution of latency, connect time, bytes and CPU."""
+"""Transports side by side: distribution of transit, connect time, bytes and CPU."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtlab.figures.chart import FAINT, Chart, dress
+from rtlab.figures.chart import FAINT, INK, Chart, dress
 from rtlab.figures.labels import readable
 from rtlab.figures.palette import color_of
 
@@ -22,7 +22,7 @@ __all__ = ["comparison_figure"]
 
 
 def comparison_figure(
-    frame: pd.DataFrame, latencies: Mapping[str, NDArray[np.float64]], *, about: str
+    frame: pd.DataFrame, transits: Mapping[str, NDArray[np.float64]], *, about: str
 ) -> Chart:
     """Draw a comparison of transports.
 
@@ -31,38 +31,54 @@ def comparison_figure(
     frame : pandas.DataFrame
         A row for each transport; columns ``connect_p50_ms``, ``push_bytes``, ``send_bytes``,
         ``client_cpu_ms`` and ``server_cpu_ms`` (CPU of 1,000 pushes).
-    latencies : mapping of str to array
-        Transport → milliseconds of each push.
+    transits : mapping of str to array
+        Transport → milliseconds from the write to the arrival of each push.
     about : str
         How it was measured.
 
     Returns
     -------
     Chart
-        A matplotlib `Figure` of four axes.
+        A matplotlib `Figure`: a histogram for each transport, and bars.
     """
-    chart = Chart(11, 3.6, about=f"{', '.join(latencies)} compared: {about}")
-    push, connect, wire, cpu = chart.subplots(1, 4, width_ratios=(2, 1, 1, 1))
-    _draw_latency(push, latencies)
+    chart = Chart(11, 4.2, about=f"{', '.join(transits)} compared: {about}")
+    grid = chart.add_gridspec(len(transits), 4, width_ratios=(2, 1, 1, 1))
+    edges = _edges(transits)
+    for row, name in enumerate(transits):
+        axes = chart.add_subplot(grid[row, 0])
+        _draw_transit(axes, name, transits[name], edges, row, last=row == len(transits) - 1)
+    connect, wire, cpu = (chart.add_subplot(grid[:, column]) for column in (1, 2, 3))
     _draw_bars(connect, frame, "Connect", "ms (median)", ("connect_p50_ms",))
     _draw_bars(wire, frame, "Bytes a message", "bytes on the wire", ("push_bytes", "send_bytes"))
     _draw_bars(cpu, frame, "CPU", "ms for 1,000 pushes", ("client_cpu_ms", "server_cpu_ms"))
     return chart
 
 
-def _draw_latency(axes: Axes, latencies: Mapping[str, NDArray[np.float64]]) -> None:
-    dress(axes, title="Server push, one way", xlabel="latency (ms)", ylabel="share of messages (%)")
+def _edges(transits: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the edges of the bins, one scale for all: steps of a twelfth of a decade."""
+    everything = np.concatenate([*transits.values(), np.array([0.1, 1.0])])
+    known = everything[(everything > 0) & ~np.isnan(everything)]
+    low, high = np.log10(np.percentile(known, (0.1, 99.9)))
+    return 10.0 ** np.arange(np.floor(low * 12) / 12, high + 2 / 12, 1 / 12)
+
+
+def _draw_transit(
+    axes: Axes, name: str, taken: NDArray[np.float64], edges: NDArray[np.float64], row: int, *, last: bool
+) -> None:
+    title = "" if row else "One way, written to received"
+    dress(axes, title=title, xlabel="transit (ms); the line is the median" if last else "")
     axes.set_xscale("log")
+    axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    for index, (name, taken) in enumerate(latencies.items()):
-        values = np.sort(taken)
-        values = values[~np.isnan(values) & (values > 0)]
-        if values.size:
-            share = np.arange(1, values.size + 1) / values.size * 100
-            axes.step(values, share, where="post", color=color_of(name, index), label=name, linewidth=1.8)
-    for q in (50, 95, 99):
-        axes.axhline(q, color=FAINT, linewidth=0.6, linestyle=":")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.tick_params(labelbottom=last)
+    axes.set_yticks([])
+    axes.text(0.99, 0.75, name, transform=axes.transAxes, ha="right", va="center", fontsize=9, color=INK)
+    values = taken[~np.isnan(taken) & (taken > 0)]
+    if values.size:
+        color = color_of(name, row)
+        share = np.histogram(values, edges)[0] / values.size * 100
+        axes.stairs(share, edges, fill=True, color=color, alpha=0.75)
+        axes.axvline(float(np.median(values)), color=INK, linewidth=1.2)
 
 
 def _draw_bars(axes: Axes, frame: pd.DataFrame, title: str, label: str, columns: tuple[str, ...]) -> None:

@@ -47,12 +47,13 @@ async def test_the_four_transports_are_measured_in_turns():
     assert frame["push_bytes"].idxmin() == "websocket"
 
     assert repr(result) == ("<Comparison: websocket, sse, longpoll, webrtc; 100 messages/s of 200 B, direct>")
-    assert "server_cpu_ms" in result._repr_html_()
+    assert "server CPU, ms/1,000 pushes" in result._repr_html_()
+    assert not any(column in result._repr_html_() for column in COLUMNS if "_" in column)
     assert str(lab._nodes[0].port) not in result._repr_html_()
     assert json.loads(json.dumps(result.to_dict()))["transports"]["sse"]["messages"] == 60
     chart = result.plot()
     assert isinstance(chart, Chart)
-    assert len(chart.axes) == 4
+    assert len(chart.axes) == 4 + 3
 
 
 async def test_a_live_recorder_gets_the_samples_and_an_earlier_run_does_not_count():
@@ -64,6 +65,26 @@ async def test_a_live_recorder_gets_the_samples_and_an_earlier_run_does_not_coun
             assert len(result.samples("websocket")) == 30
     assert len(recorder) == 60
     assert not recorder.loop_lag.running
+
+
+async def test_stop_ends_the_run_at_once_and_what_was_finished_is_kept():
+    stop = asyncio.Event()
+
+    def progress(_share: float, text: str) -> None:
+        if text == "turn 1 of 60: sse":
+            asyncio.get_running_loop().call_later(0.1, stop.set)
+
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        result = await compare(
+            lab, ("websocket", "sse", "longpoll"), seconds=30, rate=50, progress=progress, stopped=stop
+        )
+        assert len(asyncio.all_tasks()) == 1
+    frame = result.frame
+    assert frame["messages"].to_dict() == {"websocket": 25, "sse": 0, "longpoll": 0}
+    assert frame["connect_p50_ms"].isna().to_dict() == {"websocket": False, "sse": True, "longpoll": True}
+    assert frame["send_bytes"].isna().all()
+    assert "‹–›" in repr(result.table)
+    assert result.to_dict()["transports"]["sse"]["client_cpu_ms"] is None
 
 
 async def test_distance_shows_in_every_figure():
