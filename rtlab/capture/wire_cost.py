@@ -11,6 +11,7 @@ counts what really went, acknowledgements included.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -159,6 +160,30 @@ class WireReport:
                 for kind in ("cold", "warm")
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("transport")
+
+    def acknowledged(self, transport: str, step: str) -> float:
+        """Return the wire bytes of a step, both directions, with the segments that the kernel counted.
+
+        What `per_message` leaves out is in it: acknowledgements that travel alone.
+
+        Parameters
+        ----------
+        transport, step : str
+            As in `WireCost`.
+
+        Returns
+        -------
+        float
+            Bytes; NaN where the kernel does not tell. WebRTC's acknowledgements are
+            datagrams of its own, which `per_message` has counted.
+        """
+        total = 0.0
+        for direction in ("up", "down"):
+            cost = self.cost(transport, step, direction)
+            if cost.kernel_packets is None:
+                return math.nan
+            total += cost.wire_bytes + SEGMENT_HEADER_BYTES * (cost.kernel_packets - cost.packets)
+        return total
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys(cost.transport for cost in self.costs))

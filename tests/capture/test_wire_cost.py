@@ -125,3 +125,19 @@ async def test_what_cannot_be_counted_ends_all_of_it_with_one_clear_error(monkey
         with pytest.raises(LabError, match="did not end in time"):
             await measure_wire(lab, ("websocket", "sse"), size=10, count=1)
         assert asyncio.all_tasks() == before
+
+
+async def test_acknowledgements_that_travel_alone_are_counted_by_the_kernel():
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        report = await measure_wire(lab, ("websocket", "webrtc"), count=10)
+    if report.cost("websocket", "send", "up").kernel_packets is None:
+        pytest.skip("this kernel does not count segments")
+    # A message that is not answered is acknowledged by a segment of its own.
+    bare = report.per_message["send_warm"]
+    assert report.acknowledged("websocket", "send") == pytest.approx(
+        bare["websocket"] + SEGMENT_HEADER_BYTES, abs=26
+    )
+    # WebRTC has no TCP by then, and acknowledges by datagrams.
+    assert report.acknowledged("webrtc", "send") == pytest.approx(
+        report.per_message.loc["webrtc", "send_warm"]
+    )
