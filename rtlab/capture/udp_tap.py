@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any, Final, Literal, Self
 
@@ -69,6 +70,12 @@ class UdpTap:
     delay : float
         Seconds that each packet is held, in each direction.
 
+    Attributes
+    ----------
+    first_at_client : dict of str to float
+        When the first packet of each kind was at the client, sent or received: seconds of
+        `time.monotonic`.
+
     Examples
     --------
     >>> async def count(url: str) -> int:
@@ -79,6 +86,7 @@ class UdpTap:
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
+        self.first_at_client: dict[Kind, float] = {}
         self._flows = {True: Datagrams(), False: Datagrams()}
         self._relays: list[_Relay] = []
         self._mappings: dict[int, int] = {}
@@ -131,6 +139,8 @@ class UdpTap:
     def saw(self, up: bool, data: bytes) -> None:
         """Note one datagram."""
         kind, flow = kind_of(data), self._flows[up]
+        # The relay stands at the sender of each packet, and holds it on its way to the other end.
+        self.first_at_client.setdefault(kind, time.monotonic() + (0.0 if up else self.delay))
         flow.count[kind] += 1
         flow.bytes[kind] += len(data)
         self._changed.set()

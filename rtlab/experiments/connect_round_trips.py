@@ -12,6 +12,8 @@ from rtlab.client.factory import check_transports
 from rtlab.experiments.network_path import path_to
 from rtlab.measure.statistics.line_fit import fit_line
 from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.widgets.plain_table import PlainTable
+from rtlab.widgets.verdict_row import marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,11 +76,20 @@ class RoundTrips:
         """Return a transport's round trips, TCP's included, as a whole number."""
         return round(self.lines[transport].slope)
 
+    @property
+    def table(self) -> PlainTable:
+        """The frame as people read it."""
+        rows = [
+            [name, marked(f"{line.slope:.1f}"), marked(f"{line.base_ms:.1f}")]
+            for name, line in self.lines.items()
+        ]
+        return PlainTable(["transport", "round trips to connect", "connect at no distance, ms"], rows)
+
     def __repr__(self) -> str:
         return f"<RoundTrips: {', '.join(f'{name} {self.k(name)}' for name in self.lines)}>"
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(float_format="{:.2f}".format, border=0)
+        return self.table.html
 
     def plot(self) -> Chart:
         """Draw connect time over distance, with the fitted lines.

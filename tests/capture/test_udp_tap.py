@@ -39,6 +39,8 @@ async def test_datagrams_are_relayed_counted_by_kind_and_delayed():
                 transport.sendto(bytes([first]) + b"hello")
             got = {(await client.got.get())[0] for _ in range(3)}
             assert loop.time() - began >= 0.1
+            assert set(tap.first_at_client) == {"stun", "handshake", "data"}
+            assert all(0 <= at - began < 0.05 for at in tap.first_at_client.values())
             assert got == {1, 22, 23}
             up, down = tap.flow(up=True), tap.flow(up=False)
             assert up.count == down.count == {"stun": 1, "handshake": 1, "data": 1}

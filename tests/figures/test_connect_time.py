@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtlab.experiments.connect_round_trips import Line
-from rtlab.figures.connect_time import connect_time_figure
+from rtlab.figures.connect_time import connect_phases_figure, connect_time_figure
 
 
 def test_the_line_is_drawn_as_it_was_fitted():
@@ -11,4 +11,17 @@ def test_the_line_is_drawn_as_it_was_fitted():
     (axes,) = connect_time_figure({"sse": line}).axes
     (drawn,) = axes.lines
     assert list(drawn.get_ydata()) == [1.0, 21.0]
-    assert drawn.get_label() == "sse: 2.0 · RTT"
+    assert axes.get_title(loc="left") == "sse: 2.0 · RTT"
+
+
+def test_equal_lines_do_not_hide_each_other():
+    line = Line(np.array([0.0, 10.0]), np.array([1.0, 21.0]), slope=2.0, base_ms=1.0)
+    first, second = connect_time_figure({"sse": line, "websocket": line}).axes
+    assert len(first.lines) == len(second.lines) == 1
+    assert first.get_ylim() == second.get_ylim()
+
+
+def test_phases_follow_each_other():
+    (axes,) = connect_phases_figure({"signalling": 2.0, "DTLS": 1.5}).axes
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0.0, 2.0), (2.0, 1.5)]
+    assert [text.get_text() for text in axes.texts] == ["signalling: 2.0", "DTLS: 1.5"]
