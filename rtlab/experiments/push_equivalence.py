@@ -1,6 +1,7 @@
 """The null hypothesis: on an open connection, a push over SSE is as quick as one over WebSocket."""
 
-# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rtlab.experiments.transport_comparison import OnProgress
+    from rtlab.figures.chart import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["PushEquivalence", "push_equivalence"]
@@ -46,6 +48,25 @@ class PushEquivalence:
     def verdicts(self) -> list[str]:
         """The claim's and the control's outcome, in words."""
         return [self.claim.verdict, self.control.verdict]
+
+    def plot(self) -> Chart:
+        """Draw both intervals against the margin, and enlarged.
+
+        Returns
+        -------
+        Chart
+            A matplotlib `Figure`.
+        """
+        from rtlab.figures.equivalence import equivalence_figure
+
+        return equivalence_figure(
+            self.claim, self.control, self.differences(self.claim), self.differences(self.control)
+        )
+
+    def differences(self, tested: Equivalence) -> list[float]:
+        """Return how much later `tested.a` was than `tested.b` in each run, in milliseconds."""
+        later, earlier = self.runs[tested.a].to_numpy(float), self.runs[tested.b].to_numpy(float)
+        return list(map(float, later - earlier))
 
     def __repr__(self) -> str:
         return f"<PushEquivalence: {self.claim.verdict}; control: {self.control.verdict}>"
