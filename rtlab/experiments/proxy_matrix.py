@@ -23,6 +23,7 @@ from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.resources import data_path
+from rtlab.widgets.plain_table import PlainTable
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -32,10 +33,27 @@ if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.lab.lab import Lab
 
-__all__ = ["RECORDED", "Probe", "matrix_view", "proxy_matrix", "recorded_matrix"]
+__all__ = [
+    "RECORDED",
+    "SETTING_NAMES",
+    "Probe",
+    "matrix_table",
+    "matrix_view",
+    "proxy_matrix",
+    "recorded_matrix",
+]
 
 #: The recorded run in ``data/``.
 RECORDED: Final = "proxy_matrix.json"
+
+#: Proxy and setting → what people read.
+SETTING_NAMES: Final[dict[tuple[str, str], str]] = {
+    ("nginx", "deaf"): "nginx as it comes",
+    ("nginx", "defaults"): "nginx as it comes, where the server sends X-Accel-Buffering: no",
+    ("nginx", "right"): "nginx with the lines below",
+    ("haproxy", "defaults"): "HAProxy as it comes",
+    ("haproxy", "right"): "HAProxy with the lines below",
+}
 
 _MESSAGES: Final = 10
 _RATE: Final = 20.0
@@ -173,6 +191,27 @@ def matrix_view(frame: pd.DataFrame) -> pd.DataFrame:
     )
     rows = list(dict.fromkeys(frame["transport"]))
     return wide.loc[rows, list(dict.fromkeys(columns))]
+
+
+def matrix_table(frame: pd.DataFrame) -> PlainTable:
+    """Return the probes as people read them: a row for each proxy as it was set, a column for each transport.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        From `proxy_matrix` or `recorded_matrix`.
+    """
+    transports = list(dict.fromkeys(frame["transport"]))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for probe in frame.to_dict(orient="records"):
+        rows.setdefault((probe["proxy"], probe["setting"]), {})[probe["transport"]] = probe["words"]
+    return PlainTable(
+        ["", *transports],
+        [
+            [SETTING_NAMES.get(key, ", ".join(key)), *(row.get(name, "–") for name in transports)]
+            for key, row in rows.items()
+        ],
+    )
 
 
 def recorded_matrix() -> pd.DataFrame:

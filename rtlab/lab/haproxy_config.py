@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["HAPROXY_SETTINGS", "haproxy_config"]
+__all__ = ["DEBIAN_TIMEOUT", "HAPROXY_SETTINGS", "haproxy_config", "haproxy_lines"]
 
 _CONFIG: Final = """\
 global
@@ -23,7 +24,7 @@ defaults
 _SERVER: Final = """\
 frontend {setting}
   bind 127.0.0.1:{port}{tls}
-  timeout client {client}
+  {client}
   default_backend {setting}
 backend {setting}
 {lines}  server node 127.0.0.1:{upstream}
@@ -37,6 +38,9 @@ _LINES: Final[dict[str, tuple[str, ...]]] = {
         "timeout tunnel 1h    # after 101 Switching Protocols",
     ),
 }
+
+#: Seconds of silence until a cut in the configuration that Debian ships; HAProxy itself has no default.
+DEBIAN_TIMEOUT: Final = 50.0
 
 #: In the order of the table.
 HAPROXY_SETTINGS: Final = tuple(_LINES)
@@ -64,16 +68,41 @@ def haproxy_config(
     -------
     str
     """
-    timeout_ms = round(timeout * 1000)
     servers = "".join(
         _SERVER.format(
             setting=setting,
             port=port,
             tls=f" ssl crt {certificate}" if certificate else "",
             upstream=upstream,
-            client="1h" if setting == "right" else f"{timeout_ms}ms",
-            lines="".join(f"  {line.format(timeout_ms=timeout_ms)}\n" for line in _LINES[setting]),
+            client=_client(setting, timeout),
+            lines=textwrap.indent(_backend(setting, timeout), "  "),
         )
         for setting, port in ports.items()
     )
     return _CONFIG.format(folder=folder) + servers
+
+
+def haproxy_lines(setting: str = "right", timeout: float = DEBIAN_TIMEOUT) -> str:
+    """Return the lines of a setting: ``frontend``'s first, then ``backend``'s; all may stand in ``defaults``.
+
+    Parameters
+    ----------
+    setting : str
+        One of `HAPROXY_SETTINGS`.
+    timeout : float
+        Seconds of the idle timeouts, where the setting has them.
+
+    Examples
+    --------
+    >>> haproxy_lines("defaults").splitlines()
+    ['timeout client 50000ms', 'timeout server 50000ms']
+    """
+    return f"{_client(setting, timeout)}\n{_backend(setting, timeout)}"
+
+
+def _client(setting: str, timeout: float) -> str:
+    return f"timeout client {'1h' if setting == 'right' else f'{round(timeout * 1000)}ms'}"
+
+
+def _backend(setting: str, timeout: float) -> str:
+    return "".join(f"{line.format(timeout_ms=round(timeout * 1000))}\n" for line in _LINES[setting])

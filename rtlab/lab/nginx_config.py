@@ -8,10 +8,11 @@ needs.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["NGINX_SETTINGS", "nginx_config"]
+__all__ = ["NGINX_DEFAULT_TIMEOUT", "NGINX_MAP", "NGINX_SETTINGS", "nginx_config", "nginx_lines"]
 
 _CONFIG: Final = """\
 daemon off;
@@ -26,7 +27,7 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  {map}
 {servers}}}
 """
 
@@ -57,8 +58,14 @@ _LINES: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
+#: Seconds of silence until nginx cuts, where nothing is set (``proxy_read_timeout``).
+NGINX_DEFAULT_TIMEOUT: Final = 60.0
+
 #: In the order of the table.
 NGINX_SETTINGS: Final = tuple(_LINES)
+
+#: What ``Upgrade`` needs outside of ``location``, in ``http``.
+NGINX_MAP: Final = "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
 
 
 def nginx_config(
@@ -95,8 +102,26 @@ def nginx_config(
         _SERVER.format(port=port, tls=tls, upstream=upstream, lines=_indented(setting, timeout))
         for setting, port in ports.items()
     )
-    return _CONFIG.format(folder=folder, servers=servers)
+    return _CONFIG.format(folder=folder, map=NGINX_MAP, servers=servers)
+
+
+def nginx_lines(setting: str = "right", timeout: float = NGINX_DEFAULT_TIMEOUT) -> str:
+    """Return the lines of a setting, as they stand in a ``location``.
+
+    Parameters
+    ----------
+    setting : str
+        One of `NGINX_SETTINGS`.
+    timeout : float
+        Seconds of the idle timeout, where the setting has one.
+
+    Examples
+    --------
+    >>> nginx_lines("deaf").splitlines()[-1]
+    'proxy_ignore_headers X-Accel-Buffering;'
+    """
+    return "".join(f"{line.format(timeout_ms=round(timeout * 1000))}\n" for line in _LINES[setting])
 
 
 def _indented(setting: str, timeout: float) -> str:
-    return "".join(f"      {line.format(timeout_ms=round(timeout * 1000))}\n" for line in _LINES[setting])
+    return textwrap.indent(nginx_lines(setting, timeout), " " * 6)

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.experiments.proxy_matrix import matrix_view, proxy_matrix, recorded_matrix
+from rtlab.experiments.proxy_matrix import (
+    SETTING_NAMES,
+    matrix_table,
+    matrix_view,
+    proxy_matrix,
+    recorded_matrix,
+)
 from rtlab.lab import reverse_proxies
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS
@@ -58,6 +64,12 @@ async def test_real_proxies_do_what_their_manuals_say():
     assert not frame["reason"].str.contains(r"127\.0\.0\.1:\d").any()
     view = matrix_view(frame)
     assert list(view.index) == list(TRANSPORTS)
+    table = matrix_table(frame)
+    assert table.heads == ["", *TRANSPORTS]
+    assert [row[0] for row in table.rows] == [
+        SETTING_NAMES[proxy, setting] for proxy, settings in PROXY_SETTINGS.items() for setting in settings
+    ]
+    assert table.rows[1][1:] == ["blocked", "buffered (2 s)", "cut when idle (2 s)", "passes"]
     assert view.loc["sse", ("nginx", "deaf")] == "buffered (2 s)"
 
 

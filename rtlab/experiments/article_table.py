@@ -1,0 +1,115 @@
+"""The table of transports that stands in many articles, and beside its words this machine's numbers."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from rtlab.widgets.expectation import quantity
+from rtlab.widgets.plain_table import PlainTable
+from rtlab.widgets.verdict_row import marked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rtlab.experiments.comparison_result import Comparison
+    from rtlab.experiments.connect_round_trips import RoundTrips
+
+__all__ = ["ARTICLE", "article_table", "filled_table"]
+
+HEADS: Final = ("Technology", "Direction", "Latency", "Overhead", "Proxy support", "Use case")
+
+#: The article's words, by transport.
+ARTICLE: Final[dict[str, tuple[str, ...]]] = {
+    "websocket": ("WebSockets", "two-way", "very low", "low", "limited", "chats, games"),
+    "sse": ("SSE", "one-way", "low", "medium", "good", "notifications, live updates"),
+    "longpoll": ("Long polling", "one-way", "medium", "high", "excellent", "fallback"),
+    "webrtc": ("WebRTC", "P2P", "very low", "low", "limited", "video and audio calls"),
+}
+
+
+def article_table() -> PlainTable:
+    """Return the article's table: words."""
+    return PlainTable(HEADS, list(ARTICLE.values()), "The article's table")
+
+
+def filled_table(result: Comparison, trips: RoundTrips, proxies: pd.DataFrame) -> PlainTable:
+    """Return the same table with a measurement beside each word that can be measured.
+
+    Parameters
+    ----------
+    result : Comparison
+        Latencies and bytes.
+    trips : RoundTrips
+        What a connect costs.
+    proxies : pandas.DataFrame
+        From `proxy_matrix` or `recorded_matrix`.
+
+    Returns
+    -------
+    PlainTable
+        A latency is the median transit, with the medians of the single turns; overhead is
+        wire bytes beyond the payload.
+    """
+    rows = [
+        [
+            name,
+            f"“{direction}”: a message up is {_way_up(transport)}",
+            f"“{latency}”: {_latency(result, transport)}",
+            f"“{overhead}”: {_overhead(result, transport)}",
+            f"“{support}”: {_proxies(proxies, transport)}",
+            marked(f"{trips.lines[transport].slope:.1f}") if transport in trips.lines else "–",
+        ]
+        for transport, (name, direction, latency, overhead, support, _) in ARTICLE.items()
+        if transport in result.transports
+    ]
+    heads = (
+        *HEADS[:3],
+        "Overhead, bytes beyond the payload",
+        "Proxies as they come",
+        "Round trips to connect",
+    )
+    return PlainTable(heads, rows, f"The article's words, and what was measured: {result.conditions}")
+
+
+def _way_up(transport: str) -> str:
+    return "a request of its own" if transport in ("sse", "longpoll") else "a frame on the same connection"
+
+
+def _latency(result: Comparison, transport: str) -> str:
+    """Return the median transit, and the range of the turns' own medians."""
+    transits = result.samples(transport, "transit")
+    counts = [turn.messages for turn in result.turns if turn.transport == transport]
+    parts = np.split(transits, np.cumsum(counts)[:-1]) if counts else []
+    medians = [float(np.nanmedian(part)) for part in parts if np.isfinite(part).any()]
+    if not medians:
+        return marked("nothing measured")
+    middle = quantity(float(np.nanmedian(transits)), "ms")
+    return marked(f"{middle} ({min(medians):.2f} to {max(medians):.2f} over {len(medians)} turns)")
+
+
+def _overhead(result: Comparison, transport: str) -> str:
+    row = result.frame.loc[transport]
+    down, up = (
+        "–" if math.isnan(row[column]) else f"{row[column] - result.size:,.0f}"
+        for column in ("push_bytes", "send_bytes")
+    )
+    return f"{marked(down)} down, {marked(up)} up"
+
+
+def _proxies(frame: pd.DataFrame, transport: str) -> str:
+    """Return what proxies do that nobody has set, to a server that asks for nothing."""
+    if transport == "webrtc":
+        return "only signalling goes through them"
+    said: list[str] = []
+    for proxy, setting, words in (("nginx", "deaf", "nginx"), ("haproxy", "defaults", "HAProxy")):
+        rows = frame[
+            (frame["proxy"] == proxy) & (frame["setting"] == setting) & (frame["transport"] == transport)
+        ]
+        said += [f"{words}: {outcome}" for outcome in rows["outcome"]]
+    return "; ".join(said)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from rtlab.experiments.article_table import ARTICLE, article_table, filled_table
+from rtlab.experiments.comparison_result import Comparison, Turn
+from rtlab.experiments.connect_round_trips import Line, RoundTrips
+from rtlab.experiments.proxy_matrix import recorded_matrix
+from rtlab.measure.recorder import Recorder
+from rtlab.protocol.transport_names import TRANSPORTS
+
+
+def test_the_article_has_words_only():
+    table = article_table()
+    assert [row[0] for row in table.rows] == ["WebSockets", "SSE", "Long polling", "WebRTC"]
+    assert list(ARTICLE) == list(TRANSPORTS)
+    assert not re.search(r"\d", repr(table).replace("P2P", ""))
+
+
+def test_each_word_gets_its_number_or_a_dash():
+    turns = [Turn(transport="sse", connect=0.1, echoes=[0.1], messages=1, server_cpu=0, client_cpu=0)]
+    stopped = Comparison(("websocket", "sse"), turns, Recorder(), None, rate=1, size=100, rtt_ms=None)
+    lines = {"sse": Line(np.array([0.0, 1]), np.array([0.0, 2]), slope=2.04, base_ms=0.0)}
+    table = filled_table(stopped, RoundTrips(lines), recorded_matrix())
+    websocket, sse = table.rows
+    assert websocket[-1] == "–"
+    assert sse[-1] == "‹2.0›"
+    assert websocket[2] == "“very low”: ‹nothing measured›"
+    assert sse[3] == "“medium”: ‹–› down, ‹–› up"
+    assert websocket[4] == "“limited”: nginx: blocked; HAProxy: cut when idle"
+    assert sse[4] == "“good”: nginx: buffered; HAProxy: cut when idle"
