@@ -10,6 +10,7 @@ __all__ = [
     "ConnectionLost",
     "InvalidState",
     "LabError",
+    "MachineBusy",
     "MessageError",
     "MessageTooLarge",
     "NotConnected",
@@ -189,6 +190,10 @@ class ConnectionLost(RtlabError):
 
 class LabError(RtlabError):
     """The lab could not start, or one of its children died."""
+
+
+class MachineBusy(LabError):
+    """A measurement that is worth nothing, because the machine did something else meanwhile."""
 
 
 class RequestRefused(RtlabError):

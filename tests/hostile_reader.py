@@ -9,8 +9,9 @@ One kernel, no browser, a tenth of the pace, four plays after each other:
 
 Right means: every verdict row equals the published one (rows that judge timing are not compared), or
 is still pending where its run was interrupted, or one of our errors says what to run again; what it
-names is run then, and mends it. Nothing may be left behind that was not there in the first play: no
-lab, connection, task, child process, or fault in the proxy.
+names is run then, and mends it. A measurement may refuse a machine that is too busy for it. Nothing
+may be left behind that was not there in the first play: no lab, connection, task, child process, or
+fault in the proxy.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -52,6 +53,7 @@ PATIENCE: Final = 3.0
 _BODY: Final = re.compile(r"<tbody>(.*?)</tbody>", re.DOTALL)
 _CLAIM: Final = re.compile(r'<th scope="row">(.*?)(<small.*?)?</th>.*?data-verdict="(\w+)"', re.DOTALL)
 _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
+_BUSY: Final = "MachineBusy"
 #: A cell that starts a lab for those after it.
 _LAB: Final = re.compile(r"^\w+ = await Lab\.start\(", re.MULTILINE)
 #: How an error of ours says what to run.
@@ -214,6 +216,7 @@ class Reader:
         self._after: dict[int, Counter[str]] = {}  # what lived after each cell in the first play
         self._took: dict[int, float] = {}
         self._leaked: Counter[str] = Counter()
+        self._refused = False
         self._interrupted: list[Cell] = []
         self._final: dict[str, str] = {}
         for cell in self.cells:
@@ -283,7 +286,7 @@ class Reader:
                     self._judge(play, cell, await self._run_or_recover(play, cell), pending=True)
                     await self._leaks(play, f"cell {cell.place}", self._after[cell.place])
         for text, verdict in (await self._kernel.ask("{}.claims(globals())")).items():
-            if verdict != self._final.get(text, verdict):
+            if verdict not in ("pending", self._final.get(text, verdict)):
                 self.faults.append(f"{play}: {text!r}: {verdict}, published {self._final[text]}")
         for cell in filter(None, [self._lab_cell, last]):
             self._judge(play, cell, await self._run(play, cell), pending=True)
@@ -314,6 +317,9 @@ class Reader:
     # What is right
 
     def _judge(self, play: str, cell: Cell, ran: Ran, *, pending: bool = False) -> None:
+        if ran.error == _BUSY or (ran.error == "NameError" and self._refused):
+            self._refused = True  # what it would have brought is missing later
+            return
         if ran.error and not cell.error:
             silent = ran.error in self._ours and not _REMEDY.search(ran.message)
             advice = " (does not say what to run again)" if silent else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anywidget
 import traitlets
 
-from rtlab.errors import InvalidState
+from rtlab.errors import InvalidState, RtlabError
 from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import LoopCallback
@@ -205,6 +205,8 @@ class LatencyPlot(anywidget.AnyWidget):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        if exc_info[0] is not None:
+            self.stopped.set()  # an interrupt, say: as after Stop, the run is not a whole one
         try:
             if self._fault_marks is not None:
                 await self._fault_marks.__aexit__(*exc_info)
@@ -229,6 +231,38 @@ class LatencyPlot(anywidget.AnyWidget):
         except TimeoutError:
             return False
         return True
+
+    def count_sent(self, came: Sequence[int], planned: int) -> int:
+        """Return how many numbered messages were sent in the run: all, or fewer when it ended early.
+
+        Parameters
+        ----------
+        came : sequence of int
+            The numbers that arrived, counted from 0.
+        planned : int
+            How many a whole run sends.
+
+        Returns
+        -------
+        int
+            `planned`; up to the last one that came when Stop, or an error, ended the run.
+
+        Raises
+        ------
+        RtlabError
+            When the run ended before anything came.
+
+        Examples
+        --------
+        ::
+
+            whole.found(numbers, of=plot.count_sent(numbers, 2000))
+        """
+        if self.state == "stopped" and not self.stopped.is_set():
+            return planned
+        if not came:
+            raise RtlabError(f"the run of {self.title!r} ended before a message came: run its cell again")
+        return max(came) + 1
 
     def on_stop(self, callback: Callable[[], object]) -> None:
         """Call `callback()` on this loop when the reader presses Stop."""

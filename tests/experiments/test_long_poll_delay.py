@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,12 @@ import pytest
 from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.long_polling import LongPolling
-from rtlab.experiments.long_poll_delay import PollDelay, measure_poll_delay
+from rtlab.errors import MachineBusy
+from rtlab.experiments.long_poll_delay import (
+    PollDelay,
+    _read,  # pyright: ignore[reportPrivateUsage]
+    measure_poll_delay,
+)
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
 
@@ -66,6 +73,41 @@ async def test_what_this_process_slept_through_is_left_out():
     assert len(seen.waits) > 20
     assert seen.waits.max() < 0.3
     assert seen.gaps.max() < 0.3
+
+
+STALL = 0.08
+
+
+def polls_of(rate: float, gap: float, until: float, rng: np.random.Generator) -> TappedConnection:
+    """A tap's record of one client that polls across a path with this round trip: nothing stalls."""
+    news = np.cumsum(rng.exponential(1 / rate, int(2 * rate * until)))
+    seen, at, asked = TappedConnection(0, 1 << 24), 0, gap
+    while news[at] < until:
+        answered = max(asked, news[at])
+        took = int(np.searchsorted(news, answered, "right"))
+        sent: list[dict[str, object]] = [
+            {"type": "feed", "payload": {}, "sent": when} for when in news[at:took].tolist()
+        ]
+        body = json.dumps({"messages": sent, "cursor": "c"}).encode()
+        seen.saw(True, b"GET /poll?cursor=c&session=s HTTP/1.1\r\nHost: h\r\n\r\n", asked)
+        seen.saw(False, b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body), answered)
+        at, asked = took, answered + gap
+    return seen
+
+
+def test_leaving_out_what_a_stall_touched_favours_no_waits():
+    """Nothing was late here, so what is left must show the closed form, however many stalls were noted."""
+    rng = np.random.default_rng(SEED)
+    tap = SimpleNamespace(connections=[polls_of(1.2, 0.2, 3000, rng)])
+    begins = np.cumsum(rng.exponential(1.0, 4000))
+    stalls = np.stack([begins, begins + STALL], axis=1)
+    seen = _read(tap, 0, stalls)  # type: ignore[arg-type]
+    assert 0.6 < len(seen.waits) / (1.2 * 3000) < 0.8  # the others were touched
+    assert seen.waits.mean() == pytest.approx(polling.long_poll_extra_wait(1.2, 0.2), rel=0.2)
+
+    begins = np.cumsum(rng.exponential(0.1, 40_000))
+    with pytest.raises(MachineBusy, match="messages: close what needs the processor, and run the cell again"):
+        _read(tap, 0, np.stack([begins, begins + STALL], axis=1))  # type: ignore[arg-type]
 
 
 async def test_exchanges_are_those_of_the_client():

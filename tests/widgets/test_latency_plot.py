@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.errors import InvalidState
+from rtlab.errors import InvalidState, RtlabError
 from rtlab.faults.trace import TraceEvent
 from rtlab.measure.recorder import Recorder
 from rtlab.widgets import LatencyPlot
@@ -342,3 +342,28 @@ def test_a_plot_whose_loop_is_closed_has_stopped_and_can_start_on_another() -> N
         asyncio.run(run())
         assert not plot.recorder.loop_lag.running
         assert plot.state == "stopped"
+
+
+async def test_a_run_that_ended_early_has_sent_up_to_the_last_that_came() -> None:
+    plot, wire = make(title="Cuts")
+    async with plot:
+        pass
+    assert plot.count_sent([0, 2], 5) == 5  # two were lost
+
+    async with plot:
+        wire.say(kind="stop")
+        await plot.wait(5)
+    assert plot.count_sent([0, 2, 1], 5) == 3
+    with pytest.raises(RtlabError, match="'Cuts' ended before a message came: run its cell again"):
+        plot.count_sent([], 5)
+
+
+async def test_an_error_ends_the_run_as_stop_does() -> None:
+    plot, _ = make()
+    with pytest.raises(asyncio.CancelledError):
+        async with plot:
+            raise asyncio.CancelledError
+    assert plot.count_sent([0], 5) == 1
+
+    fresh, _ = make()  # interrupted before it began
+    assert fresh.count_sent([0], 5) == 1
