@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rtlab.figures.palette import PALETTE as PALETTE
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.recorder import Recorder as Recorder
+    from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.protocol.messages import Message as Message
@@ -49,6 +50,7 @@ _HOME: Final[dict[str, str]] = {
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "LongPolling": "rtlab.client.long_polling",
     "Message": "rtlab.protocol.messages",
+    "MessageBatcher": "rtlab.patterns.message_batcher",
     "PALETTE": "rtlab.figures.palette",
     "NotConnected": "rtlab.errors",
     "Predict": "rtlab.widgets.predict",

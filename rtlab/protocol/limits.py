@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SLACK_BYTES"]
+__all__ = ["MAX_BATCH", "SLACK_BYTES"]
+
+#: Messages of one batch, or of one POST.
+MAX_BATCH: Final = 1000
 
 #: What the server adds to a message (offset, epoch, clientId, an event's own lines) may pass the
 #: limit of messages by this much: a message of the full size must still reach every receiver.

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.limits import MAX_BATCH
 from rtlab.server.endpoints.request_body import BadBody, read_body
-from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
 from rtlab.server.ingress import MAX_UNREADABLE, TOO_MANY_UNREADABLE

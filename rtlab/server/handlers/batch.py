@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from rtlab.errors import MessageError
+from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import Message, check_payload
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services
@@ -17,10 +18,7 @@ from rtlab.server.ordered_answers import InOrder, Later, then
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.sessions import Session
 
-__all__ = ["MAX_BATCH", "batch"]
-
-#: Messages of one batch, or of one POST.
-MAX_BATCH: Final = 1000
+__all__ = ["batch"]
 
 
 class _Item:

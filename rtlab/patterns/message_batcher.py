@@ -1,0 +1,365 @@
+"""Many messages in one frame, each with a result of its own.
+
+`MessageBatcher` is the seed's class without its faults: a batch that leaves while the
+connection is down is not lost in silence, a batch never exceeds what the server takes, and
+what is still collected when the batcher is closed is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import msgspec
+
+from rtlab.client.connection import Connection
+from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.policies.batching import BatchWindow, SizeOrTimeout
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.limits import MAX_BATCH
+from rtlab.protocol.messages import Message, fields_of
+
+__all__ = ["BatcherStats", "MessageBatcher", "Receipt"]
+
+#: Failures that are kept for inspection.
+_MAX_FAILURES: Final = 100
+
+
+class Receipt:
+    """What became of one message that went with a batch.
+
+    Examples
+    --------
+    >>> async def send(batcher: MessageBatcher) -> None:
+    ...     receipt = await batcher.send("chat", {"text": "hi"}, room_id="lobby")
+    ...     result = await receipt.acked(timeout=1)
+    """
+
+    __slots__ = ("_future", "message")
+
+    def __init__(self, message: Message, future: asyncio.Future[dict[str, Any]]) -> None:
+        self.message = message
+        self._future = future
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.outcome}>"
+
+    @property
+    def outcome(self) -> str:
+        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: it may have arrived."""
+        if not self._future.done():
+            return "waiting"
+        error = None if self._future.cancelled() else self._future.exception()
+        if self._future.cancelled() or (error and not isinstance(error, (RequestRefused, MessageError))):
+            return "unknown"
+        return "refused" if error else "handled"
+
+    def settle(self, result: dict[str, Any], error: Exception | None) -> None:
+        """Give the result, or what came in its place: for who sends."""
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(result)
+            return
+        self._future.set_exception(error)
+        self._future.exception()  # marks it as read: nobody has to wait for a receipt
+
+    async def acked(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for the server's result.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; the message itself is not called back.
+
+        Returns
+        -------
+        dict
+            The server's words: ``ok``, and for a published message ``epoch`` and ``offset``.
+
+        Raises
+        ------
+        RequestRefused
+            The server refused this message; others of the batch may have been handled.
+        NotConnected, TimeoutError
+            No answer came: it is unknown whether the message was handled.
+        """
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(self._future)
+
+
+class BatcherStats(msgspec.Struct, frozen=True):
+    """A snapshot of a batcher.
+
+    Parameters
+    ----------
+    collected, in_flight : int
+        Messages that wait for their batch to leave, and for its answer.
+    batches, messages : int
+        What left so far.
+    handled, refused, unknown : int
+        What became of the messages.
+    """
+
+    collected: int
+    in_flight: int
+    batches: int
+    messages: int
+    handled: int
+    refused: int
+    unknown: int
+
+    @property
+    def messages_per_batch(self) -> float:
+        """The mean of what left; nan before anything did."""
+        return self.messages / self.batches if self.batches else math.nan
+
+
+class MessageBatcher:
+    """Collects messages, and sends them as one ``batch``, which the server answers with one ``ack``.
+
+    Order is kept: batches leave in the order in which their messages were sent. Delivery is
+    *at most once*, as with `Connection.send`, but never silent: each message has a `Receipt`,
+    and what was refused or got no answer stays in `failures`.
+
+    Parameters
+    ----------
+    conn : Connection
+        Any transport. It stays open when the batcher is closed.
+
+    # Window
+    batch_size : int
+        Messages at which a batch leaves at once, 1 to 1,000.
+    flush_interval : float
+        Seconds after a batch's first message at which it leaves; 0 sends together what one
+        turn of the event loop sends.
+    max_bytes : int
+        Bytes of a batch's messages as JSON; one that is larger alone is refused.
+    window : BatchWindow, optional
+        Another rule, in place of the three above.
+
+    # Limits
+    max_in_flight : int
+        Messages without an answer, the collected ones included; above it, `send` waits.
+    answer_timeout : float
+        Seconds until a batch without an answer counts as *unknown*.
+
+    # Injected
+    clock : callable
+        Monotonic seconds.
+
+    Raises
+    ------
+    ValueError
+        A parameter is out of range.
+
+    Examples
+    --------
+    >>> async def talk(conn: Connection) -> None:
+    ...     async with MessageBatcher(conn, batch_size=10, flush_interval=0.1) as batcher:
+    ...         for n in range(100):
+    ...             await batcher.send("chat", {"n": n}, room_id="lobby")
+    ...     print(batcher.stats.handled)
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        *,
+        # Window
+        batch_size: int = 10,
+        flush_interval: float = 0.1,
+        max_bytes: int = 64 * 1024,
+        window: BatchWindow | None = None,
+        # Limits
+        max_in_flight: int = 10_000,
+        answer_timeout: float = 5.0,
+        # Injected
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.window = window or SizeOrTimeout(
+            batch_size=batch_size, max_bytes=max_bytes, flush_interval=flush_interval
+        )
+        if self.window.batch_size > MAX_BATCH:
+            raise ValueError(
+                f"expected batch_size <= {MAX_BATCH:,} (the server takes no more), "
+                f"got {self.window.batch_size:,}"
+            )
+        if max_in_flight < self.window.batch_size:
+            raise ValueError(f"expected max_in_flight >= batch_size, got {max_in_flight!r}")
+        if not 0 < answer_timeout < math.inf:
+            raise ValueError(f"expected answer_timeout > 0, in finite seconds, got {answer_timeout!r}")
+        #: The newest messages that were refused or got no answer, each with its error.
+        self.failures: deque[tuple[Message, Exception]] = deque(maxlen=_MAX_FAILURES)
+        self._conn = conn
+        self._clock = clock
+        self._max_in_flight = max_in_flight
+        self._answer_timeout = answer_timeout
+        self._batch = self.window.start()
+        self._collected: list[Receipt] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._in_flight = 0
+        self._closed = False
+        self._batches = self._messages = self._handled = self._refused = self._unknown = 0
+
+    def __repr__(self) -> str:
+        return f"<MessageBatcher {'closed' if self._closed else 'open'}, {self.window}>"
+
+    @property
+    def stats(self) -> BatcherStats:
+        """A frozen snapshot."""
+        return BatcherStats(
+            collected=len(self._collected),
+            in_flight=self._in_flight - len(self._collected),
+            batches=self._batches,
+            messages=self._messages,
+            handled=self._handled,
+            refused=self._refused,
+            unknown=self._unknown,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def send(self, type: str, payload: Any = None, *, room_id: str | None = None) -> Receipt:
+        """Put one message into the batch that is being collected.
+
+        Waits only while `max_in_flight` messages have no answer.
+
+        Parameters
+        ----------
+        type : str
+            What it is; not ``"batch"``.
+        payload : any
+            The JSON data model. It is read now: a later change of it changes nothing.
+        room_id : str, optional
+            The room to publish it in.
+
+        Returns
+        -------
+        Receipt
+            Its result comes with the batch's answer.
+
+        Raises
+        ------
+        MessageError
+            The payload is not in the JSON data model, or the message alone exceeds the
+            byte limit. Nothing else is touched.
+        InvalidState
+            The batcher is closed.
+        """
+        if type == "batch":
+            raise MessageError("a batch cannot hold a batch: send its messages one by one", "payload")
+        encoded = JSON.encode(Message(type, payload, room_id=room_id))
+        size_bytes = len(encoded)
+        if size_bytes > self.window.max_bytes:
+            raise MessageTooLarge(size_bytes, self.window.max_bytes)
+        while self._in_flight >= self._max_in_flight and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise InvalidState("an open batcher", "a closed one", "make another MessageBatcher")
+        now = self._clock()
+        if self._collected and not self.window.has_room(self._batch, size_bytes):
+            self._leave(now)
+        # The caller may change the payload before the batch leaves: keep what was said now.
+        kept = msgspec.json.decode(encoded, type=Message)
+        receipt = Receipt(kept, asyncio.get_running_loop().create_future())
+        self._collected.append(receipt)
+        self._in_flight += 1
+        self._batch = self.window.add(self._batch, size_bytes, now)
+        full = self._batch.messages >= self.window.batch_size
+        if full or self._batch.size_bytes >= self.window.max_bytes:
+            self._leave(now)
+        elif self._timer is None:
+            wait = max(0.0, self._batch.due - now)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+        return receipt
+
+    async def flush(self) -> None:
+        """Send what was collected, and wait until all that has left is answered or given up."""
+        self._leave(self._clock())
+        while self._asking:
+            await asyncio.wait(self._asking)
+
+    async def close(self) -> None:
+        """Flush, and refuse what comes later. A second call waits for the first one's end."""
+        self._closed = True
+        self._room.set()
+        try:
+            await self.flush()
+        except asyncio.CancelledError:
+            for task in self._asking:
+                task.cancel()
+            raise
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._leave(self._clock())
+
+    def _leave(self, now: float) -> None:
+        """Let the batch go. Each asks in a task of its own; they write in the order of their start."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._collected:
+            return
+        receipts, self._collected = self._collected, []
+        self._batch = self.window.leave(self._batch, now)
+        self._batches += 1
+        self._messages += len(receipts)
+        task = asyncio.create_task(self._ask(receipts), name="message batch")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, receipts: list[Receipt]) -> None:
+        items = [msgspec.to_builtins(receipt.message) for receipt in receipts]
+        results: list[Any] = []
+        error: Exception | None = None
+        try:
+            answer = await self._conn.request("batch", items, timeout=self._answer_timeout)
+            results = cast("list[Any]", fields_of(answer.payload).get("results") or [])
+            if len(results) != len(receipts):
+                error = MessageError(f"expected {len(receipts)} results of a batch, got {len(results)}")
+        except Exception as failed:  # whatever it is, nobody may wait for ever
+            error = failed
+        except asyncio.CancelledError:
+            error = NotConnected("the batcher was cancelled before the answer came")
+            raise
+        finally:
+            for n, receipt in enumerate(receipts):
+                self._settle(receipt, error or _refusal(results[n]), results[n] if error is None else {})
+            self._in_flight -= len(receipts)
+            self._room.set()
+
+    def _settle(self, receipt: Receipt, error: Exception | None, result: Any) -> None:
+        receipt.settle(result, error)
+        if error is None:
+            self._handled += 1
+            return
+        self.failures.append((receipt.message, error))
+        if isinstance(error, RequestRefused | MessageError):
+            self._refused += 1
+        else:
+            self._unknown += 1
+
+
+def _refusal(result: Any) -> RequestRefused | None:
+    """Return the error of one message's result, None when it was handled."""
+    fields = fields_of(result)
+    if fields.get("ok") is True:
+        return None
+    error = fields_of(fields.get("error"))
+    return RequestRefused(str(error.get("message") or result), str(error.get("code") or ""))

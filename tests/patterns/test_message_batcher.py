@@ -1,0 +1,284 @@
+"""MessageBatcher in memory, and over all transports of a real server, cut in mid-batch too."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from rtlab.client.connection import Connection
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.webrtc_channel import WebRTCChannel
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.lab.lab import Lab
+from rtlab.patterns.message_batcher import MessageBatcher
+from rtlab.policies.backoff import Constant
+from rtlab.policies.batching import FixedTick
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import Factory, welcome
+
+TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
+
+
+class Server:
+    """Answers batches, or keeps silent; refuses messages of the type "bad"."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self.transport = MemoryTransport(welcome=welcome(), on_send=self.take)
+        self.batches: list[list[object]] = []
+
+    def take(self, message: Message) -> None:
+        self.batches.append([item["payload"] for item in message.payload])
+        if self.silent:
+            return
+        results = [
+            {"ok": True, "id": None}
+            if item["type"] != "bad"
+            else {"ok": False, "id": None, "error": {"code": "unknown_type", "message": "no such type"}}
+            for item in message.payload
+        ]
+        self.transport.push(Message("ack", {"results": results}, id=message.id))
+
+
+@pytest.fixture
+async def server():
+    return Server()
+
+
+@pytest.fixture
+async def conn(server):
+    async with Connection(Factory(server.transport)) as connection:
+        yield connection
+
+
+async def test_a_full_batch_leaves_at_once_and_each_message_has_a_result(server, conn):
+    async with MessageBatcher(conn, batch_size=3, flush_interval=60) as batcher:
+        receipts = [await batcher.send("note", n) for n in range(3)]
+        assert [await receipt.acked(5) for receipt in receipts] == [{"ok": True, "id": None}] * 3
+        assert {receipt.outcome for receipt in receipts} == {"handled"}
+    assert server.batches == [[0, 1, 2]]
+    assert batcher.stats.messages_per_batch == 3
+    assert batcher.stats.handled == 3
+
+
+async def test_one_that_waits_alone_leaves_after_the_interval(server, conn):
+    async with MessageBatcher(conn, batch_size=3, flush_interval=0.02) as batcher:
+        receipt = await batcher.send("note", 1)
+        assert batcher.stats.collected == 1
+        await receipt.acked(5)
+    assert server.batches == [[1]]
+
+
+async def test_an_interval_of_zero_sends_together_what_one_turn_sends(server, conn):
+    async with MessageBatcher(conn, batch_size=100, flush_interval=0) as batcher:
+        for n in range(7):
+            receipt = await batcher.send("note", n)
+        await receipt.acked(5)
+    assert server.batches == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+async def test_closing_sends_what_was_collected(server, conn):
+    batcher = MessageBatcher(conn, batch_size=100, flush_interval=60)
+    receipts = [await batcher.send("note", n) for n in range(5)]
+    await asyncio.gather(batcher.close(), batcher.close())
+    assert server.batches == [[0, 1, 2, 3, 4]]
+    assert [receipt.outcome for receipt in receipts] == ["handled"] * 5
+    with pytest.raises(InvalidState, match="MessageBatcher"):
+        await batcher.send("note", 6)
+
+
+async def test_a_batch_never_exceeds_its_bytes(server, conn):
+    size = len(JSON.encode(Message("note", "x" * 30)))
+    async with MessageBatcher(conn, batch_size=100, flush_interval=60, max_bytes=2 * size + 1) as batcher:
+        for _ in range(5):
+            await batcher.send("note", "x" * 30)
+        with pytest.raises(MessageTooLarge, match="split it"):
+            await batcher.send("note", "x" * 300)
+    assert [len(batch) for batch in server.batches] == [2, 2, 1]
+
+
+async def test_a_refused_message_does_not_touch_the_others(server, conn):
+    async with MessageBatcher(conn, batch_size=3, flush_interval=60) as batcher:
+        first, bad, last = [await batcher.send(kind, kind) for kind in ("note", "bad", "last")]
+        await first.acked(5)
+        await last.acked(5)
+        with pytest.raises(RequestRefused, match="no such type") as refused:
+            await bad.acked(5)
+        assert refused.value.code == "unknown_type"
+        assert bad.outcome == "refused"
+    assert [(message.type, type(error)) for message, error in batcher.failures] == [("bad", RequestRefused)]
+
+
+async def test_what_gets_no_answer_is_unknown_and_said(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=2, flush_interval=60, answer_timeout=0.05)
+    receipts = [await batcher.send("note", n) for n in range(2)]
+    for receipt in receipts:
+        with pytest.raises(TimeoutError):
+            await receipt.acked(5)
+        assert receipt.outcome == "unknown"
+    assert batcher.stats.unknown == 2
+    assert len(batcher.failures) == 2
+    await batcher.close()
+
+
+async def test_waiting_for_a_receipt_has_a_deadline_and_calls_nothing_back(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, answer_timeout=5)
+    receipt = await batcher.send("note", 1)
+    with pytest.raises(TimeoutError):
+        await receipt.acked(0.01)
+    assert receipt.outcome == "waiting"
+    server.transport.drop()
+    with pytest.raises(NotConnected):
+        await receipt.acked(5)
+    await batcher.close()
+
+
+async def test_sending_waits_while_too_much_is_unanswered(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=2, max_in_flight=2, answer_timeout=0.1)
+    for n in range(2):
+        await batcher.send("note", n)
+    third = asyncio.create_task(batcher.send("note", 2))
+    assert await asyncio.wait({third}, timeout=0.02) == (set(), {third})
+    await asyncio.wait_for(third, 5)  # after the answer's deadline there is room again
+    await batcher.close()
+
+
+async def test_closing_wakes_who_waits_to_send(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, max_in_flight=1, answer_timeout=0.1)
+    await batcher.send("note", 0)
+    second = asyncio.create_task(batcher.send("note", 1))
+    await asyncio.sleep(0)
+    await batcher.close()
+    with pytest.raises(InvalidState):
+        await second
+
+
+async def test_a_close_that_is_cancelled_leaves_no_task(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, answer_timeout=60)
+    receipt = await batcher.send("note", 0)
+    closing = asyncio.create_task(batcher.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait({closing})
+    with pytest.raises(NotConnected):
+        await receipt.acked(5)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "message batch"]
+
+
+async def test_without_a_connection_each_message_says_so():
+    conn = Connection(Factory(MemoryTransport(welcome=welcome())))
+    async with MessageBatcher(conn, batch_size=2, flush_interval=60) as batcher:
+        receipts = [await batcher.send("note", n) for n in range(3)]
+    for receipt in receipts:
+        with pytest.raises(NotConnected):
+            await receipt.acked(1)
+    assert batcher.stats.unknown == 3
+
+
+async def test_an_answer_that_is_no_list_of_results_is_said(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, answer_timeout=5)
+    receipt = await batcher.send("note", 1)
+    while not server.transport.sent:
+        await asyncio.sleep(0)
+    ident = server.transport.sent[-1].id
+    server.transport.push(Message("ack", {"results": "all well"}, id=ident))
+    with pytest.raises(MessageError, match="results"):
+        await receipt.acked(5)
+    await batcher.close()
+
+
+async def test_a_payload_changed_after_sending_travels_as_it_was(server, conn):
+    payload = {"n": 1}
+    async with MessageBatcher(conn, batch_size=10, flush_interval=60) as batcher:
+        await batcher.send("note", payload)
+        payload["n"] = 2
+    assert server.batches == [[{"n": 1}]]
+
+
+async def test_a_bad_payload_is_refused_where_it_is_sent(server, conn):
+    async with MessageBatcher(conn, batch_size=10, flush_interval=60) as batcher:
+        await batcher.send("note", 1)
+        for kind, payload in (("note", math.nan), ("note", {1: 2}), ("batch", []), (7, None)):
+            with pytest.raises(MessageError):
+                await batcher.send(kind, payload)
+    assert server.batches == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"batch_size": 1001}, "1,000"),
+        ({"batch_size": 2.0}, "batch_size"),
+        ({"flush_interval": math.nan}, "flush_interval"),
+        ({"flush_interval": math.inf}, "flush_interval"),
+        ({"flush_interval": -1}, "flush_interval"),
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"max_in_flight": 5}, "max_in_flight"),
+        ({"answer_timeout": 0}, "answer_timeout"),
+        ({"answer_timeout": math.nan}, "answer_timeout"),
+    ],
+)
+async def test_options_out_of_range_are_refused(conn, options, words):
+    with pytest.raises(ValueError, match=words):
+        MessageBatcher(conn, **options)
+
+
+# Over a real server
+
+
+@pytest.fixture
+async def lab():
+    async with Lab(faults=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", TRANSPORTS, ids=lambda kind: kind.__name__)
+async def test_order_is_kept_and_every_message_is_handled(lab, kind):
+    url = lab.ws_url if kind is WebSocketConnection else lab.url
+    async with asyncio.timeout(60), kind(url) as conn, WebSocketConnection(lab.ws_url) as reader:
+        await conn.join_room("r")
+        await reader.join_room("r")
+        stream = aiter(reader)
+        async with MessageBatcher(conn, batch_size=7, flush_interval=0.005) as batcher:
+            receipts = [await batcher.send("note", n, room_id="r") for n in range(100)]
+        offsets = [(await receipt.acked())["offset"] for receipt in receipts]
+        assert offsets == sorted(offsets)
+        assert batcher.stats.batches == 15
+        got: list[int] = []
+        while len(got) < 100:
+            message = await anext(stream)
+            got += [message.payload] if message.type == "note" else []
+        assert got == list(range(100))
+
+
+async def test_a_cut_in_mid_batch_is_said_and_later_batches_go_through(lab):
+    async with asyncio.timeout(60), WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01)) as conn:
+        async with MessageBatcher(conn, window=FixedTick(interval=0.01), answer_timeout=2) as batcher:
+            await lab.faults.blackhole()
+            lost = [await batcher.send("echo", n) for n in range(3)]
+            while batcher.stats.collected:
+                await asyncio.sleep(0.005)
+            await lab.faults.restore()
+            await lab.faults.cut()
+            for receipt in lost:
+                with pytest.raises((NotConnected, TimeoutError)):
+                    await receipt.acked(5)
+            await conn.connect()
+            after = await batcher.send("echo", "after")
+            assert (await after.acked(5))["ok"] is True
+        assert (batcher.stats.unknown, batcher.stats.handled) == (3, 1)
