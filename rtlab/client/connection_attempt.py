@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from rtlab.client.circuit_breaker import CircuitBreaker
@@ -79,7 +80,8 @@ class ConnectionAttempt:
         self._clock = clock
         self._transport: Transport | None = None
         self._beats: HeartbeatRunner | None = None
-        self._on_dead: Callable[[str], object] | None = None  # while `listen` runs
+        self._reading: asyncio.Timeout | None = None  # while `listen` runs
+        self._broken: BaseException | None = None
         self._blocked = False
         self._ended = False
 
@@ -162,23 +164,16 @@ class ConnectionAttempt:
         TransportClosed
             With the reason.
         """
-        verdict: list[str] = []
-
-        def dead(reason: str) -> None:
-            verdict.append(reason)
-            scope.reschedule(asyncio.get_running_loop().time())
-
         try:
-            async with asyncio.timeout(None) as scope:
-                self._on_dead = dead
+            async with asyncio.timeout(None) as self._reading:
                 self._start_heartbeat(transport)
                 await self._read(transport)
         except TimeoutError:
-            if not verdict:
+            if self._broken is None:
                 raise
-            raise TransportClosed(1006, f"heartbeat: {verdict[0]}") from None
+            raise self._broken from None
         finally:
-            self._on_dead = None
+            self._reading = None
             if self._beats is not None:
                 await self._beats.stop()
 
@@ -195,20 +190,30 @@ class ConnectionAttempt:
 
     def _start_heartbeat(self, transport: Transport) -> None:
         """Watch the peer in the way that suits the transport, while it is read."""
-        given, on_dead = self._heartbeat, self._on_dead
+        given = self._heartbeat
         heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
         self._beats = None
-        if heartbeat is not None and on_dead is not None and not self._ended:
-            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, on_dead)
+        if heartbeat is not None and self._reading is not None and not self._ended:
+            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead)
             if self._blocked:
                 self._beats.pause()
 
+    def _dead(self, reason: str) -> None:
+        self._break(TransportClosed(1006, f"heartbeat: {reason}"))
+
+    def _break(self, error: BaseException) -> None:
+        """Let `listen` raise an error."""
+        if self._reading is not None and self._broken is None:
+            self._broken = error
+            self._reading.reschedule(asyncio.get_running_loop().time())
+
     async def _read(self, transport: Transport) -> None:
         receive, put = transport.receive, self._inbox.put
+        take = partial(self._take, transport)
         first = self.welcome is None
         while True:
             try:
-                message = await receive()
+                message = await receive(None if first else take)
             except MessageError as error:
                 if not self._ended:
                     self._inbox.put_unreadable(error)
@@ -224,6 +229,17 @@ class ConnectionAttempt:
             space = put(message, transport.cursor)
             if space is not None:
                 await self._wait_for_space(space)
+
+    def _take(self, transport: Transport, message: Message) -> bool:
+        """Handle a message as it arrives, unless the reader may have to wait after it."""
+        if self._broken is not None or not self._inbox.has_room():
+            return False
+        if not self._ended:
+            try:
+                self._inbox.put(message, transport.cursor)
+            except BaseException as error:  # an interrupt in a handler
+                self._break(error)
+        return True
 
     async def _wait_for_space(self, space: asyncio.Event) -> None:
         """Stop reading until an iterator has taken a message: the sender feels it."""

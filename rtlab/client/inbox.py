@@ -94,6 +94,11 @@ class Inbox:
         # abandoned iterator alive.
         return None if stream.space.is_set() else stream.space
 
+    def has_room(self) -> bool:
+        """Return whether the open iterator, if there is one, has room for another message after the next."""
+        stream = self.stream
+        return stream is None or stream.ended or stream.has_room(2)
+
     def put_unreadable(self, error: MessageError) -> None:
         """Count a frame that is no message, and report it."""
         if self.position.count(None) is not None:

@@ -48,6 +48,10 @@ class Stream:
         if self.queue.qsize() >= self._limit:
             self.space.clear()
 
+    def has_room(self, messages: int) -> bool:
+        """Return whether so many more fit."""
+        return self.queue.qsize() + messages <= self._limit
+
     def finish(self, error: Exception | None) -> None:
         """End the iteration after the messages that wait, with `error` if there is one.
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from rtlab.client.circuit_breaker import CircuitBreaker
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.base import Take, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.handover import Handover
@@ -267,10 +267,10 @@ class Fallback(Handover):
 
     # The interface of a transport, as far as a fallback has more to do
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message; a loss is remembered if the life was short."""
         try:
-            return await super().receive()
+            return await super().receive(take)
         except TransportClosed as error:
             if not error.clean:
                 self._blocklist.lived(self._origin, self.name, self._blocklist.clock() - self._opened_at)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.base import Take, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.protocol.session_resume import Resume
@@ -163,8 +164,13 @@ class Handover:
 
     # The interface of a transport
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message, of whichever transport is in use by then.
+
+        Parameters
+        ----------
+        take : callable, optional
+            Offered the messages that arrive meanwhile.
 
         Raises
         ------
@@ -180,7 +186,7 @@ class Handover:
                 await self._opening.wait()
                 transport = self.active
             try:
-                message = await transport.receive()
+                message = await transport.receive(take and partial(self._offer, take, transport))
             except MessageError:
                 if transport is self._active:
                     raise
@@ -193,6 +199,9 @@ class Handover:
                 if transport is self._active:
                     return message
             # What the former transport still had comes again over the present one.
+
+    def _offer(self, take: Take, transport: Transport, message: Message) -> bool:
+        return transport is self._active and take(message)
 
     def _not_for_good(self, transport: Transport, error: TransportClosed) -> TransportClosed:
         """Return the error, made one to reconnect after if a move of ours may be the cause.

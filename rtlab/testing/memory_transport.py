@@ -83,7 +83,7 @@ class MemoryTransport:
             raise ConnectFailed("aborted")
         return self._welcome
 
-    async def receive(self) -> Message:
+    async def receive(self, take: object = None) -> Message:
         """Return what the test pushed next."""
         item = await self._arrived.get()
         if isinstance(item, Exception):

@@ -49,21 +49,34 @@ class ReceiveQueue:
         self._frames: deque[str | bytes] = deque()
         self._held = 0  # bytes, or characters of text: near enough to bound the memory
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[str | bytes], bool] | None = None
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    async def get(self) -> str | bytes:
-        """Return the next message; raise `TransportClosed` after the last one."""
+    async def get(self, take: Callable[[str | bytes], bool] | None = None) -> str | bytes:
+        """Return the next message.
+
+        Parameters
+        ----------
+        take : callable, optional
+            Offered each message that arrives meanwhile, as it arrives; must not raise.
+            One for which it returns False is returned.
+
+        Raises
+        ------
+        TransportClosed
+            After the last message.
+        """
         frames = self._frames
         while not frames:
             if self.link.ended is not None:
                 raise self.link.ended
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter, self._take = asyncio.get_running_loop().create_future(), take
             try:
                 await self._waiter
             finally:
-                self._waiter = None
+                self._waiter = self._take = None
         frame = frames.popleft()
         self._held -= len(frame)
         if self.paused and len(frames) <= _RESUME_FRAMES and self._held <= _RESUME_LENGTH:
@@ -77,6 +90,8 @@ class ReceiveQueue:
         self._held += sum(map(len, frames))
 
     def _put(self, frame: str | bytes) -> None:
+        if self._take is not None and not self._frames and self._take(frame):
+            return
         self._frames.append(frame)
         self._held += len(frame)
         self._wake()

@@ -15,7 +15,7 @@ from rtlab.policies.circuit_breaker import Breaker, Circuit
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import FAST, Factory, leftovers, turns, until, welcome
+from tests.memory import FAST, Calling, Factory, leftovers, turns, until, welcome
 
 
 async def test_a_silent_server_is_given_up():
@@ -183,3 +183,74 @@ async def test_an_earlier_connection_that_still_closes_does_not_end_the_heartbea
     fresh.deaf = True
     await until(lambda: conn.state is State.DISCONNECTED)
     assert leftovers() == []
+
+
+# Messages that are handled as they arrive
+
+
+async def test_a_message_is_handled_as_it_arrives():
+    transport = Calling(welcome=welcome())
+    async with Connection(Factory(transport)) as conn:
+        seen = []
+        conn.on("n", lambda message: seen.append(message.payload))
+        await turns()
+        transport.push(Message("n", 1))
+        assert seen == [1]
+        assert conn._inbox.position.handled == 1
+
+
+async def test_a_full_iterator_stops_a_transport_that_calls_and_keeps_the_order():
+    transport = Calling(welcome=welcome())
+    conn = Connection(Factory(transport), max_queue=3)
+    seen = []
+    conn.on("n", lambda message: seen.append(message.payload))
+    async with asyncio.timeout(10), conn:
+        await turns()
+        stream = aiter(conn)
+        for n in range(10):
+            transport.push(Message("n", n))
+        await turns()
+        assert seen == [0, 1, 2]
+        for n in range(20):
+            assert (await anext(stream)).payload == n
+            transport.push(Message("n", 10 + n))
+        assert seen == sorted(seen)
+
+
+async def test_a_closing_connection_takes_messages_and_tells_nobody():
+    class Closing(Calling):
+        async def close(self, code=1000, reason=""):
+            self.push(Message("n", "late"))
+
+    transport = Closing(welcome=welcome())
+    conn = Connection(Factory(transport))
+    seen = []
+    conn.on("n", seen.append)
+    await conn.connect()
+    await turns()
+    await conn.close()
+    assert seen == []
+
+
+def test_an_interrupt_in_a_handler_that_a_transport_calls_gets_through():
+    transport = Calling(welcome=welcome())
+    conn = Connection(Factory(transport), backoff=Constant(seconds=60.0))
+    seen = []
+
+    def interrupt(message):
+        seen.append(message.payload)
+        raise KeyboardInterrupt
+
+    conn.on("n", interrupt)
+
+    async def script():
+        await conn.connect()
+        await turns()
+        transport.push(Message("n", 1))
+        transport.push(Message("n", 2))
+        assert seen == [1]
+        await asyncio.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(script())
+    assert (conn.state, seen) == (State.DISCONNECTED, [1])

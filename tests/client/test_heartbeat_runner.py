@@ -25,10 +25,10 @@ class Unread(MemoryTransport):
         super().__init__(**options)
         self.reading = asyncio.Event()
 
-    async def receive(self):
+    async def receive(self, take=None):
         self.reading.set()
         try:
-            return await super().receive()
+            return await super().receive(take)
         finally:
             self.reading.clear()
 

@@ -292,15 +292,15 @@ def test_detaching_leaves_no_handler_behind() -> None:
     recorder = at_zero()
     source = Source()
     with recorder.attach(source):
-        assert "feed" in source
-    assert not any(name in source for name in ("feed", "welcome", "connected", "error"))
+        assert "feed" in source.names
+    assert not any(name in source.names for name in ("feed", "welcome", "connected", "error"))
     attachment = recorder.attach(source)
     assert repr(attachment) == "<Attachment: feed → 'websocket', on>"
     attachment.detach()
     assert repr(attachment) == "<Attachment: feed → 'websocket', detached>"
     recorder.attach(source)
     recorder.stop()
-    assert "feed" not in source
+    assert "feed" not in source.names
     assert recorder.attachments == []
 
 

@@ -11,7 +11,7 @@ from rtlab.patterns.handover import Handover
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import turns, welcome
+from tests.memory import Calling, turns, welcome
 
 RESUMED = welcome(resumed=True, seq=3)
 HERE = Resume("me", "s1", 3)
@@ -52,6 +52,24 @@ async def test_a_reader_goes_on_over_the_next_transport_and_repeats_of_the_forme
         assert (await reading).payload == "fresh"
     assert (handover.name, told, second.resume) == ("second", [RESUMED], HERE)
     assert (first.aborted, second.aborted) == (True, False)
+
+
+async def test_messages_that_are_offered_are_those_of_the_transport_in_use():
+    first, second = Calling(), Calling(welcome=RESUMED)
+    handover = carried(first)
+    taken = []
+    reading = asyncio.create_task(handover.receive(lambda message: taken.append(message.payload) or True))
+    await turns()
+    first.push(Message("n", "first"))
+    await handover.take_over("second", second, HERE, 1.0, ignore)
+    first.push(Message("n", "late"))
+    await turns()
+    second.push(Message("n", "second"))
+    second.drop(1000, "bye", clean=True)
+    async with asyncio.timeout(10):
+        with pytest.raises(TransportClosed, match="bye"):
+            await reading
+    assert taken == ["first", "second"]
 
 
 async def test_what_the_former_transport_ends_with_is_nobodys_business():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 
-__all__ = ["FOREIGN_AFTER", "Transport"]
+__all__ = ["FOREIGN_AFTER", "Take", "Transport"]
 
 #: Seconds without a first message after which a server counts as foreign: ours sends its
 #: ``welcome`` as soon as the connection is open.
 FOREIGN_AFTER: Final = 1.0
+
+#: Handles a message, and returns whether it did.
+Take = Callable[[Message], bool]
 
 
 class Transport(Protocol):
@@ -71,8 +75,12 @@ class Transport(Protocol):
         """
         ...
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
+
+        Where the library below calls back, messages that arrive while this waits are
+        offered to `take` in that call: a turn of the event loop earlier. It must not
+        raise; a message that it does not take is returned as usual.
 
         Raises `TransportClosed` at the end, and `MessageError` for one frame
         that cannot be read (the stream goes on).

@@ -14,6 +14,7 @@ import msgspec
 
 from rtlab.client.transports._http import HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports.base import Take
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
@@ -191,7 +192,7 @@ class LongPollTransport:
         self.bytes_in += len(data)
         return data
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message, polling as often as it takes.
 
         Raises

@@ -17,6 +17,7 @@ import httpx
 
 from rtlab.client.transports._http import Answer, HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports.base import Take
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
@@ -196,7 +197,7 @@ class SseTransport:
         self._upstream = Upstream(self._http, send_url.adding(session=session), self._http.abort)
         return welcome
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
 
         From another server it is ``Message(event, data)``: the payload is the

@@ -11,12 +11,13 @@ import asyncio
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from aiortc import RTCSessionDescription
 
 from rtlab.client.transports._signalling import post_offer
-from rtlab.client.transports.base import FOREIGN_AFTER
+from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
@@ -204,8 +205,13 @@ class WebRTCTransport:
 
     # Messages
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
+
+        Parameters
+        ----------
+        take : callable, optional
+            Offered the messages that arrive meanwhile.
 
         Raises
         ------
@@ -216,9 +222,18 @@ class WebRTCTransport:
         """
         queue = self._queue
         assert queue is not None
-        frame = await queue.get()
+        frame = await queue.get(None if take is None else partial(self._offer, take))
         self.bytes_in += utf8_bytes(frame)
         return self._codec.decode(frame)
+
+    def _offer(self, take: Take, frame: str | bytes) -> bool:
+        try:
+            taken = take(self._codec.decode(frame))
+        except MessageError:
+            return False  # `receive` raises it
+        if taken:
+            self.bytes_in += utf8_bytes(frame)
+        return taken
 
     async def send(self, message: Message) -> None:
         """Write one message; waits while more than 1 MiB is buffered.

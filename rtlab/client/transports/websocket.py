@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 import time
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, Literal, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import broadcast
@@ -17,11 +18,12 @@ from websockets.exceptions import (
     NegotiationError,
     SecurityError,
 )
-from websockets.protocol import State
+from websockets.frames import CONT, DATA_OPCODES, TEXT, Frame
+from websockets.protocol import Event, State
 from websockets.typing import Origin, Subprotocol
 
 from rtlab.client.transports._failures import circular, explain_os_error
-from rtlab.client.transports.base import FOREIGN_AFTER
+from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
@@ -39,13 +41,29 @@ _WRITE_LIMIT: Final = 32_768
 
 
 class _Listener(ClientConnection):
-    """Notes when bytes arrive, also those of a ping, which the library answers by itself."""
+    """Notes when bytes arrive, and offers whole messages before they are queued.
+
+    Attributes
+    ----------
+    heard : float
+        When bytes last arrived, also those of a ping, which the library answers by itself.
+    take : callable or None
+        Offered each message while somebody waits for one, and none waits to be read.
+    """
 
     heard = 0.0
+    take: Callable[[Frame], bool] | None = None
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
         super().data_received(data)
+
+    def process_event(self, event: Event) -> None:
+        if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            if event.fin and event.opcode is not CONT and self.take(event):
+                return
+            self.take = None  # this one comes first
+        super().process_event(event)
 
 
 class _Connect(connect):
@@ -128,13 +146,13 @@ class WebSocketTransport:
         self._origin = Origin(origin) if origin is not None else None
         # `connect` tells "no ssl argument" from "ssl=None".
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
-        self._ws: ClientConnection | None = None
+        self._ws: _Listener | None = None
         self._first: str | bytes | None = None  # what a foreign server sent while `open` waited
 
     @property
     def heard(self) -> float:
         """When any byte last arrived, monotonic seconds."""
-        return self._ws.heard if isinstance(self._ws, _Listener) else 0.0
+        return self._ws.heard if self._ws is not None else 0.0
 
     async def open(self, resume: Resume) -> Message | None:
         """Shake hands; return the server's ``welcome``, None from a foreign server.
@@ -169,7 +187,7 @@ class WebSocketTransport:
                 **self._tls,
             )
             opening.cookies = self._cookies
-            ws = self._ws = await opening
+            ws = self._ws = cast("_Listener", await opening)
         except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:
@@ -208,8 +226,13 @@ class WebSocketTransport:
         self.bytes_in += utf8_bytes(first)
         return message
 
-    async def receive(self) -> Message:
+    async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
+
+        Parameters
+        ----------
+        take : callable, optional
+            Offered the messages that arrive meanwhile.
 
         Raises
         ------
@@ -222,16 +245,29 @@ class WebSocketTransport:
         if data is None:
             ws = self._ws
             assert ws is not None
+            ws.take = None if take is None else partial(self._offer, take)
             try:
                 # Text is decoded here, not by the codec: a frame of text that is not UTF-8
                 # ends the connection with 1007 (RFC 6455 §8.1).
                 data = await ws.recv()
             except ConnectionClosed as error:
                 raise _closed(error) from error
+            finally:
+                ws.take = None
         else:
             self._first = None
         self.bytes_in += utf8_bytes(data)
         return self._codec.decode(data, self._max_receive)
+
+    def _offer(self, take: Take, frame: Frame) -> bool:
+        try:
+            data = str(frame.data, "utf-8") if frame.opcode is TEXT else bytes(frame.data)
+            taken = take(self._codec.decode(data, self._max_receive))
+        except (UnicodeDecodeError, MessageError):
+            return False  # `receive` raises it
+        if taken:
+            self.bytes_in += len(frame.data)
+        return taken
 
     async def send(self, message: Message) -> None:
         """Write one message; waits while the socket's buffer is full.

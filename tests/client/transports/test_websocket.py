@@ -546,3 +546,43 @@ async def test_a_socket_that_fails_to_write_ends_the_connection(monkeypatch):
         with pytest.raises(NotConnected, match="no buffer space available"):
             await conn.send("chat")
         await until(lambda: ended)
+
+
+async def test_fragments_and_whole_messages_arrive_in_order():
+    async def fragments(ws):
+        await greet(ws)
+        for n in range(0, 30, 3):
+            await send(ws, Message("n", n))
+            whole = JSON.encode(Message("n", n + 1)).decode()
+            await ws.send([whole[:9], whole[9:20], whole[20:]])
+            await send(ws, Message("n", n + 2))
+            if n % 6 == 0:
+                await asyncio.sleep(0)
+        await ws.wait_closed()
+
+    seen = []
+    async with server(fragments) as url:
+        conn = WebSocketConnection(url, codec=JSON)
+        conn.on("n", lambda message: seen.append(message.payload))
+        async with conn:
+            await until(lambda: len(seen) == 30)
+            assert seen == list(range(30))
+            assert conn.stats.bytes_in > 30 * len('{"type":"n","payload":1}')
+
+
+def test_an_interrupt_in_a_handler_ends_the_connection_and_gets_through():
+    def interrupt(message):
+        raise KeyboardInterrupt
+
+    async def script():
+        async with server(echo) as url:
+            conn = box[0] = WebSocketConnection(url, backoff=Constant(seconds=60.0))
+            conn.on("chat", interrupt)
+            await conn.connect()
+            await conn.send("chat")
+            await asyncio.sleep(20)
+
+    box = [None]
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(script())
+    assert box[0].state is State.DISCONNECTED
