@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
+    from rtlab.patterns.room_manager import RoomManager as RoomManager
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
@@ -56,6 +57,7 @@ _HOME: Final[dict[str, str]] = {
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
+    "RoomManager": "rtlab.patterns.room_manager",
     "RtlabError": "rtlab.errors",
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",

@@ -1,4 +1,4 @@
-"""What applications build on a connection: fallback, climbing back, one call that ends with messages flowing.
+"""What applications build on a connection: fallback, climbing back, rooms, batches.
 
 Imports the client. Never a lab or a measurement.
 """

@@ -1,0 +1,222 @@
+"""Rooms on one connection: who is there, and what to call for what happens in each.
+
+`RoomManager` is the seed's class without its faults: what is called is chosen from a fixed
+list of callbacks, never by a name that came over the wire; a join counts when the server
+has answered; and a room that the server no longer lets this client into is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+from rtlab.client.connection import Connection
+from rtlab.client.events import Resync
+from rtlab.errors import InvalidState
+from rtlab.protocol.messages import RESERVED_TYPES, Message
+
+__all__ = ["CALLBACKS", "RoomManager"]
+
+#: The callbacks that a room may have, and what each gets.
+CALLBACKS: Final[Mapping[str, str]] = {
+    "on_message": "a Message that somebody published in the room",
+    "on_users_update": "the tuple of all users who are there now",
+    "on_join": "the name of a user who came",
+    "on_leave": "the name of a user who left, or whose last connection ended a while ago",
+    "on_resync": "a Resync: messages of this room may be missing, read its state anew",
+}
+
+Callback = Callable[[Any], object]
+
+
+class _Room:
+    def __init__(self, callbacks: dict[str, Callback]) -> None:
+        self.callbacks = callbacks
+        self.users: tuple[str, ...] = ()
+        self.joined = False
+
+
+class RoomManager:
+    """The rooms of one connection, each with callbacks of its own.
+
+    The connection comes back to its rooms by itself after a loss, each from the last offset
+    that it saw: nothing here has to be called again.
+
+    Parameters
+    ----------
+    conn : Connection
+        Any transport. It stays open when the manager is closed.
+
+    Examples
+    --------
+    >>> async def talk(conn: Connection) -> None:
+    ...     async with RoomManager(conn) as rooms:
+    ...         await rooms.join_room("lobby", {"on_message": lambda message: print(message.payload)})
+    ...         await rooms.send("lobby", "chat", {"text": "hi"})
+    ...         print(rooms.active_users("lobby"))
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._rooms: dict[str, _Room] = {}
+        conn.on("*", self._take)
+        conn.on("resync", self._resync)
+
+    def __repr__(self) -> str:
+        return f"<RoomManager {', '.join(self._rooms) or 'in no room'}>"
+
+    def __contains__(self, room_id: object) -> bool:
+        return room_id in self._rooms
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._rooms))
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Call no callback any more. The connection stays in its rooms."""
+        self._conn.off("*", self._take)
+        self._conn.off("resync", self._resync)
+        self._rooms.clear()
+
+    async def join_room(self, room_id: str, callbacks: Mapping[str, Callback] | None = None) -> bool:
+        """Enter a room.
+
+        Parameters
+        ----------
+        room_id : str
+            The room's name.
+        callbacks : mapping, optional
+            By the names in `CALLBACKS`. Synchronous, as all handlers; one that raises
+            becomes an ``error`` event of the connection, and keeps no other from its turn.
+
+        Returns
+        -------
+        bool
+            False when this manager is in the room already, or entering it: nothing changes then.
+
+        Raises
+        ------
+        ValueError
+            A callback that does not exist.
+        TypeError
+            A callback that cannot be called.
+        RequestRefused
+            The server does not let this client in.
+        TimeoutError, NotConnected
+            No answer came.
+        """
+        chosen = dict(callbacks or {})
+        for name, callback in chosen.items():
+            if name not in CALLBACKS:
+                raise ValueError(f"expected callbacks among {', '.join(CALLBACKS)}, got {name!r}")
+            if not callable(callback):
+                raise TypeError(f"expected {name} to be callable, got {callback!r:.80}")
+        if room_id in self._rooms:
+            return False
+        # Before the answer: what the room held comes right behind it.
+        room = self._rooms[room_id] = _Room(chosen)
+        try:
+            await self._conn.join_room(room_id)
+        except BaseException:
+            if self._rooms.get(room_id) is room:
+                del self._rooms[room_id]
+            raise
+        room.joined = True
+        return True
+
+    async def leave_room(self, room_id: str) -> bool:
+        """Leave a room; False when this manager is not in it.
+
+        Raises
+        ------
+        TimeoutError, NotConnected
+            No answer came; the room's callbacks are forgotten all the same.
+        """
+        if self._rooms.pop(room_id, None) is None:
+            return False
+        await self._conn.leave_room(room_id)
+        return True
+
+    async def send(self, room_id: str, type: str, payload: Any = None) -> None:
+        """Publish a message in a room, at most once.
+
+        Raises
+        ------
+        InvalidState
+            This manager is not in the room: the server would refuse the message later, unheard.
+        MessageError, NotConnected
+            As for `Connection.send`.
+        """
+        self._entered(room_id)
+        await self._conn.send(type, payload, room_id=room_id)
+
+    def active_users(self, room_id: str) -> tuple[str, ...]:
+        """Return who is in a room, in order of arrival, as the server said last.
+
+        Raises
+        ------
+        InvalidState
+            This manager is not in the room.
+        """
+        return self._entered(room_id).users
+
+    def _entered(self, room_id: str) -> _Room:
+        room = self._rooms.get(room_id)
+        if room is None or not room.joined:
+            state = "none of that name" if room is None else "one that is being entered"
+            raise InvalidState(f"a room that was entered ({room_id!r})", state, "await join_room() first")
+        return room
+
+    def _take(self, message: Message) -> None:
+        room = self._rooms.get(message.room_id) if message.room_id is not None else None
+        if room is None:
+            return
+        if message.type == "users_update":
+            self._count(room, message)
+        elif message.type not in RESERVED_TYPES:
+            _call(room, ("on_message", message))
+
+    def _count(self, room: _Room, message: Message) -> None:
+        payload: object = message.payload
+        names = cast("list[object]", payload) if isinstance(payload, list) else []
+        users = tuple(name for name in names if isinstance(name, str))
+        before, room.users = room.users, users
+        came = [("on_join", user) for user in users if user not in before]
+        left = [("on_leave", user) for user in before if user not in users]
+        _call(room, ("on_users_update", users), *left, *came)
+
+    def _resync(self, event: Resync) -> None:
+        room = self._rooms.get(event.room_id) if event.room_id is not None else None
+        if room is None:
+            return
+        if event.epoch is None:  # the server does not take this client back
+            del self._rooms[cast("str", event.room_id)]
+        _call(room, ("on_resync", event))
+
+
+def _call(room: _Room, *calls: tuple[str, Any]) -> None:
+    """Call what there is; an error comes out when all have had their turn."""
+    errors: list[Exception] = []
+    for name, value in calls:
+        callback = room.callbacks.get(name)
+        if callback is None:
+            continue
+        try:
+            callback(value)
+        except Exception as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup("several callbacks of a room raised", errors)
