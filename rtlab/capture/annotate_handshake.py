@@ -18,19 +18,17 @@ __all__ = ["annotate_handshake"]
 _COMMENTS: Final = {
     "host": "which site is meant: one address can serve many (RFC 9110 §7.2)",
     "upgrade": "the protocol to switch to (RFC 9110 §7.8)",
-    "connection": "for this hop only; a proxy that does not know Upgrade drops it here",
     "sec-websocket-key": "16 random bytes, base64: against caches, not a secret (RFC 6455 §4.1)",
     "sec-websocket-accept": "base64(SHA-1(key + GUID)): proof that the server read it as WebSocket",
     "sec-websocket-version": "13, the only one since 2011",
     "sec-websocket-protocol": "subprotocols: the client offers, the server picks one",
     "sec-websocket-extensions": "permessage-deflate and its parameters (RFC 7692)",
-    "origin": "set by browsers, never by scripts: the server's defence against other sites' pages",
+    "origin": "set by the browser, out of reach of a page's scripts: tells the server whose page asks",
     "user-agent": "which client",
     "server": "which server",
     "date": "the server's clock",
     "accept": "what the client wants to read",
     "accept-encoding": "compressions that the client knows",
-    "cache-control": "no cache may keep this, no proxy may change it",
     "content-type": "what the body is",
     "content-length": "bytes of the body",
     "transfer-encoding": "chunked: the body's end is not known yet (RFC 9112 §7.1)",
@@ -38,6 +36,34 @@ _COMMENTS: Final = {
     "x-accel-buffering": "asks nginx to pass on each piece at once",
     "access-control-allow-origin": "pages of this origin may read the answer (CORS)",
     "vary": "the answer depends on this request header",
+}
+
+#: What one value of a list says: (header, value) → meaning in a request, and in a response.
+_VALUES: Final = {
+    ("cache-control", "no-store"): (
+        "no cache may keep this request or its answer (RFC 9111 §5.2.1.5)",
+        "no cache may keep this answer (RFC 9111 §5.2.2.5)",
+    ),
+    ("cache-control", "no-cache"): (
+        "a stored answer will not do before the server was asked again (RFC 9111 §5.2.1.4)",
+        "a cache may keep this, and must ask the server again before each use (RFC 9111 §5.2.2.4)",
+    ),
+    ("cache-control", "no-transform"): (
+        "no proxy may change the body (RFC 9111 §5.2.1.6)",
+        "no proxy may change the body, not even compress it (RFC 9111 §5.2.2.6)",
+    ),
+    ("connection", "upgrade"): (
+        "for this hop only; a proxy that does not know Upgrade drops it here",
+        "for this hop only; a proxy that does not know Upgrade drops it here",
+    ),
+    ("connection", "keep-alive"): (
+        "asks for the connection to stay open; HTTP/1.1 does that unasked (RFC 9112 §9.3)",
+        "the connection stays open; HTTP/1.1 does that unasked (RFC 9112 §9.3)",
+    ),
+    ("connection", "close"): (
+        "no further request on this connection (RFC 9112 §9.6)",
+        "the connection ends with this answer (RFC 9112 §9.6)",
+    ),
 }
 
 #: Values that differ from run to run, as whole headers.
@@ -75,13 +101,13 @@ def annotate_handshake(data: bytes) -> Annotated:
         raise MessageError("expected an HTTP head that ends with an empty line, got none in these bytes")
     start_line, *lines = head.decode("latin-1").split("\r\n")
     parts = [_start_line(start_line)]
+    kind = "response" if start_line.startswith("HTTP/") else "request"
     for line in lines:
         name, _, value = line.partition(":")
         value = _without_varying(name.lower(), value.strip())
-        comment = _COMMENTS.get(name.lower(), "")
+        comment = _COMMENTS.get(name.lower()) or _meaning(name.lower(), value, kind)
         parts.append(Part(f"{name}: {shortened(value)}", name, shortened(value), comment))
     parts.append(Part("", "empty line", "CR LF", "the head ends here"))
-    kind = "response" if start_line.startswith("HTTP/") else "request"
     return Annotated(f"HTTP {kind} head", parts)
 
 
@@ -93,6 +119,12 @@ def _start_line(line: str) -> Part:
         return Part(line, "status line", status, comment)
     method, target, version = line.split(" ", 2)
     return Part(line, "request line", f"{method} {target}", f"{version}: an ordinary request so far")
+
+
+def _meaning(name: str, value: str, kind: str) -> str:
+    """Return what each of the listed values says that is known here."""
+    said = (_VALUES.get((name, item.strip().lower())) for item in value.split(","))
+    return "; ".join(pair[kind == "response"] for pair in said if pair is not None)
 
 
 def _without_varying(name: str, value: str) -> str:

@@ -14,12 +14,16 @@ _MAX_SHOWN: Final = 90
 _MAX_VALUE: Final = 24
 
 _COMMENTS: Final = {
-    "": "keeps idle connections open; no client shows it",
+    "": "ignored by every client; as a heartbeat it keeps an idle connection open",
     "event": "the type of this event; without it, message",
     "data": "the payload; one field for each of its lines",
     "id": "what comes back as Last-Event-ID after a loss",
     "retry": "milliseconds to wait before reconnecting",
 }
+#: In the lab's own ids, the session's name and each room's epoch differ from run to run.
+_OWN_ID: Final = re.compile(r"[\w-]{1,64}\.\d{1,15}(?:~[^:~]+:\w+:\d+(?::b)?)*")
+_SESSION: Final = re.compile(r"^[\w-]+(?=\.)")
+_EPOCH: Final = re.compile(r"(?<=:)\w+(?=:\d)")
 #: Fields whose values differ from run to run: shown as an ellipsis.
 _VARIES: Final = re.compile(
     r'("(?:ts|sent|id|seq|session|clientId|bootId|epoch)":)("[^"]*"|\{[^}]*\}|[^,}\]]+)'
@@ -39,7 +43,8 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     Returns
     -------
     Annotated
-        Ids, stamps and sizes that depend on them are shown as ``…``.
+        Stamps, the names of sessions and epochs, also within the lab's own ids, and sizes that
+        depend on them are shown as ``…``.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     --------
     >>> annotate_events(bytes([58, 10]) + b"data: 42" + bytes([10, 10]), chunked=False)
     Event stream, 12 bytes
-    :         comment      keeps idle connections open; no client shows it
+    :         comment      ignored by every client; as a heartbeat it keeps an idle connection open
     data: 42  data     42  the payload; one field for each of its lines
               blank    LF  the event is complete: deliver it
     """
@@ -90,7 +95,8 @@ def _lines(text: bytes) -> list[Part]:
     event = False
     for line in lines:
         name, _, value = line.partition(":")
-        value = "…" if name == "id" else _VARIES.sub(r"\1…", value.removeprefix(" "))
+        value = value.removeprefix(" ")
+        value = _id(value) if name == "id" else _VARIES.sub(r"\1…", value)
         shown = value if len(value) <= _MAX_SHOWN else f"{value[: _MAX_SHOWN - 1]}…"
         if not line:
             meaning = "the event is complete: deliver it" if event else "ends nothing"
@@ -102,3 +108,7 @@ def _lines(text: bytes) -> list[Part]:
             parts.append(Part(raw, name or "comment", brief if name else "", comment))
         event = bool(line) and (event or name == "data")
     return parts
+
+
+def _id(value: str) -> str:
+    return _EPOCH.sub("…", _SESSION.sub("…", value)) if _OWN_ID.fullmatch(value) else value

@@ -23,3 +23,38 @@ def test_an_answer_is_named_as_one():
 def test_half_a_head_is_refused():
     with pytest.raises(MessageError, match="empty line"):
         annotate_handshake(b"GET / HTTP/1.1\r\nHost: x\r\n")
+
+
+def comments(*lines: str) -> list[str]:
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return [part.comment for part in annotate_handshake(head).parts[1:-1]]
+
+
+@pytest.mark.parametrize(
+    ("header", "in_request", "in_response"),
+    [
+        ("Cache-Control: no-store", "no cache may keep this request", "no cache may keep this answer"),
+        ("Cache-Control: no-cache", "a stored answer will not do", "a cache may keep this, and must ask"),
+        ("Connection: keep-alive", "asks for the connection to stay open", "the connection stays open"),
+        ("Connection: close", "no further request", "the connection ends with this answer"),
+        ("Connection: Upgrade", "for this hop only", "for this hop only"),
+    ],
+)
+def test_a_listed_value_is_explained_by_itself(header: str, in_request: str, in_response: str):
+    (said,) = comments("GET / HTTP/1.1", header)
+    assert said.startswith(in_request)
+    (said,) = comments("HTTP/1.1 200 OK", header)
+    assert said.startswith(in_response)
+
+
+def test_each_value_of_a_list_is_explained():
+    (said,) = comments("HTTP/1.1 200 OK", "Cache-Control: no-cache, no-transform, max-age=3")
+    assert [part.partition("(")[0].strip() for part in said.split(";")] == [
+        "a cache may keep this, and must ask the server again before each use",
+        "no proxy may change the body, not even compress it",
+    ]
+
+
+def test_only_an_upgrade_is_said_to_be_one():
+    assert "Upgrade" not in "".join(comments("GET / HTTP/1.1", "Connection: keep-alive"))
+    assert comments("GET / HTTP/1.1", "Connection: x-mine") == [""]
