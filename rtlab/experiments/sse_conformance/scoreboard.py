@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final, Protocol
 
 import httpx
@@ -22,7 +22,7 @@ from rtlab.experiments.sse_conformance.connection_cases import (
 from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES, PARSING_RULES, ParsingCase
 from rtlab.testing.scripted_http import Request, ScriptedServer
 
-__all__ = ["sse_scoreboard"]
+__all__ = ["RuleFollower", "sse_scoreboard"]
 
 #: Seconds after which a client that has not yet done what a rule asks for has failed.
 PATIENCE: Final = 2.0
@@ -30,8 +30,8 @@ PATIENCE: Final = 2.0
 Event = tuple[str, str, str]
 
 
-class _Client(Protocol):
-    """What the rows need of a client."""
+class RuleFollower(Protocol):
+    """What the rows need of a client; a notebook brings its own."""
 
     async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
         """Read a stream; return what came out before its end, and the reconnection time."""
@@ -96,7 +96,7 @@ class _HttpxSse:
                     got += [event.data]
 
 
-_CLIENTS: Final[dict[str, _Client]] = {"rtlab": _Ours(), "httpx-sse": _HttpxSse()}
+_CLIENTS: Final[dict[str, RuleFollower]] = {"rtlab": _Ours(), "httpx-sse": _HttpxSse()}
 
 
 def _cuts(stream: bytes) -> Iterable[list[bytes]]:
@@ -107,7 +107,7 @@ def _cuts(stream: bytes) -> Iterable[list[bytes]]:
     yield [stream[at : at + 1] for at in range(len(stream))]
 
 
-async def _parses(client: _Client, case: ParsingCase) -> bool:
+async def _parses(client: RuleFollower, case: ParsingCase) -> bool:
     expected = (list(case.events), case.retry)
     for chunks in _cuts(case.stream):
         if await client.parse(case, chunks) != expected:
@@ -115,7 +115,7 @@ async def _parses(client: _Client, case: ParsingCase) -> bool:
     return True
 
 
-async def _connects(client: _Client, case: ConnectionCase) -> bool:
+async def _connects(client: RuleFollower, case: ConnectionCase) -> bool:
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(case.answers[min(len(server.requests), len(case.answers)) - 1])
 
@@ -125,6 +125,8 @@ async def _connects(client: _Client, case: ConnectionCase) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await client.follow(server.url + "/stream", headers, got)
+        if not server.requests:
+            return False
         last = server.requests[-1].headers
         return (
             tuple(got) == case.data
@@ -134,8 +136,10 @@ async def _connects(client: _Client, case: ConnectionCase) -> bool:
         )
 
 
-async def sse_scoreboard(*, details: bool = False) -> pd.DataFrame:
-    """Run every row on both clients.
+async def sse_scoreboard(
+    *, clients: Mapping[str, RuleFollower] | None = None, details: bool = False
+) -> pd.DataFrame:
+    """Run every row on each client.
 
     A parsing row counts as kept when the right events came out, before the end of
     the stream, with the bytes whole, at every two-way split, and one by one. The
@@ -143,35 +147,38 @@ async def sse_scoreboard(*, details: bool = False) -> pd.DataFrame:
 
     Parameters
     ----------
+    clients : mapping of str to RuleFollower, optional
+        Who is tried, by name; rtlab's and raw httpx-sse when left out.
     details : bool
         A line for each row of the table rather than for each rule.
 
     Returns
     -------
     pandas.DataFrame
-        By rule: ``rule``, ``says``, ``cases``, and how many each client keeps:
-        ``rtlab``, ``httpx-sse``. With details: ``rule``, ``case``, and whether.
+        By rule: ``rule``, ``says``, ``cases``, and how many each client keeps, in a
+        column of its name. With details: ``rule``, ``case``, and whether.
 
     Examples
     --------
     >>> async def show() -> None:
     ...     print(await sse_scoreboard())
     """
-    lines: list[dict[str, object]] = []
-    for case in (*PARSING_CASES, *CONNECTION_CASES):
-        line: dict[str, object] = {"rule": case.rule, "case": case.name}
-        for name, client in _CLIENTS.items():
-            kept = _parses(client, case) if isinstance(case, ParsingCase) else _connects(client, case)
-            line[name] = await kept
-        lines.append(line)
-    return pd.DataFrame(lines if details else _by_rule(lines))
+    chosen = _CLIENTS if clients is None else clients
+    cases = (*PARSING_CASES, *CONNECTION_CASES)
+    lines: list[dict[str, object]] = [{"rule": case.rule, "case": case.name} for case in cases]
+    for name, client in chosen.items():
+        kept = [await _parses(client, case) for case in PARSING_CASES]
+        kept += [await _connects(client, case) for case in CONNECTION_CASES]
+        for line, right in zip(lines, kept, strict=True):
+            line[name] = right
+    return pd.DataFrame(lines if details else _by_rule(lines, tuple(chosen)))
 
 
-def _by_rule(lines: list[dict[str, object]]) -> list[dict[str, object]]:
+def _by_rule(lines: list[dict[str, object]], names: tuple[str, ...]) -> list[dict[str, object]]:
     rules = PARSING_RULES | CONNECTION_RULES
     groups = {rule: [line for line in lines if line["rule"] == rule] for rule in rules}
     board: list[dict[str, object]] = []
     for rule, group in groups.items():
-        counts = {name: sum(line[name] is True for line in group) for name in _CLIENTS}
+        counts = {name: sum(line[name] is True for line in group) for name in names}
         board.append({"rule": rule, "says": rules[rule], "cases": len(group), **counts})
     return board
