@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ PARSE = """
 
 
 @contextlib.asynccontextmanager
-async def page_of(url: str) -> AsyncIterator[Page]:
+async def page_of(url: str) -> AsyncGenerator[Page]:
     """Open a page of a server in a browser of its own, whose connections nothing else has used."""
     async with open_browser() as browser:
         context = await browser.new_context(ignore_https_errors=True)
