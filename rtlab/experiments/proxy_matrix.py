@@ -208,8 +208,9 @@ def matrix_table(frame: pd.DataFrame) -> PlainTable:
     return PlainTable(
         ["", *transports],
         [
-            [SETTING_NAMES.get(key, ", ".join(key)), *(row.get(name, "–") for name in transports)]
-            for key, row in rows.items()
+            [words, *(rows[key].get(name, "–") for name in transports)]
+            for key, words in SETTING_NAMES.items()
+            if key in rows
         ],
     )
 

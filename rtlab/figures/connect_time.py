@@ -58,7 +58,7 @@ def connect_time_figure(lines: Mapping[str, ConnectTimes]) -> Chart:
         axes.scatter(line.rtt_ms, line.connect_ms, color=color, s=14, alpha=0.5, linewidths=0)
         ends = np.array([0.0, line.rtt_ms.max()])
         axes.plot(ends, line.base_ms + line.slope * ends, color=color)
-        axes.set_ylim(bottom=0)
+    all_axes[0].set_ylim(bottom=0)  # at the end: it ends the automatic scale, which all share
     return chart
 
 

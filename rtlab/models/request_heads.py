@@ -1,4 +1,4 @@
-"""What the head of a request weighs, in HTTP/1.1 as text and in HTTP/2 compressed by HPACK (RFC 7541)."""
+"""What the head of a request or a response weighs in HTTP/2, which compresses it by HPACK (RFC 7541)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_cookies(head: str, *cookies: str) -> str:
 
 
 def http2_head_bytes(heads: Sequence[str], *, scheme: str = "https") -> list[int]:
-    """Return what the heads of requests weigh that follow each other on one HTTP/2 connection.
+    """Return what heads weigh that follow each other in one direction of an HTTP/2 connection.
 
     A field that was sent before is an index of one or two bytes into a table that both
     ends keep (RFC 7541 section 2.3.2), so the second request's head costs little of the
@@ -46,9 +46,9 @@ def http2_head_bytes(heads: Sequence[str], *, scheme: str = "https") -> list[int
     Parameters
     ----------
     heads : sequence of str
-        As HTTP/1.1 would send them.
+        Of requests, or of responses, as HTTP/1.1 would send them.
     scheme : str
-        Of the URL.
+        Of the requests' URL.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def http2_head_bytes(heads: Sequence[str], *, scheme: str = "https") -> list[int
     Examples
     --------
     >>> http2_head_bytes(["GET / HTTP/1.1\\r\\nHost: a.example\\r\\nX-Id: 12\\r\\n\\r\\n"] * 3)
-    [30, 14, 14]
+    [29, 14, 14]
     """
     encoder = Encoder()
     return [FRAME_HEADER_BYTES + len(encoder.encode(_fields(head, scheme))) for head in heads]
@@ -73,10 +73,13 @@ def _fields(head: str, scheme: str) -> list[tuple[str, str]]:
     if not head.endswith("\r\n\r\n"):
         raise ValueError(f"expected a head that ends with an empty line, got {head[-20:]!r}")
     start, *lines = head[:-4].split("\r\n")
-    method, target, _ = start.split(" ")
     sent = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     host = next((value for name, value in sent if name == "host"), "")
-    fields = [(":method", method), (":authority", host), (":scheme", scheme), (":path", target)]
+    first, second, *_ = start.split(" ")
+    if first.startswith("HTTP/"):
+        fields = [(":status", second)]
+    else:
+        fields = [(":method", first), (":authority", host), (":scheme", scheme), (":path", second)]
     for name, value in sent:
         if name == "cookie":
             fields += [(name, crumb) for crumb in value.split("; ")]

@@ -21,6 +21,13 @@ def test_equal_lines_do_not_hide_each_other():
     assert first.get_ylim() == second.get_ylim()
 
 
+def test_the_steepest_line_is_inside_its_axes():
+    near, far = (Line(np.array([0.0, 10.0]), np.array([0.0, y]), slope=y / 10, base_ms=0.0) for y in (20, 90))
+    low, high = connect_time_figure({"sse": near, "webrtc": far}).axes[1].get_ylim()
+    assert low == 0
+    assert high >= 90
+
+
 def test_phases_follow_each_other():
     (axes,) = connect_phases_figure({"signalling": 2.0, "DTLS": 1.5}).axes
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0.0, 2.0), (2.0, 1.5)]

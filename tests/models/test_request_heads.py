@@ -28,6 +28,12 @@ def test_a_field_that_changes_is_sent_again():
     assert same < other < first
 
 
+def test_a_response_has_its_status_and_no_path():
+    head = "HTTP/1.1 200 OK\r\nContent-Length: 48\r\nConnection: keep-alive\r\n\r\n"
+    encoded = hpack.Encoder().encode([(":status", "200"), ("content-length", "48")])
+    assert http2_head_bytes([head]) == [FRAME_HEADER_BYTES + len(encoded)]
+
+
 def test_cookies_end_the_head():
     bare = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
     assert with_cookies(bare) == bare
