@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlab.figures.chart import Chart, dress
+from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["breaker_figure"]
@@ -54,5 +54,5 @@ def breaker_figure(
         label = None if state in seen else f"the shared breaker: {state}"
         seen.add(state)
         axes.axvline(at, color=PALETTE[_STATES[state]], lw=1, ls=":", label=label)
-    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return chart

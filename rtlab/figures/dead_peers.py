@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.chart import FAINT, INK, Chart, dress
 from rtlab.figures.palette import PALETTE, SERIES_CYCLE
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Law", "SilentConnection", "SilentSegment", "dead_path_figure", "detection_figure"]
 
 _MARKS = {"data": ("o", "blue", "data, sent again"), "probe": ("^", "green", "keepalive probe")}
-_END = {"marker": "X", "color": PALETTE["vermilion"], "s": 80, "zorder": 3}
+_END: Any = {"marker": "X", "color": PALETTE["vermilion"], "s": 80, "zorder": 3}
+_BESIDE: Any = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 8, "color": INK}
 
 
 class Law(Protocol):
@@ -78,7 +79,7 @@ def detection_figure(times: Mapping[str, ArrayLike], laws: Mapping[str, Law], *,
         axes.plot(grid, 100 * laws[name].cdf(grid), color=color, lw=1.2, label=f"law: {name}")
         axes.plot(steps, shares, ".", color=color, ms=5, label=f"measured: {name}")
     axes.set_xlim(0, last)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return chart
 
 
@@ -115,21 +116,27 @@ def dead_path_figure(
         ended = connection.ended
         axes.plot([0.1, seconds if ended is None else ended], [row, row], color=INK, lw=0.8, zorder=0)
         if ended is None:
-            axes.annotate(
-                "still open", (seconds, row), xytext=(4, -3), textcoords="offset points", fontsize=8
-            )
+            axes.annotate("still open", (seconds, row), **_BESIDE)
         else:
             axes.scatter([ended], [row], label="TCP gives up", **_END)
-            axes.annotate(
-                f"{ended:.0f} s", (ended, row), xytext=(7, -3), textcoords="offset points", fontsize=8
-            )
+            axes.annotate(f"{ended:.0f} s", (ended, row), **_BESIDE)
     if ours is not None:
         axes.axvspan(0.1, ours, color=PALETTE["blue"], alpha=0.12, lw=0, label="an application's ping")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.tick_params(which="minor", colors=FAINT)
     axes.set_xlim(0.1, 2.2 * seconds)
     axes.set_yticks(list(rows), [connection.name for connection in connections])
     axes.grid(visible=False)
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    chart.legend(once.values(), once.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    chart.legend(
+        once.values(),
+        once.keys(),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
     return chart
