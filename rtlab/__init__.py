@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.patterns.room_manager import RoomManager as RoomManager
+    from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
@@ -64,6 +65,7 @@ _HOME: Final[dict[str, str]] = {
     "Verdicts": "rtlab.widgets.verdict_table",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
+    "WebSocketPool": "rtlab.patterns.websocket_pool",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
     "dress": "rtlab.figures.chart",

@@ -1,0 +1,121 @@
+"""Puts numbered items back in order: holds what came early, and gives up what never comes."""
+
+from __future__ import annotations
+
+import math
+from typing import Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Released", "ReorderBuffer"]
+
+T = TypeVar("T")
+
+
+class Released(msgspec.Struct, Generic[T], frozen=True):
+    """What a step lets out.
+
+    Parameters
+    ----------
+    items : tuple
+        In order.
+    skipped : tuple of (int, int)
+        Ranges of numbers, both ends included, that were given up.
+    """
+
+    items: tuple[T, ...] = ()
+    skipped: tuple[tuple[int, int], ...] = ()
+
+
+class ReorderBuffer(Generic[T]):
+    """Holds items whose predecessors are missing, in bounded number and for a bounded time.
+
+    Parameters
+    ----------
+    max_items : int
+        Items held; one more gives up the oldest gap.
+    max_wait : float
+        Seconds that an item waits for its predecessors.
+    first : int
+        The number of the first item.
+
+    Raises
+    ------
+    ValueError
+        A limit is out of range.
+
+    Examples
+    --------
+    >>> buffer = ReorderBuffer(max_items=8, max_wait=1.0)
+    >>> buffer.add(1, "b", now=0.0).items
+    ()
+    >>> buffer.add(0, "a", now=0.1).items
+    ('a', 'b')
+    >>> _ = buffer.add(4, "e", now=0.2)
+    >>> buffer.tick(now=1.3)
+    Released(items=('e',), skipped=((2, 3),))
+    """
+
+    def __init__(self, *, max_items: int = 1024, max_wait: float = 1.0, first: int = 0) -> None:
+        if max_items < 1:
+            raise ValueError(f"expected max_items >= 1, got {max_items!r}")
+        if not 0 <= max_wait < math.inf:
+            raise ValueError(f"expected max_wait >= 0, in finite seconds, got {max_wait!r}")
+        self._max_items = max_items
+        self._max_wait = max_wait
+        self._next = first
+        self._held: dict[int, tuple[T, float]] = {}
+        #: Items that came twice, or after they were given up.
+        self.late = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do; ``inf`` while nothing waits."""
+        return min((came for _, came in self._held.values()), default=math.inf) + self._max_wait
+
+    def add(self, number: int, item: T, now: float) -> Released[T]:
+        """Take one item, and let out what is in order now.
+
+        Parameters
+        ----------
+        number : int
+            Its place: each is one more than its predecessor's.
+        item : any
+            What to hold.
+        now : float
+            Seconds, of a clock that does not go back.
+        """
+        if number < self._next or number in self._held:
+            self.late += 1
+            return Released()
+        self._held[number] = (item, now)
+        items = self._in_order()
+        skipped: list[tuple[int, int]] = []
+        while len(self._held) > self._max_items:
+            skipped.append(self._skip())
+            items += self._in_order()
+        return Released(tuple(items), tuple(skipped))
+
+    def tick(self, now: float) -> Released[T]:
+        """Give up the gaps before items that have waited too long, and let those items out."""
+        items: list[T] = []
+        skipped: list[tuple[int, int]] = []
+        while self._held and self.due <= now:
+            skipped.append(self._skip())
+            items += self._in_order()
+        return Released(tuple(items), tuple(skipped))
+
+    def _skip(self) -> tuple[int, int]:
+        gap = (self._next, min(self._held) - 1)
+        self._next = gap[1] + 1
+        return gap
+
+    def _in_order(self) -> list[T]:
+        items: list[T] = []
+        while (held := self._held.pop(self._next, None)) is not None:
+            items.append(held[0])
+            self._next += 1
+        return items
