@@ -228,11 +228,15 @@ class WebRTCTransport:
 
     def _offer(self, take: Take, frame: str | bytes) -> bool:
         try:
-            taken = take(self._codec.decode(frame))
+            message = self._codec.decode(frame)
         except MessageError:
             return False  # `receive` raises it
-        if taken:
-            self.bytes_in += utf8_bytes(frame)
+        # Counted first: a handler that looks at the counters finds its own message in them.
+        size = utf8_bytes(frame)
+        self.bytes_in += size
+        taken = take(message)
+        if not taken:
+            self.bytes_in -= size
         return taken
 
     async def send(self, message: Message) -> None:

@@ -262,11 +262,14 @@ class WebSocketTransport:
     def _offer(self, take: Take, frame: Frame) -> bool:
         try:
             data = str(frame.data, "utf-8") if frame.opcode is TEXT else bytes(frame.data)
-            taken = take(self._codec.decode(data, self._max_receive))
+            message = self._codec.decode(data, self._max_receive)
         except (UnicodeDecodeError, MessageError):
             return False  # `receive` raises it
-        if taken:
-            self.bytes_in += len(frame.data)
+        # Counted first: a handler that looks at the counters finds its own message in them.
+        self.bytes_in += len(frame.data)
+        taken = take(message)
+        if not taken:
+            self.bytes_in -= len(frame.data)
         return taken
 
     async def send(self, message: Message) -> None:
