@@ -106,7 +106,6 @@ RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
 _LATER: Final = frozenset(
     {
         "05_webrtc",
-        "06_fallback",
         "07_reconnect_storms",
     }
 )

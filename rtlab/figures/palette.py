@@ -44,6 +44,7 @@ EVENT_COLORS: Final[dict[str, str]] = {
     "disconnected": PALETTE["vermilion"],
     "reconnecting": PALETTE["orange"],
     "resync": PALETTE["purple"],
+    "moved": PALETTE["blue"],
     "error": PALETTE["vermilion"],
     "fault": PALETTE["grey"],
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Attachment", "Source", "clock_problem"]
 
-_EVENTS: Final = ("connected", "reconnecting", "disconnected", "resync", "error")
+_EVENTS: Final = ("connected", "moved", "reconnecting", "disconnected", "resync", "error")
 
 
 def clock_problem(welcome: Any, own: str | None) -> str | None:
@@ -126,6 +126,8 @@ class Attachment:
 
         def mark(event: Any) -> None:
             text = str(getattr(event, "reason", "") or getattr(event, "message", ""))
+            if kind == "moved":
+                text = f"{event.former} to {event.transport}"
             self._log.mark(kind, f"{series}: {text}" if text else series, getattr(event, "at", None))
 
         return mark
