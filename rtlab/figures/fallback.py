@@ -74,7 +74,7 @@ def trials_figure(networks: Mapping[str, Sequence[Tried]], *, deadline: float, t
             start += one.seconds
         axes.text(start + 2 * least, row, f"{start:.2f} s", va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(networks)), list(networks))
-    axes.axvline(deadline, color=FAINT, lw=1, ls=":")
+    axes.axvline(deadline, color=FAINT, lw=1, ls=":", label=f"deadline, {deadline:g} s")
     axes.invert_yaxis()
     used = dict.fromkeys(one.transport for tried in networks.values() for one in tried)
     for name in used:
@@ -136,5 +136,5 @@ def race_figure(networks: Mapping[str, Mapping[str, Arrival]], *, title: str = "
 
 def _legend_below(axes: Axes) -> None:
     axes.legend(
-        frameon=False, fontsize=9, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelcolor=INK
+        frameon=False, fontsize=9, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.2), labelcolor=INK
     )

@@ -1,3 +1,5 @@
+# pyright: basic
+
 from __future__ import annotations
 
 from typing import Any
