@@ -1,0 +1,158 @@
+"""How a data channel opens: every packet from the answer to the first message, named, and in stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aioice import stun
+
+from rtlab.capture.annotate_webrtc import name_of_datagram
+from rtlab.capture.sctp_chunks import SctpChunk, SctpChunks
+from rtlab.capture.udp_tap import UdpTap, kind_of
+from rtlab.client.webrtc_channel import WebRTCChannel
+
+__all__ = ["STAGES", "Opening", "OpeningPacket", "watch_opening"]
+
+#: What happens between the answer to the offer and the first message, in this order.
+STAGES: Final = ("ICE", "DTLS", "SCTP", "channel")
+
+
+class OpeningPacket(NamedTuple):
+    """One packet as it passed the tap.
+
+    Parameters
+    ----------
+    at : float
+        Seconds since the answer.
+    up : bool
+        Whether it went to the server.
+    stage : str
+        One of `STAGES`.
+    text : str
+        What it is.
+    """
+
+    at: float
+    up: bool
+    stage: str
+    text: str
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """One opening.
+
+    Parameters
+    ----------
+    packets : list of OpeningPacket
+        Until the first message, in the order in which they passed the tap.
+    seconds : dict of str to float
+        Stage → how long it took, at the client.
+    own_port, outer_port, seen_port : int
+        The client's UDP port; the one in front of it, as behind a NAT; the one under which the
+        server says that it sees the client (XOR-MAPPED-ADDRESS, RFC 8489 §14.2).
+    """
+
+    packets: list[OpeningPacket]
+    seconds: dict[str, float]
+    own_port: int
+    outer_port: int
+    seen_port: int
+
+
+class _Tap(UdpTap):
+    """Keeps every packet with its time, and the time of the answer."""
+
+    def __init__(self, delay: float, clock: Callable[[], float]) -> None:
+        super().__init__(delay)
+        self.clock = clock
+        self.answered = 0.0
+        self.kept: list[tuple[float, bool, bytes]] = []
+
+    async def relay(self, port: int) -> int:
+        self.answered = self.clock()
+        return await super().relay(port)
+
+    def saw(self, up: bool, data: bytes) -> None:
+        super().saw(up, data)
+        self.kept.append((self.clock(), up, data))
+
+
+async def watch_opening(
+    url: str, delay: float = 0.0, *, clock: Callable[[], float] = time.monotonic
+) -> Opening:
+    """Open a data channel through a tap, close it, and tell what passed.
+
+    Parameters
+    ----------
+    url : str
+        The server's.
+    delay : float
+        Seconds that the tap holds each packet, in each direction.
+    clock : callable
+        Seconds, monotonic.
+
+    Returns
+    -------
+    Opening
+
+    Raises
+    ------
+    ConnectFailed
+        No channel opened.
+    """
+    tap = _Tap(delay, clock)
+    with SctpChunks(clock=clock) as chunks:
+        async with tap, WebRTCChannel(url, relay=tap.relay):
+            opened = clock()
+            kept, seen = list(tap.kept), list(chunks.seen)
+    # One chunk per packet, and nothing overtakes: the n-th encrypted packet is the n-th chunk.
+    waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
+    packets: list[OpeningPacket] = []
+    for at, up, data in kept:
+        if kind_of(data) == "data":
+            stage, text = next(waiting[up], ("channel", "SCTP"))
+        else:
+            stage, text = ("ICE" if kind_of(data) == "stun" else "DTLS"), name_of_datagram(data)
+        packets.append(OpeningPacket(at - tap.answered, up, stage, text))
+    hello = next(at + delay for at, up, data in kept if not up and kind_of(data) == "handshake")
+    ends = [
+        tap.answered,
+        hello,
+        next(chunk.at for chunk in seen if chunk.sent),
+        next(chunk.at for chunk in seen if chunk.sent and chunk.kind == "DATA"),
+        opened,
+    ]
+    (own, outer), *_ = tap.mappings.items()
+    return Opening(
+        packets=packets,
+        seconds={stage: end - begin for stage, begin, end in zip(STAGES, ends[:-1], ends[1:], strict=True)},
+        own_port=own,
+        outer_port=outer,
+        seen_port=_mapped_port(data for _, up, data in kept if not up),
+    )
+
+
+def _names(chunks: list[SctpChunk]) -> list[tuple[str, str]]:
+    """Name chunks of one direction: the first DATA opens the channel, or agrees to it (RFC 8832)."""
+    named: list[tuple[str, str]] = []
+    for chunk in chunks:
+        if chunk.kind not in ("DATA", "SACK"):
+            named.append(("SCTP", f"SCTP {chunk.kind}"))
+            continue
+        first = chunk.kind == "DATA" and not any(text.startswith("SCTP DATA") for _, text in named)
+        what = ("open the channel" if chunk.sent else "the channel is open") if first else "a message"
+        named.append(("channel", f"SCTP DATA: {what}" if chunk.kind == "DATA" else "SCTP SACK"))
+    return named
+
+
+def _mapped_port(datagrams: Any) -> int:
+    for data in datagrams:
+        if kind_of(data) != "stun":
+            continue
+        attributes = stun.parse_message(data).attributes
+        if "XOR-MAPPED-ADDRESS" in attributes:
+            return int(attributes["XOR-MAPPED-ADDRESS"][1])
+    return 0
