@@ -30,7 +30,8 @@ class OpeningPacket(NamedTuple):
     up : bool
         Whether it went to the server.
     stage : str
-        One of `STAGES`.
+        One of `STAGES`: what the client waited for when it passed. ICE's ends with the first packet
+        of DTLS, which the server sends once its own check has been answered.
     text : str
         What it is.
     """
@@ -111,11 +112,13 @@ async def watch_opening(
     # One chunk per packet, and nothing overtakes: the n-th encrypted packet is the n-th chunk.
     waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
     packets: list[OpeningPacket] = []
+    begun = False
     for at, up, data in kept:
         if kind_of(data) == "data":
             stage, text = next(waiting[up], ("channel", "SCTP"))
         else:
-            stage, text = ("ICE" if kind_of(data) == "stun" else "DTLS"), name_of_datagram(data)
+            begun = begun or (up and kind_of(data) == "handshake")
+            stage, text = ("DTLS" if begun else "ICE"), name_of_datagram(data)
         packets.append(OpeningPacket(at - tap.answered, up, stage, text))
     hello = next(at + delay for at, up, data in kept if not up and kind_of(data) == "handshake")
     ends = [

@@ -18,8 +18,8 @@ __all__ = ["delays_figure", "towers_figure"]
 _COLORS = ("blue", "orange", "green", "purple", "grey", "sky")
 
 
-def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", sharey: bool = True) -> Chart:
-    """Draw each message's delay over its number, a row of axes for each channel.
+def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "") -> Chart:
+    """Draw each message's delay over its number, a row of axes for each channel, all of one scale.
 
     Parameters
     ----------
@@ -27,15 +27,14 @@ def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", s
         Name → message number and delay in seconds; a number that is missing is drawn as a cross.
     title : str
         Shown above.
-    sharey : bool
-        Whether all rows have the same scale.
 
     Returns
     -------
     Chart
     """
+    top = max([1000 * float(run[:, 1].max(initial=0.001)) for run in runs.values()])
     chart = Chart(9.0, 0.5 + 1.75 * len(runs), about=f"{title}: delay by message number of {', '.join(runs)}")
-    rows: Any = chart.subplots(len(runs), sharex=True, sharey=sharey, squeeze=False)[:, 0]
+    rows: Any = chart.subplots(len(runs), sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, color, (name, run) in zip(rows, _COLORS, runs.items(), strict=False):
         numbers, delays = run[:, 0].astype(int), 1000 * run[:, 1]
         missing = sorted(set(range(int(numbers.max(initial=-1)) + 1)) - set(numbers.tolist()))
@@ -45,7 +44,7 @@ def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", s
         axes.vlines(numbers, 0, delays, color=PALETTE[color], linewidth=1.0, alpha=0.35)
         axes.plot(numbers, delays, ".", color=PALETTE[color], markersize=4)
         axes.plot(missing, [0] * len(missing), "x", color=PALETTE["vermilion"], markersize=6)
-        axes.set_ylim(bottom=min(-4.0, -0.05 * float(delays.max(initial=0.0))))
+    rows[0].set_ylim(-0.06 * top, 1.06 * top)
     chart.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return chart
 

@@ -23,6 +23,7 @@ def test_a_row_for_each_channel_and_a_cross_for_each_message_that_is_missing() -
     assert titles == ["ordered: 4 came", "lossy: 2 came, 2 did not (×)"]
     crosses: Any = chart.axes[1].lines[-1]
     assert list(crosses.get_xdata()) == [1, 2]
+    assert [axes.get_ylim() for axes in chart.axes] == [pytest.approx((-6, 106))] * 2
 
 
 def test_no_message_at_all_is_an_empty_row() -> None:

@@ -1,0 +1,70 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+
+from rtlab import Lab
+from rtlab.models.head_of_line import repair_delay
+from tests.notebook_exercises import NOTEBOOKS, run
+
+NAME = "05_webrtc"
+
+
+def defined(lab: Lab, *functions: str) -> dict[str, Any]:
+    """Run the notebook's cells that define these functions, with a lab."""
+    names: dict[str, Any] = {"lab": lab, "asyncio": asyncio, "np": np}
+    exec("import time\nfrom rtlab import *\nverdicts = Verdicts()", names)
+    notebook: Any = nbformat.read(NOTEBOOKS / f"{NAME}.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and any(f"def {function}(" in cell.source for function in functions):
+            exec(cell.source, names)
+    return names
+
+
+async def test_exercise_1():
+    """A slow stream takes long to notice."""
+    async with asyncio.timeout(60), Lab(faults=True) as lab:
+        names = await run(NAME, 1, **defined(lab, "lossy", "feed"))
+    assert names["predicted"] == pytest.approx(0.23)
+    assert names["highest"] == pytest.approx(0.23, abs=0.06)
+    # The hint: below about three messages a second a timer of one second comes first.
+    assert repair_delay(1 / 3, 0.08) > 1 > repair_delay(1 / 3.5, 0.08)
+
+
+async def test_exercise_2():
+    """A life shorter than the repair is no repeats."""
+    async with asyncio.timeout(60), Lab(faults=True) as lab:
+        names = await run(NAME, 2, **defined(lab, "lossy", "feed"))
+    never = names["never"]
+    assert never["50 ms"] == pytest.approx(10, abs=6)
+    assert never["150 ms"] < never["50 ms"] / 2
+    assert len(names["MODES"]) == 4
+
+
+async def test_exercise_3():
+    """Three reports make a loss."""
+    async with asyncio.timeout(60), Lab(faults=True) as lab:
+        names = await run(NAME, 3, **defined(lab, "lossy", "feed"))
+    assert names["twice"][2] == 0
+    assert names["twice"][5] > 0
+
+
+async def test_exercise_4():
+    """Long holes are not concealed."""
+    async with asyncio.timeout(60), Lab(faults=True) as lab:
+        names = await run(NAME, 4, **defined(lab, "hear", "conceal"))
+    lost = 100 * names["stats"].lost_fraction
+    silence = names["silent"](names["conceal"](names["in_runs"]))
+    assert silence > lost / 3  # most of a hole of eight is behind its third packet
+    # The same share, one by one, is bridged.
+    packets = names["slots"](names["packets"])
+    whole = [slot for slot in packets if slot is not None]
+    rng = np.random.default_rng(1)
+    single = [None if rng.random() < 0.25 else slot for slot in whole]
+    assert names["silent"](names["conceal"](single)) < silence / 3
