@@ -249,10 +249,13 @@ class Lab:
         LabError
             Also when the lab is not running.
         """
-        if self._state != "running":
-            raise LabError(f"expected a running lab, got one that is {self._state}: use `await Lab.start()`")
+        self._check_runs()
         for child in self._children:
             child.check()
+
+    def _check_runs(self) -> None:
+        if self._state != "running":
+            raise LabError(f"expected a running lab, got one that is {self._state}: use `await Lab.start()`")
 
     @property
     def _children(self) -> list[Child]:
@@ -288,8 +291,9 @@ class Lab:
         Raises
         ------
         LabError
-            When it does not start again.
+            When it does not start again, or the lab is not running: nobody would stop the node.
         """
+        self._check_runs()
         options = as_arguments({**self._options, **changed})
         old = self._nodes[node]
         await old.stop(self._stop_timeout)

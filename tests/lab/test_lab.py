@@ -62,6 +62,9 @@ async def test_it_works_as_a_context_too():
         _ = lab.url
     with pytest.raises(LabError, match="expected a new lab"):
         await lab.__aenter__()
+    with pytest.raises(LabError, match="expected a running lab"):
+        await lab.restart()
+    assert not any(psutil.pid_exists(pid) for pid in lab.pids)
 
 
 def test_a_lab_may_be_stopped_on_another_loop_than_it_was_started_on():
