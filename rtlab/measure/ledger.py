@@ -1,0 +1,327 @@
+"""An oracle of delivery: what was sent, what came of it, and which promise was broken.
+
+It stamps each message with (sender, number), is told what each end saw, and names the
+anomalies. It knows no client, no server and no transport, so that nothing it judges can
+have helped it.
+
+An operation is *ok* (acknowledged), *failed* (it certainly did not happen) or *unknown*
+(nobody can tell: it may legally appear, or not). Only an *ok* one can be lost; only a
+*failed* one, or one that nobody sent, can be a phantom.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+from numpy.typing import NDArray
+
+from rtlab.errors import RtlabError
+
+__all__ = ["Anomalies", "Ledger", "Outcome", "Stamp"]
+
+
+_MAX_NUMBER: Final = 1 << 62
+
+
+class Stamp(NamedTuple):
+    """What identifies a message: who sent it, and its number among his, from 0."""
+
+    sender: str
+    number: int
+
+
+class Outcome(Enum):
+    """What is known of an operation."""
+
+    UNKNOWN = "unknown"
+    OK = "ok"
+    FAILED = "failed"
+
+
+class Anomalies(msgspec.Struct, frozen=True):
+    """What one receiver got of one sender.
+
+    Parameters
+    ----------
+    receiver, sender : str
+        Whose account this is.
+    sent : int
+        Messages that the receiver was to get.
+    ok, failed, unknown : int
+        What became of them.
+    received : int
+        Different messages of these that came.
+    lost_prefix, lost_middle, lost_postfix : int
+        *Ok* messages that never came: before the first that did, between two, after the last.
+        Where nothing came at all, all are *postfix*.
+    gaps : int
+        Runs of one or more lost messages in the middle.
+    duplicates : int
+        Arrivals of a message that had come before.
+    reordered : int
+        Messages that came, for the first time, after a later one.
+    late : int
+        Messages that took longer than `Ledger`'s ``late_after``.
+    phantoms : int
+        Arrivals of what failed, or was never sent.
+    dropped : int
+        *Ok* messages that did not come, and were announced as dropped by a policy.
+    """
+
+    receiver: str
+    sender: str
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+    unknown: int = 0
+    received: int = 0
+    lost_prefix: int = 0
+    lost_middle: int = 0
+    lost_postfix: int = 0
+    gaps: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    late: int = 0
+    phantoms: int = 0
+    dropped: int = 0
+
+    @property
+    def lost(self) -> int:
+        """All that was lost."""
+        return self.lost_prefix + self.lost_middle + self.lost_postfix
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The anomalies that there are, by name; policies' drops are none."""
+        kinds = ("lost_prefix", "lost_middle", "lost_postfix", "duplicates", "reordered", "late", "phantoms")
+        return tuple(name for name in kinds if getattr(self, name))
+
+
+class _Sender:
+    """The operations of one sender: their outcomes and times."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.invoked: list[float] = []
+        self.settled: list[float] = []
+
+
+class _Account:
+    """What one receiver saw of one sender."""
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self.numbers: list[int] = []
+        self.times: list[float] = []
+        self.dropped: set[int] = set()
+
+
+class Ledger:
+    """Watches both ends, and reports.
+
+    Parameters
+    ----------
+    late_after : float
+        Seconds from the sending to the arrival; what takes longer is *late*.
+    clock : callable
+        Monotonic seconds.
+
+    Examples
+    --------
+    >>> ledger = Ledger()
+    >>> ledger.watch("bob")
+    >>> for _ in range(3):
+    ...     ledger.ok(ledger.stamp("ada"))
+    >>> for number in (0, 2, 2):
+    ...     ledger.arrived("bob", Stamp("ada", number))
+    >>> ledger.account("bob", "ada").names
+    ('lost_middle', 'duplicates')
+    """
+
+    def __init__(self, *, late_after: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
+        if not late_after > 0:
+            raise ValueError(f"expected late_after > 0, in seconds, got {late_after!r}")
+        self._late_after = late_after
+        self._clock = clock
+        self._senders: dict[str, _Sender] = {}
+        self._receivers: dict[str, dict[str, int]] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}
+
+    # The sender's end
+
+    def stamp(self, sender: str) -> Stamp:
+        """Begin an operation: return the stamp that its message is to carry."""
+        operations = self._senders.setdefault(sender, _Sender())
+        operations.outcomes.append(Outcome.UNKNOWN)
+        operations.invoked.append(self._clock())
+        operations.settled.append(math.nan)
+        return Stamp(sender, len(operations.outcomes) - 1)
+
+    def ok(self, stamp: Stamp) -> None:
+        """Note that an operation was acknowledged."""
+        self._settle(stamp, Outcome.OK)
+
+    def failed(self, stamp: Stamp) -> None:
+        """Note that an operation certainly did not happen. One that may have is left unknown."""
+        self._settle(stamp, Outcome.FAILED)
+
+    def _settle(self, stamp: Stamp, outcome: Outcome) -> None:
+        operations = self._known(stamp)
+        former = operations.outcomes[stamp.number]
+        if former is not Outcome.UNKNOWN and former is not outcome:
+            raise RtlabError(f"expected one outcome of {stamp}, got {former.value}, then {outcome.value}")
+        operations.outcomes[stamp.number] = outcome
+        operations.settled[stamp.number] = self._clock()
+
+    def _known(self, stamp: Stamp) -> _Sender:
+        operations = self._senders.get(stamp.sender)
+        if operations is None or not 0 <= stamp.number < len(operations.outcomes):
+            raise RtlabError(f"expected a stamp that this ledger gave out, got {stamp}")
+        return operations
+
+    # The receiver's end
+
+    def watch(self, receiver: str) -> None:
+        """Expect from now on that a receiver gets what is sent."""
+        since = {name: len(operations.outcomes) for name, operations in self._senders.items()}
+        self._receivers[receiver] = since
+
+    def arrived(self, receiver: str, stamp: Stamp) -> None:
+        """Note an arrival, of anything: what was never sent is a phantom."""
+        account = self._account(receiver, stamp.sender)
+        # Whatever a faulty peer puts there must not break the count.
+        account.numbers.append(stamp.number if 0 <= stamp.number <= _MAX_NUMBER else -1)
+        account.times.append(self._clock())
+
+    def dropped(self, receiver: str, sender: str, numbers: Iterable[int]) -> None:
+        """Note what was announced as dropped by a policy: it is missing, not lost."""
+        self._account(receiver, sender).dropped.update(numbers)
+
+    def _account(self, receiver: str, sender: str) -> _Account:
+        since = self._receivers.get(receiver)
+        if since is None:
+            raise RtlabError(f"expected a receiver that is watched, got {receiver!r}: call watch() first")
+        key = (receiver, sender)
+        return self._accounts.setdefault(key, _Account(since.get(sender, 0)))
+
+    # The report
+
+    def account(self, receiver: str, sender: str) -> Anomalies:
+        """Judge what one receiver got of one sender, as things stand now."""
+        account = self._account(receiver, sender)
+        operations = self._senders.get(sender, _Sender())
+        total, since = len(operations.outcomes), account.since
+        ok = np.array([outcome is Outcome.OK for outcome in operations.outcomes], dtype=bool)
+        failed = np.array([outcome is Outcome.FAILED for outcome in operations.outcomes], dtype=bool)
+
+        numbers = np.array(account.numbers, dtype=np.int64)
+        times = np.array(account.times)
+        inside = (numbers >= 0) & (numbers < total)
+        phantom = ~inside
+        phantom[inside] = failed[numbers[inside]]
+        # What was sent before the watch began is not expected, and no fault if it comes.
+        counted = ~phantom & (numbers >= since)
+        came, when = numbers[counted], times[counted]
+        first, arrival = np.unique(came, return_index=True)
+        in_order = came[np.sort(arrival)]
+
+        seen = np.zeros(total, dtype=bool)
+        seen[first] = True
+        missing = ok & ~seen
+        missing[:since] = False
+        announced = np.zeros(total, dtype=bool)
+        announced[[number for number in account.dropped if 0 <= number < total]] = True
+        lost: NDArray[np.int64] = np.flatnonzero(missing & ~announced)
+        low, high = (int(first[0]), int(first[-1])) if len(first) else (total, -1)
+        middle = lost[(lost > low) & (lost < high)]
+        # Between two lost messages of one run, nothing came.
+        runs = (
+            int(len(middle) > 0) + int(np.sum(np.add.reduceat(seen, middle)[:-1] > 0)) if len(middle) else 0
+        )
+        delays = when[arrival] - np.array(operations.invoked)[first] if len(first) else np.zeros(0)
+        return Anomalies(
+            receiver,
+            sender,
+            sent=total - since,
+            ok=int(ok[since:].sum()),
+            failed=int(failed[since:].sum()),
+            unknown=int((~ok & ~failed)[since:].sum()),
+            received=len(first),
+            lost_prefix=int(np.sum(lost < low)) if len(first) else 0,
+            lost_middle=len(middle),
+            lost_postfix=int(np.sum(lost > high)),
+            gaps=runs,
+            duplicates=len(came) - len(first),
+            reordered=int(np.sum(in_order < np.maximum.accumulate(in_order))) if len(in_order) else 0,
+            late=int(np.sum(delays > self._late_after)),
+            phantoms=int(phantom.sum()),
+            dropped=int(np.sum(missing & announced)),
+        )
+
+    def accounts(self) -> list[Anomalies]:
+        """Judge every receiver against every sender but itself."""
+        return [
+            self.account(receiver, sender)
+            for receiver in self._receivers
+            for sender in self._senders
+            if sender != receiver or (receiver, sender) in self._accounts
+        ]
+
+    def table(self) -> pd.DataFrame:
+        """Return the report: one row for each receiver and sender, one column for each count."""
+        rows = [msgspec.structs.asdict(row) | {"lost": row.lost} for row in self.accounts()]
+        return pd.DataFrame(rows, columns=[*Anomalies.__struct_fields__, "lost"])
+
+    def timeline(self) -> pd.DataFrame:
+        """Return all that was noted, in order of time.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``time`` (seconds of the clock), ``what`` (``"sent"``, ``"ok"``, ``"failed"``
+            or ``"arrived"``), ``sender``, ``number``, ``receiver`` (empty for the sender's end).
+        """
+        rows: list[tuple[float, str, str, int, str]] = []
+        for name, operations in self._senders.items():
+            rows += [(at, "sent", name, n, "") for n, at in enumerate(operations.invoked)]
+            rows += [
+                (at, outcome.value, name, n, "")
+                for n, (outcome, at) in enumerate(zip(operations.outcomes, operations.settled, strict=True))
+                if outcome is not Outcome.UNKNOWN
+            ]
+        for (receiver, sender), account in self._accounts.items():
+            rows += [
+                (at, "arrived", sender, number, receiver)
+                for number, at in zip(account.numbers, account.times, strict=True)
+            ]
+        frame = pd.DataFrame(rows, columns=["time", "what", "sender", "number", "receiver"])
+        return frame.sort_values("time", kind="stable", ignore_index=True)
+
+    def loss_over_time(self, receiver: str, sender: str) -> pd.DataFrame:
+        """Return when the messages that one receiver lost were sent.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``time`` (seconds of the clock, of each *ok* message's sending) and ``lost``
+            (how many of the messages up to this one never came, and were not announced as dropped).
+        """
+        account = self._account(receiver, sender)
+        operations = self._senders.get(sender, _Sender())
+        came = set(account.numbers) | account.dropped
+        expected = [
+            n for n in range(account.since, len(operations.outcomes)) if operations.outcomes[n] is Outcome.OK
+        ]
+        return pd.DataFrame(
+            {
+                "time": [operations.invoked[n] for n in expected],
+                "lost": np.cumsum([n not in came for n in expected], dtype=np.int64),
+            }
+        )
