@@ -22,7 +22,7 @@ from rtlab.capture.tcp_tap import Flow, Tap
 from rtlab.capture.traffic_parser import Split, split_traffic
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
 from rtlab.client.factory import check_transports, make_client
-from rtlab.errors import LabError
+from rtlab.errors import LabError, MachineBusy
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.transport_names import TRANSPORTS
@@ -376,8 +376,9 @@ async def _push(tapped: _TappedClient, size: int, count: int) -> tuple[Any, Any,
     finally:
         conn.off("feed", came)
     if len(looks) < 2:
-        raise LabError(
-            f"all messages came at once over {tapped.transport}: this machine is too busy to count"
+        raise MachineBusy(
+            f"expected the messages over {tapped.transport} one by one, got all at once: "
+            "close what needs the processor, and run the cell again"
         )
     (begun, *first), (ended, *final) = looks
     return first, final, ended - begun

@@ -1,65 +1,142 @@
-"""Every notebook in a real JupyterLab: Run All, no error, a plot that moves, a button that is obeyed."""
+"""Every notebook in a real JupyterLab, read as a person does: Shift+Enter, cell after cell.
+
+No cell fails, the first plot moves and its buttons are obeyed, and every plot can be seen while it is live.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+import pytest_asyncio
+from playwright.async_api import Page, ViewportSize
 
-from tests.browser.lab import ROOT, JupyterLab, canvas_states, chromium, open_page, run_all, screenshot
+from rtlab.notebook.readers_copy import clean
+from tests.browser.lab import ROOT, JupyterLab, canvas_states, chromium, open_browser, open_page, screenshot
+from tests.browser.walk import Notebook, open_lab
 from tests.notebook_rules import MAP
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 #: Long enough for the first plot to be watched, short enough for all notebooks.
-PACE = "0.6"
+PACE = "0.3"
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
+#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
+MOVES = 6
+#: The share of a live plot's area that lies within the window.
+SEEN = 0.8
+LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, height=700)
+ON_SMALL = ("00_start_here", "08_heartbeats_and_breakers")
 
-#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 2.4 s at this pace.
-MOVES = 12
+#: The notebooks whose live plots are out of sight. The lists only shrink.
+EXCUSED = frozenset[str]()
+EXCUSED_ON_SMALL = frozenset[str]()
 
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
-    """A JupyterLab on a copy of the notebooks, all cells of a notebook in the page at once."""
+    """A JupyterLab on a copy of the notebooks, without outputs, as a reader gets them."""
     if chromium() is None:
         pytest.skip("no Chromium: install the chromium package")
     home = tmp_path_factory.mktemp("notebooks")
-    shutil.copytree(ROOT / "notebooks", home / "work", ignore=shutil.ignore_patterns(".*"))
-    settings = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
+    (home / "work").mkdir()
+    for path in NOTEBOOKS:
+        (home / "work" / path.name).write_bytes(clean(path.read_bytes()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "RTLAB_PACE", PACE)
-        with JupyterLab(home, settings) as running:
+        with JupyterLab(home) as running:
             yield running
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-async def test_a_notebook_runs_and_its_plot_lives(path: Path, jupyter: JupyterLab, browser: Browser) -> None:
-    async with open_page(browser) as page:
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        opened = time.monotonic()
-        run = await run_all(page, jupyter, path.name)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(jupyter: JupyterLab) -> AsyncIterator[Page]:
+    """One page for all notebooks: to load JupyterLab takes longer than to run most cells."""
+    async with open_browser() as browser, open_page(browser) as opened:
+        await open_lab(opened, jupyter)
+        yield opened
 
-        plot = page.locator(".rtlab-plot").first
-        await plot.wait_for(state="attached", timeout=60_000)
-        if path.name == MAP:  # it usually takes a quarter of that
-            assert time.monotonic() - opened < FIRST_PLOT
+
+async def plot_lives(page: Page, name: str) -> float:
+    """See the first plot move and its buttons obeyed, without scrolling to it; return when it was there."""
+    plot = page.locator(".rtlab-plot").first
+    await plot.wait_for(state="attached", timeout=120_000)
+    there = time.monotonic()
+    if name in EXCUSED:
         await plot.scroll_into_view_if_needed()
-        assert len(await canvas_states(page, ".rtlab-canvas", MOVES, timeout=60)) >= MOVES
-        await screenshot(page, f"notebook-{path.stem}")
+    assert len(await canvas_states(page, ".rtlab-canvas", MOVES, timeout=60)) >= MOVES
+    await screenshot(page, f"notebook-{name}")
+    pause = plot.get_by_role("button", name="Pause", exact=True)
+    await pause.evaluate("(button) => button.click()")
+    await plot.locator(".rtlab-status", has_text="paused").wait_for(timeout=10_000)
+    await plot.get_by_role("button", name="Resume", exact=True).evaluate("(button) => button.click()")
+    return there
 
-        await plot.get_by_role("button", name="Pause", exact=True).click()
-        await plot.locator(".rtlab-status", has_text="paused").wait_for(timeout=10_000)
-        await plot.get_by_role("button", name="Resume", exact=True).click()
 
-        await run.wait(timeout=180)
-        assert await run.errors() == []
-        assert complaints == []
+def of_the_notebook(errors: list[str]) -> list[str]:
+    """Leave out that a measurement refused a busy machine, and the names that are missing for that."""
+    if not any("MachineBusy" in error for error in errors):
+        return errors
+    return [error for error in errors if "MachineBusy" not in error and not error.startswith("NameError")]
+
+
+def out_of_sight(seen: dict[str, list[float]]) -> list[str]:
+    """Return the plots and panels of which too little could be seen; they have a moment to be laid out."""
+    return [
+        f"{name!r}: {min(shares):.0%} seen, {len(shares)} looks"
+        for name, shares in seen.items()
+        if min(shares[1:] or shares) < SEEN
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+async def test_a_notebook_runs_and_its_live_plots_are_in_sight(path: Path, page: Page) -> None:
+    complaints: list[str] = []
+
+    def complain(error: object) -> None:
+        complaints.append(str(error))
+
+    page.on("pageerror", complain)
+    await page.set_viewport_size(LARGE)
+    opened = time.monotonic()
+    notebook = await Notebook.open(page, path.name)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(plot_lives(page, path.stem))
+        for place in range(len(notebook.kinds)):
+            await notebook.step(place)
+    if path.name == MAP:  # it usually takes a quarter of that
+        assert first.result() - opened < FIRST_PLOT
+    page.remove_listener("pageerror", complain)
+    assert complaints == []
+    assert of_the_notebook(await notebook.errors()) == []
+    seen = await notebook.seen()
+    await notebook.close()
+    assert seen
+    hidden = out_of_sight(seen)
+    if path.stem in EXCUSED:
+        assert hidden, f"all is in sight in {path.stem} now: take it out of EXCUSED"
+    else:
+        assert hidden == []
+
+
+@pytest.mark.parametrize("name", ON_SMALL)
+async def test_the_first_live_plot_is_in_sight_in_a_small_window(name: str, page: Page) -> None:
+    await page.set_viewport_size(SMALL)
+    notebook = await Notebook.open(page, f"{name}.ipynb")
+    seen: dict[str, list[float]] = {}
+    for place in range(len(notebook.kinds)):
+        await notebook.step(place)
+        if seen := await notebook.seen():
+            break
+    await notebook.close()
+    assert seen
+    hidden = out_of_sight(seen)
+    if name in EXCUSED_ON_SMALL:
+        assert hidden, f"all is in sight in {name} now: take it out of EXCUSED_ON_SMALL"
+    else:
+        assert hidden == []

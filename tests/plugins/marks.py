@@ -14,7 +14,12 @@ import pytest
 __all__ = ["ALONE", "QUICK"]
 
 ALONE = ("notebooks", "tests/bench")
-LONG = ("tests/test_style.py", "tests/browser/test_notebooks.py", "tests/browser/test_live_plot.py")
+LONG = (
+    "tests/test_style.py",
+    "tests/test_hostile_reader.py",
+    "tests/browser/test_notebooks.py",
+    "tests/browser/test_live_plot.py",
+)
 QUICK = (
     "tests/figures",
     "tests/models",
