@@ -26,7 +26,6 @@ TOGETHER = 3
 EXCUSED = frozenset(
     {
         "01_transports",
-        "03_server_sent_events",
         "05_webrtc",
         "06_fallback",
         "07_reconnect_storms",

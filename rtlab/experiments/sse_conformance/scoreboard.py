@@ -80,10 +80,12 @@ class _HttpxSse:
 
         reader = asyncio.get_running_loop().create_task(read())
         waiter = asyncio.get_running_loop().create_task(drained.wait())
-        await asyncio.wait({reader, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (reader, waiter):
-            task.cancel()
-        await asyncio.wait({reader, waiter})
+        try:
+            await asyncio.wait({reader, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also when the reader of the notebook interrupts
+            for task in (reader, waiter):
+                task.cancel()
+            await asyncio.wait({reader, waiter})
         return events, retry
 
     async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from rtlab.experiments.sse_conformance.parsing_cases import ParsingCase
@@ -22,6 +23,16 @@ async def test_httpx_sse_falls_short_where_it_is_known_to() -> None:
     # A row is lost for its own reason: within these rules it also keeps some.
     assert scores.query("rule == 13 and case == 'text/event-stream'")["httpx-sse"].all()
     assert scores.query("rule == 10 and case == 'digits'")["httpx-sse"].all()
+
+
+async def test_an_interrupt_leaves_no_task_behind() -> None:
+    before = asyncio.all_tasks()
+    board = asyncio.create_task(sse_scoreboard())
+    while not any("_HttpxSse" in repr(task) for task in asyncio.all_tasks()):  # in the middle of a row
+        await asyncio.sleep(0)
+    board.cancel()
+    await asyncio.gather(board, return_exceptions=True)
+    assert asyncio.all_tasks() == before
 
 
 class Deaf:
