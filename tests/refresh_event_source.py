@@ -223,7 +223,7 @@ async def format_rows() -> dict[str, Any]:
             types = sorted({"message", "error", *(event[0] for event in case.events)})
             got: Any = await page.evaluate(PARSE, [f"/?case={at}", types])
             if [tuple(event) for event in got] != list(case.events):
-                lost.append(f"rule {case.rule}: {case.name}: {got}")
+                lost.append(f"rule {case.rule}, {case.content_type}: {case.stream.decode()!r} gave {got}")
     return {"rows": len(PARSING_CASES), "kept": len(PARSING_CASES) - len(lost), "lost": lost}
 
 

@@ -131,7 +131,7 @@ def _sentence(said: str, right: int) -> str:
 
 
 def _table(steps: list[tuple[bytes, list[Any], SseDecoder]]) -> str:
-    left = 'style="text-align:left;vertical-align:top"'
+    left = 'style="text-align:left;vertical-align:top;padding:2px 16px 2px 0"'
     rows = "".join(
         f"<tr><td {left}>{n}</td><td {left}>{_code(portion)}</td><td {left}>{_events(events)}</td></tr>"
         for n, (portion, events, _) in enumerate(steps, 1)
@@ -151,8 +151,9 @@ def _end(steps: list[tuple[bytes, list[Any], SseDecoder]]) -> str:
     if not steps:
         return "<p>No bytes, no events.</p>"
     decoder = steps[-1][2]
-    wait = "the client's own" if decoder.retry is None else f"{1000 * decoder.retry:,.0f} ms"
-    then = f"A reconnect now: <code>Last-Event-ID</code> {_code(decoder.last_event_id)}, waiting time {wait}."
+    wait = "as long as the client likes" if decoder.retry is None else f"{1000 * decoder.retry:,.0f} ms"
+    sent = f"the id {_code(decoder.last_event_id)}" if decoder.last_event_id else "no id"
+    then = f"A reconnect now would wait {wait}, and send {sent}."
     open_events = decoder.feed(b"\n\n\n")  # of the LFs, one may belong to a CR
     if open_events:
         then += (
@@ -162,4 +163,5 @@ def _end(steps: list[tuple[bytes, list[Any], SseDecoder]]) -> str:
 
 
 def _code(value: object) -> str:
-    return f"<code>{html.escape(repr(value))}</code>"
+    # Without the style a browser would show several spaces as one.
+    return f'<code style="white-space:pre-wrap">{html.escape(repr(value))}</code>'

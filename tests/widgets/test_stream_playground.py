@@ -8,6 +8,7 @@ import pytest
 
 from rtlab.widgets.stream_playground import MAX_BYTES, StreamPlayground
 
+CODE = '<code style="white-space:pre-wrap">'
 EXAMPLES = {"two lines": r"data: a\ndata: b\n\n", "a cut": r"id: 7\ndata: x\n|\n"}
 
 
@@ -44,8 +45,8 @@ def test_other_bytes_ask_again_and_the_old_answer_goes():
     guess.value = "1"
     first, second = answer(box).split("<tr>")[2:4]
     assert "none" in first
-    assert "type <code>&#x27;message&#x27;" in second
-    assert "<code>Last-Event-ID</code> <code>&#x27;7&#x27;" in answer(box)
+    assert f"type {CODE}&#x27;message&#x27;" in second
+    assert f"wait as long as the client likes, and send the id {CODE}&#x27;7&#x27;" in answer(box)
 
 
 @pytest.mark.parametrize("said", ["two", "-1", "1.5", "9" * 500, "<b>"])
@@ -77,7 +78,7 @@ def test_what_the_streams_end_drops_is_said():
     assert "&lt;x&gt;" in answer(box)
     assert "is dropped: its blank line never came" in answer(box)
     text.value = r"retry: 1500\r"
-    assert "waiting time 1,500 ms" in answer(box)
+    assert "would wait 1,500 ms, and send no id." in answer(box)
     assert "dropped" not in answer(box)
     text.value = ""
     assert "No bytes, no events." in answer(box)
