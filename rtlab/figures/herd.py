@@ -1,21 +1,24 @@
-"""Herds that reconnect: attempts and connected clients over time."""
+"""Herds that reconnect: who knocks, who is let in, and how many are connected, over time."""
 
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from rtlab.figures.chart import Chart, dress
-from rtlab.figures.palette import PALETTE, SERIES_CYCLE
+from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.palette import PALETTE, color_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["HerdCurves", "herd_figure"]
+__all__ = ["HerdCurves", "herd_figure", "storm_figure"]
+
+_TIME: Final = "time since the loss (s)"
+_DASHES: Final = ("-", "--", ":", "-.")
 
 
 class HerdCurves(Protocol):
@@ -27,6 +30,8 @@ class HerdCurves(Protocol):
     def source(self) -> str: ...
     @property
     def clients(self) -> int: ...
+    @property
+    def capacity(self) -> float: ...
     @property
     def outage(self) -> float: ...
     @property
@@ -41,16 +46,67 @@ class HerdCurves(Protocol):
     def attempts_per_client(self) -> float: ...
 
 
-def herd_figure(runs: Sequence[HerdCurves], *, title: str = "") -> Chart:
-    """Draw attempts and connected clients over time; a policy has one colour.
+def storm_figure(
+    runs: Sequence[HerdCurves], *, title: str = "", until: float | None = None, columns: int = 3
+) -> Chart:
+    """Draw one panel for each herd: the share of it that knocks, and the share that is let in.
+
+    A share of the herd does not depend on how narrow a bin is where all come at one moment;
+    a rate would.
 
     Parameters
     ----------
     runs : sequence of HerdCurves
-        `rtlab.experiments.reconnect.herd_run.HerdRun`: measured ones become solid lines,
-        simulated ones dashed. The legend counts attempts.
+        Each in its policy's colour: a light area for who knocks, a line for who is let in. The
+        dashed line is what the server can do, the dotted one its return.
     title : str
         Shown above.
+    until : float or None
+        Seconds that are shown; None for all.
+    columns : int
+        Panels in a row.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    rows = -(-len(runs) // columns)
+    chart = Chart(9, 0.6 + 2.1 * rows, about=f"{title}: {', '.join(run.label for run in runs)}")
+    chart.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    for place, run in enumerate(runs):
+        width = f"{1000 * run.bin_width:.0f} ms"
+        axes: Any = dress(
+            chart.add_subplot(rows, columns, place + 1),
+            xlabel=_TIME if place + columns >= len(runs) else "",
+            ylabel=f"herd, % in {width}" if place % columns == 0 else "",
+        )
+        axes.set_title(run.label, loc="left", fontsize=10, color=INK)
+        color, share = color_of(run.label, place), 100 / run.clients
+        axes.fill_between(run.times, share * run.attempts, step="mid", color=color, alpha=0.3, lw=0)
+        axes.plot(run.times, share * run.attempts, drawstyle="steps-mid", color=color, lw=0.7, alpha=0.7)
+        axes.plot(run.times, share * run.accepted, drawstyle="steps-mid", color=color, lw=1.8)
+        axes.axhline(share * run.capacity * run.bin_width, color=PALETTE["grey"], lw=0.8, ls="--")
+        axes.axvline(run.outage, color=PALETTE["grey"], lw=0.8, ls=":")
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+        axes.set(ylim=(0, 400), xlim=(0, until or run.times[-1]))
+    return chart
+
+
+def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | None = None) -> Chart:
+    """Draw who knocks and who is connected over time, all herds in one pair of axes.
+
+    Parameters
+    ----------
+    runs : sequence of HerdCurves
+        Each in its policy's colour; measured herds are solid lines, simulated ones dashed. Where
+        a policy occurs under several names (``"full jitter, 503"``), each has its own dashes.
+        The legend counts attempts.
+    title : str
+        Shown above.
+    until : float or None
+        Seconds that are shown; None: until nothing happens any more.
 
     Returns
     -------
@@ -58,26 +114,37 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "") -> Chart:
         A matplotlib `Figure`.
     """
     names = list(dict.fromkeys(run.label for run in runs))
-    chart = Chart(9, 4.4, about=f"attempts and connected clients over time: {', '.join(names)}")
-    time = "time since the loss (s)"
-    rate: Any = dress(chart.add_subplot(1, 2, 1), title=title, xlabel=time, ylabel="attempts (1/s)")
-    inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=time, ylabel="connected (%)")
+    colors = {name: color_of(name, index) for index, name in enumerate(names)}
+    shared = len(set(colors.values())) < len(names)
+    chart = Chart(9, 4.4, about=f"who knocks and who is connected over time: {', '.join(names)}")
+    width = f"{1000 * runs[0].bin_width:.0f} ms" if runs else ""
+    rate: Any = dress(
+        chart.add_subplot(1, 2, 1), title=title, xlabel=_TIME, ylabel=f"knocks in {width} (% of the herd)"
+    )
+    inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=_TIME, ylabel="connected (% of the herd)")
     for run in runs:
+        same = [name for name in names if colors[name] == colors[run.label]]
+        dashes = _DASHES[same.index(run.label) % 4] if shared else "-" if run.source == "measured" else "--"
         look = {
-            "color": SERIES_CYCLE[names.index(run.label) % len(SERIES_CYCLE)],
-            "linestyle": "-" if run.source == "measured" else "--",
-            "linewidth": 1.4,
+            "color": colors[run.label],
+            "linestyle": dashes,
+            "linewidth": 1.6,
             "label": f"{run.label}, {run.source}: {run.attempts_per_client:.1f} attempts each",
         }
-        rate.plot(run.times, run.attempts / run.bin_width, **look)
+        rate.plot(run.times, 100 * run.attempts / run.clients, **look)
         inside.plot(run.times, 100 * np.cumsum(run.accepted) / run.clients, **look)
-    rate.set_yscale("symlog", linthresh=10)
     last = max((run.times[run.attempts + run.accepted > 0].max(initial=0.0) for run in runs), default=1.0)
+    inside.set_ylim(0, 104)
     for axes in (rate, inside):
         for run in runs:
             axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
-        axes.set_xlim(0, 1.05 * last)
+        axes.set_xlim(0, until or 1.05 * last)
     chart.legend(
-        *inside.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize=9
+        *inside.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
     )
     return chart

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rtlab.figures.chart import Chart, dress
-from rtlab.figures.palette import SERIES_CYCLE
+from rtlab.figures.palette import color_of
 
 __all__ = ["ContentionOutcome", "jitter_contention_figure"]
 
@@ -48,7 +48,7 @@ def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
             mine = [row for row in rows if row.policy == name]
             values = [getattr(row, field) for row in mine]
             axes.plot(
-                [row.clients for row in mine], values, color=SERIES_CYCLE[index], label=name, marker="."
+                [row.clients for row in mine], values, color=color_of(name, index), label=name, marker="."
             )
         if place == 0:
             chart.legend(

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = [
     "EVENT_COLORS",
     "PALETTE",
+    "POLICY_COLORS",
     "SERIES_CYCLE",
     "TRANSPORT_COLORS",
     "color_of",
@@ -35,6 +36,20 @@ TRANSPORT_COLORS: Final[dict[str, str]] = {
     "webrtc": PALETTE["purple"],
 }
 
+#: Reconnect policies, by family: a real client's variant has the colour of what it calls itself.
+POLICY_COLORS: Final[dict[str, str]] = {
+    "full jitter": PALETTE["blue"],
+    "centrifuge": PALETTE["blue"],
+    "exponential": PALETTE["orange"],
+    "websockets": PALETTE["orange"],
+    "equal jitter": PALETTE["green"],
+    "decorrelated": PALETTE["purple"],
+    "socketio": PALETTE["sky"],
+    "python-socketio": PALETTE["sky"],
+    "linear": PALETTE["vermilion"],
+    "no backoff": PALETTE["grey"],
+}
+
 SERIES_CYCLE: Final[tuple[str, ...]] = tuple(
     PALETTE[name] for name in ("blue", "orange", "green", "purple", "sky", "vermilion", "grey")
 )
@@ -57,9 +72,10 @@ def color_of(series: str, index: int = 0) -> str:
     ----------
     series : str
         A series' name. One that starts with a transport's name
-        (``"websocket"``, ``"sse via nginx"``) gets that transport's colour.
+        (``"websocket"``, ``"sse via nginx"``) gets that transport's colour, one that
+        starts with a policy's name (``"full jitter, 1 to 5 s"``) that policy's.
     index : int
-        Its place among the series without a transport's name.
+        Its place among the series without such a name.
 
     Returns
     -------
@@ -71,7 +87,10 @@ def color_of(series: str, index: int = 0) -> str:
     >>> color_of("websocket, batched")
     '#0072B2'
     """
-    return TRANSPORT_COLORS.get(transport_of(series), SERIES_CYCLE[index % len(SERIES_CYCLE)])
+    if transport := transport_of(series):
+        return TRANSPORT_COLORS[transport]
+    policy = series.lower().partition(",")[0]
+    return POLICY_COLORS.get(policy, SERIES_CYCLE[index % len(SERIES_CYCLE)])
 
 
 def transport_of(series: str) -> str:

@@ -30,10 +30,10 @@ _DELAY_MEAN, _DELAY_DEVIATION = 0.010, 0.002
 
 #: The article's five strategies, base 5 ms and cap 2 s.
 POLICIES: Final[Mapping[str, Backoff]] = {
-    "none": Constant(0.0),
+    "no backoff": Constant(0.0),
     "exponential": Exponential(_BASE, _CAP),
-    "equal_jitter": EqualJitter(_BASE, _CAP),
-    "full_jitter": FullJitter(_BASE, _CAP),
+    "equal jitter": EqualJitter(_BASE, _CAP),
+    "full jitter": FullJitter(_BASE, _CAP),
     "decorrelated": Decorrelated(_BASE, _CAP),
 }
 
@@ -146,7 +146,7 @@ def jitter_contention(
     Examples
     --------
     >>> result = {row.policy: row for row in jitter_contention([100], runs=3)}
-    >>> result["full_jitter"].calls < result["exponential"].calls / 2
+    >>> result["full jitter"].calls < result["exponential"].calls / 2
     True
     """
     rows: list[Contention] = []

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rtlab.policies.backoff import Backoff
 
-__all__ = ["share_at_cap", "synchrony"]
+__all__ = ["delay_spread", "share_at_cap", "synchrony"]
 
 _DRAWS: Final = 100_000
 
@@ -54,6 +54,38 @@ def share_at_cap(policy: Backoff, cap: float, attempts: int, *, seed: int = 1) -
         delay = policy.delay(np.full(_DRAWS, n), delay, rng)
         shares[n] = np.mean(delay == cap)
     return shares
+
+
+def delay_spread(policy: Backoff, attempts: int, *, seed: int = 1) -> NDArray[np.float64]:
+    """Find how much of each delay is left to chance: (P90 − P10) / mean.
+
+    Parameters
+    ----------
+    policy : Backoff
+        Whose delays to draw.
+    attempts : int
+        How many to look at.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    array of float, shape (attempts,)
+        0 where all clients wait equally long; 1.6 for full jitter, 0.53 for equal jitter.
+
+    Examples
+    --------
+    >>> from rtlab.policies.backoff import EqualJitter, FullJitter
+    >>> [round(float(delay_spread(policy(1, 5), 4)[-1]), 1) for policy in (FullJitter, EqualJitter)]
+    [1.6, 0.5]
+    """
+    rng = np.random.default_rng(seed)
+    delay, spread = np.zeros(_DRAWS), np.empty(attempts)
+    for n in range(attempts):
+        delay = policy.delay(np.full(_DRAWS, n), delay, rng)
+        low, high = np.percentile(delay, (10, 90))
+        spread[n] = (high - low) / delay.mean()
+    return spread
 
 
 def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int = 1) -> float:

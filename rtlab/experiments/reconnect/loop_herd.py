@@ -64,11 +64,13 @@ async def loop_herd(
     """
     attempts: list[float] = []
     opened: list[tuple[float, float]] = []  # when, and after how long
+    lost_at = 0.0
 
     async def dial() -> ClientConnection:
         began = time.monotonic()
         attempts.append(began)
-        socket = await connect(url, compression=None, proxy=None, open_timeout=connect_timeout)
+        patience = connect_timeout if lost_at else _GATHER_TIMEOUT
+        socket = await connect(url, compression=None, proxy=None, open_timeout=patience)
         opened.append((time.monotonic(), time.monotonic() - began))
         return socket
 
@@ -90,7 +92,8 @@ async def loop_herd(
                 return len(opened) + sum(task.done() for task in tasks) >= clients
 
             with contextlib.suppress(TimeoutError):
-                await _until(settled, max(0.0, lost_at + duration - time.monotonic()))
+                await _until(settled, duration)
+            watched = time.monotonic() - lost_at
         finally:
             ended = [task for task in tasks if task.done()]
             for task in tasks:
@@ -105,7 +108,7 @@ async def loop_herd(
         clients=clients,
         capacity=capacity,
         outage=min(back_after, first),
-        duration=duration,
+        duration=watched,
         bin_width=bin_width,
         attempts=[at - lost_at for at in attempts],
         accepted=[at - lost_at for at, _ in opened],

@@ -46,6 +46,7 @@ async def real_herd(
     bin_width: float = 0.25,
     seed: int = 1,
     label: str = "",
+    gathered: Callable[[], Awaitable[object]] | None = None,
     on_return: Callable[[float], object] = lambda lost_at: None,
 ) -> HerdRun:
     """Connect a herd, kill its server, start it again, and watch until all are back.
@@ -66,7 +67,7 @@ async def real_herd(
     outage : float
         Seconds between `kill` and `restart`; starting takes its own time on top.
     duration : float
-        Seconds after `kill` at which the run ends, whoever is still outside.
+        Seconds after the server's return at which the run ends, whoever is still outside.
     connect_timeout : float
         Seconds for one attempt.
     max_retry_after : float
@@ -80,6 +81,8 @@ async def real_herd(
         Client i draws its jitter from ``default_rng([seed, i])``.
     label : str
         What to call it; the policy's class by default.
+    gathered : coroutine function, optional
+        Awaited between gathering and `kill`, where several herds wait for each other.
     on_return : callable
         Called with the moment of the loss whenever a client is back.
 
@@ -99,14 +102,17 @@ async def real_herd(
     with enough_descriptors(clients + _SPARE_DESCRIPTORS):
         try:
             gathered_in = await herd.gather()
+            if gathered is not None:
+                await gathered()
             kill()
             lost_at = herd.lose()
             await asyncio.sleep(outage)
             await restart()
             back_after = time.monotonic() - lost_at
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, lost_at + duration - time.monotonic())):
+                async with asyncio.timeout(duration):
                     await herd.settled.wait()
+            watched = time.monotonic() - lost_at
         finally:
             await herd.close()
 
@@ -117,7 +123,7 @@ async def real_herd(
         # The server listens a little before `restart` returns: the first attempt that was not refused
         # may have begun earlier, and then marks the end of the outage.
         outage=min(back_after, herd.first_admitted - lost_at),
-        duration=duration,
+        duration=watched,
         bin_width=bin_width,
         attempts=[at - lost_at for at in herd.attempts],
         accepted=[at - lost_at for at in herd.accepted],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.experiments.reconnect.jitter_decay import share_at_cap, synchrony
+from rtlab.experiments.reconnect.jitter_decay import delay_spread, share_at_cap, synchrony
 from rtlab.policies.backoff import PRESETS, Constant, Decorrelated, FullJitter
 
 
@@ -26,3 +26,12 @@ def test_a_herd_without_jitter_stays_in_lockstep() -> None:
     # Its early jitter is all that socket.io ever gets: later attempts spread no further.
     early, late = synchrony(PRESETS["socketio"], 4), synchrony(PRESETS["socketio"], 40)
     assert early == pytest.approx(late, rel=0.05)
+
+
+def test_what_is_left_to_chance():
+    assert delay_spread(FullJitter(1, 5), 6)[-1] == pytest.approx(1.6, abs=0.02)
+    assert delay_spread(PRESETS["socketio"], 6)[4:].max() == 0
+    assert delay_spread(PRESETS["python_socketio"], 8)[-1] == pytest.approx(0.8 / 5, abs=0.005)
+    websockets = delay_spread(PRESETS["websockets"], 5)
+    assert websockets[0] == pytest.approx(1.6, abs=0.02)
+    assert websockets[1:].max() == 0

@@ -1,0 +1,93 @@
+"""Policies raced with real connections: a herd and a server for each, all servers lost at one moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from rtlab.client.transports.base import Transport
+from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.experiments.reconnect.herd_run import HerdRun
+from rtlab.experiments.reconnect.real_herd import real_herd
+from rtlab.lab.lab import Lab
+from rtlab.policies.backoff import Backoff
+
+__all__ = ["herd_race"]
+
+
+async def herd_race(
+    policies: Mapping[str, Backoff],
+    *,
+    handshake_rate: float,
+    handshake_queue: int,
+    clients: int = 60,
+    outage: float = 0.5,
+    duration: float = 4.0,
+    bin_width: float = 0.1,
+    seed: int = 1,
+    stopped: asyncio.Event | None = None,
+    on_return: Callable[[str, float], object] = lambda name, lost_at: None,
+) -> dict[str, HerdRun]:
+    """Give each policy a herd and a server, kill all servers, and start them again with a limit.
+
+    Parameters
+    ----------
+    policies : mapping of str to Backoff
+        By name.
+    handshake_rate, handshake_queue : float and int
+        Of the restarted servers: handshakes per second, and how many may wait; the rest get a 503.
+    clients, outage, duration, bin_width, seed
+        As in `rtlab.experiments.reconnect.real_herd.real_herd`, for each herd.
+    stopped : asyncio.Event, optional
+        Ends the race early.
+    on_return : callable
+        Called with the policy's name and the moment of the loss whenever a client is back.
+
+    Returns
+    -------
+    dict of str to HerdRun
+        By policy; empty when it was stopped.
+    """
+    async with Lab(nodes=len(policies)) as lab:
+        urls, everyone = lab.ws_urls, asyncio.Barrier(len(policies))
+
+        async def herd(node: int, name: str, policy: Backoff) -> HerdRun:
+            def transport() -> Transport:
+                return WebSocketTransport(urls[node])
+
+            return await real_herd(
+                transport,
+                policy,
+                kill=partial(lab.kill, node),
+                restart=partial(
+                    lab.restart, node, handshake_rate=handshake_rate, handshake_queue=handshake_queue
+                ),
+                clients=clients,
+                outage=outage,
+                duration=duration,
+                capacity=handshake_rate,
+                bin_width=bin_width,
+                seed=seed,
+                label=name,
+                gathered=everyone.wait,
+                on_return=partial(on_return, name),
+            )
+
+        async with asyncio.TaskGroup() as group:
+            herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
+            stopping = group.create_task(_cancel_on(stopped, herds))
+            await asyncio.wait(herds)
+            stopping.cancel()
+    return (
+        {}
+        if any(task.cancelled() for task in herds)
+        else {task.result().label: task.result() for task in herds}
+    )
+
+
+async def _cancel_on(stopped: asyncio.Event | None, tasks: list[asyncio.Task[HerdRun]]) -> None:
+    if stopped is not None:
+        await stopped.wait()
+        for task in tasks:
+            task.cancel()
