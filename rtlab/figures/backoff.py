@@ -90,5 +90,11 @@ def window_figure(
         axes.plot(windows, found[name], mark, color=PALETTE["blue"], label=f"simulated: {name}")
     axes.axvline(enough, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
     axes.annotate("W = N/μ", (enough, 0), xytext=(4, 4), textcoords="offset points", fontsize=9, color=INK)
-    chart.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
+    chart.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+    )
     return chart

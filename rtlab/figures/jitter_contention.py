@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from rtlab.figures.chart import Chart, dress
+from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import color_of
 
 __all__ = ["ContentionOutcome", "jitter_contention_figure"]
@@ -57,5 +57,6 @@ def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
                 ncols=5,
                 frameon=False,
                 fontsize=9,
+                labelcolor=INK,
             )
     return chart

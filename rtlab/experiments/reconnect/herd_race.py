@@ -48,6 +48,13 @@ async def herd_race(
     -------
     dict of str to HerdRun
         By policy; empty when it was stopped.
+
+    Raises
+    ------
+    ConnectFailed
+        When a herd cannot gather.
+    LabError
+        When a server does not start again.
     """
     async with Lab(nodes=len(policies)) as lab:
         urls, everyone = lab.ws_urls, asyncio.Barrier(len(policies))
@@ -74,16 +81,17 @@ async def herd_race(
                 on_return=partial(on_return, name),
             )
 
-        async with asyncio.TaskGroup() as group:
-            herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
-            stopping = group.create_task(_cancel_on(stopped, herds))
-            await asyncio.wait(herds)
-            stopping.cancel()
-    return (
-        {}
-        if any(task.cancelled() for task in herds)
-        else {task.result().label: task.result() for task in herds}
-    )
+        try:
+            async with asyncio.TaskGroup() as group:
+                herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
+                stopping = group.create_task(_cancel_on(stopped, herds))
+                await asyncio.wait(herds)
+                stopping.cancel()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+    if any(task.cancelled() for task in herds):
+        return {}
+    return {run.label: run for run in (task.result() for task in herds)}
 
 
 async def _cancel_on(stopped: asyncio.Event | None, tasks: list[asyncio.Task[HerdRun]]) -> None:

@@ -64,6 +64,7 @@ async def loop_herd(
     """
     attempts: list[float] = []
     opened: list[tuple[float, float]] = []  # when, and after how long
+    sockets: list[ClientConnection] = []
     lost_at = 0.0
 
     async def dial() -> ClientConnection:
@@ -72,6 +73,7 @@ async def loop_herd(
         patience = connect_timeout if lost_at else _GATHER_TIMEOUT
         socket = await connect(url, compression=None, proxy=None, open_timeout=patience)
         opened.append((time.monotonic(), time.monotonic() - began))
+        sockets.append(socket)
         return socket
 
     with enough_descriptors(clients + _SPARE_DESCRIPTORS):
@@ -99,6 +101,8 @@ async def loop_herd(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for socket in sockets:
+                socket.transport.abort()
     for task in ended:
         if (error := task.exception()) is not None:
             raise LabError(f"expected each loop to return or to go on, one ended with {error!r}") from error
