@@ -96,6 +96,8 @@ os.kill(os.getpid(), signal.SIGKILL)
         await request.filter(has_text="Your turn: Plug it in again").wait_for(timeout=10_000)
         await screenshot(page, "fault-panel-request", ".rtlab-faults")
         await panel.get_by_role("button", name="Plug it in again").click()
+        focused = "document.querySelector('.rtlab-faults').contains(document.activeElement)"
+        assert not await page.evaluate(focused)  # or Shift+Enter would press it again
         # The next cell's delay, under the reader's cable.
         await status.filter(has_text="delayed by 120").wait_for(timeout=10_000)
         assert await panel.get_by_label("round trip").input_value() == "120"

@@ -38,13 +38,20 @@ function render({ model, el }) {
   profile.onchange = () => model.send({ set: { profile: profile.value } });
   el.append(make("label", { htmlFor: profile.id, textContent: "network" }), profile, make("span", {}));
 
-  const button = (textContent, action) =>
-    make("button", { type: "button", textContent, onclick: () => model.send({ action }) });
+  const button = (textContent, action) => {
+    const onclick = ({ detail }) => {
+      model.send({ action });
+      // After a click of the mouse the keys are the notebook's again: Shift+Enter must not press it once more.
+      if (detail > 0) (el.closest(".jp-Cell") ?? document.body).focus({ preventScroll: true });
+      if (detail > 0 && el.contains(document.activeElement)) document.activeElement.blur();
+    };
+    return make("button", { type: "button", textContent, onclick });
+  };
   const cable = button("Pull the cable", "cable");
   const cut = button("Cut once", "cut");
   const restore = button("Restore", "restore");
   el.append(make("div", { className: "rtlab-buttons" }, cable, cut, restore));
-  const request = make("div", { className: "rtlab-request", hidden: true });
+  const request = make("div", { className: "rtlab-request" });
   const status = make("output", { className: "rtlab-status" });
   for (const told of [request, status]) told.setAttribute("aria-live", "polite");
   el.append(request, status);
@@ -59,8 +66,7 @@ function render({ model, el }) {
     cable.setAttribute("aria-pressed", String(state.pulled));
     cable.textContent = state.pulled ? "Plug it in again" : "Pull the cable";
     request.textContent = model.get("request");
-    request.hidden = !request.textContent;
-    cable.classList.toggle("rtlab-wanted", !request.hidden);
+    cable.classList.toggle("rtlab-wanted", Boolean(request.textContent));
     status.textContent = model.get("status");
     status.dataset.tone = model.get("tone");
   };
