@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any
@@ -43,7 +44,12 @@ class Fault:
             await self._end()
 
     async def __aenter__(self) -> Fault:
-        return await self._apply()
+        try:
+            return await self._apply()
+        except asyncio.CancelledError:
+            # An interrupt, and the request may have arrived all the same.
+            await self._end()
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
