@@ -70,8 +70,7 @@ def towers_figure(
     -------
     Chart
     """
-    counts = ", ".join(f"{len(found)} of {name}" for name, found in towers.items())
-    chart = Chart(9.0, 3.4, about=f"{title}: {counts}, and the model")
+    chart = Chart(9.0, 3.4, about=f"{title}: {', '.join(towers)}, each with the model's line")
     columns: Any = chart.subplots(1, len(towers), sharey=True, squeeze=False)[0]
     for axes, color, (name, found) in zip(columns, _COLORS, towers.items(), strict=False):
         dress(axes, title=name, xlabel="messages behind the hole", ylabel="delay (ms)")
