@@ -146,15 +146,17 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
     elif kind is dict:
         if max_depth <= 0:
             raise MessageError("the payload is nested too deeply: flatten it", "too_deep")
-        for key, item in cast("dict[Any, Any]", value).items():
+        for key, item in value.items():
             if key.__class__ is not str:
                 raise MessageError(f"a payload's keys are strings, got {key!r:.80}", "payload")
-            check_payload(item, max_depth - 1)
+            if item.__class__ is not str:
+                check_payload(item, max_depth - 1)
     elif kind is list or kind is tuple:
         if max_depth <= 0:
             raise MessageError("the payload is nested too deeply: flatten it", "too_deep")
         for item in value:
-            check_payload(item, max_depth - 1)
+            if item.__class__ is not str:
+                check_payload(item, max_depth - 1)
     else:
         raise MessageError(
             f"a payload cannot hold {kind.__name__}: it is the JSON data model (None, bool, int, "

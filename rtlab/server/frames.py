@@ -48,19 +48,27 @@ class Frame:
     positions : tuple of RoomPosition
         Where the receiver stands in these rooms once it has this message.
 
+    Attributes
+    ----------
+    websockets : dict
+        Codec → the WebSocket frame, header included, of those made so far.
+    size_bytes : int
+        What holding this costs, about: the length of the first encoding; 0 before there is one.
+
     Examples
     --------
     >>> Frame(Message("pong")).websocket(JSON)[2:]
     b'{"type":"pong","payload":null}'
     """
 
-    __slots__ = ("_encoded", "_event", "_websocket", "message", "positions")
+    __slots__ = ("_encoded", "_event", "message", "positions", "size_bytes", "websockets")
 
     def __init__(self, message: Message, positions: tuple[RoomPosition, ...] = ()) -> None:
         self.message = message
         self.positions = positions
         self._encoded: dict[Codec, bytes] = {}
-        self._websocket: dict[Codec, bytes] = {}
+        self.websockets: dict[Codec, bytes] = {}
+        self.size_bytes = 0
         self._event: bytes | None = None
 
     def encoded(self, codec: Codec) -> bytes:
@@ -76,6 +84,7 @@ class Frame:
             except MessageError as error:
                 data = codec.encode(self._unreadable(error))
             self._encoded[codec] = data
+            self.size_bytes = self.size_bytes or len(data)
         return data
 
     def _unreadable(self, error: MessageError) -> Message:
@@ -89,10 +98,10 @@ class Frame:
 
     def websocket(self, codec: Codec) -> bytes:
         """Return the whole WebSocket frame, header included."""
-        data = self._websocket.get(codec)
+        data = self.websockets.get(codec)
         if data is None:
             data = websocket_frame(BINARY if codec.binary else TEXT, self.encoded(codec))
-            self._websocket[codec] = data
+            self.websockets[codec] = data
         return data
 
     def event(self) -> bytes:
@@ -101,12 +110,9 @@ class Frame:
             self._event = b"event: %b\ndata: %b\nid: " % (self.message.type.encode(), self.encoded(JSON))
         return self._event
 
-    @property
-    def size_bytes(self) -> int:
-        """What holding the frame costs, about: the length of one encoding."""
-        for data in self._encoded.values():
-            return len(data)
-        return len(self.encoded(JSON))
+    def measure(self) -> int:
+        """Return `size_bytes`, and encode the message first if nobody did."""
+        return self.size_bytes or len(self.encoded(JSON))
 
 
 #: The largest outgoing message.

@@ -99,11 +99,12 @@ class Session:
     def deliver(self, frame: Frame) -> None:
         """Number a frame, keep it, and write it if there is a connection."""
         self.position += 1
-        self._backlog.append(frame)
+        backlog, limits = self._backlog, self._limits
+        backlog.append(frame)
         if self.sink is not None:
             self.sink.write(frame, self.position)
-        self._bytes += frame.size_bytes
-        if self._bytes > self._limits.backlog_bytes or len(self._backlog) > self._limits.backlog_messages:
+        self._bytes += frame.size_bytes or frame.measure()
+        if self._bytes > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
 
     def _trim(self) -> None:
@@ -128,7 +129,7 @@ class Session:
 
     def fits(self, frames: list[Frame]) -> bool:
         """Whether an empty backlog could hold these frames."""
-        size = sum(frame.size_bytes for frame in frames)
+        size = sum(frame.measure() for frame in frames)
         return len(frames) <= self._limits.backlog_messages and size <= self._limits.backlog_bytes
 
     def start_at(self, start: RoomPosition) -> None:

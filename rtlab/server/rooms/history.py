@@ -31,7 +31,7 @@ class History:
     def append(self, frame: Frame, now: float, limits: HubLimits) -> None:
         """Keep one more frame, and drop the oldest beyond the limits."""
         self._frames.append((now, frame))
-        self._bytes += frame.size_bytes
+        self._bytes += frame.measure()
         while len(self._frames) > limits.history_messages or self._bytes > limits.history_bytes:
             self._pop()
         self.forget(now - limits.history_age)

@@ -75,15 +75,21 @@ class SlowReader:
         What may be outstanding without a look at the progress.
     clock : callable
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    behind : bool
+        Whether more than the limit was outstanding at the last look.
     """
 
-    __slots__ = ("_clock", "_left", "_since", "limit_bytes")
+    __slots__ = ("_clock", "_left", "_since", "behind", "limit_bytes")
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit_bytes = limit_bytes
         self._clock = clock
+        self.behind = False
         # What the last write left outstanding, and since when nothing of it was taken.
-        self._left: int | None = None
+        self._left = 0
         self._since = 0.0
 
     def too_slow(self, queued: int, size: int) -> bool:
@@ -97,11 +103,11 @@ class SlowReader:
             Bytes about to be written.
         """
         if queued <= self.limit_bytes:
-            self._left = None
+            self.behind = False
             return False
-        if self._left is None or queued < self._left:
+        if not self.behind or queued < self._left:
             self._since = self._clock()
-        self._left = queued + size
+        self.behind, self._left = True, queued + size
         return queued > MAX_QUEUE_FACTOR * self.limit_bytes or self._clock() - self._since > STALL_SECONDS
 
 
@@ -134,8 +140,10 @@ class StreamSink:
         transport = self._transport
         if self.closing or transport.is_closing():
             return
-        # Looked at before the write: one message over the limit is no slow client.
-        if self._reader.too_slow(transport.get_write_buffer_size(), len(data)):
+        queued, reader = transport.get_write_buffer_size(), self._reader
+        # Looked at before the write: one message over the limit is no slow client. Not looked
+        # at where nothing is outstanding, which is the rule.
+        if (queued or reader.behind) and reader.too_slow(queued, len(data)):
             self._cut_off()
             transport.abort()
             return

@@ -54,7 +54,8 @@ class WebSocketSink(StreamSink):
 
     def write(self, frame: Frame, position: int) -> None:
         if self._deflate is None:
-            self._send(frame.websocket(self.codec))
+            # The first of a room's members makes the bytes; the others cost no call.
+            self._send(frame.websockets.get(self.codec) or frame.websocket(self.codec))
         elif not (self.closing or self._transport.is_closing()):
             opcode = BINARY if self.codec.binary else TEXT
             self._send(websocket_frame(opcode, self._deflate(frame.encoded(self.codec)), 0x40))
