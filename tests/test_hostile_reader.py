@@ -27,7 +27,6 @@ EXCUSED = frozenset(
     {
         "01_transports",
         "05_webrtc",
-        "06_fallback",
         "07_reconnect_storms",
         "08_heartbeats_and_breakers",
     }
