@@ -437,7 +437,10 @@ class Lab:
             writer.write(response(200, b"{}"))
             return True
         resumed = request.query.get("session") == "s1"
-        writer.write(HEAD + event(Message("welcome", {**WELCOME, "resumed": resumed}), f"s1.{self.position}"))
+        # As our server does: `seq` tells behind which message the stream goes on.
+        seq = int(request.query.get("seq", 0)) if resumed else 0
+        words = {**WELCOME, "resumed": resumed, "seq": seq}
+        writer.write(HEAD + event(Message("welcome", words), f"s1.{self.position}"))
         while (chunk := await self.down.get()) is not None:
             writer.write(chunk)
             await writer.drain()
