@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import secrets
 import weakref
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
+from rtlab.lab.lab_description import as_html, as_text
 from rtlab.lab.node_stats import node_stats
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.processes.child import Child
@@ -354,20 +354,11 @@ class Lab:
         return f"<Lab: {self._describe()}>"
 
     def _repr_html_(self) -> str:
-        # Neither ports nor process ids: the same text on every run.
-        usage = "<code>lab = await Lab.start()</code> makes a running one"
-        if self._state == "running":
-            usage = "<code>lab.url</code>, <code>lab.ws_url</code>; <code>await lab.stop()</code> ends it"
-        return f"<b>rtlab</b>: {html.escape(self._describe())}<br>{usage}"
+        return as_html(self._describe(), running=self._state == "running")
 
     def _describe(self) -> str:
-        count = len(self._ports)
-        parts = [f"{count} server{'s' if count > 1 else ''}"]
-        if self._with_faults:
-            parts.append("fault proxy")
         dead = [child.name for child in self._children if not child.alive]
-        state = f"{', '.join(dead)} died" if dead and self._state == "running" else self._state
-        return f"{' and '.join(parts)}, {state}"
+        return as_text(len(self._ports), faults=self._with_faults, state=self._state, dead=dead)
 
     # Starting children
 

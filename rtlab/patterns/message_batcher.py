@@ -19,78 +19,16 @@ import msgspec
 
 from rtlab.client.connection import Connection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.patterns.receipt import Receipt
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import Message, fields_of
 
-__all__ = ["BatcherStats", "MessageBatcher", "Receipt"]
+__all__ = ["BatcherStats", "MessageBatcher"]
 
 #: Failures that are kept for inspection.
 _MAX_FAILURES: Final = 100
-
-
-class Receipt:
-    """What became of one message that went with a batch.
-
-    Examples
-    --------
-    >>> async def send(batcher: MessageBatcher) -> None:
-    ...     receipt = await batcher.send("chat", {"text": "hi"}, room_id="lobby")
-    ...     result = await receipt.acked(timeout=1)
-    """
-
-    __slots__ = ("_future", "message")
-
-    def __init__(self, message: Message, future: asyncio.Future[dict[str, Any]]) -> None:
-        self.message = message
-        self._future = future
-
-    def __repr__(self) -> str:
-        return f"<Receipt {self.outcome}>"
-
-    @property
-    def outcome(self) -> str:
-        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: it may have arrived."""
-        if not self._future.done():
-            return "waiting"
-        error = None if self._future.cancelled() else self._future.exception()
-        if self._future.cancelled() or (error and not isinstance(error, (RequestRefused, MessageError))):
-            return "unknown"
-        return "refused" if error else "handled"
-
-    def settle(self, result: dict[str, Any], error: Exception | None) -> None:
-        """Give the result, or what came in its place: for who sends."""
-        if self._future.done():
-            return
-        if error is None:
-            self._future.set_result(result)
-            return
-        self._future.set_exception(error)
-        self._future.exception()  # marks it as read: nobody has to wait for a receipt
-
-    async def acked(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait for the server's result.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; the message itself is not called back.
-
-        Returns
-        -------
-        dict
-            The server's words: ``ok``, and for a published message ``epoch`` and ``offset``.
-
-        Raises
-        ------
-        RequestRefused
-            The server refused this message; others of the batch may have been handled.
-        NotConnected, TimeoutError
-            No answer came: it is unknown whether the message was handled.
-        """
-        async with asyncio.timeout(timeout):
-            return await asyncio.shield(self._future)
 
 
 class BatcherStats(msgspec.Struct, frozen=True):

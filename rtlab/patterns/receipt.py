@@ -1,0 +1,77 @@
+"""The receipt of one message: its result, or why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rtlab.errors import MessageError, RequestRefused
+from rtlab.protocol.messages import Message
+
+__all__ = ["Receipt"]
+
+
+class Receipt:
+    """What became of one message that the server answers for.
+
+    Examples
+    --------
+    >>> async def talk() -> None:
+    ...     receipt = Receipt(Message("chat", "hi"), asyncio.get_running_loop().create_future())
+    ...     receipt.settle({"ok": True}, None)
+    ...     print(receipt.outcome, await receipt.acked(timeout=1))
+    >>> asyncio.run(talk())
+    handled {'ok': True}
+    """
+
+    __slots__ = ("_future", "message")
+
+    def __init__(self, message: Message, future: asyncio.Future[dict[str, Any]]) -> None:
+        self.message = message
+        self._future = future
+
+    def __repr__(self) -> str:
+        return f"<Receipt {self.outcome}>"
+
+    @property
+    def outcome(self) -> str:
+        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: it may have arrived."""
+        if not self._future.done():
+            return "waiting"
+        error = None if self._future.cancelled() else self._future.exception()
+        if self._future.cancelled() or (error and not isinstance(error, (RequestRefused, MessageError))):
+            return "unknown"
+        return "refused" if error else "handled"
+
+    def settle(self, result: dict[str, Any], error: Exception | None) -> None:
+        """Give the result, or what came in its place: for who sends."""
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(result)
+            return
+        self._future.set_exception(error)
+        self._future.exception()  # marks it as read: nobody has to wait for a receipt
+
+    async def acked(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for the server's result.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; the message itself is not called back.
+
+        Returns
+        -------
+        dict
+            The server's words: ``ok``, and for a published message ``epoch`` and ``offset``.
+
+        Raises
+        ------
+        RequestRefused
+            The server refused this message; others of the batch may have been handled.
+        NotConnected, TimeoutError
+            No answer came: it is unknown whether the message was handled.
+        """
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(self._future)
