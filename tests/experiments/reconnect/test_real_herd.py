@@ -35,11 +35,13 @@ async def storm(policy: Backoff, clients: int, *, outage: float = 0.5, duration:
 
 
 async def test_a_thousand_real_connections_come_back() -> None:
-    real = await storm(FullJitter(0.5, 4.0), 1_000, duration=60.0)
+    real = await storm(FullJitter(0.5, 4.0), 1_000, outage=1.5, duration=60.0)
     assert real.all_in is not None
     assert real.accepted.sum() == 1_000
     assert real.attempts.sum() == real.accepted.sum() + real.refused
-    assert real.refused > 1_000
+    # First delays end after 0.5 s at most, and the server is away for three times as long: each is
+    # refused once at least. How often beyond that depends on how busy the machine is.
+    assert real.refused >= 1_000
     assert real.accepted[: int(real.outage / real.bin_width)].sum() == 0
 
 
