@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -11,7 +12,7 @@ from rtlab.capture import wire_cost as wire
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
 from rtlab.capture.wire_cost import SEGMENT_HEADER_BYTES, measure_wire
-from rtlab.errors import LabError
+from rtlab.errors import LabError, MachineBusy
 from rtlab.lab.lab import Lab
 from rtlab.models import overhead
 from rtlab.protocol.transport_names import TRANSPORTS
@@ -46,6 +47,25 @@ async def test_real_frames_have_the_headers_of_the_standard(size: int):
     assert (sent.header_bytes, sent.masked, sent.length) == (HEADER[size] + 4, True, size)
     assert (answered.header_bytes, answered.masked, answered.length) == (HEADER[size], False, size)
     assert sent.header_bytes == overhead.websocket_header_bytes(size, masked=True)
+
+
+async def test_messages_that_came_all_at_once_are_asked_for_again_more_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    rates: list[float] = []
+    push = wire._push  # pyright: ignore[reportPrivateUsage]
+
+    async def spoiled_once(tapped: Any, size: int, count: int, rate: float) -> Any:
+        rates.append(rate)
+        if len(rates) == 1:
+            raise MachineBusy("all at once")
+        return await push(tapped, size, count, rate)
+
+    monkeypatch.setattr(wire, "_push", spoiled_once)
+    async with asyncio.timeout(TIMEOUT), Lab() as lab:
+        report = await measure_wire(lab, ("longpoll",), size=100, count=3)
+    assert rates[1] == rates[0] / 2
+    assert report.cost("longpoll", "push", "down").payload_bytes > 100
 
 
 async def test_the_report_agrees_with_the_standards():

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.long_polling import LongPolling
 from rtlab.errors import MachineBusy
+from rtlab.experiments import long_poll_delay
 from rtlab.experiments.long_poll_delay import (
     PollDelay,
     _read,  # pyright: ignore[reportPrivateUsage]
@@ -73,6 +75,29 @@ async def test_what_this_process_slept_through_is_left_out():
     assert len(seen.waits) > 20
     assert seen.waits.max() < 0.3
     assert seen.gaps.max() < 0.3
+
+
+async def test_what_a_busy_machine_spoiled_is_measured_again_without_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Both wait for each other at first; the spoiled one must not wait a second time."""
+    reads = 0
+
+    def spoiled_once(*seen: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            raise MachineBusy("stalls")
+        return _read(*seen)
+
+    monkeypatch.setattr(long_poll_delay, "_read", spoiled_once)
+    ready = asyncio.Barrier(4)
+    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
+        both = await asyncio.gather(
+            *(measure_poll_delay(lab, 10, 0.1, seconds=1, clients=2, ready=ready) for _ in range(2))
+        )
+    assert reads == 3
+    assert all(len(seen.waits) > 5 for seen in both)
 
 
 STALL = 0.08
