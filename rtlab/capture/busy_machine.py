@@ -50,4 +50,4 @@ async def again_while_busy(measure: Callable[[int], Awaitable[T]]) -> T:
     try:
         return await measure(ATTEMPTS - 1)
     except MachineBusy as error:
-        raise MachineBusy(f"tried {ATTEMPTS} times: {error}") from error
+        raise MachineBusy(f"tried {ATTEMPTS} times: {error}") from None  # one error to read, not two
