@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arrivals_figure", "event_bytes_figure"]
 
-_COLORS: Final = ("vermilion", "orange", "blue", "green")
+_COLORS: Final = ("vermilion", "blue", "orange", "green")
 
 
 def event_bytes_figure(

@@ -144,8 +144,9 @@ def latency_figure(
         )
     elif not log_y:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
+    end = axes.dataLim.x1
     _draw_late(axes, recorder)
-    _draw_marks(axes, recorder)
+    _draw_marks(axes, recorder, end)
     if any(drawn):
         _draw_legend(chart, axes)
     return chart
@@ -214,8 +215,12 @@ def _draw_late(axes: Axes, recorder: Recorder) -> None:
         axes.axvspan(start, end, color=PALETTE["vermilion"], alpha=0.18, linewidth=0, label=label)
 
 
-def _draw_marks(axes: Axes, recorder: Recorder) -> None:
-    """Draw a line per event. The legend names its kind, so that the text beside it is only its cause."""
+def _draw_marks(axes: Axes, recorder: Recorder, end: float) -> None:
+    """Draw a line per event. The legend names its kind, so that the text beside it is only its cause.
+
+    The text stands left of its line, because what an event delays is drawn from there to the right;
+    behind the last sample, at `end`, it stands on the right.
+    """
     low, high = axes.get_xlim()
     free, said, kinds = -np.inf, "", set[str]()
     for mark in recorder.marks:
@@ -230,16 +235,20 @@ def _draw_marks(axes: Axes, recorder: Recorder) -> None:
         )
         kinds.add(mark.kind)
         text = mark.text if len(mark.text) <= 34 else f"{mark.text[:33]}…"
-        if not text or text == said or (at - free) / (high - low) < _TEXT_WIDTH:
+        width = _TEXT_WIDTH * (high - low)
+        left = low + width <= at < end
+        begin = at - width if left else at
+        if not text or text == said or begin < free:
             continue  # no text, the same as before, or it would overlap the text before
-        free, said = at, text
+        free, said = begin + width, text
         axes.annotate(
             text,
             (at, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(3, -3),
+            xytext=(-3 if left else 3, -3),
             textcoords="offset points",
             rotation=90,
+            ha="right" if left else "left",
             va="top",
             fontsize=8,
             color=INK,

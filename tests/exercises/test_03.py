@@ -48,7 +48,8 @@ async def test_exercise_2():
     for at in range(len(stream)):
         made = limited()
         assert [*made.feed(stream[:at]), *made.feed(stream[at:])] == wanted
-    for endless in (b"x" * 65_536, b"data: " + b"x" * 65_529 + b"\n"):
+    # A line, an event of long lines, and one of lines without a character.
+    for endless in (b"x" * 65_536, b"data: " + b"x" * 65_529 + b"\n", b"data\n" * 65_536):
         made = limited()
         got = list(made.feed(b"data: first\n\n"))
         portions = [endless] * (1_000_000 // 65_536 + 2)

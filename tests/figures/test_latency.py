@@ -60,6 +60,32 @@ def test_texts_of_crowded_events_never_cover_each_other_and_each_kind_is_named_o
     assert [texts.count(kind) for kind in ("connected", "fault", "reconnecting")] == [1, 1, 1]
 
 
+def test_the_text_of_a_cut_leaves_what_it_delays_in_sight() -> None:
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(500):
+        at = n / 100
+        recorder.record("sse", ts=at, sent=at, received=3.4 if 300 <= n < 340 else at + 1e-3)
+    recorder.mark("disconnected", "sse: the connection was reset", at=3.0)
+    recorder.mark("disconnected", "sse: closed by its owner", at=5.0)
+    figure = latency_figure(recorder, mode="transit", order="intended")
+    figure.png(1.0)
+    (axes,) = figure.axes
+    cut, closed = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.x0)
+    assert cut.x1 <= axes.transData.transform((3.0, 0))[0]
+    assert closed.x0 >= axes.transData.transform((5.0, 0))[0]  # behind the last sample
+
+
+def test_the_text_of_an_event_at_the_very_start_stays_inside() -> None:
+    recorder = a_run()
+    recorder.marks.clear()
+    recorder.mark("fault", "latency 20 ms", at=-0.2)
+    figure = latency_figure(recorder)
+    figure.png(1.0)
+    (axes,) = figure.axes
+    (text,) = axes.texts
+    assert text.get_window_extent().x0 >= axes.get_window_extent().x0
+
+
 def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
     figure = latency_figure(a_run(), series=["sse"])
     assert PALETTE["blue"] not in {line.get_color() for line in figure.axes[0].lines}
