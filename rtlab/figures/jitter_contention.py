@@ -48,7 +48,12 @@ def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
             mine = [row for row in rows if row.policy == name]
             values = [getattr(row, field) for row in mine]
             axes.plot(
-                [row.clients for row in mine], values, color=color_of(name, index), label=name, marker="."
+                [row.clients for row in mine],
+                values,
+                color=color_of(name, index),
+                linestyle=(0, (3, 3)) if index % 2 else "-",  # full jitter lies on equal jitter: both show
+                label=name,
+                marker=".",
             )
         if place == 0:
             chart.legend(

@@ -1,7 +1,8 @@
 """What Linux does with a connection that finds the accept queue full: nothing, and that is the trouble.
 
 The SYN is dropped, so the client's kernel sends it again after 1, 3, 7 … seconds, as if the network had
-lost it (`tcp(7)`, ``tcp_syn_retries``). With ``net.ipv4.tcp_abort_on_overflow`` a reset is sent, but
+lost it (`tcp(7)`, ``tcp_syn_retries``); since Linux 6.5 after 1, 2, 3, 4, 5, 7 … seconds
+(``net.ipv4.tcp_syn_linear_timeouts``). With ``net.ipv4.tcp_abort_on_overflow`` a reset is sent, but
 only for a handshake that was half done when the queue became full.
 """
 
