@@ -56,46 +56,53 @@ async def herd_race(
     LabError
         When a server does not start again.
     """
-    async with Lab(nodes=len(policies)) as lab:
-        urls, everyone = lab.ws_urls, asyncio.Barrier(len(policies))
 
-        async def herd(node: int, name: str, policy: Backoff) -> HerdRun:
-            def transport() -> Transport:
-                return WebSocketTransport(urls[node])
+    async def race() -> list[HerdRun]:
+        async with Lab(nodes=len(policies)) as lab:
+            urls, everyone = lab.ws_urls, asyncio.Barrier(len(policies))
 
-            return await real_herd(
-                transport,
-                policy,
-                kill=partial(lab.kill, node),
-                restart=partial(
-                    lab.restart, node, handshake_rate=handshake_rate, handshake_queue=handshake_queue
-                ),
-                clients=clients,
-                outage=outage,
-                duration=duration,
-                capacity=handshake_rate,
-                bin_width=bin_width,
-                seed=seed,
-                label=name,
-                gathered=everyone.wait,
-                on_return=partial(on_return, name),
-            )
+            async def herd(node: int, name: str, policy: Backoff) -> HerdRun:
+                def transport() -> Transport:
+                    return WebSocketTransport(urls[node])
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
-                stopping = group.create_task(_cancel_on(stopped, herds))
-                await asyncio.wait(herds)
-                stopping.cancel()
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
-    if any(task.cancelled() for task in herds):
-        return {}
-    return {run.label: run for run in (task.result() for task in herds)}
+                return await real_herd(
+                    transport,
+                    policy,
+                    kill=partial(lab.kill, node),
+                    restart=partial(
+                        lab.restart, node, handshake_rate=handshake_rate, handshake_queue=handshake_queue
+                    ),
+                    clients=clients,
+                    outage=outage,
+                    duration=duration,
+                    capacity=handshake_rate,
+                    bin_width=bin_width,
+                    seed=seed,
+                    label=name,
+                    gathered=everyone.wait,
+                    on_return=partial(on_return, name),
+                )
+
+            try:
+                async with asyncio.TaskGroup() as group:
+                    herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from failures
+            return [task.result() for task in herds]
+
+    # The servers' start is within what a stop ends: on a busy machine it takes seconds.
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(race())
+            stopping = group.create_task(_cancel_on(stopped, running))
+            await asyncio.wait([running])
+            stopping.cancel()
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+    return {} if running.cancelled() else {run.label: run for run in running.result()}
 
 
-async def _cancel_on(stopped: asyncio.Event | None, tasks: list[asyncio.Task[HerdRun]]) -> None:
+async def _cancel_on(stopped: asyncio.Event | None, task: asyncio.Task[list[HerdRun]]) -> None:
     if stopped is not None:
         await stopped.wait()
-        for task in tasks:
-            task.cancel()
+        task.cancel()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_race import herd_race
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant, FullJitter
@@ -42,4 +43,29 @@ async def test_a_stop_ends_all():
         assert await race == {}
     assert time.monotonic() - began < 10  # on a loaded machine; the herds themselves end at once
     assert asyncio.all_tasks() == before
+    assert Lab.running() == []
+
+
+async def test_a_stop_does_not_wait_until_the_servers_have_started(monkeypatch: pytest.MonkeyPatch):
+    async def never(lab: Lab, nodes: object) -> None:
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(Lab, "_all_ready", never)
+    before, stopped = asyncio.all_tasks(), asyncio.Event()
+    race = asyncio.create_task(herd_race(POLICIES, **LIMIT, clients=20, stopped=stopped))
+    await asyncio.sleep(0.2)
+    stopped.set()
+    async with asyncio.timeout(20):
+        assert await race == {}
+    assert asyncio.all_tasks() == before
+    assert Lab.running() == []
+
+
+async def test_the_error_of_one_herd_comes_out_bare(monkeypatch: pytest.MonkeyPatch):
+    async def fails(lab: Lab, node: int, **limits: object) -> None:
+        raise LabError(f"node {node} does not start")
+
+    monkeypatch.setattr(Lab, "restart", fails)
+    with pytest.raises(LabError, match="does not start"):
+        await herd_race(POLICIES, **LIMIT, clients=5, outage=0.1, stopped=asyncio.Event())
     assert Lab.running() == []
