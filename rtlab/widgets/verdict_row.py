@@ -178,7 +178,9 @@ class Claim:
     @property
     def hint(self) -> str:
         """What may be the cause, and what to try, when it does not hold."""
-        return _BLIND if self.verdict == "blind" else self._hint
+        if self.verdict != "blind":
+            return self._hint
+        return f"{_BLIND} {self._hint}" if self.timing else _BLIND
 
     def lines(self) -> list[str]:
         """Return the row as plain text."""

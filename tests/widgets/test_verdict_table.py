@@ -82,6 +82,12 @@ def test_a_blind_row_speaks_of_its_control():
     assert "cannot tell" in repr(claim(control="late", hint="rest").found(0.5).control(0.5))
 
 
+def test_a_blind_row_that_judges_timing_speaks_of_the_load_too():
+    row = claim(control="late", timing=True).found(0.5).control(0.5)
+    assert "cannot tell" in repr(row)
+    assert "busy" in repr(row)
+
+
 def test_a_second_run_forgets_the_first():
     row = claim(control="later").found(0.7).control(5)
     assert row.found(0.8).verdict == "pending"
