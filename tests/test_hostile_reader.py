@@ -23,11 +23,7 @@ PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 TOGETHER = 3
 
 #: The notebooks that do not stand this yet. One that does must be taken out: the list only shrinks.
-EXCUSED = frozenset(
-    {
-        "08_heartbeats_and_breakers",
-    }
-)
+EXCUSED = frozenset[str]()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
