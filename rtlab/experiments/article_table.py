@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from rtlab.widgets.verdict_row import marked
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rtlab.capture.wire_cost import WireReport
     from rtlab.experiments.comparison_result import Comparison
     from rtlab.experiments.connect_round_trips import RoundTrips
 
@@ -38,7 +38,9 @@ def article_table() -> PlainTable:
     return PlainTable(HEADS, list(ARTICLE.values()), "The article's table")
 
 
-def filled_table(result: Comparison, trips: RoundTrips, proxies: pd.DataFrame) -> PlainTable:
+def filled_table(
+    result: Comparison, trips: RoundTrips, proxies: pd.DataFrame, wire: WireReport | None = None
+) -> PlainTable:
     """Return the same table with a measurement beside each word that can be measured.
 
     Parameters
@@ -49,6 +51,8 @@ def filled_table(result: Comparison, trips: RoundTrips, proxies: pd.DataFrame) -
         What a connect costs.
     proxies : pandas.DataFrame
         From `proxy_matrix` or `recorded_matrix`.
+    wire : WireReport, optional
+        Bytes that were counted apart: of a comparison that was stopped before it counted them.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def filled_table(result: Comparison, trips: RoundTrips, proxies: pd.DataFrame) -
             name,
             f"“{direction}”: a message up is {_way_up(transport)}",
             f"“{latency}”: {_latency(result, transport)}",
-            f"“{overhead}”: {_overhead(result, transport)}",
+            f"“{overhead}”: {_overhead(result, wire or result.wire, transport)}",
             f"“{support}”: {_proxies(proxies, transport)}",
             marked(f"{trips.lines[transport].slope:.1f}") if transport in trips.lines else "–",
         ]
@@ -93,13 +97,12 @@ def _latency(result: Comparison, transport: str) -> str:
     return marked(f"{middle} ({min(medians):.2f} to {max(medians):.2f} over {len(medians)} turns)")
 
 
-def _overhead(result: Comparison, transport: str) -> str:
-    row = result.frame.loc[transport]
-    down, up = (
-        "–" if math.isnan(row[column]) else f"{row[column] - result.size:,.0f}"
-        for column in ("push_bytes", "send_bytes")
-    )
-    return f"{marked(down)} down, {marked(up)} up"
+def _overhead(result: Comparison, wire: WireReport | None, transport: str) -> str:
+    if wire is None:
+        return marked("not counted")
+    row = wire.per_message.loc[transport]
+    down, up = (marked(f"{row[step] - result.size:,.0f}") for step in ("push_warm", "send_warm"))
+    return f"{down} down, {up} up"
 
 
 def _proxies(frame: pd.DataFrame, transport: str) -> str:

@@ -93,6 +93,11 @@ def _draw_bars(axes: Axes, frame: pd.DataFrame, title: str, label: str, columns:
         )
         axes.bar_label(bars, fmt=readable, fontsize=7, color=FAINT)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    if frame[list(columns)].isna().to_numpy().all():  # the run was stopped before
+        axes.set_yticks([])
+        axes.text(
+            0.5, 0.5, "not measured:\nstopped before", transform=axes.transAxes, ha="center", color=FAINT
+        )
     if len(columns) > 1:
         words = [column.partition("_")[0] for column in columns]
         axes.set_xlabel(f"full: {words[0]}; faint: {words[1]}", fontsize=8, color=FAINT)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from rtlab.capture.wire_cost import WireCost, WireReport
 from rtlab.experiments.article_table import ARTICLE, article_table, filled_table
 from rtlab.experiments.comparison_result import Comparison, Turn
 from rtlab.experiments.connect_round_trips import Line, RoundTrips
@@ -28,6 +29,26 @@ def test_each_word_gets_its_number_or_a_dash():
     assert websocket[-1] == "–"
     assert sse[-1] == "‹2.0›"
     assert websocket[2] == "“very low”: ‹nothing measured›"
-    assert sse[3] == "“medium”: ‹–› down, ‹–› up"
+    assert sse[3] == "“medium”: ‹not counted›"
     assert websocket[4] == "“limited”: nginx: blocked; HAProxy: cut when idle"
     assert sse[4] == "“good”: nginx: buffered; HAProxy: cut when idle"
+    costs = [
+        WireCost(
+            transport=name,
+            step=step,
+            direction=way,
+            payload_bytes=100,
+            framing_bytes=None,
+            http_bytes=None,
+            stream_bytes=100,
+            packets=1,
+            wire_bytes=152 if step == "push" else 180,
+            kernel_packets=None,
+        )
+        for name in ("websocket", "sse")
+        for step in ("connect", "push", "send")
+        for way in ("up", "down")
+    ]
+    counted_later = WireReport(costs, 100, 1)
+    table = filled_table(stopped, RoundTrips(lines), recorded_matrix(), counted_later)
+    assert table.rows[1][3] == "“medium”: ‹204› down, ‹260› up"

@@ -40,4 +40,8 @@ def test_a_second_hump_stands_apart():
 
 def test_a_run_that_was_stopped_is_drawn_with_what_there_is():
     frame = pd.DataFrame([[np.nan] * 5], index=["sse"], columns=COLUMNS)
-    assert comparison_figure(frame, {"sse": np.array([])}, about="direct").png()
+    chart = comparison_figure(frame, {"sse": np.array([])}, about="direct")
+    assert chart.png()
+    for bars in chart.axes[-3:]:
+        assert [text.get_text() for text in bars.texts if "stopped" in text.get_text()]
+        assert not len(bars.get_yticks())

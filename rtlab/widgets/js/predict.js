@@ -1,10 +1,9 @@
 // The reader's number goes to the kernel in a message of our own: while a cell awaits, JupyterLab
 // delivers only the first save_changes(), and keeps the others until the cell has ended.
 
-let made = 0;
-
 function render({ model, el }) {
-  const id = `rtlab-predict-${(made += 1)}`;
+  // Not counted: each question is a module of its own, and would count from 1.
+  const id = `rtlab-predict-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
   const label = document.createElement("label");
   const input = document.createElement("input");
   const unit = document.createElement("span");
