@@ -71,6 +71,7 @@ def _draw_transit(
     axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(labelbottom=last)
+    axes.tick_params(which="minor", labelbottom=False)  # on less than a decade they would overlap
     axes.set_yticks([])
     axes.text(0.99, 0.75, name, transform=axes.transAxes, ha="right", va="center", fontsize=9, color=INK)
     values = taken[~np.isnan(taken) & (taken > 0)]

@@ -45,3 +45,9 @@ def test_a_run_that_was_stopped_is_drawn_with_what_there_is():
     for bars in chart.axes[-3:]:
         assert [text.get_text() for text in bars.texts if "stopped" in text.get_text()]
         assert not len(bars.get_yticks())
+
+
+def test_less_than_a_decade_has_no_crowd_of_minor_labels():
+    frame = pd.DataFrame([[1, 2, 3, 4, 5]], index=["sse"], columns=COLUMNS)
+    axes = comparison_figure(frame, {"sse": np.array([0.2, 0.5])}, about="direct").axes[0]
+    assert not any(tick.label1.get_visible() for tick in axes.xaxis.get_minor_ticks())
