@@ -101,8 +101,8 @@ def _overhead(result: Comparison, wire: WireReport | None, transport: str) -> st
     if wire is None:
         return marked("not counted")
     row = wire.per_message.loc[transport]
-    down, up = (marked(f"{row[step] - result.size:,.0f}") for step in ("push_warm", "send_warm"))
-    return f"{down} down, {up} up"
+    down, up = row["push_warm"] - result.size, row["send_warm"] - result.size
+    return f"{marked(f'{down:,.0f}')} down, {marked(f'{up:,.0f}')} up"
 
 
 def _proxies(frame: pd.DataFrame, transport: str) -> str:
