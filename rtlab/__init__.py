@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from rtlab.widgets import expect as expect
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
+    from rtlab.widgets.plain_table import PlainTable as PlainTable
     from rtlab.widgets.predict import Predict as Predict
+    from rtlab.widgets.verdict_row import marked as marked
     from rtlab.widgets.verdict_table import Verdicts as Verdicts
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ _HOME: Final[dict[str, str]] = {
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "PALETTE": "rtlab.figures.palette",
     "NotConnected": "rtlab.errors",
+    "PlainTable": "rtlab.widgets.plain_table",
     "Predict": "rtlab.widgets.predict",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
@@ -70,6 +73,7 @@ _HOME: Final[dict[str, str]] = {
     "data_path": "rtlab.resources",
     "dress": "rtlab.figures.chart",
     "expect": "rtlab.widgets.expect",
+    "marked": "rtlab.widgets.verdict_row",
     "pace": "rtlab.pace",
 }
 

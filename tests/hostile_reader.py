@@ -53,6 +53,8 @@ PATIENCE: Final = 3.0
 _BODY: Final = re.compile(r"<tbody>(.*?)</tbody>", re.DOTALL)
 _CLAIM: Final = re.compile(r'<th scope="row">(.*?)(<small.*?)?</th>.*?data-verdict="(\w+)"', re.DOTALL)
 _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
+#: What Python prints when an interrupt falls into a finalizer or a callback of a weak reference.
+_SWALLOWED: Final = re.compile(r"\AException ignored in: .*\bKeyboardInterrupt:?\s*\Z", re.DOTALL)
 _BUSY: Final = "MachineBusy"
 #: A cell that starts a lab for those after it.
 _LAB: Final = re.compile(r"^\w+ = await Lab\.start\(", re.MULTILINE)
@@ -265,7 +267,7 @@ class Reader:
                 self._judge(play, cell, ran, pending=True)
             elif ran.error and ran.error not in _INTERRUPTED:
                 self._note(play, cell, f"the interrupt ends it with {ran.error}: {ran.message}")
-            elif ran.stderr and not cell.stderr:
+            elif ran.stderr and not cell.stderr and not _SWALLOWED.match(ran.stderr):
                 self._note(play, cell, f"the interrupt brings {ran.stderr.strip()[-300:]!r}")
             if ran.interrupted_at is not None and ran.error:
                 self._interrupted.append(cell)

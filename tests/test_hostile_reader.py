@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(600)
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 #: Kernels that run at the same time: their cells mostly wait.
-TOGETHER = 3
+TOGETHER = 2
 
 #: The notebooks that do not stand this yet. One that does must be taken out: the list only shrinks.
 EXCUSED = frozenset[str]()

@@ -179,13 +179,11 @@ class WireReport:
             Bytes; NaN where the kernel does not tell. WebRTC's acknowledgements are
             datagrams of its own, which `per_message` has counted.
         """
-        total = 0.0
-        for direction in ("up", "down"):
-            cost = self.cost(transport, step, direction)
-            if cost.kernel_packets is None:
-                return math.nan
-            total += cost.wire_bytes + SEGMENT_HEADER_BYTES * (cost.kernel_packets - cost.packets)
-        return total
+        costs = [self.cost(transport, step, direction) for direction in ("up", "down")]
+        alone = [cost.kernel_packets - cost.packets for cost in costs if cost.kernel_packets is not None]
+        if len(alone) < len(costs):
+            return math.nan
+        return sum(cost.wire_bytes for cost in costs) + SEGMENT_HEADER_BYTES * sum(alone)
 
     def __repr__(self) -> str:
         names = ", ".join(dict.fromkeys(cost.transport for cost in self.costs))
@@ -243,10 +241,8 @@ async def measure_wire(
         raise ValueError(f"expected count >= 1, got {count}")
     try:  # at the same time: byte counts do not depend on other load
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(again_while_busy(partial(_one, lab, transport, size, count)))
-                for transport in transports
-            ]
+            ones = [partial(_one, lab, transport, size, count) for transport in transports]
+            tasks = [group.create_task(again_while_busy(one)) for one in ones]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
     costs = [cost for task in tasks for cost in task.result()]

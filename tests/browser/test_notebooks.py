@@ -28,7 +28,7 @@ PACE = "0.3"
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
 #: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
-MOVES = 6
+MOVES = 3
 #: The share of a live plot's area that lies within the window.
 SEEN = 0.8
 LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, height=700)

@@ -20,7 +20,7 @@ def helpers(*starts: str) -> dict[str, Any]:
     cells = nbformat.read(NOTEBOOKS / f"{NAME}.ipynb", as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     names: dict[str, Any] = {}
-    exec(code[0].partition("verdicts =")[0], names)
+    exec(code[0].partition("\nfor old in")[0], names)
     for start in starts:
         (source,) = (text for text in code if f"\n{start}" in f"\n{text}")
         exec(source, names)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from rtlab.experiments.push_equivalence import push_equivalence
 from rtlab.lab.lab import Lab
 
 TIMEOUT = 60.0
 
 
+@pytest.mark.alone
 async def test_the_control_is_told_apart():
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
         # The margin is wide because others may use this machine; the control is wider still. One run of

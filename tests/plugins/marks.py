@@ -13,11 +13,10 @@ import pytest
 
 __all__ = ["ALONE", "QUICK"]
 
-ALONE = ("notebooks", "tests/bench")
+ALONE = ("notebooks", "tests/bench", "tests/browser/test_notebooks.py")
 LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
-    "tests/browser/test_notebooks.py",
     "tests/browser/test_live_plot.py",
 )
 QUICK = (
