@@ -13,7 +13,7 @@ import pytest
 
 __all__ = ["ALONE", "QUICK"]
 
-ALONE = ("notebooks", "tests/bench", "tests/browser/test_notebooks.py")
+ALONE = ("notebooks", "tests/bench", "tests/browser/test_notebooks.py", "tests/exercises")
 LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
