@@ -13,7 +13,14 @@ import pytest
 
 __all__ = ["ALONE", "QUICK"]
 
-ALONE = ("notebooks", "tests/bench", "tests/browser/test_notebooks.py", "tests/exercises")
+ALONE = (
+    "notebooks",
+    "tests/bench",
+    "tests/browser/test_notebooks.py",
+    "tests/exercises/test_05.py",
+    "tests/exercises/test_06.py",
+    "tests/exercises/test_08.py",
+)
 LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
