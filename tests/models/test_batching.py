@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rtlab.models.batching import batch_delay, batch_size, tick_delay
+from rtlab.models.batching import batch_delay, batch_size, loaded_delay, throughput_cap, tick_delay
 
 
 def play(rate: float, wait: float, limit: float, n: int, seed: int) -> tuple[float, float]:
@@ -59,3 +59,18 @@ def test_a_lone_message_waits_all_of_t_and_under_a_tick_half() -> None:
 def test_what_makes_no_sense_is_refused(bad: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="expected"):
         batch_delay(*bad)
+
+
+def test_a_capped_frame_and_a_pause_cap_the_throughput() -> None:
+    assert throughput_cap(16, 0.1) == pytest.approx(160)
+    with pytest.raises(ValueError, match="write_delay > 0"):
+        throughput_cap(16, 0)
+
+
+def test_a_loaded_server_without_batching_is_an_m_d_1_queue_and_with_it_may_be_quicker() -> None:
+    costs = {"per_frame": 0.0009, "per_message": 0.0001}
+    assert loaded_delay(900, 0, **costs) == pytest.approx(0.001 + 0.9 / (2 * 1000 * 0.1))
+    assert loaded_delay(1000, 0, **costs) == math.inf
+    assert loaded_delay(1000, 0.005, **costs) < 0.006
+    # Idle, a wait only adds: T, the whole of it.
+    assert loaded_delay(0.001, 0.005, **costs) == pytest.approx(0.006, rel=1e-3)
