@@ -205,8 +205,11 @@ class RequestRefused(RtlabError):
         The server's sentence.
     code : str
         The server's stable word.
+    retry_after : float or None
+        Seconds after which the server may obey the same request.
     """
 
-    def __init__(self, message: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after

@@ -23,8 +23,9 @@ from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
 from rtlab.client.outbox import Outbox
 from rtlab.client.requests import Requests
-from rtlab.client.stats import ConnectionStats
+from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.stream import Stream
+from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.policies import states_and_events as states
@@ -85,6 +86,8 @@ class Connection:
         and the sender feels it.
     max_dead_letters : int
         Refused messages that are kept for inspection.
+    throttle : Throttle or None
+        Keeps what is sent below a rate: `send` waits.
 
     # Injected
     clock : callable
@@ -123,6 +126,7 @@ class Connection:
         # Limits
         max_queue: int = 1024,
         max_dead_letters: int = 100,
+        throttle: Throttle | None = None,
         # Injected
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
@@ -130,6 +134,7 @@ class Connection:
         if heartbeat != "default":
             checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
         checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
+        checked("throttle", throttle, "Throttle(messages=TokenBucket(50, 10))", "admit")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
         writes = Writes()
@@ -168,7 +173,7 @@ class Connection:
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
-        self._outbox = Outbox(self._driver, self._inbox, requests, writes)
+        self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle)
 
     # What it is
 
@@ -185,27 +190,7 @@ class Connection:
     @property
     def stats(self) -> ConnectionStats:
         """A frozen snapshot of the connection."""
-        driver, inbox, stream = self._driver, self._inbox, self._inbox.stream
-        transport, opened, connected = driver.transport, driver.opened, self.state is State.CONNECTED
-        beats = opened.rtt if opened is not None else None
-        return ConnectionStats(
-            state=self.state.value,
-            transport=transport.name if transport is not None else "",
-            attempts=driver.attempts,
-            connects=driver.connects,
-            disconnects=driver.disconnects,
-            uptime=self._clock() - driver.life.opened_at if connected else 0.0,
-            connect_time=opened.connect_time if opened is not None else None,
-            rtt=beats.last if beats is not None else self._outbox.rtt,
-            rtt_smoothed=beats.smoothed if beats is not None else None,
-            messages_in=inbox.messages_in,
-            messages_out=self._outbox.messages_out,
-            bytes_in=driver.bytes_in,
-            bytes_out=driver.bytes_out,
-            repeats=inbox.repeats,
-            queue_depth=stream.queue.qsize() if stream is not None else 0,
-            dead_letters=len(inbox.dead_letters),
-        )
+        return read_stats(self._driver, self._inbox, self._outbox, self._clock())
 
     @property
     def dead_letters(self) -> tuple[tuple[Message | None, Exception], ...]:

@@ -10,6 +10,7 @@ import asyncio
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
 from rtlab.client.requests import Requests, unwrap
+from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import MessageError, NotConnected, TransportClosed
@@ -31,6 +32,8 @@ class Outbox:
         Who waits for an answer.
     writes : Writes
         Breaks off a write that waits.
+    throttle : Throttle or None
+        What each message waits for.
 
     Attributes
     ----------
@@ -40,13 +43,21 @@ class Outbox:
         Seconds of the last round trip that `ping` measured.
     """
 
-    def __init__(self, driver: Driver, inbox: Inbox, requests: Requests, writes: Writes) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        inbox: Inbox,
+        requests: Requests,
+        writes: Writes,
+        throttle: Throttle | None = None,
+    ) -> None:
         self.messages_out = 0
         self.rtt: float | None = None
         self._driver = driver
         self._inbox = inbox
         self._requests = requests
         self._writes = writes
+        self._throttle = throttle
 
     async def write(self, message: Message) -> None:
         """Send one message, at most once.
@@ -113,13 +124,24 @@ class Outbox:
         self, transport: Transport, message: Message, answer: asyncio.Future[Message] | None = None
     ) -> None:
         try:
-            await self._writes.run(transport.send(message), answer)
+            write = transport.send(message) if self._throttle is None else self._paced(transport, message)
+            await self._writes.run(write, answer)
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
             self._inbox.refuse(message, error, "codec")
             raise
         self.messages_out += 1
+
+    async def _paced(self, transport: Transport, message: Message) -> None:
+        assert self._throttle is not None
+        try:
+            await self._throttle.admit(message)
+        except ValueError as error:
+            raise MessageError(
+                f"the throttle can never let this message through: {error}", "too_large"
+            ) from None
+        await transport.send(message)
 
     def _transport(self) -> Transport:
         self._driver.check_loop()

@@ -151,4 +151,9 @@ def unwrap(answer: Message) -> Message:
     if answer.type != "error":
         return answer
     detail = fields_of(answer.payload)
-    raise RequestRefused(str(detail.get("message", "the server refused")), str(detail.get("code", "")))
+    hint = detail.get("retryAfter")
+    raise RequestRefused(
+        str(detail.get("message", "the server refused")),
+        str(detail.get("code", "")),
+        retry_after=float(hint) if isinstance(hint, int | float) else None,
+    )

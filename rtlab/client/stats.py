@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["ConnectionStats"]
+from rtlab.client.driver import Driver
+from rtlab.client.inbox import Inbox
+from rtlab.client.outbox import Outbox
+from rtlab.policies.states_and_events import State
+
+__all__ = ["ConnectionStats", "read_stats"]
 
 
 class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,3 +61,28 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     queue_depth: int
     dead_letters: int
+
+
+def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> ConnectionStats:
+    """Take a snapshot of the parts of a connection, at a time of its clock."""
+    stream, transport, opened = inbox.stream, driver.transport, driver.opened
+    state = driver.state
+    beats = opened.rtt if opened is not None else None
+    return ConnectionStats(
+        state=state.value,
+        transport=transport.name if transport is not None else "",
+        attempts=driver.attempts,
+        connects=driver.connects,
+        disconnects=driver.disconnects,
+        uptime=now - driver.life.opened_at if state is State.CONNECTED else 0.0,
+        connect_time=opened.connect_time if opened is not None else None,
+        rtt=beats.last if beats is not None else outbox.rtt,
+        rtt_smoothed=beats.smoothed if beats is not None else None,
+        messages_in=inbox.messages_in,
+        messages_out=outbox.messages_out,
+        bytes_in=driver.bytes_in,
+        bytes_out=driver.bytes_out,
+        repeats=inbox.repeats,
+        queue_depth=stream.queue.qsize() if stream is not None else 0,
+        dead_letters=len(inbox.dead_letters),
+    )

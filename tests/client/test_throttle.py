@@ -1,0 +1,57 @@
+"""Throttle: waits in order, as long as its buckets say. The loop's time is made here."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.client import throttle as module
+from rtlab.client.throttle import Throttle
+from rtlab.policies.token_bucket import TokenBucket
+from rtlab.protocol.messages import Message
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module.asyncio, "sleep", clock.sleep)
+    return clock
+
+
+async def test_messages_and_bytes_are_both_kept_below_their_rates(clock: Clock) -> None:
+    size = len(b'{"type":"chat","payload":null}')
+    throttle = Throttle(TokenBucket(10, 2), TokenBucket(2.0 * size, 3.0 * size), clock=clock)
+    times = []
+    for _ in range(5):
+        await throttle.admit(Message("chat"))
+        times.append(clock.now)
+    # Two at once; the third costs a tenth of a second; then the bytes are dearer.
+    assert times == pytest.approx([0, 0, 0.1, 0.5, 1.0], abs=1e-3)
+    assert throttle.waited == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_who_asks_first_goes_first(clock: Clock) -> None:
+    throttle, order = Throttle(TokenBucket(1, 1), clock=clock), []
+
+    async def send(n: int) -> None:
+        await throttle.admit(Message("chat", n))
+        order.append(n)
+
+    await asyncio.gather(*(send(n) for n in range(5)))
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_a_message_that_can_never_pass_is_refused(clock: Clock) -> None:
+    with pytest.raises(ValueError, match="split it"):
+        await Throttle(bytes=TokenBucket(10, 10), clock=clock).admit(Message("chat", "x" * 100))
