@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Sequence
+from typing import Literal, TypedDict, cast
 
 from rtlab.errors import LabError
 
@@ -32,6 +33,7 @@ class ServerOptions(TypedDict, total=False):
     history_age: float
     backlog_messages: int
     backlog_bytes: int
+    rate_limit: str | Sequence[str]
     # Features
     allow_origin: str
     compression: bool
@@ -70,5 +72,7 @@ def as_arguments(options: ServerOptions) -> list[str]:
         if value is True:
             arguments.append(option)
         elif value is not False:
-            arguments += [option, str(value)]
+            values = cast("list[object]", value) if isinstance(value, list | tuple) else [value]
+            for one in values:
+                arguments += [option, str(one)]
     return arguments

@@ -12,7 +12,9 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
+from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.server.app import Server
 from rtlab.server.node import Node
@@ -35,6 +37,18 @@ def _bounded(kind: Callable[[str], float], low: float, high: float, what: str) -
 
     return parse
 
+
+def _rate_limit(text: str) -> RateLimit:
+    try:
+        return parse_rate_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+_RATE_LIMIT_HELP: Final = (
+    "'connection|user|address|room messages|bytes RATE BURST', RATE per second; repeatable; with a "
+    "fifth word 'window' a fixed window instead of a token bucket"
+)
 
 _seconds = _bounded(float, 0, 86_400, "seconds from 0 to 86400")
 _count = _bounded(int, 1, 1 << 31, "a whole number from 1")
@@ -77,6 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--write-limit-bytes", type=_count, default=defaults.write_limit_bytes, help="unsent, per connection")
     add("--certfile", metavar="PEM", help="serve https and wss with this certificate chain")
     add("--keyfile", metavar="PEM", help="the certificate's private key, if it is in another file")
+    add("--rate-limit", action="append", type=_rate_limit, default=[], help=_RATE_LIMIT_HELP)
     add("--compression", action="store_true", help="offer permessage-deflate")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
@@ -97,6 +112,7 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         header_timeout=args.header_timeout,
         stop_window=args.stop_window,
         compression=args.compression,
+        rate_limits=tuple(args.rate_limit),
         hub=HubLimits(
             history_messages=args.history_messages,
             history_age=args.history_age,

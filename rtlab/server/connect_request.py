@@ -35,6 +35,8 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
         The same from a token, and each room's place.
     rooms : tuple of str
         Rooms to enter at once.
+    address : str, optional
+        Where the request comes from.
     """
 
     client_id: str | None = None
@@ -43,6 +45,7 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     cursor: Cursor | None = None
     rooms: tuple[str, ...] = ()
+    address: str | None = None
 
 
 def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:

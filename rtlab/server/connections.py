@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.frames import Frame, RoomPosition, error_message
 from rtlab.server.options import Options
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
@@ -112,12 +112,14 @@ class Connections:
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
                 session.confirm(position)
+                session.address = request.address
                 return self._accepted(session, position, [], {}, resumed=True)
             # What it needs is gone, and a client has one session at a time.
             self.end(session)
         if client_id is None:
             client_id = secrets.token_urlsafe(9)
         session = self._sessions.create(client_id, request.user or client_id)
+        session.address = request.address
         missed: list[Frame] = []
         rooms: dict[str, Result] = {}
         for place in () if cursor is None else cursor.rooms:
@@ -228,9 +230,13 @@ class Connections:
         self.slow_clients += 1
 
     def expel(self, session: Session) -> None:
-        """End a session whose client sends what cannot be read."""
-        if session.sink is not None:
-            session.sink.close(1008, "too many messages that cannot be read")
+        """End a session for the reason that it has in `Session.ended`."""
+        ended = session.ended
+        if session.sink is not None and ended is not None:
+            if session.sink.transport == "sse":
+                # An event stream has no close code to say it with.
+                session.send(error_message(ended.code, ended.text))
+            session.sink.close(ended.close_code, ended.text)
         self.end(session)
 
     def end(self, session: Session) -> None:

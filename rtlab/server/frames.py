@@ -32,10 +32,14 @@ class RoomPosition(NamedTuple):
     offset: int | None
 
 
-def error_message(code: str, text: str, ref: str | None = None) -> Message:
-    """Make an ``error`` message; `ref` is the id of what it answers."""
-    payload = {"code": code, "message": text}
-    return Message("error", payload if ref is None else {**payload, "ref": ref}, id=ref)
+def error_message(code: str, text: str, ref: str | None = None, retry_after: float | None = None) -> Message:
+    """Make an ``error`` message; `ref` is the id of what it answers, `retry_after` a hint in seconds."""
+    payload: dict[str, str | float] = {"code": code, "message": text}
+    if ref is not None:
+        payload["ref"] = ref
+    if retry_after is not None:
+        payload["retryAfter"] = round(retry_after, 3)
+    return Message("error", payload, id=ref)
 
 
 class Frame:

@@ -11,26 +11,35 @@ Steps that do nothing yet do not exist; they are added to `Ingress.steps`, and n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
+from rtlab.protocol.messages import Message
 from rtlab.server.frames import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, Services, publish
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused, Result
-from rtlab.server.sessions import Session
+from rtlab.server.sessions import Ended, Session
 
-__all__ = ["MAX_UNREADABLE", "TOO_MANY_UNREADABLE", "Ingress", "Step"]
+__all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "Step"]
 
 #: So many messages that cannot be read end a session.
 MAX_UNREADABLE: Final = 5
 
+#: So many breaches of what the server expects end one, too; a step says what each counts.
+MAX_STRIKES: Final = 5.0
 
-TOO_MANY_UNREADABLE: Final = "too many messages that cannot be read: connect again, and send messages"
+_TOO_MANY_UNREADABLE: Final = Ended(
+    1008, "too_many_unreadable", "too many messages that cannot be read: connect again, and send messages"
+)
+
+
+#: Stands for a message that nobody has read.
+_UNREAD: Final = Message("")
 
 
 class Step(Protocol):
@@ -45,8 +54,9 @@ class CheckStanding:
     """Hears no more from a client whose session was ended for what it sent."""
 
     def __call__(self, incoming: Incoming) -> None:
-        if incoming.session.unreadable >= MAX_UNREADABLE:
-            raise Refused("too_many_unreadable", TOO_MANY_UNREADABLE)
+        ended = incoming.session.ended
+        if ended is not None:
+            raise Refused(ended.code, ended.text)
 
 
 class Decode:
@@ -85,7 +95,9 @@ class Ingress:
     max_message_bytes : int
         The largest message.
     expel : callable
-        Ends a session that sent too much that cannot be read.
+        Ends a session that sent what it should not; `Session.ended` says why.
+    before_decoding, after_decoding : sequence of Step
+        What this server checks besides.
 
     Attributes
     ----------
@@ -95,8 +107,22 @@ class Ingress:
         Messages that came, those that could not be read included; a batch counts as one.
     """
 
-    def __init__(self, services: Services, max_message_bytes: int, expel: Callable[[Session], None]) -> None:
-        self.steps: list[Step] = [CheckStanding(), Decode(max_message_bytes), CheckId()]
+    def __init__(
+        self,
+        services: Services,
+        max_message_bytes: int,
+        expel: Callable[[Session], None],
+        *,
+        before_decoding: Sequence[Step] = (),
+        after_decoding: Sequence[Step] = (),
+    ) -> None:
+        self.steps: list[Step] = [
+            CheckStanding(),
+            *before_decoding,
+            Decode(max_message_bytes),
+            CheckId(),
+            *after_decoding,
+        ]
         self.received = 0
         self._services = services
         self._expel = expel
@@ -136,7 +162,7 @@ class Ingress:
 
     def _ended(self, session: Session, result: Result) -> Result:
         # Not sooner: the ack of a batch says which of its items could not be read.
-        if session.unreadable >= MAX_UNREADABLE:
+        if session.ended is not None:
             self._expel(session)
         return result
 
@@ -168,11 +194,20 @@ class Ingress:
         raise error
 
     def _refuse(self, incoming: Incoming, error: Refused) -> Result:
-        message = getattr(incoming, "message", None)
+        session, message = incoming.session, getattr(incoming, "message", None)
         if message is None:
-            return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}
-        incoming.answers.refuse(incoming.session, message, error)
-        payload = error_message(error.code, str(error), message.id).payload
+            if session.ended is None:
+                # Refused before it was read: nobody knows its id.
+                incoming.answers.refuse(session, _UNREAD, error)
+            message = _UNREAD
+        else:
+            incoming.answers.refuse(session, message, error)
+        if error.strikes and session.ended is None:
+            session.strikes += error.strikes
+            # A hair of tolerance: forty fortieths are not quite one.
+            if session.strikes > MAX_STRIKES - 1e-9:
+                session.ended = Ended(1008, error.code, f"too often: {error}")
+        payload = error_message(error.code, str(error), message.id, error.retry_after).payload
         return {"ok": False, "id": message.id, "error": payload}
 
     def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:
@@ -196,6 +231,8 @@ class Ingress:
 
     def _unreadable(self, session: Session, error: MessageError, answers: Answers) -> Result:
         session.unreadable += 1
+        if session.unreadable >= MAX_UNREADABLE:
+            session.ended = _TOO_MANY_UNREADABLE
         left = MAX_UNREADABLE - session.unreadable
         answers.unreadable(session, error, f"{error}; {left} more and the connection ends")
         return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}

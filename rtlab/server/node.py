@@ -15,6 +15,7 @@ from rtlab.server.ingress import Ingress
 from rtlab.server.options import Options
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
+from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.upkeep import Announcer, Upkeep
 
 __all__ = ["Node"]
@@ -36,6 +37,8 @@ class Node:
     ----------
     hub, sessions, connections, ingress, upkeep
         Rooms; streams of messages; what carries them; the way in; what has to be done regularly.
+    rate_limits : list of LimitRate
+        Those of its options, each with what it refused.
     stopping : bool
         Whether `stop` was called: nobody new is let in.
     handshakes_refused : int
@@ -58,7 +61,14 @@ class Node:
         self.sessions = Sessions(clock, options.sessions)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
         services = Services(self.hub, make_broker(self.hub), clock)
-        self.ingress = Ingress(services, options.max_message_bytes, self.connections.expel)
+        self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
+        self.ingress = Ingress(
+            services,
+            options.max_message_bytes,
+            self.connections.expel,
+            before_decoding=[limit for limit in self.rate_limits if limit.before_decoding],
+            after_decoding=[limit for limit in self.rate_limits if not limit.before_decoding],
+        )
         self.upkeep = Upkeep(self.connections, self.sessions, self.hub, options.heartbeat, clock)
 
     def start(self) -> None:

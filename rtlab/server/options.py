@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rtlab.policies.rate_limit import RateLimit
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
@@ -42,6 +43,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         Over how long a graceful stop spreads its close frames.
     compression : bool
         Whether permessage-deflate is offered.
+    rate_limits : tuple of RateLimit
+        How fast clients may send; none costs nothing.
     hub, sessions : HubLimits, SessionLimits
         How much is kept.
     """
@@ -62,5 +65,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     stop_window: float = 0.5
     # Behaviour
     compression: bool = False
+    rate_limits: tuple[RateLimit, ...] = ()
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()

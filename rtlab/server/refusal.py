@@ -19,8 +19,16 @@ class Refused(Exception):
         A stable word for programs.
     text : str
         What was expected, what came, what to do.
+    retry_after : float, optional
+        Seconds after which the same message may be welcome.
+    strikes : float
+        How much of this a session survives: at `rtlab.server.ingress.MAX_STRIKES` it ends.
     """
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(
+        self, code: str, text: str, *, retry_after: float | None = None, strikes: float = 0.0
+    ) -> None:
         super().__init__(text)
         self.code = code
+        self.retry_after = retry_after
+        self.strikes = strikes

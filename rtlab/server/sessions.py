@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +16,23 @@ from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.ordered_answers import InOrder
 from rtlab.server.sinks.base import Sink
 
-__all__ = ["Session", "SessionLimits", "Sessions"]
+__all__ = ["Ended", "Session", "SessionLimits", "Sessions"]
+
+
+class Ended(NamedTuple):
+    """Why the server ended a session.
+
+    Parameters
+    ----------
+    close_code : int
+        For transports that have them.
+    code, text : str
+        For programs, and for people.
+    """
+
+    close_code: int
+    code: str
+    text: str
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +67,8 @@ class Session:
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_limits", "_positions", "client_id", "detached_at", "feeds",
-        "order", "position", "rooms", "session_id", "sink", "unreadable", "user",
+        "_backlog", "_bytes", "_limits", "_positions", "address", "client_id", "detached_at", "ended",
+        "feeds", "order", "position", "rooms", "session_id", "sink", "strikes", "unreadable", "user",
     )  # fmt: skip
 
     def __init__(self, session_id: str, client_id: str, user: str, limits: SessionLimits) -> None:
@@ -63,6 +80,11 @@ class Session:
         self.detached_at = 0.0
         # Messages of the client that could not be decoded.
         self.unreadable = 0
+        # What it did that it should not; and why that ended it.
+        self.strikes = 0.0
+        self.ended: Ended | None = None
+        # Where its newest connection comes from.
+        self.address: str | None = None
         # The client's messages, while a broker has not answered for one of them.
         self.order = InOrder()
         # One entry per room that the session is in.

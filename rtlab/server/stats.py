@@ -42,6 +42,7 @@ def read_stats(node: Node) -> dict[str, Any]:
         "queued_bytes": sum(sink.queued_bytes for sink in sinks),
         "backlog_bytes": sum(session.backlog_bytes for session in sessions),
         "messages_received": node.ingress.received,
+        "rate_limited": sum(limit.refused for limit in node.rate_limits),
         "messages_published": node.hub.published,
         "slow_clients": node.connections.slow_clients,
         "handshakes_refused": node.handshakes_refused,

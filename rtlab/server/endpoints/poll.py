@@ -8,10 +8,9 @@ import msgspec
 from aiohttp import web
 
 from rtlab.protocol.codecs import JSON
-from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.cursor import format_cursor
+from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_opening
 from rtlab.server.http_answers import NODE, json_error
-from rtlab.server.ingress import TOO_MANY_UNREADABLE
 from rtlab.server.sinks.poll import PollSink
 
 __all__ = ["poll"]
@@ -27,9 +26,9 @@ async def poll(request: web.Request) -> web.StreamResponse:
     """
     node = request.app[NODE]
     try:
-        asked = read_connect_request(request.query, request.headers)
-    except BadConnectRequest as error:
-        return json_error(400, "bad_opening", str(error))
+        asked = read_opening(request)
+    except BadOpening as error:
+        return error.answer
     accepted = node.connections.accept(asked)
     session, position = accepted.session, accepted.position
     welcome = not accepted.resumed or "welcome" in request.query
@@ -42,8 +41,8 @@ async def poll(request: web.Request) -> web.StreamResponse:
 
     if sink.code == 4500:
         return json_error(409, "replaced", "another connection continues this session")
-    if sink.code == 1008:
-        return json_error(403, "too_many_unreadable", TOO_MANY_UNREADABLE)
+    if session.ended is not None:
+        return ended_answer(session.ended)
     if not session.can_resume(position):
         # More came at once than is kept: never a silent gap.
         accepted = node.connections.accept(asked)

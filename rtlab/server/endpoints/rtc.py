@@ -15,7 +15,7 @@ from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.webrtc.session_description import max_message_bytes
@@ -66,9 +66,9 @@ class Signalling:
             text = f"the server has its {peers.max_peers} WebRTC peers: try again later"
             return json_error(503, "full", text, {"Retry-After": "5"})
         try:
-            asked = read_connect_request(request.query, request.headers)
-        except BadConnectRequest as error:
-            return json_error(400, "bad_opening", str(error))
+            asked = read_opening(request)
+        except BadOpening as error:
+            return error.answer
         try:
             body = await read_body(request)
         except BadBody as error:

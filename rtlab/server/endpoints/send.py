@@ -10,10 +10,10 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_BATCH
+from rtlab.server.endpoints.opening import ended_answer
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
-from rtlab.server.ingress import MAX_UNREADABLE, TOO_MANY_UNREADABLE
 from rtlab.server.ordered_answers import settled
 from rtlab.server.sessions import Session
 
@@ -61,8 +61,8 @@ async def send(request: web.Request) -> web.StreamResponse:
     # All are handed over before one is waited for: other POSTs cannot come between them.
     later = [node.ingress.receive(session, item, JSON, answers) for item in items]
     results = [await settled(result) for result in later]
-    if session.unreadable >= MAX_UNREADABLE:
-        return json_error(403, "too_many_unreadable", TOO_MANY_UNREADABLE)
+    if session.ended is not None:
+        return ended_answer(session.ended)
     if answers.error is not None and not (array and items):
         return json_error(400, answers.error.code, str(answers.error))
     accepted = sum(1 for result in results if result["ok"])

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import HttpVersion11, web
 
-from rtlab.server.connect_request import BadConnectRequest, read_connect_request
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.endpoints.opening import BadOpening, read_opening
+from rtlab.server.http_answers import NODE
 from rtlab.server.sinks.event_stream import EventStreamSink
 
 __all__ = ["event_stream"]
@@ -24,9 +24,9 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
     """Serve one stream of server-sent events until either side ends it."""
     node = request.app[NODE]
     try:
-        asked = read_connect_request(request.query, request.headers)
-    except BadConnectRequest as error:
-        return json_error(400, "bad_opening", str(error))
+        asked = read_opening(request)
+    except BadOpening as error:
+        return error.answer
     response = web.StreamResponse(headers=STREAM_HEADERS)
     chunked = request.version >= HttpVersion11
     if chunked:

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import HttpVersion11, WSMsgType, web
 
 from rtlab.protocol.codecs import CODECS, codec_for
-from rtlab.server.connect_request import BadConnectRequest, read_connect_request
+from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import settled
@@ -70,9 +70,9 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         )
         return json_error(426, "upgrade_required", text, UPGRADE_HEADERS)
     try:
-        asked = read_connect_request(request.query, request.headers)
-    except BadConnectRequest as error:
-        return json_error(400, "bad_opening", str(error))
+        asked = read_opening(request)
+    except BadOpening as error:
+        return error.answer
     await ws.prepare(request)
     transport = ws.peer = request.transport
     if transport is None:

@@ -377,6 +377,8 @@ async def test_five_unreadable_posts_end_the_session(
         answer = await client.post(url, params=query, content=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "too_many_unreadable")
         if carrier == "sse":
+            last = (await stream.next())[0]
+            assert (last["type"], last["payload"]["code"]) == ("error", "too_many_unreadable")
             with pytest.raises(StopAsyncIteration):
                 await stream.next()
         else:

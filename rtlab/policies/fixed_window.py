@@ -1,0 +1,76 @@
+"""A fixed window: so many per second, counted anew each second. It admits twice its limit."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from rtlab.policies.token_bucket import Bucket
+
+__all__ = ["FixedWindow"]
+
+
+class FixedWindow(msgspec.Struct, frozen=True):
+    """At most `limit` tokens in each window of the clock: the rule that a token bucket repairs.
+
+    Two windows meet at a boundary: who spends the whole limit just before it and again just
+    after gets ``2 · limit`` in next to no time. It has the methods of `TokenBucket`, so that
+    either can stand in the other's place.
+
+    Parameters
+    ----------
+    limit : float
+        Tokens of one window.
+    window : float
+        Its length in seconds; windows begin at multiples of it.
+
+    Examples
+    --------
+    >>> rule = FixedWindow(limit=2)
+    >>> state, admitted = rule.start(now=0.9), 0
+    >>> for now in (0.9, 0.9, 0.9, 1.1, 1.1, 1.1):
+    ...     state, allowed = rule.take(state, now)
+    ...     admitted += allowed
+    >>> admitted
+    4
+    """
+
+    limit: float
+    window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.limit < math.inf:
+            raise ValueError(f"expected limit > 0, in finite tokens, got {self.limit!r}")
+        if not 0 < self.window < math.inf:
+            raise ValueError(f"expected window > 0, in finite seconds, got {self.window!r}")
+
+    @property
+    def rate(self) -> float:
+        """Tokens per second, on average."""
+        return self.limit / self.window
+
+    @property
+    def burst(self) -> float:
+        """The most that can be taken at once."""
+        return self.limit
+
+    def start(self, now: float) -> Bucket:
+        """Return the window that `now` lies in, with nothing taken."""
+        return Bucket(self.limit, math.floor(now / self.window) * self.window)
+
+    def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
+        """Take `tokens` if the window has them; as `TokenBucket.take`."""
+        if not 0 < tokens <= self.limit:
+            raise ValueError(f"expected 0 < tokens <= limit = {self.limit:g}, got {tokens!r}: split it")
+        if now >= bucket.at + self.window:
+            bucket = self.start(now)
+        if bucket.tokens < tokens:
+            return bucket, False
+        return Bucket(bucket.tokens - tokens, bucket.at), True
+
+    def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
+        """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""
+        if self.take(bucket, now, tokens)[1]:
+            return 0.0
+        return max(0.0, bucket.at + self.window - now)

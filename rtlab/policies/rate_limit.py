@@ -1,0 +1,76 @@
+"""A rate limit as one line of text: whose, of what, how much."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, cast, get_args
+
+import msgspec
+
+from rtlab.policies.fixed_window import FixedWindow
+from rtlab.policies.token_bucket import TokenBucket
+
+__all__ = ["RateLimit", "Scope", "Unit", "parse_rate_limit"]
+
+#: Whose messages are counted together.
+Scope = Literal["connection", "user", "address", "room"]
+
+#: What is counted.
+Unit = Literal["messages", "bytes"]
+
+_EXAMPLE: Final = "'connection messages 50 100' (whose, of what, per second, burst)"
+
+
+class RateLimit(msgspec.Struct, frozen=True):
+    """One limit of a server.
+
+    Parameters
+    ----------
+    scope : {"connection", "user", "address", "room"}
+        Whose messages share it.
+    unit : {"messages", "bytes"}
+        What a message costs: 1, or its length.
+    rule : TokenBucket or FixedWindow
+        How much.
+    """
+
+    scope: Scope
+    unit: Unit
+    rule: TokenBucket | FixedWindow
+
+    def __str__(self) -> str:
+        kind = " window" if isinstance(self.rule, FixedWindow) else ""
+        return f"{self.scope} {self.unit} {self.rule.rate:g} {self.rule.burst:g}{kind}"
+
+
+def parse_rate_limit(text: str) -> RateLimit:
+    """Read a limit.
+
+    Parameters
+    ----------
+    text : str
+        ``"<scope> <unit> <per second> <burst>"``; with a fifth word ``window`` it is a fixed
+        window of ``burst / per second`` seconds, which admits twice its limit.
+
+    Raises
+    ------
+    ValueError
+        With an example.
+
+    Examples
+    --------
+    >>> parse_rate_limit("connection messages 50 100").rule
+    TokenBucket(rate=50.0, burst=100.0)
+    >>> str(parse_rate_limit("room bytes 10 10 window"))
+    'room bytes 10 10 window'
+    """
+    words = text.split()
+    window = words[4:] == ["window"]
+    known = len(words) >= 2 and words[0] in get_args(Scope) and words[1] in get_args(Unit)
+    if not known or not (len(words) == 4 or window):
+        raise ValueError(f"expected a rate limit like {_EXAMPLE}, got {text!r:.80}")
+    try:
+        rate, burst = float(words[2]), float(words[3])
+        rule = FixedWindow(burst, burst / rate) if window else TokenBucket(rate, burst)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"expected a rate limit like {_EXAMPLE}, got {text!r:.80}: {error}") from None
+    return RateLimit(cast("Scope", words[0]), cast("Unit", words[1]), rule)

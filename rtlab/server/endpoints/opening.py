@@ -1,0 +1,46 @@
+"""What a request that begins or continues a connection says; the answer to one whose session ended."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
+from rtlab.server.http_answers import json_error
+from rtlab.server.sessions import Ended
+
+__all__ = ["BadOpening", "ended_answer", "read_opening"]
+
+
+class BadOpening(Exception):
+    """A request that cannot open a connection.
+
+    Parameters
+    ----------
+    answer : web.Response
+        What to answer; it says why.
+    """
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def read_opening(request: web.Request) -> ConnectRequest:
+    """Return what a client asks for, and where it comes from.
+
+    Raises
+    ------
+    BadOpening
+        When a parameter is not what it must be.
+    """
+    try:
+        asked = read_connect_request(request.query, request.headers)
+    except BadConnectRequest as error:
+        raise BadOpening(json_error(400, "bad_opening", str(error))) from None
+    return msgspec.structs.replace(asked, address=request.remote)
+
+
+def ended_answer(ended: Ended) -> web.Response:
+    """Answer to a request of a session that the server ended."""
+    return json_error(403, ended.code, ended.text)

@@ -1,0 +1,33 @@
+"""A step of the one way in holds whatever carries the messages: alone, and in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from rtlab.client.factory import make_client
+from rtlab.errors import RequestRefused
+from rtlab.lab.lab import Lab
+from rtlab.protocol.transport_names import TRANSPORTS
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab() -> AsyncIterator[Lab]:
+    async with Lab(rate_limit=["connection messages 0.01 6"]) as lab:
+        yield lab
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_messages_over_the_rate_are_refused_with_a_hint(lab: Lab, transport: str) -> None:
+    async with make_client(transport, lab.url) as conn:
+        ack = await conn.request("batch", [{"type": "pong"}] * 4)
+        assert [result["ok"] for result in ack.payload["results"]] == [True] * 4
+        await conn.request("echo", 1)
+        with pytest.raises(RequestRefused, match="wait") as refused:
+            await conn.request("echo", 2)
+        assert refused.value.code == "rate_limited"
+        assert refused.value.retry_after == pytest.approx(100, abs=1)
+    assert (await lab.stats())["rate_limited"] > 0
