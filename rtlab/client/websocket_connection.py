@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.protocol.codecs import JSON, Codec
@@ -41,7 +42,7 @@ class WebSocketConnection(Connection):
         url: str,
         *,
         codec: Codec = JSON,
-        compression: Literal["deflate"] | None = None,
+        compression: Compression = None,
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -49,6 +50,7 @@ class WebSocketConnection(Connection):
         send_timeout: float = 10.0,
         **options: Any,
     ) -> None:
+        offer(compression)  # a wrong one is refused here, not at each attempt
         headers, cookies = dict(headers or {}), CookieStore()
 
         def transport() -> WebSocketTransport:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, cast
 
 from rtlab.errors import LabError
+from rtlab.protocol.deflate import Deflate
 
 __all__ = ["ServerOptions", "as_arguments"]
 
@@ -36,7 +37,7 @@ class ServerOptions(TypedDict, total=False):
     rate_limit: str | Sequence[str]
     # Features
     allow_origin: str
-    compression: bool
+    compression: bool | Deflate
     loop: Literal["auto", "asyncio", "uvloop"]
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
+from rtlab.protocol.deflate import Deflate
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -57,6 +58,13 @@ _port = _bounded(int, 0, 65_535, "a port from 0 to 65535")
 _fd = _bounded(int, 0, 1 << 20, "a descriptor's number")
 
 
+def _deflate(text: str) -> Deflate:
+    try:
+        return Deflate.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line; durations are seconds."""
     defaults = Options(token="")
@@ -92,7 +100,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--certfile", metavar="PEM", help="serve https and wss with this certificate chain")
     add("--keyfile", metavar="PEM", help="the certificate's private key, if it is in another file")
     add("--rate-limit", action="append", type=_rate_limit, default=[], help=_RATE_LIMIT_HELP)
-    add("--compression", action="store_true", help="offer permessage-deflate")
+    add(
+        "--compression",
+        type=_deflate,
+        nargs="?",
+        const=Deflate(),
+        metavar="PARAMETERS",
+        help="agree on permessage-deflate; such as 'server_no_context_takeover; server_max_window_bits=9'",
+    )
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
 

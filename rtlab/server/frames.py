@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.deflate import Deflate, deflated
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.websocket_frames import BINARY, TEXT, websocket_frame
 
-__all__ = ["NAME_CHARS", "Frame", "RoomPosition", "error_message"]
+__all__ = ["NAME_CHARS", "Frame", "RoomPosition", "SharedForm", "error_message", "shared_form"]
 
 #: The longest id, type or room name.
 NAME_CHARS: Final = 128
@@ -42,6 +44,19 @@ def error_message(code: str, text: str, ref: str | None = None, retry_after: flo
     return Message("error", payload, id=ref)
 
 
+class SharedForm:
+    """A codec with a compression that keeps no context: the same bytes for all who agreed on it.
+
+    `shared_form` makes them, one for each pair; so they compare by identity.
+    """
+
+    __slots__ = ("codec", "deflate")
+
+    def __init__(self, codec: Codec, deflate: Deflate) -> None:
+        self.codec = codec
+        self.deflate = deflate
+
+
 class Frame:
     """One outgoing message with the bytes made from it so far.
 
@@ -55,7 +70,7 @@ class Frame:
     Attributes
     ----------
     websockets : dict
-        Codec → the WebSocket frame, header included, of those made so far.
+        Codec or `SharedForm` → the WebSocket frame, header included, of those made so far.
     size_bytes : int
         What holding this costs, about: the length of the first encoding; 0 before there is one.
 
@@ -71,7 +86,7 @@ class Frame:
         self.message = message
         self.positions = positions
         self._encoded: dict[Codec, bytes] = {}
-        self.websockets: dict[Codec, bytes] = {}
+        self.websockets: dict[Codec | SharedForm, bytes] = {}
         self.size_bytes = 0
         self._event: bytes | None = None
 
@@ -100,13 +115,23 @@ class Frame:
         substitute.offset, substitute.epoch = of.offset, of.epoch
         return substitute
 
-    def websocket(self, codec: Codec) -> bytes:
-        """Return the whole WebSocket frame, header included."""
-        data = self.websockets.get(codec)
+    def websocket(self, form: Codec | SharedForm) -> bytes:
+        """Return the whole WebSocket frame, header included, compressed if the form says so."""
+        data = self.websockets.get(form)
         if data is None:
-            data = websocket_frame(BINARY if codec.binary else TEXT, self.encoded(codec))
-            self.websockets[codec] = data
+            data = self._compressed(form) if isinstance(form, SharedForm) else self._plain(form)
+            self.websockets[form] = data
         return data
+
+    def _plain(self, codec: Codec) -> bytes:
+        return websocket_frame(BINARY if codec.binary else TEXT, self.encoded(codec))
+
+    def _compressed(self, form: SharedForm) -> bytes:
+        codec, data = form.codec, self.encoded(form.codec)
+        small = deflated(data, form.deflate)
+        if len(small) >= len(data):
+            return self._plain(codec)  # each message may be sent either way (RFC 7692 §6)
+        return websocket_frame(BINARY if codec.binary else TEXT, small, 0x40)
 
     def event(self) -> bytes:
         """Return the event of a stream, up to where each receiver's own ``id`` follows."""
@@ -117,6 +142,12 @@ class Frame:
     def measure(self) -> int:
         """Return `size_bytes`, and encode the message first if nobody did."""
         return self.size_bytes or len(self.encoded(JSON))
+
+
+@lru_cache(maxsize=256)
+def shared_form(codec: Codec, deflate: Deflate) -> SharedForm:
+    """Return the one form of a codec and a compression; the server sees few of them."""
+    return SharedForm(codec, deflate)
 
 
 #: The largest outgoing message.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from rtlab.policies.rate_limit import RateLimit
+from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
@@ -26,7 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_connections : int
         Open streams and waiting polls, together.
     max_message_bytes : int
-        The largest incoming message.
+        The largest incoming message, also after it was decompressed.
     handshake_rate : float or None
         Connections that may begin per second; None for no limit.
     handshake_queue : int
@@ -41,8 +42,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         How long a new connection may take to send its first request.
     stop_window : float
         Over how long a graceful stop spreads its close frames.
-    compression : bool
-        Whether permessage-deflate is offered.
+    compression : Deflate or None
+        What to agree on with clients that offer permessage-deflate; None for no compression.
     rate_limits : tuple of RateLimit
         How fast clients may send; none costs nothing.
     hub, sessions : HubLimits, SessionLimits
@@ -64,7 +65,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     header_timeout: float = 10.0
     stop_window: float = 0.5
     # Behaviour
-    compression: bool = False
+    compression: Deflate | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.processes.host import accepts, free_port
+from rtlab.protocol.deflate import Deflate
 
 TIMEOUT = 30.0
 
@@ -116,9 +117,11 @@ async def test_options_reach_the_server():
 
 
 async def test_compression_is_off_unless_asked_for():
-    for asked in (False, True):
+    small = Deflate(server_max_window_bits=9)
+    for asked, window in ((False, ""), (small, "remote_max_window_bits=9")):
         async with Lab(compression=asked) as lab, connect(lab.ws_url, proxy=None) as connection:
-            assert bool(connection.protocol.extensions) is asked
+            assert window in "".join(map(str, connection.protocol.extensions))
+            assert bool(connection.protocol.extensions) is bool(asked)
 
 
 async def test_an_unknown_option_is_named_at_once():

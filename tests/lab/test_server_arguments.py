@@ -4,6 +4,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
+from rtlab.protocol.deflate import Deflate
 from rtlab.server.__main__ import make_parser
 
 
@@ -15,6 +16,9 @@ def test_each_option_is_one_that_the_server_knows():
 def test_options_become_a_command_line():
     assert as_arguments({"heartbeat": 0.5, "compression": True}) == ["--heartbeat", "0.5", "--compression"]
     assert as_arguments({"compression": False}) == []
+    for asked in (Deflate(), Deflate(server_no_context_takeover=True, level=9)):
+        line = as_arguments({"compression": asked})
+        assert make_parser().parse_args(line).compression == asked
 
 
 def test_an_unknown_option_is_refused():

@@ -7,7 +7,7 @@ import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import broadcast
@@ -24,6 +24,7 @@ from websockets.typing import Origin, Subprotocol
 
 from rtlab.client.transports._failures import circular, explain_os_error
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
+from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
@@ -101,8 +102,9 @@ class WebSocketTransport:
         ``ws://`` or ``wss://``; the same server's ``http://`` or ``https://`` will do.
     codec : Codec
         What to ask the server for; a foreign server that picks none gets JSON.
-    compression : {"deflate"} or None
-        Offer permessage-deflate (RFC 7692).
+    compression : {"deflate"}, Deflate or None
+        Offer permessage-deflate (RFC 7692), with the library's parameters or these. A server
+        may decline. What arrives counts decompressed towards `max_message_bytes`.
     headers : mapping, optional
         Extra headers of the handshake.
     origin : str, optional
@@ -122,7 +124,7 @@ class WebSocketTransport:
         url: str,
         *,
         codec: Codec = JSON,
-        compression: Literal["deflate"] | None = None,
+        compression: Compression = None,
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
         ssl: ssl_module.SSLContext | None = None,
@@ -140,7 +142,7 @@ class WebSocketTransport:
         self._send_timeout = send_timeout
         self._url = url
         self._codec = codec
-        self._compression: Literal["deflate"] | None = compression
+        self._compression = offer(compression)
         self._headers = headers
         self._cookies = cookies if cookies is not None else CookieStore()
         self._origin = Origin(origin) if origin is not None else None
@@ -173,7 +175,7 @@ class WebSocketTransport:
             opening = _Connect(
                 str(url.adding(**resume.query())),
                 subprotocols=[Subprotocol(self._codec.subprotocol)],
-                compression=self._compression,
+                **self._compression,
                 additional_headers=headers,
                 origin=self._origin,
                 max_size=self._max_receive,

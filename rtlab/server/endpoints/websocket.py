@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import HttpVersion11, WSMsgType, web
 
 from rtlab.protocol.codecs import CODECS, codec_for
+from rtlab.server.deflate_agreement import Agreement, agree
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import settled
 from rtlab.server.sessions import Session
-from rtlab.server.sinks.deflate import Deflate
 from rtlab.server.sinks.websocket import WebSocketSink
 
 __all__ = ["websocket"]
@@ -29,11 +29,23 @@ TURN: Final = 128
 #: What a 426 has to name (RFC 9110 §15.5.22, RFC 6455 §4.4).
 UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
+EXTENSIONS: Final = "Sec-WebSocket-Extensions"
+
 
 class _Socket(web.WebSocketResponse):
     """aiohttp's WebSocket, which lets the client read why it was refused."""
 
     peer: asyncio.Transport | None = None
+    agreement: Agreement | None = None
+
+    def _handshake(self, request: web.BaseRequest) -> Any:
+        # aiohttp ignores what the server wants, and what a client may be limited to.
+        headers, protocol, bits, alone = super()._handshake(request)
+        if self.agreement is not None:
+            headers[EXTENSIONS] = self.agreement.header
+            bits = self.agreement.deflate.server_max_window_bits
+            alone = self.agreement.deflate.server_no_context_takeover
+        return headers, protocol, bits, alone
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
         if code not in (1002, 1007, 1009) or self.closed:
@@ -57,7 +69,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         autoclose=False,
         protocols=tuple(CODECS),
         heartbeat=options.heartbeat,
-        compress=options.compression,
+        compress=False,  # see _handshake
         max_msg_size=options.max_message_bytes + 1,
         timeout=2.0,
     )
@@ -73,6 +85,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         asked = read_opening(request)
     except BadOpening as error:
         return error.answer
+    if options.compression is not None:
+        ws.agreement = agree(options.compression, ", ".join(request.headers.getall(EXTENSIONS, [])))
     await ws.prepare(request)
     transport = ws.peer = request.transport
     if transport is None:
@@ -82,7 +96,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         transport,
         codec_for(ws.ws_protocol),
         limit_bytes=options.write_limit_bytes,
-        deflate=_deflate(ws),
+        deflate=ws.agreement and ws.agreement.deflate,
         cut_off=node.connections.count_slow_client,
     )
     accepted = node.connections.accept(asked)
@@ -118,10 +132,3 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
         else:
             sink.abort()
             return False
-
-
-def _deflate(ws: _Socket) -> Deflate | None:
-    if not ws.compress:
-        return None
-    agreed = ws.headers.get("Sec-WebSocket-Extensions", "")
-    return Deflate(int(ws.compress), takeover="server_no_context_takeover" not in agreed)

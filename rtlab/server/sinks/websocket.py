@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rtlab.protocol.codecs import Codec
+from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, TEXT, close_frame, websocket_frame
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Frame, shared_form
 from rtlab.server.sinks.base import StreamSink
-from rtlab.server.sinks.deflate import Deflate
 
 __all__ = ["WebSocketSink"]
 
@@ -27,14 +27,15 @@ class WebSocketSink(StreamSink):
     limit_bytes : int
         See `SlowReader`.
     deflate : Deflate or None
-        Compression, if negotiated.
+        Compression, if negotiated. With context takeover each connection compresses for
+        itself; without, all that agreed on the same share each frame.
     cut_off : callable
         Told when the client was too slow.
     close_timeout : float
         Seconds until a client that does not answer the close frame is cut off.
     """
 
-    __slots__ = ("_close_timeout", "_deflate", "codec")
+    __slots__ = ("_close_timeout", "_deflater", "_form", "codec")
     transport: ClassVar[str] = "websocket"
 
     def __init__(
@@ -49,16 +50,18 @@ class WebSocketSink(StreamSink):
     ) -> None:
         super().__init__(transport, limit_bytes, cut_off)
         self.codec = codec
-        self._deflate = deflate
+        takeover = deflate is not None and not deflate.server_no_context_takeover
+        self._deflater = Deflater(deflate) if deflate is not None and takeover else None
+        self._form = codec if deflate is None or takeover else shared_form(codec, deflate)
         self._close_timeout = close_timeout
 
     def write(self, frame: Frame, position: int) -> None:
-        if self._deflate is None:
+        if self._deflater is None:
             # The first of a room's members makes the bytes; the others cost no call.
-            self._send(frame.websockets.get(self.codec) or frame.websocket(self.codec))
+            self._send(frame.websockets.get(self._form) or frame.websocket(self._form))
         elif not (self.closing or self._transport.is_closing()):
             opcode = BINARY if self.codec.binary else TEXT
-            self._send(websocket_frame(opcode, self._deflate(frame.encoded(self.codec)), 0x40))
+            self._send(websocket_frame(opcode, self._deflater(frame.encoded(self.codec)), 0x40))
 
     def close(self, code: int, reason: str = "") -> None:
         if self.closing:

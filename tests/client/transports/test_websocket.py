@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import re
 import socket
+import tracemalloc
+import zlib
 
 import pytest
 from websockets.asyncio.server import serve
@@ -18,7 +20,9 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK
+from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
+from rtlab.protocol.websocket_frames import BINARY, websocket_frame
 
 SUBPROTOCOLS = [Subprotocol(name) for name in CODECS]
 
@@ -280,6 +284,59 @@ async def test_a_message_over_our_limit_ends_with_1009_and_is_not_tried_again():
         await until(lambda: told)
         assert (told[0].code, told[0].will_reconnect) == (1009, False)
         await conn.close()
+
+
+def bomb(expands_to):
+    """A compressed message of zeros: a thousand times smaller than what it expands to."""
+    data = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (data.compress(bytes(expands_to)) + data.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+async def test_a_compression_bomb_ends_with_1009_before_it_expands():
+    frame = websocket_frame(BINARY, bomb(40_000_000), 0x40)
+
+    async def attack(ws):
+        await greet(ws)
+        ws.transport.write(frame)
+        await ws.wait_closed()
+
+    async with server(attack, compression="deflate") as url:
+        conn = WebSocketConnection(url, compression="deflate", backoff=Constant(seconds=0.0))
+        told = []
+        conn.on("disconnected", told.append)
+        tracemalloc.start()
+        try:
+            await conn.connect()
+            await until(lambda: told)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (told[0].code, told[0].will_reconnect) == (1009, False)
+        assert peak < 10_000_000  # the limit is 1 MiB; zlib's buffer doubles on its way there
+        await conn.close()
+
+
+async def test_the_parameters_of_compression_are_offered_and_kept():
+    asked = []
+
+    async def handler(ws):
+        asked.append((ws.request.headers["Sec-WebSocket-Extensions"], str(ws.protocol.extensions[0])))
+        await echo(ws)
+
+    small = Deflate(server_max_window_bits=10, client_max_window_bits=9, server_no_context_takeover=True)
+    async with server(handler) as url, WebSocketConnection(url, compression=small) as conn:
+        for n in range(2):
+            assert (await conn.request("echo", ["again", n])).payload == ["again", n]
+    assert asked == [
+        (
+            "permessage-deflate; server_no_context_takeover; server_max_window_bits=10; "
+            "client_max_window_bits=9",
+            "PerMessageDeflate(remote_no_context_takeover=False, local_no_context_takeover=True, "
+            "remote_max_window_bits=9, local_max_window_bits=10)",
+        )
+    ]
+    with pytest.raises(TypeError, match='"deflate", a Deflate or None, got True'):
+        WebSocketConnection(url, compression=True)
 
 
 async def test_the_servers_limit_binds_us():

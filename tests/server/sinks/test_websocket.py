@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame
 from rtlab.server.sinks.base import MAX_QUEUE_FACTOR
@@ -19,6 +20,33 @@ def test_a_frame_is_written_as_it_is_to_every_websocket() -> None:
     assert transports[0].written == transports[1].written == [NEWS.websocket(JSON)]
     WebSocketSink(transports[0], MSGPACK, limit_bytes=10).write(NEWS, 1)
     assert transports[0].written[1] == NEWS.websocket(MSGPACK)
+
+
+def test_a_compressed_frame_is_made_once_for_all_who_keep_no_context() -> None:
+    news = Frame(Message("news", "again and " * 50))
+    alone = Deflate(server_no_context_takeover=True)
+
+    def written(deflate: Deflate) -> bytes:
+        transport = Transport()
+        WebSocketSink(transport, JSON, limit_bytes=10, deflate=deflate).write(news, 1)
+        return transport.written[0]
+
+    first = written(alone)
+    assert written(Deflate.parse(str(alone))) == first  # the same agreement, read twice
+    assert len(news.websockets) == 1
+    written(Deflate(server_no_context_takeover=True, server_max_window_bits=9))
+    assert len(news.websockets) == 2
+    # With context each connection compresses for itself.
+    assert written(Deflate()) == first
+    assert len(news.websockets) == 2
+    assert len(first) < 60
+
+
+def test_what_does_not_get_smaller_is_sent_as_it_is() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON, limit_bytes=10, deflate=Deflate(server_no_context_takeover=True))
+    sink.write(NEWS, 1)
+    assert transport.written == [NEWS.websocket(JSON)]
 
 
 def test_a_client_is_cut_off_only_when_it_holds_more_than_the_limit_before_a_write() -> None:

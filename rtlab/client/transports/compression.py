@@ -1,0 +1,49 @@
+"""How a client offers permessage-deflate (RFC 7692 §7.1)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, cast
+
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+
+from rtlab.protocol.deflate import Deflate
+
+__all__ = ["Compression", "offer"]
+
+Compression = Literal["deflate"] | Deflate | None
+
+_KINDS: Final = 'expected compression to be "deflate", a Deflate or None, got {!r}'
+
+
+def offer(compression: Compression) -> dict[str, Any]:
+    """Return what the library's `connect` takes for a compression.
+
+    Parameters
+    ----------
+    compression : {"deflate"}, Deflate or None
+        The library's parameters, these, or no compression.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> offer("deflate")
+    {'compression': 'deflate'}
+    """
+    if compression is None or compression == "deflate":
+        return {"compression": compression}
+    if not isinstance(cast("object", compression), Deflate):
+        raise TypeError(_KINDS.format(compression))
+    server_bits, client_bits = compression.server_max_window_bits, compression.client_max_window_bits
+    factory = ClientPerMessageDeflateFactory(
+        server_no_context_takeover=compression.server_no_context_takeover,
+        client_no_context_takeover=compression.client_no_context_takeover,
+        # 15 is what holds when nobody says anything; True lets the server set a limit.
+        server_max_window_bits=server_bits if server_bits < 15 else None,
+        client_max_window_bits=client_bits if client_bits < 15 else True,
+        compress_settings={"level": compression.level, "memLevel": compression.memory_level},
+    )
+    return {"compression": None, "extensions": [factory]}
