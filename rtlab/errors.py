@@ -13,6 +13,7 @@ __all__ = [
     "MachineBusy",
     "MessageError",
     "MessageTooLarge",
+    "NoSeries",
     "NotConnected",
     "RequestRefused",
     "RtlabError",
@@ -194,6 +195,12 @@ class LabError(RtlabError):
 
 class MachineBusy(LabError):
     """A measurement that is worth nothing, because the machine did something else meanwhile."""
+
+
+class NoSeries(RtlabError, KeyError):
+    """A recorder was asked for a series that nothing was recorded in."""
+
+    __str__ = Exception.__str__  # a KeyError shows a repr
 
 
 class RequestRefused(RtlabError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 from rtlab.errors import MachineBusy
 
@@ -18,13 +18,17 @@ _PAUSE: Final = 0.5
 T = TypeVar("T")
 
 
-async def again_while_busy(measure: Callable[[int], Awaitable[T]]) -> T:
+async def again_while_busy(
+    measure: Callable[[int], Coroutine[Any, Any, T]], *, again: Callable[[str], None] | None = None
+) -> T:
     """Measure; where the machine was too busy for it, measure again, a few times.
 
     Parameters
     ----------
     measure : callable
         Takes the number of the attempt, from 0, and measures.
+    again : callable, optional
+        Is told before each further attempt, in words for the reader, who waits for it.
 
     Returns
     -------
@@ -46,6 +50,8 @@ async def again_while_busy(measure: Callable[[int], Awaitable[T]]) -> T:
         try:
             return await measure(attempt)
         except MachineBusy:
+            if again is not None:
+                again(f"the machine was too busy: attempt {attempt + 2} of {ATTEMPTS}")
             await asyncio.sleep(_PAUSE)
     try:
         return await measure(ATTEMPTS - 1)

@@ -28,6 +28,7 @@ from rtlab.errors import LabError, MachineBusy
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.together import together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -239,13 +240,9 @@ async def measure_wire(
     check_transports(transports)
     if count < 1:
         raise ValueError(f"expected count >= 1, got {count}")
-    try:  # at the same time: byte counts do not depend on other load
-        async with asyncio.TaskGroup() as group:
-            ones = [partial(_one, lab, transport, size, count) for transport in transports]
-            tasks = [group.create_task(again_while_busy(one)) for one in ones]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    costs = [cost for task in tasks for cost in task.result()]
+    ones = [partial(_one, lab, transport, size, count) for transport in transports]
+    each = await together(*map(again_while_busy, ones))  # byte counts do not depend on other load
+    costs = [cost for one in each for cost in one]
     return WireReport(costs, size, count, encrypted=lab.url.startswith("https"))
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -29,13 +29,14 @@ from rtlab.errors import LabError, MachineBusy
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.protocol.messages import Message
+from rtlab.together import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.lab.lab import Lab
 
-__all__ = ["PollDelay", "measure_poll_delay"]
+__all__ = ["PollDelay", "measure_poll_delay", "measure_poll_delays"]
 
 #: Seconds for connecting, on top of what the feeds take.
 _TIMEOUT: Final = 20.0
@@ -90,7 +91,6 @@ async def measure_poll_delay(
     clients: int = 8,
     seed: int = 0,
     process: Literal["poisson", "fixed"] = "poisson",
-    ready: asyncio.Barrier | None = None,
 ) -> PollDelay:
     """Let long-polling clients get feeds through a path with a round trip; see what waits.
 
@@ -111,9 +111,6 @@ async def measure_poll_delay(
         Of the feeds.
     process : {"poisson", "fixed"}
         When messages come: at random moments, or evenly.
-    ready : asyncio.Barrier, optional
-        Of measurements that run at the same time, for all their clients: none takes a
-        feed while others connect, which makes the loop late.
 
     Returns
     -------
@@ -141,16 +138,76 @@ async def measure_poll_delay(
         seen = await measure_poll_delay(lab, rate=10, gap=0.1)
         seen.waits.mean()
     """
-    plans = [
-        {"rate": float(rate), "count": _ENDLESS, "seed": seed + n, "process": process} for n in range(clients)
-    ]
+    [delay] = await measure_poll_delays(
+        lab, {(rate, gap): clients}, seconds=seconds, seed=seed, process=process
+    )
+    return delay
 
-    def measure(attempt: int) -> Coroutine[Any, Any, PollDelay]:
-        # Others that run at the same time wait for the first attempt only.
-        together = asyncio.Barrier(clients) if attempt or ready is None else ready
-        return _measure(lab, float(gap), plans, seconds, together)
 
-    return await again_while_busy(measure)
+async def measure_poll_delays(
+    lab: Lab,
+    points: Mapping[tuple[float, float], int],
+    *,
+    seconds: float = 5.0,
+    seed: int = 0,
+    process: Literal["poisson", "fixed"] = "poisson",
+    progress: Callable[[float, str], None] | None = None,
+) -> list[PollDelay]:
+    """Measure at several rates and gaps at the same time; when one gives up, the others end too.
+
+    No client takes a feed while others connect, which makes the loop late. What a busy machine
+    spoiled is measured again alone.
+
+    Parameters
+    ----------
+    points : mapping
+        From (messages a second, seconds of the gap) to how many clients.
+    progress : callable, optional
+        Is told the share of points that are done, and what is done next.
+    lab, seconds, seed, process
+        As in `measure_poll_delay`.
+
+    Returns
+    -------
+    list of PollDelay
+        In the order of `points`.
+
+    Raises
+    ------
+    LabError, MachineBusy
+        As `measure_poll_delay` does.
+
+    Examples
+    --------
+    ::
+
+        rare, busy = await measure_poll_delays(lab, {(1.2, 0.2): 24, (30, 0.2): 3})
+    """
+    everyone, done = asyncio.Barrier(sum(points.values())), 0
+
+    def tell(text: str) -> None:
+        if progress is not None:
+            progress(done / len(points), text)
+
+    async def point(rate: float, gap: float, clients: int) -> PollDelay:
+        nonlocal done
+        plans = [
+            {"rate": float(rate), "count": _ENDLESS, "seed": seed + n, "process": process}
+            for n in range(clients)
+        ]
+
+        async def measure(attempt: int) -> PollDelay:
+            # The others wait for the first attempt only.
+            ready = asyncio.Barrier(clients) if attempt else everyone
+            return await _measure(lab, float(gap), plans, seconds, ready)
+
+        seen = await again_while_busy(measure, again=lambda why: tell(f"{rate:g}/s: {why}"))
+        done += 1
+        tell(f"{rate:g}/s: done")
+        return seen
+
+    tell(f"{seconds:g} s")
+    return await together(*(point(*place, clients) for place, clients in points.items()))
 
 
 async def _measure(
@@ -169,17 +226,14 @@ async def _measure(
             try:
                 async with asyncio.timeout(seconds + _TIMEOUT):
                     lag.start()
-                    async with asyncio.TaskGroup() as group:
-                        tasks = [
-                            group.create_task(_client(proxy.url, plan, seconds, ready)) for plan in plans
-                        ]
+                    came = await together(*(_client(proxy.url, plan, seconds, ready) for plan in plans))
             except TimeoutError as error:
                 raise LabError(
                     f"expected {len(plans)} clients to end in time, got a timeout: run the cell again"
                 ) from error
             finally:
                 lag.stop()
-        return _read(tap, sum(task.result() for task in tasks), lag.stretches())
+        return _read(tap, sum(came), lag.stretches())
 
 
 async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio.Barrier) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from rtlab.errors import NoSeries
 from rtlab.measure.attachment import Attachment, Source
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.recording_file import Recording, read_recording, write_recording
@@ -200,12 +201,12 @@ class Recorder(SampleLog):
 
         Raises
         ------
-        KeyError
-            For an unknown series.
+        NoSeries
+            For one that nothing was recorded in; a KeyError too.
         """
         if series not in self.series:
             known = ", ".join(map(repr, self.series)) or "none yet"
-            raise KeyError(f"no series {series!r}; there is: {known}")
+            raise NoSeries(f"no series {series!r}; there is: {known}. Run the cell that records it again")
         rows = self.since(0).rows
         values = self.measures(rows[rows["series"] == self.series[series].index])[column]
         values = values[~np.isnan(values)]

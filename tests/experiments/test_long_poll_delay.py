@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtlab.capture import busy_machine
 from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.long_polling import LongPolling
@@ -20,6 +21,7 @@ from rtlab.experiments.long_poll_delay import (
     PollDelay,
     _read,  # pyright: ignore[reportPrivateUsage]
     measure_poll_delay,
+    measure_poll_delays,
 )
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
@@ -91,13 +93,32 @@ async def test_what_a_busy_machine_spoiled_is_measured_again_without_the_others(
         return _read(*seen)
 
     monkeypatch.setattr(long_poll_delay, "_read", spoiled_once)
-    ready = asyncio.Barrier(4)
+    told: list[tuple[float, str]] = []
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
-        both = await asyncio.gather(
-            *(measure_poll_delay(lab, 10, 0.1, seconds=1, clients=2, ready=ready) for _ in range(2))
+        both = await measure_poll_delays(
+            lab, {(10, 0.1): 2, (11, 0.1): 2}, seconds=1, progress=lambda *words: told.append(words)
         )
     assert reads == 3
     assert all(len(seen.waits) > 5 for seen in both)
+    assert any(text.endswith("the machine was too busy: attempt 2 of 3") for _, text in told)
+    assert told[-1][0] == 1
+
+
+async def test_one_that_gives_up_leaves_none_of_the_others_behind(monkeypatch: pytest.MonkeyPatch):
+    async def gives_up(url: str, plan: dict[str, Any], *rest: Any) -> int:
+        if plan["rate"] == 2:
+            raise MachineBusy("stalls")
+        return await client(url, plan, *rest)
+
+    client = long_poll_delay._client  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(long_poll_delay, "_client", gives_up)
+    monkeypatch.setattr(busy_machine, "_PAUSE", 0.1)  # time for the others to make their proxies
+    async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
+        before = asyncio.all_tasks()
+        with pytest.raises(MachineBusy, match="tried 3 times: stalls"):
+            await measure_poll_delays(lab, {(1, 0.1): 1, (2, 0.1): 1}, seconds=30)
+        assert list(await lab.faults.call("GET", "/proxies")) == ["lab"]
+        assert {task.get_name() for task in asyncio.all_tasks() - before} == set()
 
 
 STALL = 0.08

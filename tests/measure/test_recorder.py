@@ -108,7 +108,7 @@ def test_percentiles_of_nothing_are_nan_and_of_a_stranger_an_error() -> None:
     recorder = at_zero()
     recorder.record("s", ts=math.nan)
     assert all(math.isnan(value) for value in recorder.percentiles("s").values())
-    with pytest.raises(KeyError, match="no series 'x'; there is: 's'"):
+    with pytest.raises(KeyError, match=r"no series 'x'; there is: 's'\. Run the cell"):
         recorder.percentiles("x")
 
 

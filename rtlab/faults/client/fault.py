@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
+
+from rtlab.faults.errors import FaultError
 
 __all__ = ["Fault"]
 
@@ -46,9 +48,10 @@ class Fault:
     async def __aenter__(self) -> Fault:
         try:
             return await self._apply()
-        except asyncio.CancelledError:
-            # An interrupt, and the request may have arrived all the same.
-            await self._end()
+        except BaseException:
+            # An interrupt or a timeout, and the request may have arrived all the same.
+            with suppress(FaultError):
+                await self._end()
             raise
 
     async def __aexit__(

@@ -89,7 +89,11 @@ class RemoteProxy:
             "seed": seed,
             "buffer_bytes": buffer_bytes,
         }
-        answer = await self.call("POST", "/populate", [body])
+        try:
+            answer = await self.call("POST", "/populate", [body])
+        except BaseException:  # an interrupt too: the request may have arrived all the same
+            await self.close()
+            raise
         self._listen = answer["proxies"][0]["listen"]
         return self
 

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from rtlab.faults.client.fault import Fault
+from rtlab.faults.client.fault_client import FaultClient
+from rtlab.faults.errors import FaultError
 
 
 class Proxy:
@@ -49,3 +51,44 @@ async def test_an_interrupt_before_the_answer_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert proxy.spoilt == 0
+
+
+async def test_an_answer_that_does_not_come_in_time_leaves_nothing_behind() -> None:
+    spoilt: list[str] = []
+
+    async def begin() -> None:
+        spoilt.append("rtt_upstream")
+        raise FaultError("the fault proxy does not answer (ReadTimeout)", 503)
+
+    async def end() -> None:
+        spoilt.clear()
+
+    with pytest.raises(FaultError, match="ReadTimeout"):
+        async with Fault("rtt", begin, end):
+            pytest.fail("the block must not begin")
+    assert spoilt == []
+
+
+async def test_an_interrupt_while_a_proxy_is_made_removes_it() -> None:
+    asked: list[bytes] = []
+    populated = asyncio.Event()
+
+    async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b" HTTP/")[0])
+        if asked[-1].startswith(b"DELETE"):
+            writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        else:
+            populated.set()
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(api, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        proxy = FaultClient(f"http://127.0.0.1:{port}", None, "127.0.0.1", 9, name="mine")
+        task = asyncio.create_task(proxy.start())
+        await populated.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert asked == [b"POST /populate", b"DELETE /proxies/mine"]
