@@ -35,6 +35,8 @@ class ServerOptions(TypedDict, total=False):
     backlog_messages: int
     backlog_bytes: int
     rate_limit: str | Sequence[str]
+    results_kept: int
+    results_age: float
     # Features
     allow_origin: str
     compression: bool | Deflate

@@ -30,7 +30,7 @@ MAX_DEPTH: Final = 64
 
 RESERVED_TYPES: Final = frozenset(
     {"welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack", "error", "ping"}
-    | {"pong", "auth", "feed"}
+    | {"pong", "auth", "feed", "outbox"}
 )
 
 
@@ -51,7 +51,7 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     id : str, optional
         The sender's name for this message; answers carry it back.
     seq : int, optional
-        Dense sequence number within the sender's session.
+        Dense sequence number within the sender's stream.
     client_id : str, optional
         The sender.
     room_id : str, optional
@@ -64,6 +64,8 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
         The same clock just before the write.
     token : str, optional
         A credential sent in the message rather than in the handshake.
+    stream : str, optional
+        Which outbox of the sender numbers it: the server handles each number once.
 
     Notes
     -----
@@ -89,6 +91,7 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     ts: float | None = None
     sent: float | None = None
     token: str | None = None
+    stream: str | None = None
 
 
 def fields_of(payload: object) -> dict[str, Any]:

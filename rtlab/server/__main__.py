@@ -20,6 +20,7 @@ from rtlab.protocol.deflate import Deflate
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
+from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
 
@@ -68,7 +69,7 @@ def _deflate(text: str) -> Deflate:
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the command line; durations are seconds."""
     defaults = Options(token="")
-    hub, sessions = defaults.hub, defaults.sessions
+    hub, sessions, producers = defaults.hub, defaults.sessions, defaults.producers
     parser = argparse.ArgumentParser(
         prog="python -m rtlab.server",
         description="The lab's server. It prints one line of JSON when it listens.",
@@ -92,6 +93,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--history-age", type=_seconds, default=hub.history_age, help="of each room")
     add("--backlog-messages", type=_count, default=sessions.backlog_messages, help="of each session")
     add("--backlog-bytes", type=_count, default=sessions.backlog_bytes, help="of each session")
+    add("--results-kept", type=_count, default=producers.results, help="of each client's outbox")
+    add("--results-age", type=_seconds, default=producers.age, help="of an outbox without a message")
     add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
     add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
     add("--handshake-rate", type=_rate, default=0, help="connections begun per second; 0 for no limit")
@@ -138,6 +141,7 @@ def _options(args: argparse.Namespace, token: str) -> Options:
             backlog_bytes=args.backlog_bytes,
             ttl=args.session_ttl,
         ),
+        producers=ProducerLimits(results=args.results_kept, age=args.results_age),
     )
 
 

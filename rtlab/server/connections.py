@@ -169,6 +169,8 @@ class Connections:
                 "maxDepth": MAX_DEPTH,
                 "maxRooms": MAX_ROOMS,
             },
+            # How long, and how much of it, a repeat is answered with the first result.
+            "outbox": self._options.producers.as_welcome(),
             "heartbeat": self._options.heartbeat,
             "feedTimer": timer_kind(),
         }

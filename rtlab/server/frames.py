@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
@@ -34,9 +35,27 @@ class RoomPosition(NamedTuple):
     offset: int | None
 
 
-def error_message(code: str, text: str, ref: str | None = None, retry_after: float | None = None) -> Message:
-    """Make an ``error`` message; `ref` is the id of what it answers, `retry_after` a hint in seconds."""
-    payload: dict[str, str | float] = {"code": code, "message": text}
+def error_message(
+    code: str,
+    text: str,
+    ref: str | None = None,
+    retry_after: float | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Message:
+    """Make an ``error`` message.
+
+    Parameters
+    ----------
+    code, text : str
+        For programs, and for people.
+    ref : str, optional
+        The id of what it answers.
+    retry_after : float, optional
+        A hint in seconds.
+    details : mapping, optional
+        What else it says, for programs.
+    """
+    payload: dict[str, Any] = {"code": code, "message": text, **(details or {})}
     if ref is not None:
         payload["ref"] = ref
     if retry_after is not None:

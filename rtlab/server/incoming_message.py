@@ -72,7 +72,7 @@ class OnStream:
             session.deliver(frame)
 
     def refuse(self, session: Session, message: Message, error: Refused) -> None:
-        session.send(error_message(error.code, str(error), message.id, error.retry_after))
+        session.send(error_message(error.code, str(error), message.id, error.retry_after, error.details))
 
     def unreadable(self, session: Session, error: MessageError, text: str) -> None:
         session.send(error_message(error.code, text))

@@ -19,7 +19,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import NAME_CHARS, error_message
-from rtlab.server.handlers import HANDLERS, Services, publish
+from rtlab.server.handlers import HANDLERS, Services, in_sequence, publish
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused, Result
@@ -172,6 +172,8 @@ class Ingress:
             for step in self.steps:
                 step(incoming)
             handle = HANDLERS.get(incoming.message.type, publish)
+            if incoming.message.stream is not None:
+                handle = partial(in_sequence, handle)
             answer = handle(self._services, incoming)
         except Refused as error:
             return self._refuse(incoming, error)
@@ -207,7 +209,7 @@ class Ingress:
             # A hair of tolerance: forty fortieths are not quite one.
             if session.strikes > MAX_STRIKES - 1e-9:
                 session.ended = Ended(1008, error.code, f"too often: {error}")
-        payload = error_message(error.code, str(error), message.id, error.retry_after).payload
+        payload = error_message(error.code, str(error), message.id, error.retry_after, error.details).payload
         return {"ok": False, "id": message.id, "error": payload}
 
     def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:

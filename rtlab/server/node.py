@@ -13,6 +13,7 @@ from rtlab.server.drain import drain
 from rtlab.server.handlers import Services
 from rtlab.server.ingress import Ingress
 from rtlab.server.options import Options
+from rtlab.server.producers import Producers
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
 from rtlab.server.steps.rate_limit import LimitRate
@@ -35,8 +36,9 @@ class Node:
 
     Attributes
     ----------
-    hub, sessions, connections, ingress, upkeep
-        Rooms; streams of messages; what carries them; the way in; what has to be done regularly.
+    hub, sessions, producers, connections, ingress, upkeep
+        Rooms; streams of messages; what was handled of the clients' own; what carries them; the way
+        in; what has to be done regularly.
     rate_limits : list of LimitRate
         Those of its options, each with what it refused.
     stopping : bool
@@ -60,7 +62,8 @@ class Node:
         self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed)
         self.sessions = Sessions(clock, options.sessions)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
-        services = Services(self.hub, make_broker(self.hub), clock)
+        self.producers = Producers(clock, options.producers)
+        services = Services(self.hub, make_broker(self.hub), self.producers, clock)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
         self.ingress = Ingress(
             services,
@@ -70,6 +73,7 @@ class Node:
             after_decoding=[limit for limit in self.rate_limits if not limit.before_decoding],
         )
         self.upkeep = Upkeep(self.connections, self.sessions, self.hub, options.heartbeat, clock)
+        self.upkeep.add(self.producers.expire)
 
     def start(self) -> None:
         """Begin the upkeep, on the running loop."""

@@ -7,6 +7,7 @@ import msgspec
 from rtlab.policies.rate_limit import RateLimit
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
 
@@ -46,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         What to agree on with clients that offer permessage-deflate; None for no compression.
     rate_limits : tuple of RateLimit
         How fast clients may send; none costs nothing.
-    hub, sessions : HubLimits, SessionLimits
+    hub, sessions, producers : HubLimits, SessionLimits, ProducerLimits
         How much is kept.
     """
 
@@ -69,3 +70,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: tuple[RateLimit, ...] = ()
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()
+    producers: ProducerLimits = ProducerLimits()

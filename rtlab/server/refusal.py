@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["Refused", "Result"]
@@ -23,12 +24,21 @@ class Refused(Exception):
         Seconds after which the same message may be welcome.
     strikes : float
         How much of this a session survives: at `rtlab.server.ingress.MAX_STRIKES` it ends.
+    details : mapping, optional
+        What else the error's payload says, for programs.
     """
 
     def __init__(
-        self, code: str, text: str, *, retry_after: float | None = None, strikes: float = 0.0
+        self,
+        code: str,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        strikes: float = 0.0,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(text)
         self.code = code
         self.retry_after = retry_after
         self.strikes = strikes
+        self.details = details

@@ -14,6 +14,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.feed import Feed
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.ordered_answers import InOrder
+from rtlab.server.producers import Incarnation
 from rtlab.server.sinks.base import Sink
 
 __all__ = ["Ended", "Session", "SessionLimits", "Sessions"]
@@ -68,7 +69,8 @@ class Session:
 
     __slots__ = (
         "_backlog", "_bytes", "_limits", "_positions", "address", "client_id", "detached_at", "ended",
-        "feeds", "order", "position", "rooms", "session_id", "sink", "strikes", "unreadable", "user",
+        "feeds", "order", "outboxes", "position", "rooms", "session_id", "sink", "strikes", "unreadable",
+        "user",
     )  # fmt: skip
 
     def __init__(self, session_id: str, client_id: str, user: str, limits: SessionLimits) -> None:
@@ -87,6 +89,8 @@ class Session:
         self.address: str | None = None
         # The client's messages, while a broker has not answered for one of them.
         self.order = InOrder()
+        # Those of the client's outboxes that it opened in this session, by their names.
+        self.outboxes: dict[str, Incarnation] = {}
         # One entry per room that the session is in.
         self.rooms: dict[str, None] = {}
         self.feeds: dict[str, Feed] = {}

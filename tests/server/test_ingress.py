@@ -15,6 +15,7 @@ from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS
 from rtlab.server.ingress import Ingress
+from rtlab.server.producers import ProducerLimits, Producers
 from rtlab.server.refusal import Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
@@ -59,7 +60,9 @@ class Bench:
     def __init__(self, **limits: int) -> None:
         self.hub = Hub(time.monotonic, HubLimits(**limits), new_epoch=lambda: "e0")
         self.expelled: list[Session] = []
-        services = Services(self.hub, MemoryBroker(self.hub), time.monotonic)
+        services = Services(
+            self.hub, MemoryBroker(self.hub), Producers(time.monotonic, ProducerLimits()), time.monotonic
+        )
         self.ingress = Ingress(services, 1 << 20, self.expelled.append)
         self.session = Session("s", "ada", "ada", SessionLimits())
 
@@ -271,3 +274,57 @@ async def test_feeds_are_limited_and_can_be_stopped() -> None:
 def test_auth_is_answered_although_nothing_asks_for_it() -> None:
     (ack,) = Bench().say("auth", {"token": "x"}, id="1")
     assert (ack.id, ack.payload) == ("1", {"required": False})
+
+
+OPENING = {"stream": "outbox", "history": "h", "token": "t"}
+
+
+def numbered(bench: Bench, seq: int, **fields: Any) -> dict[str, Any]:
+    answers = bench.say("chat", seq, **{"id": f"m{seq}", "stream": "outbox", "seq": seq, **fields})
+    return answers[-1].payload
+
+
+def test_a_numbered_message_is_handled_once_and_in_order() -> None:
+    bench = Bench()
+    bench.say("join_room", room_id="r")
+    assert numbered(bench, 1, room_id="r")["code"] == "not_opened"
+    (opened,) = bench.say("outbox", OPENING, id="0")
+    assert opened.payload == {"stream": "outbox", "incarnation": 1, "lastSeq": 0}
+    assert numbered(bench, 2, room_id="r")["expected"] == 1
+    first = numbered(bench, 1, room_id="r")
+    assert first == {"offset": 1, "epoch": "e0"}
+    assert numbered(bench, 1, room_id="r") == first  # the stored result, and nothing published
+    assert numbered(bench, 2, room_id="r")["offset"] == 2
+
+
+def test_a_refusal_is_a_result_too_and_uses_up_its_number() -> None:
+    bench = Bench()
+    bench.say("outbox", OPENING)
+    bench.say("join_room", room_id="r")
+    assert [numbered(bench, 1, room_id="s")["code"] for _ in range(2)] == ["not_joined", "not_joined"]
+    assert numbered(bench, 2, room_id="r")["offset"] == 1
+    assert bench.code("join_room", room_id="s", stream="outbox", seq=3) == "reserved_type"
+    assert bench.code("chat", room_id="r", stream="outbox", seq=0) == "wrong_seq"
+    (ack,) = bench.say("outbox", {"skip": 5}, stream="outbox", seq=4)
+    assert ack.payload == {"skipped": 5}
+    assert numbered(bench, 9, room_id="r")["offset"] == 2
+
+
+def test_the_items_of_a_batch_are_numbered_too() -> None:
+    bench = Bench()
+    bench.say("join_room", room_id="r")
+    item = {"type": "chat", "roomId": "r", "stream": "outbox", "id": "a", "seq": 1}
+    items = [{"type": "outbox", "payload": OPENING}, item, item, {**item, "seq": 3, "id": "c"}]
+    *published, ack = bench.say("batch", items, id="b")
+    assert [(message.id, message.seq, message.stream) for message in published] == [("a", 1, "outbox")]
+    results = ack.payload["results"]
+    assert [result["ok"] for result in results] == [True, True, True, False]
+    assert results[1] == results[2]
+    assert results[3]["error"]["expected"] == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"stream": 5}, {"base": 0}, {"token": "x" * 65}, {"after": -1}, {"incarnation": "one"}]
+)
+def test_an_opening_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    assert Bench().code("outbox", {**OPENING, **change}) == "wrong_payload"

@@ -11,10 +11,11 @@ from rtlab.server.handlers.base import Handler, Services
 from rtlab.server.handlers.batch import batch
 from rtlab.server.handlers.direct import auth, confirm, echo, ping, pong
 from rtlab.server.handlers.feed import feed
+from rtlab.server.handlers.outbox import in_sequence, outbox
 from rtlab.server.handlers.publish import publish
 from rtlab.server.handlers.rooms import join_room, leave_room
 
-__all__ = ["HANDLERS", "Handler", "Services", "publish"]
+__all__ = ["HANDLERS", "Handler", "Services", "in_sequence", "publish"]
 
 #: By a message's type; `publish` takes the types that are not here.
 HANDLERS: Final[dict[str, Handler]] = {
@@ -27,4 +28,5 @@ HANDLERS: Final[dict[str, Handler]] = {
     "leave_room": leave_room,
     "feed": feed,
     "batch": batch,
+    "outbox": outbox,
 }

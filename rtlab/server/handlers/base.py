@@ -11,6 +11,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import Broker
 from rtlab.server.incoming_message import Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later
+from rtlab.server.producers import Producers
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
@@ -31,6 +32,8 @@ class Services:
         The rooms.
     broker : Broker
         What rooms publish through.
+    producers : Producers
+        What was handled of each client's numbered messages.
     clock : callable
         Seconds, monotonic: stamps echoes and feeds.
 
@@ -44,9 +47,10 @@ class Services:
 
     receive_item: ReceiveItem
 
-    def __init__(self, hub: Hub, broker: Broker, clock: Callable[[], float]) -> None:
+    def __init__(self, hub: Hub, broker: Broker, producers: Producers, clock: Callable[[], float]) -> None:
         self.hub = hub
         self.broker = broker
+        self.producers = producers
         self.clock = clock
         self.feed_numbers = itertools.count(1)
 

@@ -34,6 +34,8 @@ def publish(services: Services, incoming: Incoming) -> Later[Answer]:
     if room_id not in session.rooms:
         raise Refused("not_joined", f"you are not in room {room_id!r}: send join_room first")
     copy = Message(kind, message.payload, id=message.id, client_id=session.client_id, ts=message.ts)
+    if message.stream is not None:
+        copy.seq, copy.stream = message.seq, message.stream  # receivers drop repeats across epochs
     acknowledge = message.id is not None
     try:
         published = services.broker.publish(room_id, copy)

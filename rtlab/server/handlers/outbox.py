@@ -1,0 +1,111 @@
+"""``outbox``, and the rule for messages that are numbered in one: each is handled once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final, NoReturn
+
+import msgspec
+
+from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.server.handlers.base import Handler, Services, field
+from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.ordered_answers import Later, then
+from rtlab.server.producers import Incarnation, Opening
+from rtlab.server.refusal import Refused
+
+__all__ = ["in_sequence", "outbox"]
+
+#: Refusals after which the same message may be tried again: it does not use up its number.
+_NOT_FINAL: Final = frozenset({"not_published"})
+
+_NUMBERED: Final = frozenset({"echo", "outbox"})
+_MAX_SKIP: Final = 1 << 40
+
+
+def outbox(services: Services, incoming: Incoming) -> Answer:
+    """Open an outbox for this session."""
+    session = incoming.session
+    try:
+        opening = msgspec.convert(incoming.message.payload, Opening)
+    except msgspec.ValidationError as error:
+        raise Refused("wrong_payload", f"outbox: {error}") from None
+    if opening.base < 1 or opening.after < 0 or not opening.stream.isprintable():
+        raise Refused("wrong_payload", "outbox: expected base >= 1, after >= 0 and a printable stream")
+    if max(map(len, (opening.stream, opening.history, opening.token))) > 64:
+        raise Refused("wrong_payload", "outbox: expected names of up to 64 characters")
+    incarnation = services.producers.open(session.client_id, session.user, opening)
+    session.outboxes[opening.stream] = incarnation
+    last = incarnation.producer.last_seq
+    return Answer({"stream": opening.stream, "incarnation": incarnation.number, "lastSeq": last})
+
+
+def in_sequence(handle: Handler, services: Services, incoming: Incoming) -> Later[Answer]:
+    """Handle a numbered message once, when its turn has come; answer a repeat with the first result.
+
+    Parameters
+    ----------
+    handle : Handler
+        That of the message's type.
+    services, incoming : Services and Incoming
+        As for any handler.
+
+    Raises
+    ------
+    Refused
+        ``"not_opened"``, ``"wrong_seq"``, ``"gap"``, ``"fenced"``, or what the handler says.
+    """
+    message = incoming.message
+    incarnation = incoming.session.outboxes.get(message.stream or "")
+    if incarnation is None:
+        raise Refused("not_opened", f"open the outbox {message.stream!r:.70} with an outbox message first")
+    seq = message.seq
+    if seq is None or seq < 1:
+        raise Refused("wrong_seq", f"expected a seq from 1 on in a stream, got {seq!r}")
+    take = partial(_take, handle, services, incoming, incarnation, seq)
+    # Also across sessions: a repeat waits for the first one's answer from the broker.
+    return incarnation.producer.order.run(take)
+
+
+def _take(
+    handle: Handler, services: Services, incoming: Incoming, incarnation: Incarnation, seq: int
+) -> Later[Answer]:
+    message, producer = incoming.message, incarnation.producer
+    kept = producer.check(incarnation, seq, message.id)
+    if kept is not None:
+        if isinstance(kept.outcome, Refused):
+            raise kept.outcome
+        details = kept.outcome if kept.outcome is not None else {"forgotten": True}
+        return Answer(details)
+
+    def settled(answer: Answer | None) -> Answer:
+        made = answer if answer is not None else Answer({})
+        last = seq + made.details.get("skipped", 1) - 1
+        producer.settle(last, message.id, made.details, len(msgspec.json.encode(made.details)))
+        return Answer(made.details, made.positions, made.behind)
+
+    def refused(error: BaseException) -> NoReturn:
+        if isinstance(error, Refused) and error.code not in _NOT_FINAL:
+            producer.settle(seq, message.id, error, len(str(error)))
+        raise error
+
+    try:
+        if message.type == "outbox":
+            return settled(_skip(incoming))
+        if message.type in RESERVED_TYPES and message.type not in _NUMBERED:
+            raise Refused("reserved_type", f"a {message.type!r} message cannot be numbered")
+        answer = handle(services, incoming)
+    except Refused as error:
+        refused(error)
+    if isinstance(answer, asyncio.Future):
+        return then(answer, settled, refused)
+    return settled(answer)
+
+
+def _skip(incoming: Incoming) -> Answer:
+    """Pass over numbers whose messages the client has given up."""
+    count = field(incoming.message.payload, "skip")
+    if type(count) is not int or not 1 <= count <= _MAX_SKIP:
+        raise Refused("wrong_payload", "outbox: in a stream, expected how many numbers to skip")
+    return Answer({"skipped": count})
