@@ -182,9 +182,16 @@ class HttpClient:
         return response
 
     def _check_coding(self, response: httpx.Response, url: Url) -> None:
-        """Refuse a body in a coding that was not asked for: httpx would hand it out as it is."""
+        """Refuse a body in a coding that was not asked for: httpx would hand it out as it is.
+
+        Also one that is compressed twice: httpx unpacks what one read brought at once, which
+        in gzip grows a thousand times, and in gzip of gzip a million times.
+        """
         known = {"identity", *_words(self._client.headers["accept-encoding"])}
-        unknown = [word for word in _words(response.headers.get("content-encoding", "")) if word not in known]
+        words = _words(response.headers.get("content-encoding", ""))
+        unknown = [word for word in words if word not in known]
+        if len(words) > 1 and not unknown:
+            unknown = [", ".join(words)]
         if unknown:
             raise ConnectFailed(
                 f"{url.netloc} answered in the coding {unknown[0]!r:.40}, which was not asked for: "
