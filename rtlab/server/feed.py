@@ -135,9 +135,11 @@ class Feed:
         Seconds, monotonic: the clock of both stamps.
     ended : callable
         Called with the feed's name when it has sent its last message.
+    spent : callable
+        Whether this turn of the loop has done its share.
     """
 
-    __slots__ = ("_clock", "_ended", "_plan", "_send", "_task", "feed_id")
+    __slots__ = ("_clock", "_ended", "_plan", "_send", "_spent", "_task", "feed_id")
 
     def __init__(
         self,
@@ -146,12 +148,14 @@ class Feed:
         send: Callable[[Message], None],
         clock: Callable[[], float],
         ended: Callable[[str], object],
+        spent: Callable[[], bool] = lambda: False,
     ) -> None:
         self.feed_id = feed_id
         self._plan = plan
         self._send = send
         self._clock = clock
         self._ended = ended
+        self._spent = spent
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -187,7 +191,7 @@ class Feed:
                 while self._clock() < when:  # a loop's timer can fire early
                     late = False
                     await timer.until(when)
-                if late and n % turn == turn - 1:
+                if late and (n % turn == turn - 1 or self._spent()):
                     await asyncio.sleep(0)
                 self._send(self.message(n, when))
         self._ended(self.feed_id)

@@ -167,6 +167,13 @@ class Ingress:
         return result
 
     def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
+        turns = self._services.turns
+        if turns.spent:
+            # Whoever asks for much waits, in the order of asking; nobody waits for all of it.
+            return turns.later(partial(self._obey, session, data, decoder, answers))
+        return self._obey(session, data, decoder, answers)
+
+    def _obey(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
         incoming = Incoming(session, data, decoder, answers)
         try:
             for step in self.steps:

@@ -17,6 +17,8 @@ from rtlab.server.producers import Producers
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
 from rtlab.server.steps.rate_limit import LimitRate
+from rtlab.server.turn_meter import TurnMeter
+from rtlab.server.turns import Turns
 from rtlab.server.upkeep import Announcer, Upkeep
 
 __all__ = ["Node"]
@@ -39,6 +41,8 @@ class Node:
     hub, sessions, producers, connections, ingress, upkeep
         Rooms; streams of messages; what was handled of the clients' own; what carries them; the way
         in; what has to be done regularly.
+    turns, turn_meter
+        Slices of work, and how long they took.
     rate_limits : list of LimitRate
         Those of its options, each with what it refused.
     stopping : bool
@@ -62,8 +66,10 @@ class Node:
         self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed)
         self.sessions = Sessions(clock, options.sessions)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
+        self.turns = Turns(clock)
+        self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
-        services = Services(self.hub, make_broker(self.hub), self.producers, clock)
+        services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
         self.ingress = Ingress(
             services,
@@ -78,6 +84,7 @@ class Node:
     def start(self) -> None:
         """Begin the upkeep, on the running loop."""
         self.upkeep.start()
+        self.turn_meter.start()
 
     async def stop(self, deadline: float = 1.0) -> None:
         """End every connection: streams and polls first, then 1012, spread over the window.
@@ -90,4 +97,5 @@ class Node:
         self.stopping = True
         await drain(self.connections, self.sessions, self.options.stop_window, deadline, self.clock)
         self._announcer.stop()
+        self.turn_meter.stop()
         await self.upkeep.stop()

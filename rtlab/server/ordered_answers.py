@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-__all__ = ["InOrder", "Later", "settled", "then"]
+__all__ = ["InOrder", "Later", "forward", "settled", "then"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -135,18 +135,39 @@ class InOrder:
         self._held = None
         while self._waiting and self._held is None:
             action, result = self._waiting.popleft()
-            try:
-                answer = action()
-            except Exception as error:
-                if not result.done():
-                    result.set_exception(error)
-                continue
-            if isinstance(answer, asyncio.Future):
-                future = cast("asyncio.Future[Any]", answer)
-                future.add_done_callback(lambda done, to=result: _pass_on(done, to))
-                self._hold(future)
-            elif not result.done():
-                result.set_result(answer)
+            later = forward(action, result)
+            if later is not None:
+                self._hold(later)
+
+
+def forward(action: Callable[[], Later[T]], result: asyncio.Future[T]) -> asyncio.Future[T] | None:
+    """Do an action, and give its answer or its exception to a future, now or when it comes.
+
+    Parameters
+    ----------
+    action : callable
+        Returns its answer, or the future of it.
+    result : Future of T
+        Gets the answer; one that was cancelled meanwhile is left alone.
+
+    Returns
+    -------
+    Future of T or None
+        What the action still waits for.
+    """
+    try:
+        answer = action()
+    except Exception as error:
+        if not result.done():
+            result.set_exception(error)
+        return None
+    if isinstance(answer, asyncio.Future):
+        future = cast("asyncio.Future[T]", answer)
+        future.add_done_callback(lambda done: _pass_on(done, result))
+        return future
+    if not result.done():
+        result.set_result(answer)
+    return None
 
 
 def _pass_on(done: asyncio.Future[Any], to: asyncio.Future[Any]) -> None:

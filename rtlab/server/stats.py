@@ -45,5 +45,7 @@ def read_stats(node: Node) -> dict[str, Any]:
         "rate_limited": sum(limit.refused for limit in node.rate_limits),
         "messages_published": node.hub.published,
         "slow_clients": node.connections.slow_clients,
+        # Seconds that the loop was busy at a stretch, and how often longer than 50 ms.
+        "turns": node.turn_meter.report(),
         "handshakes_refused": node.handshakes_refused,
     }

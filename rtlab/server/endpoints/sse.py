@@ -48,6 +48,7 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
         limit_bytes=node.options.write_limit_bytes,
         chunked=chunked,
         cut_off=node.connections.count_slow_client,
+        turns=node.turns,
     )
     node.connections.attach(accepted, sink)
     try:

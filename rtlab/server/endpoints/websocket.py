@@ -98,6 +98,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         limit_bytes=options.write_limit_bytes,
         deflate=ws.agreement and ws.agreement.deflate,
         cut_off=node.connections.count_slow_client,
+        turns=node.turns,
     )
     accepted = node.connections.accept(asked)
     session = accepted.session
@@ -122,6 +123,7 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
                 if isinstance(result, asyncio.Future):
                     # Nothing more is read until the broker has answered: TCP holds the client back.
                     await settled(result)
+                node.turns.settle(sink)
             received += 1
             if received % TURN == 0:
                 # A client that floods would not be suspended by receive() alone.

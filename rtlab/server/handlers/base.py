@@ -16,6 +16,7 @@ from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Session
+from rtlab.server.turns import Turns
 
 __all__ = ["Handler", "ReceiveItem", "Services", "field", "room_of"]
 
@@ -36,6 +37,8 @@ class Services:
         What was handled of each client's numbered messages.
     clock : callable
         Seconds, monotonic: stamps echoes and feeds.
+    turns : Turns, optional
+        Cuts work into slices.
 
     Attributes
     ----------
@@ -47,11 +50,19 @@ class Services:
 
     receive_item: ReceiveItem
 
-    def __init__(self, hub: Hub, broker: Broker, producers: Producers, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        broker: Broker,
+        producers: Producers,
+        clock: Callable[[], float],
+        turns: Turns | None = None,
+    ) -> None:
         self.hub = hub
         self.broker = broker
         self.producers = producers
         self.clock = clock
+        self.turns = turns or Turns()
         self.feed_numbers = itertools.count(1)
 
 

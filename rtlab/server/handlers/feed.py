@@ -33,7 +33,14 @@ def feed(services: Services, incoming: Incoming) -> Answer:
         raise Refused("too_many_feeds", f"{MAX_FEEDS} feeds are running: stop one first")
     feed_id = f"f{next(services.feed_numbers)}"
     feeds = session.feeds
-    feeds[feed_id] = Feed(feed_id, plan, session.send, services.clock, lambda name: feeds.pop(name, None))
+    feeds[feed_id] = Feed(
+        feed_id,
+        plan,
+        session.send,
+        services.clock,
+        lambda name: feeds.pop(name, None),
+        lambda: services.turns.spent,
+    )
     # Its first message follows in a later turn of the loop: behind the ack.
     feeds[feed_id].start()
     return Answer({"feed": feed_id})

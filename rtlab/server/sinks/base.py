@@ -1,7 +1,8 @@
 """How a frame leaves: one sink per connection, no task, no queue of its own.
 
-A sink writes straight into its connection's transport and looks at how much the
-transport still holds: a client that does not read is cut off, and costs nobody else.
+A sink holds what is written in one turn of the loop, writes it into its connection's
+transport at the end, and looks at how much the transport still holds: a client that does
+not read is cut off, and costs nobody else.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from collections.abc import Callable
 from typing import ClassVar, Final, Protocol
 
 from rtlab.server.frames import Frame
+from rtlab.server.turns import Turns
 
-__all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "Sink", "SlowReader", "StreamSink"]
+__all__ = ["MAX_HELD_BYTES", "MAX_QUEUE_FACTOR", "STALL_SECONDS", "Sink", "SlowReader", "StreamSink"]
 
 #: A client that has more than its limit outstanding may take nothing for this long.
 STALL_SECONDS: Final = 2.0
 
 #: However fast it reads: so many times its limit is the most that is held for one client.
 MAX_QUEUE_FACTOR: Final = 32
+
+
+#: More than this is not held until the end of a turn.
+MAX_HELD_BYTES: Final = 64 * 1024
 
 
 class Sink(Protocol):
@@ -48,6 +54,10 @@ class Sink(Protocol):
 
     def write(self, frame: Frame, position: int) -> None:
         """Send one frame. Never raises, never blocks; may cut off a slow client."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what is held for the end of the turn."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:
@@ -112,7 +122,7 @@ class SlowReader:
 
 
 class StreamSink:
-    """What the two sinks that own a TCP connection share.
+    """What the two sinks that own a TCP connection share: all bytes of one turn leave in one write.
 
     Parameters
     ----------
@@ -122,23 +132,54 @@ class StreamSink:
         See `SlowReader`.
     cut_off : callable
         Told when that happens.
+    turns : Turns, optional
+        Says when a turn ends; without it every write leaves at once.
     """
 
-    __slots__ = ("_cut_off", "_reader", "_transport", "closing")
+    __slots__ = ("_cut_off", "_held", "_held_bytes", "_reader", "_transport", "_turns", "closing")
 
-    def __init__(self, transport: asyncio.Transport, limit_bytes: int, cut_off: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        limit_bytes: int,
+        cut_off: Callable[[], object],
+        turns: Turns | None = None,
+    ) -> None:
         self._transport = transport
         self._reader = SlowReader(limit_bytes)
         self._cut_off = cut_off
+        self._turns = turns
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self.closing = False
 
     @property
     def queued_bytes(self) -> int:
-        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+        if self._transport.is_closing():
+            return 0
+        return self._held_bytes + self._transport.get_write_buffer_size()
 
     def _send(self, data: bytes) -> None:
-        transport = self._transport
-        if self.closing or transport.is_closing():
+        """Hold bytes until the turn ends, or until there are many."""
+        if self.closing:
+            return
+        held = self._held
+        held.append(data)
+        self._held_bytes += len(data)
+        if self._turns is None or self._held_bytes > MAX_HELD_BYTES:
+            self.flush()
+        elif len(held) == 1:
+            self._turns.write_at_end(self)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        held, transport = self._held, self._transport
+        if not held:
+            return
+        data = held[0] if len(held) == 1 else self._joined(held)
+        held.clear()
+        self._held_bytes = 0
+        if transport.is_closing():
             return
         queued, reader = transport.get_write_buffer_size(), self._reader
         # Looked at before the write: one message over the limit is no slow client. Not looked
@@ -149,6 +190,9 @@ class StreamSink:
             return
         transport.write(data)
 
+    def _joined(self, held: list[bytes]) -> bytes:
+        return b"".join(held)
+
     def abort(self) -> None:
-        if not self._transport.is_closing() or self.queued_bytes:
+        if not self._transport.is_closing() or self._transport.get_write_buffer_size():
             self._transport.abort()

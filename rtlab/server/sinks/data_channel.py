@@ -85,6 +85,9 @@ class DataChannelSink:
     def _send(self, data: bytes) -> None:
         self._link.send(data if self.codec.binary else data.decode())
 
+    def flush(self) -> None:
+        """Nothing is held: the channel sends in turns of its own."""
+
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
             self._closing = asyncio.create_task(self._link.close(code, reason), name="webrtc goodbye")

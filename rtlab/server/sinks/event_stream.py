@@ -9,6 +9,7 @@ from typing import ClassVar
 from rtlab.server.cursor import format_cursor
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.sinks.base import StreamSink
+from rtlab.server.turns import Turns
 
 __all__ = ["EventStreamSink"]
 
@@ -30,6 +31,8 @@ class EventStreamSink(StreamSink):
         Whether the response uses HTTP/1.1's chunks; an HTTP/1.0 proxy cannot.
     cut_off : callable
         Told when the client was too slow.
+    turns : Turns, optional
+        See `StreamSink`.
     """
 
     __slots__ = ("_chunked", "_positions", "_session_id", "ended")
@@ -44,8 +47,9 @@ class EventStreamSink(StreamSink):
         limit_bytes: int,
         chunked: bool = True,
         cut_off: Callable[[], object] = lambda: None,
+        turns: Turns | None = None,
     ) -> None:
-        super().__init__(transport, limit_bytes, cut_off)
+        super().__init__(transport, limit_bytes, cut_off, turns)
         self._session_id = session_id
         self._positions = positions
         self._chunked = chunked
@@ -65,6 +69,7 @@ class EventStreamSink(StreamSink):
 
     def close(self, code: int, reason: str = "") -> None:
         """End the stream; the client reconnects by itself, so the code goes unsaid."""
+        self.flush()
         self.closing = True
         if not self.ended.done():
             self.ended.set_result(None)

@@ -32,6 +32,9 @@ class PollSink:
         """Return when there is something to answer, or at the time limit."""
         await asyncio.wait((self._woken,), timeout=timeout)
 
+    def flush(self) -> None:
+        """Nothing is held: the poll answers with all that came."""
+
     def close(self, code: int, reason: str = "") -> None:
         if self.code is None:
             self.code = code

@@ -11,6 +11,7 @@ from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, TEXT, close_frame, websocket_frame
 from rtlab.server.frames import Frame, shared_form
 from rtlab.server.sinks.base import StreamSink
+from rtlab.server.turns import Turns
 
 __all__ = ["WebSocketSink"]
 
@@ -31,6 +32,8 @@ class WebSocketSink(StreamSink):
         itself; without, all that agreed on the same share each frame.
     cut_off : callable
         Told when the client was too slow.
+    turns : Turns, optional
+        See `StreamSink`.
     close_timeout : float
         Seconds until a client that does not answer the close frame is cut off.
     """
@@ -46,9 +49,10 @@ class WebSocketSink(StreamSink):
         limit_bytes: int,
         deflate: Deflate | None = None,
         cut_off: Callable[[], object] = lambda: None,
+        turns: Turns | None = None,
         close_timeout: float = 2.0,
     ) -> None:
-        super().__init__(transport, limit_bytes, cut_off)
+        super().__init__(transport, limit_bytes, cut_off, turns)
         self.codec = codec
         takeover = deflate is not None and not deflate.server_no_context_takeover
         self._deflater = Deflater(deflate) if deflate is not None and takeover else None
@@ -67,6 +71,7 @@ class WebSocketSink(StreamSink):
         if self.closing:
             return
         self._send(close_frame(code, reason))
+        self.flush()
         self.closing = True
         # No one waits for the answer; the timer outlives a connection that ends by itself.
         asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)

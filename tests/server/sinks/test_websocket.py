@@ -6,8 +6,9 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame
-from rtlab.server.sinks.base import MAX_QUEUE_FACTOR
+from rtlab.server.sinks.base import MAX_HELD_BYTES, MAX_QUEUE_FACTOR
 from rtlab.server.sinks.websocket import WebSocketSink
+from rtlab.server.turns import Turns
 from tests.server.sinks.transports import Transport
 
 NEWS = Frame(Message("news", "hi"))
@@ -77,3 +78,24 @@ async def test_after_a_close_frame_nothing_is_written_and_silence_is_bounded() -
     assert not transport.aborted
     await asyncio.sleep(0.02)
     assert transport.aborted
+
+
+async def test_the_frames_of_one_turn_leave_in_one_write() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON, limit_bytes=1000, turns=Turns())
+    for position in range(1, 4):
+        sink.write(NEWS, position)
+    assert transport.written == []
+    assert sink.queued_bytes == 3 * len(NEWS.websocket(JSON))
+    await asyncio.sleep(0)
+    assert transport.written == [3 * NEWS.websocket(JSON)]
+    sink.write(NEWS, 4)
+    sink.close(1012)
+    assert transport.written[1:] == [NEWS.websocket(JSON) + b"\x88\x02\x03\xf4"]
+
+
+async def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON, limit_bytes=1000, turns=Turns())
+    sink.write(Frame(Message("news", "x" * MAX_HELD_BYTES)), 1)
+    assert len(transport.written) == 1

@@ -1,0 +1,123 @@
+"""What one turn of the event loop may do: writes leave at its end, long work is cut into slices.
+
+Nobody waits for somebody else's message. What is written to a connection in one turn
+leaves in one write, and a turn that has worked for `SLICE_SECONDS` hands the rest to later
+turns, in the order in which it was asked for. Between two slices the loop reads sockets,
+fires timers and lets others in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from rtlab.server.ordered_answers import Later, forward
+
+__all__ = ["SLICE_SECONDS", "Turns", "Writer"]
+
+T = TypeVar("T")
+
+#: How long a turn works on deliveries before others get the loop.
+SLICE_SECONDS: Final = 0.004
+
+#: Connections that are written to between two looks at the clock: about 0.1 ms.
+_WRITES_PER_LOOK: Final = 16
+
+
+class Writer(Protocol):
+    """What has something to write at the end of the turn."""
+
+    def flush(self) -> None:
+        """Write all that is held. Never raises, never blocks."""
+        ...
+
+
+class Turns:
+    """The work of one server, turn by turn.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, monotonic.
+    slice_seconds : float
+        How long a turn may work.
+
+    Examples
+    --------
+    >>> Turns().spent
+    False
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, slice_seconds: float = SLICE_SECONDS
+    ) -> None:
+        self._clock = clock
+        self._slice = slice_seconds
+        # When the work of this turn began; None in a turn without any.
+        self._began: float | None = None
+        self._writers: list[Writer] = []
+        self._actions: deque[Callable[[], object]] = deque()
+
+    @property
+    def spent(self) -> bool:
+        """Whether this turn has done its share: what can wait goes to `later`."""
+        return self._began is not None and self._clock() - self._began > self._slice
+
+    @property
+    def waiting(self) -> int:
+        """Actions that wait for a later turn."""
+        return len(self._actions)
+
+    def write_at_end(self, writer: Writer) -> None:
+        """Let a writer flush once at the end of this turn, or of a later one if there are many."""
+        self._writers.append(writer)
+        if self._began is None:
+            self._begin()
+
+    def settle(self, writer: Writer) -> None:
+        """Flush a writer at once if it is the only one: nobody gains by its waiting."""
+        if len(self._writers) == 1 and self._writers[0] is writer:
+            self._writers.clear()
+            writer.flush()
+
+    def later(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
+        """Do an action in a later turn, behind those that wait already.
+
+        Parameters
+        ----------
+        action : callable
+            Returns its answer, or the future of it.
+
+        Returns
+        -------
+        Future of T
+        """
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._actions.append(lambda: forward(action, result))
+        if self._began is None:
+            self._begin()
+        return result
+
+    def _begin(self) -> None:
+        self._began = self._clock()
+        asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        """Do one slice: first what is to be written, then what waits."""
+        self._began = self._clock()
+        writers, self._writers = self._writers, []
+        for n, writer in enumerate(writers, 1):
+            writer.flush()
+            if n % _WRITES_PER_LOOK == 0 and self.spent:
+                self._writers[:0] = writers[n:]
+                break
+        if not self._writers:
+            while self._actions and not self.spent:
+                self._actions.popleft()()
+        if self._writers or self._actions:
+            asyncio.get_running_loop().call_soon(self._end)
+        else:
+            self._began = None
