@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
 
 __all__ = ["Connection", "State"]
 
@@ -88,6 +91,8 @@ class Connection:
         Refused messages that are kept for inspection.
     throttle : Throttle or None
         Keeps what is sent below a rate: `send` waits.
+    schemas : Schemas or None
+        What payloads must look like, both ways; others become dead letters.
 
     # Injected
     clock : callable
@@ -127,6 +132,7 @@ class Connection:
         max_queue: int = 1024,
         max_dead_letters: int = 100,
         throttle: Throttle | None = None,
+        schemas: Schemas | None = None,
         # Injected
         clock: Callable[[], float] = time.monotonic,
         rng: np.random.Generator | None = None,
@@ -145,6 +151,7 @@ class Connection:
             client_id=client_id,
             max_queue=max_queue,
             max_dead_letters=max_dead_letters,
+            schemas=schemas,
         )
         make_attempt = partial(
             ConnectionAttempt,
@@ -173,7 +180,7 @@ class Connection:
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
-        self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle)
+        self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle, schemas)
 
     # What it is
 

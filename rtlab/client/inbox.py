@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.repeats_and_gaps import Position
@@ -21,6 +21,9 @@ from rtlab.client.stream import Stream
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
+
+if TYPE_CHECKING:
+    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
 
 __all__ = ["Inbox"]
 
@@ -42,6 +45,8 @@ class Inbox:
         Messages that may wait for an open iterator, at least 1.
     max_dead_letters : int
         Messages kept because they could not be read or sent.
+    schemas : Schemas or None
+        What payloads must look like.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Inbox:
         client_id: str | None = None,
         max_queue: int = 1024,
         max_dead_letters: int = 100,
+        schemas: Schemas | None = None,
     ) -> None:
         if max_queue < 1:
             raise ValueError(f"expected max_queue >= 1, got {max_queue}")
@@ -63,6 +69,7 @@ class Inbox:
         self._clock = clock
         self._requests = requests
         self._max_queue = max_queue
+        self._schemas = schemas
         self._stream: weakref.ref[Stream] | None = None
         self._over: tuple[Exception | None] | None = None
         self._joins: dict[str, str] = {}  # id of a join_room → its room
@@ -83,6 +90,13 @@ class Inbox:
         receipt = self.position.count(cursor)
         if receipt is None or (message.room_id is not None and not self._follow(message)):
             return None
+        if self._schemas is not None:
+            try:
+                self._schemas.check(message)
+            except MessageError as error:
+                self.position.settle(receipt)
+                self.refuse(message, error, "schema")
+                return None
         self.messages_in += 1
         self._deliver(message)
         stream = self.stream

@@ -6,6 +6,7 @@ The counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
@@ -15,6 +16,9 @@ from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
 
 __all__ = ["Outbox"]
 
@@ -34,6 +38,8 @@ class Outbox:
         Breaks off a write that waits.
     throttle : Throttle or None
         What each message waits for.
+    schemas : Schemas or None
+        What payloads must look like.
 
     Attributes
     ----------
@@ -50,6 +56,7 @@ class Outbox:
         requests: Requests,
         writes: Writes,
         throttle: Throttle | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         self.messages_out = 0
         self.rtt: float | None = None
@@ -58,6 +65,7 @@ class Outbox:
         self._requests = requests
         self._writes = writes
         self._throttle = throttle
+        self._schemas = schemas
 
     async def write(self, message: Message) -> None:
         """Send one message, at most once.
@@ -124,6 +132,8 @@ class Outbox:
         self, transport: Transport, message: Message, answer: asyncio.Future[Message] | None = None
     ) -> None:
         try:
+            if self._schemas is not None:
+                self._schemas.check(message)
             write = transport.send(message) if self._throttle is None else self._paced(transport, message)
             await self._writes.run(write, answer)
         except TransportClosed as error:

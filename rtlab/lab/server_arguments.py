@@ -38,6 +38,8 @@ class ServerOptions(TypedDict, total=False):
     results_kept: int
     results_age: float
     # Features
+    schemas: str
+    strict_keys: bool
     allow_origin: str
     compression: bool | Deflate
     loop: Literal["auto", "asyncio", "uvloop"]

@@ -17,6 +17,7 @@ from typing import Final
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -44,6 +45,13 @@ def _rate_limit(text: str) -> RateLimit:
     try:
         return parse_rate_limit(text)
     except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _schemas(folder: str) -> Schemas:
+    try:
+        return Schemas.load(None if folder == "default" else folder)
+    except SchemaError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
@@ -111,6 +119,8 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="PARAMETERS",
         help="agree on permessage-deflate; such as 'server_no_context_takeover; server_max_window_bits=9'",
     )
+    add("--schemas", type=_schemas, metavar="DIR", help="check payloads; 'default' for data/schemas")
+    add("--strict-keys", action="store_true", help="refuse a key that stands twice in one object")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
 
@@ -131,6 +141,8 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         stop_window=args.stop_window,
         compression=args.compression,
         rate_limits=tuple(args.rate_limit),
+        schemas=args.schemas,
+        strict_keys=args.strict_keys,
         hub=HubLimits(
             history_messages=args.history_messages,
             history_age=args.history_age,

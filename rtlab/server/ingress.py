@@ -45,7 +45,7 @@ _UNREAD: Final = Message("")
 class Step(Protocol):
     """One thing that is done with every message before it is handled."""
 
-    def __call__(self, incoming: Incoming) -> None:
+    def __call__(self, incoming: Incoming, /) -> None:
         """Look at a message, perhaps change it; raise `Refused` or `MessageError` to stop it."""
         ...
 

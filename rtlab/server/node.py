@@ -16,6 +16,7 @@ from rtlab.server.options import Options
 from rtlab.server.producers import Producers
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
+from rtlab.server.steps.chosen import make_steps
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.turn_meter import TurnMeter
 from rtlab.server.turns import Turns
@@ -71,12 +72,13 @@ class Node:
         self.producers = Producers(clock, options.producers)
         services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
+        before, after = make_steps(options, self.rate_limits)
         self.ingress = Ingress(
             services,
             options.max_message_bytes,
             self.connections.expel,
-            before_decoding=[limit for limit in self.rate_limits if limit.before_decoding],
-            after_decoding=[limit for limit in self.rate_limits if not limit.before_decoding],
+            before_decoding=before,
+            after_decoding=after,
         )
         self.upkeep = Upkeep(self.connections, self.sessions, self.hub, options.heartbeat, clock)
         self.upkeep.add(self.producers.expire)

@@ -7,6 +7,7 @@ import msgspec
 from rtlab.policies.rate_limit import RateLimit
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.schemas import Schemas
 from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
@@ -47,6 +48,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         What to agree on with clients that offer permessage-deflate; None for no compression.
     rate_limits : tuple of RateLimit
         How fast clients may send; none costs nothing.
+    schemas : Schemas or None
+        What payloads must look like.
+    strict_keys : bool
+        Whether a key that stands twice in an object is refused.
     hub, sessions, producers : HubLimits, SessionLimits, ProducerLimits
         How much is kept.
     """
@@ -68,6 +73,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     # Behaviour
     compression: Deflate | None = None
     rate_limits: tuple[RateLimit, ...] = ()
+    schemas: Schemas | None = None
+    strict_keys: bool = False
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()
     producers: ProducerLimits = ProducerLimits()

@@ -1,0 +1,35 @@
+"""Which steps a server's options add, and where each stands. None is the open setting: it pays nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rtlab.server.incoming_message import Incoming
+from rtlab.server.options import Options
+from rtlab.server.steps.rate_limit import LimitRate
+from rtlab.server.steps.validate import RefuseDuplicateKeys, Validate
+
+__all__ = ["make_steps"]
+
+_Steps = list[Callable[[Incoming], None]]
+
+
+def make_steps(options: Options, limits: Sequence[LimitRate]) -> tuple[_Steps, _Steps]:
+    """Return what stands before the decoder, and what stands behind it.
+
+    The order is that of the ingress: byte rate, (decode,) message rate, validate.
+
+    Parameters
+    ----------
+    options : Options
+        The server's.
+    limits : sequence of LimitRate
+        Its rate limits.
+    """
+    before: _Steps = [limit for limit in limits if limit.before_decoding]
+    after: _Steps = [limit for limit in limits if not limit.before_decoding]
+    if options.strict_keys:
+        before.append(RefuseDuplicateKeys())
+    if options.schemas is not None:
+        after.append(Validate(options.schemas))
+    return before, after

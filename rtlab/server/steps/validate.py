@@ -1,0 +1,51 @@
+"""Checks what a message says: its payload against the schema of its type, its keys for repeats."""
+
+from __future__ import annotations
+
+from rtlab.errors import MessageError
+from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
+from rtlab.protocol.schemas import Schemas
+from rtlab.server.incoming_message import Incoming
+from rtlab.server.refusal import Refused
+
+__all__ = ["RefuseDuplicateKeys", "Validate"]
+
+
+class Validate:
+    """Refuses a payload that is not what its type must be; each costs a strike.
+
+    Parameters
+    ----------
+    schemas : Schemas
+        By type and version.
+    """
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._check = schemas.check
+
+    def __call__(self, incoming: Incoming) -> None:
+        try:
+            self._check(incoming.message)
+        except MessageError as error:
+            raise Refused(error.code, str(error), strikes=1) from None
+
+
+class RefuseDuplicateKeys:
+    """Refuses bytes in which an object names a key twice; stands before the decoder, who drops one.
+
+    It reads the message a second time, in Python: strictness has its price.
+    """
+
+    def __call__(self, incoming: Incoming) -> None:
+        data = incoming.data
+        try:
+            if isinstance(data, str) or (isinstance(data, bytes) and not _binary(incoming)):
+                check_json_keys(data)
+            elif isinstance(data, bytes):
+                check_msgpack_keys(data)
+        except MessageError as error:
+            raise Refused(error.code, str(error), strikes=1) from None
+
+
+def _binary(incoming: Incoming) -> bool:
+    return bool(getattr(incoming.decoder, "binary", False))
