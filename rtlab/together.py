@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["together"]
+__all__ = ["together", "until_stopped"]
 
 T = TypeVar("T")
 
@@ -49,3 +49,39 @@ async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:
     if failed is not None:  # outside: its context must not be the group that it is in, a circle
         raise failed
     return [task.result() for task in tasks]
+
+
+async def until_stopped(run: Coroutine[Any, Any, T], stopped: asyncio.Event | None) -> T | None:
+    """Run a coroutine to its end, or until the reader presses Stop: then it is cancelled, and has ended.
+
+    Parameters
+    ----------
+    run : coroutine
+        What to run.
+    stopped : asyncio.Event or None
+        Set by Stop, as `LatencyPlot.stopped`; None lets it run to its end.
+
+    Returns
+    -------
+    object or None
+        What it returned; None after Stop.
+
+    Examples
+    --------
+    ::
+
+        seen = await until_stopped(measure(), plot.stopped)
+    """
+    running = asyncio.ensure_future(run)
+    stopping = asyncio.ensure_future(asyncio.Event().wait() if stopped is None else stopped.wait())
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+    finally:
+        running.cancel()
+        stopping.cancel()
+        await asyncio.wait((running, stopping))  # also when this is cancelled
+        if not running.cancelled():
+            running.exception()  # noted: nobody else will ask
+    return None if running.cancelled() else running.result()

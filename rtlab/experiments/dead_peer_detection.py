@@ -17,6 +17,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.errors import LabError
+from rtlab.together import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,10 +115,5 @@ async def _open_all(connections: Sequence[Connection], spread: float, rng: np.ra
         async with few:
             await connection.connect()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            delays: list[float] = rng.uniform(0, spread, len(connections)).tolist()
-            for connection, delay in zip(connections, delays, strict=True):
-                group.create_task(open_one(connection, delay))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
+    delays: list[float] = rng.uniform(0, spread, len(connections)).tolist()
+    await together(*map(open_one, connections, delays))

@@ -12,6 +12,7 @@ from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff
+from rtlab.together import together, until_stopped
 
 __all__ = ["herd_race"]
 
@@ -83,26 +84,7 @@ async def herd_race(
                     on_return=partial(on_return, name),
                 )
 
-            try:
-                async with asyncio.TaskGroup() as group:
-                    herds = [group.create_task(herd(n, *pair)) for n, pair in enumerate(policies.items())]
-            except ExceptionGroup as failures:
-                raise failures.exceptions[0] from failures
-            return [task.result() for task in herds]
+            return await together(*(herd(node, *pair) for node, pair in enumerate(policies.items())))
 
     # The servers' start is within what a stop ends: on a busy machine it takes seconds.
-    try:
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(race())
-            stopping = group.create_task(_cancel_on(stopped, running))
-            await asyncio.wait([running])
-            stopping.cancel()
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return {} if running.cancelled() else {run.label: run for run in running.result()}
-
-
-async def _cancel_on(stopped: asyncio.Event | None, task: asyncio.Task[list[HerdRun]]) -> None:
-    if stopped is not None:
-        await stopped.wait()
-        task.cancel()
+    return {run.label: run for run in await until_stopped(race(), stopped) or ()}

@@ -21,6 +21,7 @@ from rtlab.client.transports.base import Transport
 from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
+from rtlab.together import together
 
 __all__ = ["enough_descriptors", "real_herd"]
 
@@ -180,12 +181,7 @@ class _RealHerd:
             async with few:
                 await connection.connect()
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for connection in self._connections:
-                    group.create_task(join(connection))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+        await together(*map(join, self._connections))
         return time.monotonic() - began
 
     def lose(self) -> float:
