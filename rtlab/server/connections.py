@@ -91,6 +91,21 @@ class Connections:
         most = self._options.max_connections
         return len(self.sinks) >= most or len(self._sessions) >= SESSIONS_PER_CONNECTION * most
 
+    def check_user(self, request: ConnectRequest) -> None:
+        """Raise `Refused` for a client that would continue the session of another user."""
+        session = self._sessions.get(self._asked(request)[0])
+        if session is not None and request.user not in (None, session.user):
+            text = f"this session is {session.user!r}'s: {request.user!r} needs a connection of its own"
+            raise Refused("wrong_user", text)
+
+    @staticmethod
+    def _asked(request: ConnectRequest) -> tuple[str | None, int]:
+        """Return the session that a client wants to continue, and after which position."""
+        cursor = request.cursor
+        if cursor is not None and request.session in (None, cursor.session):
+            return cursor.session, cursor.position
+        return request.session, request.seq
+
     def accept(self, request: ConnectRequest) -> Accepted:
         """Resume what a client asks for, as far as it is still there, or begin anew.
 
@@ -105,9 +120,7 @@ class Connections:
             To be given to `attach` in the same turn of the loop.
         """
         client_id, cursor = request.client_id, request.cursor
-        asked, position = request.session, request.seq
-        if cursor is not None and asked in (None, cursor.session):
-            asked, position = cursor.session, cursor.position
+        asked, position = self._asked(request)
         session = self._sessions.get(asked)
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
@@ -145,14 +158,16 @@ class Connections:
         epoch, offset = (None, None) if place is None else (place.epoch, place.offset)
         joined = self._hub.join(session, room_id, epoch, offset)
         session.rooms[room_id] = None
-        # What a session cannot hold cannot be promised to a client that polls.
-        recovered = joined.recovered and session.fits(missed + joined.missed)
-        start = joined.offset
-        if recovered:
-            start -= len(joined.missed)
-            missed += joined.missed
+        if not session.fits(missed + joined.missed):
+            # What a session cannot hold cannot be promised to a client that polls.
+            joined = self._hub.join(session, room_id)._replace(recovered=False)
+        here = joined.missed if session.fits(missed + joined.missed) else []
+        missed += here
+        start = joined.offset - len(here)
         session.start_at(RoomPosition(room_id, joined.epoch, start))
-        rooms[room_id] = {"recovered": recovered, "epoch": joined.epoch, "offset": joined.offset}
+        head = joined.recovered and place is not None
+        offset = joined.offset if head else start
+        rooms[room_id] = {"recovered": joined.recovered, "epoch": joined.epoch, "offset": offset}
 
     def _accepted(
         self, session: Session, position: int, missed: list[Frame], rooms: dict[str, Result], *, resumed: bool
@@ -247,7 +262,8 @@ class Connections:
             feed.stop()
         session.feeds.clear()
         for room_id in session.rooms:
-            self._hub.leave(session, room_id, grace=True)
+            # Without a connection its grace began when that was lost: whose leave was told does not come back.
+            self._hub.leave(session, room_id, grace=session.present)
         session.rooms.clear()
         self._sessions.remove(session)
         if session.sink is not None:

@@ -6,7 +6,8 @@ import msgspec
 from aiohttp import web
 
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
-from rtlab.server.http_answers import json_error
+from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.refusal import Refused
 from rtlab.server.sessions import Ended
 
 __all__ = ["BadOpening", "ended_answer", "read_opening"]
@@ -32,12 +33,15 @@ def read_opening(request: web.Request) -> ConnectRequest:
     Raises
     ------
     BadOpening
-        When a parameter is not what it must be.
+        When a parameter is not what it must be, or the session is another user's.
     """
     try:
         asked = read_connect_request(request.query, request.headers)
+        request.app[NODE].connections.check_user(asked)
     except BadConnectRequest as error:
         raise BadOpening(json_error(400, "bad_opening", str(error))) from None
+    except Refused as error:
+        raise BadOpening(json_error(403, error.code, str(error))) from None
     return msgspec.structs.replace(asked, address=request.remote)
 
 

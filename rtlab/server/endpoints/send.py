@@ -78,8 +78,10 @@ def _split(body: bytes) -> list[bytes]:
 
 def _session(request: web.Request) -> Session | None:
     session = request.app[NODE].sessions.get(request.query.get("session"))
-    client_id = request.query.get("clientId")
-    if session is None or client_id not in (None, session.client_id):
+    if session is None:
+        return None
+    client_id, user = request.query.get("clientId"), request.query.get("user")
+    if client_id not in (None, session.client_id) or user not in (None, session.user):
         return None
     return session
 
