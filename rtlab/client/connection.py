@@ -348,20 +348,23 @@ class Connection:
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
 
-    async def join_room(self, room_id: str) -> Message:
+    async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
         """Enter a room and follow its history, across reconnects too.
 
         Parameters
         ----------
         room_id : str
             The room's name.
+        probe : bool
+            Ask whether a subscription is still there, and tell the room nothing: one that the server
+            dropped without a word (``member`` is False) is entered again, and raises ``resync``.
 
         Returns
         -------
         Message
             The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
         """
-        join = self._inbox.join(room_id)
+        join = self._inbox.join(room_id, probe=probe)
         try:
             return await self._outbox.ask(join, self.request_timeout)
         finally:

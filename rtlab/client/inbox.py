@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.repeats_and_gaps import Position
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["Inbox"]
 
 _log: Final = logging.getLogger("rtlab")
+
+
+class _Asked(NamedTuple):
+    """A ``join_room`` on its way: of which room, from which place, and whether this client was in it."""
+
+    room_id: str
+    epoch: str | None
+    offset: int | None
+    member: bool
 
 
 class Inbox:
@@ -72,7 +81,7 @@ class Inbox:
         self._schemas = schemas
         self._stream: weakref.ref[Stream] | None = None
         self._over: tuple[Exception | None] | None = None
-        self._joins: dict[str, str] = {}  # id of a join_room → its room
+        self._joins: dict[str, _Asked] = {}  # by the id of the join_room
         self._batches: dict[str, tuple[str, ...]] = {}  # id of a batch → ids of its joins
 
     # Receiving
@@ -200,9 +209,17 @@ class Inbox:
             name = detail.get("clientId")
             client_id = name if isinstance(name, str) else position.client_id
             position.begin(client_id, str(detail.get("session", "")), base)
+            for room_id, place in fields_of(detail.get("rooms")).items():
+                self._enter(room_id, fields_of(place))
             if had_session:
                 self._resync(None, None, None, "the session has expired: direct messages may be missing")
         return resumed
+
+    def _enter(self, room_id: str, place: dict[str, Any]) -> None:
+        """Follow a room that the URL named, before anything was said in it."""
+        epoch, offset = place.get("epoch"), place.get("offset")
+        if room_id not in self.position.rooms and isinstance(epoch, str) and type(offset) is int:
+            self.position.enter(room_id, epoch, offset)
 
     @staticmethod
     def limit_of(welcome: Message) -> int:
@@ -237,14 +254,27 @@ class Inbox:
         items = [{"type": join.type, "payload": join.payload, "id": join.id} for join in joins]
         return Message("batch", items, id=ident)
 
-    def join(self, room_id: str) -> Message:
-        """Make a ``join_room`` message, continuing where this client stands in that room."""
+    def join(self, room_id: str, *, probe: bool = False) -> Message:
+        """Make a ``join_room`` message, continuing where this client stands in that room.
+
+        Parameters
+        ----------
+        room_id : str
+            Which.
+        probe : bool
+            Whether the server is to say if this client still was a member.
+        """
         room = self.position.rooms.get(room_id)
         payload: dict[str, Any] = {"roomId": room_id}
+        epoch, offset = (None, None) if room is None else (room.epoch, room.received)
         if room is not None:
-            payload |= {"epoch": room.epoch, "offset": room.received}
+            payload |= {"epoch": epoch, "offset": offset}
+        if probe:
+            payload["probe"] = True
         ident = self._requests.new_id()
-        self._joins[ident] = room_id
+        # In a new session, the way back into the room is under way until the server has said so.
+        member = room is not None and room.session == self.position.session
+        self._joins[ident] = _Asked(room_id, epoch, offset, member)
         return Message("join_room", payload, id=ident)
 
     def forget_join(self, join: Message) -> None:
@@ -273,10 +303,12 @@ class Inbox:
                 self._note_join(str(result.get("id")), words, refused=refused)
 
     def _note_join(self, ident: str, detail: dict[str, Any], *, refused: bool) -> None:
-        room_id = self._joins.pop(ident, None)
-        if room_id is None:
+        asked = self._joins.pop(ident, None)
+        if asked is None:
             return
-        followed = room_id in self.position.rooms
+        room_id = asked.room_id
+        room = self.position.rooms.get(room_id)
+        followed = room is not None
         if refused:
             self.position.leave(room_id)
             if followed:
@@ -286,11 +318,21 @@ class Inbox:
         epoch, offset = detail.get("epoch"), detail.get("offset")
         if not isinstance(offset, int) or not isinstance(epoch, str):
             return
-        if followed and detail.get("recovered") is True:
-            return
-        self.position.enter(room_id, epoch, offset)
+        recovered = detail.get("recovered") is True
+        dropped = asked.member and detail.get("member") is False
+        if room is not None:
+            room.session = self.position.session
+            # In a batch, what comes behind its joins comes before this answer, and has said what is missing.
+            moved = (room.epoch, room.received) != (asked.epoch, asked.offset)
+            if not dropped and (recovered or (moved and room.epoch == epoch and room.received >= offset)):
+                return
+        if not (followed and recovered):
+            self.position.enter(room_id, epoch, offset)
         if followed:
-            self._resync(room_id, epoch, offset, "the room's history no longer reaches back that far")
+            reason = "the room's history no longer reaches back that far"
+            if dropped:
+                reason = "the server had dropped this subscription without a word; the room was entered again"
+            self._resync(room_id, epoch, offset, reason)
 
     def _resync(self, room_id: str | None, epoch: str | None, offset: int | None, reason: str) -> None:
         event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)

@@ -29,10 +29,21 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class RoomPosition(msgspec.Struct):
-    """One room's history, and the last offset that has come."""
+    """One room's history, and the last offset that has come.
+
+    Parameters
+    ----------
+    epoch : str or None
+        Which history.
+    received : int
+        The offset.
+    session : str or None
+        In which session the server said that this client is a member.
+    """
 
     epoch: str | None
     received: int
+    session: str | None = None
 
 
 class Position:
@@ -117,7 +128,7 @@ class Position:
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
         """Follow a room from `offset` on."""
-        self.rooms[room_id] = RoomPosition(epoch, offset)
+        self.rooms[room_id] = RoomPosition(epoch, offset, self.session)
 
     def leave(self, room_id: str) -> None:
         """Stop following a room."""

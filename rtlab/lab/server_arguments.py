@@ -31,6 +31,7 @@ class ServerOptions(TypedDict, total=False):
     handshake_rate: float
     handshake_queue: int
     history_messages: int
+    history_bytes: int
     history_age: float
     backlog_messages: int
     backlog_bytes: int
@@ -38,6 +39,7 @@ class ServerOptions(TypedDict, total=False):
     results_kept: int
     results_age: float
     # Features
+    cache_rooms: str
     schemas: str
     strict_keys: bool
     allow_origin: str

@@ -98,7 +98,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--leave-grace", type=_seconds, default=hub.leave_grace, help="before a leave is announced")
     add("--stop-window", type=_seconds, default=defaults.stop_window, help="spread of the close frames")
     add("--history-messages", type=_count, default=hub.history_messages, help="of each room")
+    add("--history-bytes", type=_count, default=hub.history_bytes, help="of each room")
     add("--history-age", type=_seconds, default=hub.history_age, help="of each room")
+    add("--cache-rooms", metavar="PREFIX", help="rooms of these names give whoever enters the newest message")
     add("--backlog-messages", type=_count, default=sessions.backlog_messages, help="of each session")
     add("--backlog-bytes", type=_count, default=sessions.backlog_bytes, help="of each session")
     add("--results-kept", type=_count, default=producers.results, help="of each client's outbox")
@@ -145,7 +147,9 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         strict_keys=args.strict_keys,
         hub=HubLimits(
             history_messages=args.history_messages,
+            history_bytes=args.history_bytes,
             history_age=args.history_age,
+            cache_rooms=args.cache_rooms,
             leave_grace=args.leave_grace,
         ),
         sessions=SessionLimits(

@@ -262,7 +262,7 @@ class Connections:
             feed.stop()
         session.feeds.clear()
         for room_id in session.rooms:
-            # Without a connection its grace began when that was lost: whose leave was told does not come back.
+            # A grace that began when the connection was lost does not begin again: its leave may be told.
             self._hub.leave(session, room_id, grace=session.present)
         session.rooms.clear()
         self._sessions.remove(session)

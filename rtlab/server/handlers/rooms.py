@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
@@ -12,11 +14,22 @@ __all__ = ["join_room", "leave_room"]
 
 
 def join_room(services: Services, incoming: Incoming) -> Answer:
-    """Enter a room, and send what was missed there behind the ack."""
+    """Enter a room, and send what was missed there behind the ack.
+
+    With ``probe`` a member asks whether it still is one, and tells nobody: ``member`` is
+    the answer. What it should have got comes behind, in any case.
+    """
     session, message = incoming.session, incoming.message
     room_id = room_of(message)
     if room_id is None:
         raise Refused("wrong_payload", 'join_room: expected a roomId, as in {"roomId": "lobby"}')
+    user = field(message.payload, "user")
+    if user not in (None, session.user):
+        raise Refused(
+            "wrong_user",
+            f"join_room: this connection is {session.user!r}'s, got user {user!r:.80}: "
+            "open another connection for another user",
+        )
     epoch = message.epoch if message.epoch is not None else field(message.payload, "epoch")
     offset = message.offset if message.offset is not None else field(message.payload, "offset")
     if (epoch is None) != (offset is None):
@@ -24,14 +37,17 @@ def join_room(services: Services, incoming: Incoming) -> Answer:
     if not isinstance(epoch, str | None) or not isinstance(offset, int | None) or offset is True:
         raise Refused("wrong_payload", "join_room: expected a string epoch and a whole offset")
     check_entry(services.hub, session.rooms, room_id)
-    joined = services.hub.join(session, room_id, epoch, offset)
+    quietly = field(message.payload, "probe") is True
+    joined = services.hub.join(session, room_id, epoch, offset, quietly=quietly)
     session.rooms[room_id] = None
-    details = {
+    details: dict[str, Any] = {
         "roomId": room_id,
         "recovered": joined.recovered,
         "epoch": joined.epoch,
-        "offset": joined.offset,
+        "offset": joined.offset if joined.recovered and epoch is not None else joined.place,
     }
+    if quietly:
+        details["member"] = joined.member
     start = joined.offset - len(joined.missed)
     return Answer(details, (RoomPosition(room_id, joined.epoch, start),), joined.missed)
 

@@ -26,13 +26,20 @@ class Joined(NamedTuple):
     offset : int
         The room's head now.
     missed : list of Frame
-        What came after the offset that the member named, oldest first.
+        What came after the offset that the member named, oldest first. Where that is gone, or
+        none was named, the newest message of a room that keeps it.
+    place : int
+        Where the member stands: its own offset when that was recovered, else just before `missed`.
+    member : bool
+        Whether it was a member before.
     """
 
     recovered: bool
     epoch: str
     offset: int
     missed: list[Frame]
+    place: int
+    member: bool
 
 
 class Hub:
@@ -84,7 +91,13 @@ class Hub:
         return room_id in self._rooms
 
     def join(
-        self, member: Member, room_id: str, epoch: str | None = None, offset: int | None = None
+        self,
+        member: Member,
+        room_id: str,
+        epoch: str | None = None,
+        offset: int | None = None,
+        *,
+        quietly: bool = False,
     ) -> Joined:
         """Make someone a member; with a place in its history, find what was missed.
 
@@ -96,6 +109,8 @@ class Hub:
             Where. The room is made if it does not exist.
         epoch, offset : str and int, optional
             The last message seen. Without them nothing was missed.
+        quietly : bool
+            Whether nobody is to be told the users, if it is a member already.
 
         Returns
         -------
@@ -103,16 +118,23 @@ class Hub:
             The caller delivers `missed`.
         """
         room = self._rooms.get(room_id) or self._begin(room_id)
+        again = member in room.members
         room.members[member] = None
-        self._touch(room, arrival=True)
-        if epoch is None or offset is None:
-            return Joined(True, room.epoch, room.offset, [])
-        room.history.forget(self._clock() - self._limits.history_age)
-        missed = room.after(epoch, offset)
-        return Joined(missed is not None, room.epoch, room.offset, missed or [])
+        if not (again and quietly):
+            self._touch(room, arrival=True)
+        recovered = epoch is None or offset is None  # nothing was missed
+        if epoch is not None and offset is not None:
+            room.history.forget(self._clock() - self._limits.history_age)
+            missed = room.after(epoch, offset)
+            if missed is not None:
+                return Joined(True, room.epoch, room.offset, missed, offset, again)
+        newest = room.newest()
+        return Joined(recovered, room.epoch, room.offset, newest, room.offset - len(newest), again)
 
     def _begin(self, room_id: str) -> Room:
-        room = self._rooms[room_id] = Room(room_id, self._new_epoch())
+        prefix = self._limits.cache_rooms
+        keeps_newest = prefix is not None and room_id.startswith(prefix)
+        room = self._rooms[room_id] = Room(room_id, self._new_epoch(), keeps_newest=keeps_newest)
         self._unsettled[room] = None
         return room
 
@@ -162,7 +184,10 @@ class Hub:
         self.published += 1
         for member in room.members:
             member.deliver(frame)
-        room.history.append(frame, self._clock(), self._limits)
+        now = self._clock()
+        room.history.append(frame, now, self._limits)
+        if room.keeps_newest:
+            room.cached = (now, frame)
 
     def _touch(self, room: Room, *, arrival: bool = False) -> None:
         self._changed[room] = arrival or self._changed.get(room, False)
@@ -192,6 +217,8 @@ class Hub:
         now = self._clock()
         for room in list(self._unsettled):
             room.history.forget(now - self._limits.history_age)
+            if room.cached is not None and room.cached[0] < now - self._limits.cache_age and not room.members:
+                room.cached = None
             if room.presence.lingering:
                 self._changed.setdefault(room, False)
             elif room.idle:

@@ -23,6 +23,10 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     presence_users : int
         Rooms with more users do not announce them: each arrival would cost a
         list of all, sent to all.
+    cache_rooms : str or None
+        Rooms whose names begin so keep their newest message: whoever enters gets it at once.
+    cache_age : float
+        Seconds that such a message is kept for a room that everybody has left.
     """
 
     history_messages: int = 1000
@@ -31,3 +35,5 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     leave_grace: float = 2.0
     rooms: int = 10_000
     presence_users: int = 200
+    cache_rooms: str | None = None
+    cache_age: float = 3600.0

@@ -29,17 +29,26 @@ class Room:
     ----------
     room_id, epoch : str
         Its name, and the name of this life of it.
+    keeps_newest : bool
+        Whether its newest message outlives the history, for whoever enters.
+
+    Attributes
+    ----------
+    cached : tuple of float and Frame, or None
+        That message, and when it was published.
     """
 
-    __slots__ = ("epoch", "history", "members", "offset", "presence", "room_id")
+    __slots__ = ("cached", "epoch", "history", "keeps_newest", "members", "offset", "presence", "room_id")
 
-    def __init__(self, room_id: str, epoch: str) -> None:
+    def __init__(self, room_id: str, epoch: str, *, keeps_newest: bool = False) -> None:
         self.room_id = room_id
         self.epoch = epoch
         self.offset = 0
         self.members: dict[Member, None] = {}
         self.presence = Presence()
         self.history = History()
+        self.keeps_newest = keeps_newest
+        self.cached: tuple[float, Frame] | None = None
 
     def restart(self, epoch: str, offset: int) -> None:
         """Begin another life: the message with this offset comes next."""
@@ -54,6 +63,10 @@ class Room:
             return None
         return self.history.newest(missing)
 
+    def newest(self) -> list[Frame]:
+        """Return what whoever enters without the rest gets: the newest message, where it is kept."""
+        return [] if self.cached is None else [self.cached[1]]
+
     def users(self, now: float) -> list[str]:
         """Return who is here, in order of arrival: each user once."""
         return self.presence.users((member.user for member in self.members if member.present), now)
@@ -61,4 +74,4 @@ class Room:
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost if the room ended."""
-        return not (self.members or self.history or self.presence.lingering)
+        return not (self.members or self.history or self.presence.lingering or self.cached)

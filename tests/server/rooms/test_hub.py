@@ -60,7 +60,7 @@ def test_a_join_without_a_place_has_missed_nothing() -> None:
     hub, _ = make()
     hub.join(Someone("ada"), "r")
     publish(hub, 5)
-    assert hub.join(Someone("bob"), "r") == (True, "e0", 5, [])
+    assert hub.join(Someone("bob"), "r") == (True, "e0", 5, [], 5, False)
 
 
 def test_a_join_with_a_place_gets_what_came_after_it() -> None:
@@ -187,7 +187,7 @@ def test_an_empty_room_lives_as_long_as_its_history_and_comes_back_with_another_
     clock.now = 11
     hub.sweep()
     assert len(hub) == 0
-    assert hub.join(ada, "r", "e0", 2) == (False, "e1", 0, [])
+    assert hub.join(ada, "r", "e0", 2) == (False, "e1", 0, [], 0, False)
 
 
 def test_a_member_that_leaves_gets_nothing_more() -> None:
@@ -199,3 +199,58 @@ def test_a_member_that_leaves_gets_nothing_more() -> None:
     hub.leave(bob, "nowhere")
     publish(hub)
     assert bob.offsets() == []
+
+
+def test_a_room_with_a_cache_gives_whoever_enters_the_newest_message() -> None:
+    hub, clock = make(cache_rooms="price/", history_messages=2, history_age=10)
+    ada = Someone("ada")
+    assert hub.join(ada, "price/a").missed == []
+    publish(hub, 4, "price/a")
+    clock.now = 500  # the history has gone, the newest value has not
+    fresh = hub.join(Someone("bob"), "price/a")
+    assert ([f.message.offset for f in fresh.missed], fresh.place, fresh.recovered) == ([4], 3, True)
+    back = hub.join(Someone("eve"), "price/a", "e0", 1)
+    assert ([f.message.offset for f in back.missed], back.place, back.recovered) == ([4], 3, False)
+    assert hub.join(ada, "price/a", "e0", 4).missed == []  # nothing is newer than what it has
+    hub.join(ada, "other")
+    publish(hub, 4, "other")
+    assert hub.join(Someone("bob"), "other").missed == []
+
+
+def test_what_comes_back_from_its_place_gets_all_of_it_with_a_cache_too() -> None:
+    hub, _ = make(cache_rooms="")
+    hub.join(Someone("ada"), "r")
+    publish(hub, 4)
+    back = hub.join(Someone("bob"), "r", "e0", 1)
+    assert ([f.message.offset for f in back.missed], back.place, back.recovered) == ([2, 3, 4], 1, True)
+
+
+def test_a_cache_is_forgotten_some_time_after_everybody_left() -> None:
+    hub, clock = make(cache_rooms="r", history_age=10, cache_age=100)
+    ada = Someone("ada")
+    hub.join(ada, "r")
+    publish(hub)
+    hub.leave(ada, "r")
+    clock.now = 99
+    hub.sweep()
+    assert len(hub) == 1
+    clock.now = 101
+    hub.sweep()
+    assert len(hub) == 0
+
+
+def test_a_member_that_asks_quietly_is_told_that_it_is_one_and_nobody_else_hears_of_it() -> None:
+    hub, _ = make()
+    ada, bob = Someone("ada"), Someone("bob")
+    hub.join(ada, "r")
+    hub.join(bob, "r")
+    hub.announce()
+    told = len(ada.users())
+    assert hub.join(bob, "r", "e0", 0, quietly=True).member
+    hub.announce()
+    assert len(ada.users()) == told
+    hub.leave(bob, "r")
+    hub.announce()
+    assert not hub.join(bob, "r", "e0", 0, quietly=True).member
+    hub.announce()
+    assert ada.users()[-1] == ["ada", "bob"]
