@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,8 @@ __all__ = ["STAGES", "Opening", "OpeningPacket", "watch_opening"]
 
 #: What happens between the answer to the offer and the first message, in this order.
 STAGES: Final = ("ICE", "DTLS", "SCTP", "channel")
+#: Seconds beyond the tap's delay until a packet that passed it has surely been read.
+_ARRIVES: Final = 0.2
 
 
 class OpeningPacket(NamedTuple):
@@ -107,19 +110,14 @@ async def watch_opening(
     tap = _Tap(delay, clock)
     with SctpChunks(clock=clock) as chunks:
         async with tap, WebRTCChannel(url, relay=tap.relay):
-            opened = clock()
-            kept, seen = list(tap.kept), list(chunks.seen)
-    # One chunk per packet, and nothing overtakes: the n-th encrypted packet is the n-th chunk.
-    waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
-    packets: list[OpeningPacket] = []
-    begun = False
-    for at, up, data in kept:
-        if kind_of(data) == "data":
-            stage, text = next(waiting[up], ("channel", "SCTP"))
-        else:
-            begun = begun or (up and kind_of(data) == "handshake")
-            stage, text = ("DTLS" if begun else "ICE"), name_of_datagram(data)
-        packets.append(OpeningPacket(at - tap.answered, up, stage, text))
+            opened, kept = clock(), list(tap.kept)
+            # What has passed the tap is still on its way for `delay`, and its chunk is not known before.
+            late = opened + delay + _ARRIVES
+            while _encrypted_down(kept) > sum(not chunk.sent for chunk in chunks.seen) and clock() < late:
+                await asyncio.sleep(0.001)
+            seen = list(chunks.seen)
+    packets = _packets(kept, seen, tap.answered)
+    seen = [chunk for chunk in seen if chunk.at <= opened]
     hello = next(at + delay for at, up, data in kept if not up and kind_of(data) == "handshake")
     ends = [
         tap.answered,
@@ -136,6 +134,29 @@ async def watch_opening(
         outer_port=outer,
         seen_port=_mapped_port(data for _, up, data in kept if not up),
     )
+
+
+def _packets(
+    kept: list[tuple[float, bool, bytes]], seen: list[SctpChunk], answered: float
+) -> list[OpeningPacket]:
+    """Name each packet; those whose chunk this end has not seen are left out."""
+    # One chunk per packet, and nothing overtakes: the n-th encrypted packet is the n-th chunk.
+    waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
+    packets: list[OpeningPacket] = []
+    begun = False
+    for at, up, data in kept:
+        if kind_of(data) == "data":
+            stage, text = next(waiting[up], ("", ""))
+        else:
+            begun = begun or (up and kind_of(data) == "handshake")
+            stage, text = ("DTLS" if begun else "ICE"), name_of_datagram(data)
+        if text:
+            packets.append(OpeningPacket(at - answered, up, stage, text))
+    return packets
+
+
+def _encrypted_down(kept: list[tuple[float, bool, bytes]]) -> int:
+    return sum(not up and kind_of(data) == "data" for _, up, data in kept)
 
 
 def _names(chunks: list[SctpChunk]) -> list[tuple[str, str]]:

@@ -6,7 +6,12 @@ import asyncio
 
 import pytest
 
-from rtlab.capture.webrtc_opening import STAGES, watch_opening
+from rtlab.capture.sctp_chunks import SctpChunk
+from rtlab.capture.webrtc_opening import (
+    STAGES,
+    _packets,  # pyright: ignore[reportPrivateUsage]
+    watch_opening,
+)
 from rtlab.lab.lab import Lab
 
 
@@ -31,3 +36,10 @@ async def test_an_opening_is_told_packet_by_packet_and_stage_by_stage() -> None:
     assert "SCTP DATA: the channel is open" in down
     assert seen.packets[0].at == pytest.approx(0, abs=0.2)
     assert seen.seen_port == seen.outer_port != seen.own_port
+
+
+def test_a_packet_that_has_not_arrived_is_left_out_and_not_shown_without_a_name() -> None:
+    encrypted = bytes([23]) + bytes(30)
+    kept = [(0.1, True, encrypted), (0.2, False, encrypted), (0.3, False, encrypted)]
+    seen = [SctpChunk(0.1, True, "INIT"), SctpChunk(0.25, False, "INIT ACK")]
+    assert [packet.text for packet in _packets(kept, seen, 0.0)] == ["SCTP INIT", "SCTP INIT ACK"]
