@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from rtlab.client.acknowledged_outbox import AcknowledgedOutbox
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
+from rtlab.client.delivery import DeliveryMode
 from rtlab.client.driver import Driver
 from rtlab.client.events import Handler
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
 from rtlab.client.outbox import Outbox
+from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.stream import Stream
@@ -89,6 +92,8 @@ class Connection:
         and the sender feels it.
     max_dead_letters : int
         Refused messages that are kept for inspection.
+    delivery_window : int
+        Acknowledged messages that may be under way without an answer.
     throttle : Throttle or None
         Keeps what is sent below a rate: `send` waits.
     schemas : Schemas or None
@@ -131,6 +136,7 @@ class Connection:
         # Limits
         max_queue: int = 1024,
         max_dead_letters: int = 100,
+        delivery_window: int = 256,
         throttle: Throttle | None = None,
         schemas: Schemas | None = None,
         # Injected
@@ -145,14 +151,8 @@ class Connection:
         self._clock = clock
         writes = Writes()
         requests = self._requests = Requests()
-        self._inbox = Inbox(
-            clock,
-            requests,
-            client_id=client_id,
-            max_queue=max_queue,
-            max_dead_letters=max_dead_letters,
-            schemas=schemas,
-        )
+        limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
+        self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
         make_attempt = partial(
             ConnectionAttempt,
             factory,
@@ -181,6 +181,9 @@ class Connection:
             rng=rng if rng is not None else np.random.default_rng(),
         )
         self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle, schemas)
+        self._acknowledged = AcknowledgedOutbox(
+            self._driver, self._inbox, requests, self._outbox.ask, delivery_window, self.request_timeout
+        )
 
     # What it is
 
@@ -265,6 +268,7 @@ class Connection:
             Up to 123 bytes of UTF-8.
         """
         await self._driver.close(code, reason)
+        self._acknowledged.close()
 
     def reconnect_now(self) -> None:
         """Start the next attempt at once, if one is waiting for its delay."""
@@ -289,21 +293,24 @@ class Connection:
         room_id: str | None = None,
         id: str | None = None,
         ts: float | None = None,
-    ) -> None:
-        """Send one message, at most once.
+        delivery: DeliveryMode = "at_most_once",
+    ) -> Receipt:
+        """Send one message.
 
         Parameters
         ----------
-        type : str
-            What it is.
-        payload : any
-            The JSON data model.
+        type, payload : str and any
+            What it is, and the JSON data model.
         room_id : str, optional
             The room to publish it in.
         id : str, optional
             A name that the answer will carry.
         ts : float, optional
             When it should have been sent, monotonic seconds; an echo brings it back.
+        delivery : {"at_most_once", "at_least_once", "effectively_once"}
+            The other two wait in memory for a connection, and go again until the server has
+            answered, which ``await receipt.acked(timeout)`` waits for; in the last one it
+            handles each once.
 
         Raises
         ------
@@ -312,7 +319,11 @@ class Connection:
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
-        await self._outbox.write(Message(type, payload, id, room_id=room_id, ts=ts))
+        message = Message(type, payload, id, room_id=room_id, ts=ts)
+        if delivery == "at_most_once":
+            await self._outbox.write(message)
+            return UNACKNOWLEDGED
+        return await self._acknowledged.send(message, delivery)
 
     async def request(
         self,

@@ -67,6 +67,8 @@ class Driver:
         The newest that opened its transport, None before the first.
     attempts, connects, disconnects : int
         Attempts to connect, connections opened, and connections lost so far.
+    follow : callable
+        Told of each connection that has opened (True) or ended (False).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Driver:
         self.transport: Transport | None = None
         self.opened: ConnectionAttempt | None = None
         self.attempts = self.connects = self.disconnects = 0
+        self.follow: Callable[[bool], None] = lambda up: None
         self._bytes = (0, 0)
         self._make_attempt = make_attempt
         self._inbox = inbox
@@ -346,6 +349,8 @@ class Driver:
             self._inbox.tell("connected", event)
         finally:
             self._callers.succeed()
+            if self.transport is transport:  # no handler has closed it
+                self.follow(True)
 
     def _retire(self, told: states.TellDisconnected) -> None:
         transport, self.transport = self.transport, None
@@ -366,6 +371,7 @@ class Driver:
             clean=told.clean,
             will_reconnect=told.will_reconnect,
         )
+        self.follow(False)
         if self.life.state is State.CLOSED:
             self._inbox.finish(None)
         self._inbox.tell("disconnected", event)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
-from rtlab.client.repeats_and_gaps import Position
+from rtlab.client.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.requests import Requests, published
 from rtlab.client.stream import Stream
 from rtlab.errors import MessageError, describe
@@ -82,6 +82,7 @@ class Inbox:
         self._stream: weakref.ref[Stream] | None = None
         self._over: tuple[Exception | None] | None = None
         self._joins: dict[str, _Asked] = {}  # by the id of the join_room
+        self._names = NewestNames(REPEAT_WINDOW)
         self._batches: dict[str, tuple[str, ...]] = {}  # id of a batch → ids of its joins
 
     # Receiving
@@ -98,6 +99,10 @@ class Inbox:
         """
         receipt = self.position.count(cursor)
         if receipt is None or (message.room_id is not None and not self._follow(message)):
+            return None
+        if message.stream is not None and self._names.again(message.client_id, message.id):
+            self.repeats += 1
+            self.position.settle(receipt)
             return None
         if self._schemas is not None:
             try:

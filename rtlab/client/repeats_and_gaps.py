@@ -8,14 +8,18 @@ lost connection, so both can be resumed, and every repeat and gap can be seen.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 
-__all__ = ["Position", "Receipt", "RoomPosition", "Verdict"]
+__all__ = ["REPEAT_WINDOW", "NewestNames", "Position", "Receipt", "RoomPosition", "Verdict"]
+
+#: So many of the newest numbered messages are known by their sender and id: one that comes again,
+#: because a server that has restarted does not know that it was handled, is dropped.
+REPEAT_WINDOW: Final = 4096
 
 Verdict = Literal["new", "repeat", "gap"]
 
@@ -177,3 +181,35 @@ class Position:
         if receipt.session == self.session and receipt.seq > self.handled:
             # A cursor of None replaces the former one too, which would resume too early.
             self.handled, self.cursor = receipt.seq, receipt.cursor
+
+
+class NewestNames:
+    """Knows the newest messages by their sender and id, across sessions and histories of rooms.
+
+    Parameters
+    ----------
+    size : int
+        How many.
+
+    Examples
+    --------
+    >>> names = NewestNames(2)
+    >>> [names.again("ada", ident) for ident in ("1", "2", "1", "3", "4", "1")]
+    [False, False, True, False, False, False]
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._names: dict[tuple[str | None, str], None] = {}
+
+    def again(self, sender: str | None, ident: str | None) -> bool:
+        """Whether a message has come before; one without an id never has."""
+        if ident is None:
+            return False
+        name = (sender, ident)
+        if name in self._names:
+            return True
+        self._names[name] = None
+        if len(self._names) > self._size:
+            del self._names[next(iter(self._names))]
+        return False

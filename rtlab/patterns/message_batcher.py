@@ -18,8 +18,8 @@ from typing import Any, Final, Self, cast
 import msgspec
 
 from rtlab.client.connection import Connection
+from rtlab.client.receipt import Receipt
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
-from rtlab.patterns.receipt import Receipt
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH

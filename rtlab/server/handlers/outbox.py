@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from rtlab.protocol.messages import RESERVED_TYPES
-from rtlab.server.handlers.base import Handler, Services, field
+from rtlab.server.handlers.base import Handler, Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.producers import Incarnation, Opening
@@ -19,9 +19,6 @@ __all__ = ["in_sequence", "outbox"]
 
 #: Refusals after which the same message may be tried again: it does not use up its number.
 _NOT_FINAL: Final = frozenset({"not_published"})
-
-_NUMBERED: Final = frozenset({"echo", "outbox"})
-_MAX_SKIP: Final = 1 << 40
 
 
 def outbox(services: Services, incoming: Incoming) -> Answer:
@@ -81,8 +78,7 @@ def _take(
 
     def settled(answer: Answer | None) -> Answer:
         made = answer if answer is not None else Answer({})
-        last = seq + made.details.get("skipped", 1) - 1
-        producer.settle(last, message.id, made.details, len(msgspec.json.encode(made.details)))
+        producer.settle(seq, message.id, made.details, len(msgspec.json.encode(made.details)))
         return Answer(made.details, made.positions, made.behind)
 
     def refused(error: BaseException) -> NoReturn:
@@ -91,9 +87,7 @@ def _take(
         raise error
 
     try:
-        if message.type == "outbox":
-            return settled(_skip(incoming))
-        if message.type in RESERVED_TYPES and message.type not in _NUMBERED:
+        if message.type in RESERVED_TYPES and message.type != "echo":
             raise Refused("reserved_type", f"a {message.type!r} message cannot be numbered")
         answer = handle(services, incoming)
     except Refused as error:
@@ -101,11 +95,3 @@ def _take(
     if isinstance(answer, asyncio.Future):
         return then(answer, settled, refused)
     return settled(answer)
-
-
-def _skip(incoming: Incoming) -> Answer:
-    """Pass over numbers whose messages the client has given up."""
-    count = field(incoming.message.payload, "skip")
-    if type(count) is not int or not 1 <= count <= _MAX_SKIP:
-        raise Refused("wrong_payload", "outbox: in a stream, expected how many numbers to skip")
-    return Answer({"skipped": count})

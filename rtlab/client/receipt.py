@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-from rtlab.errors import MessageError, RequestRefused
+from rtlab.errors import InvalidState, MessageError, RequestRefused
 from rtlab.protocol.messages import Message
 
-__all__ = ["Receipt"]
+__all__ = ["UNACKNOWLEDGED", "Receipt"]
 
 
 class Receipt:
@@ -75,3 +75,32 @@ class Receipt:
         """
         async with asyncio.timeout(timeout):
             return await asyncio.shield(self._future)
+
+
+class _Unacknowledged(Receipt):
+    """Of a message that was sent at most once: nobody answers for it."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Hold nothing: one serves all."""
+
+    @property
+    def outcome(self) -> str:
+        """``"unknown"``, always."""
+        return "unknown"
+
+    def settle(self, result: dict[str, Any], error: Exception | None) -> None:
+        """Nobody does."""
+
+    async def acked(self, timeout: float | None = None) -> dict[str, Any]:
+        """Raise: there is nothing to wait for."""
+        raise InvalidState(
+            'a receipt of delivery="at_least_once" or "effectively_once"',
+            'one of "at_most_once"',
+            "the server answers for a message only if it is asked to",
+        )
+
+
+#: What `Connection.send` returns when nobody will answer.
+UNACKNOWLEDGED: Final[Receipt] = _Unacknowledged()

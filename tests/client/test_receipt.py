@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from rtlab.client.receipt import Receipt
 from rtlab.errors import MessageError, NotConnected, RequestRefused
-from rtlab.patterns.receipt import Receipt
 from rtlab.protocol.messages import Message
 
 

@@ -1,0 +1,186 @@
+"""A connection's outboxes in memory: what `Connection.send` does in the two acknowledged modes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, get_args
+
+from rtlab.client.delivery import Delivery, DeliveryMode, Life, Parcel
+from rtlab.client.driver import Driver
+from rtlab.client.inbox import Inbox
+from rtlab.client.receipt import Receipt
+from rtlab.client.requests import Requests
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
+
+__all__ = ["STREAM", "AcknowledgedOutbox", "kept_copy"]
+
+#: The outbox in memory, as the server knows it: a newer process of the same client ends an older one's.
+STREAM: Final = "outbox"
+
+#: Messages without an answer, above which `send` waits.
+_CAPACITY: Final = 10_000
+
+Ask = Callable[[Message, float], Awaitable[Message]]
+
+
+def kept_copy(message: Message) -> tuple[Message, int]:
+    """Return what was said now, which later changes of its payload do not change, and its size as JSON.
+
+    Raises
+    ------
+    MessageError
+        Nobody could read it, or its type is one that the server does not publish.
+    """
+    if message.type in RESERVED_TYPES and message.type != "echo":
+        raise MessageError(
+            f"a {message.type!r} message is for the server itself: await request(), which has an answer",
+            "payload",
+        )
+    encoded = JSON.encode(message)
+    return JSON.decode(encoded), len(encoded)
+
+
+class AcknowledgedOutbox:
+    """Keeps messages until the server has answered for them, or the connection is closed for good.
+
+    Parameters
+    ----------
+    driver : Driver
+        Tells when a connection opens and ends, and owns the tasks.
+    inbox : Inbox
+        Keeps what was refused.
+    requests : Requests
+        Makes ids.
+    ask : callable
+        Sends a message, and returns its answer within so many seconds.
+    window : int
+        Messages that may be under way without an answer.
+    answer_timeout : float
+        Seconds until one goes again on a connection that is open.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        inbox: Inbox,
+        requests: Requests,
+        ask: Ask,
+        window: int,
+        answer_timeout: float,
+    ) -> None:
+        if window < 1:
+            raise ValueError(f"expected delivery_window >= 1, got {window!r}")
+        self._driver = driver
+        self._inbox = inbox
+        self._requests = requests
+        self._ask = ask
+        self._window = window
+        self._answer_timeout = answer_timeout
+        self._deliveries: dict[str, Delivery] = {}
+        self._numbers = 0
+        self._space: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        driver.follow = self.follow
+
+    def __len__(self) -> int:
+        """How many messages have no answer."""
+        return sum(map(len, self._deliveries.values()))
+
+    async def send(self, message: Message, mode: DeliveryMode) -> Receipt:
+        """Take a message; it leaves when a connection is open.
+
+        Waits only while 10,000 messages have no answer.
+
+        Raises
+        ------
+        MessageError
+            Nobody could read it.
+        RequestRefused
+            A newer process of this client has taken over the outbox.
+        NotConnected
+            The connection was closed while this waited.
+        """
+        if mode not in ("at_least_once", "effectively_once"):
+            raise ValueError(f"expected delivery to be one of {get_args(DeliveryMode)}, got {mode!r}")
+        self._driver.check_loop()
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What belonged to a loop that is closed can reach nobody any more.
+            self._loop, self._space = loop, asyncio.Event()
+            self._deliveries.clear()
+        message.id = message.id if message.id is not None else self._requests.new_id()
+        kept, size_bytes = kept_copy(message)
+        limit = self._limit()
+        if size_bytes > limit:
+            error = MessageTooLarge(size_bytes, limit)
+            self._inbox.refuse(kept, error, "codec")
+            raise error
+        delivery = self._delivery(mode)
+        while len(delivery) >= _CAPACITY and delivery.failed is None:
+            assert self._space is not None
+            self._space.clear()
+            await self._space.wait()
+        if delivery.failed is not None:
+            raise delivery.failed
+        receipt = Receipt(kept, loop.create_future())
+        seq = 0
+        if delivery.life is not None:
+            self._numbers = seq = self._numbers + 1
+        delivery.put(Parcel(kept, size_bytes, partial(self._settle, receipt), seq))
+        return receipt
+
+    def _settle(self, receipt: Receipt, result: dict[str, Any], error: Exception | None) -> None:
+        receipt.settle(result, error)
+        if error is not None and not isinstance(error, NotConnected):
+            self._inbox.refuse(receipt.message, error, "server")
+
+    def _delivery(self, mode: str) -> Delivery:
+        delivery = self._deliveries.get(mode)
+        if delivery is None:
+            life = None
+            if mode == "effectively_once":
+                token = secrets.token_urlsafe(12)
+                life = Life(stream=STREAM, history=token, token=token)
+                self._numbers = 0
+            delivery = self._deliveries[mode] = Delivery(
+                self._batch,
+                self._driver.spawn,
+                self._limit,
+                life=life,
+                window=self._window,
+                answer_timeout=self._answer_timeout,
+                progress=self._progress,
+            )
+            if self._driver.transport is not None:
+                delivery.opened()
+        return delivery
+
+    async def _batch(self, items: list[dict[str, Any]], timeout: float) -> Message:
+        return await self._ask(Message("batch", items, self._requests.new_id()), timeout)
+
+    def _limit(self) -> int:
+        transport = self._driver.transport
+        return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
+
+    def _progress(self) -> None:
+        if self._space is not None:
+            self._space.set()
+
+    # What the driver tells
+
+    def follow(self, up: bool) -> None:
+        """Go on when a connection has opened; wait when it has ended."""
+        for delivery in tuple(self._deliveries.values()):
+            (delivery.opened if up else delivery.lost)()
+
+    def close(self) -> None:
+        """Give what has no answer `NotConnected`: the owner has closed the connection."""
+        deliveries, self._deliveries = self._deliveries, {}
+        for delivery in deliveries.values():
+            delivery.end(NotConnected("the connection was closed before the server had answered"))
+        self._progress()

@@ -1,0 +1,261 @@
+"""Acknowledged sending: in memory where an answer can be withheld, and over a real server with faults."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from rtlab.client.connection import Connection
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.lab.lab import Lab
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import FAST, Factory, turns, until, welcome
+
+ONCE = "effectively_once"
+
+
+class Server:
+    """Answers the items of batches as told: one function makes each result."""
+
+    def __init__(self, result=lambda item: {"ok": True, "id": item.get("id")}) -> None:
+        self.result = result
+        self.silent = False
+        self.frames: list[list[dict]] = []
+
+    def transport(self, session="s1"):
+        box = {}
+
+        def take(message):
+            self.frames.append(message.payload)
+            if self.silent or message.type != "batch":
+                return
+            results = [self.result(item) for item in message.payload]
+            box["t"].push(Message("ack", {"results": results}, id=message.id))
+
+        box["t"] = MemoryTransport(welcome=welcome(session, limit=100_000), on_send=take)
+        return box["t"]
+
+    def seqs(self):
+        return [[item.get("seq") for item in frame] for frame in self.frames]
+
+
+def refused(code, **fields):
+    return {"ok": False, "error": {"code": code, "message": code, **fields}}
+
+
+async def test_messages_of_one_turn_share_a_frame_behind_the_opening():
+    server = Server()
+    async with Connection(Factory(server.transport())) as conn:
+        receipts = [await conn.send("chat", n, room_id="r", delivery=ONCE) for n in range(3)]
+        assert [(await receipt.acked(5))["ok"] for receipt in receipts] == [True] * 3
+        await (await conn.send("chat", 3, room_id="r", delivery=ONCE)).acked(5)
+    assert server.seqs() == [[None, 1, 2, 3], [4]]
+    opening = server.frames[0][0]
+    assert (opening["type"], opening["payload"]["stream"], opening["payload"]["base"]) == (
+        "outbox",
+        "outbox",
+        1,
+    )
+    assert {item["stream"] for item in server.frames[0][1:]} == {"outbox"}
+
+
+async def test_what_has_no_answer_goes_again_over_the_next_connection():
+    server = Server()
+    server.silent = True
+    first, second = server.transport(), server.transport("s2")
+    async with Connection(Factory(first, second), backoff=FAST) as conn:
+        receipt = await conn.send("chat", 1, room_id="r", delivery=ONCE)
+        await until(lambda: server.frames)
+        server.silent = False
+        first.drop()
+        await receipt.acked(5)
+    assert server.seqs() == [[None, 1], [None, 1]]
+    assert server.frames[0][1]["id"] == server.frames[1][1]["id"]
+
+
+async def test_sent_before_there_is_a_connection():
+    server = Server()
+    conn = Connection(Factory(server.transport()))
+    receipt = await conn.send("chat", 1, room_id="r", delivery="at_least_once")
+    async with conn:
+        await receipt.acked(5)
+    assert server.seqs() == [[None]]  # no number: the server handles each that comes
+    assert "stream" not in server.frames[0][0]
+
+
+async def test_a_gap_lets_everything_from_the_oldest_on_go_again():
+    lost = {2}
+
+    def result(item):
+        seq = item.get("seq")
+        if seq is not None and seq >= 2 and lost:
+            if seq == 3:
+                lost.clear()
+            return refused("gap", expected=2)
+        return {"ok": True}
+
+    server = Server(result)
+    async with Connection(Factory(server.transport())) as conn:
+        receipts = [await conn.send("chat", n, room_id="r", delivery=ONCE) for n in range(3)]
+        for receipt in receipts:
+            await receipt.acked(5)
+    assert server.seqs() == [[None, 1, 2, 3], [None, 2, 3]]
+    assert server.frames[1][0]["payload"]["base"] == 2
+
+
+async def test_no_more_than_the_window_is_under_way():
+    server = Server()
+    server.silent = True
+    conn = Connection(Factory(server.transport()), delivery_window=5)
+    async with conn:
+        receipts = [await conn.send("chat", n, room_id="r", delivery=ONCE) for n in range(12)]
+        await turns()
+        assert server.seqs() == [[None, 1, 2, 3, 4, 5]]
+    assert {receipt.outcome for receipt in receipts} == {"unknown"}
+    with pytest.raises(NotConnected, match="before the server had answered"):
+        await receipts[-1].acked(1)
+
+
+async def test_a_missing_answer_lets_a_frame_go_again():
+    server = Server()
+    server.silent = True
+    async with Connection(Factory(server.transport()), request_timeout=0.05) as conn:
+        receipt = await conn.send("chat", 1, room_id="r", delivery=ONCE)
+        await until(lambda: server.frames)
+        server.silent = False
+        await receipt.acked(5)
+    assert server.seqs()[-1] == [None, 1]
+
+
+async def test_a_refusal_is_the_messages_own():
+    server = Server(lambda item: refused("not_joined") if item.get("payload") == "bad" else {"ok": True})
+    async with Connection(Factory(server.transport())) as conn:
+        conn.on("error", lambda event: None)
+        bad = await conn.send("chat", "bad", room_id="r", delivery=ONCE)
+        good = await conn.send("chat", "good", room_id="r", delivery=ONCE)
+        with pytest.raises(RequestRefused) as caught:
+            await bad.acked(5)
+        await good.acked(5)
+    assert (caught.value.code, bad.outcome, good.outcome) == ("not_joined", "refused", "handled")
+    assert [message.payload for message, _ in conn.dead_letters] == ["bad"]
+
+
+async def test_what_may_be_tried_again_is_after_a_pause():
+    answers = [refused("rate_limited", retryAfter=0.01), refused("not_published"), {"ok": True}]
+    server = Server(lambda item: answers.pop(0) if item["type"] == "chat" else {"ok": True})
+    async with Connection(Factory(server.transport())) as conn:
+        await (await conn.send("chat", 1, room_id="r", delivery=ONCE)).acked(5)
+    assert len(server.frames) == 3
+
+
+async def test_a_newer_process_of_the_same_client_ends_this_ones_sends():
+    server = Server(lambda item: refused("fenced") if item["type"] == "outbox" else refused("not_opened"))
+    async with Connection(Factory(server.transport())) as conn:
+        conn.on("error", lambda event: None)
+        receipts = [await conn.send("chat", n, room_id="r", delivery=ONCE) for n in range(2)]
+        for receipt in receipts:
+            with pytest.raises(RequestRefused) as caught:
+                await receipt.acked(5)
+            assert caught.value.code == "fenced"
+        with pytest.raises(RequestRefused):
+            await conn.send("chat", 3, room_id="r", delivery=ONCE)
+    assert len(server.frames) == 1
+
+
+@pytest.mark.parametrize(
+    ("type", "payload", "error"),
+    [
+        ("chat", float("nan"), MessageError),
+        ("chat", {1: 2}, MessageError),
+        ("join_room", {"roomId": "r"}, MessageError),
+        ("chat", "x" * 2_000_000, MessageTooLarge),
+    ],
+)
+async def test_what_nobody_could_take_is_refused_at_once(type, payload, error):
+    conn = Connection(Factory())
+    with pytest.raises(error):
+        await conn.send(type, payload, room_id="r", delivery=ONCE)
+
+
+async def test_a_message_for_which_the_server_has_no_room_does_not_stop_the_next():
+    server = Server()
+    conn = Connection(Factory(server.transport()))  # its welcome says 100,000 bytes
+    conn.on("error", lambda event: None)
+    large = await conn.send("chat", "x" * 120_000, room_id="r", delivery=ONCE)
+    small = await conn.send("chat", "y", room_id="r", delivery=ONCE)
+    async with conn:
+        with pytest.raises(MessageTooLarge):
+            await large.acked(5)
+        await small.acked(5)
+    assert server.frames[0][0]["payload"]["base"] == 2  # the server need not wait for the first
+
+
+async def test_the_words_for_delivery_are_three():
+    conn = Connection(Factory(Server().transport()))
+    with pytest.raises(ValueError, match="at_most_once"):
+        await conn.send("chat", delivery="exactly_once")
+    with pytest.raises(ValueError, match="delivery_window"):
+        Connection(Factory(), delivery_window=0)
+    async with conn:
+        receipt = await conn.send("chat")
+        with pytest.raises(InvalidState, match="at_least_once"):
+            await receipt.acked()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab():
+    async with Lab(faults=True) as running:
+        yield running
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_through_cuts_each_is_handled_once_and_in_order(lab):
+    got = []
+    async with (
+        asyncio.timeout(30),
+        WebSocketConnection(lab.ws_url + "?user=bob") as bob,
+        WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01)) as ada,
+    ):
+        bob.on("chat", lambda message: got.append(message.payload))
+        await bob.join_room("r")
+        await ada.join_room("r")
+        receipts = []
+        for n in range(300):
+            receipts.append(await ada.send("chat", n, room_id="r", delivery=ONCE))
+            if n % 100 == 50:
+                await asyncio.sleep(0.005)
+                await lab.faults.cut()
+        for receipt in receipts:
+            await receipt.acked(20)
+        await bob.ping()
+        await until(lambda: len(got) >= 300)
+    assert got == list(range(300))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_second_connection_of_the_same_client_takes_the_outbox_over(lab):
+    url = lab.ws_url
+    async with (
+        asyncio.timeout(30),
+        WebSocketConnection(url, client_id="ada") as old,
+        WebSocketConnection(url, client_id="ada") as new,
+    ):
+        old.on("error", lambda event: None)
+        for conn in (old, new):
+            await conn.join_room("z")
+            await (await conn.send("chat", 1, room_id="z", delivery=ONCE)).acked(5)
+        zombie = await old.send("chat", 2, room_id="z", delivery=ONCE)
+        with pytest.raises(RequestRefused) as caught:
+            await zombie.acked(5)
+        assert caught.value.code == "fenced"
+    async with WebSocketConnection(url + "?user=eve", client_id="ada") as eve:
+        eve.on("error", lambda event: None)
+        receipt = await eve.send("chat", 1, room_id="z", delivery=ONCE)
+        with pytest.raises(RequestRefused) as caught:
+            await receipt.acked(5)
+        assert caught.value.code == "wrong_user"
