@@ -1,0 +1,289 @@
+"""What compression costs a server: CPU for each delivery to a room, and memory for each connection.
+
+The readers are raw sockets that count frames and bytes and unpack nothing: they offer what they
+are told to, so that one server serves compressed and plain connections side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rtlab.errors import LabError
+from rtlab.measure.cpu import cpu_seconds
+from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.messages import Message
+from rtlab.protocol.websocket_frames import TEXT, read_header, websocket_frame
+
+if TYPE_CHECKING:
+    from rtlab.lab.lab import Lab
+
+__all__ = ["Crowd", "FanOut", "crowd", "offer_of"]
+
+_TIMEOUT: Final = 30.0
+
+
+class FanOut(NamedTuple):
+    """What it took to bring messages to a crowd.
+
+    Parameters
+    ----------
+    deliveries : int
+        Messages × those who read.
+    server_us : float
+        The server's CPU time for each delivery, µs; the publisher's messages included.
+    wire_bytes : float
+        Bytes of each message's frame, header included, in the mean.
+    """
+
+    deliveries: int
+    server_us: float
+    wire_bytes: float
+
+
+def offer_of(deflate: Deflate | None) -> str:
+    """Return what a reader writes into ``Sec-WebSocket-Extensions``; empty for no compression.
+
+    Examples
+    --------
+    >>> offer_of(Deflate(server_max_window_bits=9))
+    'permessage-deflate; server_max_window_bits=9'
+    """
+    if deflate is None:
+        return ""
+    # How hard a sender tries is its own business.
+    wire = msgspec.structs.replace(deflate, level=Deflate().level, memory_level=Deflate().memory_level)
+    return "; ".join(filter(None, ("permessage-deflate", str(wire))))
+
+
+def _masked(text: bytes) -> bytes:
+    """Make a client's frame with a mask of zeros (RFC 6455 §5.3), which leaves the text as it is."""
+    frame = bytearray(websocket_frame(TEXT, text))
+    frame[1] |= 0x80
+    header = len(frame) - len(text)
+    return bytes(frame[:header]) + bytes(4) + text
+
+
+class _Reader(asyncio.Protocol):
+    """One connection: upgrades, enters the room, and counts what comes after that."""
+
+    def __init__(self, crowd: Crowd, request: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        # Told that it is in the room, and then that everybody was told.
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self.told: asyncio.Future[None] = loop.create_future()
+        self.transport: asyncio.Transport | None = None
+        self.answer = b""
+        self._crowd = crowd
+        self._request = request
+        self._buffer = b""
+        self._frames = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer + data
+        if not self.answer:
+            head, found, buffer = buffer.partition(b"\r\n\r\n")
+            if not found:
+                self._buffer = head
+                return
+            self.answer = head
+            if not head.startswith(b"HTTP/1.1 101 "):
+                self._fail(f"expected HTTP/1.1 101, got {head[:60]!r}")
+                return
+            join = {"type": "join_room", "payload": {"roomId": self._crowd.room}, "id": "j"}
+            self.say(msgspec.json.encode(join))
+        at = 0
+        while (header := read_header(buffer, at)) is not None:
+            size = header.size_bytes + header.payload_bytes
+            if len(buffer) - at < size:
+                break
+            at += size
+            if header.opcode < 8:
+                self._frame(size)
+        self._buffer = buffer[at:]
+
+    def _frame(self, size: int) -> None:
+        self._frames += 1  # a welcome, an ack, a users_update, and what is counted
+        if self._frames in (2, 3):
+            waiter = self.ready if self._frames == 2 else self.told
+            if not waiter.done():
+                waiter.set_result(None)
+        self._crowd.heard(size)
+
+    def say(self, text: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(_masked(text))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the server closed the connection")
+
+    def _fail(self, reason: str) -> None:
+        for waiter in (self.ready, self.told):
+            if not waiter.done():
+                waiter.set_exception(LabError(reason))
+                waiter.exception()  # not everybody waits for it
+        self._crowd.lost(reason)
+
+
+class Crowd:
+    """Readers in one room of a server, made by `crowd`.
+
+    Parameters
+    ----------
+    lab : Lab
+        Whose server.
+    room : str
+        The room's name.
+
+    Attributes
+    ----------
+    frames, bytes : int
+        What all of them have received since they came, headers included.
+    agreed : str
+        ``Sec-WebSocket-Extensions`` of the server's answer.
+    """
+
+    def __init__(self, lab: Lab, room: str) -> None:
+        self.room = room
+        self.frames = self.bytes = 0
+        self.agreed = ""
+        self._lab = lab
+        self._pid: int = lab.pids[0]
+        self._members: list[_Reader] = []
+        self._reading = self._want = 0
+        self._all_heard: asyncio.Future[None] | None = None
+
+    async def grow(self, count: int, offer: str) -> None:
+        """Connect so many more, each with this offer."""
+        parts = urlsplit(self._lab.ws_url)
+        host, port = parts.hostname, parts.port
+        assert host is not None
+        assert port is not None
+        lines = [
+            # One user, so that the presence of many does not become a second fan-out.
+            f"GET {parts.path}?user=crowd HTTP/1.1",
+            f"Host: {parts.netloc}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
+            *([f"Sec-WebSocket-Extensions: {offer}"] if offer else []),
+        ]
+        request = "\r\n".join([*lines, "", ""]).encode()
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(_TIMEOUT):
+            for _ in range(count):
+                _, reader = await loop.create_connection(partial(_Reader, self, request), host, port)
+                self._members.append(reader)
+                await reader.ready
+            # The server writes to the last one last: what the others are told has arrived, too.
+            await self._members[-1].told
+            await asyncio.sleep(0)
+        self.frames = self.bytes = 0
+        self._reading = len(self._members)
+        headers = [line.partition(b":") for line in self._members[-1].answer.split(b"\r\n")]
+        self.agreed = "".join(
+            value.strip().decode() for name, _, value in headers if name == b"Sec-WebSocket-Extensions"
+        )
+
+    def heard(self, size: int) -> None:
+        self.frames += 1
+        self.bytes += size
+        if self._all_heard is not None and self.frames == self._want:
+            self._all_heard.set_result(None)
+
+    def lost(self, reason: str) -> None:
+        if self._all_heard is not None and not self._all_heard.done():
+            self._all_heard.set_exception(LabError(reason))
+
+    async def publish(self, messages: Sequence[Message], at_once: int = 8) -> FanOut:
+        """Let the first reader publish messages; return when all who read have had each.
+
+        Parameters
+        ----------
+        messages : sequence of Message
+            Their types and payloads count; they go to the crowd's own room.
+        at_once : int
+            So many are on their way at the same time.
+
+        Raises
+        ------
+        LabError
+            When a connection ended.
+        TimeoutError
+            When they do not come.
+        """
+        texts = [
+            msgspec.json.encode({"type": m.type, "roomId": self.room, "payload": m.payload}) for m in messages
+        ]
+        frames, wire, before = self.frames, self.bytes, cpu_seconds(self._pid)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(_TIMEOUT):
+            for start in range(0, len(texts), at_once):
+                burst = texts[start : start + at_once]
+                self._want = self.frames + len(burst) * self._reading
+                self._all_heard = loop.create_future()
+                for text in burst:
+                    self._members[0].say(text)
+                await self._all_heard
+        deliveries = self.frames - frames
+        spent = cpu_seconds(self._pid) - before
+        return FanOut(deliveries, 1e6 * spent / deliveries, (self.bytes - wire) / deliveries)
+
+    def pause(self) -> None:
+        """Stop reading for good, as stalled clients do; the first goes on, because it publishes."""
+        self._reading = 1
+        for member in self._members[1:]:
+            if member.transport is not None:
+                member.transport.pause_reading()
+
+    def leave(self) -> None:
+        """Drop every connection."""
+        self._all_heard = None
+        for member in self._members:
+            if member.transport is not None:
+                member.transport.abort()
+
+
+@asynccontextmanager
+async def crowd(lab: Lab, room: str, count: int, deflate: Deflate | None) -> AsyncGenerator[Crowd]:
+    """Hold readers in a room for the time of the block.
+
+    Parameters
+    ----------
+    lab : Lab
+        One with ``compression``, whose server then does as the readers offer.
+    room : str
+        A room of their own.
+    count : int
+        How many.
+    deflate : Deflate or None
+        What they offer; None for plain frames.
+
+    Examples
+    --------
+    ::
+
+        async with crowd(lab, "r", 40, Deflate(server_no_context_takeover=True)) as readers:
+            print(await readers.publish(load_feed("football")))
+    """
+    readers = Crowd(lab, room)
+    try:
+        await readers.grow(count, offer_of(deflate))
+        yield readers
+    finally:
+        readers.leave()
+        await asyncio.sleep(0)  # their sockets close in the loop's next turn
