@@ -17,6 +17,7 @@ __all__ = [
     "NotConnected",
     "RequestRefused",
     "RtlabError",
+    "StateBehind",
     "TransportClosed",
     "describe",
 ]
@@ -106,6 +107,10 @@ class InvalidState(RtlabError):
 
     def __init__(self, expected: str, got: str, hint: str) -> None:
         super().__init__(f"expected {expected}, got {got}: {hint}")
+
+
+class StateBehind(RtlabError):
+    """A state that was read is older than the place in the room from which its changes are followed."""
 
 
 class TransportClosed(RtlabError):

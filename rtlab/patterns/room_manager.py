@@ -14,6 +14,7 @@ from typing import Any, Final, Self, cast
 from rtlab.client.connection import Connection
 from rtlab.client.events import Resync
 from rtlab.errors import InvalidState
+from rtlab.patterns.quiet_link_probe import QuietLinkProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 
 __all__ = ["CALLBACKS", "RoomManager"]
@@ -47,6 +48,9 @@ class RoomManager:
     ----------
     conn : Connection
         Any transport. It stays open when the manager is closed.
+    probe_interval : float or None
+        Seconds after which the server is asked about a room in which nothing was said, see
+        `QuietLinkProbe`; None asks nothing.
 
     Examples
     --------
@@ -57,9 +61,10 @@ class RoomManager:
     ...         print(rooms.active_users("lobby"))
     """
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, *, probe_interval: float | None = None) -> None:
         self._conn = conn
         self._rooms: dict[str, _Room] = {}
+        self._probe = None if probe_interval is None else QuietLinkProbe(conn, self.__iter__, probe_interval)
         conn.on("*", self._take)
         conn.on("resync", self._resync)
 
@@ -88,6 +93,8 @@ class RoomManager:
         self._conn.off("*", self._take)
         self._conn.off("resync", self._resync)
         self._rooms.clear()
+        if self._probe is not None:
+            self._probe.stop()
 
     async def join_room(self, room_id: str, callbacks: Mapping[str, Callback] | None = None) -> bool:
         """Enter a room.
@@ -133,6 +140,8 @@ class RoomManager:
                 del self._rooms[room_id]
             raise
         room.joined = True
+        if self._probe is not None:
+            self._probe.start()
         return True
 
     async def leave_room(self, room_id: str) -> bool:

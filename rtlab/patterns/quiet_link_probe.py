@@ -1,0 +1,97 @@
+"""Notices a room that has gone quiet because the server dropped the subscription.
+
+Heartbeats watch the connection, and a dropped subscription leaves it healthy: pings are
+answered, and nothing comes, as in a room where nobody speaks. So the room itself is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from rtlab.client.connection import Connection
+from rtlab.errors import NotConnected, RequestRefused
+from rtlab.protocol.messages import Message
+
+__all__ = ["QuietLinkProbe"]
+
+
+class QuietLinkProbe:
+    """Asks the server, once an interval, whether this client still is in its quiet rooms.
+
+    What was dropped is noticed within two intervals: the connection enters the room again and
+    raises ``resync``; what the room's history still has comes behind it. A room in which
+    something was said since the last time is not asked for: busy rooms cost nothing.
+
+    Parameters
+    ----------
+    conn : Connection
+        Any transport.
+    rooms : callable
+        Returns the rooms to ask for: those that the connection is in.
+    interval : float
+        Seconds, above 0.
+
+    Examples
+    --------
+    >>> async def watch(conn: Connection) -> None:
+    ...     await conn.join_room("lobby")
+    ...     async with QuietLinkProbe(conn, lambda: ["lobby"], interval=15):
+    ...         await asyncio.sleep(3600)
+    """
+
+    def __init__(self, conn: Connection, rooms: Callable[[], Iterable[str]], interval: float = 15.0) -> None:
+        if not 0 < interval < float("inf"):
+            raise ValueError(f"expected interval > 0 in finite seconds, got {interval!r}")
+        self._conn = conn
+        self._rooms = rooms
+        self._interval = interval
+        self._heard: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task = self._task
+        self.stop()
+        if task is not None:
+            await asyncio.gather(task, return_exceptions=True)
+
+    def start(self) -> None:
+        """Begin, on the running loop; nothing happens when it has begun already."""
+        if self._task is None or self._task.done():
+            self._conn.on("*", self._hear)
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="quiet-link probe")
+
+    def stop(self) -> None:
+        """Ask nothing any more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._conn.off("*", self._hear)
+
+    def _hear(self, message: Message) -> None:
+        if message.room_id is not None and message.offset is not None:
+            self._heard.add(message.room_id)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            heard, self._heard = self._heard, set()
+            try:
+                for room_id in self._rooms():
+                    if room_id not in heard:
+                        await self._ask(room_id)
+            except (NotConnected, TimeoutError):
+                pass  # the connection's own matter: its heartbeat and its reconnects
+
+    async def _ask(self, room_id: str) -> None:
+        with suppress(RequestRefused):  # the connection has told it: a `resync` without an epoch
+            await self._conn.join_room(room_id, probe=True)

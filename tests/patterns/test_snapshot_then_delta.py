@@ -1,0 +1,157 @@
+"""A state that is followed over real sockets: gaps, restarts, callbacks and readers that fail."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.errors import ConnectionLost, StateBehind
+from rtlab.patterns.snapshot_then_delta import StateAt, snapshot_then_delta
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import Message
+from tests.patterns.in_process import KINDS, client, publish, serving
+
+FAST = Constant(0.01)
+
+
+class Store:
+    """What a database holds, and a view of it that a client keeps."""
+
+    def __init__(self, server) -> None:
+        self.server = server
+        self.truth: dict[str, int] = {}
+        self.view: dict[str, int] = {}
+
+    async def read(self) -> dict[str, int]:
+        state = dict(self.truth)
+        await asyncio.sleep(0)
+        return state
+
+    def show(self, state: dict[str, int]) -> None:
+        self.view = dict(state)
+
+    def apply(self, message: Message) -> None:
+        self.view.update(message.payload)
+
+    def set(self, key: str, value: int) -> None:
+        self.truth[key] = value
+        publish(self.server, "prices", {key: value})
+
+    def follow(self, conn, **options):
+        given = {"on_state": self.show, "on_delta": self.apply, "backoff": FAST, **options}
+        return snapshot_then_delta(given.pop("get_state", self.read), conn, "prices", **given)
+
+    async def until_equal(self) -> None:
+        async with asyncio.timeout(10):
+            while self.view != self.truth:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_changes_while_the_state_is_read_is_not_lost(kind):
+    async with asyncio.timeout(30), serving() as server, client(server, kind) as conn:
+        store = Store(server)
+        store.set("a", 1)
+
+        async def slow_read():
+            state = await store.read()
+            store.set("b", 2)  # after the read, before it is shown
+            return state
+
+        async with store.follow(conn, get_state=slow_read) as live:
+            store.set("a", 3)
+            await store.until_equal()
+            assert (store.view, live.reads, live.live) == ({"a": 3, "b": 2}, 1, True)
+
+
+async def test_a_gap_and_another_history_lead_back_to_the_state():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store = Store(server)
+        async with store.follow(conn) as live:
+            store.truth["lost"] = 1  # committed, and its message dropped
+            room = server.node.hub["prices"]
+            room.restart("another", 1)
+            store.set("a", 2)
+            await store.until_equal()
+            await live.wait_live(5)
+            assert live.reads == 2
+            store.set("a", 3)
+            await store.until_equal()
+            assert live.reads == 2
+
+
+async def test_a_change_that_cannot_be_applied_leads_back_to_the_state():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store, errors = Store(server), []
+        conn.on("error", errors.append)
+
+        def picky(message):
+            if "bad" in message.payload:
+                raise ValueError("not applied")
+            store.apply(message)
+
+        async with store.follow(conn, on_delta=picky) as live:
+            store.set("bad", 1)
+            store.set("good", 2)
+            await store.until_equal()
+            await live.wait_live(5)
+            assert live.reads == 2
+            assert "not applied" in errors[0].message
+
+
+async def test_a_state_that_cannot_be_read_is_read_again_and_said(caplog):
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store, fails = Store(server), iter([False, True, True])
+
+        async def shaky():
+            if next(fails, False):
+                raise OSError("the database is away")
+            return await store.read()
+
+        async with store.follow(conn, get_state=shaky) as live:
+            server.node.hub["prices"].restart("another", 1)
+            store.set("a", 1)
+            await store.until_equal()
+            await live.wait_live(5)
+            assert (live.reads, live.error) == (4, None)
+    assert "the database is away" in caplog.text
+
+
+async def test_a_first_state_that_cannot_be_read_or_is_behind_comes_out():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store = Store(server)
+        store.set("a", 1)
+
+        async def broken():
+            raise OSError("no database")
+
+        async def old():
+            return StateAt({}, 0)
+
+        with pytest.raises(OSError, match="no database"):
+            async with store.follow(conn, get_state=broken):
+                pass
+        with pytest.raises(StateBehind, match="newer copy"):
+            async with store.follow(conn, get_state=old):
+                pass
+        store.set("a", 2)  # nobody is called any more
+        assert store.view == {}
+
+
+async def test_who_is_put_out_of_the_room_learns_of_it():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store = Store(server)
+        async with store.follow(conn) as live:
+            resync = asyncio.get_running_loop().create_future()
+            conn.on("resync", resync.set_result)
+            session = next(iter(server.node.sessions))
+            session.rooms = dict.fromkeys(f"r{n}" for n in range(64))
+            server.node.hub["prices"].members.clear()
+            with pytest.raises(Exception, match="64 rooms"):
+                await conn.join_room("prices", probe=True)
+            await resync
+            assert not live.live
+            with pytest.raises(ConnectionLost, match="64 rooms"):
+                await live.wait_live(5)
+            session.rooms = {}
