@@ -14,12 +14,15 @@ from PIL import Image
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FAINT", "INK", "Chart", "dress"]
+__all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress"]
 
 #: Figures are transparent, so one ink must do on a light page and on a dark one: over 4 : 1 on
 #: white and on JupyterLab's dark #111 (WCAG 2.2, §1.4.11 asks for 3 : 1).
 INK: Final = "#757575"
 FAINT: Final = "#7A7A7A"
+#: Behind a label that lies over lines: dark on a white page, light on a dark one, its text readable on both.
+PILL: Final[dict[str, Any]] = {"boxstyle": "round,pad=0.2", "facecolor": "#5F6368", "edgecolor": "none"}
+ON_PILL: Final = "#FFFFFF"
 _GRID: Final = "#8080804D"
 _PIXELS_PER_INCH: Final = 96
 _COLORS: Final = 128

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 
 from rtlab.figures.chart import INK, Chart, dress
-from rtlab.figures.palette import PALETTE, color_of
+from rtlab.figures.palette import PALETTE, SERIES_CYCLE, color_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,8 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
     ----------
     runs : sequence of HerdCurves
         Each in its policy's colour; measured herds are solid lines, simulated ones dashed. Where
-        a policy occurs under several names (``"full jitter, 503"``), each has its own dashes.
+        a policy occurs under several names (``"full jitter, 503"``), each has its own dashes; where
+        all are of one policy, each its own colour.
         The legend counts attempts.
     title : str
         Shown above.
@@ -115,6 +116,8 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
     """
     names = list(dict.fromkeys(run.label for run in runs))
     colors = {name: color_of(name, index) for index, name in enumerate(names)}
+    if len(set(colors.values())) == 1:
+        colors = dict(zip(names, SERIES_CYCLE, strict=False))
     shared = len(set(colors.values())) < len(names)
     chart = Chart(9, 4.4, about=f"who knocks and who is connected over time: {', '.join(names)}")
     width = f"{1000 * runs[0].bin_width:.0f} ms" if runs else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rtlab.figures.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart import FAINT, INK, ON_PILL, PILL, Chart, dress
 from rtlab.figures.palette import PALETTE
 from rtlab.models.polling import long_poll_extra_wait
 
@@ -154,6 +154,5 @@ def _arrow(axes: Axes, x0: float, t0: float, x1: float, t1: float, text: str, co
     style = {"arrowstyle": "-|>", "color": PALETTE[color], "linewidth": 1.8}
     axes.annotate("", xy=(x1, t1 * 1e3), xytext=(x0, t0 * 1e3), arrowprops=style, annotation_clip=True)
     if t0 >= 0:
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
         middle = (t0 + t1) * 500
-        axes.text(0.5, middle, text, ha="center", va="center", fontsize=8.5, color=INK, bbox=box)
+        axes.text(0.5, middle, text, ha="center", va="center", fontsize=8.5, color=ON_PILL, bbox=PILL)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rtlab.figures.chart import FAINT, INK, Chart
+from rtlab.figures.chart import FAINT, INK, ON_PILL, PILL, Chart
 from rtlab.figures.palette import PALETTE
 
 __all__ = ["Arrow", "Stage", "sequence_figure"]
@@ -86,7 +86,7 @@ def sequence_figure(
     if strangers:
         raise ValueError(f"expected lanes out of {', '.join(lanes)}, got {', '.join(sorted(strangers))}")
     about = f"{title}: {len(arrows)} messages between {', '.join(lanes)}"
-    chart = Chart(9.0, 1.0 + 0.3 * len(arrows), about=about)
+    chart = Chart(9.0, 1.0 + 0.32 * len(arrows), about=about)
     axes = chart.add_subplot()
     axes.set_axis_off()
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=INK)
@@ -96,7 +96,7 @@ def sequence_figure(
     )
     axes.set_ylim(len(arrows) + 0.3, -1.4)
     for lane, at in x.items():
-        axes.axvline(at, ymin=0.01, ymax=0.95, color=FAINT, linewidth=1.0)
+        axes.plot([at, at], [-0.7, len(arrows) + 0.2], color=FAINT, linewidth=1.0)
         axes.text(at, -0.9, lane, ha="center", fontsize=10, fontweight="bold", color=INK)
     for stage in stages:
         top, bottom = stage.first - 0.35, stage.last + 0.35
@@ -112,15 +112,11 @@ def sequence_figure(
         if start != end:
             style = {"arrowstyle": "-|>", "color": PALETTE[arrow.color], "linewidth": 1.6}
             axes.annotate("", xy=(end, row), xytext=(start, row), arrowprops=style)
-        box = {"boxstyle": "round,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
-        axes.text(
-            (start + end) / 2,
-            row - 0.02,
-            arrow.text,
-            ha="center",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-            bbox=box,
-        )
+            axes.text(
+                (start + end) / 2, row - 0.06, arrow.text, ha="center", va="bottom", fontsize=8.5, color=INK
+            )
+        else:
+            axes.text(
+                start, row, arrow.text, ha="center", va="center", fontsize=8.5, color=ON_PILL, bbox=PILL
+            )
     return chart

@@ -11,7 +11,7 @@ from typing import Final
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from rtlab.figures.chart import INK, Chart
+from rtlab.figures.chart import INK, ON_PILL, PILL, Chart
 from rtlab.figures.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states_and_events import State
@@ -45,7 +45,6 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
     (State.RECONNECTING, State.CONNECTED): 0.6,
     (State.RECONNECTING, State.DISCONNECTED): 0.0,
 }
-_LABEL: Final = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
 
 
 def state_figure() -> Chart:
@@ -69,11 +68,13 @@ def state_figure() -> Chart:
     for state, (x, y) in _AT.items():
         box = {
             "boxstyle": "round,pad=0.5",
-            "facecolor": "white",
+            "facecolor": "none",
             "edgecolor": _COLORS[state],
             "linewidth": 2.5,
         }
-        boxes[state] = axes.text(x, y, state.value, ha="center", va="center", fontsize=11, bbox=box)
+        boxes[state] = axes.text(
+            x, y, state.value, ha="center", va="center", fontsize=11, color=INK, bbox=box
+        )
     for (source, target), names in labels.items():
         (x0, y0), (x1, y1) = _AT[source], _AT[target]
         if source is target:
@@ -97,7 +98,7 @@ def state_figure() -> Chart:
         axes.add_patch(arrow)
         # The middle of matplotlib's "arc3": its control point lies curve · length beside the chord.
         middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
-        axes.text(*middle, "\n".join(names), ha="center", va="center", fontsize=8, bbox=_LABEL)
+        axes.text(*middle, "\n".join(names), ha="center", va="center", fontsize=8, color=ON_PILL, bbox=PILL)
     return figure
 
 

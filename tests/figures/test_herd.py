@@ -34,6 +34,13 @@ def test_a_policy_has_its_colour_and_its_variants_their_dashes():
     assert [line.get_linestyle() for line in lines[:2]] == ["-", "--"]
 
 
+def test_where_all_herds_are_of_one_policy_each_has_a_colour():
+    figure = herd_figure([run("full jitter, no limit"), run("full jitter, 300"), run("full jitter, 60 s")])
+    lines = figure.axes[0].lines[:3]
+    assert len({line.get_color() for line in lines}) == 3
+    assert {line.get_linestyle() for line in lines} == {"--"}  # simulated
+
+
 def test_a_herd_in_lockstep_is_a_whole_herd_over_any_width():
     even = Scenario(clients=200, outage=2.5, duration=10.0, bin_width=0.1)
     figures = [

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtlab.figures.chart import Chart
 from rtlab.figures.sequence_diagram import Arrow, Stage, sequence_figure
+from rtlab.figures.state_diagram import state_figure
 
 
 def test_every_message_is_drawn_from_its_lane_to_its_lane() -> None:
@@ -38,3 +40,14 @@ def test_a_stage_stands_beside_its_rows() -> None:
     assert text.get_position()[0] > 1
     heights = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
     assert [0.65, 0.65, 2.35, 2.35] in heights
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [sequence_figure(["a", "b"], [Arrow("a", "b", "hello"), Arrow("a", "a", "thinks")]), state_figure()],
+    ids=["sequence", "states"],
+)
+def test_no_label_is_a_bright_box_on_a_dark_page(chart: Chart) -> None:
+    boxes = [box for text in chart.axes[0].texts if (box := text.get_bbox_patch()) is not None]
+    assert boxes
+    assert all(max(box.get_facecolor()[:3]) < 0.5 for box in boxes)
