@@ -157,3 +157,7 @@ def run(arguments: list[str]) -> int:
 def main() -> None:
     """Run the ``rtlab`` command."""
     sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RTLAB, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_the_module_can_be_run_too():
+    ran = subprocess.run(
+        [sys.executable, "-m", "rtlab.cli.main", "nonsense"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, "No such command 'nonsense'" in ran.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
