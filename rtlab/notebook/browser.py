@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import nbformat
 import psutil
@@ -33,6 +33,7 @@ __all__ = [
     "canvas_states",
     "chromium",
     "open_browser",
+    "open_notebook",
     "open_page",
     "run_all",
     "set_theme",
@@ -47,6 +48,24 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+#: Closes what is open, with the dialogue that tells of a kernel's death, and opens a notebook.
+_OPEN: Final = """async (path) => {
+    for (const button of document.querySelectorAll(".jp-Dialog .jp-mod-accept")) button.click();
+    for (const widget of [...jupyterapp.shell.widgets("main")]) {
+        await widget.sessionContext?.shutdown().catch(() => {});
+        if (widget.context) widget.context.model.dirty = false;
+        widget.close();
+    }
+    const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
+    globalThis.rtlabPanel = panel;
+    await panel.context.ready;
+    const kernel = () => panel.sessionContext.session?.kernel;
+    while (!(kernel()?.connectionStatus === "connected" && kernel().status === "idle"))
+        await new Promise((done) => setTimeout(done, 30));
+    jupyterapp.shell.activateById(panel.id);
+    panel.content.activeCellIndex = 0;
+}"""
 
 
 def chromium() -> str | None:
@@ -229,9 +248,7 @@ class Run:
 
     async def outputs(self) -> list[dict[str, Any]]:
         """Return the outputs of all code cells, in nbformat."""
-        notebook = await self.page.evaluate(
-            "jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON()"
-        )
+        notebook = await self.page.evaluate("rtlabPanel.content.model.sharedModel.toJSON()")
         return [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
 
     async def text(self) -> str:
@@ -239,19 +256,23 @@ class Run:
         return "".join("".join(o["text"]) for o in await self.outputs() if o.get("name") == "stdout")
 
 
+async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: float = 60.0) -> None:
+    """Open a notebook in place of whatever is open, and wait for its kernel.
+
+    JupyterLab itself is loaded once for each page: that takes longer than most notebooks.
+    """
+    here = f"http://127.0.0.1:{lab.port}/lab"
+    if not page.url.startswith(here):
+        await page.goto(lab.url("").replace("/lab/tree/", "/lab"), timeout=timeout * 1e3)
+        await page.wait_for_function("globalThis.jupyterapp?.restored", timeout=timeout * 1e3)
+        await page.evaluate("jupyterapp.restored")
+    async with asyncio.timeout(timeout):
+        await page.evaluate(_OPEN, path)
+
+
 async def run_all(page: Page, lab: JupyterLab, notebook: str, *, timeout: float = 60.0) -> Run:
     """Open a notebook, wait for its kernel, and start Run All; `Run.wait` waits for the end."""
-    await page.goto(lab.url(notebook), timeout=timeout * 1e3)
-    await page.wait_for_function(
-        """(name) => {
-            const panel = globalThis.jupyterapp?.shell.currentWidget;
-            const kernel = panel?.sessionContext?.session?.kernel;
-            return panel?.context?.path.endsWith(name) && panel.context.isReady
-                && kernel?.connectionStatus === "connected" && kernel.status === "idle";
-        }""",
-        arg=Path(notebook).name,
-        timeout=timeout * 1e3,
-    )
+    await open_notebook(page, lab, notebook, timeout=timeout)
     await page.evaluate(
         """() => {
             window.rtlabDone = false;

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
-from playwright.async_api import Browser
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
-from tests.browser.lab import JupyterLab, chromium, open_browser
+from tests.browser.lab import JupyterLab, PageOf, chromium, open_browser, open_page
 
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
@@ -33,6 +35,21 @@ def lab_without_subshells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def either_lab(request: pytest.FixtureRequest) -> JupyterLab:
     """Both kinds of JupyterLab, for what a page sends while a cell runs."""
     return request.getfixturevalue(request.param)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page_of() -> AsyncIterator[PageOf]:
+    """One page for each JupyterLab and module: to load JupyterLab takes longer than most tests."""
+    pages: dict[int, Page] = {}
+    async with AsyncExitStack() as stack:
+        browser = await stack.enter_async_context(open_browser())
+
+        async def page_of(lab: JupyterLab) -> Page:
+            if lab.port not in pages:
+                pages[lab.port] = await stack.enter_async_context(open_page(browser, ratio=2))
+            return pages[lab.port]
+
+        yield page_of
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from playwright.async_api import Page
@@ -13,6 +14,7 @@ from rtlab.notebook.browser import (
     canvas_states,
     chromium,
     open_browser,
+    open_notebook,
     open_page,
     run_all,
     set_theme,
@@ -22,16 +24,20 @@ __all__ = [
     "ARTEFACTS",
     "ROOT",
     "JupyterLab",
+    "PageOf",
     "Run",
     "canvas_states",
     "chromium",
     "open_browser",
+    "open_notebook",
     "open_page",
     "run_all",
     "screenshot",
     "set_theme",
 ]
 
+#: What the fixture `page_of` gives: a page in which a JupyterLab is, or will be, loaded.
+PageOf = Callable[[JupyterLab], Awaitable[Page]]
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("RTLAB_ARTEFACTS", ROOT / "artefacts"))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 
 import pytest
-from playwright.async_api import Browser
 
-from tests.browser.lab import JupyterLab, open_page, run_all, screenshot
+from tests.browser.lab import JupyterLab, PageOf, run_all, screenshot
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 SOURCE = """\
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
@@ -39,41 +38,41 @@ print([
 """
 
 
-async def test_the_controls_work_while_a_cell_awaits(either_lab: JupyterLab, browser: Browser) -> None:
+async def test_the_controls_work_while_a_cell_awaits(either_lab: JupyterLab, page_of: PageOf) -> None:
     name = either_lab.write("faults.ipynb", SOURCE, RUN)
-    async with open_page(browser) as page:
-        run = await run_all(page, either_lab, name)
-        panel, plot = page.locator(".rtlab-faults"), page.locator(".rtlab-plot")
-        status = panel.locator(".rtlab-status")
-        await plot.locator(".rtlab-status", has_text="running").wait_for(timeout=30_000)
+    page = await page_of(either_lab)
+    run = await run_all(page, either_lab, name)
+    panel, plot = page.locator(".rtlab-faults"), page.locator(".rtlab-plot")
+    status = panel.locator(".rtlab-status")
+    await plot.locator(".rtlab-status", has_text="running").wait_for(timeout=30_000)
 
-        await panel.get_by_label("round trip").fill("80")
-        await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
-        await panel.get_by_role("button", name="Pull the cable").click()
-        await status.filter(has_text="the cable is pulled").wait_for(timeout=10_000)
-        await screenshot(page, "fault-panel", ".rtlab-faults")
-        await panel.get_by_role("button", name="Plug it in again").click()
-        await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
-        await panel.get_by_label("network").select_option("3g")
-        await status.filter(has_text="network: 3g").wait_for(timeout=10_000)
-        await panel.get_by_label("jitter").fill("20")
-        await status.filter(has_text="delayed by 0 ± 20").wait_for(timeout=10_000)
-        await panel.get_by_role("button", name="Restore").click()
-        await status.filter(has_text="nothing is in the way").wait_for(timeout=10_000)
-        await panel.get_by_role("button", name="Cut once").click()
-        await status.filter(has_text="every connection was cut").wait_for(timeout=10_000)
+    await panel.get_by_label("round trip").fill("80")
+    await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
+    await panel.get_by_role("button", name="Pull the cable").click()
+    await status.filter(has_text="the cable is pulled").wait_for(timeout=10_000)
+    await screenshot(page, "fault-panel", ".rtlab-faults")
+    await panel.get_by_role("button", name="Plug it in again").click()
+    await status.filter(has_text="delayed by 80").wait_for(timeout=10_000)
+    await panel.get_by_label("network").select_option("3g")
+    await status.filter(has_text="network: 3g").wait_for(timeout=10_000)
+    await panel.get_by_label("jitter").fill("20")
+    await status.filter(has_text="delayed by 0 ± 20").wait_for(timeout=10_000)
+    await panel.get_by_role("button", name="Restore").click()
+    await status.filter(has_text="nothing is in the way").wait_for(timeout=10_000)
+    await panel.get_by_role("button", name="Cut once").click()
+    await status.filter(has_text="every connection was cut").wait_for(timeout=10_000)
 
-        await plot.get_by_role("button", name="Stop", exact=True).click()
-        await run.wait(timeout=60)
-        assert await run.errors() == []
-        marks, struck, ended = ast.literal_eval(await run.text())
-        assert len(marks) == 7
-        assert {"latency", "blackhole"} <= set(struck)  # bytes were held, and swallowed
-        assert ended == ["rst: the stream has a hole", "rst: cut"]
+    await plot.get_by_role("button", name="Stop", exact=True).click()
+    await run.wait(timeout=60)
+    assert await run.errors() == []
+    marks, struck, ended = ast.literal_eval(await run.text())
+    assert len(marks) == 7
+    assert {"latency", "blackhole"} <= set(struck)  # bytes were held, and swallowed
+    assert ended == ["rst: the stream has a hole", "rst: cut"]
 
 
 async def test_it_shows_what_a_cell_does_and_that_its_kernel_is_gone(
-    lab: JupyterLab, browser: Browser
+    lab: JupyterLab, page_of: PageOf
 ) -> None:
     scripted = """\
 import asyncio, os, signal
@@ -86,25 +85,25 @@ async with lab.faults.rtt(120):
 os.kill(os.getpid(), signal.SIGKILL)
 """
     name = lab.write("mirror.ipynb", SOURCE, scripted)
-    async with open_page(browser) as page:
-        await run_all(page, lab, name)
-        panel = page.locator(".rtlab-faults")
-        status, gone = panel.locator(".rtlab-status"), panel.locator(".rtlab-gone")
-        # A cell's black hole; the reader plugs the cable in.
-        await status.filter(has_text="the cable is pulled").wait_for(timeout=30_000)
-        request = panel.locator(".rtlab-request")
-        await request.filter(has_text="Your turn: Plug it in again").wait_for(timeout=10_000)
-        await screenshot(page, "fault-panel-request", ".rtlab-faults")
-        await panel.get_by_role("button", name="Plug it in again").click()
-        focused = "document.querySelector('.rtlab-faults').contains(document.activeElement)"
-        assert not await page.evaluate(focused)  # or Shift+Enter would press it again
-        # The next cell's delay, under the reader's cable.
-        await status.filter(has_text="delayed by 120").wait_for(timeout=10_000)
-        assert await panel.get_by_label("round trip").input_value() == "120"
-        await panel.get_by_role("button", name="Pull the cable").click()
-        await status.filter(has_text="the cable is pulled").filter(has_text="delayed by 120").wait_for()
-        assert not await gone.is_visible()
-        await gone.filter(has_text="kernel").wait_for(timeout=30_000)
-        assert await panel.get_by_role("button", name="Plug it in again").is_disabled()
-        assert await panel.get_by_label("round trip").is_disabled()
-        await screenshot(page, "fault-panel-gone", ".rtlab-faults")
+    page = await page_of(lab)
+    await run_all(page, lab, name)
+    panel = page.locator(".rtlab-faults")
+    status, gone = panel.locator(".rtlab-status"), panel.locator(".rtlab-gone")
+    # A cell's black hole; the reader plugs the cable in.
+    await status.filter(has_text="the cable is pulled").wait_for(timeout=30_000)
+    request = panel.locator(".rtlab-request")
+    await request.filter(has_text="Your turn: Plug it in again").wait_for(timeout=10_000)
+    await screenshot(page, "fault-panel-request", ".rtlab-faults")
+    await panel.get_by_role("button", name="Plug it in again").click()
+    focused = "document.querySelector('.rtlab-faults').contains(document.activeElement)"
+    assert not await page.evaluate(focused)  # or Shift+Enter would press it again
+    # The next cell's delay, under the reader's cable.
+    await status.filter(has_text="delayed by 120").wait_for(timeout=10_000)
+    assert await panel.get_by_label("round trip").input_value() == "120"
+    await panel.get_by_role("button", name="Pull the cable").click()
+    await status.filter(has_text="the cable is pulled").filter(has_text="delayed by 120").wait_for()
+    assert not await gone.is_visible()
+    await gone.filter(has_text="kernel").wait_for(timeout=30_000)
+    assert await panel.get_by_role("button", name="Plug it in again").is_disabled()
+    assert await panel.get_by_label("round trip").is_disabled()
+    await screenshot(page, "fault-panel-gone", ".rtlab-faults")

@@ -6,11 +6,11 @@ import ast
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 
-from tests.browser.lab import JupyterLab, Run, canvas_states, open_page, run_all, screenshot, set_theme
+from tests.browser.lab import JupyterLab, PageOf, Run, canvas_states, run_all, screenshot, set_theme
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 SOURCE = """\
 import asyncio, random, time
@@ -53,118 +53,116 @@ async def report(run: Run) -> list[Any]:
     return ast.literal_eval(await run.text())
 
 
-async def test_it_moves_and_obeys_while_a_cell_awaits(either_lab: JupyterLab, browser: Browser) -> None:
+async def test_it_moves_and_obeys_while_a_cell_awaits(either_lab: JupyterLab, page_of: PageOf) -> None:
     name = either_lab.write("live.ipynb", SOURCE, RUN, REPORT)
-    async with open_page(browser, ratio=2) as page:
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        run = await run_all(page, either_lab, name)
+    page = await page_of(either_lab)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    run = await run_all(page, either_lab, name)
 
-        # It moves.
-        assert len(await canvas_states(page, ".rtlab-canvas", 20, timeout=20)) >= 20
-        assert await page.evaluate(
-            "document.querySelector('.rtlab-canvas').width"
-        ) == 2 * await page.evaluate("document.querySelector('.rtlab-canvas').clientWidth")
-        await screenshot(page, "plot-light", ".rtlab-plot")
+    # It moves.
+    assert len(await canvas_states(page, ".rtlab-canvas", 20, timeout=20)) >= 20
+    assert await page.evaluate("document.querySelector('.rtlab-canvas').width") == 2 * await page.evaluate(
+        "document.querySelector('.rtlab-canvas').clientWidth"
+    )
+    await screenshot(page, "plot-light", ".rtlab-plot")
 
-        # A number, an error and a correction, all while the cell awaits.
-        field, answer = page.locator(".rtlab-predict input"), page.locator(".rtlab-predict output")
-        for text, said in (("soon", "not a number"), ("5", "Noted: 5 ms")):
-            await field.click(click_count=3)
-            await field.press_sequentially(text)
-            await field.press("Enter")
-            await answer.filter(has_text=said).wait_for(timeout=5000)
+    # A number, an error and a correction, all while the cell awaits.
+    field, answer = page.locator(".rtlab-predict input"), page.locator(".rtlab-predict output")
+    for text, said in (("soon", "not a number"), ("5", "Noted: 5 ms")):
+        await field.click(click_count=3)
+        await field.press_sequentially(text)
+        await field.press("Enter")
+        await answer.filter(has_text=said).wait_for(timeout=5000)
 
-        # Pause freezes the picture; Resume does not lose what was recorded meanwhile.
-        await button(page, "Pause").click()
-        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
-        assert len(await canvas_states(page, ".rtlab-canvas", 3, timeout=1.5)) <= 2
-        await button(page, "Resume").click()
-        assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
+    # Pause freezes the picture; Resume does not lose what was recorded meanwhile.
+    await button(page, "Pause").click()
+    await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+    assert len(await canvas_states(page, ".rtlab-canvas", 3, timeout=1.5)) <= 2
+    await button(page, "Resume").click()
+    assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
 
-        await button(page, "Log y").click()
-        await button(page, "Transit").click()
-        await set_theme(page, "JupyterLab Dark")
-        assert await button(page, "Log y").get_attribute("aria-pressed") == "true"
-        assert await button(page, "Total").get_attribute("aria-pressed") == "false"
-        await screenshot(page, "plot-dark", ".rtlab-plot")
+    await button(page, "Log y").click()
+    await button(page, "Transit").click()
+    await set_theme(page, "JupyterLab Dark")
+    assert await button(page, "Log y").get_attribute("aria-pressed") == "true"
+    assert await button(page, "Total").get_attribute("aria-pressed") == "false"
+    await screenshot(page, "plot-dark", ".rtlab-plot")
 
-        assert not await run.finished()
-        await button(page, "Stop").click()
-        await run.wait(20)
-        *settings, unacknowledged = await report(run)
-        assert settings == [True, "transit", True, "stopped", 5.0]
-        assert unacknowledged <= 5  # four, and the last one
-        await answer.filter(has_text="You predicted 5 ms").wait_for(timeout=5000)
-        assert complaints == []
-        await set_theme(page, "JupyterLab Light")
+    assert not await run.finished()
+    await button(page, "Stop").click()
+    await run.wait(20)
+    *settings, unacknowledged = await report(run)
+    assert settings == [True, "transit", True, "stopped", 5.0]
+    assert unacknowledged <= 5  # four, and the last one
+    await answer.filter(has_text="You predicted 5 ms").wait_for(timeout=5000)
+    assert complaints == []
+    await set_theme(page, "JupyterLab Light")
 
 
-async def test_the_keyboard_reaches_everything(lab: JupyterLab, browser: Browser) -> None:
+async def test_the_keyboard_reaches_everything(lab: JupyterLab, page_of: PageOf) -> None:
     name = lab.write("keys.ipynb", SOURCE, RUN, REPORT)
-    async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
-        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
-        await button(page, "Total").focus()
-        reached: list[str] = []
-        for _ in range(8):
-            await page.keyboard.press("Tab")
-            reached.append(await page.evaluate("document.activeElement.textContent || 'canvas'"))
-        assert reached == ["Transit", "Lateness", "Log y", "p95", "By send time", "Pause", "Stop", "canvas"]
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+    await button(page, "Total").focus()
+    reached: list[str] = []
+    for _ in range(8):
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate("document.activeElement.textContent || 'canvas'"))
+    assert reached == ["Transit", "Lateness", "Log y", "p95", "By send time", "Pause", "Stop", "canvas"]
 
-        # In command mode JupyterLab would make a Markdown cell of M, and number the lines at L.
-        await page.keyboard.press("m")
-        await page.keyboard.press("l")
-        await page.keyboard.press("Space")
-        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
-        await page.keyboard.press("ArrowLeft")
-        readout = page.locator(".rtlab-readout")
-        await readout.filter(has_text="transit").wait_for(timeout=5000)
-        assert " at " in (await readout.text_content() or "")
-        await page.keyboard.press("Escape")
-        await readout.wait_for(state="hidden", timeout=5000)
-        await page.keyboard.press("Space")
+    # In command mode JupyterLab would make a Markdown cell of M, and number the lines at L.
+    await page.keyboard.press("m")
+    await page.keyboard.press("l")
+    await page.keyboard.press("Space")
+    await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+    await page.keyboard.press("ArrowLeft")
+    readout = page.locator(".rtlab-readout")
+    await readout.filter(has_text="transit").wait_for(timeout=5000)
+    assert " at " in (await readout.text_content() or "")
+    await page.keyboard.press("Escape")
+    await readout.wait_for(state="hidden", timeout=5000)
+    await page.keyboard.press("Space")
 
-        summary = page.locator(".rtlab-plot [aria-live=polite]")
-        await summary.filter(has_text="websocket: transit p50").wait_for(state="attached", timeout=10_000)
-        assert "milliseconds" in (await page.locator(".rtlab-canvas").get_attribute("aria-label") or "")
+    summary = page.locator(".rtlab-plot [aria-live=polite]")
+    await summary.filter(has_text="websocket: transit p50").wait_for(state="attached", timeout=10_000)
+    assert "milliseconds" in (await page.locator(".rtlab-canvas").get_attribute("aria-label") or "")
 
-        await button(page, "Stop").focus()
-        await page.keyboard.press("Enter")
-        await run.wait(20)
-        assert (await report(run))[:4] == [True, "transit", True, "stopped"]
+    await button(page, "Stop").focus()
+    await page.keyboard.press("Enter")
+    await run.wait(20)
+    assert (await report(run))[:4] == [True, "transit", True, "stopped"]
 
 
 HOVER_AT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 
 
-async def test_the_pointer_reads_a_sample_out(lab: JupyterLab, browser: Browser) -> None:
+async def test_the_pointer_reads_a_sample_out(lab: JupyterLab, page_of: PageOf) -> None:
     name = lab.write("hover.ipynb", SOURCE, RUN, REPORT)
-    async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
-        await canvas_states(page, ".rtlab-canvas", 10, timeout=20)
-        await button(page, "Pause").click()
-        await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
-        box = await page.locator(".rtlab-canvas").bounding_box()
-        assert box is not None
-        readout = page.locator(".rtlab-readout")
-        for share in HOVER_AT:  # the samples are at the left, at some height
-            await page.mouse.move(box["x"] + 70, box["y"] + share * box["height"])
-            await page.evaluate(
-                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-            )
-            if await readout.is_visible():
-                break
-        said = (await readout.text_content() or "").splitlines()
-        assert said[0].split(" at ")[0] in ("websocket", "sse")
-        assert said[1].startswith("total ")
-        assert said[2].startswith("lateness ")
-        assert " + transit " in said[2]
-        await page.mouse.move(1, 1)
-        await readout.wait_for(state="hidden", timeout=5000)
-        await button(page, "Stop").click()
-        await run.wait(20)
-        await report(run)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    await canvas_states(page, ".rtlab-canvas", 10, timeout=20)
+    await button(page, "Pause").click()
+    await page.locator(".rtlab-status", has_text="paused").wait_for(timeout=5000)
+    box = await page.locator(".rtlab-canvas").bounding_box()
+    assert box is not None
+    readout = page.locator(".rtlab-readout")
+    for share in HOVER_AT:  # the samples are at the left, at some height
+        await page.mouse.move(box["x"] + 70, box["y"] + share * box["height"])
+        await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if await readout.is_visible():
+            break
+    said = (await readout.text_content() or "").splitlines()
+    assert said[0].split(" at ")[0] in ("websocket", "sse")
+    assert said[1].startswith("total ")
+    assert said[2].startswith("lateness ")
+    assert " + transit " in said[2]
+    await page.mouse.move(1, 1)
+    await readout.wait_for(state="hidden", timeout=5000)
+    await button(page, "Stop").click()
+    await run.wait(20)
+    await report(run)
 
 
 #: Counts the pixels of the stripes' colour, which nothing else has with that opacity.
@@ -180,69 +178,69 @@ SHADED = """() => {
 }"""
 
 
-async def test_a_late_loop_is_shaded_and_said(lab: JupyterLab, browser: Browser) -> None:
+async def test_a_late_loop_is_shaded_and_said(lab: JupyterLab, page_of: PageOf) -> None:
     stall = RUN.replace("    early =", "    await plot.wait(0.5)\n    time.sleep(0.2)\n    early =")
     name = lab.write("late.ipynb", SOURCE, stall, REPORT)
-    async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
-        summary = page.locator(".rtlab-plot [aria-live=polite]")
-        await summary.filter(has_text="The kernel's loop was late").wait_for(state="attached", timeout=20_000)
-        assert await page.evaluate(SHADED) > 500
-        await button(page, "Stop").click()
-        await run.wait(20)
-        await report(run)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    summary = page.locator(".rtlab-plot [aria-live=polite]")
+    await summary.filter(has_text="The kernel's loop was late").wait_for(state="attached", timeout=20_000)
+    assert await page.evaluate(SHADED) > 500
+    await button(page, "Stop").click()
+    await run.wait(20)
+    await report(run)
 
 
-async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab, browser: Browser) -> None:
+async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab, page_of: PageOf) -> None:
     two = RUN.replace("display(guess, plot)", "display(plot)\ndisplay(plot)")
     name = lab.write("views.ipynb", SOURCE, two, REPORT)
-    async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
-        await page.locator(".rtlab-canvas").nth(1).wait_for(timeout=20_000)
-        for n in (0, 1):
-            await page.locator(".rtlab-plot").nth(n).evaluate("(el, n) => (el.id = `view${n}`)", n)
-            assert len(await canvas_states(page, f"#view{n} .rtlab-canvas", 5, timeout=10)) >= 5
-        await page.locator("#view1").get_by_role("button", name="Stop").click()
-        await run.wait(20)
-        assert (await report(run))[-1] <= 5
-        await screenshot(page, "plot-two-views")
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    await page.locator(".rtlab-canvas").nth(1).wait_for(timeout=20_000)
+    for n in (0, 1):
+        await page.locator(".rtlab-plot").nth(n).evaluate("(el, n) => (el.id = `view${n}`)", n)
+        assert len(await canvas_states(page, f"#view{n} .rtlab-canvas", 5, timeout=10)) >= 5
+    await page.locator("#view1").get_by_role("button", name="Stop").click()
+    await run.wait(20)
+    assert (await report(run))[-1] <= 5
+    await screenshot(page, "plot-two-views")
 
 
 async def test_a_hidden_plot_stops_the_sending_and_catches_up(
-    either_lab: JupyterLab, browser: Browser
+    either_lab: JupyterLab, page_of: PageOf
 ) -> None:
     name = either_lab.write("hidden.ipynb", SOURCE, RUN, REPORT)
-    async with open_page(browser) as page:
-        run = await run_all(page, either_lab, name)
-        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
-        total = "document.querySelector('.rtlab-status').textContent"
-        await page.evaluate("document.querySelector('.rtlab-plot').style.display = 'none'")
-        before = await page.evaluate(total)
-        await page.wait_for_timeout(1500)
-        assert await page.evaluate(total) == before  # nothing was drawn, so nothing was acknowledged
-        await page.evaluate("document.querySelector('.rtlab-plot').style.display = ''")
-        assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
-        await button(page, "Stop").click()
-        await run.wait(20)
-        await report(run)
+    page = await page_of(either_lab)
+    run = await run_all(page, either_lab, name)
+    await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+    total = "document.querySelector('.rtlab-status').textContent"
+    await page.evaluate("document.querySelector('.rtlab-plot').style.display = 'none'")
+    before = await page.evaluate(total)
+    await page.wait_for_timeout(1500)
+    assert await page.evaluate(total) == before  # nothing was drawn, so nothing was acknowledged
+    await page.evaluate("document.querySelector('.rtlab-plot').style.display = ''")
+    assert len(await canvas_states(page, ".rtlab-canvas", 5, timeout=10)) >= 5
+    await button(page, "Stop").click()
+    await run.wait(20)
+    await report(run)
 
 
-async def test_a_plot_whose_kernel_is_gone_says_so(lab: JupyterLab, browser: Browser) -> None:
+async def test_a_plot_whose_kernel_is_gone_says_so(lab: JupyterLab, page_of: PageOf) -> None:
     killed = RUN.replace(
         "await plot.wait(100)", "await plot.wait(3)\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     name = lab.write("gone.ipynb", "import os, signal\n" + SOURCE, killed)
-    async with open_page(browser) as page:
-        await run_all(page, lab, name)
-        await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
-        gone = page.locator(".rtlab-plot .rtlab-gone")
-        assert not await gone.is_visible()
-        await gone.filter(has_text="kernel").wait_for(timeout=30_000)
-        assert await button(page, "Stop").is_disabled()
-        await screenshot(page, "plot-gone")
+    page = await page_of(lab)
+    await run_all(page, lab, name)
+    await canvas_states(page, ".rtlab-canvas", 5, timeout=20)
+    gone = page.locator(".rtlab-plot .rtlab-gone")
+    assert not await gone.is_visible()
+    await gone.filter(has_text="kernel").wait_for(timeout=30_000)
+    assert await button(page, "Stop").is_disabled()
+    await screenshot(page, "plot-gone")
 
 
-async def test_by_send_time_a_stall_falls(lab: JupyterLab, browser: Browser) -> None:
+async def test_by_send_time_a_stall_falls(lab: JupyterLab, page_of: PageOf) -> None:
     stalled = """\
 display(plot)
 async with plot:
@@ -252,24 +250,24 @@ async with plot:
     await plot.wait(100)
 """
     name = lab.write("stall.ipynb", SOURCE, stalled)
-    async with open_page(browser) as page:
-        run = await run_all(page, lab, name)
-        await page.locator(".rtlab-status", has_text="200 samples").wait_for(timeout=20_000)
-        await button(page, "By send time").click()
-        assert await button(page, "By send time").get_attribute("aria-pressed") == "true"
-        await page.locator(".rtlab-canvas").focus()
-        readout = page.locator(".rtlab-readout")
-        read: list[str] = []
-        await page.keyboard.press("ArrowRight")
-        for _ in range(3):
-            await readout.wait_for(timeout=5000)
-            read.append((await readout.text_content() or "").splitlines()[1])
-            for _ in range(40):
-                await page.keyboard.press("ArrowRight")
-            await page.wait_for_timeout(100)
-        delays = [float(line.split()[1]) for line in read]
-        assert delays == sorted(delays, reverse=True)
-        assert delays[0] - delays[-1] > 500
-        await screenshot(page, "plot-stall", ".rtlab-plot")
-        await button(page, "Stop").click()
-        await run.wait(20)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    await page.locator(".rtlab-status", has_text="200 samples").wait_for(timeout=20_000)
+    await button(page, "By send time").click()
+    assert await button(page, "By send time").get_attribute("aria-pressed") == "true"
+    await page.locator(".rtlab-canvas").focus()
+    readout = page.locator(".rtlab-readout")
+    read: list[str] = []
+    await page.keyboard.press("ArrowRight")
+    for _ in range(3):
+        await readout.wait_for(timeout=5000)
+        read.append((await readout.text_content() or "").splitlines()[1])
+        for _ in range(40):
+            await page.keyboard.press("ArrowRight")
+        await page.wait_for_timeout(100)
+    delays = [float(line.split()[1]) for line in read]
+    assert delays == sorted(delays, reverse=True)
+    assert delays[0] - delays[-1] > 500
+    await screenshot(page, "plot-stall", ".rtlab-plot")
+    await button(page, "Stop").click()
+    await run.wait(20)

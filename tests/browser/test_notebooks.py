@@ -17,7 +17,7 @@ from playwright.async_api import Page, ViewportSize
 
 from rtlab.notebook.readers_copy import clean
 from tests.browser.lab import ROOT, JupyterLab, canvas_states, chromium, open_browser, open_page, screenshot
-from tests.browser.walk import Notebook, open_lab
+from tests.browser.walk import Notebook
 from tests.notebook_rules import MAP
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
@@ -58,7 +58,6 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
 async def page(jupyter: JupyterLab) -> AsyncIterator[Page]:
     """One page for all notebooks: to load JupyterLab takes longer than to run most cells."""
     async with open_browser() as browser, open_page(browser) as opened:
-        await open_lab(opened, jupyter)
         yield opened
 
 
@@ -95,7 +94,9 @@ def out_of_sight(seen: dict[str, list[float]]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-async def test_a_notebook_runs_and_its_live_plots_are_in_sight(path: Path, page: Page) -> None:
+async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
+    path: Path, jupyter: JupyterLab, page: Page
+) -> None:
     complaints: list[str] = []
 
     def complain(error: object) -> None:
@@ -104,7 +105,7 @@ async def test_a_notebook_runs_and_its_live_plots_are_in_sight(path: Path, page:
     page.on("pageerror", complain)
     await page.set_viewport_size(LARGE)
     opened = time.monotonic()
-    notebook = await Notebook.open(page, path.name)
+    notebook = await Notebook.open(page, jupyter, path.name)
     async with asyncio.TaskGroup() as group:
         first = group.create_task(plot_lives(page, path.stem))
         for place in range(len(notebook.kinds)):
@@ -125,9 +126,11 @@ async def test_a_notebook_runs_and_its_live_plots_are_in_sight(path: Path, page:
 
 
 @pytest.mark.parametrize("name", ON_SMALL)
-async def test_the_first_live_plot_is_in_sight_in_a_small_window(name: str, page: Page) -> None:
+async def test_the_first_live_plot_is_in_sight_in_a_small_window(
+    name: str, jupyter: JupyterLab, page: Page
+) -> None:
     await page.set_viewport_size(SMALL)
-    notebook = await Notebook.open(page, f"{name}.ipynb")
+    notebook = await Notebook.open(page, jupyter, f"{name}.ipynb")
     seen: dict[str, list[float]] = {}
     for place in range(len(notebook.kinds)):
         await notebook.step(place)

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 from playwright.async_api import Page
 
-from tests.browser.lab import JupyterLab
+from tests.browser.lab import JupyterLab, open_notebook
 
-__all__ = ["Notebook", "open_lab"]
+__all__ = ["Notebook"]
 
-_OPEN: Final = """async (path) => {
-    for (const widget of [...jupyterapp.shell.widgets("main")]) {
-        if (widget.context) widget.context.model.dirty = false;
-        widget.close();
-    }
-    const panel = await jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
-    globalThis.rtlabPanel = panel;
-    await panel.context.ready;
-    const kernel = () => panel.sessionContext.session?.kernel;
-    while (!(kernel()?.connectionStatus === "connected" && kernel().status === "idle"))
-        await new Promise((done) => setTimeout(done, 30));
-    jupyterapp.shell.activateById(panel.id);
-    panel.content.activeCellIndex = 0;
-    globalThis.rtlabSeen = [];
-    return panel.content.widgets.map((cell) => cell.model.type);
-}"""
 _DONE: Final = """(place) => {
     const { model } = rtlabPanel.content.widgets[place];
     return model.executionState === "idle" && model.executionCount !== null;
@@ -39,6 +22,7 @@ _CLOSE: Final = """async () => {
 #: Notes, ten times a second, how much can be seen of each plot whose count of samples grows, and of
 #: the fault panels beside it. The observer knows what clips an element; its answer takes a frame.
 _LOOK: Final = """() => {
+    const found = (globalThis.rtlabSeen = []);
     const counts = new WeakMap();
     const share = (element) => new Promise((done) => {
         const observer = new IntersectionObserver(([entry]) => {
@@ -55,21 +39,12 @@ _LOOK: Final = """() => {
             if (before === undefined || before === status || !status.startsWith("running")) continue;
             const panels = plot.closest(".jp-OutputArea").querySelectorAll(".rtlab-faults");
             for (const element of [plot, ...panels])
-                rtlabSeen.push([element.getAttribute("aria-label"), await share(element)]);
+                found.push([element.getAttribute("aria-label"), await share(element)]);
         }
-        setTimeout(look, 100);
+        if (found === globalThis.rtlabSeen) setTimeout(look, 100);
     };
     look();
 }"""
-
-
-async def open_lab(page: Page, lab: JupyterLab) -> None:
-    """Open JupyterLab, and begin to note what can be seen of live plots."""
-    await page.goto(lab.url("").replace("/lab/tree/", "/lab"), timeout=90_000)
-    await page.wait_for_function("globalThis.jupyterapp?.restored", timeout=90_000)
-    await page.evaluate("jupyterapp.restored")
-    await page.evaluate("globalThis.rtlabSeen = []")
-    await page.evaluate(_LOOK)
 
 
 class Notebook:
@@ -86,9 +61,11 @@ class Notebook:
         self.kinds = kinds
 
     @classmethod
-    async def open(cls, page: Page, path: str) -> Notebook:
+    async def open(cls, page: Page, lab: JupyterLab, path: str) -> Notebook:
         """Open it in place of whatever was open, with a kernel that is ready and its first cell active."""
-        opened = cls(page, await page.evaluate(_OPEN, Path(path).name))
+        await open_notebook(page, lab, path)
+        await page.evaluate(_LOOK)
+        opened = cls(page, await page.evaluate("rtlabPanel.content.widgets.map((cell) => cell.model.type)"))
         first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").first
         await first.click(position={"x": 150, "y": 10})
         return opened
