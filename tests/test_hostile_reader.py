@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-import pytest_asyncio
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tests.hostile_reader import NOTEBOOKS, play
@@ -19,37 +15,15 @@ from tests.hostile_reader import NOTEBOOKS, play
 pytestmark = pytest.mark.timeout(600)
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-#: Kernels that run at the same time: their cells mostly wait.
-TOGETHER = 2
 
 #: The notebooks that do not stand this yet. One that does must be taken out: the list only shrinks.
 EXCUSED = frozenset[str]()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def plays(request: pytest.FixtureRequest) -> AsyncIterator[dict[Path, asyncio.Task[list[str]]]]:
-    """The plays on all notebooks that are asked for, a few at a time."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    asked: list[Any] = [item.callspec.params["notebook"] for item in items if "notebook" in item.fixturenames]
-    places = asyncio.Semaphore(TOGETHER)
-
-    async def in_turn(path: Path) -> list[str]:
-        async with places:
-            return await play(path)
-
-    tasks = {path: asyncio.create_task(in_turn(path)) for path in asked}
-    yield tasks
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), return_exceptions=True)
-
-
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.spread
 @pytest.mark.parametrize("notebook", PATHS, ids=lambda path: path.stem)
-async def test_a_notebook_stands_a_hostile_reader_or_is_excused_by_name(
-    notebook: Path, plays: dict[Path, asyncio.Task[list[str]]]
-):
-    faults = await plays[notebook]
+async def test_a_notebook_stands_a_hostile_reader_or_is_excused_by_name(notebook: Path):
+    faults = await play(notebook)
     if notebook.stem in EXCUSED:
         assert faults, f"{notebook.stem} stands it now: take it out of EXCUSED"
     else:

@@ -20,6 +20,7 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
+    config.addinivalue_line("markers", "spread: any worker takes it")
 
 @pytest.fixture(autouse=True)
 def ran(request):
@@ -88,6 +89,14 @@ def test_what_measures_runs_after_all_others_in_one_worker_and_in_order(tmp_path
         f"test_{file}.py::test_measures[{n}]" for file in "bd" for n in range(3)
     ]
     assert max(end for *_, end in ran.together) < min(begin for *_, begin, _ in ran.alone)
+
+
+def test_what_is_spread_does_not_wait_for_its_file(tmp_path: Path):
+    spread = WAITS.replace("@pytest", "@pytest.mark.spread\n@pytest", 1)
+    for file, workers in ((spread, 2), (WAITS, 1)):
+        ran = run(tmp_path, {"test_a.py": file}, "-n", "4")
+        assert len({worker for _, worker, *_ in ran.together}) == workers
+        (tmp_path / "ran").unlink()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The marks `alone`, `long` and `quick`: by folder and file here, by `pytest.mark` in the tests.
+"""The marks `alone`, `long`, `spread` and `quick`: by folder and file here, by `pytest.mark` in the tests.
 
 - ``alone``: measures time, as every notebook does; nothing may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
+- ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
 """
 
@@ -40,6 +41,7 @@ QUICK = (
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
+    config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
 
 

@@ -24,6 +24,7 @@ __all__ = ["TwoStages"]
 AHEAD = 3
 # Workers of the first stage for each processor: their tests also wait.
 PER_CPU = 2
+MARKS = ("alone", "long", "spread")
 
 
 class TwoStages:
@@ -34,7 +35,7 @@ class TwoStages:
         self._expected = len(config.option.tx)
         self._collections: dict[WorkerController, list[str]] = {}
         self._planned = False
-        self._together: deque[deque[int]] = deque()  # one entry a file
+        self._together: deque[deque[int]] = deque()  # one entry a file, or a test that is marked `spread`
         self._alone: deque[int] = deque()
         self._kept: WorkerController | None = None
         self._file: dict[WorkerController, deque[int]] = {}  # what is left of the worker's file
@@ -100,13 +101,14 @@ class TwoStages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        alone, long = set(marked["alone"]), set(marked["long"])
+        alone, long, spread = (set(marked[mark]) for mark in MARKS)
         files: dict[str, deque[int]] = {}
         for index, nodeid in enumerate(collection):
             if index in alone:
                 self._alone.append(index)
             else:
-                files.setdefault(nodeid.partition("::")[0], deque()).append(index)
+                file = nodeid if index in spread else nodeid.partition("::")[0]
+                files.setdefault(file, deque()).append(index)
         # What takes long begins first, or all would wait for it at the end.
         self._together.extend(
             sorted(files.values(), key=lambda file: (file[0] in long, len(file)), reverse=True)
@@ -136,6 +138,8 @@ class TwoStages:
         if node is self._kept and others:
             return None
         if self._together:
+            if len(self._sent[node]) > 1:
+                return None  # another worker may begin it earlier
             self._file[node] = self._together.popleft()
             return self._file[node].popleft()
         return self._alone.popleft() if self._alone and not others else None
@@ -169,7 +173,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 class Marks:
-    """Carries from a worker, which knows them, to the scheduler which tests are `alone` and `long`."""
+    """Carries from a worker, which knows them, to the scheduler which tests have which of `MARKS`."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="rtlab-marks-")
@@ -191,6 +195,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if (told := getattr(session.config, "workerinput", {})) and "marked" in told:
         marked = {
             mark: [index for index, item in enumerate(session.items) if item.get_closest_marker(mark)]
-            for mark in ("alone", "long")
+            for mark in MARKS
         }
         Path(told["marked"]).write_text(json.dumps(marked))
