@@ -1,0 +1,39 @@
+"""``rtlab bench snapshot``: 10,000 interleavings of a writer, a room and a reader, and the gaps in them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
+from rtlab.experiments.snapshot_interleavings import PositionFirst, StateFirst, run_interleavings
+
+__all__ = ["run"]
+
+COUNT: Final = 10_000
+
+
+async def run(start_lab: StartLab, count: int = COUNT) -> list[Result]:
+    """Count the interleavings after which a reader shows something that is not true.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Not used: there are no sockets.
+    count : int
+        Interleavings of each kind.
+
+    Returns
+    -------
+    list of Result
+        The position read first, beside the state read first; without faults, and with cuts and restarts.
+    """
+    results: list[Result] = []
+    for faults in (False, True):
+        careful, naive = (
+            run_interleavings(reader, count, faults=faults) for reader in (PositionFirst, StateFirst)
+        )
+        what = "cuts and restarts" if faults else "no faults"
+        name = f"{count:,} interleavings, {what}: with a gap"
+        results.append(Result.of("snapshot", name, [careful.with_gaps], "", "state first", [naive.with_gaps]))
+    return results
