@@ -1,0 +1,22 @@
+"""Kernels that nbval starts do not paint figures; see `tests/no_pictures.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+__all__: list[str] = []
+
+STARTUP: Final = str(Path(__file__).resolve().parent.parent / "no_pictures.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """The notebook's kernel is started in the setup of its first cell, and inherits this."""
+    if item.path.suffix == ".ipynb":
+        os.environ["PYTHONSTARTUP"] = STARTUP
+    elif os.environ.get("PYTHONSTARTUP") == STARTUP:
+        del os.environ["PYTHONSTARTUP"]
