@@ -16,6 +16,7 @@ __all__ = [
     "REDIRECTS",
     "UNFINISHED",
     "closed_by",
+    "code_in",
     "is_web_page",
     "may_retry",
     "reason_in",
@@ -45,6 +46,9 @@ _IN_A_SESSION: Final = {
     410: (1006, True),
 }
 
+#: What a 401 with one of these words means: an expired token can be replaced, a revoked login cannot.
+_OF_TOKENS: Final = {"token_expired": (4001, True), "revoked": (4501, False)}
+
 
 def may_retry(status: int, content_type: str = "") -> bool:
     """Say whether another attempt at the same request may succeed where this answer came.
@@ -71,16 +75,34 @@ def is_web_page(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
-def closed_by(status: int, content_type: str = "") -> tuple[int, bool]:
+def closed_by(status: int, content_type: str = "", code: str = "") -> tuple[int, bool]:
     """Return the close code that ends a session whose request was answered so, and whether to reconnect.
+
+    Parameters
+    ----------
+    status, content_type : int and str
+        Of the answer.
+    code : str
+        The stable word in its body (`code_in`): of a server of ours it says more than the status.
 
     Examples
     --------
     >>> closed_by(410), closed_by(429), closed_by(400)
     ((1006, True), (1013, True), (1008, False))
     """
+    if code in _OF_TOKENS:
+        return _OF_TOKENS[code]
     again = may_retry(status, content_type)
     return _IN_A_SESSION.get(status, (1013 if again else 1008, again))
+
+
+def code_in(body: bytes) -> str:
+    """Return the stable word of a refusal of our server; empty for any other body."""
+    try:
+        said: Any = parse_json(body)["error"]["code"]
+    except (MessageError, LookupError, TypeError):
+        return ""
+    return said if isinstance(said, str) else ""
 
 
 def reason_in(body: bytes | bytearray | None, content_type: str = "") -> str:

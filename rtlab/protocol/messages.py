@@ -93,6 +93,11 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     token: str | None = None
     stream: str | None = None
 
+    def __repr__(self) -> str:
+        # A token came with the message, and goes no further: not into a log either.
+        shown = self if self.token is None else msgspec.structs.replace(self, token="***")
+        return super(Message, shown).__repr__()
+
 
 def fields_of(payload: object) -> dict[str, Any]:
     """Return a payload's fields; none when it is no object.

@@ -48,6 +48,11 @@ _SECRET: Final = re.compile(
 )
 
 
+#: A header's credentials, and a JWT wherever it stands (its first two parts begin with ``{"``).
+_HEADER: Final = re.compile(r"(?P<name>authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.I)
+_JWT: Final = re.compile(r"\beyJ[\w-]*\.eyJ[\w-]*\.[\w-]*")
+
+
 class Url(msgspec.Struct, frozen=True):
     """A URL of HTTP or WebSocket.
 
@@ -287,7 +292,7 @@ def _without_dots(path: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Mask what is secret in the URLs of a text: passwords, and the values of token-like query fields.
+    """Mask what is secret in a text: passwords and token-like fields of URLs, credentials of headers, JWTs.
 
     Parameters
     ----------
@@ -299,7 +304,8 @@ def redacted(text: str) -> str:
     >>> redacted("no answer from https://me:pw@example.org/ws?token=abc&room=lobby")
     'no answer from https://***@example.org/ws?token=***&room=lobby'
     """
-    return _SECRET.sub(r"\g<name>=***", _USERINFO.sub("***@", text))
+    shown = _SECRET.sub(r"\g<name>=***", _USERINFO.sub("***@", text))
+    return _JWT.sub("***", _HEADER.sub(r"\g<name>***", shown))
 
 
 def _shown(url: object) -> str:

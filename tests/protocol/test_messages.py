@@ -29,3 +29,10 @@ def test_depth_is_counted_exactly():
     assert JSON.decode(JSON.encode(Message("x", deep))).payload == deep
     with pytest.raises(MessageError):
         check_payload([deep])
+
+
+def test_a_token_in_a_message_is_not_shown() -> None:
+    shown = repr(Message("chat", 1, token="s3cret"))
+    assert "s3cret" not in shown
+    assert "token='***'" in shown
+    assert repr(Message("chat", 1)).startswith("Message(type='chat', payload=1, ")

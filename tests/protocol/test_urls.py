@@ -137,6 +137,9 @@ def test_repr_and_str_leave_secrets_out() -> None:
         ("(http://h/?ticket=t)", "(http://h/?ticket=***)"),
         ("?sig=a/b==&stream", "?sig=***&stream"),
         ("?room=token", "?room=token"),
+        ("> Authorization: Bearer a.b-c_d=", "> Authorization: Bearer ***"),
+        ("{'authorization': 'Basic bWU6cHc='}", "{'authorization': 'Basic ***'}"),
+        ("it said eyJhbGciOi.eyJzdWIi.c2ln, no", "it said ***, no"),
         ("mail me@example.org", "mail me@example.org"),
     ],
 )
