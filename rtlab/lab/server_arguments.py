@@ -24,6 +24,9 @@ class ServerOptions(TypedDict, total=False):
     session_ttl: float
     leave_grace: float
     stop_window: float
+    token_ttl: float
+    refresh_ttl: float
+    ticket_ttl: float
     # Limits
     max_connections: int
     max_message_bytes: int
@@ -40,6 +43,7 @@ class ServerOptions(TypedDict, total=False):
     results_age: float
     # Features
     cache_rooms: str
+    security: Literal["open", "naive", "right"]
     schemas: str
     strict_keys: bool
     allow_origin: str

@@ -55,6 +55,14 @@ def _schemas(folder: str) -> Schemas:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+#: What a busy person may send, with room to spare; a program that floods may not.
+_RIGHT_LIMITS: Final = (
+    "connection messages 200 400",
+    "user messages 500 1000",
+    "address bytes 4000000 8000000",
+    "room messages 1000 2000",
+)
+
 _RATE_LIMIT_HELP: Final = (
     "'connection|user|address|room messages|bytes RATE BURST', RATE per second; repeatable; with a "
     "fifth word 'window' a fixed window instead of a token bucket"
@@ -122,9 +130,18 @@ def make_parser() -> argparse.ArgumentParser:
         help="agree on permessage-deflate; such as 'server_no_context_takeover; server_max_window_bits=9'",
     )
     add("--schemas", type=_schemas, metavar="DIR", help="check payloads; 'default' for data/schemas")
+    add("--security", choices=("open", "naive", "right"), default="open", help="who is asked for what")
+    add("--token-ttl", type=_seconds, default=defaults.token_ttl, help="of access tokens")
+    add("--refresh-ttl", type=_seconds, default=defaults.refresh_ttl, help="of refresh tokens")
+    add("--ticket-ttl", type=_seconds, default=defaults.ticket_ttl, help="of tickets for URLs")
     add("--strict-keys", action="store_true", help="refuse a key that stands twice in one object")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
+
+
+def _limits(security: str) -> tuple[RateLimit, ...]:
+    """Return the rate limits of a setting that was given none."""
+    return tuple(map(parse_rate_limit, _RIGHT_LIMITS)) if security == "right" else ()
 
 
 def _options(args: argparse.Namespace, token: str) -> Options:
@@ -142,9 +159,13 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         header_timeout=args.header_timeout,
         stop_window=args.stop_window,
         compression=args.compression,
-        rate_limits=tuple(args.rate_limit),
-        schemas=args.schemas,
-        strict_keys=args.strict_keys,
+        rate_limits=tuple(args.rate_limit) or _limits(args.security),
+        schemas=args.schemas or (None if args.security == "open" else Schemas.load()),
+        strict_keys=args.strict_keys or args.security == "right",
+        security=args.security,
+        token_ttl=args.token_ttl,
+        refresh_ttl=args.refresh_ttl,
+        ticket_ttl=args.ticket_ttl,
         hub=HubLimits(
             history_messages=args.history_messages,
             history_bytes=args.history_bytes,

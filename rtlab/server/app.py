@@ -10,16 +10,18 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from rtlab.server.endpoints import rtc
+from rtlab.server.endpoints import auth, rtc
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
-from rtlab.server.endpoints.status import healthz, index, stats
+from rtlab.server.endpoints.status import access_log, healthz, index, stats
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE
+from rtlab.server.middleware.access_log import make_access_log
 from rtlab.server.middleware.admission import make_admission
 from rtlab.server.middleware.handshake_limit import make_handshake_limit
 from rtlab.server.middleware.origins import add_cors_headers, make_origin_check
+from rtlab.server.naive import origin_looks_right
 from rtlab.server.node import Node
 
 __all__ = ["Server", "make_app"]
@@ -62,9 +64,11 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
         return await handler(request)
 
     # The first is the outermost. Who waited for a turn is asked for a place only then.
+    security = node.options.security
     checks = [
         note_request,
-        make_origin_check(node.options.origins),
+        *([make_access_log(node, redact=security == "right")] if security != "open" else []),
+        make_origin_check(node.options.origins, origin_looks_right if security == "naive" else None),
         make_handshake_limit(node),
         make_admission(node),
     ]
@@ -80,6 +84,9 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
     app.router.add_get("/poll", poll, allow_head=False)
     app.router.add_post("/send", send)
     rtc.add_routes(app)
+    if node.authority is not None:
+        auth.add_routes(app)
+        app.router.add_get("/log", access_log)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from multidict import MultiMapping
 
+from rtlab.server.auth.principal import Principal
 from rtlab.server.cursor import Cursor, parse_cursor
 
 __all__ = ["BadConnectRequest", "ConnectRequest", "read_connect_request"]
@@ -37,6 +38,8 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
         Rooms to enter at once.
     address : str, optional
         Where the request comes from.
+    principal : Principal, optional
+        Whom its credentials prove.
     """
 
     client_id: str | None = None
@@ -46,6 +49,7 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor | None = None
     rooms: tuple[str, ...] = ()
     address: str | None = None
+    principal: Principal | None = None
 
 
 def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:

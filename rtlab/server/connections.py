@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
@@ -14,13 +14,16 @@ from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.send_timer import timer_kind
-from rtlab.server.sessions import Session, Sessions
+from rtlab.server.sessions import Ended, Session, Sessions
 from rtlab.server.sinks.base import Sink
 
 __all__ = ["Accepted", "Connections"]
 
 #: Sessions for each connection that is allowed: those that wait for theirs count less.
 SESSIONS_PER_CONNECTION: Final = 4
+
+#: Clients whose user is remembered.
+MAX_OWNERS: Final = 20_000
 
 
 class Accepted(NamedTuple):
@@ -65,6 +68,8 @@ class Connections:
     ----------
     sinks : dict of Sink to Session
         The open connections.
+    check_right : callable or None
+        Raises `Refused` where a session may not enter a room; None lets everybody in.
     slow_clients : int
         How many were cut off because they did not read.
     """
@@ -84,6 +89,9 @@ class Connections:
         self._clock = clock
         self._boot_id = boot_id
         self._sessions = sessions
+        self.check_right: Callable[[Session, Literal["publish", "subscribe"], str], None] | None = None
+        # Client → the user who used that name first.
+        self._owners: dict[str, str] = {}
 
     @property
     def full(self) -> bool:
@@ -122,17 +130,24 @@ class Connections:
         client_id, cursor = request.client_id, request.cursor
         asked, position = self._asked(request)
         session = self._sessions.get(asked)
+        principal = request.principal
+        if session is not None and principal is not None and session.user != principal.user:
+            session = None  # another user's: as good as none
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
                 session.confirm(position)
-                session.address = request.address
+                session.address, session.principal = request.address, principal
                 return self._accepted(session, position, [], {}, resumed=True)
             # What it needs is gone, and a client has one session at a time.
             self.end(session)
         if client_id is None:
             client_id = secrets.token_urlsafe(9)
-        session = self._sessions.create(client_id, request.user or client_id)
-        session.address = request.address
+        user = request.user or client_id
+        if principal is not None:
+            user = principal.user
+            client_id = self._owned(client_id, user)
+        session = self._sessions.create(client_id, user)
+        session.address, session.principal = request.address, principal
         missed: list[Frame] = []
         rooms: dict[str, Result] = {}
         for place in () if cursor is None else cursor.rooms:
@@ -141,6 +156,16 @@ class Connections:
             if room_id not in rooms:
                 self._enter(session, room_id, None, rooms, missed)
         return self._accepted(session, 0, missed, rooms, resumed=False)
+
+    def _owned(self, client_id: str, user: str) -> str:
+        """Return the client's name if it is this user's, else a fresh one: what it numbers is its own."""
+        owners = self._owners
+        if owners.setdefault(client_id, user) != user:
+            client_id = secrets.token_urlsafe(9)
+            owners[client_id] = user
+        while len(owners) > MAX_OWNERS:
+            del owners[next(iter(owners))]
+        return client_id
 
     def _enter(
         self,
@@ -152,6 +177,8 @@ class Connections:
     ) -> None:
         try:
             check_entry(self._hub, session.rooms, room_id)
+            if self.check_right is not None:
+                self.check_right(session, "subscribe", room_id)
         except Refused as error:
             rooms[room_id] = {"recovered": False, "error": {"code": error.code, "message": str(error)}}
             return
@@ -245,6 +272,17 @@ class Connections:
     def count_slow_client(self) -> None:
         """Note that a sink cut off a client that did not read."""
         self.slow_clients += 1
+
+    def cut(self, session: Session, ending: Ended) -> None:
+        """End a session's connection for what became of its token; the session waits for a better one."""
+        sink = session.sink
+        if ending.close_code == 4501:
+            session.ended = ending
+            self.expel(session)
+        elif sink is not None:
+            if sink.transport == "sse":
+                session.send(error_message(ending.code, ending.text))
+            sink.close(ending.close_code, ending.text)
 
     def expel(self, session: Session) -> None:
         """End a session for the reason that it has in `Session.ended`."""

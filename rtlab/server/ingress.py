@@ -19,7 +19,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import NAME_CHARS, error_message
-from rtlab.server.handlers import HANDLERS, Services, in_sequence, publish
+from rtlab.server.handlers import HANDLERS, Handler, Services, in_sequence, publish
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused, Result
@@ -98,6 +98,8 @@ class Ingress:
         Ends a session that sent what it should not; `Session.ended` says why.
     before_decoding, after_decoding : sequence of Step
         What this server checks besides.
+    other_types : Handler
+        Takes the types that `HANDLERS` does not.
 
     Attributes
     ----------
@@ -115,6 +117,7 @@ class Ingress:
         *,
         before_decoding: Sequence[Step] = (),
         after_decoding: Sequence[Step] = (),
+        other_types: Handler = publish,
     ) -> None:
         self.steps: list[Step] = [
             CheckStanding(),
@@ -126,6 +129,7 @@ class Ingress:
         self.received = 0
         self._services = services
         self._expel = expel
+        self._other_types = other_types
         services.receive_item = self._pass
 
     def receive(
@@ -178,7 +182,7 @@ class Ingress:
         try:
             for step in self.steps:
                 step(incoming)
-            handle = HANDLERS.get(incoming.message.type, publish)
+            handle = HANDLERS.get(incoming.message.type, self._other_types)
             if incoming.message.stream is not None:
                 handle = partial(in_sequence, handle)
             answer = handle(self._services, incoming)

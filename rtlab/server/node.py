@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from rtlab.processes.host_clock import boot_id
+from rtlab.server.auth.authority import Authority
 from rtlab.server.brokers.base import Broker
 from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.connections import Connections
 from rtlab.server.drain import drain
-from rtlab.server.handlers import Services
+from rtlab.server.guard import Guard
+from rtlab.server.handlers import Services, publish
 from rtlab.server.ingress import Ingress
+from rtlab.server.naive import Commands, by_name
 from rtlab.server.options import Options
 from rtlab.server.producers import Producers
 from rtlab.server.rooms.hub import Hub
@@ -36,6 +40,8 @@ class Node:
         Seconds, monotonic.
     make_broker : callable
         Makes what rooms publish through; the server's own memory by default.
+    wall_clock : callable
+        Seconds since 1970: tokens say when they end by it.
 
     Attributes
     ----------
@@ -46,6 +52,10 @@ class Node:
         Slices of work, and how long they took.
     rate_limits : list of LimitRate
         Those of its options, each with what it refused.
+    authority : Authority or None
+        Who knows tokens; None in the open setting.
+    access_log : deque of str
+        The newest requests, where the setting keeps a log.
     stopping : bool
         Whether `stop` was called: nobody new is let in.
     handshakes_refused : int
@@ -57,6 +67,7 @@ class Node:
         options: Options,
         clock: Callable[[], float] = time.monotonic,
         make_broker: Callable[[Hub], Broker] = MemoryBroker,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.options = options
         self.clock = clock
@@ -72,16 +83,39 @@ class Node:
         self.producers = Producers(clock, options.producers)
         services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
-        before, after = make_steps(options, self.rate_limits)
+        self.access_log: deque[str] = deque(maxlen=1000)
+        self.authority: Authority | None = None
+        self._guard: Guard | None = None
+        if options.security != "open":
+            self.authority = Authority(
+                options.token,
+                options.security,
+                access_ttl=options.token_ttl,
+                refresh_ttl=options.refresh_ttl,
+                ticket_ttl=options.ticket_ttl,
+                clock=wall_clock,
+            )
+            guard = self._guard = Guard(self.authority, self.connections, self.sessions, self.hub)
+            services.renew = guard.renew
+            self.connections.check_right = guard.check
+        before, after = make_steps(options, self.rate_limits, self._guard)
         self.ingress = Ingress(
             services,
             options.max_message_bytes,
             self.connections.expel,
             before_decoding=before,
             after_decoding=after,
+            other_types=by_name(Commands(options.token)) if options.security == "naive" else publish,
         )
         self.upkeep = Upkeep(self.connections, self.sessions, self.hub, options.heartbeat, clock)
         self.upkeep.add(self.producers.expire)
+        if self._guard is not None:
+            self.upkeep.add(self._guard.enforce)
+
+    def enforce(self) -> None:
+        """End, now, the connections whose token has ended."""
+        if self._guard is not None:
+            self._guard.enforce()
 
     def start(self) -> None:
         """Begin the upkeep, on the running loop."""

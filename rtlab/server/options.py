@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from rtlab.policies.rate_limit import RateLimit
@@ -52,6 +54,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         What payloads must look like.
     strict_keys : bool
         Whether a key that stands twice in an object is refused.
+    security : {"open", "naive", "right"}
+        Open asks nobody who he is; naive does, with the usual holes; right without them.
+    token_ttl, refresh_ttl, ticket_ttl : float
+        Seconds that access tokens, refresh tokens and tickets live.
     hub, sessions, producers : HubLimits, SessionLimits, ProducerLimits
         How much is kept.
     """
@@ -75,6 +81,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: tuple[RateLimit, ...] = ()
     schemas: Schemas | None = None
     strict_keys: bool = False
+    security: Literal["open", "naive", "right"] = "open"
+    token_ttl: float = 300.0
+    refresh_ttl: float = 86_400.0
+    ticket_ttl: float = 10.0
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()
     producers: ProducerLimits = ProducerLimits()

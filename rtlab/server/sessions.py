@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from rtlab.protocol.messages import Message
+from rtlab.server.auth.principal import Principal
 from rtlab.server.feed import Feed
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.ordered_answers import InOrder
@@ -69,8 +70,8 @@ class Session:
 
     __slots__ = (
         "_backlog", "_bytes", "_limits", "_positions", "address", "client_id", "detached_at", "ended",
-        "feeds", "order", "outboxes", "position", "rooms", "session_id", "sink", "strikes", "unreadable",
-        "user",
+        "feeds", "order", "outboxes", "position", "principal", "rooms", "session_id", "sink", "strikes",
+        "unreadable", "user",
     )  # fmt: skip
 
     def __init__(self, session_id: str, client_id: str, user: str, limits: SessionLimits) -> None:
@@ -85,6 +86,8 @@ class Session:
         # What it did that it should not; and why that ended it.
         self.strikes = 0.0
         self.ended: Ended | None = None
+        # Whose it is, as credentials proved; None where nobody asks for any.
+        self.principal: Principal | None = None
         # Where its newest connection comes from.
         self.address: str | None = None
         # The client's messages, while a broker has not answered for one of them.

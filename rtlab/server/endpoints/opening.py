@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions import Ended
 
-__all__ = ["BadOpening", "ended_answer", "read_opening"]
+__all__ = ["BadOpening", "ended_answer", "read_opening", "read_principal"]
 
 
 class BadOpening(Exception):
@@ -35,16 +36,37 @@ def read_opening(request: web.Request) -> ConnectRequest:
     BadOpening
         When a parameter is not what it must be, or the session is another user's.
     """
+    principal = read_principal(request)
     try:
         asked = read_connect_request(request.query, request.headers)
+        if principal is not None:  # who a client says it is counts for nothing then
+            asked = msgspec.structs.replace(asked, user=None)
         request.app[NODE].connections.check_user(asked)
     except BadConnectRequest as error:
         raise BadOpening(json_error(400, "bad_opening", str(error))) from None
     except Refused as error:
         raise BadOpening(json_error(403, error.code, str(error))) from None
-    return msgspec.structs.replace(asked, address=request.remote)
+    return msgspec.structs.replace(asked, address=request.remote, principal=principal)
+
+
+def read_principal(request: web.Request) -> Principal | None:
+    """Return whom a request speaks for; None in the open setting, which does not ask.
+
+    Raises
+    ------
+    BadOpening
+        For credentials that prove nobody.
+    """
+    authority = request.app[NODE].authority
+    if authority is None:
+        return None
+    try:
+        return authority.identify(request.headers, request.query, request.remote)
+    except BadCredentials as error:
+        text = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
+        raise BadOpening(json_error(401, error.code, str(error), text)) from None
 
 
 def ended_answer(ended: Ended) -> web.Response:
-    """Answer to a request of a session that the server ended."""
-    return json_error(403, ended.code, ended.text)
+    """Answer to a request of a session, or of a connection, that the server ended."""
+    return json_error(401 if ended.close_code in (4001, 4501) else 403, ended.code, ended.text)

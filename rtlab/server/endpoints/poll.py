@@ -10,6 +10,7 @@ from aiohttp import web
 from rtlab.protocol.codecs import JSON
 from rtlab.server.cursor import format_cursor
 from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_opening
+from rtlab.server.guard import TOKEN_EXPIRED
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.sinks.poll import PollSink
 
@@ -43,6 +44,8 @@ async def poll(request: web.Request) -> web.StreamResponse:
         return json_error(409, "replaced", "another connection continues this session")
     if session.ended is not None:
         return ended_answer(session.ended)
+    if sink.code == 4001:
+        return ended_answer(TOKEN_EXPIRED)
     if not session.can_resume(position):
         # More came at once than is kept: never a silent gap.
         accepted = node.connections.accept(asked)

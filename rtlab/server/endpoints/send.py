@@ -10,7 +10,7 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.server.endpoints.opening import ended_answer
+from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_principal
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
@@ -36,8 +36,20 @@ class _OfPost(OnStream):
 async def send(request: web.Request) -> web.StreamResponse:
     """Take one message, or an array of them, from a client whose stream is elsewhere."""
     node = request.app[NODE]
-    if _session(request) is None:
+    session = _session(request)
+    if session is None:
         return _unknown_session()
+    if node.options.security == "right":
+        # The session's name alone would be enough for who has read it somewhere.
+        try:
+            principal = read_principal(request)
+        except BadOpening as error:
+            return error.answer
+        if principal is None or principal.user != session.user:
+            return _unknown_session()
+        session.principal = principal
+        if request.content_type != "application/json":
+            return json_error(415, "wrong_type", "expected Content-Type: application/json")
     try:
         body = await read_body(request)
     except BadBody as error:

@@ -11,7 +11,7 @@ from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 from rtlab.server.stats import read_stats
 
-__all__ = ["healthz", "index", "stats"]
+__all__ = ["access_log", "healthz", "index", "stats"]
 
 _INDEX: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>rtlab server</title>
@@ -41,6 +41,14 @@ async def healthz(request: web.Request) -> web.Response:
     if request.app[NODE].stopping:
         return json_response({"status": "stopping"}, 503)
     return json_response({"status": "ok"})
+
+
+async def access_log(request: web.Request) -> web.Response:
+    """Say which requests came, to who has the admin token."""
+    node = request.app[NODE]
+    if not token_matches(request, node.options.token):
+        return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
+    return json_response(list(node.access_log))
 
 
 async def stats(request: web.Request) -> web.Response:

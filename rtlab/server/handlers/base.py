@@ -42,6 +42,8 @@ class Services:
 
     Attributes
     ----------
+    renew : callable or None
+        Takes a new token for a session; None where nobody asks for any.
     feed_numbers : iterator of int
         Names of feeds.
     receive_item : ReceiveItem
@@ -63,6 +65,7 @@ class Services:
         self.producers = producers
         self.clock = clock
         self.turns = turns or Turns()
+        self.renew: Callable[[Session, object], Answer] | None = None
         self.feed_numbers = itertools.count(1)
 
 

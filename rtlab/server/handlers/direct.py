@@ -33,5 +33,8 @@ def confirm(services: Services, incoming: Incoming) -> None:
 
 
 def auth(services: Services, incoming: Incoming) -> Answer:
-    """Say that nothing has to be shown."""
-    return Answer({"required": False})
+    """Take a new token, for the same user, on the open connection; or say that none is needed."""
+    if services.renew is None:
+        return Answer({"required": False})
+    message = incoming.message
+    return services.renew(incoming.session, field(message.payload, "token") or message.token)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rtlab.server.guard import Guard
 from rtlab.server.incoming_message import Incoming
+from rtlab.server.naive import CheckFirstValues
 from rtlab.server.options import Options
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.steps.validate import RefuseDuplicateKeys, Validate
@@ -14,10 +16,12 @@ __all__ = ["make_steps"]
 _Steps = list[Callable[[Incoming], None]]
 
 
-def make_steps(options: Options, limits: Sequence[LimitRate]) -> tuple[_Steps, _Steps]:
+def make_steps(
+    options: Options, limits: Sequence[LimitRate], guard: Guard | None = None
+) -> tuple[_Steps, _Steps]:
     """Return what stands before the decoder, and what stands behind it.
 
-    The order is that of the ingress: byte rate, (decode,) message rate, validate.
+    The order is that of the ingress: byte rate, (decode,) authenticate, message rate, authorise, validate.
 
     Parameters
     ----------
@@ -25,11 +29,17 @@ def make_steps(options: Options, limits: Sequence[LimitRate]) -> tuple[_Steps, _
         The server's.
     limits : sequence of LimitRate
         Its rate limits.
+    guard : Guard or None
+        Who knows what sessions may do; None where all may.
     """
     before: _Steps = [limit for limit in limits if limit.before_decoding]
     after: _Steps = [limit for limit in limits if not limit.before_decoding]
+    if guard is not None:
+        after = [guard.authenticate, *after, guard.authorise]
     if options.strict_keys:
         before.append(RefuseDuplicateKeys())
-    if options.schemas is not None:
+    if options.schemas is not None and options.security == "naive":
+        before.append(CheckFirstValues(options.schemas))
+    elif options.schemas is not None:
         after.append(Validate(options.schemas))
     return before, after

@@ -1,0 +1,139 @@
+"""Decides who a request comes from: logins, refreshes, tickets, tokens, and what was revoked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from rtlab.policies.token_bucket import TokenBucket
+from rtlab.server.auth.access_tokens import AccessTokens
+from rtlab.server.auth.principal import BadCredentials, Principal
+from rtlab.server.auth.refresh_tokens import RefreshTokens
+from rtlab.server.auth.tickets import Tickets
+from rtlab.server.auth.users import DEMO_USERS, Users
+
+__all__ = ["Authority", "Pair"]
+
+
+class Pair(msgspec.Struct, frozen=True, rename="camel"):
+    """What a login and a refresh are answered with.
+
+    Parameters
+    ----------
+    access_token, refresh_token : str
+        The two tokens.
+    expires_in : float
+        Seconds that the access token lives.
+    """
+
+    access_token: str
+    refresh_token: str
+    expires_in: float
+
+    def __repr__(self) -> str:
+        return "Pair(…)"
+
+
+class Authority:
+    """Everything that proves who a client is.
+
+    Parameters
+    ----------
+    secret : str
+        What signing keys are derived from.
+    setting : {"naive", "right"}
+        Naive believes what it is told, in the ways that are usual.
+    access_ttl, refresh_ttl, ticket_ttl : float
+        Seconds that each lives.
+    clock : callable
+        Seconds since 1970.
+
+    Attributes
+    ----------
+    access, refresh_tokens, tickets, users
+        Its parts.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        setting: Literal["naive", "right"] = "right",
+        *,
+        access_ttl: float = 300.0,
+        refresh_ttl: float = 86_400.0,
+        ticket_ttl: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.strict = setting == "right"
+        self.access = AccessTokens(secret, access_ttl, clock, trusting=not self.strict)
+        self.refresh_tokens = RefreshTokens(refresh_ttl, clock, rotating=self.strict)
+        self.tickets = Tickets(ticket_ttl, clock)
+        self.users = Users()
+        self.clock = clock
+        # Guessing a password is slow: for all guessers of one name together.
+        self._guesses = TokenBucket(rate=1.0, burst=20.0)
+        self._guessed = {name: self._guesses.start(clock()) for name in (*DEMO_USERS, "")}
+
+    def may_guess(self, user: str) -> float:
+        """Return 0 when another attempt to log in may be made, else the seconds to wait."""
+        name = user if user in self._guessed else ""
+        bucket = self._guessed[name]
+        self._guessed[name], allowed = self._guesses.take(bucket, self.clock())
+        return 0.0 if allowed else self._guesses.wait(bucket, self.clock())
+
+    def log_in(self, user: str, password: str) -> Pair:
+        """Return fresh tokens; raises `BadCredentials`. It takes some milliseconds of CPU, on purpose."""
+        self.users.check(user, password)
+        family, refresh = self.refresh_tokens.start(user)
+        return self._pair(user, family, refresh)
+
+    def refresh(self, token: str) -> Pair:
+        """Exchange a refresh token; raises `BadCredentials`."""
+        issued, successor = self.refresh_tokens.use(token)
+        return self._pair(issued.user, issued.family, successor)
+
+    def check(self, token: str) -> Principal:
+        """Return whom an access token speaks for; raises `BadCredentials`."""
+        principal = self.access.check(token)
+        if self.refresh_tokens.is_revoked(principal.family):
+            raise BadCredentials("revoked", "this login was revoked: log in again")
+        return principal
+
+    def identify(
+        self, headers: Mapping[str, str], query: Mapping[str, str], address: str | None
+    ) -> Principal:
+        """Return whom a request speaks for: by its ``Authorization``, else by the ticket in its URL.
+
+        The naive setting also takes the token itself from the URL.
+
+        Raises
+        ------
+        BadCredentials
+        """
+        kind, _, token = headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return self.check(token.strip())
+        ticket = query.get("ticket")
+        if ticket is not None:
+            principal = self.tickets.redeem(ticket, address)
+            if self.refresh_tokens.is_revoked(principal.family):
+                raise BadCredentials("revoked", "this login was revoked: log in again")
+            return principal
+        if not self.strict and "token" in query:
+            return self.check(query["token"])
+        raise BadCredentials(
+            "no_credentials", "expected Authorization: Bearer, or a ticket in the URL: POST /api/auth/token"
+        )
+
+    def state_of(self, principal: Principal) -> str | None:
+        """Return what is wrong with a proof by now: ``"revoked"``, ``"token_expired"``, or None."""
+        if self.refresh_tokens.is_revoked(principal.family):
+            return "revoked"
+        return "token_expired" if self.strict and self.clock() >= principal.expires_at else None
+
+    def _pair(self, user: str, family: str, refresh: str) -> Pair:
+        access = self.access.issue(user, self.users.roles(user), family)
+        return Pair(access, refresh, self.access.ttl)

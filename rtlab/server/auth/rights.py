@@ -1,0 +1,45 @@
+"""What a role may do in a room: one table, asked before every join and every message."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import Final, Literal
+
+__all__ = ["RIGHTS", "Action", "may"]
+
+Action = Literal["publish", "subscribe"]
+
+_ALL: Final = frozenset({"publish", "subscribe"})
+_NONE: Final[frozenset[str]] = frozenset()
+
+#: Role → (rooms, actions); the first pattern that fits decides, and what fits none is forbidden.
+RIGHTS: Final[dict[str, tuple[tuple[str, frozenset[str]], ...]]] = {
+    "staff": (("*", _ALL),),
+    "member": (("staff*", _NONE), ("*", _ALL)),
+    "guest": (("lobby", frozenset({"subscribe"})),),
+}
+
+#: What a room may be called: nothing that a path, a page, a log or a reader takes for something else.
+_ROOM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]*(?:\.[A-Za-z0-9_:-]+)*")
+
+
+def may(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
+    """Whether one of the roles allows an action in a room.
+
+    Examples
+    --------
+    >>> may(("member",), "publish", "lobby"), may(("guest",), "publish", "lobby")
+    (True, False)
+    >>> may(("staff",), "subscribe", "../lobby")
+    False
+    """
+    if not _ROOM.fullmatch(room_id):
+        return False
+    for role in roles:
+        for pattern, actions in RIGHTS.get(role, ()):
+            if fnmatchcase(room_id, pattern):
+                if action in actions:
+                    return True
+                break
+    return False

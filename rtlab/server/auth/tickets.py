@@ -1,0 +1,53 @@
+"""Tickets: what may stand in a URL, because it is worth nothing a moment later."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from rtlab.server.auth.hashes import hashed
+from rtlab.server.auth.principal import BadCredentials, Principal
+
+__all__ = ["MAX_TICKETS", "Tickets"]
+
+MAX_TICKETS: Final = 10_000
+
+
+class Tickets:
+    """Single-use tickets, bound to the address that asked for them.
+
+    Parameters
+    ----------
+    ttl : float
+        Seconds that one lives.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(self, ttl: float, clock: Callable[[], float]) -> None:
+        self.ttl = ttl
+        self._clock = clock
+        self._tickets: OrderedDict[str, tuple[Principal, str | None, float]] = OrderedDict()
+
+    def issue(self, principal: Principal, address: str | None) -> str:
+        """Return a ticket for somebody."""
+        ticket = secrets.token_urlsafe(24)
+        self._tickets[hashed(ticket)] = (principal, address, self._clock() + self.ttl)
+        while len(self._tickets) > MAX_TICKETS:
+            self._tickets.popitem(last=False)
+        return ticket
+
+    def redeem(self, ticket: str, address: str | None) -> Principal:
+        """Return whose ticket it is, once.
+
+        Raises
+        ------
+        BadCredentials
+            Used, too old, of another address, or none at all: it says the same of all four.
+        """
+        principal, bound, until = self._tickets.pop(hashed(ticket), (None, None, 0.0))
+        if principal is None or bound != address or self._clock() >= until:
+            raise BadCredentials("bad_ticket", "expected a fresh ticket, used once: POST /api/auth/ticket")
+        return principal

@@ -1,0 +1,40 @@
+"""The lab's users: three people with three roles, and passwords that everybody may know."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import Final
+
+from rtlab.server.auth.hashes import password_hash
+from rtlab.server.auth.principal import BadCredentials
+
+__all__ = ["DEMO_USERS", "Users"]
+
+#: Name → password and role. They open a lab on this machine, and nothing else.
+DEMO_USERS: Final = {
+    "ada": ("analytical engine", "staff"),
+    "bob": ("builder", "member"),
+    "eve": ("eavesdropper", "guest"),
+}
+
+
+class Users:
+    """Who may log in; of the passwords only salted hashes are kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bytes, bytes, tuple[str, ...]]] = {}
+        for name, (password, role) in DEMO_USERS.items():
+            salt = secrets.token_bytes(16)
+            self._known[name] = (salt, password_hash(password, salt), (role,))
+        self._nobody = (secrets.token_bytes(16), b"", ())
+
+    def roles(self, user: str) -> tuple[str, ...]:
+        """Return a user's roles; none of a stranger."""
+        return self._known.get(user, self._nobody)[2]
+
+    def check(self, user: str, password: str) -> None:
+        """Raise `BadCredentials` for a wrong password, and after as long for a name that nobody has."""
+        salt, expected, _ = self._known.get(user, self._nobody)
+        if not hmac.compare_digest(password_hash(password, salt), expected):
+            raise BadCredentials("bad_login", "the user's name or the password is wrong")

@@ -1,0 +1,115 @@
+"""Keeps open connections honest: new tokens are taken, old ones end what they opened, rooms are asked for.
+
+The handshake is not the end of it: a token expires, a login is revoked, a role changes while
+a connection is open.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rtlab.protocol.messages import RESERVED_TYPES
+from rtlab.server.auth.authority import Authority
+from rtlab.server.auth.principal import BadCredentials
+from rtlab.server.auth.rights import Action, may
+from rtlab.server.connections import Connections
+from rtlab.server.frames import RoomPosition
+from rtlab.server.handlers.base import room_of
+from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.refusal import Refused
+from rtlab.server.rooms.hub import Hub
+from rtlab.server.sessions import Ended, Session, Sessions
+
+__all__ = ["TOKEN_EXPIRED", "Guard"]
+
+#: How a connection ends whose access token has.
+TOKEN_EXPIRED: Final = Ended(
+    4001, "token_expired", "the access token has expired: refresh it, and connect again"
+)
+
+_ENDINGS: Final = {
+    "token_expired": TOKEN_EXPIRED,
+    "revoked": Ended(4501, "revoked", "this login was revoked: log in again"),
+}
+
+
+class Guard:
+    """What one server checks of sessions that have an owner.
+
+    Parameters
+    ----------
+    authority : Authority
+        Knows tokens.
+    connections, sessions, hub : Connections, Sessions, Hub
+        What it acts on.
+    """
+
+    def __init__(self, authority: Authority, connections: Connections, sessions: Sessions, hub: Hub) -> None:
+        self._authority = authority
+        self._connections = connections
+        self._sessions = sessions
+        self._hub = hub
+
+    def authenticate(self, incoming: Incoming) -> None:
+        """Refuse, as a step, what comes after its sender's token has ended; a new token may still come."""
+        session = incoming.session
+        if incoming.message.type != "auth" and (ending := self._ending(session)) is not None:
+            self._connections.cut(session, ending)
+            raise Refused(ending.code, ending.text)
+
+    def authorise(self, incoming: Incoming) -> None:
+        """Refuse, as a step, to join or to publish where the sender's roles do not allow it."""
+        kind = incoming.message.type
+        action: Action = "subscribe" if kind == "join_room" else "publish"
+        if (kind in RESERVED_TYPES and kind != "join_room") or (room_id := room_of(incoming.message)) is None:
+            return
+        self.check(incoming.session, action, room_id)
+
+    def check(self, session: Session, action: Action, room_id: str) -> None:
+        """Raise `Refused` unless a session may do this; a room that it may not see need not exist."""
+        principal = session.principal
+        if principal is None or (self._authority.strict and not may(principal.roles, action, room_id)):
+            raise Refused("forbidden", f"you may not {action} there")
+
+    def renew(self, session: Session, token: object) -> Answer:
+        """Take a new token for a session; leave the rooms that it no longer opens.
+
+        Raises
+        ------
+        Refused
+            The former token counts on, until it ends.
+        """
+        try:
+            if not isinstance(token, str):
+                raise BadCredentials("bad_token", 'expected {"token": "…"}')
+            principal = self._authority.check(token)
+        except BadCredentials as error:
+            raise Refused(error.code, str(error), strikes=1) from None
+        if principal.user != session.user:
+            raise Refused("wrong_user", "the token is another user's: open another connection", strikes=1)
+        session.principal = principal
+        left = [room_id for room_id in session.rooms if not self._allowed(session, room_id)]
+        for room_id in left:
+            session.rooms.pop(room_id)
+            self._hub.leave(session, room_id)
+        seconds = max(0.0, principal.expires_at - self._authority.clock())
+        details = {"required": True, "expiresIn": round(seconds, 3), "left": left}
+        return Answer(details, tuple(RoomPosition(room_id, "", None) for room_id in left))
+
+    def enforce(self) -> None:
+        """End the connections whose token has ended; called four times a second."""
+        for session in list(self._sessions):
+            ending = self._ending(session)
+            if ending is not None and (session.sink is not None or ending.close_code == 4501):
+                self._connections.cut(session, ending)
+
+    def _ending(self, session: Session) -> Ended | None:
+        state = None if session.principal is None else self._authority.state_of(session.principal)
+        return None if state is None else _ENDINGS[state]
+
+    def _allowed(self, session: Session, room_id: str) -> bool:
+        try:
+            self.check(session, "subscribe", room_id)
+        except Refused:
+            return False
+        return True

@@ -1,0 +1,99 @@
+"""The holes of ``security="naive"`` that are code: each is what a first version often looks like.
+
+Nothing here runs in any other setting.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rtlab.errors import MessageError
+from rtlab.protocol.messages import Message
+from rtlab.protocol.schemas import Schemas
+from rtlab.server.handlers import Services, publish
+from rtlab.server.handlers.base import room_of
+from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.ordered_answers import Later
+from rtlab.server.refusal import Refused
+
+__all__ = ["CheckFirstValues", "Commands", "by_name", "origin_looks_right"]
+
+
+class Commands:
+    """What a page may ask for: ``time``. The rest is meant for the console.
+
+    Parameters
+    ----------
+    secret : str
+        Something that should stay here.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+
+    def time(self, payload: object) -> str:
+        """Say that the server is there."""
+        return "it is about time"
+
+
+def by_name(commands: Commands) -> Any:
+    """Return a handler that calls the method that the message's type names.
+
+    The hole: ``getattr`` finds more than what was written. In JavaScript it is
+    ``handlers[message.type](message.payload)``, and ``constructor`` is there, too.
+    """
+
+    def handle(services: Services, incoming: Incoming) -> Later[Answer] | None:
+        message = incoming.message
+        found: Any = getattr(commands, message.type, None)
+        if room_of(message) is not None or found is None:
+            return publish(services, incoming)
+        value = found(message.payload) if message.type == "time" else found
+        incoming.session.send(Message(f"{message.type}_result", repr(value)[:500], id=message.id))
+        return None
+
+    return handle
+
+
+class CheckFirstValues:
+    """Validates what another parser than the server's has read: one that keeps a key's first value.
+
+    The hole: RFC 8259 §4 leaves it open which value counts, and the server obeys the last one.
+    """
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+
+    def __call__(self, incoming: Incoming) -> None:
+        if not isinstance(incoming.data, bytes | str):
+            return
+        try:
+            value = json.loads(incoming.data, object_pairs_hook=_first_values)
+            self._schemas.check(Message(str(value["type"]), value.get("payload")))
+        except MessageError as error:
+            raise Refused(error.code, str(error), strikes=1) from None
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            return  # the decoder says what is wrong
+
+
+def _first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found.setdefault(key, value)
+    return found
+
+
+def origin_looks_right(origin: str, allowed: frozenset[str]) -> bool:
+    """Whether an origin looks like one of ours: by its beginning, or its end, or not at all.
+
+    The hole: ``http://127.0.0.1.evil.example`` begins, ``http://evil-lab.example`` ends right.
+
+    Examples
+    --------
+    >>> origin_looks_right("http://127.0.0.1.evil.example", frozenset())
+    True
+    """
+    ends = tuple(host for one in allowed if (host := one.partition("://")[2]))
+    begins = ("http://127.0.0.1", "http://localhost", *allowed)
+    return origin == "null" or origin.startswith(begins) or (bool(ends) and origin.endswith(ends))
