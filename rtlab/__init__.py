@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rtlab.capture.tcp_tap import Tap as Tap
     from rtlab.client.long_polling import LongPolling as LongPolling
     from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.throttle import Throttle as Throttle
+    from rtlab.client.tokens import Tokens as Tokens
     from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
     from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.errors import NotConnected as NotConnected
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.patterns.room_manager import RoomManager as RoomManager
+    from rtlab.patterns.secure import SecureWebSocket as SecureWebSocket
     from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.protocol.messages import Message as Message
@@ -63,8 +66,11 @@ _HOME: Final[dict[str, str]] = {
     "Recorder": "rtlab.measure.recorder",
     "RoomManager": "rtlab.patterns.room_manager",
     "RtlabError": "rtlab.errors",
+    "SecureWebSocket": "rtlab.patterns.secure",
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
+    "Throttle": "rtlab.client.throttle",
+    "Tokens": "rtlab.client.tokens",
     "Verdicts": "rtlab.widgets.verdict_table",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",

@@ -168,6 +168,8 @@ class ConnectFailed(RtlabError):
         Seconds that the server asked for before the next attempt.
     attempts : int
         How many attempts were made; 0 when a circuit breaker let none out.
+    code : str
+        The server's stable word, if it gave one.
 
     Notes
     -----
@@ -182,12 +184,14 @@ class ConnectFailed(RtlabError):
         status: int | None = None,
         retry_after: float | None = None,
         attempts: int = 1,
+        code: str = "",
     ) -> None:
         super().__init__(reason)
         self.retryable = retryable
         self.status = status
         self.retry_after = retry_after
         self.attempts = attempts
+        self.code = code
 
 
 class ConnectionLost(RtlabError):

@@ -29,6 +29,8 @@ from rtlab.client.requests import Requests
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.stream import Stream
 from rtlab.client.throttle import Throttle
+from rtlab.client.token_keeper import TokenKeeper
+from rtlab.client.tokens import Tokens
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.policies import states_and_events as states
@@ -55,6 +57,9 @@ class Connection:
     # Identity
     client_id : str or None
         A durable name for this client; None lets the server choose.
+
+    auth : Tokens or None
+        Renewed while the connection is open; the factory's transports show them when they open.
 
     # Reconnecting
     backoff : Backoff or None
@@ -119,6 +124,7 @@ class Connection:
         *,
         # Identity
         client_id: str | None = None,
+        auth: Tokens | None = None,
         # Reconnecting
         backoff: Backoff | None = None,
         reconnect_interval: float | None = None,
@@ -153,6 +159,7 @@ class Connection:
         requests = self._requests = Requests()
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
         self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
+        keeper = TokenKeeper(auth, self.request) if auth is not None else None
         make_attempt = partial(
             ConnectionAttempt,
             factory,
@@ -160,6 +167,7 @@ class Connection:
             writes,
             heartbeat=heartbeat,
             breaker=breaker,
+            keeper=keeper,
             connect_timeout=positive("connect_timeout", connect_timeout),
             clock=clock,
         )

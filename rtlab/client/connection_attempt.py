@@ -14,6 +14,7 @@ from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, default_heartbeat
+from rtlab.client.token_keeper import TokenKeeper
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
@@ -43,6 +44,8 @@ class ConnectionAttempt:
         How to notice a peer that is gone without a word; None does not.
     breaker : CircuitBreaker or None
         Asked before, and told how it went.
+    keeper : TokenKeeper or None
+        Runs while the transport is read.
     connect_timeout : float
         Seconds for opening.
     clock : callable
@@ -65,6 +68,7 @@ class ConnectionAttempt:
         *,
         heartbeat: Heartbeat | DefaultHeartbeat | None,
         breaker: CircuitBreaker | None,
+        keeper: TokenKeeper | None = None,
         connect_timeout: float,
         clock: Callable[[], float],
     ) -> None:
@@ -76,6 +80,7 @@ class ConnectionAttempt:
         self._spawn = spawn
         self._heartbeat = heartbeat
         self._breaker = breaker
+        self._keeper = keeper
         self._connect_timeout = connect_timeout
         self._clock = clock
         self._transport: Transport | None = None
@@ -164,6 +169,7 @@ class ConnectionAttempt:
         TransportClosed
             With the reason.
         """
+        keeping = asyncio.create_task(self._keep_token()) if self._keeper is not None else None
         try:
             async with asyncio.timeout(None) as self._reading:
                 self._start_heartbeat(transport)
@@ -174,6 +180,9 @@ class ConnectionAttempt:
             raise self._broken from None
         finally:
             self._reading = None
+            if keeping is not None:
+                keeping.cancel()
+                await asyncio.wait((keeping,))
             if self._beats is not None:
                 await self._beats.stop()
 
@@ -197,6 +206,13 @@ class ConnectionAttempt:
             self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead)
             if self._blocked:
                 self._beats.pause()
+
+    async def _keep_token(self) -> None:
+        assert self._keeper is not None
+        try:
+            await self._keeper.keep()
+        except Exception as error:  # a bug must end the connection, not only what keeps it
+            self._break(error)
 
     def _dead(self, reason: str) -> None:
         self._break(TransportClosed(1006, f"heartbeat: {reason}"))

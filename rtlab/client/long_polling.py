@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.connection import Connection
+from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
@@ -21,7 +22,7 @@ class LongPolling(Connection):
     ----------
     url : str
         ``http://`` or ``https://``; without a path, ``/poll`` is meant.
-    headers, ssl, poll_timeout, max_message_bytes
+    headers, auth, ssl, poll_timeout, max_message_bytes
         As for `LongPollTransport`.
     **options
         As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
@@ -39,6 +40,7 @@ class LongPolling(Connection):
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        auth: Tokens | None = None,
         ssl: ssl_module.SSLContext | None = None,
         poll_timeout: float = POLL_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -50,10 +52,11 @@ class LongPolling(Connection):
             return LongPollTransport(
                 url,
                 headers=headers,
+                auth=auth,
                 ssl=ssl,
                 poll_timeout=poll_timeout,
                 max_message_bytes=max_message_bytes,
                 cookies=cookies,
             )
 
-        super().__init__(transport, **options)
+        super().__init__(transport, auth=auth, **options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler
+from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
@@ -22,7 +23,7 @@ class ServerSentEvents(Connection):
     ----------
     url : str
         ``http://`` or ``https://``; without a path, ``/sse`` is meant.
-    plain, strict, headers, ssl, silence_timeout, max_message_bytes
+    plain, strict, headers, auth, ssl, silence_timeout, max_message_bytes
         As for `SseTransport`.
     **options
         As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
@@ -48,6 +49,7 @@ class ServerSentEvents(Connection):
         plain: bool = False,
         strict: bool = False,
         headers: Mapping[str, str] | None = None,
+        auth: Tokens | None = None,
         ssl: ssl_module.SSLContext | None = None,
         silence_timeout: float = SILENCE_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -63,6 +65,7 @@ class ServerSentEvents(Connection):
                 plain=plain,
                 strict=strict,
                 headers=headers,
+                auth=auth,
                 ssl=ssl,
                 silence_timeout=silence_timeout,
                 max_message_bytes=max_message_bytes,
@@ -72,7 +75,7 @@ class ServerSentEvents(Connection):
             return last
 
         self._listeners: dict[tuple[str, Handler], Handler] = {}
-        super().__init__(transport, **options)
+        super().__init__(transport, auth=auth, **options)
 
     def add_event_listener(self, type: str, listener: Handler) -> None:
         """Call `listener` with each of the server's events of one type, as a browser does.

@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.protocol.codecs import JSON, Codec
@@ -24,7 +25,7 @@ class WebRTCChannel(Connection):
     ----------
     url : str
         The server, ``http://host:port``.
-    ordered, max_retransmits, max_packet_life_time, codec, headers, ssl, relay
+    ordered, max_retransmits, max_packet_life_time, codec, headers, auth, ssl, relay
         As for `WebRTCTransport`.
     **options
         As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
@@ -53,6 +54,7 @@ class WebRTCChannel(Connection):
         # Wire
         codec: Codec = JSON,
         headers: Mapping[str, str] | None = None,
+        auth: Tokens | None = None,
         ssl: ssl_module.SSLContext | None = None,
         relay: Relay | None = None,
         **options: Any,
@@ -70,6 +72,7 @@ class WebRTCChannel(Connection):
                 max_packet_life_time=max_packet_life_time,
                 codec=codec,
                 headers=headers,
+                auth=auth,
                 ssl=ssl,
                 cookies=cookies,
                 relay=relay,
@@ -79,7 +82,7 @@ class WebRTCChannel(Connection):
             return made
 
         checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
-        super().__init__(transport, **options)
+        super().__init__(transport, auth=auth, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close for good; returns when no task and no socket is left.

@@ -8,6 +8,7 @@ from typing import Any
 
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked
+from rtlab.client.tokens import Tokens
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.websocket import WebSocketTransport
@@ -24,7 +25,7 @@ class WebSocketConnection(Connection):
     ----------
     url : str
         ``ws://`` or ``wss://``.
-    codec, compression, headers, origin, ssl, max_message_bytes, send_timeout
+    codec, compression, headers, origin, auth, ssl, max_message_bytes, send_timeout
         As for `WebSocketTransport`.
     **options
         As for `Connection`: ``backoff``, ``max_reconnect_attempts``,
@@ -45,6 +46,7 @@ class WebSocketConnection(Connection):
         compression: Compression = None,
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
+        auth: Tokens | None = None,
         ssl: ssl_module.SSLContext | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         send_timeout: float = 10.0,
@@ -60,6 +62,7 @@ class WebSocketConnection(Connection):
                 compression=compression,
                 headers=headers,
                 origin=origin,
+                auth=auth,
                 ssl=ssl,
                 cookies=cookies,
                 max_message_bytes=max_message_bytes,
@@ -67,4 +70,4 @@ class WebSocketConnection(Connection):
             )
 
         checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
-        super().__init__(transport, **options)
+        super().__init__(transport, auth=auth, **options)

@@ -13,6 +13,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.events import Moved
 from rtlab.client.transports.base import Transport
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.fallback import Fallback, Owner, Trial
 from rtlab.patterns.strategy import BEST_FIRST, Strategy
@@ -76,7 +77,7 @@ class RealtimeConnection(Connection):
         max_attempts_kept: int = 1000,
         **connection: Any,
     ) -> None:
-        origin, makers = _makers(url, options or {})
+        origin, makers = _makers(url, options or {}, connection.get("auth"))
         unknown = [name for name in transports if name not in makers]
         if unknown or not transports:
             raise ValueError(f"expected transports out of {', '.join(makers)}, got {list(transports)}")
@@ -156,7 +157,7 @@ class RealtimeClient:
 
 
 def _makers(
-    url: str, options: Mapping[str, Mapping[str, Any]]
+    url: str, options: Mapping[str, Mapping[str, Any]], auth: Credentials | None
 ) -> tuple[str, dict[str, Callable[[], Transport]]]:
     given = parse_url(url, "http://host:port")
     http, cookies = given.over("http"), CookieStore()
@@ -168,7 +169,7 @@ def _makers(
         there, chosen = http.below(path), dict(options.get(name, {}))
         if given.authorization is not None:
             chosen["headers"] = {"Authorization": given.authorization, **(chosen.get("headers") or {})}
-        return str(there), {"cookies": cookies, **chosen}
+        return str(there), {"cookies": cookies, "auth": auth, **chosen}
 
     # Imported when they are used: aiortc alone takes a third of a second.
     def websocket() -> Transport:

@@ -20,9 +20,10 @@ import msgspec
 from rtlab.client.transports._failures import circular, explain_os_error
 from rtlab.client.transports._sockets import Backend
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import check_headers
-from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
+from rtlab.protocol.http_status import REDIRECTS, code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Origin, Url
 
 __all__ = ["Answer", "HttpClient", "hint_of", "loss", "refused", "settled"]
@@ -62,6 +63,8 @@ class HttpClient:
         For ``https://``; None is the usual certificate authorities.
     cookies : CookieStore, optional
         Shared with the connection's former transports.
+    auth : Credentials, optional
+        Asked for each request to the first origin.
 
     Notes
     -----
@@ -74,8 +77,10 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         cookies: CookieStore | None = None,
+        auth: Credentials | None = None,
     ) -> None:
         self._given = headers
+        self._auth = auth
         self._cookies = cookies if cookies is not None else CookieStore()
         self._home: Origin | None = None
         self._own: dict[str, str] = {}
@@ -155,7 +160,10 @@ class HttpClient:
         at_home: bool,
     ) -> httpx.Response:
         """Send one request, once more if it met an idle connection's end."""
-        fields = self._cookies.added_to({**(self._own if at_home else {}), **headers}, url)
+        own = self._own if at_home else {}
+        if at_home and self._auth is not None:
+            own = {**own, **(await self._auth.request(url)).headers}
+        fields = self._cookies.added_to({**own, **headers}, url)
         # Bytes may be UTF-8, as event ids are.
         pairs = [(n.encode(), text.encode() if isinstance(text, str) else text) for n, text in fields.items()]
         timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT)
@@ -322,7 +330,9 @@ async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
         said = f" ({text})" if text else ""
         reason = f"{url.address} answered HTTP {status}{said} instead of 200"
     again = not strict and may_retry(status, kind)
-    return ConnectFailed(reason, retryable=again, status=status, retry_after=hint_of(response))
+    return ConnectFailed(
+        reason, retryable=again, status=status, retry_after=hint_of(response), code=code_in(body)
+    )
 
 
 def _explain(error: Exception, url: Url) -> ConnectFailed:

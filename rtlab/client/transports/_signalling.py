@@ -11,6 +11,7 @@ import msgspec
 
 from rtlab.client.transports._http import HttpClient, loss, refused
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_status import may_retry
@@ -39,6 +40,7 @@ async def post_offer(
     headers: Mapping[str, str] | None,
     ssl: ssl_module.SSLContext | None,
     cookies: CookieStore | None = None,
+    auth: Credentials | None = None,
 ) -> str:
     """Send the offer.
 
@@ -56,6 +58,8 @@ async def post_offer(
         For https; None is the usual certificate authorities.
     cookies : CookieStore, optional
         Shared with the connection's other attempts.
+    auth : Credentials, optional
+        Proves who connects.
 
     Returns
     -------
@@ -69,7 +73,7 @@ async def post_offer(
     """
     asked = parse_url(url, "http://host:port").over("http").at("/rtc/offer").adding(**resume.query())
     offer = msgspec.json.encode({"sdp": sdp, "type": "offer"})
-    http = HttpClient(headers, ssl, cookies)
+    http = HttpClient(headers, ssl, cookies, auth)
     try:
         answer = await http.start(
             "POST", asked, {"Content-Type": "application/json"}, content=offer, read_timeout=ANSWER_TIMEOUT

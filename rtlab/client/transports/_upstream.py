@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import httpx
-import msgspec
 
 from rtlab.client.transports._http import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON, parse_json
-from rtlab.protocol.http_status import UNFINISHED, closed_by, is_web_page, reason_in
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.http_status import UNFINISHED, closed_by, code_in, is_web_page, reason_in
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import Url
 
@@ -37,14 +36,6 @@ _HEADERS: Final = {"Content-Type": "application/json"}
 
 #: Answers that end the session; any other 4xx refuses this one body, and the next may be welcome.
 _ENDINGS: Final = frozenset({401, 403, 404, 409, 410}) | UNFINISHED
-
-
-class _Error(msgspec.Struct):
-    code: str = ""
-
-
-class _Answer(msgspec.Struct):
-    error: _Error = msgspec.field(default_factory=_Error)
 
 
 class _Pending(NamedTuple):
@@ -205,17 +196,9 @@ def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
     if status == 413:
         return MessageError(f"{reason}: send less at once", "too_large")
     if 400 <= status < 500 and status not in _ENDINGS:
-        return MessageError(reason, _code_in(body) or "malformed")
+        return MessageError(reason, code_in(body) or "malformed")
     if portal:
         reason = f"{reason} and a web page: something on the way answered, not the server"
     # A redirect is followed by the stream or poll of the next attempt, which tells where the server is.
-    code, reconnect = (1013, True) if 300 <= status < 400 else closed_by(status, kind)
+    code, reconnect = (1013, True) if 300 <= status < 400 else closed_by(status, kind, code_in(body))
     raise TransportClosed(code, reason, reconnect=reconnect, retry_after=hint_of(response))
-
-
-def _code_in(body: bytes) -> str:
-    """Return the stable word of a refusal of our server; empty for any other body."""
-    try:
-        return parse_json(body, _Answer).error.code
-    except MessageError:  # the body is a proxy's, for example
-        return ""

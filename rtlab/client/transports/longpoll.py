@@ -16,6 +16,7 @@ from rtlab.client.transports._http import HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import Take
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http_status import closed_by, is_web_page
@@ -61,6 +62,8 @@ class LongPollTransport:
         ``http://`` or ``https://``; without a path, ``/poll`` is meant.
     headers : mapping, optional
         Extra headers of every request to the URL's origin.
+    auth : Credentials, optional
+        Proves who connects, such as `Tokens`.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the usual certificate authorities.
     poll_timeout : float
@@ -81,6 +84,7 @@ class LongPollTransport:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        auth: Credentials | None = None,
         ssl: ssl_module.SSLContext | None = None,
         poll_timeout: float = POLL_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -99,7 +103,7 @@ class LongPollTransport:
         self._health_url: Url | None = None
         self._poll_timeout = poll_timeout
         self._clock = clock
-        self._http = HttpClient(headers, ssl, cookies)
+        self._http = HttpClient(headers, ssl, cookies, auth)
         self._waiting: deque[msgspec.Raw] = deque()
         self._upstream: Upstream | None = None
         self._cursor = ""
@@ -220,7 +224,7 @@ class LongPollTransport:
         if self._upstream is not None and self._upstream.error is not None:
             return self._upstream.error
         if isinstance(error, ConnectFailed) and error.status is not None:
-            code, again = closed_by(error.status) if not error.retryable else (1013, True)
+            code, again = closed_by(error.status, code=error.code) if not error.retryable else (1013, True)
             return TransportClosed(code, str(error), reconnect=again, retry_after=error.retry_after)
         if isinstance(error, ConnectFailed):
             return TransportClosed(1006, f"a poll failed: {error}", reconnect=error.retryable)

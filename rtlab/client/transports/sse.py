@@ -19,6 +19,7 @@ from rtlab.client.transports._http import Answer, HttpClient, loss, refused, set
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import Take
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
@@ -51,6 +52,8 @@ class SseTransport:
         retried (see `may_retry`) count as a lost connection.
     headers : mapping, optional
         Extra headers of every request to the URL's origin.
+    auth : Credentials, optional
+        Proves who connects, such as `Tokens`.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the usual certificate authorities.
     silence_timeout : float
@@ -83,6 +86,7 @@ class SseTransport:
         plain: bool = False,
         strict: bool = False,
         headers: Mapping[str, str] | None = None,
+        auth: Credentials | None = None,
         ssl: ssl_module.SSLContext | None = None,
         silence_timeout: float = SILENCE_TIMEOUT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -105,7 +109,7 @@ class SseTransport:
         self._strict = strict
         self._silence_timeout = silence_timeout
         self._clock = clock
-        self._http = HttpClient(headers, ssl, cookies)
+        self._http = HttpClient(headers, ssl, cookies, auth)
         self._decoder = SseDecoder(self._last_id or "")
         self._events: deque[SseEvent] = deque()
         self._chunks: AsyncIterator[bytes] | None = None

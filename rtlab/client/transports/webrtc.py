@@ -19,6 +19,7 @@ from aiortc import RTCSessionDescription
 from rtlab.client.transports._signalling import post_offer
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
@@ -58,6 +59,8 @@ class WebRTCTransport:
         JSON or MessagePack; named in the channel's ``protocol`` field (RFC 8832 §5.1).
     headers : mapping, optional
         For the signalling request.
+    auth : Credentials, optional
+        Proves who connects, such as `Tokens`.
     ssl : ssl.SSLContext, optional
         For ``https://``; None is the system's trust.
     cookies : CookieStore, optional
@@ -87,6 +90,7 @@ class WebRTCTransport:
         # Wire
         codec: Codec = JSON,
         headers: Mapping[str, str] | None = None,
+        auth: Credentials | None = None,
         ssl: ssl_module.SSLContext | None = None,
         cookies: CookieStore | None = None,
         relay: Relay | None = None,
@@ -106,6 +110,7 @@ class WebRTCTransport:
         self._max_packet_life_time = max_packet_life_time
         self._codec = codec
         self._headers = headers
+        self._auth = auth
         self._ssl = ssl
         self._cookies = cookies
         self._relay = relay
@@ -170,7 +175,13 @@ class WebRTCTransport:
         if not self.reliable:
             resume = Resume(resume.client_id)
         answer = await post_offer(
-            self._url, sdp, resume, headers=self._headers, ssl=self._ssl, cookies=self._cookies
+            self._url,
+            sdp,
+            resume,
+            headers=self._headers,
+            ssl=self._ssl,
+            cookies=self._cookies,
+            auth=self._auth,
         )
         return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from rtlab.client.transports._failures import circular, explain_os_error
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import NOTHING, Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
@@ -33,12 +35,23 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
-from rtlab.protocol.urls import Url, parse_url
+from rtlab.protocol.urls import Url, parse_url, redacted
 
 __all__ = ["WebSocketTransport"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    """Mask what is secret in what the library logs: whole request lines and header fields."""
+    record.msg, record.args = redacted(record.getMessage()), ()
+    return True
+
+
+#: The library's own log of the wire, which is for debugging.
+_wire_log: Final = logging.getLogger("rtlab.client.transports.websocket.wire")
+_wire_log.addFilter(_redact)
 
 
 class _Listener(ClientConnection):
@@ -109,6 +122,8 @@ class WebSocketTransport:
         Extra headers of the handshake.
     origin : str, optional
         The ``Origin`` header; browsers always send one.
+    auth : Credentials, optional
+        Proves who connects, such as `Tokens`.
     ssl : ssl.SSLContext, optional
         For ``wss://``; None is the system's trust.
     cookies : CookieStore, optional
@@ -127,6 +142,7 @@ class WebSocketTransport:
         compression: Compression = None,
         headers: Mapping[str, str] | None = None,
         origin: str | None = None,
+        auth: Credentials | None = None,
         ssl: ssl_module.SSLContext | None = None,
         cookies: CookieStore | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -144,6 +160,7 @@ class WebSocketTransport:
         self._codec = codec
         self._compression = offer(compression)
         self._headers = headers
+        self._auth = auth
         self._cookies = cookies if cookies is not None else CookieStore()
         self._origin = Origin(origin) if origin is not None else None
         # `connect` tells "no ssl argument" from "ssl=None".
@@ -170,10 +187,12 @@ class WebSocketTransport:
             It says what to look at next; the cause is chained.
         """
         url = parse_url(self._url, "ws://host:port/ws").over("ws")
-        headers = self._cookies.added_to(check_headers(self._headers, url.authorization), url)
+        proof = NOTHING if self._auth is None else await self._auth.opening(url)
+        known = {**check_headers(self._headers, url.authorization), **proof.headers}
+        headers = self._cookies.added_to(known, url)
         try:
             opening = _Connect(
-                str(url.adding(**resume.query())),
+                str(url.adding(**resume.query(), **proof.query)),
                 subprotocols=[Subprotocol(self._codec.subprotocol)],
                 **self._compression,
                 additional_headers=headers,
@@ -185,6 +204,7 @@ class WebSocketTransport:
                 close_timeout=1.0,
                 ping_interval=None,
                 proxy=None,
+                logger=_wire_log,
                 create_connection=_Listener,
                 **self._tls,
             )

@@ -1,0 +1,225 @@
+"""A client's tokens: logs in, refreshes in time, and shows them to one origin only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+import ssl as ssl_module
+import time
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from rtlab.client.transports.credentials import NOTHING, Proof
+from rtlab.client.transports.token_requests import ask_for_tokens
+from rtlab.errors import ConnectFailed, MessageError
+from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.messages import fields_of
+from rtlab.protocol.urls import Origin, Url
+
+__all__ = ["Tokens"]
+
+#: The part of a token's life that is left when it is replaced: drawn between the two, so that
+#: clients which began together do not come together.
+EARLY: Final = (0.2, 0.4)
+
+
+class Tokens:
+    """What proves a user, kept fresh.
+
+    One object may serve several connections to the same origin: they share the login.
+
+    Parameters
+    ----------
+    user, password : str, optional
+        To log in with, at ``POST /api/auth/token``.
+    access_token, refresh_token : str, optional
+        What an earlier login gave.
+    way : {"ticket", "header", "query"}
+        How a WebSocket's handshake carries the proof. A ticket is good once, for seconds: the
+        default. A browser's `WebSocket` cannot send the header. In the query the token itself
+        stands in the URL, and then in logs: it exists to be attacked. All other requests use the
+        header.
+    ssl : ssl.SSLContext, optional
+        For https.
+    clock : callable
+        Seconds, monotonic.
+    rng : numpy.random.Generator, optional
+        The source of jitter.
+
+    Examples
+    --------
+    >>> Tokens("ada", "analytical engine")
+    <Tokens of 'ada'>
+    """
+
+    def __init__(
+        self,
+        user: str | None = None,
+        password: str | None = None,
+        *,
+        access_token: str | None = None,
+        refresh_token: str | None = None,
+        way: Literal["ticket", "header", "query"] = "ticket",
+        ssl: ssl_module.SSLContext | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if (user is None) != (password is None):
+            raise ValueError("expected user and password, or neither")
+        if user is None and access_token is None and refresh_token is None:
+            raise ValueError("expected user and password, an access_token or a refresh_token")
+        if way not in ("ticket", "header", "query"):
+            raise ValueError(f"expected way to be 'ticket', 'header' or 'query', got {way!r:.40}")
+        self._user = user
+        self._password = password
+        self._access = access_token
+        self._refresh = refresh_token
+        self._ends = self._renew_at = float("inf") if access_token is not None else 0.0
+        self._way = way
+        self._ssl = ssl
+        self._clock = clock
+        self._rng = rng if rng is not None else np.random.default_rng()
+        if (left := _seconds_left(access_token)) is not None:
+            self.expires_in(left)
+        self._home: Url | None = None
+        self._turn = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Tokens of {self._user!r}>" if self._user is not None else "<Tokens>"
+
+    @property
+    def access_token(self) -> str | None:
+        """The newest access token; None before there is one."""
+        return self._access
+
+    @property
+    def refresh_token(self) -> str | None:
+        """The newest refresh token; None without any."""
+        return self._refresh
+
+    @property
+    def renew_in(self) -> float | None:
+        """Seconds until the access token should be replaced; None when nobody knows, or nothing could."""
+        if self._renew_at == float("inf") or self._spent:
+            return None
+        return max(0.0, self._renew_at - self._clock())
+
+    def expires_in(self, seconds: float) -> None:
+        """Take note of how long the access token lives, as a server said."""
+        now = self._clock()
+        self._ends = now + seconds
+        self._renew_at = now + seconds * (1 - float(self._rng.uniform(*EARLY)))
+
+    @property
+    def _spent(self) -> bool:
+        """Whether there is nothing to get another access token with."""
+        return self._refresh is None and self._user is None
+
+    # What transports ask
+
+    async def opening(self, url: Url) -> Proof:
+        """Return the proof for a WebSocket's handshake.
+
+        Raises
+        ------
+        ConnectFailed
+            The server refuses, or `url` is of another origin than the tokens.
+        """
+        if self._way == "header":
+            return await self.request(url)
+        token = await self._current(url)
+        if self._way == "query":
+            return Proof({"token": token}, {})
+        answer = await ask_for_tokens("ticket", self._at_home(url), {}, bearer=token, ssl=self._ssl)
+        return Proof({"ticket": str(answer.get("ticket", ""))}, {})
+
+    async def request(self, url: Url) -> Proof:
+        """Return the proof for any other request: a header."""
+        if self._home is not None and url.origin != self._home.origin:
+            return NOTHING
+        return Proof({}, {"Authorization": f"Bearer {await self._current(url)}"})
+
+    async def renew(self) -> str:
+        """Replace the access token now; return the new one.
+
+        Raises
+        ------
+        ConnectFailed
+            Not retryable when the refresh token is used, revoked or unknown.
+        """
+        async with self._turn:
+            return await self._renewed()
+
+    async def _current(self, url: Url) -> str:
+        """Return an access token that is good for this request."""
+        self._at_home(url)
+        async with self._turn:
+            if self._access is not None and (self._clock() < self._ends or self._spent):
+                return self._access  # an old one that cannot be replaced is for the server to judge
+            return await self._renewed()
+
+    async def _renewed(self) -> str:
+        home = self._home
+        if home is None:
+            raise ConnectFailed("expected tokens that a connection has used: connect first", retryable=False)
+        if self._refresh is not None:
+            # Whatever comes of it: this token has been shown, and is not shown again.
+            spent, self._refresh = self._refresh, None
+            try:
+                return self._keep(
+                    await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl)
+                )
+            except ConnectFailed as error:
+                if error.status is None or error.retryable:
+                    # It may not have arrived. If it did, the repeat is answered with token_reused.
+                    self._refresh = spent
+                    raise
+                if self._user is None or error.code != "bad_refresh_token":
+                    raise
+                # Too old, or a server that was restarted: the password is still good.
+        if self._user is None or self._password is None:
+            raise ConnectFailed(
+                "the access token has ended, and there is no refresh token: log in again", retryable=False
+            )
+        login = {"user": self._user, "password": self._password}
+        return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl))
+
+    def _keep(self, answer: dict[str, Any]) -> str:
+        access, refresh, seconds = (answer.get(name) for name in ("accessToken", "refreshToken", "expiresIn"))
+        if not isinstance(access, str) or not isinstance(refresh, str | None):
+            raise ConnectFailed("expected accessToken and refreshToken, got another answer", retryable=False)
+        self._access, self._refresh = access, refresh
+        self.expires_in(float(seconds) if isinstance(seconds, int | float) else 60.0)
+        return access
+
+    def _at_home(self, url: Url) -> Url:
+        """Return the server that the tokens are for: the first that asked."""
+        if self._home is None:
+            self._home = url
+        elif url.origin != self._home.origin:
+            raise ConnectFailed(
+                f"these tokens are for {_shown(self._home.origin)}, and do not go to {_shown(url.origin)}: "
+                "log in there",
+                retryable=False,
+            )
+        return self._home
+
+
+def _seconds_left(token: str | None) -> float | None:
+    """Return how long a JWT says that it lives; None of what is no JWT. Not checked: that is the server's."""
+    if token is None or token.count(".") != 2:
+        return None
+    body = token.split(".")[1]
+    try:
+        ends = fields_of(parse_json(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))).get("exp")
+    except (MessageError, ValueError):
+        return None
+    return max(0.0, ends - time.time()) if isinstance(ends, int | float) and math.isfinite(ends) else None
+
+
+def _shown(origin: Origin) -> str:
+    scheme, host, port = origin
+    return f"{scheme}://{host}:{port}"

@@ -1,0 +1,88 @@
+"""Requests to a server's ``/api/auth/…``: JSON there and back."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from typing import Any, Final, Literal
+
+import httpx
+import msgspec
+
+from rtlab.client.transports._http import HttpClient, hint_of, loss
+from rtlab.errors import ConnectFailed, MessageError
+from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.http_status import code_in, may_retry, reason_in
+from rtlab.protocol.messages import fields_of
+from rtlab.protocol.urls import Url
+
+__all__ = ["ask_for_tokens"]
+
+# Timeouts
+ANSWER_TIMEOUT: Final = 10.0
+
+# Limits
+MAX_ANSWER_BYTES: Final = 64 * 1024
+
+
+async def ask_for_tokens(
+    what: Literal["token", "refresh", "ticket"],
+    origin: Url,
+    body: dict[str, str],
+    *,
+    bearer: str | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+) -> dict[str, Any]:
+    """Post to ``/api/auth/<what>``; return the answer's fields.
+
+    Parameters
+    ----------
+    what : {"token", "refresh", "ticket"}
+        What to ask for.
+    origin : Url
+        The server; path and query do not matter. A redirect is not followed: what goes here is secret.
+    body : dict
+        The request.
+    bearer : str, optional
+        An access token.
+    ssl : ssl.SSLContext, optional
+        For https.
+
+    Raises
+    ------
+    ConnectFailed
+        The server said no (``code`` is its word for why), or there was no answer to read.
+    """
+    url = msgspec.structs.replace(origin.over("http"), path=f"/api/auth/{what}", query=None, userinfo="")
+    headers = {"Content-Type": "application/json"}
+    if bearer is not None:
+        headers["Authorization"] = f"Bearer {bearer}"
+    http = HttpClient(None, ssl)
+    try:
+        response, _ = await http.start(
+            "POST",
+            url,
+            headers,
+            content=msgspec.json.encode(body),
+            read_timeout=ANSWER_TIMEOUT,
+            follow=False,
+        )
+        data = await http.read(response, MAX_ANSWER_BYTES)
+    except (httpx.HTTPError, MessageError) as error:
+        raise ConnectFailed(f"the answer of {url.address} was lost: {loss(error)}") from error
+    finally:
+        await http.close()
+    kind = response.headers.get("content-type", "")
+    try:
+        fields = fields_of(parse_json(data))
+    except MessageError:
+        fields = {}
+    if response.status_code != 200:
+        reason = f"{url.address} answered HTTP {response.status_code} ({reason_in(data, kind)})"
+        raise ConnectFailed(
+            reason,
+            retryable=may_retry(response.status_code, kind),
+            status=response.status_code,
+            retry_after=hint_of(response),
+            code=code_in(data),
+        )
+    return fields

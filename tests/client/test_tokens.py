@@ -1,0 +1,107 @@
+"""Tokens: what they show, to whom, and what they never say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jwt
+import pytest
+
+from rtlab.client import tokens as module
+from rtlab.client.tokens import Tokens
+from rtlab.errors import ConnectFailed
+from rtlab.patterns.secure import SecureWebSocket
+from rtlab.protocol.urls import parse_url
+
+HERE, THERE = parse_url("ws://127.0.0.1:1/ws"), parse_url("ws://127.0.0.1:2/ws")
+
+
+class Server:
+    """Answers in the place of a server's token requests."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.errors: list[ConnectFailed] = []
+        monkeypatch.setattr(module, "ask_for_tokens", self.ask)
+
+    async def ask(self, what: str, origin: object, body: dict[str, str], **_: object) -> dict[str, Any]:
+        self.asked.append(f"{what} {body.get('refreshToken', '')}".strip())
+        if self.errors:
+            raise self.errors.pop()
+        n = len(self.asked)
+        return {"accessToken": f"a{n}", "refreshToken": f"r{n}", "expiresIn": 10.0, "ticket": f"t{n}"}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    return Server(monkeypatch)
+
+
+async def test_it_logs_in_once_and_refreshes_what_has_ended(server: Server) -> None:
+    now = 0.0
+    auth = Tokens("ada", "pw", way="query", clock=lambda: now)
+    assert dict((await auth.opening(HERE)).query) == {"token": "a1"}
+    assert dict((await auth.request(HERE.over("http"))).headers) == {"Authorization": "Bearer a1"}
+    assert 6.0 <= (auth.renew_in or 0) <= 8.0
+    now = 10.0
+    await auth.request(HERE)
+    assert server.asked == ["token", "refresh r1"]
+
+
+async def test_a_ticket_is_fetched_for_each_handshake(server: Server) -> None:
+    auth = Tokens("ada", "pw")
+    shown = [dict((await auth.opening(HERE)).query) for _ in range(2)]
+    assert shown == [{"ticket": "t2"}, {"ticket": "t3"}]
+
+
+async def test_no_other_origin_is_shown_anything(server: Server) -> None:
+    auth = Tokens("ada", "pw")
+    await auth.opening(HERE)
+    with pytest.raises(ConnectFailed, match=r"for http://127\.0\.0\.1:1, and do not go to") as refused:
+        await auth.opening(THERE)
+    assert not refused.value.retryable
+    assert await auth.request(THERE) == ({}, {})
+
+
+async def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_final(server: Server) -> None:
+    auth = Tokens(refresh_token="r0")
+    server.errors = [ConnectFailed("no answer")]
+    with pytest.raises(ConnectFailed, match="no answer"):
+        await auth.request(HERE)
+    await auth.request(HERE)
+    assert server.asked == ["refresh r0", "refresh r0"]
+    server.errors = [ConnectFailed("used", retryable=False, status=401, code="token_reused")]
+    with pytest.raises(ConnectFailed, match="used"):
+        await auth.renew()
+    assert auth.refresh_token is None
+
+
+async def test_the_password_helps_when_the_server_has_forgotten_the_refresh_token(server: Server) -> None:
+    auth = Tokens("ada", "pw", refresh_token="old")
+    server.errors = [ConnectFailed("unknown", retryable=False, status=401, code="bad_refresh_token")]
+    await auth.request(HERE)
+    assert server.asked == ["refresh old", "token"]
+
+
+def test_a_given_token_says_how_long_it_lives() -> None:
+    import time
+
+    token = jwt.encode({"exp": time.time() + 100}, "k" * 32, "HS256")
+    assert 55 <= (Tokens(access_token=token, refresh_token="r").renew_in or 0) <= 81
+    for odd in ("opaque", "a.b.c", jwt.encode({"exp": 1}, "k" * 32, "HS256")):
+        assert (Tokens(access_token=odd, refresh_token="r").renew_in or 0) == 0
+        assert Tokens(access_token=odd).renew_in is None
+
+
+def test_no_repr_shows_a_secret() -> None:
+    auth = Tokens("ada", "s3cret", access_token="s3cret", refresh_token="s3cret")
+    conn = SecureWebSocket("ws://127.0.0.1:1/ws", auth=auth)
+    assert "s3cret" not in f"{auth!r} {conn!r} {conn.auth!r}"
+
+
+@pytest.mark.parametrize("options", [{}, {"user": "ada"}, {"access_token": "a", "way": "cookie"}])
+def test_half_of_it_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Tokens(**options)
+    with pytest.raises(ValueError, match="not both"):
+        SecureWebSocket("ws://h/ws", "t", auth=Tokens(access_token="a"))

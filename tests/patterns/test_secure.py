@@ -1,0 +1,16 @@
+"""SecureWebSocket: the seed's words, on a WebSocketConnection."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.patterns.secure import SecureWebSocket
+
+
+def test_it_is_a_websocket_connection_with_tokens() -> None:
+    conn = SecureWebSocket("ws://127.0.0.1:1/ws", "access", "refresh")
+    assert isinstance(conn, WebSocketConnection)
+    assert (conn.auth.access_token, conn.auth.refresh_token) == ("access", "refresh")
+    with pytest.raises(ValueError, match="expected user and password"):
+        SecureWebSocket("ws://127.0.0.1:1/ws")
