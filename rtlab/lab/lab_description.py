@@ -47,5 +47,8 @@ def as_html(text: str, *, running: bool) -> str:
     """
     usage = "<code>lab = await Lab.start()</code> makes a running one"
     if running:
-        usage = "<code>lab.url</code>, <code>lab.ws_url</code>; <code>await lab.stop()</code> ends it"
+        usage = (
+            "<code>lab.url</code>, <code>lab.ws_url</code>; <code>await lab.stop()</code> ends it, and so "
+            "does a restart of the kernel: then run this cell first"
+        )
     return f"<b>rtlab</b>: {html.escape(text)}<br>{usage}"

@@ -21,6 +21,8 @@ READERS: Final = "rtlab-notebooks"
 
 #: Settings laid under the user's own: no news, no update check, no extension downloads.
 _CONFIG: Final = Path(__file__).resolve().parent / "jupyter_config"
+#: What a kernel runs first, unless the user has a startup file.
+_STARTUP: Final = Path(__file__).resolve().with_name("kernel_startup.py")
 
 
 class Opening(NamedTuple):
@@ -134,4 +136,8 @@ def environment() -> dict[str, str]:
     dict
     """
     paths = [str(_CONFIG), os.environ.get("JUPYTER_CONFIG_PATH", "")]
-    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+    return (
+        {"PYTHONSTARTUP": str(_STARTUP)}
+        | os.environ
+        | {"JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+    )

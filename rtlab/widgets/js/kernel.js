@@ -10,7 +10,7 @@ function watchKernel(model, silence, gone) {
   let live = true;
   const changed = () => {
     live = !live; // the event carries no value; a model begins alive
-    gone(live ? null : "The kernel has restarted or ended: run the cell again.");
+    gone(live ? null : "The kernel has restarted or ended. Run the first code cell again, then this one.");
   };
   model.on("comm_live_update", changed);
   let told = false;

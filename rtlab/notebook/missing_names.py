@@ -1,0 +1,90 @@
+"""After a restart of the kernel a late cell ends with a bare NameError: says which cell makes that name."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["install", "where_made"]
+
+#: Where Jupyter's server puts the notebook's path, for its kernel.
+_NOTEBOOK: Final = "JPY_SESSION_NAME"
+_FLAGS: Final = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def where_made(notebook: dict[str, Any], name: str) -> str:
+    """Return the first line of the first code cell that makes a name; empty when none does.
+
+    Parameters
+    ----------
+    notebook : dict
+        The notebook's JSON.
+    name : str
+        A variable, function or imported module.
+
+    Examples
+    --------
+    >>> cells = [{"cell_type": "code", "source": ["import asyncio\\n", "lab = await Lab.start()"]}]
+    >>> where_made({"cells": cells}, "lab")
+    'import asyncio'
+    """
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and name in set(_made(source)):
+            return source.strip().partition("\n")[0]
+    return ""
+
+
+def _made(source: str) -> Iterator[str]:
+    """Names that a cell binds at its top level; those within a function are its own."""
+    try:
+        tree: Any = compile(source, "<cell>", "exec", _FLAGS)
+    except SyntaxError:  # a magic
+        return
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+            continue
+        if isinstance(node, (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).partition(".")[0]
+        waiting += ast.iter_child_nodes(node)
+
+
+def install() -> None:
+    """Have this kernel say it below the error; does nothing outside IPython."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return
+    shell: Any = get_ipython()
+    if shell is not None:
+        shell.events.register("post_run_cell", _explain)
+
+
+def _explain(result: Any) -> None:
+    error = getattr(result, "error_in_exec", None)
+    path = Path(os.environ.get(_NOTEBOOK, ""))
+    if not isinstance(error, NameError) or not error.name or path.suffix != ".ipynb":
+        return
+    try:
+        line = where_made(json.loads(path.read_text("utf-8")), error.name)
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if line:
+        print(
+            f"The cell that begins with `{line}` makes {error.name!r}, and has not run in this kernel: one "
+            "that was restarted has forgotten everything. Run the notebook from its first cell: "
+            "in the menu, Run > Run All Above Selected Cell."
+        )
