@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.widgets import expect as expect
+    from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.plain_table import PlainTable as PlainTable
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "Chart": "rtlab.figures.chart",
+    "ChatPanel": "rtlab.widgets.chat_panel",
     "Constant": "rtlab.policies.backoff",
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab.lab",

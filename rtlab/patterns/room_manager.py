@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from rtlab.client.connection import Connection
+from rtlab.client.delivery import DeliveryMode
 from rtlab.client.events import Resync
+from rtlab.client.receipt import Receipt
 from rtlab.errors import InvalidState
 from rtlab.patterns.quiet_link_probe import QuietLinkProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message
@@ -157,8 +159,23 @@ class RoomManager:
         await self._conn.leave_room(room_id)
         return True
 
-    async def send(self, room_id: str, type: str, payload: Any = None) -> None:
-        """Publish a message in a room, at most once.
+    async def send(
+        self,
+        room_id: str,
+        type: str,
+        payload: Any = None,
+        *,
+        ts: float | None = None,
+        delivery: DeliveryMode = "at_most_once",
+    ) -> Receipt:
+        """Publish a message in a room.
+
+        Parameters
+        ----------
+        room_id : str
+            One that was entered.
+        type, payload, ts, delivery
+            As for `Connection.send`.
 
         Raises
         ------
@@ -168,7 +185,7 @@ class RoomManager:
             As for `Connection.send`.
         """
         self._entered(room_id)
-        await self._conn.send(type, payload, room_id=room_id)
+        return await self._conn.send(type, payload, room_id=room_id, ts=ts, delivery=delivery)
 
     def active_users(self, room_id: str) -> tuple[str, ...]:
         """Return who is in a room, in order of arrival, as the server said last.

@@ -1,0 +1,117 @@
+// A room, seen by each of its users. What anybody wrote reaches the page as textContent only.
+
+let chats = 0;
+const LOST_MS = 6000; // the kernel answers within five seconds, or it does not any more
+
+function render({ model, el }) {
+  const id = `rtlab-chat-${(chats += 1)}`;
+  const make = (tag, properties, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
+  el.classList.add("rtlab-chat");
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  el.setAttribute("role", "group");
+  el.setAttribute("aria-label", `Chat room ${model.get("room")}`);
+
+  const gone = make("div", { className: "rtlab-gone", hidden: true, role: "alert" });
+  const leave = make("button", { type: "button", textContent: "Leave", onclick: () => model.send({ action: "leave" }) });
+  const head = make("div", { className: "rtlab-head" }, make("bdi", { textContent: model.get("room") }), leave);
+  el.append(gone, head);
+
+  let sent = 0;
+  let asked = 0; // when the oldest message without an answer went out
+  const seats = model.get("seats").map(({ name }, index) => {
+    const users = make("div", { className: "rtlab-users" });
+    const log = make("ol", { tabIndex: 0 });
+    log.setAttribute("role", "log");
+    log.setAttribute("aria-label", `what ${name} sees`);
+    const field = make("input", { type: "text", id: `${id}-${index}`, autocomplete: "off", maxLength: model.get("longest") });
+    field.setAttribute("aria-label", `${name} writes`);
+    const button = make("button", { type: "submit", textContent: "Send" });
+    const status = make("output", { className: "rtlab-status" });
+    status.setAttribute("aria-live", "polite");
+    const form = make("form", {}, field, button);
+    const title = make("h4", {}, make("bdi", { textContent: name }));
+    el.append(make("section", {}, title, users, log, form, status));
+    const seat = { name, users, log, field, button, status, waits: null, last: 0, why: "" };
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      if (seat.waits !== null || field.disabled) return;
+      seat.waits = sent += 1;
+      asked ||= performance.now();
+      field.readOnly = true; // until the kernel has taken it: nothing typed is lost
+      model.send({ action: "say", user: name, text: field.value, n: seat.waits });
+    };
+    return seat;
+  });
+
+  const show = () => {
+    const open = model.get("entered");
+    const all = model.get("seats");
+    seats.forEach((seat, index) => {
+      const { state, users, lines, status } = all[index];
+      seat.users.textContent = `${state === "Connected" ? "here" : `${state} · last seen`}: ${users.join(", ") || "nobody"}`;
+      seat.users.dataset.tone = state === "Connected" ? "quiet" : "bad";
+      const atEnd = seat.log.scrollHeight - seat.log.scrollTop - seat.log.clientHeight < 24;
+      for (const line of lines.filter(({ n }) => n > seat.last)) {
+        seat.last = line.n;
+        const text = make("bdi", { textContent: line.text, dir: "auto" });
+        const item = make("li", { className: line.from ? "" : "rtlab-note" });
+        if (line.from) item.append(make("bdi", { className: "rtlab-from", textContent: line.from }), " ");
+        item.append(text);
+        seat.log.append(item);
+      }
+      while (seat.log.children.length > lines.length) seat.log.firstChild.remove();
+      if (atEnd) seat.log.scrollTop = seat.log.scrollHeight;
+      seat.status.textContent = seat.why || status;
+      seat.field.disabled = seat.button.disabled = !open;
+      seat.field.placeholder = open ? "write, and press Enter" : "nobody is in the room";
+    });
+    leave.disabled = !open;
+  };
+  const answered = (message) => {
+    const seat = seats.find(({ name }) => name === message.user);
+    if (message.kind !== "answer" || !seat || seat.waits !== message.n) return;
+    seat.waits = null;
+    asked = 0;
+    seat.field.readOnly = false;
+    seat.why = message.why;
+    if (!message.why) seat.field.value = "";
+    show();
+  };
+  model.on("change", show);
+  model.on("msg:custom", answered);
+  show();
+  const scroll = setTimeout(() => seats.forEach(({ log }) => (log.scrollTop = log.scrollHeight)));
+
+  const late = setInterval(() => {
+    if (!asked || performance.now() - asked < LOST_MS) return;
+    asked = 0;
+    for (const seat of seats.filter(({ waits }) => waits !== null)) {
+      seat.waits = null;
+      seat.field.readOnly = false;
+      seat.why = "no answer from the kernel: is it busy? The text is still here.";
+    }
+    show();
+  }, 1000);
+  const unwatch = watchKernel(
+    model,
+    () => 0,
+    (reason) => {
+      gone.textContent = reason ?? "";
+      gone.hidden = !reason;
+      for (const { field, button } of seats) field.disabled = button.disabled = Boolean(reason) || !model.get("entered");
+    },
+  );
+  return () => {
+    clearInterval(late);
+    clearTimeout(scroll);
+    unwatch();
+    model.off("change", show);
+    model.off("msg:custom", answered);
+  };
+}
+
+export default { render };
