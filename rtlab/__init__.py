@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from rtlab.figures.chart import dress as dress
     from rtlab.figures.palette import PALETTE as PALETTE
     from rtlab.lab.lab import Lab as Lab
+    from rtlab.measure.ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
+    from rtlab.patterns.message_queue import MessageQueue as MessageQueue
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
     from rtlab.patterns.room_manager import RoomManager as RoomManager
     from rtlab.patterns.secure import SecureWebSocket as SecureWebSocket
@@ -57,9 +59,11 @@ _HOME: Final[dict[str, str]] = {
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
+    "Ledger": "rtlab.measure.ledger",
     "LongPolling": "rtlab.client.long_polling",
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
+    "MessageQueue": "rtlab.patterns.message_queue",
     "PALETTE": "rtlab.figures.palette",
     "NotConnected": "rtlab.errors",
     "PlainTable": "rtlab.widgets.plain_table",

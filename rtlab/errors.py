@@ -15,6 +15,8 @@ __all__ = [
     "MessageTooLarge",
     "NoSeries",
     "NotConnected",
+    "QueueError",
+    "QueueFull",
     "RequestRefused",
     "RtlabError",
     "StateBehind",
@@ -229,3 +231,11 @@ class RequestRefused(RtlabError):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+
+
+class QueueError(RtlabError):
+    """A queue of messages could not be opened, read or written; nothing that it holds is lost."""
+
+
+class QueueFull(QueueError):
+    """A queue has no place for a message, or dropped one to make place."""

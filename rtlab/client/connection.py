@@ -20,7 +20,7 @@ from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.delivery import DeliveryMode
 from rtlab.client.driver import Driver
-from rtlab.client.events import Handler
+from rtlab.client.events import Listenable
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
 from rtlab.client.outbox import Outbox
@@ -33,6 +33,7 @@ from rtlab.client.token_keeper import TokenKeeper
 from rtlab.client.tokens import Tokens
 from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
+from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
@@ -46,7 +47,7 @@ __all__ = ["Connection", "State"]
 State = states.State
 
 
-class Connection:
+class Connection(Listenable):
     """A connection that stays: typed events, resume, and reconnects by a policy.
 
     Parameters
@@ -160,6 +161,7 @@ class Connection:
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
         self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
         keeper = TokenKeeper(auth, self.request) if auth is not None else None
+        self._emitter = self._inbox.emitter
         make_attempt = partial(
             ConnectionAttempt,
             factory,
@@ -205,6 +207,15 @@ class Connection:
         """This client's durable name, once it is known."""
         return self._inbox.position.client_id
 
+    @client_id.setter
+    def client_id(self, name: str) -> None:
+        """Set the name; only before the first connection, whose server would give another."""
+        if self._inbox.position.client_id != name and self._inbox.position.session is not None:
+            raise InvalidState(
+                "a connection that was not open yet", self.state.value, "pass client_id= to it"
+            )
+        self._inbox.position.client_id = name
+
     @property
     def stats(self) -> ConnectionStats:
         """A frozen snapshot of the connection."""
@@ -223,32 +234,6 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value}>"
-
-    # Events
-
-    def on(self, name: str, handler: Handler) -> None:
-        """Call `handler(value)` on each `name`.
-
-        Parameters
-        ----------
-        name : str
-            A message type (the value is the `Message`), ``"*"`` for every
-            message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
-            ``"moved"``, ``"resync"``, ``"error"`` (the value is the event of that name).
-        handler : callable
-            Synchronous. One that raises, whatever it raises, becomes an ``error``
-            event, and so does one that returns a coroutine. ``KeyboardInterrupt`` and
-            ``SystemExit`` get through, and end the connection.
-        """
-        self._inbox.emitter.on(name, handler)
-
-    def once(self, name: str, handler: Handler) -> None:
-        """As `on`, for the next time only."""
-        self._inbox.emitter.once(name, handler)
-
-    def off(self, name: str, handler: Handler | None = None) -> None:
-        """Forget one handler of `name`, or all of them."""
-        self._inbox.emitter.off(name, handler)
 
     # Opening and closing
 

@@ -9,6 +9,7 @@ handles each number once: *effectively once*. Without, it handles each that come
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Literal, cast
@@ -78,6 +79,8 @@ class Parcel:
         Called once, with the result or the error in its place.
     seq : int
         Its number in the outbox; 0 without one.
+    came : float
+        When it was given, on the owner's clock.
 
     Attributes
     ----------
@@ -85,13 +88,16 @@ class Parcel:
         Refusals and missing answers so far; a lost connection is nobody's fault.
     """
 
-    __slots__ = ("done", "message", "retries", "seq", "settle", "size_bytes")
+    __slots__ = ("came", "done", "message", "retries", "seq", "settle", "size_bytes")
 
-    def __init__(self, message: Message, size_bytes: int, settle: Settle, seq: int = 0) -> None:
+    def __init__(
+        self, message: Message, size_bytes: int, settle: Settle, seq: int = 0, came: float = 0.0
+    ) -> None:
         self.message = message
         self.size_bytes = size_bytes
         self.settle = settle
         self.seq = seq
+        self.came = came
         self.retries = 0
         self.done = False
 
@@ -170,6 +176,17 @@ class Delivery:
         """Take a parcel; it leaves in this turn of the loop, with the others of this turn."""
         self._parcels.append(parcel)
         self._schedule()
+
+    def withdraw(self, before: float = math.inf) -> Parcel | None:
+        """Take back the oldest parcel that was never sent, if it came before a time; it is not settled."""
+        if self.in_flight >= len(self._parcels):
+            return None
+        parcel = self._parcels[self.in_flight]
+        if parcel.came >= before:
+            return None
+        del self._parcels[self.in_flight]
+        parcel.done = True
+        return parcel
 
     def opened(self) -> None:
         """Begin again with the oldest parcel: a connection is open."""
@@ -346,10 +363,9 @@ class Delivery:
         if parcel.done:
             return
         parcel.done = True
-        parcels, flight = self._parcels, self._flight
-        while parcels and parcels[0].done:
-            parcels.popleft()
-            flight.settle(flight.base)
+        while self._parcels and self._parcels[0].done:
+            self._parcels.popleft()
+            self._flight.settle(self._flight.base)
         parcel.settle(result, error)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Emitter",
     "ErrorEvent",
     "Handler",
+    "Listenable",
     "Moved",
     "Reconnecting",
     "Resync",
@@ -269,3 +270,33 @@ class Emitter:
             except BaseException as error:
                 raised.append(error)
         return raised
+
+
+class Listenable:
+    """What calls handlers: the part of a connection that its owner listens with."""
+
+    _emitter: Emitter
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Call `handler(value)` on each `name`.
+
+        Parameters
+        ----------
+        name : str
+            A message type (the value is the `Message`), ``"*"`` for every
+            message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
+            ``"moved"``, ``"resync"``, ``"error"`` (the value is the event of that name).
+        handler : callable
+            Synchronous. One that raises, whatever it raises, becomes an ``error``
+            event, and so does one that returns a coroutine. ``KeyboardInterrupt`` and
+            ``SystemExit`` get through, and end the connection.
+        """
+        self._emitter.on(name, handler)
+
+    def once(self, name: str, handler: Handler) -> None:
+        """As `on`, for the next time only."""
+        self._emitter.once(name, handler)
+
+    def off(self, name: str, handler: Handler | None = None) -> None:
+        """Forget one handler of `name`, or all of them."""
+        self._emitter.off(name, handler)

@@ -1,0 +1,400 @@
+"""An offline queue: what it took is delivered, whatever happens to the connection or to this process.
+
+`MessageQueue` is the seed's class without its faults: it looks at a message, sends it, and
+removes it when the server has answered, never before; it flushes when a connection is really
+open, not on a hint such as the browser's ``online``; it is bounded; and one message that the
+server will never take does not hold up the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from os import PathLike
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rtlab.client.acknowledged_outbox import kept_copy
+from rtlab.client.connection import Connection
+from rtlab.client.delivery import Parcel
+from rtlab.client.receipt import Receipt
+from rtlab.errors import (
+    InvalidState,
+    MessageTooLarge,
+    NotConnected,
+    QueueError,
+    QueueFull,
+    describe,
+)
+from rtlab.patterns.queue_contents import QueueContents
+from rtlab.patterns.queue_file import Change, Damage, Durability, Row
+from rtlab.patterns.queue_link import QueueLink
+from rtlab.patterns.queue_types import Overflow, QueuedMessage, QueueStats, as_queued
+from rtlab.patterns.queue_worker import QueueWorker
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
+
+__all__ = ["MessageQueue"]
+
+_log: Final = logging.getLogger("rtlab")
+
+
+class MessageQueue:
+    """Keeps messages on disk until the server has answered for them: *effectively once*, in order.
+
+    Parameters
+    ----------
+    conn : Connection
+        Any transport. Open the queue before the connection: the queue's file knows the client's
+        durable name. It stays open when the queue is closed.
+    path : path or ``":memory:"``
+        The SQLite file; in memory, messages survive the connection and not the process.
+    name : str
+        One of several queues in a file.
+
+    # Durability
+    durability : {"full", "normal"}
+        ``"full"``: what `send` has returned for survives a power cut. ``"normal"``, which is
+        faster: the newest may not, and that is reported. Both survive ``kill -9``.
+
+    # Limits
+    max_messages, max_bytes : int
+        What may wait.
+    max_age : float
+        Seconds after which a message that was never sent becomes a dead letter.
+    overflow : {"reject", "drop_oldest", "drop_newest"}
+        A message for which there is no place: `send` raises `QueueFull`; or the oldest that is not
+        under way makes place, and its receipt says so; or the new one is dropped, and says so.
+    max_retries : int
+        Refusals and missing answers after which a message becomes a dead letter. A lost
+        connection does not count.
+
+    # Sending
+    window : int
+        Messages that may be under way without an answer.
+    answer_timeout : float
+        Seconds until one goes again on a connection that is open.
+
+    # Injected
+    clock : callable
+        Seconds since 1970: stamps messages.
+
+    Attributes
+    ----------
+    damage : Damage or None
+        A file that could not be used, and where it was set aside: what it held is not sent.
+
+    Examples
+    --------
+    >>> async def talk(conn: Connection) -> None:
+    ...     async with MessageQueue(conn, "outbox.sqlite") as queue, conn:
+    ...         receipt = await queue.send("chat", {"text": "hi"}, room_id="lobby")
+    ...         await receipt.acked(timeout=10)
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        path: str | PathLike[str] = ":memory:",
+        *,
+        name: str = "default",
+        # Durability
+        durability: Durability = "full",
+        # Limits
+        max_messages: int = 100_000,
+        max_bytes: int = 64 * 1024 * 1024,
+        max_age: float = math.inf,
+        overflow: Overflow = "reject",
+        max_retries: int = 5,
+        # Sending
+        window: int = 256,
+        answer_timeout: float = 5.0,
+        # Injected
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if overflow not in ("reject", "drop_oldest", "drop_newest"):
+            raise ValueError(f"expected overflow reject, drop_oldest or drop_newest, got {overflow!r}")
+        if durability not in ("full", "normal"):
+            raise ValueError(f"expected durability full or normal, got {durability!r}")
+        if min(max_messages, max_bytes, window) < 1 or not max_age > 0 or max_retries < 0:
+            raise ValueError("expected limits and a window >= 1, max_age > 0 and max_retries >= 0")
+        self.damage: Damage | None = None
+        self.name = name
+        self._conn = conn
+        self._path = path
+        self._durability: Durability = durability
+        self._max_age = max_age
+        self._overflow: Overflow = overflow
+        self._max_retries = max_retries
+        self._window = window
+        self._answer_timeout = answer_timeout
+        self._clock = clock
+        self._worker: QueueWorker | None = None
+        self._link: QueueLink | None = None
+        self._next = 1
+        self._contents = QueueContents(name, max_messages, max_bytes)
+        self._receipts: dict[int, Receipt] = {}
+        self._sent = self._dead = self._dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<MessageQueue {self.name} {'closed' if self._worker is None else 'open'}>"
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+    @property
+    def stats(self) -> QueueStats:
+        """A frozen snapshot."""
+        oldest = self._contents.oldest
+        return QueueStats(
+            depth=len(self._contents),
+            size_bytes=self._contents.size_bytes,
+            in_flight=self._link.delivery.in_flight if self._link is not None else 0,
+            # A clock that was set back makes nothing younger than now.
+            oldest_age=max(0.0, self._clock() - oldest) if oldest is not None else 0.0,
+            sent=self._sent,
+            dead=self._dead,
+            dropped=self._dropped,
+        )
+
+    # Opening and closing
+
+    async def open(self) -> None:
+        """Open the file, check it, and begin to send when the connection is open.
+
+        Raises
+        ------
+        QueueError
+            The file is in use, or its folder cannot be written.
+        InvalidState
+            The connection has another ``client_id`` than the file.
+        """
+        if self._worker is not None:
+            return
+        worker = await QueueWorker.use(self._path, self.name, self._durability)
+        try:
+            file = await worker.opened()
+            head = await worker.do(lambda: file.queue(self.name, self._conn.client_id))
+            self._conn.client_id = head.client_id
+            rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62))
+        except BaseException:
+            await worker.leave(self.name)
+            raise
+        self.damage = file.damage
+        if self.damage is not None:
+            _log.warning("the queue's file was damaged (%s) and is kept as %s", *self.damage)
+        self._worker = worker
+        self._next = head.next_seq
+        self._link = QueueLink(
+            self._conn,
+            head,
+            lambda number: self._submit(Change(self.name, incarnation=number)),
+            self._expire,
+            window=self._window,
+            answer_timeout=self._answer_timeout,
+            max_retries=self._max_retries,
+        )
+        for row in rows:
+            self._contents.add(row)
+            self._put(row)
+        self._link.start()
+
+    async def close(self) -> None:
+        """Stop sending and close the file; what waits is there when it is opened again."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        closed = NotConnected("the queue was closed; its file keeps the message")
+        if self._link is not None:
+            await self._link.stop(closed)
+        for receipt in self._receipts.values():
+            receipt.settle({}, closed)
+        self._receipts.clear()
+        await worker.leave(self.name)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Taking messages
+
+    async def send(self, type: str, payload: Any = None, *, room_id: str | None = None) -> Receipt:
+        """Take a message; return when it is on disk.
+
+        Parameters
+        ----------
+        type, payload, room_id
+            As for `Connection.send`. The queue enters the room if need be.
+
+        Returns
+        -------
+        Receipt
+            Its result comes when the server has answered, in this process.
+
+        Raises
+        ------
+        QueueFull
+            There is no place, and the policy is ``"reject"``.
+        QueueError
+            It could not be written (a full disk, say): it is not in the queue.
+        MessageError
+            Nobody could read it, or it is larger than the server takes.
+        """
+        _, link = self._opened()
+        message, size_bytes = kept_copy(Message(type, payload, secrets.token_urlsafe(9), room_id=room_id))
+        if size_bytes > link.limit():
+            raise MessageTooLarge(size_bytes, link.limit())
+        receipt = Receipt(message, asyncio.get_running_loop().create_future())
+        if not self._make_place(size_bytes):
+            if self._overflow == "reject":
+                raise QueueFull(f"{self._contents}: wait until it has been sent, or raise the limit")
+            self._dropped += 1
+            receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped"))
+            return receipt
+        row = Row(self._next, JSON.encode(message), self._clock())
+        self._next += 1
+        self._contents.add(row)
+        self._receipts[row.seq] = receipt
+        try:
+            # Whoever gives up waiting does not take the message back.
+            await asyncio.shield(link.spawn(self._add(row)))
+        except QueueError:
+            self._forget(row.seq)
+            raise
+        return receipt
+
+    async def _add(self, row: Row) -> None:
+        await self._opened()[0].commit(Change(self.name, add=(row,)))
+        self._put(row)
+
+    def _opened(self) -> tuple[QueueWorker, QueueLink]:
+        if self._worker is None or self._link is None:
+            raise InvalidState("an open queue", "a closed one", "await open(), or use async with")
+        if self._link.delivery.failed is not None:
+            raise self._link.delivery.failed
+        return self._worker, self._link
+
+    def _make_place(self, size_bytes: int) -> bool:
+        """Return whether one more message fits, after dropping older ones if that is the policy."""
+        while not self._contents.has_room(size_bytes):
+            if self._overflow != "drop_oldest" or self._link is None:
+                return False
+            parcel = self._link.delivery.withdraw()
+            if parcel is None:
+                return False
+            self._dropped += 1
+            receipt = self._receipts.get(parcel.seq)
+            self._forget(parcel.seq)
+            self._submit(Change(self.name, remove=(parcel.seq,)))
+            if receipt is not None:
+                receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped for a newer one"))
+        return True
+
+    def _forget(self, seq: int) -> None:
+        self._contents.remove(seq)
+        self._receipts.pop(seq, None)
+
+    # Sending them
+
+    def _put(self, row: Row) -> None:
+        """Give a message that is on disk to the delivery."""
+        if self._link is not None:
+            message, settle = JSON.decode(row.message), partial(self._settled, row)
+            self._link.delivery.put(Parcel(message, len(row.message), settle, row.seq, row.timestamp))
+
+    def _expire(self) -> None:
+        """Give up what was never sent and is too old; a clock that jumps makes dead letters, no loss."""
+        before = self._clock() - self._max_age
+        while self._link is not None and (parcel := self._link.delivery.withdraw(before)) is not None:
+            parcel.settle({}, QueueError(f"it waited longer than {self._max_age:g} s"))
+
+    def _settled(self, row: Row, result: dict[str, Any], error: Exception | None) -> None:
+        if isinstance(error, NotConnected) or self._worker is None:
+            return
+        code = getattr(error, "code", "")
+        if code in ("fenced", "wrong_user", "too_many_outboxes"):
+            receipt = self._receipts.get(row.seq)  # it stays in the file
+            if receipt is not None:
+                receipt.settle({}, error)
+            self._contents.idle.set()
+            return
+        receipt = self._receipts.get(row.seq)
+        self._forget(row.seq)
+        if error is None:
+            self._sent += 1
+            self._submit(Change(self.name, remove=(row.seq,)))
+        else:
+            self._dead += 1
+            row.dead = f"{code}: {error}" if code else describe(error)
+            row.retry_count += 1
+            self._submit(Change(self.name, rewrite=(row,)))
+        if receipt is not None:
+            receipt.settle(result, error)
+
+    def _submit(self, change: Change) -> None:
+        """Write a change for which nobody waits; after a failure (a full disk, say) once more."""
+        if self._worker is not None:
+            self._worker.submit(change).add_done_callback(partial(self._written, change))
+
+    def _written(self, change: Change, done: asyncio.Future[None]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if error is not None:  # what should have been removed is sent again, at worst
+            _log.warning("the queue %r: %s", self.name, error)
+            asyncio.get_running_loop().call_later(1.0, self._submit, change)
+
+    # Looking at it
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Return when nothing waits, and the file knows it; raise `TimeoutError` after so many seconds."""
+        async with asyncio.timeout(timeout):
+            while len(self._contents):
+                self._opened()
+                await self._contents.idle.wait()
+            await self._opened()[0].idle()
+
+    async def messages(self, limit: int = 100) -> list[QueuedMessage]:
+        """Return the oldest messages that wait, without taking them."""
+        return await self._list(limit, dead=False)
+
+    async def dead_letters(self, limit: int = 100) -> list[QueuedMessage]:
+        """Return the oldest messages that were given up."""
+        return await self._list(limit, dead=True)
+
+    async def _list(self, limit: int, *, dead: bool) -> list[QueuedMessage]:
+        worker, _ = self._opened()
+        file = await worker.opened()
+        rows = await worker.do(lambda: file.load(self.name, 0, limit, dead=dead))
+        return [as_queued(row) for row in rows]
+
+    async def retry(self, id: str | None = None) -> int:
+        """Queue dead letters again, behind all that waits: the one of this id, or all.
+
+        Returns
+        -------
+        int
+            How many.
+        """
+        worker, _ = self._opened()
+        file = await worker.opened()
+        rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62, dead=True))
+        count = 0
+        for row in rows:
+            if id is not None and JSON.decode(row.message).id != id:
+                continue
+            again = Row(self._next, row.message, self._clock())
+            self._next += 1
+            self._contents.add(again)
+            await worker.commit(Change(self.name, add=(again,), remove=(row.seq,)))
+            self._put(again)
+            count += 1
+        return count

@@ -1,0 +1,62 @@
+"""What waits in a queue, counted: its depth, its bytes, its oldest message."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rtlab.patterns.queue_file import Row
+
+__all__ = ["QueueContents"]
+
+
+class QueueContents:
+    """Counts the messages of a queue that have no result.
+
+    Parameters
+    ----------
+    name : str
+        The queue's.
+    max_messages, max_bytes : int
+        What may wait.
+
+    Attributes
+    ----------
+    idle : asyncio.Event
+        Set when the last one has gone.
+    """
+
+    def __init__(self, name: str, max_messages: int, max_bytes: int) -> None:
+        self.idle = asyncio.Event()
+        self.size_bytes = 0
+        self._name = name
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._rows: dict[int, tuple[int, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __str__(self) -> str:
+        return f"the queue {self._name!r} holds {len(self):,} messages, {self.size_bytes:,} bytes"
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest was queued, seconds since 1970; None for an empty queue."""
+        return next(iter(self._rows.values()))[1] if self._rows else None
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether one more message of this size fits."""
+        return len(self) < self._max_messages and self.size_bytes + size_bytes <= self._max_bytes
+
+    def add(self, row: Row) -> None:
+        """Count a message."""
+        self._rows[row.seq] = (len(row.message), row.timestamp)
+        self.size_bytes += len(row.message)
+        self.idle.clear()
+
+    def remove(self, seq: int) -> None:
+        """Count a message no more; one that is not there changes nothing."""
+        size_bytes, _ = self._rows.pop(seq, (0, 0.0))
+        self.size_bytes -= size_bytes
+        if not self._rows:
+            self.idle.set()

@@ -1,0 +1,369 @@
+"""The file of durable queues: SQLite in WAL mode, held by one process, and checked when it is opened.
+
+SQLite recovers a damaged write-ahead log by forgetting its end, and knows no checksum of a row.
+So each row carries one, and a small file beside (``….mark``) says how many transactions there
+were: what is missing or changed is noticed, and the file is set aside instead of being used.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sqlite3
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from rtlab.errors import QueueError
+
+__all__ = ["Change", "Damage", "Durability", "QueueFile", "QueueHead", "Row"]
+
+#: ``"full"`` survives a power cut with all that was acknowledged; ``"normal"`` may lose the newest
+#: transactions then, which is reported at the next opening. Both survive the death of the process.
+Durability = Literal["full", "normal"]
+
+_MARK: Final = struct.Struct("<QI")
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (commits INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS queues (
+    name TEXT PRIMARY KEY, stream TEXT NOT NULL, client_id TEXT NOT NULL, next_seq INTEGER NOT NULL,
+    incarnation INTEGER NOT NULL, live INTEGER NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+    queue TEXT NOT NULL, seq INTEGER NOT NULL, dead TEXT NOT NULL, message BLOB NOT NULL,
+    timestamp REAL NOT NULL, retry_count INTEGER NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (queue, seq)) WITHOUT ROWID;
+"""
+
+
+class Damage(NamedTuple):
+    """A file that was set aside.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong with it.
+    kept_as : Path
+        Where it is now, beside its log and mark.
+    """
+
+    reason: str
+    kept_as: Path
+
+
+class Row(msgspec.Struct):
+    """One message on disk.
+
+    Parameters
+    ----------
+    seq : int
+        Its number in the queue.
+    message : bytes
+        As JSON.
+    timestamp : float
+        When it was queued, seconds since 1970.
+    retry_count : int
+        How often it failed.
+    dead : str
+        Why it is not tried any more; empty while it is.
+    """
+
+    seq: int
+    message: bytes
+    timestamp: float
+    retry_count: int = 0
+    dead: str = ""
+
+    def crc(self, queue: str) -> int:
+        """Return the checksum of everything."""
+        head = f"{queue}\0{self.seq}\0{self.dead}\0{self.timestamp!r}\0{self.retry_count}\0"
+        return zlib.crc32(self.message, zlib.crc32(head.encode()))
+
+
+class QueueHead(msgspec.Struct):
+    """What a file knows of one queue as a whole."""
+
+    name: str
+    stream: str
+    client_id: str
+    next_seq: int = 1
+    incarnation: int = 0
+    live: int = 0
+
+    def crc(self) -> int:
+        """Return the checksum of everything."""
+        return zlib.crc32(repr(msgspec.structs.astuple(self)).encode())
+
+
+class Change(NamedTuple):
+    """One change of a queue.
+
+    Parameters
+    ----------
+    queue : str
+        Its name.
+    add, rewrite : tuple of Row
+        New rows, and rows in place of those of the same number.
+    remove : tuple of int
+        Numbers of rows.
+    incarnation : int or None
+        The number that the server gave its outbox.
+    """
+
+    queue: str
+    add: tuple[Row, ...] = ()
+    rewrite: tuple[Row, ...] = ()
+    remove: tuple[int, ...] = ()
+    incarnation: int | None = None
+
+
+class QueueFile:
+    """The queues of one file. Not for two threads at once.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; ``":memory:"`` for none.
+    durability : {"full", "normal"}
+        What a power cut may take.
+
+    Attributes
+    ----------
+    damage : Damage or None
+        What was wrong with the file that was there before.
+
+    Raises
+    ------
+    QueueError
+        The file is in use, or cannot be read or written.
+    """
+
+    def __init__(self, path: str | Path, durability: Durability = "full") -> None:
+        self.path = str(path)
+        self.damage: Damage | None = None
+        self.heads: dict[str, QueueHead] = {}
+        self._durability = durability
+        self._mark: int | None = None
+        self._commits = 0
+        self._db = self._connect()
+        try:
+            reason = self._judge()
+            if reason is not None:
+                self.damage = self._set_aside(reason)
+                self._db = self._connect()
+                reason = self._judge()
+                if reason is not None:
+                    raise QueueError(f"{self.path} cannot be made anew: {reason}")
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    # Opening
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            # Held from the first access on: no other process can write, and none is needed to tell.
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+        return db
+
+    def _judge(self) -> str | None:
+        """Return what is wrong with the file, None when it can be used. Writes nothing to a file in use."""
+        memory = self.path == ":memory:"
+        marked = None if memory else self._read_mark()
+        try:
+            if not memory and marked and not (os.path.exists(self.path) and os.path.getsize(self.path)):
+                return f"the file is empty, after {marked} transactions"
+            if marked == -1:
+                return f"{self.path}.mark cannot be read"
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                if self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    return "it is a database of something else"
+                return f"it has no tables, after {marked} transactions" if marked else None
+            checked = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if checked != "ok":
+                return str(checked)
+            self._commits = self._db.execute("SELECT commits FROM meta").fetchone()[0]
+            if marked is not None and marked > self._commits:
+                lost = marked - self._commits
+                return f"its newest {lost} transactions are missing"
+            return self._judge_rows()
+        except sqlite3.OperationalError as error:
+            if "malformed" in str(error):
+                return str(error)
+            raise self._explained(error) from error
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            return str(error)
+
+    def _judge_rows(self) -> str | None:
+        heads: dict[str, QueueHead] = {}
+        columns = "name, stream, client_id, next_seq, incarnation, live, crc"
+        for *fields, crc in self._db.execute(f"SELECT {columns} FROM queues"):
+            head = QueueHead(*fields)
+            if head.crc() != crc:
+                return f"the head of the queue {head.name!r} is not what was written"
+            heads[head.name] = head
+        counted = dict.fromkeys(heads, 0)
+        columns = "queue, seq, message, timestamp, retry_count, dead, crc"
+        for queue, *fields, crc in self._db.execute(f"SELECT {columns} FROM messages"):
+            row = Row(*fields)
+            if queue not in heads or row.crc(queue) != crc:
+                return f"message {row.seq} of the queue {queue!r} is not what was written"
+            counted[queue] += 1
+        for name, head in heads.items():
+            if head.live != counted[name]:
+                return f"the queue {name!r} has {counted[name]} messages of {head.live}"
+        self.heads = heads
+        return None
+
+    def _begin(self) -> None:
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(f"PRAGMA synchronous={self._durability.upper()}")
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            if not self._db.execute("SELECT 1 FROM meta").fetchone():
+                self._db.execute("INSERT INTO meta VALUES (0)")
+            self._db.execute("COMMIT")
+            if self.path != ":memory:":
+                self._mark = os.open(f"{self.path}.mark", os.O_RDWR | os.O_CREAT, 0o600)
+                self._write_mark()
+        except (sqlite3.Error, OSError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> QueueError:
+        text = str(error)
+        if "locked" in text:
+            return QueueError(
+                f"{self.path} is open in another process: close it there, or give this one a file of its own"
+            )
+        if "unable to open" in text or "readonly" in text or isinstance(error, PermissionError):
+            return QueueError(
+                f"{self.path} cannot be opened for writing ({text}): does its folder exist, and may you "
+                "write there?"
+            )
+        if "full" in text:
+            return QueueError(f"the disk of {self.path} is full: make place, then send again")
+        return QueueError(f"{self.path}: {text}")
+
+    def _set_aside(self, reason: str) -> Damage:
+        """Keep the damaged files under another name, as they are, and begin with an empty one."""
+        number = 1
+        while (kept := Path(f"{self.path}.damaged-{number}")).exists():
+            number += 1
+        for suffix in ("", "-wal", ".mark"):
+            with suppress(FileNotFoundError):
+                # Copied before SQLite closes its files, which could change them.
+                shutil.copy2(self.path + suffix, str(kept) + suffix)
+        self._db.close()
+        self._commits, self.heads = 0, {}
+        for suffix in ("", "-wal", "-shm", ".mark"):
+            with suppress(FileNotFoundError):
+                os.unlink(self.path + suffix)
+        return Damage(reason, kept)
+
+    # The mark
+
+    def _read_mark(self) -> int | None:
+        """Return how many transactions were committed, None without a mark, -1 for one that is damaged."""
+        try:
+            data = Path(f"{self.path}.mark").read_bytes()
+        except OSError:
+            return None
+        if len(data) != _MARK.size:
+            return -1
+        commits, crc = _MARK.unpack(data)
+        return commits if zlib.crc32(data[:8]) == crc else -1
+
+    def _write_mark(self) -> None:
+        if self._mark is not None:
+            data = struct.pack("<Q", self._commits)
+            os.pwrite(self._mark, data + struct.pack("<I", zlib.crc32(data)), 0)
+
+    # Using it
+
+    def queue(self, name: str, client_id: str | None) -> QueueHead:
+        """Return a queue's head; a new queue begins empty, with names of its own."""
+        head = self.heads.get(name)
+        if head is None:
+            own = client_id or secrets.token_urlsafe(9)
+            head = self.heads[name] = QueueHead(name, secrets.token_urlsafe(12), own)
+            self.apply([Change(name)])
+        return self.heads[name]
+
+    def apply(self, changes: list[Change]) -> None:
+        """Make changes in one transaction: all or none.
+
+        Raises
+        ------
+        QueueError
+            None was made.
+        """
+        heads = dict(self.heads)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for change in changes:
+                head = heads[change.queue]
+                self._write("INSERT", change.queue, change.add)
+                self._write("INSERT OR REPLACE", change.queue, change.rewrite)
+                removed = [(change.queue, seq) for seq in change.remove]
+                self._db.executemany("DELETE FROM messages WHERE queue = ? AND seq = ?", removed)
+                heads[change.queue] = replace(
+                    head,
+                    next_seq=max([head.next_seq, *(row.seq + 1 for row in change.add)]),
+                    live=head.live + len(change.add) - len(removed),
+                    incarnation=head.incarnation if change.incarnation is None else change.incarnation,
+                )
+            for name in {change.queue for change in changes}:
+                values: list[Any] = [*msgspec.structs.astuple(heads[name]), heads[name].crc()]
+                self._db.execute("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            self._db.execute("UPDATE meta SET commits = commits + 1")
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise self._explained(error) from error
+        self.heads = heads
+        self._commits += 1
+        self._write_mark()
+
+    def _write(self, how: str, queue: str, rows: tuple[Row, ...]) -> None:
+        values = [
+            (queue, row.seq, row.dead, row.message, row.timestamp, row.retry_count, row.crc(queue))
+            for row in rows
+        ]
+        self._db.executemany(f"{how} INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def load(self, name: str, after: int, limit: int, *, dead: bool = False) -> list[Row]:
+        """Return rows in order, from the first after a number on."""
+        rows = self._db.execute(
+            "SELECT seq, message, timestamp, retry_count, dead FROM messages "
+            f"WHERE queue = ? AND seq > ? AND dead {'!=' if dead else '='} '' ORDER BY seq LIMIT ?",
+            (name, after, limit),
+        )
+        return [Row(*fields) for fields in rows]
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return how many messages wait in a queue, and their bytes; dead ones not counted."""
+        count, size_bytes = self._db.execute(
+            "SELECT count(*), coalesce(sum(length(message)), 0) FROM messages WHERE queue = ? AND dead = ''",
+            (name,),
+        ).fetchone()
+        return count, size_bytes
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+        if self._mark is not None:
+            os.close(self._mark)
+            self._mark = None

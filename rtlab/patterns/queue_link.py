@@ -1,0 +1,119 @@
+"""How a queue reaches the server: over its connection, in the rooms that its messages name."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from rtlab.client.connection import Connection, State
+from rtlab.client.delivery import Delivery, Life
+from rtlab.client.events import Connected, Disconnected
+from rtlab.client.inbox import Inbox
+from rtlab.errors import RtlabError
+from rtlab.patterns.queue_file import QueueHead
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+
+__all__ = ["QueueLink"]
+
+
+class QueueLink:
+    """A queue's `Delivery`, which follows the connection, and the tasks of both.
+
+    Parameters
+    ----------
+    conn : Connection
+        Not opened or closed by this.
+    head : QueueHead
+        The queue as the server is to know it.
+    incarnated : callable
+        Called with the number that the server gives this process.
+    before_sending : callable
+        Called when a connection has opened.
+    window, answer_timeout, max_retries
+        As for `Delivery`.
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        head: QueueHead,
+        incarnated: Callable[[int], None],
+        before_sending: Callable[[], None],
+        *,
+        window: int,
+        answer_timeout: float,
+        max_retries: int,
+    ) -> None:
+        self._conn = conn
+        self._incarnated = incarnated
+        self._before_sending = before_sending
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._entered: set[str] = set()
+        self._turn = asyncio.Lock()
+        self._life = Life(head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation)
+        self.delivery = Delivery(
+            self._request,
+            self.spawn,
+            self.limit,
+            life=self._life,
+            window=window,
+            answer_timeout=answer_timeout,
+            max_retries=max_retries,
+            progress=self._progress,
+        )
+
+    def start(self) -> None:
+        """Follow the connection: send whenever it is open."""
+        self._conn.on("connected", self._connected)
+        self._conn.on("disconnected", self._disconnected)
+        if self._conn.state is State.CONNECTED:
+            self.delivery.opened()
+
+    async def stop(self, error: RtlabError) -> None:
+        """Send no more; what has no result gets this error."""
+        self._conn.off("connected", self._connected)
+        self._conn.off("disconnected", self._disconnected)
+        self.delivery.end(error)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a task that `stop` cancels and awaits."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # marks it as read: who waits for the task has it too
+
+    def limit(self) -> int:
+        """Return the largest frame that the server takes, in bytes, as far as it is known."""
+        welcome = self._conn.welcome
+        return MAX_MESSAGE_BYTES if welcome is None else Inbox.limit_of(welcome)
+
+    async def _request(self, items: list[dict[str, Any]], timeout: float) -> Message:
+        rooms = {str(item["roomId"]) for item in items if item.get("roomId")}
+        async with self._turn:  # it is fair: frames behind wait, and keep their order
+            for room_id in sorted(rooms - self._entered):
+                await self._conn.join_room(room_id)
+                self._entered.add(room_id)
+        return await self._conn.request("batch", items, timeout=timeout)
+
+    def _progress(self) -> None:
+        number = self._life.incarnation
+        if number is not None and number != self._life.after:
+            self._life.after = number
+            self._incarnated(number)
+
+    def _connected(self, event: Connected) -> None:
+        self._before_sending()
+        self.delivery.opened()
+
+    def _disconnected(self, event: Disconnected) -> None:
+        self.delivery.lost()

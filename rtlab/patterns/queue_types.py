@@ -1,0 +1,79 @@
+"""What a queue tells of its messages and of itself."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from rtlab.patterns.queue_file import Row
+from rtlab.protocol.codecs import JSON
+
+__all__ = ["Overflow", "QueueStats", "QueuedMessage", "as_queued"]
+
+#: What becomes of a message for which there is no place: `MessageQueue` says it.
+Overflow = Literal["reject", "drop_oldest", "drop_newest"]
+
+
+class QueuedMessage(msgspec.Struct, frozen=True):
+    """One message of a queue.
+
+    Parameters
+    ----------
+    id : str
+        Its name, the same in every try.
+    type, payload, room_id
+        What was sent.
+    timestamp : float
+        When it was queued, seconds since 1970.
+    retry_count : int
+        Refusals and missing answers so far.
+    error : str
+        Why it is a dead letter; empty for one that waits.
+    """
+
+    id: str
+    type: str
+    payload: Any
+    room_id: str | None
+    timestamp: float
+    retry_count: int
+    error: str
+
+
+class QueueStats(msgspec.Struct, frozen=True):
+    """A snapshot of a queue.
+
+    Parameters
+    ----------
+    depth, size_bytes : int
+        Messages that wait for their answers, and their sizes as JSON.
+    in_flight : int
+        How many of them are under way.
+    oldest_age : float
+        Seconds since the oldest was queued, 0 for an empty queue.
+    sent, dead, dropped : int
+        Messages handled by the server, given up, and dropped to make place, since it was opened.
+    """
+
+    depth: int
+    size_bytes: int
+    in_flight: int
+    oldest_age: float
+    sent: int
+    dead: int
+    dropped: int
+
+
+def as_queued(row: Row) -> QueuedMessage:
+    """Return what a row of the file says."""
+    message = JSON.decode(row.message)
+    return QueuedMessage(
+        id=message.id or "",
+        type=message.type,
+        payload=message.payload,
+        room_id=message.room_id,
+        timestamp=row.timestamp,
+        retry_count=row.retry_count,
+        error=row.dead,
+    )

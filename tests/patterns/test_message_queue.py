@@ -1,0 +1,316 @@
+"""MessageQueue: what it took is delivered, through restarts, limits, dead letters and damaged files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtlab.client.connection import Connection
+from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
+from rtlab.patterns.message_queue import MessageQueue
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import turns, until, welcome
+
+
+class Server:
+    """Handles each seq once, as ours does; `refuse` says what it refuses."""
+
+    def __init__(self) -> None:
+        self.handled: list[object] = []
+        self.frames: list[list[dict]] = []
+        self.last = 0
+        self.silent = False
+        self.refuse = lambda item: None
+        self.openings: list[dict] = []
+
+    def transport(self):
+        box = {}
+
+        def take(message):
+            if message.type == "join_room":
+                box["t"].push(Message("ack", {"epoch": "e", "offset": 0}, id=message.id))
+            if message.type != "batch" or self.silent:
+                return
+            self.frames.append(message.payload)
+            results = [self.item(item) for item in message.payload]
+            box["t"].push(Message("ack", {"results": results}, id=message.id))
+
+        box["t"] = MemoryTransport(welcome=welcome(limit=100_000), on_send=take)
+        return box["t"]
+
+    def item(self, item):
+        if item["type"] == "outbox":
+            self.openings.append(item["payload"])
+            self.last = max(self.last, item["payload"]["base"] - 1)
+            return {"ok": True, "incarnation": len(self.openings)}
+        code = self.refuse(item)
+        if code is not None:
+            self.last = item["seq"]
+            return {"ok": False, "error": {"code": code, "message": code}}
+        if item["seq"] > self.last + 1:
+            return {"ok": False, "error": {"code": "gap", "message": "gap", "expected": self.last + 1}}
+        if item["seq"] == self.last + 1:
+            self.last += 1
+            self.handled.append(item["payload"])
+        return {"ok": True, "id": item["id"]}
+
+    def connection(self, **options):
+        conn = Connection(lambda: self.transport(), backoff=Constant(0.0, min_uptime=0.0), **options)
+        conn.on("error", lambda event: None)
+        return conn
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+async def test_what_waits_survives_the_queue_and_is_removed_when_it_is_answered(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(), path) as queue:
+        for n in range(5):
+            receipt = await queue.send("chat", n, room_id="r")
+        assert (queue.stats.depth, queue.stats.in_flight) == (5, 0)
+    with pytest.raises(NotConnected, match="its file keeps"):
+        await receipt.acked(1)
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        assert conn.client_id
+        await queue.flush(5)
+        assert (len(queue), queue.stats.sent) == (0, 5)
+    assert server.handled == list(range(5))
+    async with MessageQueue(server.connection(), path) as queue:
+        assert len(queue) == 0
+    # The numbers go on, and the file knows its client and its incarnation.
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        await (await queue.send("chat", 5, room_id="r")).acked(5)
+    assert [opening["base"] for opening in server.openings] == [1, 6]
+    assert [opening["after"] for opening in server.openings] == [0, 1]
+    assert server.openings[0]["stream"] == server.openings[1]["stream"]
+
+
+async def test_a_message_is_not_removed_before_its_answer(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    server.silent = True
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        await queue.send("chat", 1, room_id="r")
+        await until(lambda: queue.stats.in_flight)
+    server.silent = False
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        await queue.flush(5)
+    assert server.handled == [1]
+
+
+async def test_one_that_is_refused_is_a_dead_letter_and_holds_nobody_up(server):
+    server.refuse = lambda item: "not_joined" if item["payload"] == "bad" else None
+    conn = server.connection()
+    async with MessageQueue(conn) as queue, conn:
+        receipts = [await queue.send("chat", what, room_id="r") for what in ("a", "bad", "b")]
+        await queue.flush(5)
+        assert [receipt.outcome for receipt in receipts] == ["handled", "refused", "handled"]
+        (dead,) = await queue.dead_letters()
+        assert (dead.payload, dead.retry_count, dead.error) == ("bad", 1, "not_joined: not_joined")
+        server.refuse = lambda item: None
+        assert await queue.retry("no such id") == 0
+        assert await queue.retry(dead.id) == 1
+        await queue.flush(5)
+        assert await queue.dead_letters() == []
+    assert server.handled == ["a", "b", "bad"]
+
+
+async def test_one_that_is_always_to_be_tried_again_is_given_up(server):
+    server.item_ = server.item
+    poison = {"ok": False, "error": {"code": "not_published", "message": "no", "retryAfter": 0.001}}
+    server.item = lambda item: poison if item.get("payload") == "bad" else server.item_(item)
+    conn = server.connection()
+    async with MessageQueue(conn, max_retries=2) as queue, conn:
+        for what in ("a", "bad", "b"):
+            await queue.send("chat", what, room_id="r")
+        await queue.flush(5)
+        assert [letter.payload for letter in await queue.dead_letters()] == ["bad"]
+    assert server.handled == ["a", "b"]  # the opening told that number 2 does not come any more
+
+
+async def test_a_full_queue_does_what_its_policy_says(server):
+    async with MessageQueue(server.connection(), max_messages=2) as queue:
+        for n in range(2):
+            await queue.send("chat", n)
+        with pytest.raises(QueueFull, match="holds 2 messages"):
+            await queue.send("chat", 2)
+    async with MessageQueue(server.connection(), max_messages=2, overflow="drop_newest") as queue:
+        receipts = [await queue.send("chat", n) for n in range(3)]
+        assert [message.payload for message in await queue.messages()] == [0, 1]
+        with pytest.raises(QueueFull, match="this message was dropped"):
+            await receipts[2].acked(1)
+    conn = server.connection()
+    async with MessageQueue(conn, max_bytes=200, overflow="drop_oldest") as queue:
+        receipts = [await queue.send("chat", n, room_id="r") for n in range(5)]
+        waiting = [message.payload for message in await queue.messages()]
+        assert waiting == list(range(5 - len(waiting), 5))
+        assert queue.stats.dropped == 5 - len(waiting) > 0
+        with pytest.raises(QueueFull, match="for a newer one"):
+            await receipts[0].acked(1)
+        async with conn:
+            await queue.flush(5)
+    assert server.handled == waiting
+
+
+async def test_what_is_too_old_becomes_a_dead_letter_also_when_the_clock_jumps(server):
+    now = [1000.0]
+    conn = server.connection()
+    async with MessageQueue(conn, max_age=60, clock=lambda: now[0]) as queue:
+        await queue.send("chat", "old", room_id="r")
+        now[0] += 100
+        await queue.send("chat", "new", room_id="r")
+        now[0] -= 10_000
+        assert queue.stats.oldest_age == 0
+        now[0] += 10_000
+        async with conn:
+            await queue.flush(5)
+            (dead,) = await queue.dead_letters()
+    assert (dead.payload, server.handled) == ("old", ["new"])
+    assert "longer than 60 s" in dead.error
+
+
+async def test_several_queues_share_a_file_and_one_is_opened_once(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    conn = server.connection()
+    async with MessageQueue(conn, path, name="a") as first, MessageQueue(conn, path, name="b") as second:
+        await asyncio.gather(*(queue.send("chat", n) for n in range(5) for queue in (first, second)))
+        assert (len(first), len(second)) == (5, 5)
+        with pytest.raises(InvalidState, match="'a' open"):
+            await MessageQueue(conn, path, name="a").open()
+        with pytest.raises(InvalidState, match="durability"):
+            await MessageQueue(conn, path, name="c", durability="normal").open()
+    async with MessageQueue(server.connection(), path, name="b") as second:
+        assert len(second) == 5
+
+
+async def test_another_process_is_told_that_the_file_is_open(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(), path) as queue:
+        await queue.send("chat", 1)
+        code = (
+            "import sys; from rtlab.patterns.queue_file import QueueError, QueueFile\n"
+            "try: QueueFile(sys.argv[1])\nexcept QueueError as error: print(error)"
+        )
+        said = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", code, str(path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert "is open in another process" in said.stdout
+
+
+async def test_a_connection_that_has_another_name_already_is_refused(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(client_id="ada"), path) as queue:
+        await queue.send("chat", 1)
+    conn = server.connection()
+    async with conn:
+        with pytest.raises(InvalidState, match="client_id="):
+            await MessageQueue(conn, path).open()
+    conn = server.connection()
+    async with MessageQueue(conn, path):
+        assert conn.client_id == "ada"
+
+
+async def test_a_folder_that_cannot_be_written_and_a_disk_that_is_full(server, tmp_path):
+    with pytest.raises(QueueError, match="does its folder exist"):
+        await MessageQueue(server.connection(), tmp_path / "no" / "q.sqlite").open()
+    async with MessageQueue(server.connection(), tmp_path / "q.sqlite") as queue:
+        await queue.send("chat", "before")
+        database = queue._worker.file._db
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
+        database.execute(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(QueueError, match=r"the disk of .* is full"):
+            await queue.send("chat", "x" * 50_000)
+        assert len(queue) == 1
+        database.execute("PRAGMA max_page_count=1000000")
+        await queue.send("chat", "after")
+        assert [message.payload for message in await queue.messages()] == ["before", "after"]
+
+
+async def test_what_nobody_could_take_is_refused_before_it_is_written(server):
+    conn = server.connection()
+    async with MessageQueue(conn) as queue, conn:
+        for payload in (float("nan"), {1: 2}, b"bytes"):
+            with pytest.raises(MessageError):
+                await queue.send("chat", payload)
+        with pytest.raises(MessageTooLarge):
+            await queue.send("chat", "x" * 100_001)
+        with pytest.raises(MessageError, match="for the server itself"):
+            await queue.send("join_room", {"roomId": "r"})
+        assert len(queue) == 0
+    with pytest.raises(InvalidState, match="closed one"):
+        await queue.send("chat", 1)
+    for bad in ({"overflow": "drop"}, {"durability": "some"}, {"max_messages": 0}, {"max_age": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            MessageQueue(conn, **bad)
+
+
+async def test_a_newer_copy_of_the_file_ends_this_one_and_nothing_is_removed(server, tmp_path):
+    server.item = lambda item: {"ok": False, "error": {"code": "fenced", "message": "another process"}}
+    conn = server.connection()
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(conn, path) as queue, conn:
+        receipt = await queue.send("chat", 1, room_id="r")
+        with pytest.raises(Exception, match="another process"):
+            await receipt.acked(5)
+        with pytest.raises(Exception, match="another process"):
+            await queue.flush(5)
+    async with MessageQueue(server.connection(), path) as queue:
+        assert len(queue) == 1
+
+
+def cut(path: Path, kind: str) -> None:
+    if kind == "mark":
+        (path.parent / f"{path.name}.mark").write_bytes(b"\0" * 12)
+    elif kind == "head":
+        path.write_bytes(b"no database" + path.read_bytes()[11:])
+    elif kind == "row":
+        data = path.read_bytes()
+        assert b"payload-7" in data
+        path.write_bytes(data.replace(b"payload-7", b"payload-8"))
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "half":
+        os.truncate(path, path.stat().st_size // 2)
+    else:  # an older copy: as SQLite leaves the file when the end of its log is damaged
+        database = sqlite3.connect(path)
+        database.execute("DELETE FROM messages WHERE seq > 5")
+        database.execute("UPDATE meta SET commits = commits - 1")
+        database.commit()
+        database.close()
+
+
+@pytest.mark.parametrize("kind", ["head", "row", "empty", "half", "old", "mark"])
+async def test_a_damaged_file_is_set_aside_and_reported_and_not_overwritten(server, tmp_path, kind, caplog):
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(), path) as queue:
+        await asyncio.gather(*(queue.send("chat", f"payload-{n}") for n in range(200)))
+    cut(path, kind)
+    damaged = path.read_bytes()
+    async with MessageQueue(server.connection(), path) as queue:
+        assert queue.damage is not None
+        assert queue.damage.kept_as.read_bytes() == damaged
+        assert len(queue) == 0
+        await queue.send("chat", 1)
+    assert "is kept as" in caplog.text
+    async with MessageQueue(server.connection(), path) as queue:
+        assert queue.damage is None
+        assert len(queue) == 1
+    await turns()
