@@ -17,6 +17,7 @@ function render({ model, el }) {
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Faults between client and server");
 
+  keepArrowKeys(el);
   const gone = make("div", { className: "rtlab-gone", hidden: true, role: "alert" });
   el.append(gone);
   const sliders = ["rtt", "jitter"].map((name) => {

@@ -1,4 +1,4 @@
-// Shared: notices that the kernel behind a widget has gone.
+// Shared: notices that the kernel behind a widget has gone; leaves a slider its arrow keys.
 
 const SILENT_MS = 8000; // a running plot sends several batches a second, and one every five at least
 
@@ -23,4 +23,11 @@ function watchKernel(model, silence, gone) {
     clearInterval(timer);
     model.off("comm_live_update", changed);
   };
+}
+
+/** Keep the arrow keys on sliders: JupyterLab's shortcuts, at the document, would select another cell. */
+function keepArrowKeys(el) {
+  el.addEventListener("keydown", (event) => {
+    if (event.target.type === "range" && event.key.startsWith("Arrow")) event.stopPropagation();
+  });
 }
