@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.widgets import expect as expect
+    from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
+    "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Chart": "rtlab.figures.chart",
     "ChatPanel": "rtlab.widgets.chat_panel",
     "Constant": "rtlab.policies.backoff",
