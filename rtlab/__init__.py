@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
+    from rtlab.patterns.encryption import Box as Box
+    from rtlab.patterns.encryption import Identity as Identity
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.message_queue import MessageQueue as MessageQueue
     from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
@@ -55,10 +57,12 @@ __version__ = "0.1.0"
 #: Where each public name lives; a test keeps it equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
+    "Box": "rtlab.patterns.encryption",
     "Chart": "rtlab.figures.chart",
     "ChatPanel": "rtlab.widgets.chat_panel",
     "Constant": "rtlab.policies.backoff",
     "FaultPanel": "rtlab.widgets.fault_panel",
+    "Identity": "rtlab.patterns.encryption",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "Ledger": "rtlab.measure.ledger",

@@ -1,8 +1,7 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides, `Driver` carries out, `Inbox` handles what comes,
-`Outbox` what goes, `Requests` wait for their answers. A `Transport` opens once, delivers messages until it
-ends, and is then thrown away.
+`policies.state_machine` decides, `Driver` carries out, `Inbox` handles what comes, `Outbox` what
+goes, `Requests` wait for their answers. A `Transport` opens once, and is then thrown away.
 """
 
 from __future__ import annotations
@@ -58,9 +57,8 @@ class Connection(Listenable):
     # Identity
     client_id : str or None
         A durable name for this client; None lets the server choose.
-
     auth : Tokens or None
-        Renewed while the connection is open; the factory's transports show them when they open.
+        Renewed while the connection is open; the factory's transports show them.
 
     # Reconnecting
     backoff : Backoff or None
@@ -70,21 +68,17 @@ class Connection(Listenable):
     max_reconnect_attempts : int or None
         Retries before giving up; None leaves it to the backoff.
     min_uptime : float or None
-        Seconds a connection must last before retries count from 0 again; None
-        leaves it to the backoff.
+        Seconds before retries count from 0 again; None leaves it to the backoff.
     retry_initial : bool
         Whether a first connect that fails is retried too.
     max_retry_after : float
-        The longest ``Retry-After`` that is obeyed, in seconds; 0 ignores it, as a page's
-        `WebSocket` must, which is never told.
+        The longest ``Retry-After`` that is obeyed, in seconds; 0 ignores it, as a page must.
 
     # Health
     heartbeat : Heartbeat, None or "default"
-        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without
-        a word. The default is `Ping(20, 20)` over WebSocket and `Ping(5, 5)` over
-        WebRTC, where no reset tells that a server was killed; event streams and long
-        polls watch for the server's own heartbeat (``silence_timeout``,
-        ``poll_timeout``). None relies on the operating system, which takes minutes.
+        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without a word. The
+        default is `default_heartbeat`'s; event streams and long polls watch for the server's
+        own. None relies on the operating system, which takes minutes.
     breaker : CircuitBreaker or None
         Asked before each attempt; share one among the connections to an origin.
 
@@ -94,8 +88,7 @@ class Connection(Listenable):
 
     # Limits
     max_queue : int
-        Messages that may wait for an iterator; when it is full, reading stops,
-        and the sender feels it.
+        Messages that may wait for an iterator; then reading stops, and the sender feels it.
     max_dead_letters : int
         Refused messages that are kept for inspection.
     delivery_window : int
@@ -153,14 +146,14 @@ class Connection(Listenable):
         if heartbeat != "default":
             checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
         checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
-        checked("throttle", throttle, "Throttle(messages=TokenBucket(50, 10))", "admit")
+        checked("throttle", throttle, "Throttle(TokenBucket(50, 10))", "admit")
+        checked("auth", auth, "Tokens(user, password)", "renew")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
         writes = Writes()
         requests = self._requests = Requests()
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
         self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
-        keeper = TokenKeeper(auth, self.request) if auth is not None else None
         self._emitter = self._inbox.emitter
         make_attempt = partial(
             ConnectionAttempt,
@@ -169,23 +162,19 @@ class Connection(Listenable):
             writes,
             heartbeat=heartbeat,
             breaker=breaker,
-            keeper=keeper,
+            keeper=None if auth is None else TokenKeeper(auth, self.request),
             connect_timeout=positive("connect_timeout", connect_timeout),
             clock=clock,
+        )
+        policy = policy_of(
+            backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial, max_retry_after
         )
         self._driver = Driver(
             make_attempt,
             self._inbox,
             requests,
             writes,
-            policy_of(
-                backoff,
-                reconnect_interval,
-                max_reconnect_attempts,
-                min_uptime,
-                retry_initial,
-                max_retry_after,
-            ),
+            policy,
             close_timeout=positive("close_timeout", close_timeout),
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
