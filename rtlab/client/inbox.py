@@ -133,7 +133,11 @@ class Inbox:
             self.refuse(None, error, "codec")
 
     def _follow(self, message: Message) -> bool:
-        verdict = self.position.accept(message)
+        if message.type == "skipped" and self.position.session is not None and message.room_id is not None:
+            said = fields_of(message.payload)
+            verdict = self.position.skip(message.room_id, said.get("epoch"), said.get("from"), said.get("to"))
+        else:
+            verdict = self.position.accept(message)
         if verdict == "repeat":
             self.repeats += 1
             return False

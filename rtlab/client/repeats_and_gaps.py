@@ -167,6 +167,32 @@ class Position:
         room.received = offset
         return "new" if offset == expected else "gap"
 
+    def skip(self, room_id: str, epoch: object, first: object, last: object) -> Verdict:
+        """Note that messages of a room will not come: the server's policy for slow clients dropped them.
+
+        Parameters
+        ----------
+        room_id : str
+            The room; one that is not followed has no place to move.
+        epoch : str
+            Its history.
+        first, last : int
+            The first and the last of them.
+
+        Returns
+        -------
+        {"new", "repeat", "gap"}
+            As `accept`: ``"gap"`` means that more than these are missing.
+        """
+        room = self.rooms.get(room_id)
+        if not isinstance(first, int) or not isinstance(last, int) or room is None:
+            return "new"
+        if epoch != room.epoch or last <= room.received:
+            return "repeat"
+        gap = first > room.received + 1
+        room.received = last
+        return "gap" if gap else "new"
+
     def settle(self, receipt: Receipt) -> None:
         """Note that a message has been handled: a resume continues after it.
 

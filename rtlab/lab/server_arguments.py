@@ -31,6 +31,9 @@ class ServerOptions(TypedDict, total=False):
     max_connections: int
     max_message_bytes: int
     write_limit_bytes: int
+    write_limit_messages: int
+    overflow: str | Sequence[str]
+    send_buffer_bytes: int
     handshake_rate: float
     handshake_queue: int
     history_messages: int

@@ -12,13 +12,15 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
+from rtlab.policies.overflow import Overflow, parse_overflow
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
+from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.producers import ProducerLimits
@@ -68,8 +70,29 @@ _RATE_LIMIT_HELP: Final = (
     "fifth word 'window' a fixed window instead of a token bucket"
 )
 
+_OVERFLOW_HELP: Final = (
+    "what becomes of messages that a client does not read: block, drop_oldest, drop_newest, conflate:FIELD "
+    "or disconnect (default); repeatable, for one room or for all others"
+)
+
+
+def _overflow(text: str) -> tuple[str | None, Overflow]:
+    room_id, found, policy = text.rpartition("=")
+    try:
+        return (room_id if found else None), parse_overflow(policy)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _by_room(given: list[tuple[str | None, Overflow]]) -> dict[str, Any]:
+    rooms = dict(given)
+    default = rooms.pop(None, OverflowOptions().default)
+    return {"default": default, "rooms": rooms}
+
+
 _seconds = _bounded(float, 0, 86_400, "seconds from 0 to 86400")
 _count = _bounded(int, 1, 1 << 31, "a whole number from 1")
+_size = _bounded(int, 0, 1 << 31, "a number of bytes")
 _rate = _bounded(float, 0, 1_000_000, "handshakes per second from 0 to 1000000")
 _port = _bounded(int, 0, 65_535, "a port from 0 to 65535")
 _fd = _bounded(int, 0, 1 << 20, "a descriptor's number")
@@ -117,7 +140,18 @@ def make_parser() -> argparse.ArgumentParser:
     add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
     add("--handshake-rate", type=_rate, default=0, help="connections begun per second; 0 for no limit")
     add("--handshake-queue", type=_count, default=defaults.handshake_queue, help="that may wait; else 503")
-    add("--write-limit-bytes", type=_count, default=defaults.write_limit_bytes, help="unsent, per connection")
+    overflow = defaults.overflow
+    add("--write-limit-bytes", type=_count, default=overflow.size_bytes, help="waiting, per connection")
+    add("--write-limit-messages", type=_count, default=overflow.messages, help="waiting, per connection")
+    add(
+        "--overflow",
+        action="append",
+        type=_overflow,
+        default=[],
+        metavar="[ROOM=]POLICY",
+        help=_OVERFLOW_HELP,
+    )
+    add("--send-buffer-bytes", type=_size, default=defaults.send_buffer_bytes, help="0: the system's choice")
     add("--certfile", metavar="PEM", help="serve https and wss with this certificate chain")
     add("--keyfile", metavar="PEM", help="the certificate's private key, if it is in another file")
     add("--rate-limit", action="append", type=_rate_limit, default=[], help=_RATE_LIMIT_HELP)
@@ -153,7 +187,12 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         max_message_bytes=args.max_message_bytes,
         handshake_rate=args.handshake_rate or None,
         handshake_queue=args.handshake_queue,
-        write_limit_bytes=args.write_limit_bytes,
+        overflow=OverflowOptions(
+            messages=args.write_limit_messages,
+            size_bytes=args.write_limit_bytes,
+            **_by_room(args.overflow),
+        ),
+        send_buffer_bytes=args.send_buffer_bytes or None,
         heartbeat=args.heartbeat or None,
         poll_timeout=args.poll_timeout,
         header_timeout=args.header_timeout,

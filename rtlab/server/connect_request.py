@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from multidict import MultiMapping
 
+from rtlab.policies.overflow import Overflow, parse_overflow
 from rtlab.server.auth.principal import Principal
 from rtlab.server.cursor import Cursor, parse_cursor
 
@@ -36,6 +37,8 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
         The same from a token, and each room's place.
     rooms : tuple of str
         Rooms to enter at once.
+    overflow : Overflow, optional
+        What becomes of rooms' messages that it does not read in time.
     address : str, optional
         Where the request comes from.
     principal : Principal, optional
@@ -48,12 +51,13 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     cursor: Cursor | None = None
     rooms: tuple[str, ...] = ()
+    overflow: Overflow | None = None
     address: str | None = None
     principal: Principal | None = None
 
 
 def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:
-    """Read ``clientId``, ``user``, ``session``, ``seq``, ``cursor``, ``lastEventId`` and ``room``.
+    """Read ``clientId``, ``user``, ``session``, ``seq``, ``cursor``, ``lastEventId``, ``overflow``, ``room``.
 
     Parameters
     ----------
@@ -83,6 +87,13 @@ def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -
     seq = query.get("seq") or "0"
     if not _SEQ.fullmatch(seq):
         raise BadConnectRequest(f"seq: expected the number of messages handled, got {seq!r:.40}")
+    overflow = query.get("overflow")
+    try:
+        policy = None if overflow is None else parse_overflow(overflow)
+    except ValueError as error:
+        raise BadConnectRequest(str(error)) from None
+    if policy is not None and policy.name == "block":
+        raise BadConnectRequest("overflow: only the server lets publishers wait: choose another than block")
     token = headers.get("Last-Event-ID") or query.get("lastEventId") or query.get("cursor")
     return ConnectRequest(
         client_id=query.get("clientId"),
@@ -90,5 +101,6 @@ def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -
         session=session,
         seq=int(seq),
         cursor=None if token is None else parse_cursor(token),
+        overflow=policy,
         rooms=tuple(query.getall("room", [])),
     )

@@ -70,8 +70,6 @@ class Connections:
         The open connections.
     check_right : callable or None
         Raises `Refused` where a session may not enter a room; None lets everybody in.
-    slow_clients : int
-        How many were cut off because they did not read.
     """
 
     def __init__(
@@ -83,7 +81,6 @@ class Connections:
         boot_id: str | None,
     ) -> None:
         self.sinks: dict[Sink, Session] = {}
-        self.slow_clients = 0
         self._options = options
         self._hub = hub
         self._clock = clock
@@ -133,10 +130,14 @@ class Connections:
         principal = request.principal
         if session is not None and principal is not None and session.user != principal.user:
             session = None  # another user's: as good as none
+        if session is not None:
+            # What waited for the former connection is what this one continues with.
+            session.release()
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
                 session.confirm(position)
                 session.address, session.principal = request.address, principal
+                session.overflow = request.overflow
                 return self._accepted(session, position, [], {}, resumed=True)
             # What it needs is gone, and a client has one session at a time.
             self.end(session)
@@ -148,6 +149,7 @@ class Connections:
             client_id = self._owned(client_id, user)
         session = self._sessions.create(client_id, user)
         session.address, session.principal = request.address, principal
+        session.overflow = request.overflow
         missed: list[Frame] = []
         rooms: dict[str, Result] = {}
         for place in () if cursor is None else cursor.rooms:
@@ -241,7 +243,7 @@ class Connections:
         self.sinks[sink] = session
         self._hub.presence(session, session.rooms)
         for frame in accepted.missed:
-            session.deliver(frame)
+            session.deliver(frame, asked_for=True)
         if former is not None:
             self.sinks.pop(former, None)
             former.close(4500, "another connection continues this session")
@@ -257,7 +259,8 @@ class Connections:
             The client said that it is done: nothing is kept for it.
         """
         self.sinks.pop(sink, None)
-        if not session.detach(sink, self._clock()):
+        # A session that cut its client off is without a connection already.
+        if not session.detach(sink, self._clock()) and session.present:
             return
         if ended:
             # Behind what it sent before: the broker may not have answered yet.
@@ -268,10 +271,6 @@ class Connections:
     def _end_unless_back(self, session: Session) -> None:
         if session.sink is None:
             self.end(session)
-
-    def count_slow_client(self) -> None:
-        """Note that a sink cut off a client that did not read."""
-        self.slow_clients += 1
 
     def cut(self, session: Session, ending: Ended) -> None:
         """End a session's connection for what became of its token; the session waits for a better one."""

@@ -137,9 +137,12 @@ class Feed:
         Called with the feed's name when it has sent its last message.
     spent : callable
         Whether this turn of the loop has done its share.
+    held_up : callable
+        Returns what to wait for while nobody takes messages, None when somebody does. What
+        was due meanwhile follows, late.
     """
 
-    __slots__ = ("_clock", "_ended", "_plan", "_send", "_spent", "_task", "feed_id")
+    __slots__ = ("_clock", "_ended", "_held_up", "_plan", "_send", "_spent", "_task", "feed_id")
 
     def __init__(
         self,
@@ -149,6 +152,7 @@ class Feed:
         clock: Callable[[], float],
         ended: Callable[[str], object],
         spent: Callable[[], bool] = lambda: False,
+        held_up: Callable[[], asyncio.Future[None] | None] = lambda: None,
     ) -> None:
         self.feed_id = feed_id
         self._plan = plan
@@ -156,11 +160,13 @@ class Feed:
         self._clock = clock
         self._ended = ended
         self._spent = spent
+        self._held_up = held_up
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin now."""
+    def start(self, gone: Callable[[], object] = lambda: None) -> None:
+        """Begin now; `gone` is called when it has ended, however that was."""
         self._task = asyncio.create_task(self._run(), name=f"feed {self.feed_id}")
+        self._task.add_done_callback(lambda _: gone())
 
     def stop(self) -> None:
         """End without another message."""
@@ -193,5 +199,7 @@ class Feed:
                     await timer.until(when)
                 if late and (n % turn == turn - 1 or self._spent()):
                     await asyncio.sleep(0)
+                while (wait := self._held_up()) is not None:
+                    await wait
                 self._send(self.message(n, when))
         self._ended(self.feed_id)

@@ -69,7 +69,7 @@ class OnStream:
             ack = Message("ack", details, id=message.id, room_id=details.get("roomId"))
             session.deliver(Frame(ack, answer.positions))
         for frame in answer.behind:
-            session.deliver(frame)
+            session.deliver(frame, asked_for=True)
 
     def refuse(self, session: Session, message: Message, error: Refused) -> None:
         session.send(error_message(error.code, str(error), message.id, error.retry_after, error.details))

@@ -175,6 +175,9 @@ class Ingress:
         if turns.spent:
             # Whoever asks for much waits, in the order of asking; nobody waits for all of it.
             return turns.later(partial(self._obey, session, data, decoder, answers))
+        if session.overloaded:
+            # It asked for more than it has read: it is not cut off, but heard later.
+            return session.when_changed(partial(self._pass, session, data, decoder, answers))
         return self._obey(session, data, decoder, answers)
 
     def _obey(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:

@@ -14,6 +14,7 @@ from rtlab.server.connections import Connections
 from rtlab.server.drain import drain
 from rtlab.server.guard import Guard
 from rtlab.server.handlers import Services, publish
+from rtlab.server.held_frames import OverflowRules
 from rtlab.server.ingress import Ingress
 from rtlab.server.naive import Commands, by_name
 from rtlab.server.options import Options
@@ -50,6 +51,8 @@ class Node:
         in; what has to be done regularly.
     turns, turn_meter
         Slices of work, and how long they took.
+    overflow : OverflowRules
+        What becomes of messages that clients do not read, and how many did.
     rate_limits : list of LimitRate
         Those of its options, each with what it refused.
     authority : Authority or None
@@ -76,12 +79,13 @@ class Node:
         self.started = clock()
         self._announcer = Announcer(lambda: self.hub.announce())
         self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed)
-        self.sessions = Sessions(clock, options.sessions)
+        self.overflow = OverflowRules(options.overflow, clock)
+        self.sessions = Sessions(clock, options.sessions, rules=self.overflow)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
         self.turns = Turns(clock)
         self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
-        services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns)
+        services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns, self.overflow)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
         self.access_log: deque[str] = deque(maxlen=1000)
         self.authority: Authority | None = None

@@ -10,6 +10,7 @@ from rtlab.policies.rate_limit import RateLimit
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 from rtlab.protocol.schemas import Schemas
+from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.sessions import SessionLimits
@@ -36,8 +37,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         Connections that may begin per second; None for no limit.
     handshake_queue : int
         How many may wait for their turn; who finds no place is answered 503.
-    write_limit_bytes : int
-        What a connection may hold unsent before its client is cut off.
+    overflow : OverflowOptions
+        What may wait for a client that does not read, and what becomes of more.
+    send_buffer_bytes : int or None
+        What the system may hold for each TCP connection, about; None leaves it to the system,
+        which takes megabytes: a client that comes back can be given again what a session keeps.
     heartbeat : float or None
         Interval of WebSocket pings and stream comments.
     poll_timeout : float
@@ -70,7 +74,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = MAX_MESSAGE_BYTES
     handshake_rate: float | None = None
     handshake_queue: int = 100
-    write_limit_bytes: int = 1 << 20
+    overflow: OverflowOptions = OverflowOptions()
+    send_buffer_bytes: int | None = 64 * 1024
     # Timeouts
     heartbeat: float | None = 15.0
     poll_timeout: float = 25.0

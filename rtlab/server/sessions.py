@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.feed import Feed
 from rtlab.server.frames import Frame, RoomPosition
-from rtlab.server.ordered_answers import InOrder
+from rtlab.server.held_frames import HeldFrames, OverflowOptions, OverflowRules
+from rtlab.server.ordered_answers import InOrder, Later, forward
 from rtlab.server.producers import Incarnation
 from rtlab.server.sinks.base import Sink
 
-__all__ = ["Ended", "Session", "SessionLimits", "Sessions"]
+__all__ = ["SILENT_SECONDS", "Ended", "Session", "SessionLimits", "Sessions"]
+
+T = TypeVar("T")
+
+#: A session that no connection has carried for this long gets no more from feeds.
+SILENT_SECONDS: Final = 2.0
 
 
 class Ended(NamedTuple):
@@ -66,15 +75,29 @@ class Session:
         Its secret name, the client's own name, and whom presence shows.
     limits : SessionLimits
         Bounds.
+    rules : OverflowRules, optional
+        What becomes of frames that its connection does not take.
+
+    Attributes
+    ----------
+    overflow : Overflow or None
+        What its newest connection chose.
     """
 
     __slots__ = (
-        "_backlog", "_bytes", "_limits", "_positions", "address", "client_id", "detached_at", "ended",
-        "feeds", "order", "outboxes", "position", "principal", "rooms", "session_id", "sink", "strikes",
-        "unreadable", "user",
+        "_actions", "_backlog", "_bytes", "_held", "_limits", "_positions", "_rules", "address", "client_id",
+        "detached_at", "ended", "feeds", "order", "outboxes", "overflow", "position", "principal", "rooms",
+        "session_id", "sink", "strikes", "unreadable", "user",
     )  # fmt: skip
 
-    def __init__(self, session_id: str, client_id: str, user: str, limits: SessionLimits) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        client_id: str,
+        user: str,
+        limits: SessionLimits,
+        rules: OverflowRules | None = None,
+    ) -> None:
         self.session_id = session_id
         self.client_id = client_id
         self.user = user
@@ -97,7 +120,12 @@ class Session:
         # One entry per room that the session is in.
         self.rooms: dict[str, None] = {}
         self.feeds: dict[str, Feed] = {}
+        self.overflow: Overflow | None = None
         self._limits = limits
+        self._rules = rules or OverflowRules(OverflowOptions(), time.monotonic)
+        # Only while a connection takes no more: frames without a number, and who waits for room.
+        self._held: HeldFrames | None = None
+        self._actions: list[Callable[[], object]] | None = None
         self._backlog: deque[Frame] = deque()
         self._bytes = 0
         # Where each room stood just before the first frame of the backlog.
@@ -125,8 +153,24 @@ class Session:
         """Send a message to this client alone."""
         self.deliver(Frame(message))
 
-    def deliver(self, frame: Frame) -> None:
-        """Number a frame, keep it, and write it if there is a connection."""
+    def deliver(self, frame: Frame, *, asked_for: bool = False) -> None:
+        """Number a frame, keep it, and write it if there is a connection that takes it.
+
+        Parameters
+        ----------
+        frame : Frame
+            What to deliver.
+        asked_for : bool
+            Nothing may drop it, although it was published in a room: the client asked
+            for the room's history.
+        """
+        sink = self.sink
+        if sink is not None and (self._held is not None or sink.congested):
+            self._hold(sink, frame, asked_for)
+        else:
+            self._commit(frame)
+
+    def _commit(self, frame: Frame) -> None:
         self.position += 1
         backlog, limits = self._backlog, self._limits
         backlog.append(frame)
@@ -135,6 +179,94 @@ class Session:
         self._bytes += frame.size_bytes or frame.measure()
         if self._bytes > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
+
+    # A connection that takes no more
+
+    def _hold(self, sink: Sink, frame: Frame, asked_for: bool) -> None:
+        held = self._held
+        if held is None:
+            held = self._held = HeldFrames(self._rules, self.overflow)
+            sink.when_writable(self._pump)
+        if not held.put(frame, asked_for=asked_for):
+            self.release()
+            self.sink = None
+            self.detached_at = self._rules.clock()
+            sink.close(4000, "the client reads too slowly: come back and resume")
+            self._let_in()
+
+    def _pump(self) -> None:
+        """Write what waits, as far as the connection takes it."""
+        held, sink = self._held, self.sink
+        if held is None or sink is None:
+            return
+        while not sink.congested:
+            frame = held.take()
+            if frame is None:
+                self._held = None
+                break
+            self._commit(frame)
+        sink.flush()
+        if self._held is not None:
+            sink.when_writable(self._pump)
+        self._let_in()
+
+    def release(self) -> None:
+        """Number all that waits: the client comes back for it."""
+        held, self._held = self._held, None
+        if held is not None:
+            sink, self.sink = self.sink, None
+            while (frame := held.take()) is not None:
+                self._commit(frame)
+            self.sink = sink
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Messages and bytes that wait until the connection takes more."""
+        return (len(self._held), self._held.size_bytes) if self._held is not None else (0, 0)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the client has to read its answers before it is heard again."""
+        return self._held is not None and self._held.overloaded
+
+    @property
+    def starved(self) -> bool:
+        """Whether more would be lost on it: nobody carries the session, and it holds what it can."""
+        return self.overloaded or (
+            self.sink is None
+            and (
+                len(self._backlog) >= self._limits.backlog_messages
+                or self._bytes >= self._limits.backlog_bytes
+                or self._rules.clock() - self.detached_at > SILENT_SECONDS
+            )
+        )
+
+    def blocks(self, room_id: str) -> bool:
+        """Whether a publisher to this room has to wait for this client (policy ``block``)."""
+        return self._held is not None and self._held.blocks(room_id)
+
+    def when_changed(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
+        """Do an action once the connection has taken something, has ended, or another has come.
+
+        Parameters
+        ----------
+        action : callable
+            Looks whether it can go on, and asks again if not.
+
+        Returns
+        -------
+        Future of T
+        """
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self._actions is None:
+            self._actions = []
+        self._actions.append(lambda: forward(action, result))
+        return result
+
+    def _let_in(self) -> None:
+        actions, self._actions = self._actions, None
+        for action in actions or ():
+            action()
 
     def _trim(self) -> None:
         limits, backlog = self._limits, self._backlog
@@ -207,14 +339,17 @@ class Session:
             The one that is replaced, to be closed by the caller.
         """
         former, self.sink = self.sink, sink
+        self._let_in()
         return former
 
     def detach(self, sink: Sink, now: float) -> bool:
         """Note that a connection has ended; False if another one carries the session."""
         if self.sink is not sink:
             return False
+        self.release()
         self.sink = None
         self.detached_at = now
+        self._let_in()
         return True
 
 
@@ -227,6 +362,8 @@ class Sessions:
         Seconds, monotonic.
     limits : SessionLimits
         Bounds of each.
+    rules : OverflowRules, optional
+        What becomes of frames that a connection does not take.
     new_id : callable
         Makes a name that cannot be guessed: who knows it can read the messages.
     """
@@ -236,8 +373,10 @@ class Sessions:
         clock: Callable[[], float],
         limits: SessionLimits | None = None,
         *,
+        rules: OverflowRules | None = None,
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(12),
     ) -> None:
+        self.rules = rules or OverflowRules(OverflowOptions(), clock)
         self._clock = clock
         self._limits = limits or SessionLimits()
         self._new_id = new_id
@@ -255,7 +394,7 @@ class Sessions:
 
     def create(self, client_id: str, user: str) -> Session:
         """Begin a session."""
-        session = Session(self._new_id(), client_id, user, self._limits)
+        session = Session(self._new_id(), client_id, user, self._limits, self.rules)
         session.detached_at = self._clock()
         self._sessions[session.session_id] = session
         return session

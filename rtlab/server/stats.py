@@ -39,12 +39,15 @@ def read_stats(node: Node) -> dict[str, Any]:
         "connections": {name: connections[name] for name in TRANSPORTS},
         "rooms": len(node.hub),
         "feeds": sum(len(session.feeds) for session in sessions),
-        "queued_bytes": sum(sink.queued_bytes for sink in sinks),
+        "queued_messages": sum(session.held[0] for session in sessions),
+        "queued_bytes": sum(sink.queued_bytes for sink in sinks) + sum(s.held[1] for s in sessions),
         "backlog_bytes": sum(session.backlog_bytes for session in sessions),
         "messages_received": node.ingress.received,
         "rate_limited": sum(limit.refused for limit in node.rate_limits),
         "messages_published": node.hub.published,
-        "slow_clients": node.connections.slow_clients,
+        "slow_clients": node.overflow.counts["disconnect"],
+        # By policy: messages dropped, clients cut off, publishes that waited.
+        "overflow": dict(node.overflow.counts),
         # Seconds that the loop was busy at a stretch, and how often longer than 50 ms.
         "turns": node.turn_meter.report(),
         "handshakes_refused": node.handshakes_refused,

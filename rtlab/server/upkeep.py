@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from rtlab.server.connections import Connections
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
+from rtlab.server.sinks.base import Sink
 
 __all__ = ["Announcer", "Upkeep"]
 
@@ -49,6 +51,10 @@ class Upkeep:
         self._clock = clock
         self._actions: list[Callable[[], object]] = []
         self._task: asyncio.Task[None] | None = None
+        # The connections of this round that have not had their heartbeat.
+        self._to_beat: deque[Sink] = deque()
+        self._beats = 0
+        self._due = 0.0
 
     def add(self, action: Callable[[], object]) -> None:
         """Do something else each time, too."""
@@ -72,13 +78,26 @@ class Upkeep:
             await asyncio.sleep(min(TICK, heartbeat or TICK))
             try:
                 self._tick()
-                if heartbeat and self._clock() - last >= heartbeat:
-                    last = self._clock()
-                    for sink in list(self._connections.sinks):
-                        sink.heartbeat()
+                if heartbeat:
+                    now = self._clock()
+                    self._beat((now - last) / heartbeat)
+                    last = now
             except Exception:
                 # A bug here must not stop sessions from expiring for good.
                 _log.exception("the upkeep failed; it goes on")
+
+    def _beat(self, share: float) -> None:
+        """Let a share of all connections have their heartbeat: one after the other, never all at once."""
+        if not self._to_beat:
+            self._to_beat.extend(self._connections.sinks)
+            self._beats = len(self._to_beat)
+            self._due = 0.0
+        self._due += share * self._beats
+        while self._due >= 1 and self._to_beat:
+            self._due -= 1
+            sink = self._to_beat.popleft()
+            if sink in self._connections.sinks:
+                sink.heartbeat()
 
     def _tick(self) -> None:
         for session in self._sessions.expired():

@@ -89,6 +89,8 @@ class DataLink:
         Must not raise: aiortc would end the connection.
     on_close : callable
         Called once, with the `TransportClosed` that says why.
+    high_water_bytes : int
+        What may wait in the channel before `drained` waits too.
     clock : callable
         Seconds, for `ping` and `heard`.
 
@@ -107,8 +109,10 @@ class DataLink:
         on_frame: Callable[[str | bytes], None],
         on_close: Callable[[TransportClosed], None],
         *,
+        high_water_bytes: int = HIGH_WATER_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._high_water_bytes = high_water_bytes
         self.peer = peer
         self.channel = channel
         self.ended: TransportClosed | None = None
@@ -125,7 +129,7 @@ class DataLink:
         self._ping_ids = itertools.count()
         self._paused: tuple[Any, asyncio.Event] | None = None
         self._shutdown: asyncio.Future[None] | None = None
-        channel.bufferedAmountLowThreshold = HIGH_WATER_BYTES // 2
+        channel.bufferedAmountLowThreshold = high_water_bytes // 2
         channel.on("open", self._changed.set)
         channel.on("message", self._received)
         channel.on("bufferedamountlow", self._low.set)
@@ -172,9 +176,14 @@ class DataLink:
         """What waits in the channel to be sent."""
         return self.channel.bufferedAmount
 
+    @property
+    def congested(self) -> bool:
+        """Whether more waits than the high-water mark."""
+        return self.channel.bufferedAmount > self._high_water_bytes
+
     async def drained(self) -> None:
         """Return when the channel's buffer is below the high-water mark, or the link has ended."""
-        while self.ended is None and self.channel.bufferedAmount > HIGH_WATER_BYTES:
+        while self.ended is None and self.congested:
             self._low.clear()
             await self._low.wait()
 

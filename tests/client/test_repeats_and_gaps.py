@@ -97,3 +97,16 @@ def test_every_offset_is_new_or_told_exactly_once(offsets):
     assert passed == sorted(set(passed))
     holes = {after for before, after in itertools.pairwise(passed) if after != before + 1}
     assert holes == told
+
+
+def test_what_a_policy_dropped_leaves_no_gap():
+    position = Position()
+    position.enter("r", "e", 4)
+    assert position.skip("r", "e", 5, 9) == "new"
+    assert position.accept(Message("chat", room_id="r", epoch="e", offset=10)) == "new"
+    assert position.skip("r", "e", 8, 10) == "repeat"
+    assert position.skip("r", "other", 11, 12) == "repeat"
+    assert position.skip("r", "e", 12, 13) == "gap"
+    assert position.accept(Message("chat", room_id="r", epoch="e", offset=14)) == "new"
+    assert position.skip("elsewhere", "e", 1, 2) == "new"
+    assert position.skip("r", "e", "x", None) == "new"

@@ -28,6 +28,11 @@ class Everything:
 
     transport: ClassVar[str] = "test"
     queued_bytes = 0
+    congested = False
+
+    def when_writable(self, then: object) -> None: ...
+
+    def flush(self) -> None: ...
 
     def write(self, frame: Frame, position: int) -> None:
         for codec in (JSON, MSGPACK):

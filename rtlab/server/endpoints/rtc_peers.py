@@ -30,6 +30,12 @@ LINGER: Final = 1.0
 #: Seconds that the peers have to close when the server stops; each close is bounded by less.
 STOP_TIMEOUT: Final = 5.0
 
+#: What may wait in one client's channel before its session holds messages back.
+HIGH_WATER_BYTES: Final = 256 * 1024
+
+#: A client that asks for more than it reads: so many messages may wait to be handled.
+MAX_UNHANDLED: Final = 8192
+
 #: Messages of one client that may wait for a broker before its packets are left unread.
 MAX_WAITING: Final = 64
 
@@ -165,18 +171,15 @@ class _Client:
         if self._link is not None:
             channel.close()  # one client, one channel
             return
-        link = self._link = DataLink(self._peer, channel, self._receive, self._end)
+        link = self._link = DataLink(
+            self._peer, channel, self._receive, self._end, high_water_bytes=HIGH_WATER_BYTES
+        )
         self._begun.set()
         request = self._request
         if not _reliable(channel):
             # Such a client cannot tell how many messages it has missed.
             request = msgspec.structs.replace(request, session=None, seq=0)
-        sink = self._sink = DataChannelSink(
-            link,
-            JSON,
-            limit_bytes=self._node.options.write_limit_bytes,
-            cut_off=self._node.connections.count_slow_client,
-        )
+        sink = self._sink = DataChannelSink(link, JSON)
         if self._node.stopping:
             sink.close(1012, "the server restarts")
             return
@@ -194,7 +197,11 @@ class _Client:
         if session is None or sink is None or link is None or sink.closing:
             return
         result = self._node.ingress.receive(session, frame, sink.codec)
-        if isinstance(result, asyncio.Future) and session.order.waiting > MAX_WAITING:
+        if session.order.waiting > MAX_UNHANDLED:
+            sink.close(4000, "too many messages wait to be handled: read your answers")
+        elif isinstance(result, asyncio.Future) and session.order.waiting > MAX_WAITING:
+            if session.held[0]:
+                return  # its packets also say what it has read
             # The broker is slow: packets are left unread, which holds the client back.
             link.pause()
             result.add_done_callback(lambda _: link.resume())

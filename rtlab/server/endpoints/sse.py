@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.http_answers import NODE
+from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.event_stream import EventStreamSink
 
 __all__ = ["event_stream"]
@@ -38,6 +39,7 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None:
         return response
+    bound_send_buffer(transport, node.options.send_buffer_bytes)
 
     accepted = node.connections.accept(asked)
     session = accepted.session
@@ -45,9 +47,7 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
         transport,
         session.session_id,
         session.room_positions(accepted.position),
-        limit_bytes=node.options.write_limit_bytes,
         chunked=chunked,
-        cut_off=node.connections.count_slow_client,
         turns=node.turns,
     )
     node.connections.attach(accepted, sink)

@@ -14,6 +14,7 @@ from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import settled
 from rtlab.server.sessions import Session
+from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.websocket import WebSocketSink
 
 __all__ = ["websocket"]
@@ -68,7 +69,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     ws = _Socket(
         autoclose=False,
         protocols=tuple(CODECS),
-        heartbeat=options.heartbeat,
+        autoping=False,  # the sink's
         compress=False,  # see _handshake
         max_msg_size=options.max_message_bytes + 1,
         timeout=2.0,
@@ -91,13 +92,12 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     transport = ws.peer = request.transport
     if transport is None:
         return ws
+    bound_send_buffer(transport, options.send_buffer_bytes)
 
     sink = WebSocketSink(
         transport,
         codec_for(ws.ws_protocol),
-        limit_bytes=options.write_limit_bytes,
         deflate=ws.agreement and ws.agreement.deflate,
-        cut_off=node.connections.count_slow_client,
         turns=node.turns,
     )
     accepted = node.connections.accept(asked)
@@ -117,17 +117,24 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
     received = 0
     while True:
         message = await ws.receive()
+        sink.heard()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             if not sink.closing:
                 result = node.ingress.receive(session, message.data, codec)
                 if isinstance(result, asyncio.Future):
-                    # Nothing more is read until the broker has answered: TCP holds the client back.
+                    # Nothing more is read until this has its answer: TCP holds the client back.
+                    sink.not_reading()
                     await settled(result)
+                    sink.heard()
                 node.turns.settle(sink)
             received += 1
             if received % TURN == 0:
                 # A client that floods would not be suspended by receive() alone.
                 await asyncio.sleep(0)
+        elif message.type is WSMsgType.PING:
+            sink.pong(message.data)
+        elif message.type is WSMsgType.PONG:
+            continue
         elif message.type is WSMsgType.CLOSE:
             sink.answer_close(message.data or 1000)
             return message.data == 1000

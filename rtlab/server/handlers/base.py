@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import Broker
+from rtlab.server.held_frames import OverflowOptions, OverflowRules
 from rtlab.server.incoming_message import Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later
 from rtlab.server.producers import Producers
@@ -39,6 +40,8 @@ class Services:
         Seconds, monotonic: stamps echoes and feeds.
     turns : Turns, optional
         Cuts work into slices.
+    overflow : OverflowRules, optional
+        Which rooms make publishers wait.
 
     Attributes
     ----------
@@ -46,6 +49,8 @@ class Services:
         Takes a new token for a session; None where nobody asks for any.
     feed_numbers : iterator of int
         Names of feeds.
+    feed_rate : float
+        Messages per second of all that run.
     receive_item : ReceiveItem
         Set by the ingress.
     """
@@ -59,14 +64,17 @@ class Services:
         producers: Producers,
         clock: Callable[[], float],
         turns: Turns | None = None,
+        overflow: OverflowRules | None = None,
     ) -> None:
         self.hub = hub
         self.broker = broker
         self.producers = producers
         self.clock = clock
         self.turns = turns or Turns()
+        self.overflow = overflow or OverflowRules(OverflowOptions(), clock)
         self.renew: Callable[[Session, object], Answer] | None = None
         self.feed_numbers = itertools.count(1)
+        self.feed_rate = 0.0
 
 
 class Handler(Protocol):

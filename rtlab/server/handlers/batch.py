@@ -38,7 +38,7 @@ class _InTheAck:
 
     def acknowledge(self, session: Session, message: Message, answer: Answer) -> None:
         for frame in answer.behind:
-            session.deliver(frame)
+            session.deliver(frame, asked_for=True)
 
     def refuse(self, session: Session, message: Message, error: Refused) -> None:
         """In the ack."""

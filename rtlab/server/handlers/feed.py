@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Final
 
 from rtlab.server.feed import Feed, parse_plan
 from rtlab.server.handlers.base import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
+from rtlab.server.sessions import Session
 
-__all__ = ["MAX_FEEDS", "feed"]
+__all__ = ["MAX_FEEDS", "MAX_TOTAL_RATE", "feed"]
 
 #: Of one session, at the same time.
 MAX_FEEDS: Final = 4
+
+#: Messages per second of all feeds of a server together.
+MAX_TOTAL_RATE: Final = 100_000
 
 
 def feed(services: Services, incoming: Incoming) -> Answer:
@@ -31,6 +37,15 @@ def feed(services: Services, incoming: Incoming) -> Answer:
         raise Refused("wrong_payload", f"feed: {error}") from None
     if len(session.feeds) >= MAX_FEEDS:
         raise Refused("too_many_feeds", f"{MAX_FEEDS} feeds are running: stop one first")
+    total = services.feed_rate + plan.rate
+    if total > MAX_TOTAL_RATE:
+        text = f"all feeds together would send {total:,.0f} messages per second: at most {MAX_TOTAL_RATE:,}"
+        raise Refused("too_many_feeds", text)
+
+    def gone() -> None:
+        services.feed_rate -= plan.rate
+
+    services.feed_rate = total
     feed_id = f"f{next(services.feed_numbers)}"
     feeds = session.feeds
     feeds[feed_id] = Feed(
@@ -40,7 +55,13 @@ def feed(services: Services, incoming: Incoming) -> Answer:
         services.clock,
         lambda name: feeds.pop(name, None),
         lambda: services.turns.spent,
+        partial(_held_up, session),
     )
     # Its first message follows in a later turn of the loop: behind the ack.
-    feeds[feed_id].start()
+    feeds[feed_id].start(gone)
     return Answer({"feed": feed_id})
+
+
+def _held_up(session: Session) -> asyncio.Future[None] | None:
+    """Return what a feed waits for while nobody takes its messages: none would be lost, all be late."""
+    return session.when_changed(lambda: None) if session.starved else None

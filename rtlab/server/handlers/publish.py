@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.base import BrokerFailed, Published
 from rtlab.server.handlers.base import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import Later, then
+from rtlab.server.ordered_answers import Later, forward, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.entry_rules import check_name
+from rtlab.server.rooms.hub import Hub
 
-__all__ = ["BROKER_TIMEOUT", "publish"]
+__all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 
 #: Seconds that a broker may take; nothing else of the sender is heard meanwhile.
 BROKER_TIMEOUT: Final = 5.0
+
+#: Seconds that a publish waits for room members that do not read, under the policy ``block``.
+BLOCK_TIMEOUT: Final = 30.0
 
 
 def publish(services: Services, incoming: Incoming) -> Later[Answer]:
@@ -37,6 +43,14 @@ def publish(services: Services, incoming: Incoming) -> Later[Answer]:
     if message.stream is not None:
         copy.seq, copy.stream = message.seq, message.stream  # receivers drop repeats across epochs
     acknowledge = message.id is not None
+    if services.overflow.may_block(room_id) and services.hub.blocker(room_id) is not None:
+        services.overflow.counts["block"] += 1
+        go = partial(_publish, services, room_id, copy, acknowledge)
+        return _Blocked(services.hub, room_id, go).wait()
+    return _publish(services, room_id, copy, acknowledge)
+
+
+def _publish(services: Services, room_id: str, copy: Message, acknowledge: bool) -> Later[Answer]:
     try:
         published = services.broker.publish(room_id, copy)
     except BrokerFailed as error:
@@ -54,6 +68,52 @@ def _failed(error: BaseException) -> Answer:
     if isinstance(error, BrokerFailed | asyncio.CancelledError):
         raise Refused("not_published", f"the broker did not take the message: {error}") from None
     raise error
+
+
+class _Blocked:
+    """A publish that waits until no member's queue is full (the policy ``block``).
+
+    Only its sender waits: the sender's later messages are not looked at meanwhile.
+
+    Parameters
+    ----------
+    hub : Hub
+        All rooms.
+    room_id : str
+        The room.
+    go : callable
+        Publishes.
+    """
+
+    def __init__(self, hub: Hub, room_id: str, go: Callable[[], Later[Answer]]) -> None:
+        self._hub = hub
+        self._room_id = room_id
+        self._go = go
+
+    def wait(self) -> asyncio.Future[Answer]:
+        """Return the future of its answer; refused when nobody makes room in time."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[Answer] = loop.create_future()
+        timer = loop.call_later(BLOCK_TIMEOUT, self._expire, result)
+        result.add_done_callback(lambda _: timer.cancel())
+        self._look(result)
+        return result
+
+    def _look(self, result: asyncio.Future[Answer]) -> None:
+        if result.done():
+            return
+        member = self._hub.blocker(self._room_id)
+        if member is None:
+            forward(self._go, result)
+        else:
+            member.when_changed(partial(self._look, result))
+
+    def _expire(self, result: asyncio.Future[Answer]) -> None:
+        if not result.done():
+            text = (
+                f"a member of room {self._room_id!r} has read nothing for {BLOCK_TIMEOUT:g} s: not published"
+            )
+            result.set_exception(Refused("blocked", text))
 
 
 def _limited(published: asyncio.Future[Published]) -> asyncio.Future[Published]:

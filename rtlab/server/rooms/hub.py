@@ -162,6 +162,12 @@ class Hub:
         room = self._rooms.get(room_id) or self._begin(room_id)
         return room.epoch, room.offset + 1
 
+    def blocker(self, room_id: str) -> Member | None:
+        """Return a member for whom publishers to a room have to wait, if there is one."""
+        room = self._rooms.get(room_id)
+        members = () if room is None else room.members
+        return next((member for member in members if member.blocks(room_id)), None)
+
     def deliver(self, room_id: str, message: Message) -> None:
         """Remember a published message, and deliver it to all members.
 

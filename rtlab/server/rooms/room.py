@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from rtlab.server.frames import Frame
+from rtlab.server.ordered_answers import Later
 from rtlab.server.rooms.history import History
 from rtlab.server.rooms.presence import Presence
 
 __all__ = ["Member", "Room"]
+
+T = TypeVar("T")
 
 
 class Member(Protocol):
@@ -20,6 +25,10 @@ class Member(Protocol):
     def present(self) -> bool: ...
 
     def deliver(self, frame: Frame) -> None: ...
+
+    def blocks(self, room_id: str) -> bool: ...
+
+    def when_changed(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]: ...
 
 
 class Room:

@@ -1,28 +1,25 @@
 """How a frame leaves: one sink per connection, no task, no queue of its own.
 
 A sink holds what is written in one turn of the loop, writes it into its connection's
-transport at the end, and looks at how much the transport still holds: a client that does
-not read is cut off, and costs nobody else.
+transport at the end, and looks at how much the transport still holds: while that is much,
+the sink is *congested*, and its session holds frames back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import socket
 from collections.abc import Callable
-from typing import ClassVar, Final, Protocol
+from contextlib import suppress
+from typing import Any, ClassVar, Final, Protocol
 
 from rtlab.server.frames import Frame
 from rtlab.server.turns import Turns
 
-__all__ = ["MAX_HELD_BYTES", "MAX_QUEUE_FACTOR", "STALL_SECONDS", "Sink", "SlowReader", "StreamSink"]
+__all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer"]
 
-#: A client that has more than its limit outstanding may take nothing for this long.
-STALL_SECONDS: Final = 2.0
-
-#: However fast it reads: so many times its limit is the most that is held for one client.
-MAX_QUEUE_FACTOR: Final = 32
-
+#: A connection whose transport holds more than this takes no more: frames wait in the session.
+HIGH_WATER_BYTES: Final = 64 * 1024
 
 #: More than this is not held until the end of a turn.
 MAX_HELD_BYTES: Final = 64 * 1024
@@ -52,8 +49,17 @@ class Sink(Protocol):
         """Bytes written and not yet taken by the system."""
         ...
 
+    @property
+    def congested(self) -> bool:
+        """Whether more should wait until `when_writable` says so."""
+        ...
+
+    def when_writable(self, then: Callable[[], object]) -> None:
+        """Call `then` once, when the connection takes more, or has ended."""
+        ...
+
     def write(self, frame: Frame, position: int) -> None:
-        """Send one frame. Never raises, never blocks; may cut off a slow client."""
+        """Send one frame. Never raises, never blocks."""
         ...
 
     def flush(self) -> None:
@@ -73,52 +79,19 @@ class Sink(Protocol):
         ...
 
 
-class SlowReader:
-    """Tells a client that does not read from one that reads and asked for much.
-
-    More than the limit may be outstanding as long as some of it is taken: each look
-    must find less than the one before left, or at most `STALL_SECONDS` may pass.
+def bound_send_buffer(transport: asyncio.Transport, size_bytes: int | None) -> None:
+    """Limit what the system holds of what was written and not yet acknowledged by the peer.
 
     Parameters
     ----------
-    limit_bytes : int
-        What may be outstanding without a look at the progress.
-    clock : callable
-        Seconds, monotonic.
-
-    Attributes
-    ----------
-    behind : bool
-        Whether more than the limit was outstanding at the last look.
+    transport : asyncio.Transport
+        Of a TCP connection.
+    size_bytes : int or None
+        Linux takes twice as much, for its own bookkeeping too; None changes nothing.
     """
-
-    __slots__ = ("_clock", "_left", "_since", "behind", "limit_bytes")
-
-    def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit_bytes = limit_bytes
-        self._clock = clock
-        self.behind = False
-        # What the last write left outstanding, and since when nothing of it was taken.
-        self._left = 0
-        self._since = 0.0
-
-    def too_slow(self, queued: int, size: int) -> bool:
-        """Whether to cut the client off instead of writing more.
-
-        Parameters
-        ----------
-        queued : int
-            Bytes outstanding now.
-        size : int
-            Bytes about to be written.
-        """
-        if queued <= self.limit_bytes:
-            self.behind = False
-            return False
-        if not self.behind or queued < self._left:
-            self._since = self._clock()
-        self.behind, self._left = True, queued + size
-        return queued > MAX_QUEUE_FACTOR * self.limit_bytes or self._clock() - self._since > STALL_SECONDS
+    connection = transport.get_extra_info("socket")
+    if size_bytes is not None and connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
 
 
 class StreamSink:
@@ -128,30 +101,22 @@ class StreamSink:
     ----------
     transport : asyncio.Transport
         The connection.
-    limit_bytes : int
-        See `SlowReader`.
-    cut_off : callable
-        Told when that happens.
     turns : Turns, optional
         Says when a turn ends; without it every write leaves at once.
     """
 
-    __slots__ = ("_cut_off", "_held", "_held_bytes", "_reader", "_transport", "_turns", "closing")
+    __slots__ = ("_held", "_held_bytes", "_transport", "_turns", "_waiting", "closing", "congested")
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        limit_bytes: int,
-        cut_off: Callable[[], object],
-        turns: Turns | None = None,
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, turns: Turns | None = None) -> None:
         self._transport = transport
-        self._reader = SlowReader(limit_bytes)
-        self._cut_off = cut_off
         self._turns = turns
         self._held: list[bytes] = []
         self._held_bytes = 0
+        # Exists only while someone waits for the connection to take more; it ends with the connection.
+        self._waiting: asyncio.Task[None] | None = None
         self.closing = False
+        self.congested = False
+        transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     @property
     def queued_bytes(self) -> int:
@@ -181,14 +146,20 @@ class StreamSink:
         self._held_bytes = 0
         if transport.is_closing():
             return
-        queued, reader = transport.get_write_buffer_size(), self._reader
-        # Looked at before the write: one message over the limit is no slow client. Not looked
-        # at where nothing is outstanding, which is the rule.
-        if (queued or reader.behind) and reader.too_slow(queued, len(data)):
-            self._cut_off()
-            transport.abort()
-            return
         transport.write(data)
+        self.congested = transport.get_write_buffer_size() > HIGH_WATER_BYTES
+
+    def when_writable(self, then: Callable[[], object]) -> None:
+        """See `Sink.when_writable`."""
+        self._waiting = asyncio.create_task(self._wait(then), name="slow consumer")
+
+    async def _wait(self, then: Callable[[], object]) -> None:
+        # aiohttp's protocol is told by the transport; asyncio.StreamWriter.drain() does the same.
+        protocol: Any = self._transport.get_protocol()
+        with suppress(ConnectionError):
+            await protocol._drain_helper()
+        self.congested = False
+        then()
 
     def _joined(self, held: list[bytes]) -> bytes:
         return b"".join(held)

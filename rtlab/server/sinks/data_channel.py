@@ -13,7 +13,6 @@ from rtlab.errors import MessageTooLarge
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, error_message
-from rtlab.server.sinks.base import SlowReader
 from rtlab.webrtc.data_channel import DataLink
 
 __all__ = ["DataChannelSink"]
@@ -28,26 +27,15 @@ class DataChannelSink:
         The channel.
     codec : Codec
         Named by the channel's ``protocol``.
-    limit_bytes : int
-        See `SlowReader`.
-    cut_off : callable
-        Told when the client was too slow.
     """
 
     transport: ClassVar[str] = "webrtc"
 
-    def __init__(
-        self,
-        link: DataLink,
-        codec: Codec,
-        *,
-        limit_bytes: int,
-        cut_off: Callable[[], object] = lambda: None,
-    ) -> None:
+    def __init__(self, link: DataLink, codec: Codec) -> None:
         self.codec = codec
         self._link = link
-        self._reader = SlowReader(limit_bytes)
-        self._cut_off = cut_off
+        # Exists only while someone waits for the channel to take more; it ends with the link.
+        self._waiting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -64,10 +52,6 @@ class DataChannelSink:
         if self._closing is not None or link.ended is not None:
             return
         data = frame.encoded(self.codec)
-        # Looked at before the write: one message over the limit is no slow client.
-        if self._reader.too_slow(link.buffered_bytes, len(data)):
-            self._drop()
-            return
         try:
             self._send(data)
         except MessageTooLarge as error:
@@ -78,9 +62,18 @@ class DataChannelSink:
                 # Not even that passes. Leaving it out would be a silent gap.
                 self.close(1009, f"your max-message-size is too small: {error}")
 
-    def _drop(self) -> None:
-        self._cut_off()
-        self._link.abort(1006, "the client reads too slowly")
+    @property
+    def congested(self) -> bool:
+        """Whether the channel holds more than its high-water mark."""
+        return self._link.ended is None and self._link.congested
+
+    def when_writable(self, then: Callable[[], object]) -> None:
+        """See `Sink.when_writable`."""
+        self._waiting = asyncio.create_task(self._wait(then), name="slow consumer")
+
+    async def _wait(self, then: Callable[[], object]) -> None:
+        await self._link.drained()
+        then()
 
     def _send(self, data: bytes) -> None:
         self._link.send(data if self.codec.binary else data.decode())
@@ -102,10 +95,7 @@ class DataChannelSink:
 
     def heartbeat(self) -> None:
         """Let the client hear something; whether *it* lives, ICE asks every 5 s (RFC 7675)."""
-        if self._reader.too_slow(self.queued_bytes, 0):
-            self._drop()
-        else:
-            self._link.beat()
+        self._link.beat()
 
 
 def _substitute(of: Message, error: MessageTooLarge) -> Message:

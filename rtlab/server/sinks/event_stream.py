@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rtlab.server.cursor import format_cursor
 from rtlab.server.frames import Frame, RoomPosition
@@ -12,6 +11,9 @@ from rtlab.server.sinks.base import StreamSink
 from rtlab.server.turns import Turns
 
 __all__ = ["EventStreamSink"]
+
+#: Seconds that a response has to end.
+CLOSE_TIMEOUT: Final = 2.0
 
 
 class EventStreamSink(StreamSink):
@@ -25,12 +27,8 @@ class EventStreamSink(StreamSink):
         For the cursor.
     positions : dict
         Where each room stands at the position at which the stream starts.
-    limit_bytes : int
-        See `SlowReader`.
     chunked : bool
         Whether the response uses HTTP/1.1's chunks; an HTTP/1.0 proxy cannot.
-    cut_off : callable
-        Told when the client was too slow.
     turns : Turns, optional
         See `StreamSink`.
     """
@@ -44,12 +42,10 @@ class EventStreamSink(StreamSink):
         session_id: str,
         positions: dict[str, RoomPosition],
         *,
-        limit_bytes: int,
         chunked: bool = True,
-        cut_off: Callable[[], object] = lambda: None,
         turns: Turns | None = None,
     ) -> None:
-        super().__init__(transport, limit_bytes, cut_off, turns)
+        super().__init__(transport, turns)
         self._session_id = session_id
         self._positions = positions
         self._chunked = chunked
@@ -73,6 +69,8 @@ class EventStreamSink(StreamSink):
         self.closing = True
         if not self.ended.done():
             self.ended.set_result(None)
+            # A client that does not read must not keep the response from ending.
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     def heartbeat(self) -> None:
         self._event(b": heartbeat\n\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rtlab.server.frames import Frame
@@ -23,6 +24,13 @@ class PollSink:
     @property
     def queued_bytes(self) -> int:
         return 0
+
+    @property
+    def congested(self) -> bool:
+        return False
+
+    def when_writable(self, then: Callable[[], object]) -> None:
+        then()
 
     def write(self, frame: Frame, position: int) -> None:
         if not self._woken.done():

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import ClassVar
 
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.deflate import Deflate, Deflater
-from rtlab.protocol.websocket_frames import BINARY, TEXT, close_frame, websocket_frame
+from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.frames import Frame, shared_form
 from rtlab.server.sinks.base import StreamSink
 from rtlab.server.turns import Turns
@@ -25,20 +24,16 @@ class WebSocketSink(StreamSink):
         The connection, after the upgrade.
     codec : Codec
         The negotiated one.
-    limit_bytes : int
-        See `SlowReader`.
     deflate : Deflate or None
         Compression, if negotiated. With context takeover each connection compresses for
         itself; without, all that agreed on the same share each frame.
-    cut_off : callable
-        Told when the client was too slow.
     turns : Turns, optional
         See `StreamSink`.
     close_timeout : float
         Seconds until a client that does not answer the close frame is cut off.
     """
 
-    __slots__ = ("_close_timeout", "_deflater", "_form", "codec")
+    __slots__ = ("_close_timeout", "_deflater", "_form", "_unanswered", "codec")
     transport: ClassVar[str] = "websocket"
 
     def __init__(
@@ -46,18 +41,17 @@ class WebSocketSink(StreamSink):
         transport: asyncio.Transport,
         codec: Codec,
         *,
-        limit_bytes: int,
         deflate: Deflate | None = None,
-        cut_off: Callable[[], object] = lambda: None,
         turns: Turns | None = None,
         close_timeout: float = 2.0,
     ) -> None:
-        super().__init__(transport, limit_bytes, cut_off, turns)
+        super().__init__(transport, turns)
         self.codec = codec
         takeover = deflate is not None and not deflate.server_no_context_takeover
         self._deflater = Deflater(deflate) if deflate is not None and takeover else None
         self._form = codec if deflate is None or takeover else shared_form(codec, deflate)
         self._close_timeout = close_timeout
+        self._unanswered = 0  # pings since anything was heard; -1 while nothing is read
 
     def write(self, frame: Frame, position: int) -> None:
         if self._deflater is None:
@@ -81,5 +75,22 @@ class WebSocketSink(StreamSink):
         self.close(code)
         self._transport.close()
 
+    def heard(self) -> None:
+        """Note that the client lives."""
+        self._unanswered = 0
+
+    def not_reading(self) -> None:
+        """Note that the server itself reads nothing until `heard`: a client cannot answer pings."""
+        self._unanswered = -1
+
+    def pong(self, data: bytes) -> None:
+        """Answer a ping (RFC 6455 §5.5.3)."""
+        self._send(websocket_frame(PONG, data))
+
     def heartbeat(self) -> None:
-        """Nothing: aiohttp sends the pings, and ends a connection that does not answer."""
+        """Ping a client; end the connection of one that has said nothing since the last ping."""
+        if self._unanswered > 0:
+            self.abort()
+        elif not self.closing:
+            self._unanswered += self._unanswered == 0
+            self._send(websocket_frame(PING, b""))

@@ -23,6 +23,7 @@ from rtlab.server.app import Server
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
 from rtlab.server.frames import Frame
+from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.sessions import SessionLimits
@@ -306,7 +307,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_costs_nobody_else(lab:
         await ws.join_room("r")
         published = 0
         async with asyncio.timeout(20):
-            while lab.node.connections.slow_clients == 0:
+            while lab.node.overflow.counts["disconnect"] == 0:
                 await ws.request("chat", "x" * 50_000, room_id="r")
                 published += 1
         await until(lambda: len(got) == published)
@@ -333,13 +334,13 @@ async def test_a_message_over_the_clients_limit_becomes_an_error_in_its_place(la
 
 async def test_who_reads_may_ask_for_much() -> None:
     # A small limit in place of many messages, which take seconds on a busy machine.
-    server = Server(Node(Options(token="t", write_limit_bytes=50_000, stop_window=0.0)))
+    server = Server(Node(Options(token="t", overflow=OverflowOptions(size_bytes=50_000), stop_window=0.0)))
     await server.start()
     async with WebRTCChannel(Lab(server).url) as conn:
         asking = (conn.request("echo", [n, "x" * 2000], timeout=30) for n in range(300))
         answers = await asyncio.gather(*asking)
         assert [answer.payload[0] for answer in answers] == list(range(300))
-    assert server.node.connections.slow_clients == 0
+    assert server.node.overflow.counts["disconnect"] == 0
     await server.stop()
 
 
@@ -376,7 +377,7 @@ def test_what_cannot_even_be_replaced_ends_the_channel_and_never_recurses() -> N
             async def close(self, code: int, reason: str) -> None:
                 ended.append(code)
 
-        sink = DataChannelSink(Link(), JSON, limit_bytes=10)  # type: ignore[arg-type]
+        sink = DataChannelSink(Link(), JSON)  # type: ignore[arg-type]
         sink.write(Frame(Message("welcome", "x" * 100)), 1)
         await sink.closed()
         assert ended == [1009]
@@ -472,7 +473,7 @@ def test_the_sink_is_idempotent_about_its_end() -> None:
             async def close(self, code: int, reason: str) -> None:
                 ended.append((code, reason))
 
-        sink = DataChannelSink(Link(), JSON, limit_bytes=10)  # type: ignore[arg-type]
+        sink = DataChannelSink(Link(), JSON)  # type: ignore[arg-type]
         sink.close(1012, "a")
         sink.close(1000, "b")
         await sink.closed()

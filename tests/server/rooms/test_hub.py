@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +26,12 @@ class Someone:
         self.user = user
         self.present = True
         self.got: list[Message] = []
+
+    def blocks(self, room_id: str) -> bool:
+        return False
+
+    def when_changed(self, action: object) -> asyncio.Future[Any]:
+        raise NotImplementedError
 
     def deliver(self, frame: Frame) -> None:
         self.got.append(frame.message)

@@ -11,7 +11,7 @@ NEWS = Frame(Message("news", "hi"))
 async def test_an_event_carries_the_cursor_after_it() -> None:
     transport = Transport()
     positions = {"a": RoomPosition("a", "e", 1), "b": RoomPosition("b", "e", 9)}
-    sink = EventStreamSink(transport, "s", positions, limit_bytes=10, chunked=False)
+    sink = EventStreamSink(transport, "s", positions, chunked=False)
     sink.write(Frame(Message("news", 1), (RoomPosition("a", "e", 2),)), 5)
     sink.write(Frame(Message("news", 2), (RoomPosition("b", "", None),)), 6)
     assert transport.written == [
@@ -28,7 +28,7 @@ async def test_an_event_carries_the_cursor_after_it() -> None:
 
 async def test_chunks_are_those_of_http_1_1() -> None:
     transport = Transport()
-    sink = EventStreamSink(transport, "s", {}, limit_bytes=10)
+    sink = EventStreamSink(transport, "s", {})
     sink.write(NEWS, 1)
     size, _, rest = transport.written[0].partition(b"\r\n")
     assert len(rest) == int(size, 16) + 2

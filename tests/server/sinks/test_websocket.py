@@ -6,7 +6,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame
-from rtlab.server.sinks.base import MAX_HELD_BYTES, MAX_QUEUE_FACTOR
+from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink
 from rtlab.server.turns import Turns
 from tests.server.sinks.transports import Transport
@@ -17,9 +17,9 @@ NEWS = Frame(Message("news", "hi"))
 def test_a_frame_is_written_as_it_is_to_every_websocket() -> None:
     transports = [Transport(), Transport()]
     for transport in transports:
-        WebSocketSink(transport, JSON, limit_bytes=10).write(NEWS, 1)
+        WebSocketSink(transport, JSON).write(NEWS, 1)
     assert transports[0].written == transports[1].written == [NEWS.websocket(JSON)]
-    WebSocketSink(transports[0], MSGPACK, limit_bytes=10).write(NEWS, 1)
+    WebSocketSink(transports[0], MSGPACK).write(NEWS, 1)
     assert transports[0].written[1] == NEWS.websocket(MSGPACK)
 
 
@@ -29,7 +29,7 @@ def test_a_compressed_frame_is_made_once_for_all_who_keep_no_context() -> None:
 
     def written(deflate: Deflate) -> bytes:
         transport = Transport()
-        WebSocketSink(transport, JSON, limit_bytes=10, deflate=deflate).write(news, 1)
+        WebSocketSink(transport, JSON, deflate=deflate).write(news, 1)
         return transport.written[0]
 
     first = written(alone)
@@ -45,32 +45,48 @@ def test_a_compressed_frame_is_made_once_for_all_who_keep_no_context() -> None:
 
 def test_what_does_not_get_smaller_is_sent_as_it_is() -> None:
     transport = Transport()
-    sink = WebSocketSink(transport, JSON, limit_bytes=10, deflate=Deflate(server_no_context_takeover=True))
+    sink = WebSocketSink(transport, JSON, deflate=Deflate(server_no_context_takeover=True))
     sink.write(NEWS, 1)
     assert transport.written == [NEWS.websocket(JSON)]
 
 
-def test_a_client_is_cut_off_only_when_it_holds_more_than_the_limit_before_a_write() -> None:
-    transport, cut = Transport(), [0]
-
-    def count() -> None:
-        cut[0] += 1
-
-    sink = WebSocketSink(transport, JSON, limit_bytes=10, cut_off=count)
-    transport.held = 10
-    sink.write(Frame(Message("news", "x" * 1000)), 1)
-    assert not transport.aborted
-    transport.held = 10 * MAX_QUEUE_FACTOR + 1
+async def test_a_sink_is_congested_while_its_transport_holds_much() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON)
+    transport.held = HIGH_WATER_BYTES
+    sink.write(NEWS, 1)
+    assert not sink.congested
+    transport.held += 1
     sink.write(NEWS, 2)
-    sink.write(NEWS, 3)
+    assert sink.congested
+    told = asyncio.Event()
+    sink.when_writable(told.set)
+    transport.held = 0
+    transport.protocol.writable.set()
+    await asyncio.wait_for(told.wait(), 1)
+    assert not sink.congested
+
+
+async def test_a_client_that_says_nothing_after_a_ping_is_ended() -> None:
+    transport = Transport()
+    sink = WebSocketSink(transport, JSON)
+    sink.heartbeat()
+    sink.heard()
+    sink.heartbeat()
+    sink.not_reading()  # it cannot have heard the answer
+    sink.heartbeat()
+    sink.heartbeat()
+    assert transport.written == 4 * [b"\x89\x00"]
+    sink.heard()
+    sink.heartbeat()
+    assert not transport.aborted
+    sink.heartbeat()
     assert transport.aborted
-    assert cut == [1]
-    assert len(transport.written) == 1
 
 
 async def test_after_a_close_frame_nothing_is_written_and_silence_is_bounded() -> None:
     transport = Transport()
-    sink = WebSocketSink(transport, JSON, limit_bytes=10, close_timeout=0.01)
+    sink = WebSocketSink(transport, JSON, close_timeout=0.01)
     sink.close(1012, "bye")
     sink.close(1008)
     sink.write(NEWS, 1)
@@ -82,7 +98,7 @@ async def test_after_a_close_frame_nothing_is_written_and_silence_is_bounded() -
 
 async def test_the_frames_of_one_turn_leave_in_one_write() -> None:
     transport = Transport()
-    sink = WebSocketSink(transport, JSON, limit_bytes=1000, turns=Turns())
+    sink = WebSocketSink(transport, JSON, turns=Turns())
     for position in range(1, 4):
         sink.write(NEWS, position)
     assert transport.written == []
@@ -96,6 +112,6 @@ async def test_the_frames_of_one_turn_leave_in_one_write() -> None:
 
 async def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
     transport = Transport()
-    sink = WebSocketSink(transport, JSON, limit_bytes=1000, turns=Turns())
+    sink = WebSocketSink(transport, JSON, turns=Turns())
     sink.write(Frame(Message("news", "x" * MAX_HELD_BYTES)), 1)
     assert len(transport.written) == 1
