@@ -14,5 +14,5 @@ pytest_plugins = [
     "tests.plugins.strict",
     "tests.plugins.marks",
     "tests.plugins.stages",
-    "tests.plugins.pictures",
+    "tests.plugins.kernels",
 ]

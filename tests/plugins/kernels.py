@@ -1,4 +1,4 @@
-"""Kernels that nbval starts do not paint figures; see `tests/no_pictures.py`."""
+"""Kernels that nbval starts spare what it cannot see; see `tests/cheaper_kernel.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 __all__: list[str] = []
 
-STARTUP: Final = str(Path(__file__).resolve().parent.parent / "no_pictures.py")
+STARTUP: Final = str(Path(__file__).resolve().parent.parent / "cheaper_kernel.py")
 
 
 @pytest.hookimpl(tryfirst=True)
