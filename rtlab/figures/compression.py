@@ -66,21 +66,20 @@ def memory_figure(
         chart.add_subplot(), ylabel="KiB a connection", title="Memory over that of a plain connection"
     )
     places = range(len(formula))
-    bars = axes.bar(
+    axes.bar(
         places,
         list(formula.values()),
         width=0.6,
         fill=False,
         edgecolor=INK,
         linewidth=1.2,
-        label="zlib's formula",
+        label="by zlib's formula",
     )
-    axes.bar_label(bars, fmt=readable, fontsize=8, padding=2, color=INK)
     axes.plot(places, [idle[name] for name in formula], "o", color=PALETTE["sky"], label="measured, idle")
     axes.plot(
         places, [used[name] for name in formula], "D", color=PALETTE["blue"], label="measured, after the feed"
     )
-    axes.set_xticks(places, list(formula))
+    axes.set_xticks(places, [f"{name}\n{readable(kib)} KiB" for name, kib in formula.items()])
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return chart
 
@@ -91,7 +90,7 @@ def fan_out_figure(costs: Mapping[str, Mapping[str, Sequence[float]]]) -> Chart:
     Parameters
     ----------
     costs : mapping
-        Feed → kind of connection → µs in each round; the bar is the median.
+        Feed → kind of connection → µs in each round; the bar is the mean.
 
     Returns
     -------
@@ -103,7 +102,7 @@ def fan_out_figure(costs: Mapping[str, Mapping[str, Sequence[float]]]) -> Chart:
     for axes, (feed, kinds) in zip(panels, costs.items(), strict=True):
         dress(axes, title=feed, ylabel="µs of server CPU a delivery")
         for place, rounds in enumerate(kinds.values()):
-            middle = sorted(rounds)[len(rounds) // 2]
+            middle = sum(rounds) / len(rounds)
             bars = axes.bar(place, middle, width=0.6, color=color_of("", place), alpha=0.85)
             axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=8, color=INK)
             axes.plot([place] * len(rounds), rounds, "o", color=INK, markersize=3)

@@ -18,6 +18,6 @@ def test_what_was_measured_stands_over_its_formula():
     assert [list(line.get_ydata()) for line in axes.lines] == [[105, 80], [212, 83]]
 
 
-def test_a_bar_is_the_median_of_the_rounds():
-    (axes,) = fan_out_figure({"ticks": {"plain": [5, 9, 6], "context": [20, 18, 30]}}).axes
+def test_a_bar_is_the_mean_of_the_rounds():
+    (axes,) = fan_out_figure({"ticks": {"plain": [5, 7], "context": [20, 18, 22]}}).axes
     assert [patch.get_height() for patch in axes.patches] == [6, 20]
