@@ -1,0 +1,308 @@
+"""The short proof: seeded faults on three transports, three modes at once, and the ledger counts.
+
+Quiet, then faults in a redrawn mixture, then healed and read to the end. Beside it, each mechanism
+switched off: the ledger reports exactly its anomaly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+import pytest
+import pytest_asyncio
+
+from rtlab.client.connection import Connection
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.repeats_and_gaps import Position
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.transports._upstream import Upstream
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import NotConnected, RtlabError
+from rtlab.lab.lab import Lab
+from rtlab.measure.ledger import Ledger, Stamp
+from rtlab.policies.backoff import Constant
+from rtlab.protocol.messages import Message
+from rtlab.protocol.session_resume import Resume
+
+MODES = ("at_most_once", "at_least_once", "effectively_once")
+COUNT = 400
+FAULTS = 13
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab():
+    async with Lab(faults=True) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def healed(lab):
+    yield lab
+    await lab.faults.restore()
+
+
+def follow(ledger: Ledger, conn: Connection, name: str, room: str = "proof") -> None:
+    """Tell the ledger of every stamped message that a connection delivers."""
+    ledger.watch(name)
+
+    def arrived(message: Message) -> None:
+        if message.room_id == room and message.payload[0] != name:
+            ledger.arrived(name, Stamp(*message.payload))
+
+    conn.on("stamped", arrived)
+    conn.on("error", lambda event: None)
+
+
+async def send(ledger: Ledger, conn: Connection, name: str, mode: str, count: int, room="proof") -> None:
+    """Send stamped messages, and note what became of each."""
+    waiting = []
+    for n in range(count):
+        stamp = ledger.stamp(name)
+        try:
+            receipt = await conn.send("stamped", list(stamp), room_id=room, delivery=mode)
+        except NotConnected as error:
+            if "expected a connection" in str(error):
+                ledger.failed(stamp)  # it was never written
+            continue
+        if mode == "at_most_once":
+            ledger.ok(stamp)  # what its sender believes
+        waiting.append((stamp, receipt))
+        if n % 4 == 3:
+            await asyncio.sleep(0.01)
+    for stamp, receipt in waiting if mode != "at_most_once" else ():
+        await receipt.acked(30)
+        ledger.ok(stamp)
+
+
+async def break_things(lab: Lab, rng: random.Random, senders: asyncio.Future[object]) -> int:
+    """Cause faults, drawn anew each time; return how many."""
+    faults, done = lab.faults, 0
+    while done < FAULTS and not senders.done():
+        kind = rng.choice(("rst", "fin", "midframe", "stall", "ack", "stop"))
+        if kind in ("rst", "fin"):
+            await faults.cut(kind)
+        elif kind == "stop":
+            os.kill(lab.pids[0], signal.SIGSTOP)
+            await asyncio.sleep(0.05)
+            os.kill(lab.pids[0], signal.SIGCONT)
+        else:
+            chosen = {
+                "midframe": lambda: faults.toxic("kill_midframe", nth=rng.randint(1, 5)),
+                "stall": faults.stall,
+                "ack": lambda: faults.toxic("drop_message", type="ack", nth=1, times=2),
+            }[kind]
+            async with chosen():
+                await asyncio.sleep(0.06)
+        done += 1
+        await asyncio.sleep(rng.uniform(0.02, 0.06))
+    return done
+
+
+async def until_read(ledger: Ledger, receiver: str, sender: str, timeout: float = 10.0) -> None:
+    """The final read phase: until nothing that is known to be sent is missing, or no more comes."""
+    async with asyncio.timeout(timeout):
+        while (account := ledger.account(receiver, sender)).received < account.ok:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", [WebSocketConnection, ServerSentEvents, LongPolling])
+async def test_each_mode_keeps_its_promise_and_no_more(healed, kind):
+    lab = healed
+    ledger, rng = Ledger(), random.Random(kind.__name__)
+    through = lab.faults.ws_url if kind is WebSocketConnection else lab.faults.url
+    options = {"backoff": Constant(0.02, min_uptime=0.0), "request_timeout": 0.5}
+    async with asyncio.timeout(60), WebSocketConnection(f"{lab.ws_url}?user=bob") as bob:
+        clients = {mode: kind(through, **options) for mode in MODES}
+        try:
+            follow(ledger, bob, "bob")
+            await bob.join_room("proof")
+            for mode, conn in clients.items():
+                await conn.connect()
+                follow(ledger, conn, mode)
+                await conn.join_room("proof")
+            work = [send(ledger, conn, mode, mode, COUNT) for mode, conn in clients.items()]
+            work.append(send(ledger, bob, "bob", "effectively_once", COUNT))
+            senders = asyncio.gather(*work)
+            assert await break_things(lab, rng, senders) >= 5
+            await lab.faults.restore()
+            await senders
+            for mode in MODES[1:]:
+                await until_read(ledger, "bob", mode)
+                await until_read(ledger, mode, "bob")
+        finally:
+            for conn in clients.values():
+                await conn.close()
+    once = ledger.account("bob", "effectively_once")
+    assert (once.ok, once.received, once.names) == (COUNT, COUNT, ())
+    least = ledger.account("bob", "at_least_once")
+    assert (least.ok, least.lost, least.phantoms) == (COUNT, 0, 0)
+    most = ledger.account("bob", "at_most_once")
+    assert (most.duplicates, most.reordered, most.phantoms) == (0, 0, 0)
+    # Down to the clients the sessions resume, whatever the mode of what they send.
+    for mode in MODES:
+        down = ledger.account(mode, "bob")
+        assert (down.received, down.names) == (COUNT, ()), mode
+
+
+# One mechanism switched off each time
+
+
+async def run_with(lab: Lab, mode: str, kind=WebSocketConnection, **options) -> tuple[str, ...]:
+    """Send to bob while the sender's answers are lost and its connection is cut; return the anomalies."""
+    ledger = Ledger()
+    room = f"off-{random.random()}"
+    through = lab.faults.ws_url if kind is WebSocketConnection else lab.faults.url
+    async with (
+        asyncio.timeout(30),
+        WebSocketConnection(lab.ws_url) as bob,
+        kind(through, backoff=Constant(0.01, min_uptime=0.0), request_timeout=0.3, **options) as ada,
+    ):
+        follow(ledger, bob, "bob", room)
+        ada.on("error", lambda event: None)
+        await bob.join_room(room)
+        await ada.join_room(room)
+        await send(ledger, ada, "ada", mode, 4, room)
+        hole = lab.faults.blackhole(stream="downstream" if mode != "at_most_once" else "upstream")
+        await hole
+        sending = asyncio.create_task(send(ledger, ada, "ada", mode, 4, room))
+        await asyncio.sleep(0.1)
+        await lab.faults.cut()
+        await hole.remove()
+        await sending
+        while ada.state.value != "Connected":
+            await asyncio.sleep(0.01)
+        await send(ledger, ada, "ada", mode, 4, room)
+        await (await ada.send("last", room_id=room, delivery="at_least_once")).acked(10)
+        await bob.ping()
+    return ledger.account("bob", "ada").names
+
+
+async def test_with_everything_on_there_is_no_anomaly(healed):
+    assert await run_with(healed, "effectively_once") == ()
+
+
+async def test_without_acknowledgements_messages_are_lost(healed):
+    assert await run_with(healed, "at_most_once") == ("lost_middle",)
+
+
+async def test_without_numbers_messages_are_duplicated(healed):
+    assert await run_with(healed, "at_least_once") == ("duplicates",)
+
+
+async def receive_through(lab: Lab, restart: bool = False) -> tuple[str, ...]:
+    """Let ada follow a room through a cut, or a restart of the server; return the anomalies."""
+    ledger = Ledger()
+    async with (
+        asyncio.timeout(30),
+        WebSocketConnection(lab.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as bob,
+        WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as ada,
+    ):
+        follow(ledger, ada, "ada", "down")
+        await bob.join_room("down")
+        await ada.join_room("down")
+        await send(ledger, bob, "bob", "effectively_once", 4, "down")
+        await until_read(ledger, "ada", "bob")
+        if restart:
+            await lab.restart()
+            while not all(c.state.value == "Connected" and c.stats.connects == 2 for c in (ada, bob)):
+                await asyncio.sleep(0.01)
+            for conn in (ada, bob):
+                await conn.join_room("down")
+        else:
+            down = lab.faults.down()
+            await down
+            await send(ledger, bob, "bob", "effectively_once", 4, "down")
+            await down.remove()
+            while not (ada.state.value == "Connected" and ada.stats.connects == 2):
+                await asyncio.sleep(0.01)
+            await ada.join_room("down")
+        await send(ledger, bob, "bob", "effectively_once", 8, "down")
+        await bob.send("last", room_id="down")
+        await ada.ping()
+    return ledger.account("ada", "bob").names
+
+
+async def test_without_resume_what_came_in_between_is_lost(healed, monkeypatch):
+    assert await receive_through(healed) == ()
+    monkeypatch.setattr(Position, "resume", lambda self: self.rooms.clear() or Resume(None, None, 0))
+    assert await receive_through(healed) == ("lost_middle",)
+
+
+async def test_without_a_look_at_the_epoch_a_new_history_counts_as_repeats(healed, monkeypatch):
+    assert await receive_through(healed, restart=True) == ()
+    accept, enter = Position.accept, Position.enter
+
+    def blind(self, message):
+        room = self.rooms.get(message.room_id or "")
+        if room is not None and message.offset is not None:
+            room.epoch = message.epoch
+        return accept(self, message)
+
+    def kept(self, room_id, epoch, offset):
+        room = self.rooms.get(room_id)
+        enter(self, room_id, epoch, offset if room is None else room.received)
+
+    monkeypatch.setattr(Position, "accept", blind)
+    monkeypatch.setattr(Position, "enter", kept)
+    # Offsets begin at 1 again, and look old.
+    assert await receive_through(healed, restart=True) == ("lost_postfix",)
+
+
+async def test_without_the_order_of_posts_messages_overtake_each_other(healed, monkeypatch):
+    lab, ledger = healed, Ledger()
+    held: list[asyncio.Task[None]] = []
+
+    async def at_random(self, message, max_bytes):
+        # Each message in a POST of its own, whenever it gets there: as `fetch` without `await`.
+        async def later():
+            await asyncio.sleep(0.05 if message.payload and message.payload[1] % 2 == 0 else 0.0)
+            await ordered(self, message, max_bytes)
+
+        if message.type != "stamped":
+            return await ordered(self, message, max_bytes)
+        held.append(asyncio.create_task(later()))
+        return 0
+
+    ordered = Upstream.send
+    async with asyncio.timeout(30), WebSocketConnection(lab.ws_url) as bob, LongPolling(lab.url) as ada:
+        follow(ledger, bob, "bob", "posts")
+        await bob.join_room("posts")
+        await ada.join_room("posts")
+        monkeypatch.setattr(Upstream, "send", at_random)
+        await send(ledger, ada, "ada", "at_most_once", 8, "posts")
+        await asyncio.gather(*held)
+        await until_read(ledger, "bob", "ada")
+    assert ledger.account("bob", "ada").names == ("reordered",)
+
+
+async def test_what_a_restarted_server_forgot_is_said_and_repeats_are_dropped(healed):
+    lab, seen = healed, []
+    async with (
+        asyncio.timeout(30),
+        WebSocketConnection(lab.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as bob,
+        WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as ada,
+    ):
+        bob.on("stamped", lambda message: seen.append(message.payload))
+        bob.on("resync", lambda event: seen.append("resync"))
+        for conn in (bob, ada):
+            await conn.join_room("again")
+        async with lab.faults.blackhole(stream="downstream"):
+            receipt = await ada.send("stamped", 1, room_id="again", delivery="effectively_once")
+            while 1 not in seen:
+                await asyncio.sleep(0.01)
+            await lab.restart()  # it handled the message, and nobody knows any more
+        while not all(c.state.value == "Connected" and c.stats.connects == 2 for c in (ada, bob)):
+            await asyncio.sleep(0.01)
+        try:
+            await receipt.acked(10)
+        except RtlabError:
+            pytest.fail("the message was not handled by the new server")
+        await bob.ping()
+    assert seen.count(1) == 1
+    assert "resync" in seen
+    assert bob.stats.repeats == 1
