@@ -37,6 +37,8 @@ import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from tests.refusals import Refusals
+
 __all__ = ["NOTEBOOKS", "play"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -55,7 +57,6 @@ _CLAIM: Final = re.compile(r'<th scope="row">(.*?)(<small.*?)?</th>.*?data-verdi
 _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
 #: What Python prints when an interrupt falls into a finalizer or a callback of a weak reference.
 _SWALLOWED: Final = re.compile(r"\AException ignored in: .*\bKeyboardInterrupt:?\s*\Z", re.DOTALL)
-_BUSY: Final = "MachineBusy"
 #: A cell that starts a lab for those after it.
 _LAB: Final = re.compile(r"^\w+ = await Lab\.start\(", re.MULTILINE)
 #: How an error of ours says what to run.
@@ -218,7 +219,8 @@ class Reader:
         self._after: dict[int, Counter[str]] = {}  # what lived after each cell in the first play
         self._took: dict[int, float] = {}
         self._leaked: Counter[str] = Counter()
-        self._refused = False
+        self._refusals = Refusals()
+        self._unjudged: set[str] = set()  # claims whose measurement was refused
         self._interrupted: list[Cell] = []
         self._final: dict[str, str] = {}
         for cell in self.cells:
@@ -319,9 +321,10 @@ class Reader:
     # What is right
 
     def _judge(self, play: str, cell: Cell, ran: Ran, *, pending: bool = False) -> None:
-        if ran.error == _BUSY or (ran.error == "NameError" and self._refused):
-            self._refused = True  # what it would have brought is missing later
+        if self._refusals.excuse(cell.source, ran.error, ran.message):
+            self._unjudged |= cell.rows.keys()
             return
+        self._unjudged -= {text for text, row in ran.rows.items() if row.verdict != "pending"}
         if ran.error and not cell.error:
             silent = ran.error in self._ours and not _REMEDY.search(ran.message)
             advice = " (does not say what to run again)" if silent else ""
@@ -331,7 +334,7 @@ class Reader:
             self._note(play, cell, f"on stderr: {ran.stderr.strip()[-300:]!r}")
         for text, row in ran.rows.items():
             known = cell.rows.get(text)
-            if row.timing or known == row:
+            if row.timing or known == row or (row.verdict == "pending" and text in self._unjudged):
                 continue
             if pending and (row.verdict == "pending" or row.verdict == self._final.get(text)):
                 continue

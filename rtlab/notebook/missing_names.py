@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["install", "where_made"]
+__all__ = ["install", "names_made", "where_made"]
 
 #: Where Jupyter's server puts the notebook's path, for its kernel.
 _NOTEBOOK: Final = "JPY_SESSION_NAME"
@@ -36,17 +36,26 @@ def where_made(notebook: dict[str, Any], name: str) -> str:
     """
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
-        if cell["cell_type"] == "code" and name in set(_made(source)):
+        if cell["cell_type"] == "code" and name in names_made(source):
             return source.strip().partition("\n")[0]
     return ""
 
 
-def _made(source: str) -> Iterator[str]:
-    """Names that a cell binds at its top level; those within a function are its own."""
+def names_made(source: str) -> set[str]:
+    """Return the names that a cell binds at its top level; those within a function are its own.
+
+    Examples
+    --------
+    >>> sorted(names_made("import numpy as np\\nseen = await look()"))
+    ['np', 'seen']
+    """
     try:
-        tree: Any = compile(source, "<cell>", "exec", _FLAGS)
+        return set(_bound(compile(source, "<cell>", "exec", _FLAGS)))
     except SyntaxError:  # a magic
-        return
+        return set()
+
+
+def _bound(tree: Any) -> Iterator[str]:
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()

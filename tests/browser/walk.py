@@ -7,6 +7,7 @@ from typing import Any, Final
 from playwright.async_api import Page
 
 from tests.browser.lab import JupyterLab, open_notebook
+from tests.refusals import Refusals
 
 __all__ = ["Notebook"]
 
@@ -84,11 +85,19 @@ class Notebook:
         return found
 
     async def errors(self) -> list[str]:
-        """Return every error, and everything printed to stderr."""
-        cells = (await self.page.evaluate("rtlabPanel.content.model.sharedModel.toJSON()"))["cells"]
-        outputs: list[dict[str, Any]] = [output for cell in cells for output in cell.get("outputs", [])]
-        errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
-        return errors + ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
+        """Return every error that no busy machine excuses, and everything printed to stderr."""
+        found: list[str] = []
+        refusals = Refusals()
+        for cell in (await self.page.evaluate("rtlabPanel.content.model.sharedModel.toJSON()"))["cells"]:
+            outputs: list[dict[str, Any]] = cell.get("outputs", [])
+            source = "".join(cell["source"])
+            for output in outputs:
+                if output["output_type"] == "error":
+                    name, said = output["ename"], output["evalue"]
+                    found += [] if refusals.excuse(source, name, said) else [f"{name}: {said}"]
+                elif output.get("name") == "stderr":
+                    found.append("".join(output["text"]))
+        return found
 
     async def close(self) -> None:
         """End its kernel, and close it."""
