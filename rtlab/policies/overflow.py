@@ -160,11 +160,6 @@ class OverflowQueue(Generic[T]):
         """Whether it has reached one of its bounds."""
         return len(self._entries) >= self._max_messages or self.size_bytes >= self._max_bytes
 
-    @property
-    def excess(self) -> float:
-        """How full it is: 1 at the nearer bound, more above."""
-        return max(len(self._entries) / self._max_messages, self.size_bytes / self._max_bytes)
-
     def add(self, item: T, size_bytes: int) -> None:
         """Add what nothing may drop: an answer, say."""
         self._append(_Entry(item, size_bytes, None, 0, None))
@@ -305,7 +300,7 @@ class SlowReader:
         Parameters
         ----------
         before, after : float
-            `OverflowQueue.excess` without the newest message, and with it.
+            How full its queue is without the newest message, and with it: 1 at the bound.
         """
         now = self._clock()
         if before < self._left or before < 1:

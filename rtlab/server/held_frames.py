@@ -141,7 +141,7 @@ class HeldFrames:
             The client asked for it (a room's history, say): nothing may drop it.
         """
         message, size, queue = frame.message, frame.measure(), self._queue
-        before = queue.excess
+        before = self._excess()
         room_id, epoch, offset = message.room_id, message.epoch, message.offset
         if not asked_for and room_id is not None and epoch is not None and offset is not None:
             policy = self._rules.policy(room_id, self._chosen)
@@ -154,15 +154,23 @@ class HeldFrames:
         elif message.type == "users_update":
             queue.replace((frame, False), size, room_id)
         else:
+            # Never too much: a client that has not read its answers is not heard.
             queue.add((frame, True), size)
             self._answers += 1
             self._answers_bytes += size
+            return True
         if self._rules.policy(room_id, self._chosen).name == "disconnect":
-            slow = self._reader.too_slow(before, queue.excess)
+            slow = self._reader.too_slow(before, self._excess())
         else:
-            slow = queue.excess > MAX_QUEUE_FACTOR
+            slow = False  # lists of users replace each other
         self._rules.counts["disconnect"] += slow
         return not slow
+
+    def _excess(self) -> float:
+        """How full it is of what the client did not ask for: 1 at the nearer bound, more above."""
+        options, queue = self._rules.options, self._queue
+        messages, size = len(queue) - self._answers, queue.size_bytes - self._answers_bytes
+        return max(messages / options.messages, size / options.size_bytes)
 
     def take(self) -> Frame | None:
         """Return what is to be written next; None when nothing waits."""

@@ -172,7 +172,7 @@ class Ingress:
 
     def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
         turns = self._services.turns
-        if turns.spent:
+        if turns.spent():
             # Whoever asks for much waits, in the order of asking; nobody waits for all of it.
             return turns.later(partial(self._obey, session, data, decoder, answers))
         if session.overloaded:

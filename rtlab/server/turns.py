@@ -47,8 +47,12 @@ class Turns:
 
     Examples
     --------
-    >>> Turns().spent
-    False
+    >>> turns = Turns()
+    >>> async def work(jobs: list[Job]) -> None:
+    ...     for job in jobs:
+    ...         if turns.spent():
+    ...             await turns.later(lambda: None)
+    ...         job.do()
     """
 
     def __init__(
@@ -61,10 +65,15 @@ class Turns:
         self._writers: list[Writer] = []
         self._actions: deque[Callable[[], object]] = deque()
 
-    @property
     def spent(self) -> bool:
-        """Whether this turn has done its share: what can wait goes to `later`."""
-        return self._began is not None and self._clock() - self._began > self._slice
+        """Whether this turn has done its share: what can wait goes to `later`.
+
+        The first who asks in a turn begins it.
+        """
+        if self._began is None:
+            self._begin()
+            return False
+        return self._clock() - self._began > self._slice
 
     @property
     def waiting(self) -> int:
@@ -111,11 +120,11 @@ class Turns:
         writers, self._writers = self._writers, []
         for n, writer in enumerate(writers, 1):
             writer.flush()
-            if n % _WRITES_PER_LOOK == 0 and self.spent:
+            if n % _WRITES_PER_LOOK == 0 and self.spent():
                 self._writers[:0] = writers[n:]
                 break
         if not self._writers:
-            while self._actions and not self.spent:
+            while self._actions and not self.spent():
                 self._actions.popleft()()
         if self._writers or self._actions:
             asyncio.get_running_loop().call_soon(self._end)

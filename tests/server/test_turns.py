@@ -71,7 +71,7 @@ async def test_a_turn_that_has_done_its_share_hands_the_rest_on_in_order() -> No
 
     turns.write_at_end(Writer(now, cost=0.1))
     now[0] += 2.0
-    assert turns.spent
+    assert turns.spent()
     results = [turns.later(lambda n=n: act(n)) for n in range(4)]
     assert turns.waiting == 4
     await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def test_a_turn_that_has_done_its_share_hands_the_rest_on_in_order() -> No
     await asyncio.sleep(0)
     assert order == [0, 1, 2, 3]
     assert await asyncio.gather(*results) == [0, 1, 2, 3]
-    assert not turns.spent
+    assert not turns.spent()
 
 
 async def test_an_action_that_fails_tells_who_asked_and_stops_nobody() -> None:

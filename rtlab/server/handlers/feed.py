@@ -54,7 +54,7 @@ def feed(services: Services, incoming: Incoming) -> Answer:
         session.send,
         services.clock,
         lambda name: feeds.pop(name, None),
-        lambda: services.turns.spent,
+        services.turns.spent,
         partial(_held_up, session),
     )
     # Its first message follows in a later turn of the loop: behind the ack.
