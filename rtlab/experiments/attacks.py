@@ -32,6 +32,7 @@ __all__ = [
     "flood_at_boundary",
     "forge_token",
     "log_in",
+    "opens",
     "origins_admitted",
     "read_log",
     "refresh",
@@ -111,13 +112,13 @@ async def token_from_log(lab: Lab, way: Literal["query", "ticket"]) -> LogLeak:
         line = [line for line in await read_log(lab) if "GET /ws" in line][-1]
     found = re.search(r"(token|ticket)=([^&\" ]+)", line)
     secret = found[0] if found else ""
-    return LogLeak(re.sub(r"(=[\w-]{12})[\w.-]+", r"\1…", line), await _opens(f"{lab.ws_url}?{secret}"))
+    return LogLeak(re.sub(r"(=[\w-]{12})[\w.-]+", r"\1…", line), await opens(f"{lab.ws_url}?{secret}"))
 
 
 async def forge_token(lab: Lab, user: str = "ada") -> int:
     """Come in with a token that nobody signed (``alg: none``); return 1 if the server believes it."""
     token = jwt.encode({"sub": user, "roles": ["staff"]}, "", "none")
-    return await _opens(lab.ws_url, {"Authorization": f"Bearer {token}"})
+    return await opens(lab.ws_url, {"Authorization": f"Bearer {token}"})
 
 
 async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
@@ -148,11 +149,13 @@ async def origins_admitted(lab: Lab) -> dict[str, int]:
         "http://127.0.0.1.evil.example": "a name that begins right",
         "http://localhost.evil.example": "another",
         "http://127.0.0.1:PORT@evil.example": "a user in front of the host",
-        "http://127.0.0.1:1": "another port of this machine",
+        "http://127.0.0.1:OTHER": "another port of this machine",
     }
     headers = {"Authorization": f"Bearer {token}"}
     return {
-        origin: await _opens(lab.ws_url, headers, origin=origin.replace("PORT", str(port)))
+        origin: await opens(
+            lab.ws_url, headers, origin=origin.replace("PORT", str(port)).replace("OTHER", "1")
+        )
         for origin in origins
     }
 
@@ -242,8 +245,18 @@ async def _post(lab: Lab, what: str, body: dict[str, str]) -> httpx.Response:
         return await http.post(f"{lab.url}/api/auth/{what}", json=body)
 
 
-async def _opens(url: str, headers: dict[str, str] | None = None, origin: str | None = None) -> int:
-    """Shake hands; return 1 if the server lets us in, 0 if it says 401 or 403."""
+async def opens(url: str, headers: dict[str, str] | None = None, origin: str | None = None) -> int:
+    """Shake hands; return 1 if the server lets us in, 0 if it says 401 or 403.
+
+    Parameters
+    ----------
+    url : str
+        ``ws://…``.
+    headers : dict, optional
+        Of the handshake.
+    origin : str, optional
+        What a browser would add.
+    """
     given = Origin(origin) if origin is not None else None
     try:
         async with (

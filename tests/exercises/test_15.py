@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.notebook_exercises import run
+
+NAME = "15_authentication"
+
+
+async def test_exercise_1():
+    refused_after = (await run(NAME, 1))["refused_after"]
+    # The hint: b/(p − r).
+    assert refused_after == pytest.approx(60 / (200 - 20), abs=2 / 200)
+
+
+async def test_exercise_2():
+    forgiving = (await run(NAME, 2))["Forgiving"]
+    now = 0.0
+    tokens = forgiving(clock=lambda: now)
+    first = tokens.issue("bob")
+    second = tokens.use(first)
+    now = 1.9
+    assert tokens.use(first) == second
+    third = tokens.use(second)
+    # The successor was used: a repeat of the first is a theft now, within the grace or not.
+    with pytest.raises(PermissionError):
+        tokens.use(first)
+    with pytest.raises(PermissionError):
+        tokens.use(third)
+    late = tokens.issue("ada")
+    tokens.use(late)
+    now = 4.0
+    with pytest.raises(PermissionError):
+        tokens.use(late)
