@@ -74,6 +74,18 @@ function render({ model, el }) {
   model.on("change", show);
   show();
 
+  // Who is asked to press something must see it, and the plot below: JupyterLab's own scrolling puts the
+  // next cell into the middle of a low window, and the panel out of it.
+  const intoSight = () => {
+    const area = el.closest(".jp-OutputArea");
+    const scroller = el.closest(".jp-WindowedPanel-outer");
+    if (!area || !scroller || !model.get("request")) return;
+    const [seen, all] = [area.getBoundingClientRect(), scroller.getBoundingClientRect()];
+    if (seen.top < all.top || seen.bottom > all.bottom) area.scrollIntoView({ block: "start" });
+  };
+  model.on("change:request", intoSight);
+  const later = [50, 250].map((ms) => setTimeout(intoSight, ms)); // when what stands below is laid out
+
   // The kernel reads the proxy's state when a view asks, so nobody asks for a panel that is not seen.
   let unanswered = 0; // when the first look that has no answer yet was sent
   let sent = 0;
@@ -106,7 +118,9 @@ function render({ model, el }) {
   );
   return () => {
     clearInterval(timer);
+    later.forEach(clearTimeout);
     unwatch();
+    model.off("change:request", intoSight);
     model.off("msg:custom", answered);
     model.off("change", show);
   };
