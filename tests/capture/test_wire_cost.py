@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -49,17 +50,21 @@ async def test_real_frames_have_the_headers_of_the_standard(size: int):
     assert sent.header_bytes == overhead.websocket_header_bytes(size, masked=True)
 
 
-async def test_messages_that_came_all_at_once_are_asked_for_again_more_slowly(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("counted", [True, False], ids=["all at once", "not yet at the tap"])
+async def test_messages_that_a_busy_machine_spoiled_are_asked_for_again_more_slowly(
+    counted: bool, monkeypatch: pytest.MonkeyPatch
 ):
     rates: list[float] = []
     push = wire._push  # pyright: ignore[reportPrivateUsage]
 
     async def spoiled_once(tapped: Any, size: int, count: int, rate: float) -> Any:
         rates.append(rate)
-        if len(rates) == 1:
+        if len(rates) == 1 and counted:
             raise MachineBusy("all at once")
-        return await push(tapped, size, count, rate)
+        begun, (up, down), pushed = await push(tapped, size, count, rate)
+        if len(rates) == 1:
+            down = msgspec.structs.replace(down, message_bytes=down.message_bytes + 80)
+        return begun, (up, down), pushed
 
     monkeypatch.setattr(wire, "_push", spoiled_once)
     async with asyncio.timeout(TIMEOUT), Lab() as lab:
