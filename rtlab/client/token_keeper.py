@@ -47,7 +47,7 @@ class TokenKeeper:
         while (pause := tokens.renew_in) is not None:
             await asyncio.sleep(pause)
             try:
-                token = await tokens.renew()
+                token = await tokens.fresh()
                 await self._show(token)
             except ConnectFailed as error:
                 if not error.retryable:

@@ -153,6 +153,19 @@ class Tokens:
         async with self._turn:
             return await self._renewed()
 
+    async def fresh(self) -> str:
+        """Return a token that need not be replaced yet: another connection may have renewed it meanwhile.
+
+        Raises
+        ------
+        ConnectFailed
+            As for `renew`.
+        """
+        async with self._turn:
+            if self._access is not None and self._clock() < self._renew_at:
+                return self._access
+            return await self._renewed()
+
     async def _current(self, url: Url) -> str:
         """Return an access token that is good for this request."""
         self._at_home(url)

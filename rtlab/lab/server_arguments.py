@@ -29,6 +29,8 @@ class ServerOptions(TypedDict, total=False):
     ticket_ttl: float
     # Limits
     max_connections: int
+    max_per_user: int
+    max_per_address: int
     max_message_bytes: int
     write_limit_bytes: int
     write_limit_messages: int

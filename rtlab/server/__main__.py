@@ -57,6 +57,9 @@ def _schemas(folder: str) -> Schemas:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+#: Of one user, in the right setting: tabs, devices, and some that are not gone yet.
+_MAX_PER_USER: Final = 100
+
 #: What a busy person may send, with room to spare; a program that floods may not.
 _RIGHT_LIMITS: Final = (
     "connection messages 200 400",
@@ -137,6 +140,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--results-kept", type=_count, default=producers.results, help="of each client's outbox")
     add("--results-age", type=_seconds, default=producers.age, help="of an outbox without a message")
     add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
+    add("--max-per-user", type=_count, help="open at once, of one user; none by default")
+    add("--max-per-address", type=_count, help="open at once, from one address; none by default")
     add("--max-message-bytes", type=_count, default=defaults.max_message_bytes, help="incoming")
     add("--handshake-rate", type=_rate, default=0, help="connections begun per second; 0 for no limit")
     add("--handshake-queue", type=_count, default=defaults.handshake_queue, help="that may wait; else 503")
@@ -184,6 +189,8 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         origins=frozenset(args.allow_origin),
         node=args.node,
         max_connections=args.max_connections,
+        max_per_user=args.max_per_user or (_MAX_PER_USER if args.security == "right" else None),
+        max_per_address=args.max_per_address,
         max_message_bytes=args.max_message_bytes,
         handshake_rate=args.handshake_rate or None,
         handshake_queue=args.handshake_queue,

@@ -31,6 +31,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         The server's name in ``welcome``.
     max_connections : int
         Open streams and waiting polls, together.
+    max_per_user, max_per_address : int or None
+        As `max_connections`, of one user, and from one address; None for no limit.
     max_message_bytes : int
         The largest incoming message, also after it was decompressed.
     handshake_rate : float or None
@@ -71,6 +73,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     node: str = "node-1"
     # Limits
     max_connections: int = 20_000
+    max_per_user: int | None = None
+    max_per_address: int | None = None
     max_message_bytes: int = MAX_MESSAGE_BYTES
     handshake_rate: float | None = None
     handshake_queue: int = 100

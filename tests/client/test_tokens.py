@@ -63,6 +63,15 @@ async def test_no_other_origin_is_shown_anything(server: Server) -> None:
     assert await auth.request(THERE) == ({}, {})
 
 
+async def test_connections_that_share_tokens_renew_them_once(server: Server) -> None:
+    now = 0.0
+    auth = Tokens("ada", "pw", clock=lambda: now)
+    await auth.request(HERE)
+    now = 8.5
+    assert [await auth.fresh(), await auth.fresh()] == ["a2", "a2"]
+    assert server.asked == ["token", "refresh r1"]
+
+
 async def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_final(server: Server) -> None:
     auth = Tokens(refresh_token="r0")
     server.errors = [ConnectFailed("no answer")]

@@ -15,6 +15,7 @@ from rtlab.client.factory import make_client
 from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, RequestRefused
 from rtlab.lab.lab import Lab
+from rtlab.patterns.realtime import RealtimeClient
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.auth.users import DEMO_USERS
 
@@ -168,6 +169,12 @@ async def test_tokens_never_go_to_another_origin(lab: Lab, hasty: Lab) -> None:
             await client(hasty, transport, auth=auth).connect()
 
 
+async def test_a_fallback_client_proves_itself_on_what_it_finds(lab: Lab) -> None:
+    for transports in (("websocket",), ("sse", "longpoll")):
+        async with await RealtimeClient.connect(lab.url, transports=transports, auth=tokens()) as conn:
+            await conn.join_room("lobby")
+
+
 async def test_a_session_is_nothing_to_another_user(lab: Lab) -> None:
     async with client(lab, "sse", "ada") as conn:
         assert conn.welcome is not None
@@ -196,6 +203,16 @@ async def test_a_refresh_token_used_twice_ends_the_connection(lab: Lab) -> None:
         assert (again.status_code, again.json()["error"]["code"]) == (401, "token_reused")
         await end.wait()
         assert (end.code, end.again) == (4501, False)
+
+
+async def test_one_user_or_one_address_has_so_many_connections() -> None:
+    async with Lab(security="right", max_per_user=1, max_per_address=2) as small:
+        auth = tokens("bob")
+        async with client(small, "websocket", auth=auth), client(small, "sse", "ada"):
+            for transport, user in (("longpoll", "bob"), ("websocket", "eve")):
+                with pytest.raises(ConnectFailed, match=r"at most [12] connections of one") as refused:
+                    await client(small, transport, user).connect()
+                assert (refused.value.status, refused.value.retry_after) == (429, 5.0)
 
 
 @pytest.mark.parametrize(

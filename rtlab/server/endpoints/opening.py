@@ -8,6 +8,7 @@ from aiohttp import web
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
 from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions import Ended
 
@@ -46,7 +47,25 @@ def read_opening(request: web.Request) -> ConnectRequest:
         raise BadOpening(json_error(400, "bad_opening", str(error))) from None
     except Refused as error:
         raise BadOpening(json_error(403, error.code, str(error))) from None
-    return msgspec.structs.replace(asked, address=request.remote, principal=principal)
+    asked = msgspec.structs.replace(asked, address=request.remote, principal=principal)
+    _check_share(request.app[NODE], asked)
+    return asked
+
+
+def _check_share(node: Node, asked: ConnectRequest) -> None:
+    """Raise `BadOpening` when a user, or an address, has as many connections as it may."""
+    user = asked.user if asked.principal is None else asked.principal.user
+    for whose, most, name in (
+        ("user", node.options.max_per_user, user),
+        ("address", node.options.max_per_address, asked.address),
+    ):
+        if most is None or name is None:
+            continue
+        # One that goes on replaces its former connection.
+        others = (s for s in node.connections.sinks.values() if s.session_id != asked.session)
+        if sum(getattr(session, whose) == name for session in others) >= most:
+            text = f"expected at most {most} connections of one {whose}: close one, or try again later"
+            raise BadOpening(json_error(429, "too_many_connections", text, {"Retry-After": "5"}))
 
 
 def read_principal(request: web.Request) -> Principal | None:

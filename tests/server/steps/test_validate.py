@@ -28,6 +28,14 @@ async def test_a_wrong_payload_is_refused_and_five_end_the_session() -> None:
     assert session.ended.close_code == 1008
 
 
+async def test_an_open_server_pays_for_nothing() -> None:
+    assert [type(step).__name__ for step in Bench().node.ingress.steps] == [
+        "CheckStanding",
+        "Decode",
+        "CheckId",
+    ]
+
+
 async def test_items_of_a_batch_are_validated_too() -> None:
     bench = strict()
     session = bench.session(rooms=("r",))
