@@ -371,6 +371,18 @@ class Connection(Listenable):
             # Only now: a message of the room that is on its way would enter it again.
             self._inbox.position.leave(room_id)
 
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not left; above a high-water mark `send` waits by itself."""
+        return self._outbox.buffered_bytes
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Wait until `buffered_amount` is 0; `timeout` is in seconds, None takes `request_timeout`.
+
+        Raises `TimeoutError`, or `NotConnected` when the connection has ended.
+        """
+        await self._outbox.drain(timeout if timeout is not None else self.request_timeout)
+
     async def ping(self) -> float:
         """Measure one round trip.
 

@@ -6,7 +6,7 @@ The counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
 
 __all__ = ["Outbox"]
+
+#: Seconds between two looks at a buffer: no transport says when it is empty.
+_LOOK_AGAIN: Final = 0.002
 
 
 class Outbox:
@@ -109,6 +112,29 @@ class Outbox:
             if answer.done() and not answer.cancelled():
                 answer.exception()  # marks it as read: the write may have failed first
             raise
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What was sent and has not left; 0 without a connection."""
+        transport = self._driver.transport
+        return transport.buffered_bytes if transport is not None else 0
+
+    async def drain(self, timeout: float) -> None:
+        """Return when nothing is buffered any more.
+
+        Raises
+        ------
+        TimeoutError
+            Something still was after so many seconds.
+        NotConnected
+            No connection is open, or it ended meanwhile.
+        """
+        transport = self._transport()
+        async with asyncio.timeout(timeout):
+            while transport.buffered_bytes:
+                await asyncio.sleep(_LOOK_AGAIN)
+                if self._transport() is not transport:
+                    raise NotConnected("the connection ended with messages in its buffer")
 
     async def ping(self, timeout: float) -> float:
         """Return the seconds of one round trip, and keep them in `rtt`.

@@ -81,6 +81,11 @@ class Handover:
         return self._active.heard if self._active is not None else 0.0
 
     @property
+    def buffered_bytes(self) -> int:
+        """What waits in the transport in use."""
+        return self._active.buffered_bytes if self._active is not None else 0
+
+    @property
     def max_message_bytes(self) -> int:
         """The limit of the transport in use."""
         return self.active.max_message_bytes

@@ -19,7 +19,7 @@ import msgspec
 
 from rtlab.server.frames import RoomPosition
 
-__all__ = ["MAX_CURSOR_CHARS", "Cursor", "format_cursor", "parse_cursor"]
+__all__ = ["MAX_CURSOR_CHARS", "Cursor", "CursorWriter", "format_cursor", "parse_cursor"]
 
 #: In a URL, where each "%" and ":" may take three characters.
 MAX_CURSOR_CHARS: Final = 6000
@@ -64,6 +64,55 @@ def _name(room_id: str) -> tuple[str, str]:
     return quoted, ""
 
 
+@lru_cache(maxsize=4096)
+def _part(place: RoomPosition) -> tuple[str, int]:
+    """Return what a cursor says of one room, and its length in a URL: the same for all its members."""
+    name, encoding = _name(place.room_id)
+    part = f"~{name}:{place.epoch}:{place.offset}{encoding}"
+    return part, _in_url(part)
+
+
+class CursorWriter:
+    """The cursors of one stream: of each event, only what it changes is written anew.
+
+    Parameters
+    ----------
+    session : str
+        Which session the positions count in.
+    rooms : iterable of RoomPosition
+        Where each room stands at first.
+    """
+
+    __slots__ = ("_head", "_parts", "_rooms", "_size")
+
+    def __init__(self, session: str, rooms: Iterable[RoomPosition]) -> None:
+        self._head = f"{session}."
+        self._parts: dict[str, str] = {}
+        self._rooms: dict[str, RoomPosition] = {}
+        self._size = 0
+        for place in rooms:
+            self.move(place)
+
+    def move(self, place: RoomPosition) -> None:
+        """Note where a room stands now, or with no offset, that it was left."""
+        former = self._rooms.get(place.room_id)
+        if former is not None:
+            self._size -= _part(former)[1]
+        if place.offset is not None:
+            part, size = _part(place)
+            self._size += size
+            self._rooms[place.room_id], self._parts[place.room_id] = place, part
+        elif former is not None:
+            del self._rooms[place.room_id], self._parts[place.room_id]
+
+    def at(self, position: int) -> str:
+        """Return the cursor of an event."""
+        head = f"{self._head}{position}"
+        if len(head) + self._size <= MAX_CURSOR_CHARS:
+            return head + "".join(self._parts.values())
+        return format_cursor(self._head[:-1], position, self._rooms.values())
+
+
 def format_cursor(session: str, position: int, rooms: Iterable[RoomPosition] = ()) -> str:
     """Write a cursor: ASCII without spaces, safe in headers and URLs.
 
@@ -77,10 +126,9 @@ def format_cursor(session: str, position: int, rooms: Iterable[RoomPosition] = (
     """
     text = f"{session}.{position}"
     size = len(text)
-    for room_id, epoch, offset in rooms:
-        name, encoding = _name(room_id)
-        part = f"~{name}:{epoch}:{offset}{encoding}"
-        size += _in_url(part)
+    for place in rooms:
+        part, length = _part(place)
+        size += length
         if size > MAX_CURSOR_CHARS:
             break
         text += part

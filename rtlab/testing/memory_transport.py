@@ -101,6 +101,11 @@ class MemoryTransport:
         if self._on_send is not None:
             self._on_send(message)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Nothing waits in memory."""
+        return 0
+
     async def ping(self) -> float:
         """Return a round trip of no time at all; never return once `deaf`."""
         if self.deaf:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.server.cursor import Cursor, format_cursor, parse_cursor
+from rtlab.server.cursor import Cursor, CursorWriter, format_cursor, parse_cursor
 from rtlab.server.frames import RoomPosition
 
 rooms = st.builds(
@@ -48,3 +48,27 @@ def test_rooms_that_do_not_fit_are_left_out() -> None:
     cursor = parse_cursor(text)
     assert cursor is not None
     assert 40 < len(cursor.rooms) < 64
+
+
+@given(
+    moves=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "my room", "部屋", "x" * 128, "~:%"]), st.none() | st.integers(1, 1 << 40)
+        ),
+        max_size=40,
+    ),
+    wide=st.booleans(),
+)
+def test_a_writer_of_cursors_says_what_is_said_at_once(
+    moves: list[tuple[str, int | None]], wide: bool
+) -> None:
+    rooms = {f"r{n}": RoomPosition(f"r{n}", "e" * 100, n) for n in range(60 if wide else 0)}
+    writer = CursorWriter("s1", rooms.values())
+    for position, (room_id, offset) in enumerate(moves):
+        place = RoomPosition(room_id, "e1", offset)
+        writer.move(place)
+        if offset is None:
+            rooms.pop(room_id, None)
+        else:
+            rooms[room_id] = place
+        assert writer.at(position) == format_cursor("s1", position, rooms.values())

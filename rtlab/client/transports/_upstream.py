@@ -73,6 +73,11 @@ class Upstream:
         self._slots = asyncio.Semaphore(MAX_PENDING)  # it is fair, which keeps the order of callers
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that the server has not accepted yet."""
+        return sum(len(item.data) for item in (*self._batch, *self._pending))
+
     async def send(self, message: Message, max_bytes: int) -> int:
         """Return when the server has accepted the message.
 

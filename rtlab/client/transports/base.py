@@ -36,6 +36,9 @@ class Transport(Protocol):
     heard : float
         When anything last arrived, `time.monotonic` seconds: also what is no
         message, such as a ping frame or a comment.
+    buffered_bytes : int
+        What was sent and has not left: it waits in the socket's buffer of this process, in
+        the data channel, or for the server's answer to a POST.
     max_message_bytes : int
         The largest message to send; lowered to the server's limit once known.
     """
@@ -56,6 +59,9 @@ class Transport(Protocol):
 
     @property
     def heard(self) -> float: ...
+
+    @property
+    def buffered_bytes(self) -> int: ...
 
     @property
     def max_message_bytes(self) -> int: ...

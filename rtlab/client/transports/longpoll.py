@@ -118,6 +118,11 @@ class LongPollTransport:
         """
         return max(self._http.heard, self._asked)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that the server has not accepted yet."""
+        return self._upstream.buffered_bytes if self._upstream is not None else 0
+
     async def open(self, resume: Resume) -> Message | None:
         """Poll for the first time, which is answered at once; return the ``welcome``.
 

@@ -127,6 +127,11 @@ class SseTransport:
         """When a byte last arrived, `time.monotonic` seconds."""
         return self._http.heard
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of messages that the server has not accepted yet."""
+        return self._upstream.buffered_bytes if self._upstream is not None else 0
+
     async def open(self, resume: Resume) -> Message | None:
         """Ask for the stream; return the ``welcome``, None from another server.
 

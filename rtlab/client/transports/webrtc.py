@@ -129,6 +129,11 @@ class WebRTCTransport:
 
     # Opening
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait in the data channel."""
+        return self._queue.link.buffered_bytes if self._queue is not None else 0
+
     async def open(self, resume: Resume) -> Message | None:
         """Offer, connect, and return the server's ``welcome``, None from a foreign server.
 

@@ -173,6 +173,11 @@ class WebSocketTransport:
         """When any byte last arrived, monotonic seconds."""
         return self._ws.heard if self._ws is not None else 0.0
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait until the peer, or the system, takes more."""
+        return self._ws.transport.get_write_buffer_size() if self._ws is not None else 0
+
     async def open(self, resume: Resume) -> Message | None:
         """Shake hands; return the server's ``welcome``, None from a foreign server.
 

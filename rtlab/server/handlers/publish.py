@@ -21,8 +21,9 @@ __all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 #: Seconds that a broker may take; nothing else of the sender is heard meanwhile.
 BROKER_TIMEOUT: Final = 5.0
 
-#: Seconds that a publish waits for room members that do not read, under the policy ``block``.
-BLOCK_TIMEOUT: Final = 30.0
+#: Seconds that a publish waits for room members that do not read, under the policy ``block``; less
+#: than a client waits for the answer to a POST.
+BLOCK_TIMEOUT: Final = 8.0
 
 
 def publish(services: Services, incoming: Incoming) -> Later[Answer]:

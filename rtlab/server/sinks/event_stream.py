@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar, Final
 
-from rtlab.server.cursor import format_cursor
+from rtlab.server.cursor import CursorWriter
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.sinks.base import StreamSink
 from rtlab.server.turns import Turns
@@ -33,7 +33,7 @@ class EventStreamSink(StreamSink):
         See `StreamSink`.
     """
 
-    __slots__ = ("_chunked", "_positions", "_session_id", "ended")
+    __slots__ = ("_chunked", "_cursors", "ended")
     transport: ClassVar[str] = "sse"
 
     def __init__(
@@ -46,19 +46,14 @@ class EventStreamSink(StreamSink):
         turns: Turns | None = None,
     ) -> None:
         super().__init__(transport, turns)
-        self._session_id = session_id
-        self._positions = positions
+        self._cursors = CursorWriter(session_id, positions.values())
         self._chunked = chunked
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def write(self, frame: Frame, position: int) -> None:
         for change in frame.positions:
-            if change.offset is None:
-                self._positions.pop(change.room_id, None)
-            else:
-                self._positions[change.room_id] = change
-        cursor = format_cursor(self._session_id, position, self._positions.values())
-        self._event(frame.event() + cursor.encode() + b"\n\n")
+            self._cursors.move(change)
+        self._event(b"%b%b\n\n" % (frame.event(), self._cursors.at(position).encode()))
 
     def _event(self, data: bytes) -> None:
         self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
