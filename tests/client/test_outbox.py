@@ -109,3 +109,26 @@ async def test_a_request_without_a_connection_leaves_no_timer():
     with pytest.raises(NotConnected):
         await conn.request("echo")
     assert conn._outbox._requests._timer is None
+
+
+async def test_what_is_buffered_can_be_seen_and_waited_for():
+    class Slow(MemoryTransport):
+        waiting = 3
+
+        @property
+        def buffered_bytes(self) -> int:
+            return self.waiting
+
+    transport = Slow(welcome=welcome())
+    conn = Connection(Factory(transport))
+    assert conn.buffered_amount == 0
+    async with conn:
+        assert conn.buffered_amount == 3
+        with pytest.raises(TimeoutError):
+            await conn.drain(timeout=0.01)
+        draining = asyncio.create_task(conn.drain())
+        await asyncio.sleep(0)
+        transport.waiting = 0
+        await draining
+    with pytest.raises(NotConnected):
+        await conn.drain()
