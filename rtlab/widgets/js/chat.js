@@ -15,6 +15,11 @@ function render({ model, el }) {
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", `Chat room ${model.get("room")}`);
 
+  // What is typed here is not a shortcut: JupyterLab, at the document, would take Enter and capitals.
+  el.addEventListener("keydown", (event) => {
+    const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
+    if (!ctrlKey && !metaKey && !altKey && !(shiftKey && key === "Enter")) event.stopPropagation();
+  });
   const gone = make("div", { className: "rtlab-gone", hidden: true, role: "alert" });
   const leave = make("button", { type: "button", textContent: "Leave", onclick: () => model.send({ action: "leave" }) });
   const head = make("div", { className: "rtlab-head" }, make("bdi", { textContent: model.get("room") }), leave);
