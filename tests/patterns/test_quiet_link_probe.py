@@ -51,6 +51,22 @@ async def test_a_healthy_quiet_room_hears_nothing_of_the_probes():
         assert set(seen) <= {"ack"}
 
 
+async def test_a_member_is_sent_nothing_twice_and_learns_of_another_history():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        resyncs: list[str | None] = []
+        conn.on("resync", lambda event: resyncs.append(event.epoch))
+        place = (await conn.join_room("r")).payload
+        for n in range(3):
+            publish(server, "r", n)
+        answer = await conn.request("join_room", {**place, "probe": True})  # as if it had read nothing yet
+        assert (answer.payload["member"], answer.payload["recovered"]) == (True, True)
+        await conn.request("echo")
+        assert conn.stats.repeats == 0
+        server.node.hub["r"].restart("another", 1)
+        await conn.join_room("r", probe=True)
+        assert resyncs == ["another"]
+
+
 async def test_a_room_in_which_something_is_said_is_not_asked_for():
     async with asyncio.timeout(30), serving() as server, client(server) as conn:
         await conn.join_room("r")

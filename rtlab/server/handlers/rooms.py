@@ -17,7 +17,7 @@ def join_room(services: Services, incoming: Incoming) -> Answer:
     """Enter a room, and send what was missed there behind the ack.
 
     With ``probe`` a member asks whether it still is one, and tells nobody: ``member`` is
-    the answer. What it should have got comes behind, in any case.
+    the answer. What was missed comes behind for one that was not: a member's stream has it.
     """
     session, message = incoming.session, incoming.message
     room_id = room_of(message)
@@ -48,6 +48,9 @@ def join_room(services: Services, incoming: Incoming) -> Answer:
     }
     if quietly:
         details["member"] = joined.member
+        if joined.member:
+            known = epoch == joined.epoch and offset is not None and 0 <= offset <= joined.offset
+            return Answer({**details, "recovered": known, "offset": joined.offset})
     start = joined.offset - len(joined.missed)
     return Answer(details, (RoomPosition(room_id, joined.epoch, start),), joined.missed)
 
