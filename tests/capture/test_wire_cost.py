@@ -84,9 +84,10 @@ async def test_the_report_agrees_with_the_standards():
     assert report.cost("websocket", "send", "up").framing_bytes == 4 + 4
     assert report.cost("websocket", "push", "up").stream_bytes == 0
 
-    # A long poll asks again for each message: heads in both directions.
-    assert report.cost("longpoll", "push", "up").http_bytes > 100
-    assert report.cost("longpoll", "push", "down").http_bytes > 100
+    # A long poll asks again for each message, or on a busy machine for a few: heads in both directions.
+    for direction in ("up", "down"):
+        poll = report.cost("longpoll", "push", direction)
+        assert poll.http_bytes / poll.packets > 100
     assert report.cost("sse", "push", "down").http_bytes == 0
 
     # An event carries its name and its cursor beyond `data: ` and the chunk.

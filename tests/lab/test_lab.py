@@ -336,7 +336,7 @@ async def test_clients_elsewhere_do_not_keep_an_orphan_alive():
 def test_a_forgotten_lab_ends_with_its_process():
     code = "import asyncio; from rtlab.lab.lab import Lab; lab = asyncio.run(Lab.start()); print(*lab.pids)"
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stderr == ""
     assert not any(psutil.pid_exists(int(pid)) for pid in done.stdout.split())
