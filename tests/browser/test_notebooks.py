@@ -9,6 +9,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 #: Long enough for the first plot to be watched, short enough for all notebooks.
 PACE = "0.3"
+#: Notebooks that are open at the same time: their cells mostly wait, and what judges time is in nbval's run.
+TOGETHER = 2
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
 #: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
@@ -55,10 +59,36 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def page(jupyter: JupyterLab) -> AsyncIterator[Page]:
-    """One page for all notebooks: to load JupyterLab takes longer than to run most cells."""
-    async with open_browser() as browser, open_page(browser) as opened:
-        yield opened
+async def pages() -> AsyncIterator[asyncio.Queue[Page]]:
+    """Pages in browsers of their own, for one notebook after the other: loading JupyterLab takes long."""
+    async with AsyncExitStack() as stack:
+        free = asyncio.Queue[Page]()
+        for _ in range(TOGETHER):
+            browser = await stack.enter_async_context(open_browser())
+            free.put_nowait(await stack.enter_async_context(open_page(browser)))
+        yield free
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def walks(
+    request: pytest.FixtureRequest, jupyter: JupyterLab, pages: asyncio.Queue[Page]
+) -> AsyncIterator[dict[Path, asyncio.Task[Walk]]]:
+    """Every notebook that is asked for, from top to bottom, a few at a time."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    asked: list[Path] = [i.callspec.params["path"] for i in items if "walks" in i.fixturenames]
+
+    async def in_turn(path: Path) -> Walk:
+        page = await pages.get()
+        try:
+            return await walk(page, jupyter, path)
+        finally:
+            pages.put_nowait(page)
+
+    tasks = {path: asyncio.create_task(in_turn(path)) for path in asked}
+    yield tasks
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 async def plot_lives(page: Page, name: str) -> float:
@@ -86,10 +116,18 @@ def out_of_sight(seen: dict[str, list[float]]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
-    path: Path, jupyter: JupyterLab, page: Page
-) -> None:
+@dataclass
+class Walk:
+    """What was noted on the way through a notebook."""
+
+    first_plot: float  # seconds from opening it
+    complaints: list[str]  # of the page
+    errors: list[str]  # of the cells
+    seen: dict[str, list[float]]
+
+
+async def walk(page: Page, jupyter: JupyterLab, path: Path) -> Walk:
+    """Press Shift+Enter from the first cell to the last."""
     complaints: list[str] = []
 
     def complain(error: object) -> None:
@@ -103,15 +141,23 @@ async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
         first = group.create_task(plot_lives(page, path.stem))
         for place in range(len(notebook.kinds)):
             await notebook.step(place)
-    if path.name == MAP:  # it usually takes a quarter of that
-        assert first.result() - opened < FIRST_PLOT
     page.remove_listener("pageerror", complain)
-    assert complaints == []
-    assert await notebook.errors() == []
-    seen = await notebook.seen()
+    errors, seen = await notebook.errors(), await notebook.seen()
     await notebook.close()
-    assert seen
-    hidden = out_of_sight(seen)
+    return Walk(first.result() - opened, complaints, errors, seen)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
+    path: Path, walks: dict[Path, asyncio.Task[Walk]]
+) -> None:
+    found = await walks[path]
+    if path.name == MAP:  # it usually takes a quarter of that
+        assert found.first_plot < FIRST_PLOT
+    assert found.complaints == []
+    assert found.errors == []
+    assert found.seen
+    hidden = out_of_sight(found.seen)
     if path.stem in EXCUSED:
         assert hidden, f"all is in sight in {path.stem} now: take it out of EXCUSED"
     else:
@@ -120,8 +166,9 @@ async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
 
 @pytest.mark.parametrize("name", ON_SMALL)
 async def test_the_first_live_plot_is_in_sight_in_a_small_window(
-    name: str, jupyter: JupyterLab, page: Page
+    name: str, jupyter: JupyterLab, pages: asyncio.Queue[Page]
 ) -> None:
+    page = await pages.get()
     await page.set_viewport_size(SMALL)
     notebook = await Notebook.open(page, jupyter, f"{name}.ipynb")
     seen: dict[str, list[float]] = {}
@@ -130,6 +177,7 @@ async def test_the_first_live_plot_is_in_sight_in_a_small_window(
         if seen := await notebook.seen():
             break
     await notebook.close()
+    pages.put_nowait(page)
     assert seen
     hidden = out_of_sight(seen)
     if name in EXCUSED_ON_SMALL:
