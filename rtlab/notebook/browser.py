@@ -32,6 +32,7 @@ __all__ = [
     "Run",
     "canvas_states",
     "chromium",
+    "load",
     "open_browser",
     "open_notebook",
     "open_page",
@@ -256,16 +257,21 @@ class Run:
         return "".join("".join(o["text"]) for o in await self.outputs() if o.get("name") == "stdout")
 
 
+async def load(page: Page, lab: JupyterLab, *, timeout: float = 60.0) -> None:
+    """Load JupyterLab into a page, unless it is there."""
+    if page.url.startswith(f"http://127.0.0.1:{lab.port}/lab"):
+        return
+    await page.goto(lab.url("").replace("/lab/tree/", "/lab"), timeout=timeout * 1e3)
+    await page.wait_for_function("globalThis.jupyterapp?.restored", timeout=timeout * 1e3)
+    await page.evaluate("jupyterapp.restored")
+
+
 async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: float = 60.0) -> None:
     """Open a notebook in place of whatever is open, and wait for its kernel.
 
     JupyterLab itself is loaded once for each page: that takes longer than most notebooks.
     """
-    here = f"http://127.0.0.1:{lab.port}/lab"
-    if not page.url.startswith(here):
-        await page.goto(lab.url("").replace("/lab/tree/", "/lab"), timeout=timeout * 1e3)
-        await page.wait_for_function("globalThis.jupyterapp?.restored", timeout=timeout * 1e3)
-        await page.evaluate("jupyterapp.restored")
+    await load(page, lab, timeout=timeout)
     async with asyncio.timeout(timeout):
         await page.evaluate(_OPEN, path)
 

@@ -18,7 +18,16 @@ import pytest_asyncio
 from playwright.async_api import Page, ViewportSize
 
 from rtlab.notebook.readers_copy import clean
-from tests.browser.lab import ROOT, JupyterLab, canvas_states, chromium, open_browser, open_page, screenshot
+from tests.browser.lab import (
+    ROOT,
+    JupyterLab,
+    canvas_states,
+    chromium,
+    load,
+    open_browser,
+    open_page,
+    screenshot,
+)
 from tests.browser.walk import Notebook
 from tests.notebook_rules import MAP
 
@@ -59,13 +68,15 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pages() -> AsyncIterator[asyncio.Queue[Page]]:
+async def pages(jupyter: JupyterLab) -> AsyncIterator[asyncio.Queue[Page]]:
     """Pages in browsers of their own, for one notebook after the other: loading JupyterLab takes long."""
     async with AsyncExitStack() as stack:
         free = asyncio.Queue[Page]()
         for _ in range(TOGETHER):
             browser = await stack.enter_async_context(open_browser())
-            free.put_nowait(await stack.enter_async_context(open_page(browser)))
+            page = await stack.enter_async_context(open_page(browser))
+            await load(page, jupyter)
+            free.put_nowait(page)
         yield free
 
 
