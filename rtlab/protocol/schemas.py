@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, Self, cast
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from rtlab.errors import MessageError, RtlabError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.resources import data_path
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 __all__ = ["SchemaError", "Schemas"]
 
@@ -51,6 +52,8 @@ class Schemas:
     """
 
     def __init__(self, schemas: dict[tuple[str, int], object]) -> None:
+        import jsonschema_rs  # here: a server without schemas starts sooner
+
         self._of: dict[str, dict[int, jsonschema_rs.Validator]] = {}
         for (kind, version), schema in schemas.items():
             if not isinstance(schema, dict | bool):

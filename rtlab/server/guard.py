@@ -6,10 +6,9 @@ a connection is open.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rtlab.protocol.messages import RESERVED_TYPES
-from rtlab.server.auth.authority import Authority
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Action, may
 from rtlab.server.connections import Connections
@@ -19,6 +18,9 @@ from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Ended, Session, Sessions
+
+if TYPE_CHECKING:
+    from rtlab.server.auth.authority import Authority
 
 __all__ = ["TOKEN_EXPIRED", "Guard"]
 

@@ -103,3 +103,12 @@ def test_both_signals_stop_in_order(start: Callable[..., Child], number: signal.
     child.process.send_signal(number)
     assert child.process.wait(5) == 0
     assert child.stop() == ""
+
+
+def test_an_open_server_brings_nothing_that_only_others_need() -> None:
+    only_others = {"jwt", "cryptography", "jsonschema_rs"}
+    code = f"import sys, rtlab.server.__main__; print(*sys.modules.keys() & {only_others})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == []

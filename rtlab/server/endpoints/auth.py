@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.server.auth.authority import Authority, Pair
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
+
+if TYPE_CHECKING:
+    from rtlab.server.auth.authority import Authority, Pair
 
 __all__ = ["add_routes"]
 
