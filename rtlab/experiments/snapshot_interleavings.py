@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -233,6 +233,12 @@ class _Member:
     def deliver(self, frame: Frame) -> None:
         if frame.message.type == "set":
             self._receive(frame.message)
+
+    def blocks(self, room_id: str) -> bool:
+        return False
+
+    def when_changed(self, action: Callable[[], Any]) -> Any:
+        raise NotImplementedError  # only publishers wait, and this one blocks nobody
 
 
 def gaps_of(
