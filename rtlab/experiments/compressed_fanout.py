@@ -202,8 +202,10 @@ class Crowd:
     def heard(self, size: int) -> None:
         self.frames += 1
         self.bytes += size
-        if self._all_heard is not None and self.frames == self._want:
-            self._all_heard.set_result(None)
+        waiter = self._all_heard
+        # Done already when the publisher was cancelled.
+        if waiter is not None and self.frames == self._want and not waiter.done():
+            waiter.set_result(None)
 
     def lost(self, reason: str) -> None:
         if self._all_heard is not None and not self._all_heard.done():

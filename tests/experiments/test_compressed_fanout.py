@@ -40,3 +40,16 @@ async def test_each_crowd_gets_every_message_in_the_form_that_it_offered():
             async with asyncio.timeout(10):  # until the last acknowledgement
                 while bytes_in_kernel(int(lab.url.rpartition(":")[2])) != round(2 * 20 * ran.wire_bytes):
                     await asyncio.sleep(0.01)
+
+
+async def test_a_publisher_that_is_cancelled_leaves_a_crowd_that_goes_on_reading():
+    feed = make_feed("ticks", 3)
+    async with Lab() as lab, crowd(lab, "r", 2, None) as readers:
+        publishing = asyncio.create_task(readers.publish(feed))
+        await asyncio.sleep(0)  # all is sent, nothing has come
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        async with asyncio.timeout(10):
+            while readers.frames < 6:
+                await asyncio.sleep(0.001)
+            assert (await readers.publish(feed)).deliveries == 6
