@@ -1,0 +1,72 @@
+"""The order of a stream over several connections: what overtakes what, and how often."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.palette import PALETTE, color_of
+
+__all__ = ["arrivals_figure", "overtakes_figure"]
+
+
+def arrivals_figure(
+    arrivals: Mapping[str, Sequence[tuple[int, float]]], released: Sequence[tuple[int, float]], title: str
+) -> Chart:
+    """Draw each message at its arrival, by member, and when a reorder buffer lets it out.
+
+    Parameters
+    ----------
+    arrivals : mapping of str to sequence of (int, float)
+        Member → number of each message, and when it arrived, ms.
+    released : sequence of (int, float)
+        The same at the buffer's end.
+    title : str
+        What was run.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    chart = Chart(9, 3.4, about=f"{title}: arrivals by member, and in order")
+    axes = dress(chart.add_subplot(), title=title, xlabel="ms since the first was sent", ylabel="number")
+    for index, (member, points) in enumerate(arrivals.items()):
+        numbers, times = zip(*points, strict=True)
+        axes.plot(
+            times, numbers, "o", markersize=5, color=color_of("", index), label=f"arrives over {member}"
+        )
+    numbers, times = zip(*released, strict=True)
+    axes.step(times, numbers, where="post", color=INK, linewidth=1, label="leaves the reorder buffer")
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return chart
+
+
+def overtakes_figure(points: Mapping[float, float], law: Callable[[float], float]) -> Chart:
+    """Draw how many messages overtake one of the slow member's, measured over the closed form.
+
+    Parameters
+    ----------
+    points : mapping of float to float
+        Extra delay of the slow member, ms → overtakes in the mean.
+    law : callable
+        The same by the closed form, of one delay.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    chart = Chart(5.5, 3.0, about="messages that overtake a slow one, over its delay")
+    axes = dress(chart.add_subplot(), xlabel="how much slower one member is (ms)", ylabel="overtaken by")
+    delays = np.linspace(0, 1.1 * max(points), 50)
+    axes.plot(
+        delays, [law(float(delay)) for delay in delays], color=INK, linewidth=1, label="(D/g)·(m − 1)/m"
+    )
+    axes.plot(list(points), list(points.values()), "o", color=PALETTE["blue"], label="measured")
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return chart
