@@ -111,3 +111,38 @@ async def test_a_stopped_feed_sends_nothing_more() -> None:
     assert 0 < count < 100_000
     await asyncio.sleep(0.02)
     assert len(got) == count
+
+
+async def test_a_feed_waits_while_nobody_takes_its_messages_and_sends_what_was_due() -> None:
+    sent: list[Message] = []
+    ended = asyncio.Event()
+    waits: list[asyncio.Future[None]] = []
+    held = True
+
+    def held_up() -> asyncio.Future[None] | None:
+        if not held:
+            return None
+        waits.append(asyncio.get_running_loop().create_future())
+        return waits[-1]
+
+    feed = Feed(
+        "f1",
+        FeedPlan(rate=1000, count=20),
+        sent.append,
+        time.monotonic,
+        lambda _: ended.set(),
+        held_up=held_up,
+    )
+    gone = asyncio.Event()
+    begin = time.monotonic()
+    feed.start(gone.set)
+    await asyncio.sleep(0.05)
+    assert (sent, len(waits)) == ([], 1)
+    held = False
+    waits[0].set_result(None)
+    await asyncio.wait_for(asyncio.gather(ended.wait(), gone.wait()), 5)
+    # Late, all of them, and none left out: each says when it was due.
+    assert [round((message.ts or 0) - (sent[0].ts or 0), 3) for message in sent] == [
+        n / 1000 for n in range(20)
+    ]
+    assert all((message.sent or 0) >= begin + 0.05 for message in sent)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, ClassVar
 
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.feed import MAX_RATE
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
-from rtlab.server.handlers.feed import MAX_FEEDS
+from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.ingress import Ingress
 from rtlab.server.producers import ProducerLimits, Producers
 from rtlab.server.refusal import Result
@@ -65,7 +67,7 @@ class Bench:
     def __init__(self, **limits: int) -> None:
         self.hub = Hub(time.monotonic, HubLimits(**limits), new_epoch=lambda: "e0")
         self.expelled: list[Session] = []
-        services = Services(
+        services = self.services = Services(
             self.hub, MemoryBroker(self.hub), Producers(time.monotonic, ProducerLimits()), time.monotonic
         )
         self.ingress = Ingress(services, 1 << 20, self.expelled.append)
@@ -333,3 +335,18 @@ def test_the_items_of_a_batch_are_numbered_too() -> None:
 )
 def test_an_opening_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
     assert Bench().code("outbox", {**OPENING, **change}) == "wrong_payload"
+
+
+async def test_the_feeds_of_all_sessions_together_have_a_limit_that_ends_give_back() -> None:
+    bench = Bench()
+    rate = MAX_RATE
+    bench.services.feed_rate = MAX_TOTAL_RATE - rate
+    bench.say("feed", {"rate": rate})
+    assert bench.code("feed", {"rate": 1}) == "too_many_feeds"
+    (feed,) = bench.session.feeds.values()
+    feed.stop()
+    await feed.wait()
+    await asyncio.sleep(0)
+    assert bench.say("feed", {"rate": 1})[0].type == "ack"
+    for running in bench.session.feeds.values():
+        running.stop()

@@ -206,3 +206,34 @@ async def test_a_wrong_policy_is_refused_with_those_that_are_right(
 ) -> None:
     with pytest.raises(ConnectFailed, match=words):
         await WebSocketConnection(f"{server.ws_url}?overflow={policy}").connect()
+
+
+@pytest.mark.alone
+async def test_many_deliveries_are_cut_into_slices(server: Child) -> None:
+    """100,000 deliveries asked for by one message: nobody waits for all of them."""
+    hello = (
+        b"GET /ws?user=crowd HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    join = b'{"type":"join_room","payload":{"roomId":"crowd"}}'
+    ends = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)]
+    for _, writer in ends:
+        writer.write(hello + bytes((0x81, 0x80 | len(join))) + bytes(4) + join)
+
+    async def drop(reader: asyncio.StreamReader) -> None:
+        while await reader.read(1 << 16):
+            pass
+
+    reading = [asyncio.create_task(drop(reader)) for reader, _ in ends]
+    async with WebSocketConnection(server.ws_url, request_timeout=30) as conn:
+        await conn.join_room("crowd")
+        items = [{"type": "tick", "roomId": "crowd", "payload": n} for n in range(1000)]
+        before = await asyncio.to_thread(server.stats)
+        answer = await conn.request("batch", items)
+        assert [result["offset"] for result in answer.payload["results"]] == list(range(1, 1001))
+        after = await asyncio.to_thread(server.stats)
+    assert after["cpu_seconds"] - before["cpu_seconds"] > 0.05  # it was work
+    assert after["turns"]["longest_cpu"] < 0.05
+    for _, writer in ends:
+        writer.close()
+    await asyncio.gather(*reading)

@@ -120,13 +120,16 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
         sink.heard()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             if not sink.closing:
-                result = node.ingress.receive(session, message.data, codec)
+                node.turns.enter()
+                try:
+                    result = node.ingress.receive(session, message.data, codec)
+                finally:
+                    node.turns.settle(sink)
                 if isinstance(result, asyncio.Future):
                     # Nothing more is read until this has its answer: TCP holds the client back.
                     sink.not_reading()
                     await settled(result)
                     sink.heard()
-                node.turns.settle(sink)
             received += 1
             if received % TURN == 0:
                 # A client that floods would not be suspended by receive() alone.
