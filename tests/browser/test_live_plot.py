@@ -91,6 +91,8 @@ async def test_it_moves_and_obeys_while_a_cell_awaits(either_lab: JupyterLab, pa
 
     assert not await run.finished()
     await button(page, "Stop").click()
+    # The button is disabled now: had it the focus, it would swallow the reader's next Shift+Enter.
+    assert not await page.evaluate("document.querySelector('.rtlab-plot').contains(document.activeElement)")
     await run.wait(20)
     *settings, unacknowledged = await report(run)
     assert settings == [True, "transit", True, "stopped", 5.0]
@@ -131,6 +133,7 @@ async def test_the_keyboard_reaches_everything(lab: JupyterLab, page_of: PageOf)
 
     await button(page, "Stop").focus()
     await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.className") == "rtlab-canvas"
     await run.wait(20)
     assert (await report(run))[:4] == [True, "transit", True, "stopped"]
 

@@ -70,10 +70,17 @@ class Controls {
     this.p95.onclick = () => this.set("p95", !model.get("p95"));
     this.order.onclick = () => this.set("order", model.get("order") === "received" ? "intended" : "received");
     this.stop.onclick = () => {
-      this.stop.disabled = true;
+      this.offerStop(false);
       model.send({ kind: "stop" });
     };
     this.modes.forEach((element, n) => (element.onclick = () => this.set("mode", MODES[n][0])));
+    leaveKeysToNotebook(this.pause, this.log, this.p95, this.order, this.stop, ...this.modes);
+  }
+
+  /** A disabled button that has the focus would swallow every key. */
+  offerStop(offered) {
+    if (!offered && document.activeElement === this.stop) this.canvas.focus({ preventScroll: true });
+    this.stop.disabled = !offered;
   }
 
   /**
@@ -105,7 +112,7 @@ class Controls {
     this.modes.forEach((element, n) => {
       element.setAttribute("aria-pressed", String(MODES[n][0] === model.get("mode")));
     });
-    this.stop.disabled = state !== "running" || !this.gone.hidden;
+    this.offerStop(state === "running" && this.gone.hidden);
     this.stop.textContent = state === "stopping" ? "Stopping…" : state === "stopped" ? "Stopped" : "Stop";
     this.keys.dataset.mode = model.get("mode");
     this.counts();

@@ -40,13 +40,9 @@ function render({ model, el }) {
   el.append(make("label", { htmlFor: profile.id, textContent: "network" }), profile, make("span", {}));
 
   const button = (textContent, action) => {
-    const onclick = ({ detail }) => {
-      model.send({ action });
-      // After a click of the mouse the keys are the notebook's again: Shift+Enter must not press it once more.
-      if (detail > 0) (el.closest(".jp-Cell") ?? document.body).focus({ preventScroll: true });
-      if (detail > 0 && el.contains(document.activeElement)) document.activeElement.blur();
-    };
-    return make("button", { type: "button", textContent, onclick });
+    const made = make("button", { type: "button", textContent, onclick: () => model.send({ action }) });
+    leaveKeysToNotebook(made);
+    return made;
   };
   const cable = button("Pull the cable", "cable");
   const cut = button("Cut once", "cut");

@@ -31,3 +31,16 @@ function keepArrowKeys(el) {
     if (event.target.type === "range" && event.key.startsWith("Arrow")) event.stopPropagation();
   });
 }
+
+/**
+ * A click of the mouse leaves the focus, and the notebook's active cell, where they are: the next Shift+Enter
+ * runs the next cell, and presses no button. With Tab each can be reached all the same.
+ */
+function leaveKeysToNotebook(...buttons) {
+  for (const button of buttons) {
+    button.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+    });
+  }
+}
