@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 
 from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE, SERIES_CYCLE
@@ -82,7 +83,7 @@ def sweep_figure(points: Sequence[_Point], *, title: str = "") -> Chart:
     for axes in panels:
         axes.set_xscale("log")
         axes.set_xticks(sorted(set(rates)), [f"{rate:g}" for rate in sorted(set(rates))])
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
     panels[1].set_ylim(0)
     chart.legend(
         loc="outside lower center",
@@ -103,7 +104,9 @@ def loaded_figure(
     per_message: float,
     title: str = "",
 ) -> Chart:
-    """Draw the whole delay over the wait T, for a server at several loads: model, and marks that were played.
+    """Draw the whole delay over the wait T, for a server at several loads: model, and dots that were played.
+
+    The ring at 0 is the model without batching.
 
     Parameters
     ----------
@@ -128,19 +131,21 @@ def loaded_figure(
         ylabel="mean delay (ms)",
         log_y=True,
     )
-    waits = np.concatenate(([0.0], np.geomspace(0.0002, 0.05, 80)))
+    waits = np.geomspace(0.0002, 0.05, 80)
     costs = {"per_frame": per_frame, "per_message": per_message}
     for color, rate in zip(SERIES_CYCLE, rates, strict=False):
         load = rate * (per_frame + per_message)
         curve = np.array([1000 * loaded_delay(rate, wait, **costs) for wait in waits])
-        shown = np.isfinite(curve)
         name = f"{rate:g}/s: {100 * load:.0f} % of the server without batching"
-        axes.plot(1000 * waits[shown], curve[shown], color=color, label=name)
+        axes.plot(1000 * waits, curve, color=color, label=name)
+        alone = 1000 * loaded_delay(rate, 0, **costs)
+        if np.isfinite(alone):
+            axes.plot(0, alone, "o", markersize=9, markerfacecolor="none", color=color)
         seen = played.get(rate, {})
         axes.plot([1000 * t for t in seen], [1000 * d for d in seen.values()], "o", color=color)
     axes.set_xscale("symlog", linthresh=0.5)
     axes.set_xticks([0, 0.5, 1, 5, 10, 50], ["0", "0.5", "1", "5", "10", "50"])
-    axes.minorticks_off()
+    axes.xaxis.set_minor_locator(NullLocator())
     chart.legend(loc="outside lower center", ncols=2, fontsize=8.5, frameon=False, labelcolor=INK)
     return chart
 

@@ -32,10 +32,11 @@ def test_each_window_has_a_curve_and_its_marks() -> None:
 
 def test_a_server_that_cannot_keep_up_without_batching_has_no_point_there() -> None:
     chart: Any = loaded_figure([500, 1200], {500: {0.0: 0.0015}}, per_frame=0.0009, per_message=0.0001)
-    light, _, heavy, _ = chart.axes[0].lines
-    assert light.get_xdata()[0] == 0
-    assert light.get_ydata()[0] == pytest.approx(1.5)
-    assert heavy.get_xdata()[0] > 0
+    curve, ring, dot, *heavy = chart.axes[0].lines
+    assert ring.get_ydata()[0] == pytest.approx(1000 * (0.001 + 0.5 / (2 * 1000 * 0.5)))
+    assert list(dot.get_ydata()) == [1.5]
+    assert len(heavy) == 2  # its curve and its dots, and no ring
+    assert np.isfinite(curve.get_ydata()).all()
 
 
 def test_a_second_without_messages_leaves_a_gap() -> None:
