@@ -4,8 +4,8 @@
 
     schedule ── batcher ── connection ── server (stamps what it handles)
 
-A cell's delay is the way from `send` to the server's stamp, less the same way without a batcher, at
-the same time and rate. Nothing here knows the closed forms.
+How long messages waited is taken twice: in the batcher, as each batch leaves, and by the server's
+stamps, less the same way without a batcher, at the same time and rate. Nothing here knows the closed forms.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from rtlab.capture.busy_machine import again_while_busy
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import MachineBusy
 from rtlab.measure.open_loop import OpenLoopRun, poisson_times, send_on_schedule
+from rtlab.measure.watched_window import WatchedWindow
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
@@ -29,23 +32,20 @@ __all__ = ["Batcher", "SweepPoint", "sweep_batching"]
 
 #: Seconds within which a cell's connections begin: flushes that fall on one moment would wait for each other.
 _SPREAD: Final = 0.2
-
-
-class _Counts(Protocol):
-    @property
-    def batches(self) -> int: ...
-    @property
-    def messages(self) -> int: ...
+#: Share of T by which timers may be late: what arrives late, and in clumps, is no Poisson process.
+_LATE: Final = 0.2
 
 
 class Batcher(Protocol):
     """What the sweep needs of a batcher, such as `rtlab.MessageBatcher`."""
 
-    @property
-    def stats(self) -> _Counts: ...
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc_info: Any) -> None: ...
     async def send(self, type: str, payload: Any = None) -> object: ...
+
+
+#: Messages, their mean wait, and how late the batch was.
+_Left = tuple[int, float, float | None]
 
 
 class SweepPoint(NamedTuple):
@@ -60,9 +60,12 @@ class SweepPoint(NamedTuple):
     per_frame : float
         Messages in a frame, in the mean.
     delay : float
-        Seconds that batching added to a message, in the mean.
+        Seconds that a message waited for its batch to leave, in the mean.
+    handled : float
+        The same by the server's stamps: a frame of many takes longer to write, read and handle.
     late : float
-        Seconds by which this process's own timers were late meanwhile, in the mean.
+        Seconds by which T was exceeded, in the mean of the batches that left by time: a loop's
+        timers fire in whole milliseconds, and later when it is busy. 0 where all were full.
     """
 
     rate: float
@@ -71,12 +74,13 @@ class SweepPoint(NamedTuple):
     messages: int
     per_frame: float
     delay: float
+    handled: float
     late: float
 
 
 async def sweep_batching(
     lab: Lab,
-    make_batcher: Callable[[Connection, int, float], Batcher],
+    make_batcher: Callable[[Connection, WatchedWindow], Batcher],
     *,
     rates: Sequence[float],
     waits: Sequence[float],
@@ -92,7 +96,7 @@ async def sweep_batching(
     lab : Lab
         Whose server.
     make_batcher : callable
-        Makes a batcher from a connection, B and T.
+        Makes a batcher from a connection and a window.
     rates, waits, limits : sequences
         λ per second, T in seconds, B.
     messages : int
@@ -111,52 +115,98 @@ async def sweep_batching(
     ------
     LabError
         When messages were lost, or it takes much too long.
+    MachineBusy
+        When this process's timers were later than a fifth of T, at the third attempt too.
 
     Examples
     --------
     ::
 
-        def make(conn, limit, wait):
-            return MessageBatcher(conn, batch_size=limit, flush_interval=wait)
+        def make(conn, window):
+            return MessageBatcher(conn, window=window)
 
         points = await sweep_batching(lab, make, rates=[100], waits=[0.05], limits=[5, 20])
     """
+    return await again_while_busy(
+        lambda _attempt: _sweep(lab, make_batcher, rates, waits, limits, messages, seconds, seed)
+    )
+
+
+async def _sweep(
+    lab: Lab,
+    make_batcher: Callable[[Connection, WatchedWindow], Batcher],
+    rates: Sequence[float],
+    waits: Sequence[float],
+    limits: Sequence[int],
+    messages: int,
+    seconds: float,
+    seed: int,
+) -> list[SweepPoint]:
+    """Measure once."""
     cells = [(rate, None) for rate in rates] + [
         (rate, (limit, wait)) for rate, wait, limit in product(rates, waits, limits)
     ]
     opened = asyncio.Barrier(sum(_clients(rate, messages, seconds) for rate, _ in cells))
     rng = np.random.default_rng(seed)
 
-    async def client(rate: float, window: tuple[int, float] | None) -> tuple[OpenLoopRun, int]:
+    async def client(rate: float, window: WatchedWindow | None) -> OpenLoopRun:
         times = poisson_times(rate, max(1, round(rate * seconds)), int(rng.integers(1 << 32)))
         times += rng.random() * _SPREAD
         async with WebSocketConnection(lab.ws_url, max_reconnect_attempts=0) as conn:
             await opened.wait()  # handshakes make the loop late
             if window is None:
-                return await send_on_schedule(conn, times), len(times)
-            async with make_batcher(conn, *window) as batcher:
-                run = await send_on_schedule(conn, times, batcher.send)
-            return run, batcher.stats.batches
+                return await send_on_schedule(conn, times)
+            async with make_batcher(conn, window) as batcher:
+                return await send_on_schedule(conn, times, batcher.send)
 
     async with asyncio.timeout(seconds + 30), asyncio.TaskGroup() as group:
-        tasks = [
-            [group.create_task(client(*cell)) for _ in range(_clients(cell[0], messages, seconds))]
-            for cell in cells
-        ]
+        tasks: list[list[asyncio.Task[OpenLoopRun]]] = []
+        left: list[list[_Left]] = []
+        for rate, window in cells:
+            seen: list[_Left] = []
+            left.append(seen)
+            tasks.append(
+                [
+                    group.create_task(client(rate, window and _watched(*window, seen)))
+                    for _ in range(_clients(rate, messages, seconds))
+                ]
+            )
     plain: dict[float, float] = {}
     points: list[SweepPoint] = []
-    for (rate, window), found in zip(cells, tasks, strict=True):
-        runs = [task.result()[0] for task in found]
-        frames = sum(task.result()[1] for task in found)
-        up = np.concatenate([run.way_up for run in runs])
+    for (rate, window), found, batches in zip(cells, tasks, left, strict=True):
+        up = np.concatenate([task.result().way_up for task in found])
         if window is None:
             plain[rate] = float(up.mean())
             continue
-        late = float(np.concatenate([run.sent - run.due for run in runs]).mean())
         limit, wait = window
-        delay = float(up.mean()) - plain[rate]
-        points.append(SweepPoint(rate, wait, limit, len(up), len(up) / frames, delay, late))
+        waited = sum(count * delay for count, delay, _ in batches) / len(up)
+        late = [seconds for *_, seconds in batches if seconds is not None]
+        points.append(
+            SweepPoint(
+                rate,
+                wait,
+                limit,
+                len(up),
+                len(up) / len(batches),
+                waited,
+                float(up.mean()) - plain[rate],
+                float(np.mean(late)) if late else 0.0,
+            )
+        )
+    latest = max((point.late / point.wait for point in points), default=0.0)
+    if latest > _LATE:
+        raise MachineBusy(
+            f"expected timers that keep T, got some that took {100 * latest:.0f} % longer: "
+            "close what needs the processor, and run the cell again"
+        )
     return points
+
+
+def _watched(limit: int, wait: float, seen: list[_Left]) -> WatchedWindow:
+    def left(messages: int, delay: float, late: float | None) -> None:
+        seen.append((messages, delay, late))
+
+    return WatchedWindow(batch_size=limit, flush_interval=wait, left=left)
 
 
 def _clients(rate: float, messages: int, seconds: float) -> int:

@@ -83,6 +83,9 @@ async def ask_through_freeze(
     if not 0 <= freeze < 0.8 * seconds:
         raise ValueError(f"expected 0 <= freeze < 0.8 · seconds, got {freeze!r} of {seconds!r}")
     record = recorder.record if recorder is not None else None
+    if recorder is not None:
+        for name in ("closed loop", "open loop"):
+            recorder.add_series(name, round_trip=True)
     times = np.arange(round(rate * seconds)) / rate
     frozen = 0.0
 

@@ -68,7 +68,7 @@ def sweep_figure(points: Sequence[_Point], *, title: str = "") -> Chart:
     dress(panels[0], title="Messages per frame", xlabel="messages a second, λ", log_y=True)
     dress(panels[1], title="Mean added delay", xlabel="messages a second, λ", ylabel="ms")
     rates = [point.rate for point in points]
-    over = np.geomspace(min(rates) / 1.5, max(rates) * 1.5, 80)
+    over = np.geomspace(min(rates) / 3, max(rates) * 3, 120)
     windows = list(dict.fromkeys((point.wait, point.limit) for point in points))
     for color, mark, (wait, limit) in zip(SERIES_CYCLE, "osD^vPX", windows, strict=False):
         here = [point for point in points if (point.wait, point.limit) == (wait, limit)]

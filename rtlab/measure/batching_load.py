@@ -10,13 +10,12 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from rtlab.measure.cpu import CpuWatch
-from rtlab.policies.batching import Batch, SizeOrTimeout
+from rtlab.measure.watched_window import WatchedWindow
 from rtlab.protocol.messages import fields_of
 from rtlab.server.send_timer import SendTimer, open_timer
 
@@ -70,17 +69,6 @@ class LoadCounts(NamedTuple):
     client_cpu: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Watched(SizeOrTimeout):
-    """The shipped window, which tells how each batch left."""
-
-    left: Callable[[int, float], object] = field(default=lambda messages, delay: None, compare=False)
-
-    def leave(self, batch: Batch, now: float) -> Batch:
-        self.left(batch.messages, batch.mean_delay(now))
-        return super().leave(batch, now)
-
-
 class _Snapshot(NamedTuple):
     at: float
     messages: int
@@ -111,7 +99,7 @@ class BatchingLoad:
     def __init__(
         self,
         conn: Connection,
-        make_batcher: Callable[[SizeOrTimeout], _Batcher],
+        make_batcher: Callable[[WatchedWindow], _Batcher],
         server_pid: int,
         recorder: Recorder,
         *,
@@ -182,13 +170,15 @@ class BatchingLoad:
         self._generation += 1
         mine = self._generation
 
-        def left(messages: int, delay: float) -> None:
+        def left(messages: int, delay: float, _late: float | None) -> None:
             if mine == self._generation:  # not what a former window had collected
                 self._messages += messages
                 self._frames += 1
                 self._waited += messages * delay
 
-        batcher = self._make_batcher(_Watched(batch_size=self._limit, flush_interval=self._wait, left=left))
+        batcher = self._make_batcher(
+            WatchedWindow(batch_size=self._limit, flush_interval=self._wait, left=left)
+        )
         try:
             await self._send(batcher.send, timer.until)
         except BaseException:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rtlab.experiments.batching_sweep import sweep_batching
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 
 
 async def test_every_cell_has_its_messages_and_full_batches_are_full() -> None:
-    def make(conn, limit, wait):
-        return MessageBatcher(conn, batch_size=limit, flush_interval=wait)
+    def make(conn, window):
+        return MessageBatcher(conn, window=window)
 
     async with Lab() as lab:
         points = await sweep_batching(
@@ -18,4 +20,7 @@ async def test_every_cell_has_its_messages_and_full_batches_are_full() -> None:
     assert [(p.rate, p.wait, p.limit, p.messages) for p in points] == [(100, 5.0, 4, 128), (400, 5.0, 4, 128)]
     assert [p.per_frame for p in points] == [4, 4]  # T is too long to play a part
     # (B − 1)/(2λ) is 15 and 3.75 ms.
+    assert points[0].delay == pytest.approx(0.015, rel=0.2)
     assert points[0].delay > points[1].delay > 0
+    assert [p.late for p in points] == [0, 0]
+    assert points[0].handled > 0

@@ -1,0 +1,37 @@
+"""A batching window that tells how each batch left: the shipped rule, observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rtlab.policies.batching import Batch, SizeOrTimeout
+
+__all__ = ["WatchedWindow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedWindow(SizeOrTimeout):
+    """`SizeOrTimeout`, which calls ``left(messages, delay, late)`` as each batch leaves.
+
+    Parameters
+    ----------
+    left : callable
+        Gets how many messages, how long they waited in the mean, and by how much the batch
+        was later than its time: None for one that was full, or flushed early. Seconds.
+
+    Examples
+    --------
+    >>> window = WatchedWindow(batch_size=2, flush_interval=0.1, left=lambda *seen: print(*seen))
+    >>> alone = window.add(window.start(), 64, now=1.0)
+    >>> _ = window.leave(alone, now=1.125)
+    1 0.125 0.02499999999999991
+    """
+
+    left: Callable[[int, float, float | None], object] = field(compare=False, repr=False)
+
+    def leave(self, batch: Batch, now: float) -> Batch:
+        """Tell, and return the next batch, empty."""
+        timed = now >= batch.due and batch.messages < self.batch_size
+        self.left(batch.messages, batch.mean_delay(now), now - batch.due if timed else None)
+        return super().leave(batch, now)
