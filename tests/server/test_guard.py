@@ -1,0 +1,84 @@
+"""Guard: what a session may do follows its token, while the connection stays open."""
+
+from __future__ import annotations
+
+import msgspec
+
+from rtlab.server.auth.authority import Authority
+from rtlab.server.node import Node
+from rtlab.server.options import Options
+from rtlab.server.refusal import Result
+from rtlab.server.sessions import Session
+from tests.server.steps.bench import Bench
+
+
+class Guarded(Bench):
+    """A bench whose node asks who is there; `now` is the time of its tokens."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.node = Node(
+            Options(token="t", security="right", token_ttl=10.0),
+            lambda: 0.0,
+            wall_clock=lambda: self.now,
+        )
+        assert self.node.authority is not None
+        self.authority: Authority = self.node.authority
+
+    def token(self, user: str, *roles: str, family: str = "f") -> str:
+        return self.authority.access.issue(user, roles, family)
+
+    def of(self, user: str, *roles: str, family: str = "f") -> Session:
+        session = self.node.sessions.create(f"c{len(self.node.sessions)}", user)
+        session.principal = self.authority.check(self.token(user, *roles, family=family))
+        return session
+
+    def show(self, session: Session, token: object) -> Result:
+        return self.say(
+            session, msgspec.json.encode({"type": "auth", "id": "a", "payload": {"token": token}})
+        )
+
+
+JOIN = '{"type":"join_room","roomId":"%s"}'
+
+
+async def test_rooms_that_a_new_token_does_not_open_are_left() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "staff")
+    for room in ("staff", "lobby"):
+        assert bench.say(session, JOIN % room)["ok"]
+    result = bench.show(session, bench.token("ada", "member"))
+    assert (result["required"], result["left"]) == (True, ["staff"])
+    assert list(session.rooms) == ["lobby"]
+    assert bench.say(session, JOIN % "staff")["error"]["code"] == "forbidden"
+
+
+async def test_after_its_end_a_token_opens_nothing_until_there_is_another() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "staff")
+    assert bench.say(session)["ok"]
+    bench.now += 12
+    assert bench.say(session)["error"]["code"] == "token_expired"
+    assert bench.show(session, bench.token("ada", "staff"))["ok"]
+    assert bench.say(session)["ok"]
+
+
+async def test_another_users_token_is_not_taken_and_the_old_one_counts_on() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "staff")
+    codes = [
+        bench.show(session, token)["error"]["code"] for token in (bench.token("bob", "staff"), "junk", 5)
+    ]
+    assert codes == ["wrong_user", "bad_token", "bad_token"]
+    assert bench.say(session, JOIN % "staff")["ok"]
+
+
+async def test_a_revoked_login_ends_its_sessions_and_no_other() -> None:
+    bench = Guarded()
+    mine, other = bench.of("ada", "staff"), bench.of("ada", "staff", family="g")
+    bench.authority.refresh_tokens.revoke("f")
+    bench.node.enforce()
+    assert mine.ended is not None
+    assert mine.ended.close_code == 4501
+    assert other.ended is None
+    assert [session is other for session in bench.node.sessions] == [True]
