@@ -25,7 +25,7 @@ from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.sessions import SessionLimits
+from rtlab.server.session_limits import SessionLimits
 
 __all__ = ["main", "make_parser"]
 

@@ -13,7 +13,7 @@ from rtlab.protocol.schemas import Schemas
 from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.sessions import SessionLimits
+from rtlab.server.session_limits import SessionLimits
 
 __all__ = ["Options"]
 

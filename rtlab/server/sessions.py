@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 
-import msgspec
-
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
@@ -20,9 +18,10 @@ from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.held_frames import HeldFrames, OverflowOptions, OverflowRules
 from rtlab.server.ordered_answers import InOrder, Later, forward
 from rtlab.server.producers import Incarnation
+from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import Sink
 
-__all__ = ["SILENT_SECONDS", "Ended", "Session", "SessionLimits", "Sessions"]
+__all__ = ["SILENT_SECONDS", "Ended", "Session", "Sessions"]
 
 T = TypeVar("T")
 
@@ -44,23 +43,6 @@ class Ended(NamedTuple):
     close_code: int
     code: str
     text: str
-
-
-class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept for one client.
-
-    Parameters
-    ----------
-    backlog_messages, backlog_bytes : int
-        The most unconfirmed messages; older ones are given up, and a client that
-        needs them gets a new session. The newest message is always kept.
-    ttl : float
-        Seconds that a session outlives its connection.
-    """
-
-    backlog_messages: int = 4096
-    backlog_bytes: int = 512 * 1024
-    ttl: float = 30.0
 
 
 class Session:

@@ -22,7 +22,8 @@ from rtlab.server.refusal import Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.sessions import Session, SessionLimits
+from rtlab.server.session_limits import SessionLimits
+from rtlab.server.sessions import Session
 
 
 class Everything:

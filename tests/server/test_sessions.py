@@ -11,7 +11,8 @@ from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import Frame, RoomPosition
 from rtlab.server.held_frames import OverflowOptions, OverflowRules
-from rtlab.server.sessions import Session, SessionLimits, Sessions
+from rtlab.server.session_limits import SessionLimits
+from rtlab.server.sessions import Session, Sessions
 
 
 class Recorder:

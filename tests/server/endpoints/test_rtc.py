@@ -26,7 +26,7 @@ from rtlab.server.frames import Frame
 from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.sessions import SessionLimits
+from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.data_channel import DataChannelSink
 from rtlab.server.stats import read_stats
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

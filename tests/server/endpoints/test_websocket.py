@@ -73,8 +73,10 @@ async def test_the_welcome_comes_first_and_tells_all(server: Child) -> None:
     assert (payload["resumed"], payload["seq"]) == (False, 0)
     assert payload["limits"] == {"maxMessageBytes": 1 << 20, "maxDepth": 64, "maxRooms": 64}
     assert payload["heartbeat"] == 15.0
+    assert payload["outbox"] == {"results": 1024, "resultBytes": 256 * 1024, "age": 3600.0}
     assert set(payload) == {
         "clientId", "session", "bootId", "node", "feedTimer", "resumed", "seq", "limits", "heartbeat",
+        "outbox",
     }  # fmt: skip
 
 
