@@ -81,11 +81,11 @@ class Node:
         self.handshakes_refused = 0
         self.started = clock()
         self._announcer = Announcer(lambda: self.hub.announce())
-        self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed)
+        self.turns = Turns(clock)
+        self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed, spent=self.turns.spent)
         self.overflow = OverflowRules(options.overflow, clock)
         self.sessions = Sessions(clock, options.sessions, rules=self.overflow)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
-        self.turns = Turns(clock)
         self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
         services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns, self.overflow)

@@ -149,15 +149,12 @@ class Session:
         sink = self.sink
         if sink is not None and (self._held is not None or sink.congested):
             self._hold(sink, frame, asked_for)
-        else:
-            self._commit(frame)
-
-    def _commit(self, frame: Frame) -> None:
+            return
         self.position += 1
         backlog, limits = self._backlog, self._limits
         backlog.append(frame)
-        if self.sink is not None:
-            self.sink.write(frame, self.position)
+        if sink is not None:
+            sink.write(frame, self.position)
         self._bytes += frame.size_bytes or frame.measure()
         if self._bytes > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
@@ -182,11 +179,12 @@ class Session:
         if held is None or sink is None:
             return
         while not sink.congested:
+            self._held = None  # what `deliver` gets now is written
             frame = held.take()
             if frame is None:
-                self._held = None
                 break
-            self._commit(frame)
+            self.deliver(frame)
+            self._held = held
         sink.flush()
         if self._held is not None:
             sink.when_writable(self._pump)
@@ -198,7 +196,7 @@ class Session:
         if held is not None:
             sink, self.sink = self.sink, None
             while (frame := held.take()) is not None:
-                self._commit(frame)
+                self.deliver(frame)
             self.sink = sink
 
     @property

@@ -54,6 +54,8 @@ class Hub:
     presence_changed : callable
         Called with no argument when `announce` has something to say, perhaps
         again before it is called.
+    spent : callable
+        Whether this turn of the loop has done its share: announcements can wait.
     new_epoch : callable
         Makes the name of a room's history.
     """
@@ -64,11 +66,13 @@ class Hub:
         limits: HubLimits | None = None,
         *,
         presence_changed: Callable[[], None] = lambda: None,
+        spent: Callable[[], bool] = lambda: False,
         new_epoch: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self._clock = clock
         self._limits = limits or HubLimits()
         self._presence_changed = presence_changed
+        self._spent = spent
         self._new_epoch = new_epoch
         self._rooms: dict[str, Room] = {}
         # Rooms to announce; True when someone new has not seen the users yet.
@@ -204,7 +208,16 @@ class Hub:
         """Send ``users_update`` to every room whose users changed since the last time."""
         now = self._clock()
         changed, self._changed = self._changed, {}
-        for room, arrival in changed.items():
+        first = True  # at least one, also on a server that is always busy
+        while changed:
+            if not first and self._spent():
+                # The rest follows in a moment.
+                self._changed = changed | self._changed
+                self._presence_changed()
+                return
+            first = False
+            room = next(iter(changed))
+            arrival = changed.pop(room)
             users = room.users(now)
             if users == room.presence.announced and not arrival:
                 continue

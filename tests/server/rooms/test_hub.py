@@ -263,3 +263,24 @@ def test_a_member_that_asks_quietly_is_told_that_it_is_one_and_nobody_else_hears
     assert not hub.join(bob, "r", "e0", 0, quietly=True).member
     hub.announce()
     assert ada.users()[-1] == ["ada", "bob"]
+
+
+def test_announcements_wait_when_the_turn_has_done_its_share() -> None:
+    told: list[None] = []
+    left = [2]
+
+    def spent() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    hub = Hub(Clock(), presence_changed=lambda: told.append(None), spent=spent)
+    people = [Someone(f"p{n}") for n in range(5)]
+    for n, person in enumerate(people):
+        hub.join(person, f"r{n}")
+    told.clear()
+    hub.announce()
+    assert [len(person.users()) for person in people] == [1, 1, 1, 0, 0]
+    assert told == [None]
+    left[0] = 9
+    hub.announce()
+    assert [person.users() for person in people] == [[[f"p{n}"]] for n in range(5)]
