@@ -18,6 +18,7 @@ import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
+from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message, fields_of
 
 __all__ = ["Delivery", "DeliveryMode", "Life", "Parcel"]
@@ -71,8 +72,8 @@ class Parcel:
 
     Parameters
     ----------
-    message : Message
-        With an id, which every try carries.
+    message : Message or bytes
+        With an id, which every try carries; as JSON, it is read when it is sent.
     size_bytes : int
         Its size as JSON.
     settle : callable
@@ -91,7 +92,7 @@ class Parcel:
     __slots__ = ("came", "done", "message", "retries", "seq", "settle", "size_bytes")
 
     def __init__(
-        self, message: Message, size_bytes: int, settle: Settle, seq: int = 0, came: float = 0.0
+        self, message: Message | bytes, size_bytes: int, settle: Settle, seq: int = 0, came: float = 0.0
     ) -> None:
         self.message = message
         self.size_bytes = size_bytes
@@ -103,7 +104,13 @@ class Parcel:
 
     def item(self, stream: str | None) -> dict[str, Any]:
         """Return the message as an item of a batch."""
-        fields = cast("dict[str, Any]", msgspec.to_builtins(self.message))
+        message = self.message if isinstance(self.message, Message) else JSON.decode(self.message)
+        # By hand: the payload is a copy of its own already, and `to_builtins` would copy it again.
+        fields: dict[str, Any] = {"type": message.type, "payload": message.payload, "id": message.id}
+        if message.room_id is not None:
+            fields["roomId"] = message.room_id
+        if message.ts is not None:
+            fields["ts"] = message.ts
         if stream is not None:
             fields["seq"], fields["stream"] = self.seq, stream
         return fields

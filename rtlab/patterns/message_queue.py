@@ -309,8 +309,8 @@ class MessageQueue:
     def _put(self, row: Row) -> None:
         """Give a message that is on disk to the delivery."""
         if self._link is not None:
-            message, settle = JSON.decode(row.message), partial(self._settled, row)
-            self._link.delivery.put(Parcel(message, len(row.message), settle, row.seq, row.timestamp))
+            settle = partial(self._settled, row)
+            self._link.delivery.put(Parcel(row.message, len(row.message), settle, row.seq, row.timestamp))
 
     def _expire(self) -> None:
         """Give up what was never sent and is too old; a clock that jumps makes dead letters, no loss."""
