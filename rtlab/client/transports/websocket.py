@@ -14,16 +14,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import broadcast
 from websockets.exceptions import (
     ConnectionClosed,
-    InvalidHandshake,
     InvalidStatus,
-    NegotiationError,
-    SecurityError,
 )
 from websockets.frames import CONT, DATA_OPCODES, TEXT, Frame
 from websockets.protocol import Event, State
 from websockets.typing import Origin, Subprotocol
 
-from rtlab.client.transports._failures import circular, explain_os_error
+from rtlab.client.transports._handshake_errors import explain_handshake
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
@@ -32,10 +29,10 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
-from rtlab.protocol.http_status import REDIRECTS, may_retry, reason_in, retry_after
+from rtlab.protocol.http_status import REDIRECTS
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
-from rtlab.protocol.urls import Url, parse_url, redacted
+from rtlab.protocol.urls import parse_url, redacted
 
 __all__ = ["WebSocketTransport"]
 
@@ -218,7 +215,7 @@ class WebSocketTransport:
         except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:
-            raise _explain(error, url) from error
+            raise explain_handshake(error, url) from error
         if ws.response is not None:
             self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
         self._codec = codec_for(ws.subprotocol)
@@ -359,47 +356,3 @@ def _closed(error: ConnectionClosed) -> TransportClosed:
         # Our side refused a frame: the same one would come again.
         return TransportClosed(error.sent.code, error.sent.reason)
     return TransportClosed(1006, "the connection was lost without a close frame")
-
-
-def _explain(error: Exception, url: Url) -> ConnectFailed:
-    """Turn what the library raised into our error, with the next step."""
-    at = url.netloc
-    match error:
-        case InvalidStatus():
-            return _refused(error, at)
-        case NegotiationError():
-            what = "a subprotocol" if "subprotocol" in str(error) else "an extension"
-            return ConnectFailed(
-                f"the server at {at} chose {what} that was not offered ({error})", retryable=False
-            )
-        case SecurityError() if "redirects" in str(error):
-            return circular(url)
-        case SecurityError():
-            return ConnectFailed(f"the answer of {at} is not acceptable: {error}", retryable=False)
-        case InvalidHandshake():
-            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
-            return ConnectFailed(f"{at} does not speak WebSocket: {error}{cause}")
-        case ssl_module.SSLError():  # a ValueError, too
-            pass
-        case EOFError() | ValueError() | ConnectionResetError() | BrokenPipeError():
-            return ConnectFailed(f"{at} does not speak WebSocket: {error}")
-        case _:
-            pass
-    return explain_os_error(error, at) or ConnectFailed(f"no connection to {at}: {error!r}")
-
-
-def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
-    """Explain an HTTP answer that is not 101."""
-    status, headers = error.response.status_code, error.response.headers
-    hint, date, kind = (
-        "".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date", "Content-Type")
-    )
-    why = reason_in(error.response.body, kind) or (
-        "is the path right, and does every proxy on the way pass the Upgrade header?"
-    )
-    return ConnectFailed(
-        f"the server at {at} answered HTTP {status} instead of 101 Switching Protocols: {why}",
-        retryable=may_retry(status, kind),
-        status=status,
-        retry_after=retry_after(hint, date, now=time.time()),
-    )
