@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl as ssl_module
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from websockets.protocol import Event, State
 from websockets.typing import Origin, Subprotocol
 
 from rtlab.client.transports._handshake_errors import explain_handshake
+from rtlab.client.transports._wire_log import WIRE_LOG
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
@@ -32,23 +32,12 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
-from rtlab.protocol.urls import parse_url, redacted
+from rtlab.protocol.urls import parse_url
 
 __all__ = ["WebSocketTransport"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
-
-
-def _redact(record: logging.LogRecord) -> bool:
-    """Mask what is secret in what the library logs: whole request lines and header fields."""
-    record.msg, record.args = redacted(record.getMessage()), ()
-    return True
-
-
-#: The library's own log of the wire, which is for debugging.
-_wire_log: Final = logging.getLogger("rtlab.client.transports.websocket.wire")
-_wire_log.addFilter(_redact)
 
 
 class _Listener(ClientConnection):
@@ -206,7 +195,7 @@ class WebSocketTransport:
                 close_timeout=1.0,
                 ping_interval=None,
                 proxy=None,
-                logger=_wire_log,
+                logger=WIRE_LOG,
                 create_connection=_Listener,
                 **self._tls,
             )
