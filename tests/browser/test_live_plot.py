@@ -90,9 +90,10 @@ async def test_it_moves_and_obeys_while_a_cell_awaits(either_lab: JupyterLab, pa
     await screenshot(page, "plot-dark", ".rtlab-plot")
 
     assert not await run.finished()
+    await page.evaluate("rtlabPanel.content.activeCell.node.focus()")
     await button(page, "Stop").click()
-    # The button is disabled now: had it the focus, it would swallow the reader's next Shift+Enter.
-    assert not await page.evaluate("document.querySelector('.rtlab-plot').contains(document.activeElement)")
+    # The button is disabled now: had it the focus, nobody would hear the reader's next Shift+Enter.
+    assert await page.evaluate("document.activeElement.matches('.jp-Cell')")
     await run.wait(20)
     *settings, unacknowledged = await report(run)
     assert settings == [True, "transit", True, "stopped", 5.0]
