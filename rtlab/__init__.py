@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rtlab.patterns.secure import SecureWebSocket as SecureWebSocket
     from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
+    from rtlab.processes.tasks import together as together
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.widgets import expect as expect
@@ -93,6 +94,7 @@ _HOME: Final[dict[str, str]] = {
     "expect": "rtlab.widgets.expect",
     "marked": "rtlab.widgets.verdict_row",
     "pace": "rtlab.pace",
+    "together": "rtlab.processes.tasks",
 }
 
 #: The public names that are whole modules.

@@ -17,7 +17,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.errors import LabError
-from rtlab.together import together
+from rtlab.processes.tasks import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,8 +28,8 @@ from rtlab.client.long_polling import LongPolling
 from rtlab.errors import LabError, MachineBusy
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.loop_lag import LoopLag
+from rtlab.processes.tasks import together
 from rtlab.protocol.messages import Message
-from rtlab.together import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ def defined(lab: Lab, *functions: str) -> dict[str, Any]:
     """Run the notebook's cells that define these functions, with a lab."""
     names: dict[str, Any] = {"lab": lab, "asyncio": asyncio, "np": np}
     exec("import time\nfrom contextlib import nullcontext\nfrom rtlab import *", names)
-    exec("from rtlab.together import together\nverdicts = Verdicts()", names)
+    exec("from rtlab import together\nverdicts = Verdicts()", names)
     notebook: Any = nbformat.read(NOTEBOOKS / f"{NAME}.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code" and any(f"def {function}(" in cell.source for function in functions):

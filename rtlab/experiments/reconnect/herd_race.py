@@ -12,7 +12,7 @@ from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff
-from rtlab.together import together, until_stopped
+from rtlab.processes.tasks import together, until_stopped
 
 __all__ = ["herd_race"]
 

@@ -21,7 +21,7 @@ from rtlab.client.transports.base import Transport
 from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
-from rtlab.together import together
+from rtlab.processes.tasks import together
 
 __all__ = ["enough_descriptors", "real_herd"]
 

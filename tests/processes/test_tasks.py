@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.together import together, until_stopped
+from rtlab.processes.tasks import together, until_stopped
 
 
 async def test_when_one_fails_the_others_have_ended_before_its_own_error_is_raised():
