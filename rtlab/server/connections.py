@@ -68,6 +68,8 @@ class Connections:
     ----------
     sinks : dict of Sink to Session
         The open connections.
+    when_attached : callable
+        Called with each new connection.
     check_right : callable or None
         Raises `Refused` where a session may not enter a room; None lets everybody in.
     """
@@ -81,6 +83,7 @@ class Connections:
         boot_id: str | None,
     ) -> None:
         self.sinks: dict[Sink, Session] = {}
+        self.when_attached: Callable[[Sink], object] = lambda sink: None
         self._options = options
         self._hub = hub
         self._clock = clock
@@ -241,6 +244,7 @@ class Connections:
             sink.write(frame, position)
         former = session.attach(sink)
         self.sinks[sink] = session
+        self.when_attached(sink)
         self._hub.presence(session, session.rooms)
         for frame in accepted.missed:
             session.deliver(frame, asked_for=True)

@@ -14,6 +14,7 @@ from rtlab.server.connections import Connections
 from rtlab.server.drain import drain
 from rtlab.server.guard import Guard
 from rtlab.server.handlers import Services, publish
+from rtlab.server.heartbeats import Heartbeats
 from rtlab.server.held_frames import OverflowRules
 from rtlab.server.ingress import Ingress
 from rtlab.server.naive import Commands, by_name
@@ -49,7 +50,7 @@ class Node:
 
     Attributes
     ----------
-    hub, sessions, producers, connections, ingress, upkeep
+    hub, sessions, producers, connections, ingress, upkeep, heartbeats
         Rooms; streams of messages; what was handled of the clients' own; what carries them; the way
         in; what has to be done regularly.
     turns, turn_meter
@@ -117,7 +118,9 @@ class Node:
             after_decoding=after,
             other_types=by_name(Commands(options.token)) if options.security == "naive" else publish,
         )
-        self.upkeep = Upkeep(self.connections, self.sessions, self.hub, options.heartbeat, clock)
+        self.upkeep = Upkeep(self.connections, self.sessions, self.hub)
+        self.heartbeats = Heartbeats(options.heartbeat, self.connections.sinks, clock)
+        self.connections.when_attached = self.heartbeats.add
         self.upkeep.add(self.producers.expire)
         if self._guard is not None:
             self.upkeep.add(self._guard.enforce)
@@ -145,3 +148,4 @@ class Node:
         self._announcer.stop()
         self.turn_meter.stop()
         await self.upkeep.stop()
+        self.heartbeats.stop()

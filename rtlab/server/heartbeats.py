@@ -1,0 +1,92 @@
+"""A heartbeat for each connection, once in every interval and at a phase of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import math
+from collections.abc import Callable, Container
+from typing import Final
+
+from rtlab.server.sinks.base import Sink
+
+__all__ = ["Heartbeats"]
+
+#: Multiples of it, modulo one, lie evenly for any number of them: connections that come together
+#: do not have their heartbeats together.
+GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
+#: Seconds: heartbeats that are due within it share a timer.
+GRAIN: Final = 0.002
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeats:
+    """Calls each connection's `heartbeat` regularly, on timers of the running loop.
+
+    A client that waits for the peer's heartbeat relies on the interval, so each connection keeps
+    its own times: after a stall it goes on at its phase, and never catches up on beats that it missed.
+
+    Parameters
+    ----------
+    interval : float or None
+        Seconds between two heartbeats of a connection; None sends none.
+    alive : container of Sink
+        The connections that exist; one that has gone is forgotten when its heartbeat is due.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(self, interval: float | None, alive: Container[Sink], clock: Callable[[], float]) -> None:
+        self._interval = interval
+        self._alive = alive
+        self._clock = clock
+        self._due: list[tuple[float, int, Sink]] = []
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = math.inf
+
+    def add(self, sink: Sink) -> None:
+        """Begin for a connection: its first heartbeat comes in the second half of the interval.
+
+        Whoever has just come has just heard something.
+        """
+        if self._interval is None or sink.transport == "longpoll":  # a poll ends by itself
+            return
+        self._count += 1
+        first = self._clock() + self._interval * (1 + self._count * GOLDEN_RATIO % 1) / 2
+        heapq.heappush(self._due, (first, self._count, sink))
+        if first < self._timer_due:
+            self._arm(first)
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = asyncio.get_running_loop().call_later(max(GRAIN, due - self._clock()), self._beat)
+
+    def _beat(self) -> None:
+        """Let all that are due have their heartbeat, and wait for the next."""
+        self._timer, self._timer_due = None, math.inf
+        assert self._interval is not None
+        now = self._clock()
+        while self._due and self._due[0][0] <= now + GRAIN / 2:
+            due, number, sink = heapq.heappop(self._due)
+            if sink not in self._alive:
+                continue
+            try:
+                sink.heartbeat()
+            except Exception:
+                # A bug here must not take the others' heartbeats.
+                _log.exception("a heartbeat failed; the others go on")
+            missed = max(0.0, now - due) // self._interval
+            heapq.heappush(self._due, (due + self._interval * (1 + missed), number, sink))
+        if self._due:
+            self._arm(self._due[0][0])
