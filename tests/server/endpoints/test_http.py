@@ -228,14 +228,14 @@ async def test_an_http_1_0_proxy_gets_a_stream_without_chunks(server: Child) -> 
 async def test_a_first_poll_is_answered_at_once_and_the_next_waits(
     client: httpx.AsyncClient, start: Start
 ) -> None:
-    server = start("--poll-timeout", "0.3")
+    server = start("--poll-timeout", "1.0")
     first = await poll(client, server, clientId="ada")
     (welcome,) = first["messages"]
     assert (welcome["type"], welcome["payload"]["clientId"]) == ("welcome", "ada")
     begin = time.monotonic()
     answer = await client.get(f"{server.url}/poll", params={"cursor": first["cursor"]})
     assert (answer.status_code, answer.content) == (204, b"")
-    assert 0.29 < time.monotonic() - begin < 2
+    assert 0.99 < time.monotonic() - begin < 5
     session = welcome["payload"]["session"]
     waiting = asyncio.create_task(poll(client, server, session=session, cursor=first["cursor"]))
     await settled(server, lambda s: s["connections"]["longpoll"] == 1)
