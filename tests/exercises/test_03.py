@@ -33,7 +33,7 @@ def defined(name: str, **names: Any) -> Any:
 async def test_exercise_1():
     names = await run(NAME, 1)
     assert names["reports"] == ["the session has expired: direct messages may be missing"]
-    # The hint: the gap is larger than what is kept, and the old session's feed does not follow.
+    # The hint: away for longer than the session is kept, and the old one's feed does not follow.
     assert 50 <= len(names["numbers"]) < 200
     assert names["numbers"] == list(range(len(names["numbers"])))
 

@@ -18,6 +18,7 @@ ALONE = (
     "notebooks",
     "tests/bench",
     "tests/browser/test_notebooks.py",
+    "tests/exercises/test_00.py",
     "tests/exercises/test_05.py",
     "tests/exercises/test_06.py",
     "tests/exercises/test_08.py",
