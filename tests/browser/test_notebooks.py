@@ -35,12 +35,12 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 #: Long enough for the first plot to be watched, short enough for all notebooks.
-PACE = "0.3"
+PACE = "0.2"
 #: Notebooks that are open at the same time: their cells mostly wait, and what judges time is in nbval's run.
 TOGETHER = 2
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
-#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
+#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 0.8 s at this pace.
 MOVES = 3
 #: The share of a live plot's area that lies within the window.
 SEEN = 0.8
