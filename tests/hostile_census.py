@@ -17,9 +17,9 @@ from typing import Any, Final
 import psutil
 from IPython.core.getipython import get_ipython
 
+import tests.cheaper_kernel  # noqa: F401 - spares pictures and certificates
 from rtlab.client.connection import Connection
 from rtlab.errors import RtlabError
-from rtlab.figures.chart import Chart
 from rtlab.lab.lab import Lab
 from rtlab.widgets.verdict_table import Verdicts
 
@@ -32,7 +32,7 @@ _made: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
 
 
 def prepare() -> None:
-    """Note every connection, and spare what nobody looks at: pictures, and the long form of tracebacks."""
+    """Note every connection, and spare what nobody looks at: the long form of tracebacks, for one."""
     original = Connection.__init__
 
     def noting(self: Connection, *args: Any, **options: Any) -> None:
@@ -40,7 +40,6 @@ def prepare() -> None:
         original(self, *args, **options)
 
     Connection.__init__ = noting  # type: ignore[method-assign]
-    Chart.png = lambda self, ratio=2.0: b""  # type: ignore[method-assign]
     shell = get_ipython()
     assert shell is not None
     shell.run_line_magic("xmode", "Minimal")
