@@ -227,10 +227,10 @@ class Reader:
             self._final |= {text: row.verdict for text, row in cell.rows.items() if not row.timing}
 
     async def play(self) -> list[str]:
-        """Play all four; return the faults, a line each."""
+        """Play all three; return the faults, a line each."""
         self._ours = set(await self._kernel.ask("{}.error_names()"))
         self._start = await self._kernel.census(Counter(), 0)
-        for play in (self._first, self._again, self._interrupting, self._afterwards):
+        for play in (self._first, self._interrupting, self._afterwards):
             began = time.monotonic()
             try:
                 await play()
@@ -248,19 +248,14 @@ class Reader:
     async def _first(self) -> None:
         before = self._start
         for cell in self.cells:
-            self._judge("first run", cell, await self._run("first run", cell))
+            ran = await self._run("first run", cell)
+            self._took[cell.place] = ran.seconds
+            self._judge("first run", cell, ran)
             before = self._after[cell.place] = await self._kernel.census(before, 0.1)
         await self._leaks("first run", "the last cell", self._start)
 
-    async def _again(self) -> None:
-        for cell in self.cells:
-            ran = await self._run("run again", cell)
-            self._took[cell.place] = ran.seconds
-            self._judge("run again", cell, ran)
-            await self._leaks("run again", f"cell {cell.place}", self._after[cell.place])
-        await self._leaks("run again", "the last cell", self._start)
-
     async def _interrupting(self) -> None:
+        """Run all again, each longer cell only to its middle; what follows then says so, or is right."""
         play = "interrupted"
         for cell in self.cells:
             long = self._took[cell.place] > LONG
@@ -277,6 +272,7 @@ class Reader:
         await self._leaks(play, "the last cell", self._start)
 
     async def _afterwards(self) -> None:
+        """Run each experiment whole once more, the last first."""
         play = "after the last"
         *_, last = self.cells
         experiments = {

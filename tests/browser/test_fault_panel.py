@@ -38,10 +38,10 @@ print([
 """
 
 
-async def test_the_controls_work_while_a_cell_awaits(either_lab: JupyterLab, page_of: PageOf) -> None:
-    name = either_lab.write("faults.ipynb", SOURCE, RUN)
-    page = await page_of(either_lab)
-    run = await run_all(page, either_lab, name)
+async def test_the_controls_work_while_a_cell_awaits(lab: JupyterLab, page_of: PageOf) -> None:
+    name = lab.write("faults.ipynb", SOURCE, RUN)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
     panel, plot = page.locator(".rtlab-faults"), page.locator(".rtlab-plot")
     status = panel.locator(".rtlab-status")
     await plot.locator(".rtlab-status", has_text="running").wait_for(timeout=30_000)

@@ -30,17 +30,18 @@ from tests.browser.lab import (
 )
 from tests.browser.walk import Notebook
 from tests.notebook_rules import MAP
+from tests.plugins.kernels import STARTUP
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 #: Long enough for the first plot to be watched, short enough for all notebooks.
-PACE = "0.2"
+PACE = "0.3"
 #: Notebooks that are open at the same time: their cells mostly wait, and what judges time is in nbval's run.
-TOGETHER = 2
+TOGETHER = 3
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
-#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 0.8 s at this pace.
+#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
 MOVES = 3
 #: The share of a live plot's area that lies within the window.
 SEEN = 0.8
@@ -63,6 +64,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
         (home / "work" / path.name).write_bytes(clean(path.read_bytes()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "RTLAB_PACE", PACE)
+        patch.setitem(os.environ, "PYTHONSTARTUP", STARTUP)
         with JupyterLab(home) as running:
             yield running
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-__all__: list[str] = []
+__all__ = ["STARTUP"]
 
 STARTUP: Final = str(Path(__file__).resolve().parent.parent / "cheaper_kernel.py")
 
