@@ -1,11 +1,11 @@
 """A notebook in the hands of a hostile reader: ``python -m tests.hostile_reader NN_name…``.
 
-One kernel, no browser, a tenth of the pace, four plays after each other:
+One kernel, no browser, a tenth of the pace, three plays after each other:
 
 1. All cells from the top.
-2. All of them again.
-3. Once more, but each cell that took over 0.5 s is interrupted in its middle, and the reader goes on.
-4. After the last cell, each experiment's cells again, the last experiment first.
+2. All of them again, but each cell that took over 0.5 s is interrupted in its middle, and the reader
+   goes on.
+3. After the last cell, each experiment's cells again and whole, the last experiment first.
 
 Right means: every verdict row equals the published one (rows that judge timing are not compared), or
 is still pending where its run was interrupted, or one of our errors says what to run again; what it
