@@ -75,7 +75,8 @@ class Notebook:
         """Press Shift+Enter on a cell, the active one, and wait until it has run."""
         await self.page.keyboard.press("Shift+Enter")
         if self.kinds[place] == "code":
-            await self.page.wait_for_function(_DONE, arg=place, timeout=timeout * 1e3)
+            # Not at each frame, which is the default: the browser would have to make sixty a second.
+            await self.page.wait_for_function(_DONE, arg=place, timeout=timeout * 1e3, polling=50)
 
     async def seen(self) -> dict[str, list[float]]:
         """Return which share of each live plot and fault panel could be seen, moment by moment."""
