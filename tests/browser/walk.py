@@ -20,7 +20,7 @@ _CLOSE: Final = """async () => {
     rtlabPanel.context.model.dirty = false;
     rtlabPanel.close();
 }"""
-#: Notes, ten times a second, how much can be seen of each plot whose count of samples grows, and of
+#: Notes, five times a second, how much can be seen of each plot whose count of samples grows, and of
 #: the fault panels beside it. The observer knows what clips an element; its answer takes a frame.
 _LOOK: Final = """() => {
     const found = (globalThis.rtlabSeen = []);
@@ -42,7 +42,7 @@ _LOOK: Final = """() => {
             for (const element of [plot, ...panels])
                 found.push([element.getAttribute("aria-label"), await share(element)]);
         }
-        if (found === globalThis.rtlabSeen) setTimeout(look, 100);
+        if (found === globalThis.rtlabSeen) setTimeout(look, 200);
     };
     look();
 }"""
