@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from rtlab.errors import RtlabError
 from rtlab.protocol.messages import Message
 from rtlab.server.ordered_answers import Later
 
@@ -25,7 +26,7 @@ class Published(NamedTuple):
     offset: int
 
 
-class BrokerFailed(Exception):
+class BrokerFailed(RtlabError):
     """A message was not published, or nobody can say whether it was; the text goes to its sender."""
 
 
