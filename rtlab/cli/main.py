@@ -14,6 +14,7 @@ import typer
 from rtlab.cli.compare import compare
 from rtlab.cli.output import print_table
 from rtlab.cli.proxies import proxies
+from rtlab.cli.proxy import proxy
 from rtlab.errors import RtlabError
 
 __all__ = ["app", "main", "run"]
@@ -103,6 +104,7 @@ def bench(
 
 app.command()(compare)
 app.command()(proxies)
+app.command()(proxy)
 
 
 def _need_free(port: int | None) -> None:

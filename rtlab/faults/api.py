@@ -28,7 +28,9 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(collection: Collection, token: str | None = None) -> web.Application:
+def make_app(
+    collection: Collection, token: str | None = None, player: Player | None = None
+) -> web.Application:
     """The API as an aiohttp application.
 
     Parameters
@@ -38,8 +40,10 @@ def make_app(collection: Collection, token: str | None = None) -> web.Applicatio
     token : str or None
         If given, every request must carry ``Authorization: Bearer <token>`` (or
         ``X-Rtlab-Token``). Toxiproxy's clients send none.
+    player : Player, optional
+        Plays the scripts: one that somebody else starts a script on, too.
     """
-    api = Api(collection)
+    api = Api(collection, player or Player())
     app = web.Application(middlewares=[_access(token), _errors], client_max_size=MAX_BODY_BYTES)
     app.router.add_routes(
         [
@@ -119,9 +123,9 @@ async def _body(request: web.Request) -> Any:
 class Api:
     """One method for each route."""
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, player: Player) -> None:
         self.collection = collection
-        self.player = Player()
+        self.player = player
 
     def _proxy(self, request: web.Request) -> Proxy:
         return self.collection.get(request.match_info["proxy"])

@@ -1,0 +1,214 @@
+"""``rtlab proxy``: the fault proxy in front of any TCP service, driven by a script or by Toxiproxy's API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from rtlab.cli.output import Json
+from rtlab.errors import RtlabError
+
+if TYPE_CHECKING:
+    from rtlab.faults.proxy.proxy import Proxy
+    from rtlab.faults.script import FaultScript, Player
+    from rtlab.faults.trace import Trace, TraceEvent
+
+__all__ = ["proxy"]
+
+#: How often new lines of the trace are printed, in seconds.
+_LOOK: Final = 0.1
+
+#: Seconds for the one look at the upstream before anything listens.
+_UPSTREAM_TIMEOUT: Final = 3.0
+
+
+def proxy(
+    upstream: Annotated[str, typer.Argument(help="HOST:PORT of the service; a URL will do.")],
+    *,
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 lets the system choose.")] = (
+        "127.0.0.1:0"
+    ),
+    script: Annotated[Path | None, typer.Option(help="Play this JSON file of faults.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Source of everything random; the script's own if left out.")
+    ] = None,
+    api: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of Toxiproxy's API on 127.0.0.1; 0: any.")
+    ] = 8474,
+    name: Annotated[str, typer.Option(help="The proxy's name in the API.")] = "upstream",
+    token: Annotated[
+        bool, typer.Option("--token/--no-token", help="Toxiproxy's own clients send no token.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Put the fault proxy in front of a TCP service, until Ctrl-C; print what it does to whom."""
+    played = None if script is None else _load(script)
+    if played is not None and seed is not None:
+        import msgspec
+
+        played = msgspec.structs.replace(played, seed=seed)
+    secret = secrets.token_urlsafe(16) if token else None
+    asyncio.run(_run(name, listen, _address(upstream), played, seed or 0, api, secret, as_json=as_json))
+
+
+def _load(path: Path) -> FaultScript:
+    from rtlab.faults.errors import FaultError
+    from rtlab.faults.script import FaultScript
+
+    try:
+        return FaultScript.load(path)
+    except OSError as error:
+        raise RtlabError(f"cannot read the script {path}: {error.strerror}") from None
+    except FaultError as error:
+        raise RtlabError(
+            f'{path} is no script: {error}; one line is {{"steps": [{{"at": 1, "do": "cut"}}]}}'
+        ) from None
+
+
+def _address(upstream: str) -> str:
+    """Return ``host:port`` of what was given; a URL's scheme says its port."""
+    if "://" not in upstream:
+        _, colon, port = upstream.rpartition(":")
+        if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise RtlabError(
+                f"expected UPSTREAM as HOST:PORT with a port from 1 to 65535, got {upstream!r:.100}"
+            )
+        return upstream
+    from rtlab.protocol.urls import parse_url
+
+    _, host, port = parse_url(upstream).origin
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _look_at(upstream: str) -> str:
+    """Return a warning when nothing listens there yet; raise for a host that does not exist."""
+    from rtlab.faults.proxy.proxy import split_address
+
+    try:
+        async with asyncio.timeout(_UPSTREAM_TIMEOUT):
+            _, writer = await asyncio.open_connection(*split_address(upstream))
+    except socket.gaierror as error:
+        raise RtlabError(
+            f"no address is known for {upstream} ({error.strerror}): is the name right?"
+        ) from None
+    except (OSError, TimeoutError):
+        return f"nothing listens at {upstream} yet: connections fail until the service runs"
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return ""
+
+
+async def _run(
+    name: str,
+    listen: str,
+    upstream: str,
+    script: FaultScript | None,
+    seed: int,
+    port: int,
+    token: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from aiohttp import web
+
+    from rtlab.faults.api import make_app
+    from rtlab.faults.proxy.collection import Collection
+    from rtlab.faults.script import Player
+    from rtlab.faults.trace import Trace
+    from rtlab.processes.parent_watch import raise_nofile
+
+    raise_nofile()
+    warning = await _look_at(upstream)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    trace, player = Trace(), Player()
+    collection = Collection(trace, seed)
+    runner = web.AppRunner(make_app(collection, token, player), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError:
+            raise RtlabError(f"port {port} is taken: choose another with --api, or 0 for any") from None
+        made = await collection.create({"name": name, "listen": listen, "upstream": upstream})
+        about = {
+            "listen": made.listen,
+            "upstream": upstream,
+            "api": f"http://127.0.0.1:{runner.addresses[0][1]}",
+            "token": token,
+        }
+        _say(about, warning, as_json=as_json)
+        if script is not None:
+            await player.start(made, script)
+        await _show(trace, made, player, stopped, as_json=as_json)
+    finally:
+        await runner.cleanup()  # the API's: it stops the player and closes the proxies
+
+
+def _say(about: dict[str, str | None], warning: str, *, as_json: bool) -> None:
+    if warning:
+        print(f"rtlab: {warning}", file=sys.stderr, flush=True)
+    if as_json:
+        import msgspec
+
+        print(msgspec.json.encode(about).decode(), flush=True)
+        return
+    token = f"token {about['token']}" if about["token"] is not None else "no token"
+    print(f"{about['listen']} → {about['upstream']}")
+    print(f"{about['api']} speaks Toxiproxy's API, {token}\nCtrl-C stops it", flush=True)
+
+
+async def _show(trace: Trace, made: Proxy, player: Player, stopped: asyncio.Event, *, as_json: bool) -> None:
+    """Print the trace as it grows, above a line of progress, until stopped."""
+    import msgspec
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(highlight=False, soft_wrap=True)
+    plain = as_json or not console.is_terminal
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counts]}"))
+    began, seen = asyncio.get_running_loop().time(), 0
+    with Progress(*columns, console=console, transient=True, disable=plain) as progress:
+        task = progress.add_task("no script", total=None, counts="")
+        ended = False
+        while True:
+            for event in trace.since(seen):
+                line = msgspec.json.encode(event).decode() if as_json else _line(event, began)
+                print(line, flush=True) if plain else console.print(line, markup=False)
+            seen = trace.next
+            if ended:
+                return
+            status = player.status()
+            if status["actions"]:
+                words = f"script {status['name'] or ''} seed {status['seed']}".replace("  ", " ")
+                progress.update(task, description=words, total=status["actions"], completed=status["done"])
+            progress.update(task, counts=" · ".join(_counts(made)))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await stopped.wait()
+            ended = stopped.is_set()
+
+
+def _counts(made: Proxy) -> Iterator[str]:
+    yield f"{len(made.links)} open"
+    for direction, counts in made.byte_counts().items():
+        yield f"{direction} {counts['sent_bytes']:,} B"
+
+
+def _line(event: TraceEvent, began: float) -> str:
+    """Return one event for people: seconds since the start, what, whom, how many bytes it touched."""
+    parts = [f"{event.t - began:8.3f}", f"{event.kind:<15}"]
+    parts += [f"#{event.connection}"] if event.connection else []
+    parts += [word for word in (event.direction, event.toxic, event.detail) if word]
+    return " ".join([*parts, *([f"({event.bytes} B held)"] if event.bytes else [])])
