@@ -14,7 +14,7 @@ from rtlab.server.endpoints import auth, rtc
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
-from rtlab.server.endpoints.status import access_log, healthz, index, stats
+from rtlab.server.endpoints.status import access_log, healthz, index, metrics, readyz, stats
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE
 from rtlab.server.middleware.access_log import make_access_log
@@ -78,6 +78,8 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
     app.on_response_prepare.append(add_cors_headers)
     app.router.add_get("/", index)
     app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/stats", stats)
     app.router.add_get("/ws", websocket, allow_head=False)
     app.router.add_get("/sse", event_stream, allow_head=False)

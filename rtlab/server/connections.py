@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
@@ -41,6 +42,9 @@ class Accepted(NamedTuple):
         The first message; it has no position.
     missed : list of Frame
         Of rooms that were resumed in a new session; not numbered yet.
+    after : str or None
+        For a client that comes back: the close code of its former connection (`Connections.ended`),
+        ``"unknown"`` where this node does not know its session.
     """
 
     session: Session
@@ -48,6 +52,7 @@ class Accepted(NamedTuple):
     resumed: bool
     welcome: Frame
     missed: list[Frame]
+    after: str | None = None
 
 
 class Connections:
@@ -68,6 +73,13 @@ class Connections:
     ----------
     sinks : dict of Sink to Session
         The open connections.
+    opened : Counter
+        By transport: connections that began. Here and in `ended`, polls do not count: each would.
+    ended : Counter
+        By (transport, close code): ``"1006"`` for one that broke, ``"none"`` for an event stream
+        that the client left.
+    reconnected : Counter
+        By `Accepted.after`: clients that came back.
     when_attached : callable
         Called with each new connection.
     check_right : callable or None
@@ -83,6 +95,10 @@ class Connections:
         boot_id: str | None,
     ) -> None:
         self.sinks: dict[Sink, Session] = {}
+        self.opened: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.reconnected: Counter[str] = Counter()
+        self._written: Counter[str] = Counter()
         self.when_attached: Callable[[Sink], object] = lambda sink: None
         self._options = options
         self._hub = hub
@@ -92,6 +108,13 @@ class Connections:
         self.check_right: Callable[[Session, Literal["publish", "subscribe"], str], None] | None = None
         # Client → the user who used that name first.
         self._owners: dict[str, str] = {}
+
+    def written_bytes(self) -> Counter[str]:
+        """Return what was written by transport, to connections that are gone too; a poll's answer is not."""
+        found = Counter(self._written)
+        for sink in self.sinks:
+            found[sink.transport] += sink.written_bytes
+        return found
 
     @property
     def full(self) -> bool:
@@ -130,6 +153,7 @@ class Connections:
         client_id, cursor = request.client_id, request.cursor
         asked, position = self._asked(request)
         session = self._sessions.get(asked)
+        after = None if asked is None else "unknown" if session is None else session.close_code
         principal = request.principal
         if session is not None and principal is not None and session.user != principal.user:
             session = None  # another user's: as good as none
@@ -141,7 +165,7 @@ class Connections:
                 session.confirm(position)
                 session.address, session.principal = request.address, principal
                 session.overflow = request.overflow
-                return self._accepted(session, position, [], {}, resumed=True)
+                return self._accepted(session, position, [], {}, resumed=True, after=after)
             # What it needs is gone, and a client has one session at a time.
             self.end(session)
         if client_id is None:
@@ -160,7 +184,7 @@ class Connections:
         for room_id in request.rooms:
             if room_id not in rooms:
                 self._enter(session, room_id, None, rooms, missed)
-        return self._accepted(session, 0, missed, rooms, resumed=False)
+        return self._accepted(session, 0, missed, rooms, resumed=False, after=after)
 
     def _owned(self, client_id: str, user: str) -> str:
         """Return the client's name if it is this user's, else a fresh one: what it numbers is its own."""
@@ -202,7 +226,14 @@ class Connections:
         rooms[room_id] = {"recovered": joined.recovered, "epoch": joined.epoch, "offset": offset}
 
     def _accepted(
-        self, session: Session, position: int, missed: list[Frame], rooms: dict[str, Result], *, resumed: bool
+        self,
+        session: Session,
+        position: int,
+        missed: list[Frame],
+        rooms: dict[str, Result],
+        *,
+        resumed: bool,
+        after: str | None,
     ) -> Accepted:
         payload: dict[str, Any] = {
             "clientId": session.client_id,
@@ -223,7 +254,7 @@ class Connections:
         }
         if rooms:
             payload["rooms"] = rooms
-        return Accepted(session, position, resumed, Frame(Message("welcome", payload)), missed)
+        return Accepted(session, position, resumed, Frame(Message("welcome", payload)), missed, after)
 
     def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:
         """Let a connection carry a session: welcome, replay, and from then on everything.
@@ -244,13 +275,16 @@ class Connections:
             sink.write(frame, position)
         former = session.attach(sink)
         self.sinks[sink] = session
+        self.opened[sink.transport] += sink.transport != "longpoll"
+        if welcome and accepted.after is not None:
+            self.reconnected[accepted.after] += 1
         self.when_attached(sink)
         self._hub.presence(session, session.rooms)
         for frame in accepted.missed:
             session.deliver(frame, asked_for=True)
         if former is not None:
-            self.sinks.pop(former, None)
             former.close(4500, "another connection continues this session")
+            self._forget(former)
 
     def detach(self, session: Session, sink: Sink, *, ended: bool = False) -> None:
         """Note that a connection has ended; idempotent.
@@ -262,7 +296,7 @@ class Connections:
         ended : bool
             The client said that it is done: nothing is kept for it.
         """
-        self.sinks.pop(sink, None)
+        self._forget(sink)
         # A session that cut its client off is without a connection already.
         if not session.detach(sink, self._clock()) and session.present:
             return
@@ -271,6 +305,15 @@ class Connections:
             session.order.run(lambda: self._end_unless_back(session))
         else:
             self._hub.presence(session, session.rooms)
+
+    def _forget(self, sink: Sink) -> None:
+        session = self.sinks.pop(sink, None)
+        if session is None or sink.transport == "longpoll":
+            return
+        broken = "none" if sink.transport == "sse" else "1006"
+        session.close_code = broken if sink.close_code is None else str(sink.close_code)
+        self.ended[sink.transport, session.close_code] += 1
+        self._written[sink.transport] += sink.written_bytes
 
     def _end_unless_back(self, session: Session) -> None:
         if session.sink is None:
@@ -308,6 +351,6 @@ class Connections:
         session.rooms.clear()
         self._sessions.remove(session)
         if session.sink is not None:
-            self.sinks.pop(session.sink, None)
             session.sink.close(4500, "the session has ended")
+            self._forget(session.sink)
             session.sink = None

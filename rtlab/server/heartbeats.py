@@ -36,6 +36,11 @@ class Heartbeats:
         The connections that exist; one that has gone is forgotten when its heartbeat is due.
     clock : callable
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    missed : int
+        Connections that were ended because the client had not answered the heartbeat before.
     """
 
     def __init__(self, interval: float | None, alive: Container[Sink], clock: Callable[[], float]) -> None:
@@ -44,6 +49,7 @@ class Heartbeats:
         self._clock = clock
         self._due: list[tuple[float, int, Sink]] = []
         self._count = 0
+        self.missed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = math.inf
 
@@ -82,7 +88,7 @@ class Heartbeats:
             if sink not in self._alive:
                 continue
             try:
-                sink.heartbeat()
+                self.missed += not sink.heartbeat()
             except Exception:
                 # A bug here must not take the others' heartbeats.
                 _log.exception("a heartbeat failed; the others go on")

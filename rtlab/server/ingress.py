@@ -20,6 +20,7 @@ from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, Handler, Services, in_sequence, publish
+from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused, Result
@@ -107,6 +108,10 @@ class Ingress:
         In their order; then the message is handled.
     received : int
         Messages that came, those that could not be read included; a batch counts as one.
+    received_size : int
+        Of them, counted by what reads them: bytes, and characters where a message came as text.
+    handling : Histogram
+        How long each took, from when it came until its answer: a broker's included.
     """
 
     def __init__(
@@ -126,7 +131,9 @@ class Ingress:
             CheckId(),
             *after_decoding,
         ]
-        self.received = 0
+        self.received = self.received_size = 0
+        self.handling = Histogram()
+        self._clock = services.clock
         self._services = services
         self._expel = expel
         self._other_types = other_types
@@ -156,7 +163,13 @@ class Ingress:
             effects come in the sender's order all the same.
         """
         self.received += 1
-        return session.order.run(partial(self._take, session, data, codec, answers))
+        began = self._clock()
+        result = session.order.run(partial(self._take, session, data, codec, answers))
+        if isinstance(result, asyncio.Future):
+            result.add_done_callback(lambda _: self.handling.add(self._clock() - began))
+        else:
+            self.handling.add(self._clock() - began)
+        return result
 
     def _take(self, session: Session, data: bytes | str, codec: Codec, answers: Answers) -> Later[Result]:
         result = self._pass(session, data, codec, answers)

@@ -53,6 +53,8 @@ class Node:
     hub, sessions, producers, connections, ingress, upkeep, heartbeats
         Rooms; streams of messages; what was handled of the clients' own; what carries them; the way
         in; what has to be done regularly.
+    broker : Broker
+        What rooms publish through.
     turns, turn_meter
         Slices of work, and how long they took.
     overflow : OverflowRules
@@ -89,7 +91,8 @@ class Node:
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
         self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
-        services = Services(self.hub, make_broker(self.hub), self.producers, clock, self.turns, self.overflow)
+        self.broker = make_broker(self.hub)
+        services = Services(self.hub, self.broker, self.producers, clock, self.turns, self.overflow)
         self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
         self.access_log: deque[str] = deque(maxlen=1000)
         self.authority: Authority | None = None
@@ -124,6 +127,11 @@ class Node:
         self.upkeep.add(self.producers.expire)
         if self._guard is not None:
             self.upkeep.add(self._guard.enforce)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes new connections: it neither stops nor is full."""
+        return not (self.stopping or self.connections.full)
 
     def enforce(self) -> None:
         """End, now, the connections whose token has ended."""

@@ -68,8 +68,8 @@ class Session:
 
     __slots__ = (
         "_actions", "_backlog", "_bytes", "_held", "_limits", "_positions", "_rules", "address", "client_id",
-        "detached_at", "ended", "feeds", "order", "outboxes", "overflow", "position", "principal", "rooms",
-        "session_id", "sink", "strikes", "unreadable", "user",
+        "close_code", "detached_at", "ended", "feeds", "order", "outboxes", "overflow", "position",
+        "principal", "rooms", "session_id", "sink", "strikes", "unreadable", "user",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +86,8 @@ class Session:
         self.position = 0
         self.sink: Sink | None = None
         self.detached_at = 0.0
+        # How its newest connection ended, as `Connections.ended` says it.
+        self.close_code = "none"
         # Messages of the client that could not be decoded.
         self.unreadable = 0
         # What it did that it should not; and why that ended it.
@@ -361,12 +363,18 @@ class Sessions:
         self._limits = limits or SessionLimits()
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
+        self._numbered = 0
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self._sessions.values())
+
+    @property
+    def numbered(self) -> int:
+        """Messages that sessions were sent, those that are gone included; a replay does not count again."""
+        return self._numbered + sum(session.position for session in self)
 
     def get(self, session_id: str | None) -> Session | None:
         """Return a living session."""
@@ -381,7 +389,8 @@ class Sessions:
 
     def remove(self, session: Session) -> None:
         """Forget a session; one that is not there is no error."""
-        self._sessions.pop(session.session_id, None)
+        if self._sessions.pop(session.session_id, None) is not None:
+            self._numbered += session.position
 
     def expired(self) -> list[Session]:
         """Return the sessions that have been without a connection for too long."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from rtlab.server.histogram import Histogram
+
 __all__ = ["PERIOD", "TurnMeter"]
 
 #: Seconds between two looks. They take about 0.05 % of a core.
@@ -37,6 +39,10 @@ class TurnMeter:
         The same in seconds of this thread's CPU time: less, where other processes had the core.
     long_turns : int
         How many took more than 50 ms.
+    newest : float
+        What the newest look found, seconds.
+    lateness : Histogram
+        Of all looks.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,6 +52,8 @@ class TurnMeter:
         self.longest = self.longest_cpu = 0.0
         self._cpu = 0.0
         self.long_turns = 0
+        self.newest = 0.0
+        self.lateness = Histogram()
         # The longest of this interval and of the one before, and when this one ends.
         self._this = self._former = self._until = 0.0
 
@@ -72,6 +80,8 @@ class TurnMeter:
         self._turn_over()
         self._this = max(self._this, seconds)
         self.longest = max(self.longest, seconds)
+        self.newest = seconds
+        self.lateness.add(seconds)
         self.long_turns += seconds > LONG_SECONDS
 
     def report(self) -> dict[str, Any]:

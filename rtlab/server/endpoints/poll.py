@@ -40,11 +40,11 @@ async def poll(request: web.Request) -> web.StreamResponse:
     finally:
         node.connections.detach(session, sink)
 
-    if sink.code == 4500:
+    if sink.close_code == 4500:
         return json_error(409, "replaced", "another connection continues this session")
     if session.ended is not None:
         return ended_answer(session.ended)
-    if sink.code == 4001:
+    if sink.close_code == 4001:
         return ended_answer(TOKEN_EXPIRED)
     if not session.can_resume(position):
         # More came at once than is kept: never a silent gap.
@@ -54,7 +54,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
     messages += [frame.encoded(JSON) for _, frame in session.after(position)]
     position = session.position
     if not messages:
-        if sink.code is not None:
+        if sink.close_code is not None:
             return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
         return web.Response(status=204, headers=POLL_HEADERS)
     cursor = format_cursor(session.session_id, position, session.room_positions(position).values())

@@ -196,6 +196,7 @@ class _Client:
         session, sink, link = self._session, self._sink, self._link
         if session is None or sink is None or link is None or sink.closing:
             return
+        self._node.ingress.received_size += len(frame)
         result = self._node.ingress.receive(session, frame, sink.codec)
         if session.order.waiting > MAX_UNHANDLED:
             sink.close(4000, "too many messages wait to be handled: read your answers")

@@ -62,6 +62,7 @@ async def send(request: web.Request) -> web.StreamResponse:
     if session.order.waiting > MAX_WAITING:
         text = f"{session.order.waiting:,} of your messages wait for the broker: try again later"
         return json_error(503, "busy", text, {"Retry-After": "1"})
+    node.ingress.received_size += len(body)
     answers = _OfPost()
     array = body.lstrip().startswith(b"[")
     try:

@@ -1,8 +1,13 @@
-"""``GET /``, ``/healthz`` and ``/stats``: the server about itself."""
+"""``GET /``, ``/healthz``, ``/readyz``, ``/metrics`` and ``/stats``: the server about itself.
+
+The first three are open; the others tell what only its operator is to know, and ask for the admin token.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import html
+import importlib
 from typing import Final
 
 from aiohttp import web
@@ -11,7 +16,7 @@ from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 from rtlab.server.stats import read_stats
 
-__all__ = ["access_log", "healthz", "index", "stats"]
+__all__ = ["access_log", "healthz", "index", "metrics", "readyz", "stats"]
 
 _INDEX: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>rtlab server</title>
@@ -25,6 +30,7 @@ _INDEX: Final = """<!doctype html>
 <tr><td><code>POST /send</code></td><td>upstream for the two above</td></tr>
 <tr><td><code>POST /rtc/offer</code></td><td>WebRTC signalling</td></tr>
 <tr><td><code>GET /healthz</code></td><td>is it alive?</td></tr>
+<tr><td><code>GET /readyz</code></td><td>does it take new connections?</td></tr>
 </table>
 </html>
 """
@@ -37,10 +43,16 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Say that the server lives, or that it stops."""
-    if request.app[NODE].stopping:
-        return json_response({"status": "stopping"}, 503)
-    return json_response({"status": "ok"})
+    """Say that the server lives: also while it stops, which is no reason to kill it."""
+    return json_response({"status": "stopping" if request.app[NODE].stopping else "ok"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Say whether a load balancer may send it new connections: not while it stops, nor when it is full."""
+    node = request.app[NODE]
+    if node.ready:
+        return json_response({"status": "ready"})
+    return json_response({"status": "stopping" if node.stopping else "full"}, 503)
 
 
 async def access_log(request: web.Request) -> web.Response:
@@ -57,3 +69,13 @@ async def stats(request: web.Request) -> web.Response:
     if not token_matches(request, node.options.token):
         return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
     return json_response(read_stats(node))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Say the same to Prometheus, in its text format, to who has the admin token."""
+    node = request.app[NODE]
+    if not token_matches(request, node.options.token):
+        return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
+    # prometheus-client takes 50 ms to import: not on the loop, and not before anybody asks.
+    page = await asyncio.to_thread(importlib.import_module, "rtlab.server.metrics")
+    return web.Response(body=page.write_metrics(node), headers={"Content-Type": page.CONTENT_TYPE})

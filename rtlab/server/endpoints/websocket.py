@@ -120,6 +120,7 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
         sink.heard()
         if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             if not sink.closing:
+                node.ingress.received_size += len(message.data)
                 node.turns.enter()
                 try:
                     result = node.ingress.receive(session, message.data, codec)

@@ -20,7 +20,7 @@ __all__ = ["add_cors_headers", "make_origin_check", "origin_allowed"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Routes that anybody's browser may ask for: they show nothing and begin nothing.
-PUBLIC: Final = frozenset({"/", "/healthz"})
+PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})
 
 
 def origin_allowed(origin: str, host: str, allowed: frozenset[str]) -> bool:

@@ -45,6 +45,16 @@ class Sink(Protocol):
     transport: ClassVar[str]
 
     @property
+    def written_bytes(self) -> int:
+        """Bytes handed to the connection."""
+        ...
+
+    @property
+    def close_code(self) -> int | None:
+        """Of the close frame, or of what ends it in its place; None before, and for a broken connection."""
+        ...
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes written and not yet taken by the system."""
         ...
@@ -74,8 +84,8 @@ class Sink(Protocol):
         """End at once; idempotent."""
         ...
 
-    def heartbeat(self) -> None:
-        """Write whatever keeps a quiet connection alive; nothing if it needs nothing."""
+    def heartbeat(self) -> bool:
+        """Write whatever keeps a quiet connection alive; False where the client missed the one before."""
         ...
 
 
@@ -105,7 +115,17 @@ class StreamSink:
         Says when a turn ends; without it every write leaves at once.
     """
 
-    __slots__ = ("_held", "_held_bytes", "_transport", "_turns", "_waiting", "closing", "congested")
+    __slots__ = (
+        "_held",
+        "_held_bytes",
+        "_transport",
+        "_turns",
+        "_waiting",
+        "close_code",
+        "closing",
+        "congested",
+        "written_bytes",
+    )
 
     def __init__(self, transport: asyncio.Transport, turns: Turns | None = None) -> None:
         self._transport = transport
@@ -115,7 +135,9 @@ class StreamSink:
         # Exists only while someone waits for the connection to take more; it ends with the connection.
         self._waiting: asyncio.Task[None] | None = None
         self.closing = False
+        self.close_code: int | None = None
         self.congested = False
+        self.written_bytes = 0
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
 
     @property
@@ -147,6 +169,7 @@ class StreamSink:
         if transport.is_closing():
             return
         transport.write(data)
+        self.written_bytes += len(data)
         self.congested = transport.get_write_buffer_size() > HIGH_WATER_BYTES
 
     def when_writable(self, then: Callable[[], object]) -> None:

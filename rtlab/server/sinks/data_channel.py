@@ -34,6 +34,8 @@ class DataChannelSink:
     def __init__(self, link: DataLink, codec: Codec) -> None:
         self.codec = codec
         self._link = link
+        self.written_bytes = 0
+        self.close_code: int | None = None
         # Exists only while someone waits for the channel to take more; it ends with the link.
         self._waiting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -77,12 +79,14 @@ class DataChannelSink:
 
     def _send(self, data: bytes) -> None:
         self._link.send(data if self.codec.binary else data.decode())
+        self.written_bytes += len(data)
 
     def flush(self) -> None:
         """Nothing is held: the channel sends in turns of its own."""
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
+            self.close_code = code
             self._closing = asyncio.create_task(self._link.close(code, reason), name="webrtc goodbye")
 
     async def closed(self) -> None:
@@ -93,9 +97,10 @@ class DataChannelSink:
     def abort(self) -> None:
         self._link.abort()
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> bool:
         """Let the client hear something; whether *it* lives, ICE asks every 5 s (RFC 7675)."""
         self._link.beat()
+        return True
 
 
 def _substitute(of: Message, error: MessageTooLarge) -> Message:

@@ -61,11 +61,14 @@ class EventStreamSink(StreamSink):
     def close(self, code: int, reason: str = "") -> None:
         """End the stream; the client reconnects by itself, so the code goes unsaid."""
         self.flush()
+        if self.close_code is None:
+            self.close_code = code
         self.closing = True
         if not self.ended.done():
             self.ended.set_result(None)
             # A client that does not read must not keep the response from ending.
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._transport.abort)
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> bool:
         self._event(b": heartbeat\n\n")
+        return True

@@ -14,12 +14,16 @@ __all__ = ["PollSink"]
 class PollSink:
     """A poll that waits. It carries nothing: it wakes the handler, which answers."""
 
-    __slots__ = ("_woken", "code")
+    __slots__ = ("_woken", "close_code")
     transport: ClassVar[str] = "longpoll"
 
     def __init__(self) -> None:
         self._woken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.code: int | None = None
+        self.close_code: int | None = None
+
+    @property
+    def written_bytes(self) -> int:
+        return 0  # the handler writes the answer
 
     @property
     def queued_bytes(self) -> int:
@@ -44,13 +48,14 @@ class PollSink:
         """Nothing is held: the poll answers with all that came."""
 
     def close(self, code: int, reason: str = "") -> None:
-        if self.code is None:
-            self.code = code
+        if self.close_code is None:
+            self.close_code = code
         if not self._woken.done():
             self._woken.set_result(None)
 
     def abort(self) -> None:
         self.close(1006)
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> bool:
         """Nothing: a poll ends by itself."""
+        return True

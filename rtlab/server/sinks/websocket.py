@@ -67,6 +67,7 @@ class WebSocketSink(StreamSink):
         self._send(close_frame(code, reason))
         self.flush()
         self.closing = True
+        self.close_code = code
         # No one waits for the answer; the timer outlives a connection that ends by itself.
         asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)
 
@@ -87,10 +88,12 @@ class WebSocketSink(StreamSink):
         """Answer a ping (RFC 6455 §5.5.3)."""
         self._send(websocket_frame(PONG, data))
 
-    def heartbeat(self) -> None:
+    def heartbeat(self) -> bool:
         """Ping a client; end the connection of one that has said nothing since the last ping."""
         if self._unanswered > 0:
             self.abort()
-        elif not self.closing:
+            return False
+        if not self.closing:
             self._unanswered += self._unanswered == 0
             self._send(websocket_frame(PING, b""))
+        return True

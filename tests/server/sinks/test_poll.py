@@ -12,7 +12,7 @@ NEWS = Frame(Message("news", "hi"))
 async def test_a_poll_wakes_for_a_frame_a_close_or_the_time_limit() -> None:
     sink = PollSink()
     await sink.wait(0.001)
-    assert sink.code is None
+    assert sink.close_code is None
     sink.write(NEWS, 1)
     sink.write(NEWS, 2)
     async with asyncio.timeout(1):
@@ -21,4 +21,4 @@ async def test_a_poll_wakes_for_a_frame_a_close_or_the_time_limit() -> None:
     sink.close(4500)
     async with asyncio.timeout(1):
         await sink.wait(60)
-    assert sink.code == 4500
+    assert sink.close_code == 4500

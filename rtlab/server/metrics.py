@@ -1,0 +1,164 @@
+"""What a server counts, as a page for Prometheus, read when it is asked for.
+
+Nothing is counted twice for it: the numbers are those that the server keeps for itself anyway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.server.histogram import Histogram
+from rtlab.server.node import Node
+from rtlab.server.sinks.base import Sink
+from rtlab.server.stats import read_stats
+
+__all__ = ["CONTENT_TYPE", "STATES", "write_metrics"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+#: Of a connection: taking messages, full (its frames wait), saying goodbye.
+STATES: Final = ("open", "congested", "closing")
+
+
+def write_metrics(node: Node) -> bytes:
+    """Return the page.
+
+    Parameters
+    ----------
+    node : Node
+        Of this process.
+
+    Returns
+    -------
+    bytes
+        Prometheus' text format, version 0.0.4. The page does not name the scraped instance, but
+        for ``rtlab_node_info``: who scrapes several adds a label.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Page(node))
+    return generate_latest(registry)
+
+
+class _Page(Collector):
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        node = self._node
+        stats = read_stats(node)
+        yield _gauge("rtlab_node_info", "Which node this is.", {(node.options.node,): 1}, "node")
+        yield _gauge("rtlab_ready", "1 while it takes new connections.", node.ready)
+        yield _gauge("rtlab_uptime_seconds", "Since it was made.", stats["uptime"])
+        yield _counter("process_cpu_seconds", "CPU time, user and system.", stats["cpu_seconds"])
+        yield _gauge("process_resident_memory_bytes", "Memory that it holds.", stats["rss_bytes"])
+        yield _gauge("process_open_fds", "Open descriptors.", stats["descriptors"] or 0)
+        yield from _connections(node)
+        yield from _messages(node, stats)
+        yield from _queues(node, stats)
+        yield _histogram(
+            "rtlab_handling_seconds",
+            "From when a client's message was read until its answer, a broker's included.",
+            node.ingress.handling,
+        )
+        yield _histogram(
+            "rtlab_turn_seconds",
+            "How late the loop came to a look that it does every 10 ms: for so long, one turn kept it.",
+            node.turn_meter.lateness,
+        )
+        yield _gauge(
+            "rtlab_loop_lag_seconds", "What the newest of these looks found.", node.turn_meter.newest
+        )
+
+
+def _connections(node: Node) -> Iterator[Metric]:
+    connections = node.connections
+    found = Counter((sink.transport, _state(sink)) for sink in connections.sinks)
+    every = {(transport, state): found[transport, state] for transport in TRANSPORTS for state in STATES}
+    text = "Connections; of long polling, polls that wait."
+    yield _gauge("rtlab_connections", text, every, "transport", "state")
+    waiting = sum(session.sink is None for session in node.sessions)
+    states = {("connected",): len(node.sessions) - waiting, ("waiting",): waiting}
+    yield _gauge("rtlab_sessions", "Sessions, with a connection or waiting for one.", states, "state")
+    opened = {(name,): connections.opened[name] for name in TRANSPORTS if name != "longpoll"}
+    yield _counter("rtlab_opened", "Connections that began, but for polls.", opened, "transport")
+    text = "Connections that ended, by close code: 1006 broke, none for a stream that the client left."
+    yield _counter("rtlab_disconnects", text, connections.ended, "transport", "code")
+    text = "Clients that came back, by how they left; unknown where the session is not known here."
+    came_back = {(code,): count for code, count in connections.reconnected.items()}
+    yield _counter("rtlab_reconnects", text, came_back, "code")
+    text = "Connections ended because the client did not answer a heartbeat."
+    yield _counter("rtlab_heartbeats_missed", text, node.heartbeats.missed)
+    yield _counter("rtlab_handshakes_refused", "For want of a place.", node.handshakes_refused)
+
+
+def _state(sink: Sink) -> str:
+    if getattr(sink, "closing", False):
+        return "closing"
+    return "congested" if sink.congested else "open"
+
+
+def _messages(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
+    yield _counter("rtlab_messages_received", "From clients.", stats["messages_received"])
+    text = "Size of clients' messages: bytes, and characters of those that came as text."
+    yield _counter("rtlab_received_size", text, node.ingress.received_size)
+    yield _counter("rtlab_messages_published", "To rooms.", stats["messages_published"])
+    text = "For clients, to each alone; a replay does not count again."
+    yield _counter("rtlab_messages_sent", text, node.sessions.numbered)
+    written = node.connections.written_bytes()
+    by_transport = {(name,): written[name] for name in TRANSPORTS if name != "longpoll"}
+    yield _counter("rtlab_sent_bytes", "Handed to connections.", by_transport, "transport")
+    policies = {(policy,): count for policy, count in stats["overflow"].items()}
+    text = "By policy: messages dropped; clients cut off (disconnect); publishes that waited (block)."
+    yield _counter("rtlab_overflow", text, policies, "policy")
+    yield _counter("rtlab_rate_limited", "Messages refused by a rate limit.", stats["rate_limited"])
+
+
+def _queues(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
+    text = "Waiting because connections take no more."
+    yield _gauge("rtlab_queued_messages", text, stats["queued_messages"])
+    yield _gauge("rtlab_queued_bytes", "The same, with what transports hold.", stats["queued_bytes"])
+    yield _gauge("rtlab_backlog_bytes", "Kept for a replay.", stats["backlog_bytes"])
+    yield _gauge("rtlab_rooms", "Rooms.", stats["rooms"])
+    yield _gauge("rtlab_feeds", "Feeds that run.", stats["feeds"])
+    waiting = sum(session.order.waiting for session in node.sessions)
+    text = "Messages of clients that wait for the broker's answer, or behind one that does."
+    yield _gauge("rtlab_broker_waiting", text, waiting)
+
+
+_Values = float | Mapping[Any, float]
+
+
+def _samples(values: _Values) -> Iterable[tuple[tuple[str, ...], float]]:
+    return values.items() if isinstance(values, Mapping) else [((), values)]
+
+
+def _gauge(name: str, text: str, values: _Values, *labels: str) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for names, value in _samples(values):
+        family.add_metric(names, value)
+    return family
+
+
+def _counter(name: str, text: str, values: _Values, *labels: str) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)  # "_total" is added
+    for names, value in _samples(values):
+        family.add_metric(names, value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    family = HistogramMetricFamily(name, text)
+    family.add_metric((), histogram.buckets(), histogram.total)
+    return family
