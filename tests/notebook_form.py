@@ -17,6 +17,7 @@ _BARE: Final = re.compile(r"(?<![=\w'\"“‹`])(?:True|False)(?![\w'\"”›`])
 _COMMENT: Final = re.compile(r"^\s*#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 _DETAILS: Final = re.compile(r"<details>.*?</details>", re.DOTALL)
 _CHART_NAMES: Final = {"ax", "axes", "chart", "fig", "figure", "Chart", "dress", "plt"}
+_DOUBLED: Final = re.compile(r"\$[^$\n]*\\\\[a-zA-Z][^$\n]*\$")
 _SECTION: Final = r"^##\s+{}\b.*?(?=^##\s|\Z)"
 
 
@@ -90,6 +91,12 @@ def stale_outputs(notebook: Any) -> list[str]:
     return [] if told else ["the first cell must say how to clear the outputs, where rtlab lab was not used"]
 
 
+def broken_formulas(notebook: Any) -> list[str]:
+    """Refuse a doubled backslash before a letter in a formula: it shows as a new line and a word."""
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return [f"a doubled backslash in {match!r}" for text in prose for match in _DOUBLED.findall(text)]
+
+
 RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
     rule.__name__: rule
     for rule in (
@@ -100,6 +107,7 @@ RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
         unsolved_exercises,
         no_verdicts,
         stale_outputs,
+        broken_formulas,
     )
 }
 
@@ -113,6 +121,7 @@ EXCUSED: Final[dict[str, frozenset[str]]] = {
     "unsolved_exercises": _LATER,
     "no_verdicts": _LATER,
     "stale_outputs": _LATER,
+    "broken_formulas": _LATER,
 }
 
 
