@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rtlab.processes.tasks import together as together
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
+    from rtlab.testing.mock_websocket import MockWebSocket as MockWebSocket
     from rtlab.widgets import expect as expect
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
@@ -72,6 +73,7 @@ _HOME: Final[dict[str, str]] = {
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.message_queue",
     "PALETTE": "rtlab.figures.palette",
+    "MockWebSocket": "rtlab.testing.mock_websocket",
     "NotConnected": "rtlab.errors",
     "PlainTable": "rtlab.widgets.plain_table",
     "Predict": "rtlab.widgets.predict",

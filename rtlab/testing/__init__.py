@@ -1,4 +1,5 @@
-"""Stand-ins for tests: a transport in memory, an HTTP server that follows a script.
+"""Doubles for tests of real-time code: a clock, WebSockets, peers and networks in memory, and a pytest plugin.
 
-Imports the client. Never a lab, or pytest.
+Imports the client, the server's and the fault proxy's parts that do no I/O, the lab and the ledger; pytest only
+in `pytest_plugin`, which imports nothing of these until a fixture is used. Never what judges or draws.
 """

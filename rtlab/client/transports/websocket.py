@@ -34,7 +34,7 @@ from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.protocol.urls import parse_url
 
-__all__ = ["WebSocketTransport"]
+__all__ = ["WebSocketTransport", "closed_by"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
@@ -182,34 +182,39 @@ class WebSocketTransport:
         known = {**check_headers(self._headers, url.authorization), **proof.headers}
         headers = self._cookies.added_to(known, url)
         try:
-            opening = _Connect(
-                str(url.adding(**resume.query(), **proof.query)),
-                subprotocols=[Subprotocol(self._codec.subprotocol)],
-                **self._compression,
-                additional_headers=headers,
-                origin=self._origin,
-                max_size=self._max_receive,
-                write_limit=_WRITE_LIMIT,
-                # The owner's timeouts and heartbeat apply, not the library's.
-                open_timeout=None,
-                close_timeout=1.0,
-                ping_interval=None,
-                proxy=None,
-                logger=WIRE_LOG,
-                create_connection=_Listener,
-                **self._tls,
-            )
-            opening.cookies = self._cookies
-            ws = self._ws = cast("_Listener", await opening)
+            ws = self._ws = await self._shake_hands(str(url.adding(**resume.query(), **proof.query)), headers)
         except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:
             raise explain_handshake(error, url) from error
-        if ws.response is not None:
-            self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
         self._codec = codec_for(ws.subprotocol)
         # Our server always picks the subprotocol that was offered, and says welcome at once.
         return None if ws.subprotocol is None else await self._welcome(ws)
+
+    async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> _Listener:
+        """Dial, and return the open WebSocket; a test's transport has another network."""
+        opening = _Connect(
+            url,
+            subprotocols=[Subprotocol(self._codec.subprotocol)],
+            **self._compression,
+            additional_headers=headers,
+            origin=self._origin,
+            max_size=self._max_receive,
+            write_limit=_WRITE_LIMIT,
+            # The owner's timeouts and heartbeat apply, not the library's.
+            open_timeout=None,
+            close_timeout=1.0,
+            ping_interval=None,
+            proxy=None,
+            logger=WIRE_LOG,
+            create_connection=_Listener,
+            **self._tls,
+        )
+        opening.cookies = self._cookies
+        ws = cast("_Listener", await opening)
+        if ws.response is not None:
+            self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
+        return ws
 
     async def _welcome(self, ws: ClientConnection) -> Message | None:
         """Return the first message if it is a welcome; else keep it for `receive`.
@@ -223,7 +228,7 @@ class WebSocketTransport:
         except TimeoutError:
             return None
         except ConnectionClosed as error:
-            closed = _closed(error)
+            closed = closed_by(error)
             raise ConnectFailed(
                 f"the server accepted the WebSocket and closed it at once with {closed.code} "
                 f"({closed.reason or close_code(closed.code).name})",
@@ -264,7 +269,7 @@ class WebSocketTransport:
                 # ends the connection with 1007 (RFC 6455 §8.1).
                 data = await ws.recv()
             except ConnectionClosed as error:
-                raise _closed(error) from error
+                raise closed_by(error) from error
             finally:
                 ws.take = None
         else:
@@ -307,7 +312,7 @@ class WebSocketTransport:
                 async with asyncio.timeout(self._send_timeout):
                     await ws.send(data, text=not codec.binary)
         except ConnectionClosed as error:
-            raise _closed(error) from error
+            raise closed_by(error) from error
         except ExceptionGroup as error:
             self.abort()
             cause = error.exceptions[0].__cause__
@@ -324,7 +329,7 @@ class WebSocketTransport:
         try:
             return await (await ws.ping())
         except ConnectionClosed as error:
-            raise _closed(error) from error
+            raise closed_by(error) from error
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Shake hands on the end; aborted after a second without an answer."""
@@ -337,7 +342,8 @@ class WebSocketTransport:
             self._ws.transport.abort()
 
 
-def _closed(error: ConnectionClosed) -> TransportClosed:
+def closed_by(error: ConnectionClosed) -> TransportClosed:
+    """Return how a WebSocket ended, in our own words."""
     received = error.rcvd
     if received is not None:
         return TransportClosed(received.code, received.reason, clean=error.sent is not None)

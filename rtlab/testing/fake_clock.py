@@ -1,0 +1,137 @@
+"""Time that passes only when everybody waits: an hour of timers in a few milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from rtlab.errors import RtlabError
+
+__all__ = ["ClockStuck", "FakeClock"]
+
+T = TypeVar("T")
+
+
+class ClockStuck(RtlabError):
+    """Everybody waits, and nothing is due: with a real clock this would hang for ever."""
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """asyncio's own loop, whose sleep in `select` costs no time but moves the clock."""
+
+    def __init__(self, start: float) -> None:
+        selector = _Selector(self._skip)
+        super().__init__(selector)
+        self._now = start
+
+    def time(self) -> float:
+        return self._now
+
+    def _skip(self, timeout: float | None) -> None:
+        if timeout is None:
+            waiting = [str(task.get_coro()) for task in asyncio.all_tasks(self) if not task.done()]
+            raise ClockStuck(
+                f"nothing is due any more, and {len(waiting)} tasks still wait: give the wait a timeout, "
+                "or let the peer answer. Real sockets, threads and children do not run on a FakeClock"
+            )
+        self._now += timeout
+
+
+class _Selector(selectors.SelectSelector):
+    def __init__(self, skip: Callable[[float | None], None]) -> None:
+        super().__init__()
+        self._skip = skip
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # No system call where only timers wait: the one descriptor is the loop's own alarm bell.
+        if timeout is not None and (timeout <= 0 or len(self.get_map()) <= 1):
+            if timeout > 0:
+                self._skip(timeout)
+            return []
+        ready = super().select(0)
+        if not ready:
+            self._skip(timeout)
+        return ready
+
+
+class FakeClock:
+    """Runs coroutines on a loop of its own, where waiting takes no time.
+
+    Whenever everybody waits, the clock jumps to the next timer. What `asyncio.sleep`,
+    `asyncio.timeout` and ``call_later`` say holds to the last bit, on any machine.
+
+    Parameters
+    ----------
+    start : float
+        What the clock shows at first, in seconds.
+
+    Notes
+    -----
+    Only for what lives in memory. ``looptime`` does the same for whole tests of an existing
+    suite; here the clock is an object, so that one test can run many of them, and a wait
+    for nothing is an error instead of a hang.
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> clock = FakeClock()
+    >>> clock.run(asyncio.sleep(3600, "an hour later"))
+    'an hour later'
+    >>> clock.now
+    3600.0
+    """
+
+    def __init__(self, start: float = 0.0) -> None:
+        self._now = start
+        self._loop: _Loop | None = None
+
+    @property
+    def now(self) -> float:
+        """What the clock shows, in seconds."""
+        return self._loop.time() if self._loop is not None else self._now
+
+    def __call__(self) -> float:
+        """Return `now`: the clock itself fits where a ``clock=`` is asked for."""
+        return self.now
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end, from where the clock stands.
+
+        Parameters
+        ----------
+        work : coroutine
+            What to run. Tasks that it leaves behind are cancelled.
+
+        Returns
+        -------
+        object
+            What it returned.
+
+        Raises
+        ------
+        ClockStuck
+            When it waits for something that cannot come.
+        RtlabError
+            When a loop is running already: an async test has a real clock.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            work.close()
+            raise RtlabError(
+                "expected no running event loop, got one: a FakeClock brings its own, so write "
+                "`def test_…():` and call clock.run(…) in it"
+            )
+        try:
+            with asyncio.Runner(loop_factory=self._make_loop) as runner:
+                return runner.run(work)
+        finally:
+            self._now, self._loop = self.now, None
+
+    def _make_loop(self) -> _Loop:
+        self._loop = _Loop(self._now)
+        return self._loop

@@ -1,0 +1,125 @@
+"""The WebSocket transport of our connections, on a `MockWebSocket` instead of a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+
+from rtlab.client.connection import Connection
+from rtlab.client.transports.websocket import WebSocketTransport, closed_by
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.testing.mock_websocket import MockWebSocket
+from rtlab.testing.peer_script import PeerScript
+from rtlab.testing.scripted_peer import ScriptedPeer
+
+__all__ = ["MockTransport", "loop_time", "mock_connection"]
+
+
+def loop_time() -> float:
+    """Return the running loop's time, the system's monotonic clock without one: a connection's ``clock``."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()
+
+
+class MockTransport(WebSocketTransport):
+    """Our WebSocket transport itself; only what touches a socket is replaced.
+
+    Parameters
+    ----------
+    peer : ScriptedPeer
+        Whom to dial.
+    url : str
+        What the peer sees.
+    codec : Codec
+        What to offer.
+    max_message_bytes : int
+        The largest message to accept, and to send.
+    """
+
+    def __init__(
+        self,
+        peer: ScriptedPeer,
+        url: str = "ws://mock.test/ws",
+        *,
+        codec: Codec = JSON,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        super().__init__(url, codec=codec, max_message_bytes=max_message_bytes)
+        self._peer = peer
+        self._mock: MockWebSocket | None = None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Nothing waits in memory."""
+        return 0
+
+    async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> Any:
+        mock = self._mock = MockWebSocket(
+            self._peer, url, protocols=[self._codec.subprotocol], close_timeout=1.0
+        )
+        try:
+            await mock.opened()
+        except BaseException:
+            mock.abort()
+            raise
+        return mock
+
+    async def send(self, message: Message) -> None:
+        """Hand one message to the peer; see `WebSocketTransport.send`."""
+        assert self._mock is not None
+        data = self._codec.encode(message, self.max_message_bytes)
+        try:
+            await self._mock.send(data if self._codec.binary else data.decode())
+        except ConnectionClosed as error:
+            raise closed_by(error) from error
+        self.bytes_out += len(data)
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._mock is not None:
+            self._mock.abort()
+
+
+def mock_connection(
+    peer: ScriptedPeer | PeerScript, url: str = "ws://mock.test/ws", **options: Any
+) -> Connection:
+    """Make one of our connections, the real class, whose every attempt dials a peer in memory.
+
+    Parameters
+    ----------
+    peer : ScriptedPeer or PeerScript
+        The other end. A script serves each connection anew.
+    url : str
+        What the peer sees.
+    **options
+        As for `WebSocketConnection`.
+
+    Returns
+    -------
+    Connection
+        Its clock is the running loop's: a `FakeClock`'s, inside one.
+
+    Examples
+    --------
+    >>> from rtlab.testing.fake_clock import FakeClock
+    >>> async def restart():
+    ...     script = PeerScript().pause(5).close(1012)
+    ...     async with mock_connection(script, backoff=None) as conn:
+    ...         seen = asyncio.Event()
+    ...         conn.on("reconnecting", lambda event: seen.set())
+    ...         await seen.wait()
+    ...         return conn.state.value
+    >>> FakeClock().run(restart())
+    'Reconnecting'
+    """
+    there = peer if isinstance(peer, ScriptedPeer) else ScriptedPeer(peer)
+    own = {name: options.pop(name) for name in ("codec", "max_message_bytes") if name in options}
+    options.setdefault("clock", loop_time)
+    return Connection(lambda: MockTransport(there, url, **own), **options)

@@ -1,0 +1,396 @@
+"""`MockWebSocket`: a WebSocket without a network, for code that knows `websockets` or a browser's API.
+
+Ready states, and the order of events, are those of the WHATWG's WebSocket standard; what `send`,
+`recv`, `close` and ``async for`` return and raise is what the `websockets` library does. For code
+that takes one of our connections, `ScriptedPeer.connection` puts the real class on top.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from websockets.exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+)
+from websockets.frames import OK_CLOSE_CODES, Close
+from websockets.protocol import State
+
+from rtlab.errors import RtlabError
+from rtlab.protocol.close_codes import check_close
+from rtlab.testing.memory_frames import Ended, Item, Ping, Pong, Request, Response
+from rtlab.testing.page_events import PageEvents
+from rtlab.testing.page_rules import (
+    as_message,
+    check_protocols,
+    checked_url,
+)
+from rtlab.testing.peer_script import PeerScript
+from rtlab.testing.refusals import refusal
+from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
+
+__all__ = ["MockWebSocket"]
+
+
+class MockWebSocket(PageEvents):
+    """One WebSocket to a peer in memory. It begins to connect at once, as a browser's does.
+
+    Parameters
+    ----------
+    peer : ScriptedPeer or PeerScript, optional
+        Who is at the other end; without one, a peer that accepts and says nothing, whom
+        the test drives by hand (`peer`).
+    url : str
+        ``ws://``, ``wss://``, ``http://`` or ``https://``.
+    protocols : sequence of str
+        The subprotocols to offer.
+    close_timeout : float
+        Seconds that an orderly close may take.
+
+    Attributes
+    ----------
+    peer : PeerEnd
+        The other end of this connection.
+
+    Raises
+    ------
+    DOMError
+        For a URL or a subprotocol that a browser refuses.
+    RtlabError
+        Without a running event loop.
+
+    Examples
+    --------
+    >>> from rtlab.testing.fake_clock import FakeClock
+    >>> from rtlab.testing.peer_script import PeerScript, echo
+    >>> async def talk():
+    ...     async with MockWebSocket(PeerScript().slow_open(2).answer(echo)) as ws:
+    ...         await ws.send("hello")
+    ...         return await ws.recv()
+    >>> FakeClock().run(talk())
+    'hello'
+    """
+
+    def __init__(
+        self,
+        peer: ScriptedPeer | PeerScript | None = None,
+        url: str = "ws://mock.test/ws",
+        *,
+        protocols: Sequence[str] = (),
+        close_timeout: float = 10.0,
+    ) -> None:
+        url = checked_url(url)
+        check_protocols(protocols)
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RtlabError(
+                "expected a running event loop, got none: make a MockWebSocket inside an async test, "
+                "or inside a coroutine that FakeClock().run(…) runs"
+            ) from None
+        super().__init__(self._loop)
+        self.url = url
+        self.subprotocol: str | None = None
+        self.heard = self._loop.time()
+        self._close_timeout = close_timeout
+        self._arrived: deque[str | bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._refused: Exception | None = None
+        self._rcvd: Close | None = None
+        self._sent: Close | None = None
+        self._rcvd_first: bool | None = None
+        self._failed = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._pings: dict[bytes, tuple[float, asyncio.Future[float]]] = {}
+        if not isinstance(peer, ScriptedPeer):
+            peer = ScriptedPeer(peer if peer is not None else PeerScript())
+        self.scripted_peer = peer
+        self.peer: PeerEnd = peer.accept(self._receive)
+        self._number = self.peer.number
+        self._journal = self.peer.journal
+        self._note = self._journal.note
+        self._send_up = self.peer.send_up
+        self._live = False  # open, and nobody closes
+        self._time = self._loop.time
+        # A browser's constructor returns before anything happens.
+        self._loop.call_soon(self._dial, Request(url, tuple(protocols)))
+
+    def __repr__(self) -> str:
+        return f"<MockWebSocket {self._ready.name}>"
+
+    # What both APIs know
+
+    @property
+    def state(self) -> State:
+        """The state as `websockets` names it: it changes when the frame has come."""
+        if self._closed.done():
+            return State.CLOSED
+        if self._rcvd is not None or self._sent is not None:
+            return State.CLOSING
+        return State.OPEN if self._opened.done() and self._refused is None else State.CONNECTING
+
+    @property
+    def close_code(self) -> int | None:
+        """The peer's close code, 1006 without one; None before the end."""
+        if not self._closed.done():
+            return None
+        return self._rcvd.code if self._rcvd is not None else 1006
+
+    @property
+    def close_reason(self) -> str | None:
+        """The peer's reason; None before the end."""
+        if not self._closed.done():
+            return None
+        return self._rcvd.reason if self._rcvd is not None else ""
+
+    async def opened(self) -> None:
+        """Wait for the handshake.
+
+        Raises
+        ------
+        OSError, websockets.exceptions.InvalidHandshake
+            As `websockets.connect` does: `ConnectionRefusedError`, `InvalidStatus` …
+        """
+        await asyncio.shield(self._opened)
+        if self._refused is not None:
+            raise self._refused
+
+    async def wait_closed(self) -> None:
+        """Wait for the end."""
+        await asyncio.shield(self._closed)
+
+    async def __aenter__(self) -> Self:
+        await self.opened()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # As `websockets` does it
+
+    async def send(self, message: str | bytes | Iterable[str | bytes]) -> None:
+        """Send one message; the parts of an iterable make one.
+
+        Raises
+        ------
+        websockets.exceptions.ConnectionClosed
+            When the connection has ended, or is about to.
+        TypeError
+            For what is no text and no bytes.
+        """
+        data = message if isinstance(message, (str, bytes)) else as_message(message)
+        if self._live:
+            self._note((self._time(), "client", "message", data, self._number))
+            self._send_up(data)
+            return
+        if self._closed.done() or self._sent is not None or self._rcvd is not None:
+            await self._wait_for_end()
+            raise self._end()
+        if not self._opened.done():
+            await self.opened()
+        self._up(data)
+
+    async def recv(self) -> str | bytes:
+        """Return the next message; those that came before the end come first.
+
+        Raises
+        ------
+        websockets.exceptions.ConnectionClosed
+            ``ConnectionClosedOK`` after 1000 or 1001, ``ConnectionClosedError`` otherwise.
+        websockets.exceptions.ConcurrencyError
+            When another `recv` waits.
+        """
+        if self._arrived and self._waiter is None:
+            return self._arrived.popleft()
+        if self._waiter is not None:
+            raise ConcurrencyError(
+                "cannot call recv while another coroutine is already running recv or recv_streaming"
+            )
+        while not self._arrived:
+            if self._closed.done():
+                raise self._end()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._arrived.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        try:
+            while True:
+                yield await self.recv()
+        except ConnectionClosedOK:
+            return
+
+    async def ping(self, data: bytes | None = None) -> Awaitable[float]:
+        """Send a ping; the awaitable that comes back returns the round trip in seconds."""
+        if self._closed.done() or self._sent is not None:
+            await self._wait_for_end()
+            raise self._end()
+        payload = data if data is not None else struct.pack("!I", len(self._pings) + 1)
+        if payload in self._pings:
+            raise ConcurrencyError("already waiting for a pong with the same data")
+        future: asyncio.Future[float] = self._loop.create_future()
+        self._pings[payload] = (self._loop.time(), future)
+        self._up(Ping(payload))
+        return future
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and wait for the peer's answer; cut off after ``close_timeout``. Safe to repeat."""
+        check_close(code, reason)
+        if not self._opened.done():
+            self._fail()
+        self._begin_closing(Close(code, reason))
+        await self._wait_for_end()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        if not self._closed.done():
+            self._up(Ended.RESET)
+            self._over(Ended.RESET)
+
+    # The network's end
+
+    def _dial(self, request: Request) -> None:
+        if not self._closed.done():
+            self._up(request)
+
+    def _up(self, item: Item) -> None:
+        if isinstance(item, (str, bytes)):
+            self._note((self._time(), "client", "message", item, self._number))
+        elif isinstance(item, Close):
+            text = f"{item.code} {item.reason}".strip()
+            self._journal.add(self._time(), "client", "close", text, self._number)
+        elif item is Ended.RESET:
+            self._journal.add(self._time(), "client", "reset", "", self._number)
+        self._send_up(item)
+
+    def _receive(self, item: Item) -> None:
+        if self._closed.done():
+            return
+        self.heard = self._time()
+        if isinstance(item, (str, bytes)):
+            if self._rcvd is None:
+                self._arrived.append(item)
+                if self._waiter is not None:
+                    self._wake()
+                if self.listens:
+                    self._task(lambda: self._tell_message(item))
+            return
+        match item:
+            case Response():
+                self._answered(item)
+            case Close():
+                self._peer_closes(item)
+            case Ping(data):
+                self._up(Pong(data))
+            case Pong(data):
+                self._pong(data)
+            case Ended():
+                self._over(item)
+            case _:
+                pass
+
+    def _answered(self, response: Response) -> None:
+        if self._opened.done():
+            return
+        if response.status == 101:
+            self.subprotocol = response.subprotocol
+            self._opened.set_result(None)
+            self._live = True
+            self._task(self._tell_open)
+        else:
+            self._refused = refusal(response)
+            self._fail()
+
+    def _page_can_write(self) -> bool:
+        return not self._closed.done() and not self.peer.gone
+
+    def _fail(self) -> None:
+        """Fail the connection before it opened (the standard's word): error, then close."""
+        self._failed = True
+        if self._refused is None:
+            self._refused = ConnectionAbortedError("the WebSocket was closed before it opened")
+            self._send_up(Ended.FIN)
+        if not self._opened.done():
+            self._opened.set_result(None)
+        self._over(Ended.FIN)
+
+    def _peer_closes(self, frame: Close) -> None:
+        if self._rcvd is not None:
+            return
+        self._rcvd = frame
+        self._live = False
+        if self._sent is None:
+            self._rcvd_first = True
+            self._sent = frame
+            self._task(self._set_closing)
+            self._up(frame)
+        else:
+            self._rcvd_first = False
+            self._send_up(Ended.FIN)
+
+    def _begin_closing(self, frame: Close) -> None:
+        if self._sent is None and not self._closed.done():
+            self._sent = frame
+            self._live = False
+            self._deadline = self._loop.call_later(self._close_timeout, self.abort)
+            self._task(self._set_closing)
+            self._up(frame)
+
+    def _over(self, how: Ended) -> None:
+        if self._closed.done():
+            return
+        if not self._opened.done():
+            self._refused = ConnectionResetError("the connection ended before the handshake was answered")
+            self._failed = True
+            self._opened.set_result(None)
+        self._failed = self._failed or how is Ended.PROTOCOL
+        self._live = False
+        self._closed.set_result(None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        for _, future in self._pings.values():
+            if not future.done():
+                future.set_exception(self._end())
+                future.exception()  # nobody need wait for it
+        self._wake()
+        self._task(self._tell_end)
+
+    def _pong(self, data: bytes) -> None:
+        sent, future = self._pings.pop(data, (0.0, None))
+        if future is not None and not future.done():
+            future.set_result(self._loop.time() - sent)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait_for_end(self) -> None:
+        if not self._closed.done():
+            if self._deadline is None:
+                self._deadline = self._loop.call_later(self._close_timeout, self.abort)
+            await self.wait_closed()
+
+    def _end(self) -> ConnectionClosed:
+        rcvd, sent = self._rcvd, self._sent
+        ok = rcvd is not None and sent is not None and {rcvd.code, sent.code} <= OK_CLOSE_CODES
+        kind = ConnectionClosedOK if ok else ConnectionClosedError
+        return kind(rcvd, sent, None if rcvd is None or sent is None else self._rcvd_first)
+
+    def _tell_end(self) -> None:
+        rcvd, sent = self._rcvd, self._sent
+        code, reason = (rcvd.code, rcvd.reason) if rcvd is not None else (1006, "")
+        self._tell_close(code, reason, clean=rcvd is not None and sent is not None, failed=self._failed)

@@ -1,0 +1,160 @@
+"""A WebSocket as a page sees it: events in tasks of their own, the ready state changing with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from websockets.frames import Close
+
+from rtlab.testing.memory_frames import Item
+from rtlab.testing.page_rules import EVENTS, DOMError, Event, Listener, ReadyState, check_page_close
+
+__all__ = ["PageEvents"]
+
+
+class PageEvents:
+    """Ready state, listeners, and what a page may do; a subclass brings the network.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        Whose turns are the page's tasks.
+
+    Attributes
+    ----------
+    on_open, on_message, on_error, on_close : callable or None
+        As a page's ``onopen`` and so on; called with an `Event`, before other listeners.
+    buffered_amount : int
+        Bytes that `page_send` took and the network did not.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.on_open: Listener | None = None
+        self.on_message: Listener | None = None
+        self.on_error: Listener | None = None
+        self.on_close: Listener | None = None
+        self.buffered_amount = 0
+        self._ready = ReadyState.CONNECTING
+        self._listeners: dict[str, list[Listener]] = {}
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._page_loop = loop
+
+    @property
+    def ready_state(self) -> ReadyState:
+        """The browser's ``readyState``: it changes in a task of its own, with the event."""
+        return self._ready
+
+    @property
+    def listens(self) -> bool:
+        """Whether anybody wants to know of messages."""
+        return self.on_message is not None or "message" in self._listeners
+
+    def add_event_listener(self, type: str, listener: Listener) -> None:
+        """Call `listener(event)` for events of this type, after the ``on_…`` attribute."""
+        if type not in EVENTS:
+            raise ValueError(f"expected one of {', '.join(EVENTS)}, got {type!r}")
+        self._listeners.setdefault(type, []).append(listener)
+
+    def remove_event_listener(self, type: str, listener: Listener) -> None:
+        """Forget a listener. An unknown one is no error, as in a page."""
+        if listener in self._listeners.get(type, ()):
+            self._listeners[type].remove(listener)
+
+    # As a page does it
+
+    def page_send(self, data: str | bytes) -> None:
+        """Do what ``ws.send(data)`` does in a page.
+
+        Raises
+        ------
+        DOMError
+            ``InvalidStateError`` while it connects. Once it closes, data is discarded without
+            a word, and only `buffered_amount` grows.
+        """
+        if self._ready is ReadyState.CONNECTING:
+            raise DOMError("InvalidStateError", "it is still in CONNECTING state")
+        size = len(data.encode() if isinstance(data, str) else data)
+        self.buffered_amount += size
+        if self._ready is ReadyState.OPEN and self._page_can_write():
+            self._task(lambda: self._hand_over(data, size))
+
+    def _hand_over(self, data: str | bytes, size: int) -> None:
+        if self._page_can_write():
+            self.buffered_amount -= size
+            self._up(data)
+
+    def page_close(self, code: int | None = None, reason: str = "") -> None:
+        """Do what ``ws.close(code, reason)`` does in a page: it returns at once.
+
+        Raises
+        ------
+        DOMError
+            ``InvalidAccessError`` unless the code is 1000 or 3000–4999; ``SyntaxError`` for
+            more than 123 bytes of reason.
+        """
+        check_page_close(code, reason)
+        if self._ready in (ReadyState.CLOSING, ReadyState.CLOSED):
+            return
+        if self._ready is ReadyState.CONNECTING:
+            self._ready = ReadyState.CLOSING
+            self._fail()
+            return
+        self._ready = ReadyState.CLOSING
+        # What was sent before leaves before the close frame.
+        frame = Close(code if code is not None else 1005 if not reason else 1000, reason)
+        self._task(lambda: self._begin_closing(frame))
+
+    # What the network below does
+
+    def _page_can_write(self) -> bool:
+        raise NotImplementedError
+
+    def _up(self, item: Item) -> None:
+        raise NotImplementedError
+
+    def _begin_closing(self, frame: Close) -> None:
+        raise NotImplementedError
+
+    def _fail(self) -> None:
+        """Fail the connection before it opened (the standard's word)."""
+        raise NotImplementedError
+
+    # Events
+
+    def _task(self, run: Callable[[], None]) -> None:
+        self._tasks.append(run)
+        self._page_loop.call_soon(self._run_task)
+
+    def _run_task(self) -> None:
+        self._tasks.popleft()()
+
+    def _tell_open(self) -> None:
+        if self._ready is ReadyState.CONNECTING:
+            self._ready = ReadyState.OPEN
+            self._fire(Event("open"))
+
+    def _tell_message(self, data: str | bytes) -> None:
+        if self._ready is ReadyState.OPEN:
+            self._fire(Event("message", data))
+
+    def _set_closing(self) -> None:
+        if self._ready is not ReadyState.CLOSED:
+            self._ready = ReadyState.CLOSING
+
+    def _tell_close(self, code: int, reason: str, *, clean: bool, failed: bool) -> None:
+        self._ready = ReadyState.CLOSED
+        if failed:
+            self._fire(Event("error"))
+        self._fire(Event("close", code=code, reason=reason, was_clean=clean))
+
+    def _fire(self, event: Event) -> None:
+        first: Listener | None = getattr(self, f"on_{event.type}")
+        for listener in ([first] if first is not None else []) + list(self._listeners.get(event.type, ())):
+            try:
+                listener(event)
+            except Exception as error:  # a page's handler that throws stops no other
+                self._page_loop.call_exception_handler(
+                    {"message": f"a listener of {event.type!r} raised", "exception": error}
+                )

@@ -1,0 +1,121 @@
+"""What a browser's WebSocket API says of states, events and arguments (WHATWG WebSockets, §3)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from rtlab.errors import RtlabError
+from rtlab.protocol.close_codes import MAX_REASON_BYTES
+
+__all__ = [
+    "EVENTS",
+    "DOMError",
+    "Event",
+    "Listener",
+    "ReadyState",
+    "as_message",
+    "check_page_close",
+    "check_protocols",
+    "checked_url",
+]
+
+EVENTS: Final = ("open", "message", "error", "close")
+_SEPARATORS: Final = frozenset('()<>@,;:\\"/[]?={} \t')
+
+
+class ReadyState(enum.IntEnum):
+    """A browser's ``readyState``."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class DOMError(RtlabError):
+    """What a browser throws; `name` is the ``DOMException``'s.
+
+    Parameters
+    ----------
+    name : str
+        ``"SyntaxError"``, ``"InvalidStateError"`` or ``"InvalidAccessError"``.
+    text : str
+        For people.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class Event(NamedTuple):
+    """What a listener gets.
+
+    Parameters
+    ----------
+    type : str
+        ``"open"``, ``"message"``, ``"error"`` or ``"close"``.
+    data : str or bytes
+        A message's.
+    code, reason, was_clean : int, str, bool
+        Of a close event.
+    """
+
+    type: str
+    data: str | bytes = ""
+    code: int = 0
+    reason: str = ""
+    was_clean: bool = False
+
+
+Listener = Callable[[Event], object]
+
+
+def check_page_close(code: int | None, reason: str) -> None:
+    """Raise `DOMError` unless a page may close with this."""
+    if code is not None and code != 1000 and not 3000 <= code <= 4999:
+        raise DOMError("InvalidAccessError", f"the close code must be 1000, or 3000 to 4999, got {code}")
+    if len(reason.encode()) > MAX_REASON_BYTES:
+        raise DOMError("SyntaxError", f"the reason takes more than {MAX_REASON_BYTES} bytes")
+
+
+@lru_cache
+def checked_url(url: str) -> str:
+    """Return a URL with ``ws:`` or ``wss:``; raise `DOMError` for one that a browser refuses."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise DOMError("SyntaxError", f"the URL {url!r} is invalid: {error}") from None
+    if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
+        raise DOMError("SyntaxError", f"expected a URL such as ws://mock.test/ws, got {url!r}")
+    if parts.fragment:
+        raise DOMError("SyntaxError", f"the URL {url!r} has a fragment")
+    return url.replace("http", "ws", 1) if parts.scheme.startswith("http") else url
+
+
+def check_protocols(protocols: Sequence[str]) -> None:
+    """Raise `DOMError` for subprotocols that a browser refuses."""
+    if len(set(protocols)) != len(protocols):
+        raise DOMError("SyntaxError", f"a subprotocol stands twice in {list(protocols)}")
+    for name in protocols:
+        if not name or not all("!" <= c <= "~" and c not in _SEPARATORS for c in name):
+            raise DOMError("SyntaxError", f"{name!r} cannot name a subprotocol")
+
+
+def as_message(parts: Any) -> str | bytes:
+    """Return what `websockets` sends for bytes-like data, or for the parts of a message."""
+    if isinstance(parts, (bytearray, memoryview)):
+        return bytes(cast("bytearray", parts))
+    if isinstance(parts, Mapping) or not isinstance(parts, Iterable):
+        raise TypeError("data must be str, bytes, or iterable")
+    pieces = list(cast("Iterable[Any]", parts))
+    if all(isinstance(piece, str) for piece in pieces):
+        return "".join(pieces)
+    if all(isinstance(piece, (bytes, bytearray, memoryview)) for piece in pieces):
+        return b"".join(bytes(piece) for piece in pieces)
+    raise TypeError("data iterable must contain bytes or str, and not both")

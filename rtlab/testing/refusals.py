@@ -1,0 +1,35 @@
+"""The exceptions of a handshake that failed, as `websockets.connect` raises them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from http import HTTPStatus
+
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response as HttpResponse
+
+from rtlab.testing.memory_frames import Response
+
+__all__ = ["refusal"]
+
+
+def refusal(response: Response) -> Exception:
+    """Return what a client raises for an answer that does not agree.
+
+    Parameters
+    ----------
+    response : Response
+        Status 0 stands for a port where nobody listens.
+
+    Examples
+    --------
+    >>> str(refusal(Response(503)))
+    'server rejected WebSocket connection: HTTP 503'
+    """
+    if response.status == 0:
+        return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    fields = {} if response.retry_after is None else {"Retry-After": f"{response.retry_after:g}"}
+    phrase = HTTPStatus(response.status).phrase
+    return InvalidStatus(HttpResponse(response.status, phrase, Headers(fields), b""))

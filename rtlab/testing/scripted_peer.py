@@ -1,0 +1,335 @@
+"""The other end of mocks in memory: a server that does what its scripts say, connection after connection."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from websockets.frames import Close
+
+from rtlab.errors import RtlabError
+from rtlab.testing.journal import Journal
+from rtlab.testing.matching import as_frame, matches, words
+from rtlab.testing.memory_frames import Ended, Item, Link, MakeLink, Ping, Pong, Request, Response
+from rtlab.testing.peer_script import OPENING, PeerScript, Step
+
+__all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]
+
+
+class ScriptFailed(AssertionError):
+    """A client did something else than a script expected; the message draws what did happen."""
+
+
+class PeerEnd:
+    """The peer's end of one connection: follows its script, and can be driven by hand.
+
+    Made by `ScriptedPeer.accept`.
+
+    Attributes
+    ----------
+    number : int
+        Of the connection, from 1.
+    journal : Journal
+        What happened, on all connections of the peer.
+    received : list of str or bytes
+        What it read.
+    request : Request or None
+        The client's handshake.
+    closed : Close or None
+        The client's close frame.
+    accepted, over, gone : bool
+        Whether the handshake was answered with 101, the connection has ended, and the peer vanished.
+    """
+
+    def __init__(
+        self, peer: ScriptedPeer, script: PeerScript, number: int, receive: Callable[[Item], None]
+    ) -> None:
+        self.number = number
+        self.journal: Journal = peer.journal
+        self.received: list[str | bytes] = []
+        self.request: Request | None = None
+        self.closed: Close | None = None
+        self.accepted = False
+        self.over = False
+        self.gone = False
+        self._peer = peer
+        self._steps = deque(script.steps)
+        self._current: Step | None = None
+        self._answer: Callable[[Any], Any] | None = None
+        self._unread: deque[str | bytes] = deque()
+        self._silent = False
+        self._sent_close = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._link: Link | None = None
+        #: Carries what the client sends; what it carries arrives here at once where nothing is in between.
+        self.send_up: Callable[[Item], None] = self._receive
+        self._send_down = receive
+        if peer.make_link is not None:
+            self._link = peer.make_link(number, self._receive, receive)
+            self.send_up, self._send_down = self._link.up, self._link.down
+
+    # By hand
+
+    def send(self, *messages: Any) -> None:
+        """Send messages: text, bytes, or what JSON can say."""
+        for message in messages:
+            data = as_frame(message)
+            if not (self.over or self._sent_close):
+                self.journal.note((self._loop.time(), "peer", "message", data, self.number))
+                self._send_down(data)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Begin an orderly close."""
+        if not self.over and not self._sent_close:
+            self._sent_close = True
+            self.journal.add(self._loop.time(), "peer", "close", f"{code} {reason}".strip(), self.number)
+            self._send_down(Close(code, reason))
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a ping."""
+        if not self.over:
+            self._send_down(Ping(data))
+
+    def reset(self, detail: str = "") -> None:
+        """Drop the connection without a close frame."""
+        if not self.over:
+            self.journal.add(self._loop.time(), "peer", "reset", detail, self.number)
+            self._end(Ended.RESET)
+
+    def break_protocol(self) -> None:
+        """Send what is no frame: the client fails the connection (RFC 6455 §7.1.7)."""
+        if not self.over:
+            self.journal.add(self._loop.time(), "peer", "nonsense", "", self.number)
+            self._end(Ended.PROTOCOL)
+
+    def vanish(self) -> None:
+        """Be half-open from now on: read nothing, answer nothing."""
+        self.gone = True
+        self.journal.add(self._loop.time(), "peer", "vanishes", "", self.number)
+
+    def _end(self, how: Ended) -> None:
+        self.over = True
+        self._stop_timer()
+        self._send_down(how)
+
+    # What comes
+
+    def _receive(self, item: Item) -> None:
+        if self.over or self.gone:
+            return
+        if isinstance(item, (str, bytes)):
+            self._read(item)
+            return
+        match item:
+            case Request():
+                self.request = item
+                self._advance()
+            case Close(code, reason):
+                self.closed = item
+                if self._sent_close:
+                    self._end(Ended.FIN)
+                else:
+                    self.close(code, reason)
+                    self._end(Ended.FIN)
+            case Ping(data):
+                self._send_down(Pong(data))
+            case Ended():
+                self.over = True
+                self._stop_timer()
+                if self._link is not None:
+                    self._link.cut()
+            case _:
+                pass
+
+    def _read(self, data: str | bytes) -> None:
+        self.received.append(data)
+        if self._answer is not None:
+            self._reply(self._answer, data)
+        elif self._silent or self._sent_close:
+            pass
+        elif self._current is not None and self._current.do == "expect":
+            self._judge(self._current, data)
+        elif self._steps or self._timer is not None:
+            self._unread.append(data)
+
+    def _reply(self, answer: Callable[[Any], Any], data: str | bytes) -> None:
+        try:
+            reply = answer(data)
+        except Exception as error:
+            self._fail(f"the answering function raised {error!r} for {words(data)}")
+            return
+        if reply is not None:
+            frame = reply if reply.__class__ is str or reply.__class__ is bytes else as_frame(reply)
+            if not (self.over or self._sent_close):
+                self.journal.note((self._loop.time(), "peer", "message", frame, self.number))
+                self._send_down(frame)
+
+    # The script
+
+    def _advance(self) -> None:
+        """Take steps until one has to wait."""
+        while not self.over and not self.gone:
+            step = self._current = self._steps.popleft() if self._steps else None
+            if not self.accepted and (step is None or step.do not in OPENING):
+                self._agree(None)
+            if step is None or not self._take(step):
+                return
+
+    def _take(self, step: Step) -> bool:
+        """Do one step; return whether the next one may follow at once."""
+        match step:
+            case Step("slow_open" | "pause", seconds=seconds):
+                self._timer = self._loop.call_later(seconds, self._on_time)
+                return False
+            case Step("refuse", data=retry_after, code=status):
+                self.journal.add(
+                    self._loop.time(), "peer", "refuses", str(status or "nobody listens"), self.number
+                )
+                self.over = True
+                self._send_down(Response(status, None, retry_after))
+            case Step("accept", data=subprotocol):
+                self._agree(subprotocol)
+            case Step("expect", seconds=seconds):
+                if self._unread:
+                    return self._judge(step, self._unread.popleft(), at_once=True)
+                if not math.isinf(seconds):
+                    self._timer = self._loop.call_later(seconds, self._nothing_came, step)
+                return False
+            case Step("send", data=data):
+                self.send(data)
+            case Step("answer", data=function, seconds=seconds):
+                self._answer = function
+                while self._unread and not self.over:
+                    self._reply(function, self._unread.popleft())
+                self._for_a_while(seconds)
+                return False
+            case Step("stay_silent", seconds=seconds):
+                self._silent = True
+                self._unread.clear()
+                self._for_a_while(seconds)
+                return False
+            case Step("half_open"):
+                self.vanish()
+            case Step("close", data=reason, code=code):
+                self.close(code, reason)
+            case Step("reset_in_mid_frame", data=data):
+                self.reset(f"after half of {len(data)} characters")
+            case _:
+                self.reset()
+        return True
+
+    def _agree(self, subprotocol: str | None) -> None:
+        self.accepted = True
+        self.journal.add(self._loop.time(), "peer", "accepts", subprotocol or "", self.number)
+        self._send_down(Response(101, subprotocol))
+
+    def _for_a_while(self, seconds: float) -> None:
+        if not math.isinf(seconds):
+            self._timer = self._loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = self._answer = None
+        self._silent = False
+        self._advance()
+
+    def _judge(self, step: Step, data: str | bytes, *, at_once: bool = False) -> bool:
+        self._stop_timer()
+        if not matches(step.data, data):
+            self._fail(f"expected {words(step.data)}, got {words(data)}")
+            return False
+        if not at_once:
+            self._advance()
+        return True
+
+    def _nothing_came(self, step: Step) -> None:
+        self._timer = None
+        self._fail(f"expected {words(step.data)} within {step.seconds:g} s, got nothing")
+
+    def _fail(self, text: str) -> None:
+        self._peer.failures.append(f"connection {self.number}: {text}")
+        self.reset("the script's expectation failed")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def waits_for(self) -> str:
+        """What the script still expects, in words; empty for nothing."""
+        ahead = ([self._current] if self._current is not None else []) + list(self._steps)
+        return ", then ".join(words(step.data) for step in ahead if step.do == "expect")
+
+
+class ScriptedPeer:
+    """A server in memory: its n-th connection follows the n-th script, those after the last one the last.
+
+    Parameters
+    ----------
+    *scripts : PeerScript
+        One for each connection; without any, it accepts and says nothing.
+    link : callable, optional
+        Makes what lies between the client and the peer: `MessageFaults` or `MemoryProxy`.
+
+    Attributes
+    ----------
+    connections : list of PeerEnd
+        All so far, oldest first.
+    journal : Journal
+        What happened on them.
+    failures : list of str
+        What scripts expected and did not get.
+
+    Examples
+    --------
+    >>> peer = ScriptedPeer(PeerScript().refuse(), PeerScript().close(1012))
+    >>> len(peer.connections)
+    0
+    """
+
+    def __init__(self, *scripts: PeerScript, link: MakeLink | None = None) -> None:
+        for script in scripts:
+            given: Any = script
+            if not isinstance(given, PeerScript):
+                raise TypeError(f"expected scripts such as PeerScript().close(1012), got {given!r:.80}")
+        self._scripts = scripts or (PeerScript(),)
+        self.make_link = link
+        self.connections: list[PeerEnd] = []
+        self.journal = Journal()
+        self.failures: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<ScriptedPeer: {len(self._scripts)} scripts, {len(self.connections)} connections so far>"
+
+    def accept(self, receive: Callable[[Item], None]) -> PeerEnd:
+        """Make the peer's end of a new connection; `receive` gets what it sends."""
+        number = len(self.connections)
+        script = self._scripts[min(number, len(self._scripts) - 1)]
+        self.connections.append(PeerEnd(self, script, number + 1, receive))
+        return self.connections[-1]
+
+    @property
+    def current(self) -> PeerEnd:
+        """The newest connection; raises `RtlabError` before the first."""
+        if not self.connections:
+            raise RtlabError("expected a connection, got none so far: let the client connect first")
+        return self.connections[-1]
+
+    def check(self, *, finished: bool = False) -> None:
+        """Raise `ScriptFailed`, with a diagram, when an expectation failed.
+
+        Parameters
+        ----------
+        finished : bool
+            Also when a script still waits for a message.
+        """
+        failures = list(self.failures)
+        if finished:
+            waiting = ((end.number, end.waits_for) for end in self.connections)
+            failures += [f"connection {number}: still expected {what}" for number, what in waiting if what]
+        if failures:
+            raise ScriptFailed("\n".join([*failures, "What did happen:", self.journal.diagram()]))
