@@ -93,7 +93,14 @@ class Child:
             raise
 
     @classmethod
-    def module(cls, name: str, module: str, *arguments: str, token: str = "") -> Child:
+    def module(
+        cls,
+        name: str,
+        module: str,
+        *arguments: str,
+        token: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Child:
         """Start one of rtlab's own modules, which follows the child protocol.
 
         Parameters
@@ -107,6 +114,8 @@ class Child:
         token : str
             Opens its admin routes. It travels in the environment, which other
             users cannot read, unlike a command line.
+        environment : mapping of str to str, optional
+            Variables for it, besides those of this process.
 
         Returns
         -------
@@ -114,10 +123,13 @@ class Child:
         """
         # -P: the notebook's folder must not shadow the standard library.
         command = [sys.executable, "-P", "-m", module, "--watch-fd", "0", *arguments]
-        return cls(name, command, environment=_NO_CERTIFICATES | ({"RTLAB_TOKEN": token} if token else {}))
+        secret = {"RTLAB_TOKEN": token} if token else {}
+        return cls(name, command, environment=_NO_CERTIFICATES | secret | dict(environment or {}))
 
     @classmethod
-    def supervised(cls, name: str, argv: Sequence[str]) -> Child:
+    def supervised(
+        cls, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Child:
         """Start a third-party program under the supervisor.
 
         Parameters
@@ -126,6 +138,8 @@ class Child:
             What people call it.
         argv : sequence of str
             The command; the program is looked for with `find_program`.
+        environment : mapping of str to str, optional
+            Variables for it, besides those of this process.
 
         Returns
         -------
@@ -139,7 +153,9 @@ class Child:
         program = find_program(argv[0])
         if program is None:
             raise LabError(f"{argv[0]} is not installed: `rtlab doctor` says how to get it")
-        return cls.module(name, "rtlab.processes.supervisor", "--", program, *argv[1:])
+        return cls.module(
+            name, "rtlab.processes.supervisor", "--", program, *argv[1:], environment=environment
+        )
 
     def __repr__(self) -> str:
         return f"<Child: {self.name}, {'running' if self.alive else 'ended'}>"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier import Carrier
 from rtlab.server.brokers.carrier_limits import CarrierLimits
 from rtlab.server.brokers.driver import Driver
 from rtlab.server.brokers.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.subjects import encode_subject
 
-__all__ = ["carrier_for"]
+__all__ = ["carrier_for", "driver_for"]
+
+#: Scheme → its modes; the first is the default.
+_SCHEMES: Final[dict[str, tuple[str, ...]]] = {
+    "memory": ("",),
+    "nats": ("", "core"),
+    "redis": ("", "pubsub"),
+}
 
 
 def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | None = None) -> Carrier:
@@ -19,7 +28,8 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     Parameters
     ----------
     url : str
-        ``memory://NAME``: within this process.
+        ``memory://NAME`` (within this process), ``nats://[user:password@]host:port``; NATS
+        stores what it carries unless ``?mode=core`` is added.
     namespace : str
         Carriers of another namespace on the same broker are not heard.
     limits : CarrierLimits, optional
@@ -40,17 +50,58 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     'memory://here'
     """
     limits = limits or CarrierLimits()
-    return LinkedCarrier(_driver(url, limits), namespace, limits)
+    return LinkedCarrier(driver_for(url, namespace, limits), namespace, limits)
 
 
-def _driver(url: str, limits: CarrierLimits) -> Driver:
+def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
+    """Make the driver for a broker. Its client is imported only now: a server without a broker has none.
+
+    Parameters
+    ----------
+    url, namespace, limits
+        As for `carrier_for`.
+
+    Returns
+    -------
+    Driver
+
+    Raises
+    ------
+    BrokerFailed
+        For an unknown kind of URL, and when the client is not installed.
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise BrokerFailed(f"expected a broker's URL, got {url!r:.100}: {error}") from None
-    if parts.scheme == "memory":
-        from rtlab.server.brokers.memory_driver import MemoryDriver
+        raise BrokerFailed(f"expected a broker's URL: {error}") from None
+    modes = parse_qs(parts.query).get("mode", [""])
+    mode = modes[0] if parts.query else ""
+    if parts.scheme not in _SCHEMES:
+        kinds = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        raise BrokerFailed(f"expected one of {kinds} as a broker's URL, got {parts.scheme or 'no scheme'!r}")
+    if mode not in _SCHEMES[parts.scheme]:
+        known = " or ".join(f"?mode={one}" for one in _SCHEMES[parts.scheme] if one)
+        raise BrokerFailed(f"expected {known or 'no mode'} for {parts.scheme}://, got ?mode={mode}")
+    try:
+        match parts.scheme:
+            case "memory":
+                from rtlab.server.brokers.memory_driver import MemoryDriver
 
-        return MemoryDriver(parts.netloc or "default", limits)
-    raise BrokerFailed(f"expected memory://NAME as a broker's URL, got {parts.scheme or url!r:.100}")
+                return MemoryDriver(parts.netloc or "default", limits)
+            case "redis" if mode == "pubsub":
+                from rtlab.server.brokers.redis_pubsub_driver import RedisPubSubDriver
+
+                return RedisPubSubDriver(parts, limits)
+            case "redis":
+                from rtlab.server.brokers.redis_driver import RedisStreamsDriver
+
+                return RedisStreamsDriver(parts, limits)
+            case _:
+                from rtlab.server.brokers.nats_driver import NatsDriver
+
+                return NatsDriver(parts, encode_subject(namespace), limits, stored=mode != "core")
+    except ModuleNotFoundError as error:
+        raise BrokerFailed(
+            f"{parts.scheme}:// needs the package {error.name}: pip install 'rtlab[brokers]' brings it"
+        ) from error

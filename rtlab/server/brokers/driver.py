@@ -152,3 +152,13 @@ class Driver(Protocol):
             How many at most.
         """
         ...
+
+    async def check(self) -> None:
+        """Look whether the broker is still the right one; called once in a probe's interval.
+
+        Raises
+        ------
+        LinkLost
+            When it is not: a primary that was demoted, say.
+        """
+        ...

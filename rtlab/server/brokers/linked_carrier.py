@@ -278,16 +278,28 @@ class LinkedCarrier:
         return "; ".join(str(end) if isinstance(end, BrokerFailed) else describe(end) for end in ends if end)
 
     async def _probe(self) -> None:
-        """Publish to itself: a link that takes messages and delivers none is lost."""
+        """Publish to itself: a link that takes messages and delivers none is lost.
+
+        One that is only behind (its messages are answered, the probe waits its turn) is not.
+        """
+        interval = self._limits.probe_interval
+        loop = asyncio.get_running_loop()
         name = probe_name(self._namespace)
         while True:
             self._probe_number += 1
-            self._queue.put_probe(name, b"%s %d" % (self._probe_word, self._probe_number))
-            await asyncio.sleep(self._limits.probe_interval)
-            if self._probe_heard < self._probe_number:
-                raise LinkLost(
-                    f"it delivers nothing: a probe has not come back for {self._limits.probe_interval:g} s"
-                )
+            accepted = self._queue.put_probe(name, b"%s %d" % (self._probe_word, self._probe_number))
+            answered, looked = self._queue.answered, loop.time()
+            with contextlib.suppress(TimeoutError):  # then the probe is late too
+                async with asyncio.timeout(interval):
+                    await self._driver.check()
+            while True:
+                await asyncio.sleep(max(0.0, looked + interval - loop.time()))
+                if self._probe_heard == self._probe_number:
+                    break
+                behind = self._queue.answered > answered and accepted.time > looked + interval / 2
+                if not behind:
+                    raise LinkLost(f"it delivers nothing: a probe has not come back for {interval:g} s")
+                answered, looked = self._queue.answered, loop.time()
 
     def _hear_probe(self, message: Carried) -> None:
         word, _, number = message.body.partition(b" ")

@@ -119,6 +119,9 @@ class MemoryDriver:
         """See `Driver.read`."""
         return [stored for _, stored in self._log(name).messages][-limit:] if limit > 0 else []
 
+    async def check(self) -> None:
+        """See `Driver.check`."""
+
     def _log(self, name: str) -> MemoryLog:
         log = self._logs.get(name)
         if log is None:

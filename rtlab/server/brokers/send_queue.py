@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Final
 
@@ -12,10 +13,30 @@ from rtlab.server.brokers.carrier import LinkLost
 from rtlab.server.brokers.carrier_limits import CarrierLimits
 from rtlab.server.brokers.driver import Driver, Outgoing
 
-__all__ = ["SendQueue"]
+__all__ = ["Accepted", "SendQueue"]
 
 #: How many messages are sent before their answers are waited for.
 _BATCH: Final = 256
+
+
+class Accepted:
+    """When a probe was accepted, in the loop's time: never, so far."""
+
+    __slots__ = ("time",)
+
+    def __init__(self) -> None:
+        self.time = math.inf
+
+    def note(self, answer: asyncio.Future[None]) -> None:
+        """Note the time, unless the answer is an error.
+
+        Parameters
+        ----------
+        answer : Future of None
+            Of the probe.
+        """
+        if not answer.cancelled() and answer.exception() is None:
+            self.time = answer.get_loop().time()
 
 
 class SendQueue:
@@ -35,6 +56,8 @@ class SendQueue:
         self._queue: deque[Outgoing] = deque()
         self._flight: list[Outgoing] = []
         self._bytes = 0
+        #: How many messages the broker has answered.
+        self.answered = 0
         self._writing = False
         self._more = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,15 +103,22 @@ class SendQueue:
             )
         return self._add(name, body, message_id)
 
-    def put_probe(self, name: str, body: bytes) -> None:
-        """Add a message whose answer nobody waits for, whatever waits already.
+    def put_probe(self, name: str, body: bytes) -> Accepted:
+        """Add a message whose publisher does not wait for the answer, whatever waits already.
 
         Parameters
         ----------
         name, body
             As for `Outgoing`.
+
+        Returns
+        -------
+        Accepted
+            When the answer came.
         """
-        self._add(name, body, None).add_done_callback(_look_at)
+        accepted = Accepted()
+        self._add(name, body, None).add_done_callback(accepted.note)
+        return accepted
 
     def _add(self, name: str, body: bytes, message_id: str | None) -> asyncio.Future[None]:
         loop = asyncio.get_running_loop()
@@ -140,6 +170,7 @@ class SendQueue:
         except Exception as error:
             raise LinkLost(describe(error)) from error
         self._flight = []
+        self.answered += len(flight)
         for message, error in zip(flight, results, strict=True):
             self._answer(message, error)
 
@@ -198,8 +229,3 @@ class SendQueue:
         if self._queue:
             again = max(self._queue[0].expires, loop.time() + self._limits.wait_timeout / 10)
             self._timer = loop.call_at(again, self._expire)
-
-
-def _look_at(answer: asyncio.Future[None]) -> None:
-    if not answer.cancelled():
-        answer.exception()
