@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from rtlab.figures.chart import Chart as Chart
     from rtlab.figures.chart import dress as dress
     from rtlab.figures.palette import PALETTE as PALETTE
+    from rtlab.hooks.provider import WebSocketProvider as WebSocketProvider
+    from rtlab.hooks.provider import use_websocket_context as use_websocket_context
+    from rtlab.hooks.reducer import websocket_reducer as websocket_reducer
+    from rtlab.hooks.use_websocket import use_websocket as use_websocket
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
@@ -90,6 +94,7 @@ _HOME: Final[dict[str, str]] = {
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
+    "WebSocketProvider": "rtlab.hooks.provider",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
     "dress": "rtlab.figures.chart",
@@ -97,6 +102,9 @@ _HOME: Final[dict[str, str]] = {
     "marked": "rtlab.widgets.verdict_row",
     "pace": "rtlab.pace",
     "together": "rtlab.processes.tasks",
+    "use_websocket": "rtlab.hooks.use_websocket",
+    "use_websocket_context": "rtlab.hooks.provider",
+    "websocket_reducer": "rtlab.hooks.reducer",
 }
 
 #: The public names that are whole modules.

@@ -1,0 +1,295 @@
+"""Connections of components: one each, or one for all that share it, ended when the last lets go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Final, Protocol
+
+from rtlab.client.connection import Connection
+from rtlab.client.events import Connected, Disconnected, ErrorEvent, Reconnecting
+from rtlab.client.factory import check_transports, make_client
+from rtlab.client.receipt import Receipt
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import NotConnected, RtlabError, describe
+from rtlab.policies.states_and_events import State
+from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import redacted
+
+__all__ = ["Connect", "Link", "Listener", "hooks_settled", "join", "open_links", "plain_connect"]
+
+_log: Final = logging.getLogger("rtlab")
+
+#: Makes a connection that is not open yet, from a URL and options.
+Connect = Callable[..., Connection]
+
+
+class Listener(Protocol):
+    """What a link tells: one component's part of it.
+
+    Attributes
+    ----------
+    reconnects : callable
+        Whether to come back after a `Disconnected`; False from any listener is no reason while
+        others want to.
+    """
+
+    def message(self, message: Message) -> None: ...
+    def opened(self, event: Connected) -> None: ...
+    def closed(self, event: Disconnected) -> None: ...
+    def failed(self, error: str, event: ErrorEvent | Exception) -> None: ...
+    def moved(self, status: str) -> None: ...
+    def reconnects(self, event: Disconnected) -> bool: ...
+
+
+def plain_connect(transport: str) -> Connect:
+    """Return what makes a connection over a transport.
+
+    Parameters
+    ----------
+    transport : str
+        One of the four.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    """
+    check_transports((transport,))
+
+    def connect(url: str, **options: Any) -> Connection:
+        # A component that is shown before its server is up waits for it.
+        options = {"retry_initial": True, "max_reconnect_attempts": None, **options}
+        if transport == "websocket" and url.startswith("ws"):
+            return WebSocketConnection(url, **options)
+        if not url.startswith("http"):
+            raise ValueError(
+                f"expected the server's base URL, http://host, for {transport}, got {redacted(url)}"
+            )
+        return make_client(transport, url, **options)
+
+    return connect
+
+
+class Link:
+    """One connection and those who listen to it.
+
+    Parameters
+    ----------
+    registry : Registry
+        Where it is known.
+    key : hashable
+        Under which name.
+    connect : Connect
+        Makes the connection.
+    url : str
+        Where to.
+    options : mapping
+        As for `Connection`.
+    """
+
+    def __init__(
+        self, registry: _Registry, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
+    ) -> None:
+        self.options = dict(options)
+        self.listeners: tuple[Listener, ...] = ()
+        self.conn = connect(url, **options)
+        self._registry = registry
+        self._key = key
+        self._leaving: asyncio.Handle | None = None
+        self._handlers: dict[str, Callable[[Any], None]] = {
+            "*": self._message,
+            "connected": self._opened,
+            "disconnected": self._closed,
+            "reconnecting": self._waits,
+            "error": self._erred,
+        }
+        for name, handler in self._handlers.items():
+            self.conn.on(name, handler)
+        self._task = registry.spawn(self._connect())
+
+    @property
+    def status(self) -> str:
+        """The connection's state in a word."""
+        state = self.conn.state
+        # The task that connects begins a turn of the loop later.
+        return (
+            State.CONNECTING.value if state is State.DISCONNECTED and not self._task.done() else state.value
+        )
+
+    def add(self, listener: Listener) -> None:
+        """Let a component listen."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        self.listeners = (*self.listeners, listener)
+        listener.moved(self.status)
+
+    def remove(self, listener: Listener) -> None:
+        """Let a component go; its own ``on_close`` is told if the connection was open for it."""
+        if listener not in self.listeners:
+            return
+        self.listeners = tuple(one for one in self.listeners if one is not listener)
+        if self.conn.state is State.CONNECTED:
+            now = asyncio.get_running_loop().time()
+            listener.closed(Disconnected(at=now, code=1000, reason="the component was unmounted", clean=True))
+        if not self.listeners:
+            # A turn later: who is mounted in the place of another keeps the connection.
+            self._leaving = asyncio.get_running_loop().call_soon(self._end)
+
+    async def send(self, type: str, payload: Any, options: Mapping[str, Any]) -> Receipt:
+        """Send over the connection."""
+        return await self.conn.send(type, payload, **options)
+
+    def _end(self) -> None:
+        self._registry.drop(self._key, self)
+        for name, handler in self._handlers.items():
+            self.conn.off(name, handler)
+        self._registry.spawn(self._close())
+
+    async def _connect(self) -> None:
+        try:
+            await self.conn.connect()
+        except (RtlabError, OSError, ValueError, TypeError) as error:
+            for listener in self.listeners:
+                listener.failed(str(error), error)
+                listener.moved(self.conn.state.value)
+
+    async def _close(self) -> None:
+        try:
+            await self.conn.close()
+        except RtlabError as error:
+            _log.warning("closing a component's connection: %s", error)
+        await asyncio.wait((self._task,))
+
+    # What the connection tells
+
+    def _message(self, message: Message) -> None:
+        for listener in self.listeners:
+            listener.message(message)
+
+    def _opened(self, event: Connected) -> None:
+        self._tell(lambda one: one.moved(State.CONNECTED.value))
+        self._tell(lambda one: one.opened(event))
+
+    def _closed(self, event: Disconnected) -> None:
+        wanted = [one.reconnects(event) for one in self.listeners]  # each is asked
+        again = event.will_reconnect and any(wanted)
+        self._tell(lambda one: one.moved(State.RECONNECTING.value if again else self.conn.state.value))
+        self._tell(lambda one: one.closed(event))
+        if event.will_reconnect and not again:
+            self._registry.spawn(self._stay_away())
+        elif not again and event.code != 1000:
+            self._tell(
+                lambda one: one.failed(
+                    f"closed with {event.code}: {event.reason}", NotConnected(event.reason)
+                )
+            )
+
+    async def _stay_away(self) -> None:
+        await self.conn.close()
+        self._tell(lambda one: one.moved(self.conn.state.value))
+
+    def _waits(self, event: Reconnecting) -> None:
+        self._tell(lambda one: one.moved(State.RECONNECTING.value))
+
+    def _erred(self, event: ErrorEvent) -> None:
+        self._tell(lambda one: one.failed(event.message, event))
+        self._tell(lambda one: one.moved(self.status))
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        for listener in self.listeners:
+            what(listener)
+
+
+class _Registry:
+    """The links of one loop, and its tasks."""
+
+    def __init__(self) -> None:
+        self.links: dict[Hashable, Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def join(
+        self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], listener: Listener
+    ) -> Link:
+        link = self.links.get(key)
+        if link is None:
+            link = self.links[key] = Link(self, key, connect, url, options)
+        elif link.options != dict(options):
+            names = sorted(
+                name for name in {*link.options, *options} if link.options.get(name) != options.get(name)
+            )
+            raise ValueError(
+                f"this URL is shared already, with another {' and '.join(names)}: give every component that "
+                "shares it the same options, or this one share=False"
+            )
+        link.add(listener)
+        return link
+
+    def drop(self, key: Hashable, link: Link) -> None:
+        if self.links.get(key) is link:
+            del self.links[key]
+
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a component's connection raised %s", describe(error))
+
+    async def settled(self) -> None:
+        await asyncio.sleep(0)  # links that are let go of in this turn begin to close in the next
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+_REGISTRIES: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _registry() -> _Registry:
+    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
+
+
+def join(key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], listener: Listener) -> Link:
+    """Let a component listen to the connection of this name, which is made if there is none.
+
+    Parameters
+    ----------
+    key : hashable
+        Equal for those who share one.
+    connect, url, options
+        Make the connection.
+    listener : Listener
+        The component's.
+
+    Raises
+    ------
+    ValueError
+        It is shared already, with other options.
+    """
+    return _registry().join(key, connect, url, options, listener)
+
+
+def open_links() -> int:
+    """Return how many connections components hold on the running loop."""
+    return len(_registry().links)
+
+
+async def hooks_settled(timeout: float = 10.0) -> None:
+    """Return when every connection that components let go of is closed, and none is connecting.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds; then `TimeoutError`.
+    """
+    async with asyncio.timeout(timeout):
+        await _registry().settled()

@@ -1,0 +1,218 @@
+"""A component's seat at a connection: its feed, its newest callbacks, and the renders that it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from rtlab.client.connection import Connection
+from rtlab.client.events import Connected, Disconnected, ErrorEvent
+from rtlab.errors import NotConnected, RtlabError, describe
+from rtlab.hooks.feed import Feed
+from rtlab.hooks.frames import FrameClock, frame_clock
+from rtlab.hooks.links import Connect, Link, join
+from rtlab.policies.states_and_events import State
+from rtlab.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from rtlab.client.receipt import Receipt
+
+__all__ = ["Callbacks", "Seat"]
+
+_log: Final = logging.getLogger("rtlab")
+
+
+class Callbacks(msgspec.Struct, frozen=True):
+    """A component's functions, as its newest render gave them.
+
+    Parameters
+    ----------
+    on_message, on_open, on_close, on_error : callable or None
+        Called at once, on the connection's loop, outside any render.
+    should_reconnect : callable or None
+        `Disconnected` → whether to come back; asked only where the close code allows it.
+    """
+
+    on_message: Callable[[Message], object] | None = None
+    on_open: Callable[[Connected], object] | None = None
+    on_close: Callable[[Disconnected], object] | None = None
+    on_error: Callable[[ErrorEvent | Exception], object] | None = None
+    should_reconnect: Callable[[Disconnected], object] | None = None
+
+
+class Seat:
+    """Listens to a link for one component.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        The connection's.
+    tree : context manager
+        Collects the renders of the component's tree.
+    render : callable
+        Renders the component.
+    renders_messages : bool
+        Whether a message that the component looks at is a reason to.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tree: AbstractContextManager[object],
+        render: Callable[[], object],
+        *,
+        renders_messages: bool = True,
+    ) -> None:
+        self.feed = Feed()
+        self.callbacks = Callbacks()
+        self.status = State.DISCONNECTED.value
+        self.tree = tree
+        self.render = render
+        self._loop = loop
+        self._clock: FrameClock = frame_clock(loop)
+        self._link: Link | None = None
+        self._renders_messages = renders_messages
+        self._mounted = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, while the component is mounted and has a URL."""
+        return self._link.conn if self._link is not None else None
+
+    # Mounting
+
+    def mount(
+        self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
+    ) -> Callable[[], None]:
+        """Take the seat; return what leaves it again. From any thread."""
+        self._mounted = True
+        self._on_loop(self._join, key, connect, url, options)
+        return lambda: self._on_loop(self._leave)
+
+    def _join(self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]) -> None:
+        try:
+            self._link = join(key, connect, url, options, self)
+        except (TypeError, ValueError) as error:
+            self.status = State.DISCONNECTED.value
+            self.failed(str(error), error)
+
+    def _leave(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.remove(self)
+        self._mounted = False
+        self._clock.forget(self)
+        for task in self._tasks:
+            task.cancel()
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is self._loop:
+            function(*args)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
+
+    # Sending
+
+    def send_message(
+        self, type: str, payload: Any = None, **options: Any
+    ) -> asyncio.Task[Receipt] | concurrent.futures.Future[Receipt]:
+        """Start sending; await the result to know. An error that nobody awaits is the hook's `error`."""
+        work = self._send(type, payload, options)
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is not self._loop:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        task = self._loop.create_task(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # noted: `error` says it
+        return task
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run what belongs to the component's connection; an error is the hook's `error`."""
+        task = self._loop.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except (RtlabError, TimeoutError) as error:
+            self.failed(str(error) or describe(error), error)
+
+    async def _send(self, type: str, payload: Any, options: Mapping[str, Any]) -> Receipt:
+        try:
+            if self._link is None:
+                raise NotConnected("the component has no connection: give use_websocket a URL first")
+            return await self._link.send(type, payload, options)
+        except Exception as error:
+            self.failed(str(error) or describe(error), error)
+            raise
+
+    # What the link tells
+
+    def message(self, message: Message) -> None:
+        """Keep a message for the next render, if the component looks at it."""
+        fresh = self.feed.put(message)
+        if self.callbacks.on_message is not None and fresh:
+            self._call(self.callbacks.on_message, message)
+        if fresh and self._renders_messages:
+            self._clock.ask(self)
+
+    def opened(self, event: Connected) -> None:
+        """Note that the connection is open."""
+        self.feed.error = None
+        self._call(self.callbacks.on_open, event)
+
+    def closed(self, event: Disconnected) -> None:
+        """Note that an open connection has ended."""
+        self._call(self.callbacks.on_close, event)
+
+    def failed(self, error: str, event: ErrorEvent | Exception) -> None:
+        """Note what is wrong."""
+        self.feed.error = error
+        self._ask()
+        self._call(self.callbacks.on_error, event)
+
+    def moved(self, status: str) -> None:
+        """Note the connection's state."""
+        if status != self.status:
+            self.status = status
+            self._ask()
+
+    def reconnects(self, event: Disconnected) -> bool:
+        """Ask the component whether to come back."""
+        wanted = self.callbacks.should_reconnect
+        try:
+            return wanted is None or bool(wanted(event))
+        except Exception as error:
+            self._note(error)
+            return True
+
+    def _call(self, callback: Callable[[Any], object] | None, value: object) -> None:
+        if callback is None:
+            return
+        try:
+            callback(value)
+        except Exception as error:
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        self.feed.error = f"a callback of the component raised {describe(error)}"
+        _log.warning("%s", self.feed.error)
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._mounted:
+            self._clock.ask(self)

@@ -1,0 +1,83 @@
+"""Shared and single links on a real server: four transports, resume, and a crowd in random order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+import reacton
+import reacton.ipywidgets as w
+
+from rtlab.hooks.links import hooks_settled, open_links
+from rtlab.hooks.use_websocket import use_websocket
+from rtlab.policies.backoff import Constant
+from rtlab.policies.heartbeat import Ping
+from tests.hooks.memory_links import Server, rendered
+from tests.memory import turns, until
+from tests.patterns.in_process import publish, serving
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "longpoll", "webrtc"])
+async def test_any_transport_resumes_and_loses_nothing(transport):
+    got, seen = [], []
+
+    @reacton.component
+    def Room(url):
+        ws = use_websocket(
+            url,
+            transport=transport,
+            filter=lambda message: message.type == "chat",
+            backoff=Constant(0.01, min_uptime=0.0),
+        )
+        seen.append(ws)
+        reacton.use_effect(lambda: got.extend(m.payload for m in ws.messages), [ws.frame])
+        return w.Label()
+
+    async with serving() as server, rendered(Room(f"http://127.0.0.1:{server.port}"), alone=False):
+        async with asyncio.timeout(30):
+            await until(lambda: seen[-1].connection_status == "Connected", 20)
+            conn = seen[-1].connection
+            await conn.join_room("r")
+            publish(server, "r", 0)
+            await until(lambda: got == [0], 20)
+            if transport != "webrtc":  # its lost peer is noticed after seconds
+                conn._driver.transport.abort()
+                publish(server, "r", 1)
+                await until(lambda: got == [0, 1], 20)
+
+
+async def test_a_crowd_on_one_socket_leaves_nothing_and_beats_once():
+    server = Server()
+    rng = random.Random(12)
+    beats, open_now = [], []
+
+    def connect(url, **options):
+        conn = server(url, **{**options, "heartbeat": Ping(0.01, 10.0)})
+        conn.on("connected", lambda _: open_now.append(1))
+        conn.on("disconnected", lambda _: open_now.pop())
+        return conn
+
+    @reacton.component
+    def One():
+        use_websocket("ws://s/ws", connect=connect, share=True)
+        return w.Label()
+
+    trees = []
+    for _ in range(100):
+        if trees and rng.random() < 0.45:
+            trees.pop(rng.randrange(len(trees))).close()
+        else:
+            trees.append(reacton.render(One(), handle_error=False)[1])
+        await turns(rng.randrange(4))
+        beats.append(sum(not t.aborted and t.closed_with is None for t in server.made))
+        assert open_links() <= 1
+        assert len(open_now) <= 1
+    rng.shuffle(trees)
+    for tree in trees:
+        tree.close()
+    await hooks_settled()
+    assert max(beats) == 1
+    assert open_links() == 0
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    assert all(transport.aborted for transport in server.made)
