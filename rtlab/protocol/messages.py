@@ -30,7 +30,7 @@ MAX_DEPTH: Final = 64
 
 RESERVED_TYPES: Final = frozenset(
     {"welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack", "error", "ping"}
-    | {"pong", "auth", "feed", "outbox", "skipped"}
+    | {"pong", "auth", "feed", "outbox", "skipped", "resync"}
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from rtlab.processes.host_clock import boot_id
 from rtlab.server.brokers.base import Broker
 from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.connections import Connections
 from rtlab.server.drain import drain
 from rtlab.server.guard import Guard
@@ -20,6 +22,7 @@ from rtlab.server.ingress import Ingress
 from rtlab.server.naive import Commands, by_name
 from rtlab.server.options import Options
 from rtlab.server.producers import Producers
+from rtlab.server.rooms.entry_rules import MAX_ROOMS, is_name
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
 from rtlab.server.steps.chosen import make_steps
@@ -57,6 +60,8 @@ class Node:
         What rooms publish through.
     turns, turn_meter
         Slices of work, and how long they took.
+    broker : Broker
+        What rooms publish through.
     overflow : OverflowRules
         What becomes of messages that clients do not read, and how many did.
     rate_limits : list of LimitRate
@@ -137,6 +142,21 @@ class Node:
         """End, now, the connections whose token has ended."""
         if self._guard is not None:
             self._guard.enforce()
+
+    async def prepare(self, request: ConnectRequest) -> None:
+        """Make ready the rooms that a connection will enter; at once where this server stands alone.
+
+        Parameters
+        ----------
+        request : ConnectRequest
+            What `Connections.accept` will be given next.
+        """
+        places = () if request.cursor is None else request.cursor.rooms
+        rooms = dict.fromkeys((*(place.room_id for place in places), *request.rooms))
+        legal = (room_id for room_id in list(rooms)[:MAX_ROOMS] if is_name(room_id))
+        coming = [ready for ready in map(self.broker.enter, legal) if ready is not None]
+        if coming:
+            await asyncio.wait(coming)
 
     def start(self) -> None:
         """Begin the upkeep, on the running loop."""

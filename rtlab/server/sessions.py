@@ -68,7 +68,7 @@ class Session:
 
     __slots__ = (
         "_actions", "_backlog", "_bytes", "_held", "_limits", "_positions", "_rules", "address", "client_id",
-        "close_code", "detached_at", "ended", "feeds", "order", "outboxes", "overflow", "position",
+        "close_code", "detached_at", "ended", "feeds", "order", "outboxes", "over", "overflow", "position",
         "principal", "rooms", "session_id", "sink", "strikes", "unreadable", "user",
     )  # fmt: skip
 
@@ -93,6 +93,8 @@ class Session:
         # What it did that it should not; and why that ended it.
         self.strikes = 0.0
         self.ended: Ended | None = None
+        # Whether it was removed: it may not enter a room any more.
+        self.over = False
         # Whose it is, as credentials proved; None where nobody asks for any.
         self.principal: Principal | None = None
         # Where its newest connection comes from.
@@ -389,6 +391,7 @@ class Sessions:
 
     def remove(self, session: Session) -> None:
         """Forget a session; one that is not there is no error."""
+        session.over = True
         if self._sessions.pop(session.session_id, None) is not None:
             self._numbered += session.position
 

@@ -50,5 +50,7 @@ def read_stats(node: Node) -> dict[str, Any]:
         "overflow": dict(node.overflow.counts),
         # Seconds that the loop was busy at a stretch, and how often longer than 50 ms.
         "turns": node.turn_meter.report(),
+        # Other nodes, as this one knows them; None for a server that stands alone.
+        "cluster": node.broker.report(),
         "handshakes_refused": node.handshakes_refused,
     }

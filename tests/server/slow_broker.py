@@ -41,6 +41,12 @@ class SlowBroker:
         self.most[sender] = max(now, self.most.get(sender, 0))
         return answer
 
+    def enter(self, room_id: str) -> None:
+        """A room is always ready."""
+
+    def report(self) -> None:
+        """It stands alone."""
+
     def answer(self, which: int = 0) -> None:
         """Publish one of the outstanding messages, and say so."""
         room_id, message, answer = self.outstanding.pop(which)

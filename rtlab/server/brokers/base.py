@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.messages import Message
@@ -57,5 +57,25 @@ class Broker(Protocol):
         ------
         BrokerFailed
             At once, or from the future.
+        """
+        ...
+
+    def report(self) -> dict[str, Any] | None:
+        """Return what ``/stats`` says of other nodes; None for a server that stands alone."""
+        ...
+
+    def enter(self, room_id: str) -> Later[None]:
+        """Make a room ready for a member: its place in the history is known here afterwards.
+
+        Parameters
+        ----------
+        room_id : str
+            The room.
+
+        Returns
+        -------
+        None or Future of None
+            At once, if the room is here. The future never fails: a room whose place does not
+            become known in time begins at an unknown one, and its members are told later.
         """
         ...

@@ -29,3 +29,9 @@ class MemoryBroker:
         message.room_id, message.epoch, message.offset = room_id, epoch, offset
         self._hub.deliver(room_id, message)
         return Published(epoch, offset)
+
+    def report(self) -> None:
+        """See `Broker.report`."""
+
+    def enter(self, room_id: str) -> None:
+        """See `Broker.enter`."""

@@ -30,6 +30,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
         asked = read_opening(request)
     except BadOpening as error:
         return error.answer
+    await node.prepare(asked)
     accepted = node.connections.accept(asked)
     session, position = accepted.session, accepted.position
     welcome = not accepted.resumed or "welcome" in request.query
@@ -48,6 +49,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
         return ended_answer(TOKEN_EXPIRED)
     if not session.can_resume(position):
         # More came at once than is kept: never a silent gap.
+        await node.prepare(asked)
         accepted = node.connections.accept(asked)
         session, position, welcome = accepted.session, accepted.position, True
     messages = [accepted.welcome.encoded(JSON)] if welcome else []

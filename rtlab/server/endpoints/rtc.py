@@ -69,6 +69,7 @@ class Signalling:
             asked = read_opening(request)
         except BadOpening as error:
             return error.answer
+        await request.app[NODE].prepare(asked)
         try:
             body = await read_body(request)
         except BadBody as error:

@@ -28,6 +28,7 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
         asked = read_opening(request)
     except BadOpening as error:
         return error.answer
+    await node.prepare(asked)
     response = web.StreamResponse(headers=STREAM_HEADERS)
     chunked = request.version >= HttpVersion11
     if chunked:

@@ -86,6 +86,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         asked = read_opening(request)
     except BadOpening as error:
         return error.answer
+    await node.prepare(asked)
     if options.compression is not None:
         ws.agreement = agree(options.compression, ", ".join(request.headers.getall(EXTENSIONS, [])))
     await ws.prepare(request)

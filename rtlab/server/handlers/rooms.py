@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from functools import partial
+from typing import Any, NoReturn
 
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.entry_rules import check_entry
 
 __all__ = ["join_room", "leave_room"]
 
 
-def join_room(services: Services, incoming: Incoming) -> Answer:
+def join_room(services: Services, incoming: Incoming) -> Later[Answer]:
     """Enter a room, and send what was missed there behind the ack.
 
     With ``probe`` a member asks whether it still is one, and tells nobody: ``member`` is
@@ -38,6 +41,43 @@ def join_room(services: Services, incoming: Incoming) -> Answer:
         raise Refused("wrong_payload", "join_room: expected a string epoch and a whole offset")
     check_entry(services.hub, session.rooms, room_id)
     quietly = field(message.payload, "probe") is True
+    ready = services.broker.enter(room_id)
+    if isinstance(ready, asyncio.Future):
+        go = partial(_join_later, services, incoming, room_id, epoch, offset, quietly=quietly)
+        return then(ready, go, _raise)
+    return _join(services, incoming, room_id, epoch, offset, quietly=quietly)
+
+
+def _join_later(
+    services: Services,
+    incoming: Incoming,
+    room_id: str,
+    epoch: str | None,
+    offset: int | None,
+    _: None,
+    *,
+    quietly: bool,
+) -> Answer:
+    if incoming.session.over:
+        raise Refused("session_ended", "the session ended before the room was ready")
+    check_entry(services.hub, incoming.session.rooms, room_id)
+    return _join(services, incoming, room_id, epoch, offset, quietly=quietly)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _join(
+    services: Services,
+    incoming: Incoming,
+    room_id: str,
+    epoch: str | None,
+    offset: int | None,
+    *,
+    quietly: bool,
+) -> Answer:
+    session = incoming.session
     joined = services.hub.join(session, room_id, epoch, offset, quietly=quietly)
     session.rooms[room_id] = None
     details: dict[str, Any] = {

@@ -9,15 +9,20 @@ from rtlab.server.frames import NAME_CHARS
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
 
-__all__ = ["MAX_ROOMS", "check_entry", "check_name"]
+__all__ = ["MAX_ROOMS", "check_entry", "check_name", "is_name"]
 
 #: Rooms that one session may be in.
 MAX_ROOMS: Final = 64
 
 
+def is_name(name: str) -> bool:
+    """Return whether a type or a room may be called so: short and printable."""
+    return 0 < len(name) <= NAME_CHARS and name.isprintable()
+
+
 def check_name(what: str, name: str) -> None:
     """Raise `Refused` unless a type's or a room's name is short and printable."""
-    if not name or len(name) > NAME_CHARS or not name.isprintable():
+    if not is_name(name):
         raise Refused("wrong_payload", f"{what}: expected 1 to {NAME_CHARS} printable characters")
 
 

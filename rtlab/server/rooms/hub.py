@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
@@ -57,7 +57,13 @@ class Hub:
     spent : callable
         Whether this turn of the loop has done its share: announcements can wait.
     new_epoch : callable
-        Makes the name of a room's history.
+        Makes the name of the history of a room that begins here.
+
+    Attributes
+    ----------
+    tell_nodes : callable or None
+        Told a room's name and its users at this node, when these changed; None for a server
+        that stands alone.
     """
 
     def __init__(
@@ -73,12 +79,13 @@ class Hub:
         self._limits = limits or HubLimits()
         self._presence_changed = presence_changed
         self._spent = spent
-        self._new_epoch = new_epoch
+        self.new_epoch = new_epoch
         self._rooms: dict[str, Room] = {}
         # Rooms to announce; True when someone new has not seen the users yet.
         self._changed: dict[Room, bool] = {}
         self._unsettled: dict[Room, None] = {}
         self.published = 0
+        self.tell_nodes: Callable[[str, list[str]], None] | None = None
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -93,6 +100,13 @@ class Hub:
 
     def __contains__(self, room_id: str) -> bool:
         return room_id in self._rooms
+
+    def get(self, room_id: str) -> Room | None:
+        """Return a room, None for one that is not here."""
+        return self._rooms.get(room_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rooms)
 
     def join(
         self,
@@ -128,17 +142,64 @@ class Hub:
             self._touch(room, arrival=True)
         recovered = epoch is None or offset is None  # nothing was missed
         if epoch is not None and offset is not None:
-            room.history.forget(self._clock() - self._limits.history_age)
-            missed = room.after(epoch, offset)
+            missed = self.after(room_id, epoch, offset)
             if missed is not None:
                 return Joined(True, room.epoch, room.offset, missed, offset, again)
         newest = room.newest()
         return Joined(recovered, room.epoch, room.offset, newest, room.offset - len(newest), again)
 
+    def after(self, room_id: str, epoch: str, offset: int) -> list[Frame] | None:
+        """Return what came after a place of a room that exists; None when it is not all there."""
+        room = self._rooms[room_id]
+        room.history.forget(self._clock() - self._limits.history_age)
+        return room.after(epoch, offset)
+
+    def begin(self, room_id: str, epoch: str, offset: int, messages: Iterable[Message] = ()) -> None:
+        """Take over a room from another node: make it, or begin another life of it.
+
+        Its members are told at once that they may have missed something.
+
+        Parameters
+        ----------
+        room_id, epoch : str
+            The room, and which of its histories.
+        offset : int
+            Its last message.
+        messages : iterable of Message
+            The newest, up to that one, oldest first.
+        """
+        room = self._rooms.get(room_id) or self._begin(room_id)
+        room.restart(epoch, offset + 1)
+        now = self._clock()
+        for message in messages:
+            place = RoomPosition(room_id, epoch, message.offset)
+            room.history.append(Frame(message, (place,)), now, self._limits)
+        if room.members:
+            notice = Message("resync", room_id=room_id, epoch=epoch, offset=offset)
+            frame = Frame(notice, (RoomPosition(room_id, epoch, offset),))
+            for member in room.members:
+                member.deliver(frame)
+
+    def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
+        """Note who is in a room at another node."""
+        room = self._rooms.get(room_id)
+        if room is None or room.presence.elsewhere.get(node, []) == users:
+            return
+        if users:
+            room.presence.elsewhere[node] = users
+        else:
+            del room.presence.elsewhere[node]
+        self._touch(room)
+
+    def without_node(self, node: str) -> None:
+        """Note that a node is gone: nobody is in a room there."""
+        for room_id in self._rooms:
+            self.elsewhere(room_id, node, [])
+
     def _begin(self, room_id: str) -> Room:
         prefix = self._limits.cache_rooms
         keeps_newest = prefix is not None and room_id.startswith(prefix)
-        room = self._rooms[room_id] = Room(room_id, self._new_epoch(), keeps_newest=keeps_newest)
+        room = self._rooms[room_id] = Room(room_id, self.new_epoch(), keeps_newest=keeps_newest)
         self._unsettled[room] = None
         return room
 
@@ -219,6 +280,9 @@ class Hub:
             room = next(iter(changed))
             arrival = changed.pop(room)
             users = room.users(now)
+            if self.tell_nodes is not None and room.presence.here != room.presence.told:
+                room.presence.told = room.presence.here
+                self.tell_nodes(room.room_id, room.presence.here)
             if users == room.presence.announced and not arrival:
                 continue
             room.presence.announced = users

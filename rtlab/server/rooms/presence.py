@@ -14,12 +14,19 @@ class Presence:
     ----------
     announced : list of str
         What the members were told last.
+    here, told : list of str
+        Those of this node, as they were counted last, and as the other nodes were told last.
+    elsewhere : dict of str to list of str
+        Node → those who are in the room there.
     """
 
-    __slots__ = ("_leaving", "announced")
+    __slots__ = ("_leaving", "announced", "elsewhere", "here", "told")
 
     def __init__(self) -> None:
         self.announced: list[str] = []
+        self.here: list[str] = []
+        self.told: list[str] = []
+        self.elsewhere: dict[str, list[str]] = {}
         # Users without a connection, and until when each still counts as here.
         self._leaving: dict[str, float] = {}
 
@@ -46,6 +53,9 @@ class Presence:
         for user, until in list(self._leaving.items()):
             if user in here or until <= now:
                 del self._leaving[user]
+        here |= dict.fromkeys(self._leaving)
+        self.here = list(here)
+        for users in self.elsewhere.values():
+            here |= dict.fromkeys(users)
         # Those about to leave keep their place until they do.
-        seen = [user for user in self.announced if user in here or user in self._leaving]
-        return list(dict.fromkeys((*seen, *here, *self._leaving)))
+        return list(dict.fromkeys((*(user for user in self.announced if user in here), *here)))
