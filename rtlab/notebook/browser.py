@@ -49,6 +49,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+#: Seconds for whatever is waited for: long, as a busy machine's browser takes its time.
+_TIMEOUT: Final = 90.0
 
 #: Closes what is open, with the dialogue that tells of a kernel's death, and opens a notebook.
 _OPEN: Final = """async (path) => {
@@ -96,7 +98,7 @@ class JupyterLab:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = _TIMEOUT) -> None:
         """Start it and wait until it answers."""
         self.root.mkdir(parents=True, exist_ok=True)
         labconfig = self.home / "config" / "labconfig"
@@ -217,6 +219,7 @@ async def open_page(browser: Browser, *, ratio: float = 1.0) -> AsyncGenerator[P
     await context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )
+    context.set_default_timeout(_TIMEOUT * 1e3)
     try:
         yield await context.new_page()
     finally:
@@ -233,7 +236,7 @@ class Run:
         """Return whether all cells have run."""
         return bool(await self.page.evaluate("window.rtlabDone === true"))
 
-    async def wait(self, timeout: float = 60.0) -> None:
+    async def wait(self, timeout: float = _TIMEOUT) -> None:
         """Wait until all cells have run."""
         await self.page.wait_for_function("window.rtlabDone === true", timeout=timeout * 1e3)
 
@@ -257,7 +260,7 @@ class Run:
         return "".join("".join(o["text"]) for o in await self.outputs() if o.get("name") == "stdout")
 
 
-async def load(page: Page, lab: JupyterLab, *, timeout: float = 60.0) -> None:
+async def load(page: Page, lab: JupyterLab, *, timeout: float = _TIMEOUT) -> None:
     """Load JupyterLab into a page, unless it is there."""
     if page.url.startswith(f"http://127.0.0.1:{lab.port}/lab"):
         return
@@ -266,7 +269,7 @@ async def load(page: Page, lab: JupyterLab, *, timeout: float = 60.0) -> None:
     await page.evaluate("jupyterapp.restored")
 
 
-async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: float = 60.0) -> None:
+async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: float = _TIMEOUT) -> None:
     """Open a notebook in place of whatever is open, and wait for its kernel.
 
     JupyterLab itself is loaded once for each page: that takes longer than most notebooks.
@@ -276,7 +279,7 @@ async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: floa
         await page.evaluate(_OPEN, path)
 
 
-async def run_all(page: Page, lab: JupyterLab, notebook: str, *, timeout: float = 60.0) -> Run:
+async def run_all(page: Page, lab: JupyterLab, notebook: str, *, timeout: float = _TIMEOUT) -> Run:
     """Open a notebook, wait for its kernel, and start Run All; `Run.wait` waits for the end."""
     await open_notebook(page, lab, notebook, timeout=timeout)
     await page.evaluate(
@@ -288,7 +291,7 @@ async def run_all(page: Page, lab: JupyterLab, notebook: str, *, timeout: float 
     return Run(page)
 
 
-async def canvas_states(page: Page, selector: str, wanted: int, timeout: float) -> set[str]:
+async def canvas_states(page: Page, selector: str, wanted: int, timeout: float = _TIMEOUT) -> set[str]:
     """Return the different pictures that a canvas showed, as soon as `wanted` were seen."""
     seen: set[str] = set()
     deadline = time.monotonic() + timeout

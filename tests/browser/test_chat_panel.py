@@ -29,7 +29,7 @@ async def test_two_users_write_with_the_keyboard_alone(lab: JupyterLab, page_of:
     page = await page_of(lab)
     run = await run_all(page, lab, lab.write("chat.ipynb", SOURCE, RUN))
     panel = page.locator(".rtlab-chat")
-    await panel.get_by_label("what Bob sees").locator("li", has_text="<b>bold?</b>").wait_for(timeout=30_000)
+    await panel.get_by_label("what Bob sees").locator("li", has_text="<b>bold?</b>").wait_for()
     assert await panel.locator("b, img").count() == 0
     assert await page.evaluate("window.struck") is None
 
@@ -37,18 +37,18 @@ async def test_two_users_write_with_the_keyboard_alone(lab: JupyterLab, page_of:
     # Capitals and Enter are shortcuts of JupyterLab's elsewhere.
     await page.keyboard.type("M is typed")
     await page.keyboard.press("Enter")
-    await panel.get_by_label("what Bob sees").locator("li", has_text="M is typed").wait_for(timeout=10_000)
+    await panel.get_by_label("what Bob sees").locator("li", has_text="M is typed").wait_for()
     assert await panel.get_by_label("Ada writes").input_value() == ""
     for _ in range(3):  # the button, the other's lines, the other's field
         await page.keyboard.press("Tab")
     await page.keyboard.type("  ")
     await page.keyboard.press("Enter")
-    await panel.get_by_text("there is nothing to send").wait_for(timeout=10_000)
+    await panel.get_by_text("there is nothing to send").wait_for()
     await page.keyboard.type("from Bob")
     await page.keyboard.press("Enter")
-    await panel.get_by_label("what Ada sees").locator("li", has_text="from Bob").wait_for(timeout=10_000)
+    await panel.get_by_label("what Ada sees").locator("li", has_text="from Bob").wait_for()
 
     await panel.get_by_role("button", name="Leave").press("Enter")
-    await run.wait(timeout=30)
+    await run.wait()
     assert await run.errors() == []
     assert "True ('bob', 'from Bob')" in await run.text()

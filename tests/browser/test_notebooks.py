@@ -1,11 +1,12 @@
 """Every notebook in a real JupyterLab, read as a person does: Shift+Enter, cell after cell.
 
-No cell fails, the first plot moves and its buttons are obeyed, and every plot can be seen while it is live.
+No cell fails, a plot moves and its buttons are obeyed, and every plot can be seen while it is live.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,16 +22,14 @@ from rtlab.notebook.readers_copy import clean
 from tests.browser.lab import (
     ROOT,
     JupyterLab,
-    canvas_states,
     chromium,
     load,
     open_browser,
     open_page,
     screenshot,
 )
-from tests.browser.walk import Notebook
+from tests.browser.walk import Notebook, Seen
 from tests.notebook_rules import MAP
-from tests.plugins.kernels import STARTUP
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -41,8 +40,6 @@ PACE = "0.3"
 TOGETHER = 3
 #: Seconds from opening the first notebook to its live plot, the kernel's start included.
 FIRST_PLOT = 30.0
-#: Pictures that a moving canvas shows: ten a second, and the shortest first run takes 1.2 s at this pace.
-MOVES = 3
 #: The share of a live plot's area that lies within the window.
 SEEN = 0.8
 LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, height=700)
@@ -64,7 +61,8 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
         (home / "work" / path.name).write_bytes(clean(path.read_bytes()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "RTLAB_PACE", PACE)
-        patch.setitem(os.environ, "PYTHONSTARTUP", STARTUP)
+        patch.setitem(os.environ, "PYTHONSTARTUP", str(Path(__file__).with_name("patient_kernel.py")))
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
         with JupyterLab(home) as running:
             yield running
 
@@ -104,22 +102,6 @@ async def walks(
     await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
-async def plot_lives(page: Page, name: str) -> float:
-    """See the first plot move and its buttons obeyed, without scrolling to it; return when it was there."""
-    plot = page.locator(".rtlab-plot").first
-    await plot.wait_for(state="attached", timeout=120_000)
-    there = time.monotonic()
-    if name in EXCUSED:
-        await plot.scroll_into_view_if_needed()
-    assert len(await canvas_states(page, ".rtlab-canvas", MOVES, timeout=60)) >= MOVES
-    await screenshot(page, f"notebook-{name}")
-    pause = plot.get_by_role("button", name="Pause", exact=True)
-    await pause.evaluate("(button) => button.click()")
-    await plot.locator(".rtlab-status", has_text="paused").wait_for(timeout=10_000)
-    await plot.get_by_role("button", name="Resume", exact=True).evaluate("(button) => button.click()")
-    return there
-
-
 def out_of_sight(seen: dict[str, list[float]]) -> list[str]:
     """Return the plots and panels of which too little could be seen; they have a moment to be laid out."""
     return [
@@ -136,11 +118,11 @@ class Walk:
     first_plot: float  # seconds from opening it
     complaints: list[str]  # of the page
     errors: list[str]  # of the cells
-    seen: dict[str, list[float]]
+    seen: Seen
 
 
 async def walk(page: Page, jupyter: JupyterLab, path: Path) -> Walk:
-    """Press Shift+Enter from the first cell to the last."""
+    """Press Shift+Enter from the first cell to the last; keep a picture of the first plot when it has run."""
     complaints: list[str] = []
 
     def complain(error: object) -> None:
@@ -148,16 +130,19 @@ async def walk(page: Page, jupyter: JupyterLab, path: Path) -> Walk:
 
     page.on("pageerror", complain)
     await page.set_viewport_size(LARGE)
-    opened = time.monotonic()
+    began = time.monotonic()
     notebook = await Notebook.open(page, jupyter, path.name)
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(plot_lives(page, path.stem))
-        for place in range(len(notebook.kinds)):
-            await notebook.step(place)
+    opened = time.monotonic() - began
+    kept = False
+    for place in range(len(notebook.kinds)):
+        await notebook.step(place)
+        if not kept and (await notebook.seen()).moved:
+            await screenshot(page, f"notebook-{path.stem}")
+            kept = True
     page.remove_listener("pageerror", complain)
     errors, seen = await notebook.errors(), await notebook.seen()
     await notebook.close()
-    return Walk(first.result() - opened, complaints, errors, seen)
+    return Walk(opened + (seen.first or math.inf), complaints, errors, seen)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -169,8 +154,10 @@ async def test_a_notebook_runs_and_its_live_plots_are_in_sight(
         assert found.first_plot < FIRST_PLOT
     assert found.complaints == []
     assert found.errors == []
-    assert found.seen
-    hidden = out_of_sight(found.seen)
+    assert found.seen.moved, f"no plot moved: {found.seen.pictures} pictures"
+    assert (found.seen.paused, found.seen.resumed) == (True, True)
+    assert found.seen.shares
+    hidden = out_of_sight(found.seen.shares)
     if path.stem in EXCUSED:
         assert hidden, f"all is in sight in {path.stem} now: take it out of EXCUSED"
     else:
@@ -184,15 +171,15 @@ async def test_the_first_live_plot_is_in_sight_in_a_small_window(
     page = await pages.get()
     await page.set_viewport_size(SMALL)
     notebook = await Notebook.open(page, jupyter, f"{name}.ipynb")
-    seen: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     for place in range(len(notebook.kinds)):
         await notebook.step(place)
-        if seen := await notebook.seen():
+        if shares := (await notebook.seen()).shares:
             break
     await notebook.close()
     pages.put_nowait(page)
-    assert seen
-    hidden = out_of_sight(seen)
+    assert shares
+    hidden = out_of_sight(shares)
     if name in EXCUSED_ON_SMALL:
         assert hidden, f"all is in sight in {name} now: take it out of EXCUSED_ON_SMALL"
     else:

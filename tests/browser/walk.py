@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from playwright.async_api import Page
@@ -9,7 +10,7 @@ from playwright.async_api import Page
 from tests.browser.lab import JupyterLab, open_notebook
 from tests.refusals import Refusals
 
-__all__ = ["Notebook"]
+__all__ = ["Notebook", "Seen"]
 
 _DONE: Final = """(place) => {
     const { model } = rtlabPanel.content.widgets[place];
@@ -20,11 +21,14 @@ _CLOSE: Final = """async () => {
     rtlabPanel.context.model.dirty = false;
     rtlabPanel.close();
 }"""
-#: Notes, five times a second, how much can be seen of each plot whose count of samples grows, and of
-#: the fault panels beside it. The observer knows what clips an element; its answer takes a frame.
-_LOOK: Final = """() => {
-    const found = (globalThis.rtlabSeen = []);
+#: Looks five times a second at each plot that runs. Counts its pictures, until one has shown enough of them,
+#: and presses that one's Pause and Resume. When its count of samples has grown, notes how much can be seen of
+#: it, and of the fault panels beside it: the observer knows what clips an element; its answer takes a frame.
+_LOOK: Final = """(enough) => {
+    const found = (globalThis.rtlabSeen = { shares: [], pictures: 0, first: null });
     const counts = new WeakMap();
+    const shown = new WeakMap();
+    const began = performance.now();
     const share = (element) => new Promise((done) => {
         const observer = new IntersectionObserver(([entry]) => {
             observer.disconnect();
@@ -32,20 +36,70 @@ _LOOK: Final = """() => {
         });
         observer.observe(element);
     });
+    const picture = (canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return new Uint32Array(data.buffer).reduce((hash, pixel) => Math.imul(hash ^ pixel, 16777619), 0);
+    };
+    const said = (plot) => plot.querySelector(".rtlab-status")?.textContent ?? "";
+    const press = (plot, name) =>
+        [...plot.querySelectorAll("button")].find((button) => button.textContent === name)?.click();
+    const watch = (plot) => {
+        const canvas = plot.querySelector(".rtlab-canvas");
+        if (!shown.has(plot)) shown.set(plot, new Set());
+        const pictures = shown.get(plot).add(picture(canvas));
+        found.pictures = Math.max(found.pictures, pictures.size);
+        if (pictures.size < enough) return;
+        press(plot, "Pause");
+        found.paused = said(plot).startsWith("paused");
+        press(plot, "Resume");
+        found.resumed = said(plot).startsWith("running");
+    };
     const look = async () => {
         for (const plot of document.querySelectorAll(".rtlab-plot")) {
-            const status = plot.querySelector(".rtlab-status")?.textContent ?? "";
+            found.first ??= (performance.now() - began) / 1e3;
+            const status = said(plot);
             const before = counts.get(plot);
             counts.set(plot, status);
-            if (before === undefined || before === status || !status.startsWith("running")) continue;
+            if (!status.startsWith("running")) continue;
+            if (found.pictures < enough) watch(plot);
+            if (before === undefined || before === status) continue;
             const panels = plot.closest(".jp-OutputArea").querySelectorAll(".rtlab-faults");
             for (const element of [plot, ...panels])
-                found.push([element.getAttribute("aria-label"), await share(element)]);
+                found.shares.push([element.getAttribute("aria-label"), await share(element)]);
         }
         if (found === globalThis.rtlabSeen) setTimeout(look, 200);
     };
     look();
 }"""
+#: Pictures that a moving canvas shows.
+_MOVES: Final = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What could be seen of a notebook's live plots.
+
+    Attributes
+    ----------
+    first : float or None
+        Seconds from the open notebook to the first plot.
+    pictures : int
+        Different pictures of one plot, counted until they were enough to say that it moves.
+    paused, resumed : bool
+        What the moving plot said of itself when its button Pause, then Resume, had been pressed.
+    shares : dict
+        Which share of each live plot and fault panel could be seen, moment by moment.
+    """
+
+    first: float | None
+    pictures: int
+    shares: dict[str, list[float]]
+    paused: bool = False
+    resumed: bool = False
+
+    @property
+    def moved(self) -> bool:
+        return self.pictures >= _MOVES
 
 
 class Notebook:
@@ -65,7 +119,7 @@ class Notebook:
     async def open(cls, page: Page, lab: JupyterLab, path: str) -> Notebook:
         """Open it in place of whatever was open, with a kernel that is ready and its first cell active."""
         await open_notebook(page, lab, path)
-        await page.evaluate(_LOOK)
+        await page.evaluate(_LOOK, _MOVES)
         opened = cls(page, await page.evaluate("rtlabPanel.content.widgets.map((cell) => cell.model.type)"))
         first = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").first
         await first.click(position={"x": 150, "y": 10})
@@ -78,12 +132,13 @@ class Notebook:
             # Not at each frame, which is the default: the browser would have to make sixty a second.
             await self.page.wait_for_function(_DONE, arg=place, timeout=timeout * 1e3, polling=50)
 
-    async def seen(self) -> dict[str, list[float]]:
-        """Return which share of each live plot and fault panel could be seen, moment by moment."""
-        found: dict[str, list[float]] = {}
-        for name, share in await self.page.evaluate("rtlabSeen"):
-            found.setdefault(name, []).append(share)
-        return found
+    async def seen(self) -> Seen:
+        """Return what was seen so far."""
+        found = await self.page.evaluate("rtlabSeen")
+        shares: dict[str, list[float]] = {}
+        for name, share in found.pop("shares"):
+            shares.setdefault(name, []).append(share)
+        return Seen(**found, shares=shares)
 
     async def errors(self) -> list[str]:
         """Return every error that no busy machine excuses, and everything printed to stderr."""
