@@ -20,6 +20,7 @@ __all__ = [
     "queue_length",
     "queue_wait",
     "queued_age",
+    "time_to_catch_up",
     "time_to_fill",
 ]
 
@@ -108,6 +109,31 @@ def time_to_fill(rate: ArrayLike, service: ArrayLike, bound: ArrayLike) -> NDArr
     """
     with np.errstate(divide="ignore"):
         return np.asarray(bound, float) / growth_rate(rate, service)
+
+
+def time_to_catch_up(waiting: ArrayLike, rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
+    """Time until nothing waits any more, while new messages go on coming: W / (μ − λ).
+
+    Parameters
+    ----------
+    waiting : float or array
+        Messages that wait, W.
+    rate, service : float or array
+        λ and μ, per second.
+
+    Returns
+    -------
+    float or array
+        Seconds; ``inf`` from ρ = 1 on.
+
+    Examples
+    --------
+    >>> float(time_to_catch_up(100, 150, 200))
+    2.0
+    """
+    left = np.maximum(0.0, np.asarray(service, float) - np.asarray(rate, float))
+    with np.errstate(divide="ignore"):
+        return np.asarray(waiting, float) / left
 
 
 def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:

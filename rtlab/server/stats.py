@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from heapq import nlargest
+from typing import Any, Final
 
 import psutil
 
@@ -14,6 +15,9 @@ from rtlab.server.node import Node
 __all__ = ["read_stats"]
 
 _process = psutil.Process()
+
+#: So many clients are named among the slowest.
+_NAMED: Final = 10
 
 
 def read_stats(node: Node) -> dict[str, Any]:
@@ -41,6 +45,8 @@ def read_stats(node: Node) -> dict[str, Any]:
         "feeds": sum(len(session.feeds) for session in sessions),
         "queued_messages": sum(session.held[0] for session in sessions),
         "queued_bytes": sum(sink.queued_bytes for sink in sinks) + sum(s.held[1] for s in sessions),
+        # For whom most waits: "client", "messages" and "bytes" of each.
+        "slowest": _slowest(node),
         "backlog_bytes": sum(session.backlog_bytes for session in sessions),
         "messages_received": node.ingress.received,
         "rate_limited": sum(limit.refused for limit in node.rate_limits),
@@ -54,3 +60,12 @@ def read_stats(node: Node) -> dict[str, Any]:
         "cluster": node.broker.report(),
         "handshakes_refused": node.handshakes_refused,
     }
+
+
+def _slowest(node: Node) -> list[dict[str, Any]]:
+    """Return the clients for whom most waits, the slowest first; none for whom nothing does."""
+    waiting = ((*session.held, session.client_id) for session in node.sessions if session.held[0])
+    return [
+        {"client": client, "messages": messages, "bytes": size}
+        for messages, size, client in nlargest(_NAMED, waiting)
+    ]

@@ -76,3 +76,5 @@ def test_a_queue_that_keeps_up_loses_and_fills_nothing() -> None:
     assert queueing.growth_rate(50, MU) == 0
     assert queueing.growth_rate(150, MU) == 50
     assert queueing.time_to_fill(50, MU, 10) == math.inf
+    assert queueing.time_to_catch_up(10, 150, MU) == math.inf
+    assert queueing.time_to_catch_up(10, 50, MU) == 0.2

@@ -1,0 +1,213 @@
+"""A queue in front of a consumer that takes the same time for each message: played, and on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import LabError
+from rtlab.policies.overflow import OverflowQueue, Place, Skipped, parse_overflow
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rtlab.lab.lab import Lab
+    from rtlab.protocol.messages import Message
+
+__all__ = ["PlayedQueue", "ServedQueue", "play_overflow", "queue_waits", "serve_poisson"]
+
+
+class PlayedQueue(NamedTuple):
+    """What became of the messages of a played run.
+
+    Parameters
+    ----------
+    taken : array of int, shape (messages,)
+        Numbers of those that the consumer took, in that order.
+    age : array of shape (messages,)
+        How old each was when the consumer began with it, seconds.
+    dropped : int
+        Those that the policy dropped.
+    """
+
+    taken: NDArray[np.int64]
+    age: NDArray[np.float64]
+    dropped: int
+
+    def __repr__(self) -> str:
+        return f"<PlayedQueue: {len(self.taken):,} taken, {self.dropped:,} dropped>"
+
+
+class ServedQueue(NamedTuple):
+    """How long the messages of a real run waited in the client.
+
+    Parameters
+    ----------
+    arrived : array of shape (messages,)
+        When each reached the client, seconds of ``time.monotonic``.
+    waited : array of shape (messages,)
+        Seconds until the consumer began with it.
+    service : float
+        Seconds that it takes for each.
+    """
+
+    arrived: NDArray[np.float64]
+    waited: NDArray[np.float64]
+    service: float
+
+    @property
+    def expected(self) -> NDArray[np.float64]:
+        """What each would wait if nothing but the queue took time (Lindley's recursion over its arrivals)."""
+        return queue_waits(self.arrived, self.service)
+
+    def __repr__(self) -> str:
+        return f"<ServedQueue: {len(self.waited):,} messages>"
+
+
+def queue_waits(arrivals: NDArray[np.float64], service: float) -> NDArray[np.float64]:
+    """Return how long each message waits for a consumer that takes the same time for each.
+
+    Lindley's recursion, W ← max(0, W + service − gap), as a running minimum.
+
+    Parameters
+    ----------
+    arrivals : array of shape (messages,)
+        When each comes, seconds, in order.
+    service : float
+        Seconds.
+
+    Examples
+    --------
+    >>> queue_waits(np.array([0.0, 1.0, 5.0]), 2.0).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    work = service * np.arange(len(arrivals)) - arrivals
+    return work - np.minimum.accumulate(work)
+
+
+def play_overflow(
+    policy: str, arrivals: NDArray[np.float64], service: float, bound: int, *, keys: int = 1
+) -> PlayedQueue:
+    """Play messages through the server's own bounded queue on made-up time.
+
+    Parameters
+    ----------
+    policy : str
+        As in a URL: ``drop_oldest``, ``drop_newest`` or ``conflate:key``.
+    arrivals : array of shape (messages,)
+        When each comes, seconds, in order. They are about so many `keys`, in turn.
+    service : float
+        Seconds that the consumer takes for each.
+    bound : int
+        Messages that may wait.
+
+    Returns
+    -------
+    PlayedQueue
+
+    Examples
+    --------
+    >>> played = play_overflow("drop_newest", np.arange(6.0), 2.0, bound=1)
+    >>> played.taken.tolist(), played.dropped
+    ([0, 1, 2, 4], 2)
+    """
+    rule = parse_overflow(policy)
+    queue = OverflowQueue[int](bound, 1 << 60)
+    taken: list[int] = []
+    age: list[float] = []
+    dropped, free = 0, 0.0
+
+    def take(until: float) -> None:
+        nonlocal dropped, free
+        while free <= until and (item := queue.take()) is not None:
+            if isinstance(item, Skipped):
+                dropped += item.last + 1 - item.first
+                continue
+            begin = max(free, float(arrivals[item]))
+            taken.append(item)
+            age.append(begin - float(arrivals[item]))
+            free = begin + service
+
+    for n, at in enumerate(arrivals):
+        take(float(at))
+        queue.offer(n, 1, Place("r", "e", n), rule, n % keys if rule.key else None)
+        take(float(at))
+    take(np.inf)
+    return PlayedQueue(np.array(taken), np.array(age), dropped)
+
+
+async def serve_poisson(
+    lab: Lab, times: NDArray[np.float64], service: float, *, stopped: asyncio.Event | None = None
+) -> ServedQueue:
+    """Publish at these moments, and let a consumer take the same time for each message.
+
+    Parameters
+    ----------
+    lab : Lab
+        A real server.
+    times : array of shape (messages,)
+        When each is published, seconds from the start.
+    service : float
+        Seconds that the consumer takes.
+    stopped : asyncio.Event, optional
+        Ends the publishing early.
+
+    Returns
+    -------
+    ServedQueue
+
+    Raises
+    ------
+    LabError
+        When messages do not come.
+    """
+    room = f"served {time.monotonic_ns()}"
+    arrived: list[float] = []
+    waited: list[float] = []
+    sent = 0
+
+    def came(_message: Message) -> None:
+        arrived.append(time.monotonic())
+
+    async def publish(conn: WebSocketConnection) -> None:
+        nonlocal sent
+        began = time.monotonic()
+        for at in times:
+            if stopped is not None and stopped.is_set():
+                break
+            await asyncio.sleep(began + at - time.monotonic())
+            await conn.send("tick", sent, room_id=room)
+            sent += 1
+        await conn.send("end", None, room_id=room)
+
+    async def consume(conn: WebSocketConnection) -> None:
+        free = 0.0
+        async for message in conn:
+            if message.type == "end":
+                return
+            if message.type == "tick":
+                now = time.monotonic()
+                waited.append(now - arrived[len(waited)])
+                # A timer that comes late makes this message's time longer, not all that follow.
+                free = max(free, arrived[len(waited) - 1]) + service
+                await asyncio.sleep(free - time.monotonic())
+
+    try:
+        async with (
+            asyncio.timeout(float(times[-1]) + 15),
+            WebSocketConnection(lab.ws_url) as one,
+            WebSocketConnection(lab.ws_url) as other,
+        ):
+            await one.join_room(room)
+            await other.join_room(room)
+            other.on("tick", came)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(consume(other))
+                group.create_task(publish(one))
+    except TimeoutError as error:
+        raise LabError(f"expected {len(times)} messages, got {len(waited)}: see `lab.check()`") from error
+    return ServedQueue(np.array(arrived), np.array(waited), service)

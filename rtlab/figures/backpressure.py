@@ -1,0 +1,110 @@
+"""Slow consumers: what waits for them, how old their data is, and how long a queue gets."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.palette import PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["OVERFLOW_COLORS", "queue_wait_figure", "stall_figure"]
+
+#: As a live plot colours them, which gives its series these in turn.
+OVERFLOW_COLORS: Final[dict[str, str]] = {
+    "block": PALETTE["blue"],
+    "drop_oldest": PALETTE["orange"],
+    "drop_newest": PALETTE["green"],
+    "conflate": PALETTE["purple"],
+    "disconnect": PALETTE["sky"],
+}
+_STYLES: Final = {"block": "--", "disconnect": ":"}
+
+
+def stall_figure(
+    waiting: Mapping[str, NDArray[np.float64]],
+    age: Mapping[str, NDArray[np.float64]],
+    stall: tuple[float, float],
+    fill: NDArray[np.float64],
+    title: str,
+) -> Chart:
+    """Draw what waited in the server, over how old each consumer's newest message was.
+
+    Parameters
+    ----------
+    waiting, age : mapping of str to array of shape (points, 2)
+        Policy → seconds, and messages that wait; seconds, and age in seconds.
+    stall : (float, float)
+        When nothing came through.
+    fill : array of shape (points, 2)
+        The model of the queue: seconds, and messages.
+    title : str
+        What was run.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    chart = Chart(9, 5.4, about=f"{title}: messages that wait, and age of the data, by policy")
+    above, below = chart.subplots(2, 1, sharex=True)
+    dress(above, title=title, ylabel="messages in the server")
+    dress(below, xlabel="seconds", ylabel="age of the newest (s)")
+    for axes, series in ((above, waiting), (below, age)):
+        axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall" if axes is below else None)
+        for policy, points in series.items():
+            _line(axes, policy, points)
+    above.plot(*fill.T, color=INK, linewidth=1, label="λ·t, up to the bound")
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+    above.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=3, loc="upper right")
+    below.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=3, loc="upper right")
+    return chart
+
+
+def _line(axes: Axes, policy: str, points: NDArray[np.float64]) -> None:
+    style = _STYLES.get(policy, "-")
+    axes.plot(*points.T, style, color=OVERFLOW_COLORS.get(policy, INK), linewidth=1.6, label=policy)
+
+
+def queue_wait_figure(
+    law: Callable[[ArrayLike], ArrayLike],
+    played: Sequence[tuple[float, float]],
+    measured: tuple[float, float] | None,
+    title: str,
+) -> Chart:
+    """Draw the mean wait over the load: the closed form, the simulation, and one real run.
+
+    Parameters
+    ----------
+    law : callable
+        Load ρ → mean wait in services.
+    played : sequence of (float, float)
+        Load, and mean wait in services, of simulated runs.
+    measured : (float, float) or None
+        The same of a real one; None where it was stopped.
+    title : str
+        What was run.
+
+    Returns
+    -------
+    Chart
+        A matplotlib `Figure`.
+    """
+    chart = Chart(6.5, 3.2, about=f"{title}: mean wait over the load")
+    axes = dress(chart.add_subplot(), title=title, xlabel="load ρ = λ/μ", ylabel="mean wait (services)")
+    loads = np.linspace(0.05, 0.96, 100)
+    axes.plot(loads, law(loads), color=INK, linewidth=1, label="ρ / (2(1 − ρ))")
+    axes.plot(*zip(*played, strict=True), "o", color=PALETTE["sky"], markersize=6, label="simulated")
+    if measured is not None:
+        axes.plot(*measured, "X", color=PALETTE["vermilion"], markersize=10, label="measured")
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return chart
