@@ -1,0 +1,91 @@
+"""One page of metrics, as a server showed it at one moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from rtlab.errors import LabError
+
+__all__ = ["MetricsPage"]
+
+#: What Prometheus adds to a family's name for its samples.
+_ENDINGS: Final = {"counter": ("", "_total"), "histogram": ("", "_bucket", "_count", "_sum")}
+
+
+class MetricsPage:
+    """The numbers of one page.
+
+    Parameters
+    ----------
+    samples : mapping
+        Name → {labels: value}; labels are a frozen set of (name, value).
+
+    Examples
+    --------
+    >>> page = MetricsPage.parse('# TYPE ended counter\\nended_total{code="1006"} 3\\n')
+    >>> page.value("ended_total", code="1006"), page.value("ended_total", code="1000")
+    (3.0, 0.0)
+    """
+
+    def __init__(self, samples: Mapping[str, Mapping[frozenset[tuple[str, str]], float]]) -> None:
+        self._samples = samples
+
+    @classmethod
+    def parse(cls, text: str) -> MetricsPage:
+        """Read Prometheus' text format.
+
+        Parameters
+        ----------
+        text : str
+            The page.
+
+        Raises
+        ------
+        LabError
+            When it is none.
+        """
+        from prometheus_client.parser import text_string_to_metric_families
+
+        samples: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
+        try:
+            for family in text_string_to_metric_families(text):
+                # Also of a family without samples: a counter that nothing has been counted in is 0.
+                for ending in _ENDINGS.get(family.type, ("",)):
+                    samples.setdefault(family.name + ending, {})
+                for sample in family.samples:
+                    samples.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
+        except Exception as error:  # the parser raises ValueError, KeyError, IndexError, …
+            raise LabError(f"expected a page of metrics, got {text!r:.60} ({error})") from error
+        return cls(samples)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that can be asked for."""
+        return frozenset(self._samples)
+
+    def series(self, name: str, **labels: str) -> dict[frozenset[tuple[str, str]], float]:
+        """Return labels → value of the samples that have these labels.
+
+        Raises
+        ------
+        LabError
+            For a name that is not on the page.
+        """
+        found = self._samples.get(name)
+        if found is None:
+            near = ", ".join(sorted(self._samples, key=lambda known: _distance(known, name))[:3])
+            raise LabError(f"expected a metric of this page, got {name!r}; did you mean one of {near}?")
+        wanted = set(labels.items())
+        return {key: value for key, value in found.items() if wanted <= key}
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples that have these labels; 0 where there are none."""
+        return math.fsum(self.series(name, **labels).values())
+
+
+def _distance(known: str, name: str) -> float:
+    import difflib
+
+    return -difflib.SequenceMatcher(None, known, name).ratio()
