@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import re
+import zlib
+from typing import Any, Final, cast
 
 from aiohttp import HttpVersion11, WSMsgType, web
 
+from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import CODECS, codec_for
 from rtlab.server.deflate_agreement import Agreement, agree
 from rtlab.server.endpoints.opening import BadOpening, read_opening
+from rtlab.server.endpoints.strict_frames import StrictFrames
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import settled
@@ -31,6 +35,23 @@ TURN: Final = 128
 UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
 EXTENSIONS: Final = "Sec-WebSocket-Extensions"
+PROTOCOL: Final = "Sec-WebSocket-Protocol"
+
+#: 16 bytes in base64 (RFC 6455 §4.2.1); Python's decoder ignores what is not of its alphabet.
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
+
+
+def _is_handshake(request: web.Request, ws: web.WebSocketResponse) -> bool:
+    """Whether a request asks for a WebSocket as RFC 6455 §4.2.1 has it; aiohttp is laxer."""
+    versions = request.headers.getall("Sec-WebSocket-Version", [])  # it would also take the drafts 7 and 8
+    keys = request.headers.getall("Sec-WebSocket-Key", [])
+    return (
+        request.version >= HttpVersion11  # HTTP/1.0 cannot upgrade (RFC 9110 §7.8)
+        and [version.strip() for version in versions] == ["13"]
+        and len(keys) == 1
+        and _KEY.fullmatch(keys[0].strip()) is not None
+        and bool(ws.can_prepare(request))
+    )
 
 
 class _Socket(web.WebSocketResponse):
@@ -42,13 +63,29 @@ class _Socket(web.WebSocketResponse):
     def _handshake(self, request: web.BaseRequest) -> Any:
         # aiohttp ignores what the server wants, and what a client may be limited to.
         headers, protocol, bits, alone = super()._handshake(request)
+        # It reads one field of several (RFC 6455 §11.3.4).
+        asked = (name.strip() for given in request.headers.getall(PROTOCOL, []) for name in given.split(","))
+        protocol = next((name for name in asked if name in CODECS), None)
+        if protocol is not None:
+            headers[PROTOCOL] = protocol
         if self.agreement is not None:
             headers[EXTENSIONS] = self.agreement.header
             bits = self.agreement.deflate.server_max_window_bits
             alone = self.agreement.deflate.server_no_context_takeover
         return headers, protocol, bits, alone
 
+    def _post_start(self, request: web.BaseRequest, protocol: Any, writer: Any) -> None:
+        connection: Any = request.protocol
+        early, connection._message_tail = connection._message_tail, b""
+        super()._post_start(request, protocol, writer)
+        parser = StrictFrames(connection._payload_parser, cast("Any", self._reader))
+        connection._payload_parser = parser
+        if early:  # sent with the handshake
+            parser.feed_data(early)
+
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        if isinstance(self.exception(), zlib.error):
+            code = 1007  # what cannot be inflated is no message; aiohttp would say 1000
         if code not in (1002, 1007, 1009) or self.closed:
             return await super().close(code=code, message=message, drain=drain)
         try:
@@ -74,10 +111,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         max_msg_size=options.max_message_bytes + 1,
         timeout=2.0,
     )
-    # HTTP/1.0 cannot upgrade (RFC 9110 §7.8).
-    version = request.headers.get("Sec-WebSocket-Version", "")
-    # aiohttp would also take the drafts 7 and 8.
-    if request.version < HttpVersion11 or version.strip() != "13" or not ws.can_prepare(request):
+    if not _is_handshake(request, ws):
         text = (
             "expected a WebSocket handshake: HTTP/1.1, Upgrade: websocket, Sec-WebSocket-Version: 13, a key"
         )
@@ -141,6 +175,9 @@ async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Sessio
         elif message.type is WSMsgType.PONG:
             continue
         elif message.type is WSMsgType.CLOSE:
+            if message.data and not close_code(message.data).on_wire:
+                await ws.close(code=1002)
+                return False
             sink.answer_close(message.data or 1000)
             return message.data == 1000
         else:

@@ -1,0 +1,158 @@
+"""Frames and handshakes of WebSocket as raw bytes: a client's and a server's, right or wrong on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from rtlab.protocol.urls import Url
+from rtlab.protocol.websocket_frames import read_header, unmasked
+
+__all__ = ["Frame", "FrameReader", "accept_of", "new_key", "raw_frame", "request_head", "upgrade_fields"]
+
+#: Any key does for a test (RFC 6455 §5.3 asks real clients for an unpredictable one).
+_MASK: Final = b"\x37\xfa\x21\x3d"
+_GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_READ_BYTES: Final = 64 * 1024
+
+Fields = Mapping[str, str | Sequence[str] | None]
+
+
+class Frame(NamedTuple):
+    """A frame as it came; its payload is unmasked."""
+
+    fin: bool
+    rsv: int
+    opcode: int
+    masked: bool
+    payload: bytes
+
+    @property
+    def code(self) -> int:
+        """The code of a close frame; 1005 when it has none (RFC 6455 §7.4.1)."""
+        return int.from_bytes(self.payload[:2], "big") if len(self.payload) >= 2 else 1005
+
+
+def raw_frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bool = True,
+    length_bytes: int | None = None,
+    length: int | None = None,
+) -> bytes:
+    """Make a frame, also one that no library would send.
+
+    Parameters
+    ----------
+    opcode, payload, fin
+        As RFC 6455 §5.2 has them.
+    rsv : int
+        Three bits; 4 is RSV1.
+    mask : bool
+        Whether to mask, as clients must and servers must not (§5.1).
+    length_bytes : {0, 2, 8}, optional
+        Bytes of the extended length; the least that do, if left out.
+    length : int, optional
+        The length to declare; the payload's own, if left out.
+
+    Examples
+    --------
+    >>> raw_frame(1, b"hi", mask=False).hex(" ")
+    '81 02 68 69'
+    """
+    size = len(payload) if length is None else length
+    if length_bytes is None:
+        length_bytes = 0 if size < 126 else 2 if size < 65536 else 8
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    head += bytes([mask << 7 | {0: size, 2: 126, 8: 127}[length_bytes]])
+    head += size.to_bytes(length_bytes, "big") if length_bytes else b""
+    return head + (_MASK + unmasked(payload, _MASK) if mask else payload)
+
+
+class FrameReader:
+    """Reads whole frames of a stream.
+
+    Parameters
+    ----------
+    reader : asyncio.StreamReader
+        Where from.
+    rest : bytes
+        What was read already.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, rest: bytes = b"") -> None:
+        self._reader = reader
+        self._buffer = rest
+
+    async def next(self) -> Frame | None:
+        """Return the next frame; None when the stream ends, or is reset, before one is whole."""
+        while True:
+            header = read_header(self._buffer)
+            if header is not None:
+                end = header.size_bytes + header.payload_bytes
+                if len(self._buffer) >= end:
+                    payload = self._buffer[header.size_bytes : end]
+                    if header.masked:
+                        payload = unmasked(payload, self._buffer[header.size_bytes - 4 : header.size_bytes])
+                    self._buffer = self._buffer[end:]
+                    return Frame(header.fin, header.rsv, header.opcode, header.masked, payload)
+            try:
+                data = await self._reader.read(_READ_BYTES)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self._buffer += data
+
+
+def new_key() -> str:
+    """Return a key for one handshake: 16 random bytes (RFC 6455 §4.1)."""
+    return base64.b64encode(secrets.token_bytes(16)).decode()
+
+
+def accept_of(key: str) -> str:
+    """Return what a server answers to a key (RFC 6455 §4.2.2).
+
+    Examples
+    --------
+    >>> accept_of("dGhlIHNhbXBsZSBub25jZQ==")
+    's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+    """
+    return base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
+
+
+def upgrade_fields(key: str) -> dict[str, str]:
+    """Return the fields that every handshake has besides ``Host`` (RFC 6455 §4.1)."""
+    return {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": key,
+        "Sec-WebSocket-Version": "13",
+    }
+
+
+def request_head(url: Url, fields: Fields, *, method: str = "GET", version: str = "HTTP/1.1") -> bytes:
+    """Make a request's head.
+
+    Parameters
+    ----------
+    url : Url
+        Names the target, and the ``Host`` unless `fields` do.
+    fields : mapping
+        A sequence stands for a field that comes several times, None for one that is left out.
+    method, version : str
+        Of the request line.
+    """
+    target = (url.path or "/") + ("" if url.query is None else f"?{url.query}")
+    lines = [f"{method} {target} {version}"]
+    for name, value in {"Host": url.netloc, **fields}.items():
+        values = () if value is None else (value,) if isinstance(value, str) else value
+        lines += [f"{name}: {one}" for one in values]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

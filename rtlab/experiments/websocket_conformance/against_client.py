@@ -1,0 +1,168 @@
+"""Runs the tables against a client: the rows are what a server sends to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import ConnectFailed
+from rtlab.experiments.endpoint.frames import FrameReader, accept_of, raw_frame
+from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
+from rtlab.experiments.websocket_conformance.handshake_cases import AnswerCase
+from rtlab.experiments.websocket_conformance.outcome import FENCE, Outcome, Row, abreast, sent, verdict
+from rtlab.protocol.http1 import Head, parse_head
+from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
+
+__all__ = ["Client", "client_frames", "client_handshakes", "ours"]
+
+#: Seconds after which a client that has not done what a rule asks for has failed.
+PATIENCE: Final = 5.0
+
+#: Seconds for what a client does after it has answered the fence, when its program gets its turn.
+LATE: Final = 2.0
+
+#: What speaks to one connection after its handshake.
+Talk = Callable[[Head, FrameReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Client(Protocol):
+    """Connects, hands each message to `got`, and returns when the connection ends; raises when it cannot."""
+
+    async def __call__(self, url: str, got: Callable[[], None], *, deflate: bool) -> None: ...
+
+
+async def ours(url: str, got: Callable[[], None], *, deflate: bool) -> None:
+    """Connect with rtlab's own client."""
+    over = asyncio.Event()
+    conn = WebSocketConnection(
+        url, compression="deflate" if deflate else None, max_reconnect_attempts=0, heartbeat=None
+    )
+    conn.on("echo", lambda message: got())
+    conn.on("error", lambda event: None)  # rows break rules: not worth a log line
+    conn.on("disconnected", lambda event: over.set())
+    try:
+        await conn.connect()
+        await over.wait()
+    finally:
+        await conn.close()
+
+
+async def client_handshakes(cases: Sequence[AnswerCase], client: Client = ours) -> list[Row]:
+    """Answer the client's handshake as each row says; return a row each."""
+    return await abreast(cases, lambda case: _handshake(case, client))
+
+
+async def _handshake(case: AnswerCase, client: Client) -> Row:
+    connected = asyncio.Event()
+
+    async def talk(head: Head, frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(_answer(case, head))
+        writer.write(raw_frame(PING, FENCE, mask=False))
+        while (frame := await frames.next()) is not None:
+            if frame.opcode == PONG:  # it speaks WebSocket: it has connected
+                connected.set()
+                writer.write(raw_frame(CLOSE, b"\x03\xe8", mask=False))
+
+    saw = ""
+    async with _listening(talk) as url:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await client(url, lambda: None, deflate=case.deflate)
+        except ConnectFailed as error:
+            saw = str(error)
+        except TimeoutError:
+            saw = "it waited"
+    saw = "connected" if connected.is_set() else saw or "it gave up"
+    return Row("client", case.name, case.section, connected.is_set() == case.connects, saw)
+
+
+def _answer(case: AnswerCase, head: Head) -> bytes:
+    accept = accept_of(head.get(b"sec-websocket-key").decode("latin-1"))
+    lines = [case.start]
+    for name, value in case.fields.items():
+        values = () if value is None else (value,) if isinstance(value, str) else value
+        lines += [f"{name}: {one.replace('{accept}', accept)}" for one in values]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def client_frames(
+    cases: Sequence[FrameCase], client: Client = ours, *, deflate: bool = False
+) -> list[Row]:
+    """Shake hands, send each row's frames to the client, and see what comes of it; return a row each."""
+    return await abreast(cases, lambda case: _frames(case, client, deflate=deflate))
+
+
+async def _frames(case: FrameCase, client: Client, *, deflate: bool) -> Row:
+    outcome, delivered = Outcome(), asyncio.Event()
+    awaited = case.expect.notes if isinstance(case.expect, Takes) else 0
+    ends = isinstance(case.expect, Returns)
+
+    def got() -> None:
+        outcome.notes += 1
+        if outcome.notes >= awaited:
+            delivered.set()
+
+    async def talk(head: Head, frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        extension = {"Sec-WebSocket-Extensions": "permessage-deflate"} if deflate else {}
+        fields = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": "{accept}"}
+        good = AnswerCase("", "", {**fields, **extension}, True)
+        writer.write(_answer(good, head) + sent(case, mask=False))
+        if not ends:
+            writer.write(raw_frame(PING, FENCE, mask=False))
+        while True:
+            async with asyncio.timeout(LATE if outcome.fence else PATIENCE):
+                frame = await frames.next()
+            if frame is None:
+                break
+            outcome.mask_is_wrong |= not frame.masked
+            if frame.opcode == PONG:
+                outcome.pong(frame.payload)
+            elif frame.opcode == CLOSE:
+                outcome.code = frame.code
+                return
+            if outcome.fence and not isinstance(case.expect, Fails):
+                if awaited:
+                    async with asyncio.timeout(LATE):
+                        await delivered.wait()
+                return
+        outcome.ended = True
+
+    async with _listening(talk) as url:
+        with contextlib.suppress(ConnectFailed, TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await client(url, got, deflate=deflate)
+    return verdict("client", case, outcome)
+
+
+@contextlib.asynccontextmanager
+async def _listening(talk: Talk) -> AsyncGenerator[str]:
+    """Listen for one WebSocket; yield its URL, and end with it."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.get_running_loop().create_task(serve(reader, writer)))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, TimeoutError):
+                said = b""
+                while (head := parse_head(said)) is None:
+                    data = await reader.read(65_536)
+                    if not data:
+                        return
+                    said += data
+                await talk(head, FrameReader(reader, said[head.size :]), writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

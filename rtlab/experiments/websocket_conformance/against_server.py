@@ -1,0 +1,99 @@
+"""Runs the tables against a server, each row on a connection of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+from rtlab.errors import ConnectFailed
+from rtlab.experiments.endpoint.frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.wire import Wire, dial
+from rtlab.experiments.websocket_conformance.frame_cases import FrameCase, Returns, Takes
+from rtlab.experiments.websocket_conformance.handshake_cases import RequestCase
+from rtlab.experiments.websocket_conformance.outcome import FENCE, Outcome, Row, abreast, sent, verdict
+from rtlab.protocol.urls import parse_url
+from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
+
+__all__ = ["PATIENCE", "server_frames", "server_handshakes"]
+
+#: Seconds after which a server that has not done what a rule asks for has failed; tables are cheap
+#: because right servers never wait.
+PATIENCE: Final = 5.0
+
+#: What RFC 7692 §7.2.1 takes off each message.
+TAIL: Final = b"\0\0\xff\xff"
+
+
+async def server_handshakes(url: str, cases: Sequence[RequestCase]) -> list[Row]:
+    """Send each request; return a row each."""
+    target = parse_url(url).over("ws")
+
+    async def one(case: RequestCase) -> Row:
+        async with await dial(target) as wire:
+            fields = {**upgrade_fields(new_key()), **case.fields}
+            await wire.send(request_head(target, fields, method=case.method, version=case.version))
+            try:
+                head = await wire.head(PATIENCE)
+            except ConnectFailed:
+                head = None
+        saw = "no answer" if head is None else head.start.decode("latin-1")
+        return Row("server", case.name, case.section, case.holds(head), saw)
+
+    return await abreast(cases, one)
+
+
+async def server_frames(url: str, cases: Sequence[FrameCase], *, deflate: bool = False) -> list[Row]:
+    """Shake hands, send each row's frames, and see what comes of it; return a row each.
+
+    Parameters
+    ----------
+    url : str
+        A server that answers ``echo`` messages as the lab's does.
+    cases : sequence of FrameCase
+        `FRAME_CASES`, or `DEFLATE_CASES` with `deflate`.
+    deflate : bool
+        Whether to agree on permessage-deflate first.
+    """
+    target = parse_url(url).over("ws")
+    offer = "permessage-deflate" if deflate else None
+
+    async def one(case: FrameCase) -> Row:
+        async with await dial(target) as wire:
+            head = await wire.upgrade(Sec_WebSocket_Extensions=offer)
+            if head.status != 101 or bool(offer) != bool(head.get(b"sec-websocket-extensions")):
+                return Row("server", case.name, case.section, False, head.start.decode("latin-1"))
+            ends = isinstance(case.expect, Returns)
+            await wire.send(sent(case, mask=True) + (b"" if ends else raw_frame(PING, FENCE)))
+            outcome = await _outcome(wire, case)
+        return verdict("server", case, outcome)
+
+    return await abreast(cases, one)
+
+
+async def _outcome(wire: Wire, case: FrameCase) -> Outcome:
+    outcome = Outcome()
+    inflater = zlib.decompressobj(-15)
+    awaited = case.expect.notes if isinstance(case.expect, Takes) else 0
+    with contextlib.suppress(TimeoutError):
+        while not (outcome.fence and outcome.notes >= awaited):
+            frame = await wire.frame(PATIENCE)
+            if frame is None:
+                outcome.ended = True
+                break
+            outcome.mask_is_wrong |= frame.masked
+            if frame.opcode == PONG:
+                outcome.pong(frame.payload)
+            elif frame.opcode == TEXT:
+                text = inflater.decompress(frame.payload + TAIL) if frame.rsv else frame.payload
+                outcome.notes += text.startswith(b'{"type":"echo"')
+            elif frame.opcode == CLOSE:
+                outcome.code = frame.code
+                break
+    if outcome.code is not None and isinstance(case.expect, Returns):
+        with contextlib.suppress(TimeoutError):  # the server ends the TCP connection first (§7.1.1)
+            while await wire.frame(PATIENCE) is not None:
+                continue
+            outcome.ended = True
+    return outcome

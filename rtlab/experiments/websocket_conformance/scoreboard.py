@@ -1,0 +1,45 @@
+"""All rows of one end, as a table for a notebook."""
+
+from __future__ import annotations
+
+import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+from rtlab.experiments.websocket_conformance.against_client import (
+    Client,
+    client_frames,
+    client_handshakes,
+    ours,
+)
+from rtlab.experiments.websocket_conformance.against_server import server_frames, server_handshakes
+from rtlab.experiments.websocket_conformance.frame_cases import DEFLATE_CASES, FRAME_CASES
+from rtlab.experiments.websocket_conformance.handshake_cases import ANSWER_CASES, REQUEST_CASES
+from rtlab.experiments.websocket_conformance.outcome import Row
+
+__all__ = ["client_scoreboard", "server_scoreboard"]
+
+
+async def server_scoreboard(url: str) -> pd.DataFrame:
+    """Try every row on a server.
+
+    Parameters
+    ----------
+    url : str
+        Of a server that speaks rtlab's wire, with compression: ``Lab(compression=True)``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each rule: `end`, `rule`, `section`, `holds`, `saw`.
+    """
+    rows = await server_handshakes(url, REQUEST_CASES)
+    rows += await server_frames(url, FRAME_CASES)
+    rows += await server_frames(url, DEFLATE_CASES, deflate=True)
+    return pd.DataFrame(rows, columns=list(Row._fields))
+
+
+async def client_scoreboard(client: Client = ours) -> pd.DataFrame:
+    """Try every row on a client: rtlab's own, or one that a reader brings; as `server_scoreboard`."""
+    rows = await client_handshakes(ANSWER_CASES, client)
+    rows += await client_frames(FRAME_CASES, client)
+    rows += await client_frames(DEFLATE_CASES, client, deflate=True)
+    return pd.DataFrame(rows, columns=list(Row._fields))

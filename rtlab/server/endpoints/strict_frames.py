@@ -1,0 +1,113 @@
+"""The rules of RFC 6455 §5 that aiohttp's parser lets pass, checked in front of it.
+
+aiohttp takes frames that are not masked, data frames inside a message whose first fragment was
+empty, lengths that are longer than they need be, and the reserved bit of permessage-deflate on
+control frames. Headers are read here, payloads only counted.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from aiohttp import WebSocketError, WSCloseCode
+
+__all__ = ["StrictFrames"]
+
+_NOTHING: Final = (False, b"")
+
+#: The least length that needs the form of 16, and that of 64 bits (RFC 6455 §5.2).
+_LEAST: Final = {126: 126, 127: 65_536}
+
+
+class _Parser(Protocol):
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]: ...
+    def feed_eof(self) -> None: ...
+
+
+class _Queue(Protocol):
+    def set_exception(self, exc: BaseException) -> None: ...
+
+
+class StrictFrames:
+    """Passes a client's bytes on to a parser until one breaks a rule.
+
+    Parameters
+    ----------
+    parser : aiohttp's WebSocketReader
+        Gets the bytes in front of the frame that is refused.
+    queue : aiohttp's WebSocketDataQueue
+        What the parser fills; told of a refusal, which is read behind what came before.
+    """
+
+    __slots__ = ("_failed", "_left", "_open", "_parser", "_partial", "_queue")
+
+    def __init__(self, parser: _Parser, queue: _Queue) -> None:
+        self._parser = parser
+        self._queue = queue
+        self._left = 0  # bytes of the current frame that are still to come
+        self._partial = b""  # the beginning of a header; the parser has it already
+        self._open = False  # whether a message has begun and not ended
+        self._failed = False
+
+    def feed_eof(self) -> None:
+        """Pass the end on."""
+        self._parser.feed_eof()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Take what was received, as a parser does."""
+        if self._failed:
+            return _NOTHING
+        known = len(self._partial)
+        scanned = self._partial + data if known else data
+        at, end = self._left, len(scanned)
+        self._partial = b""
+        while at < end:
+            if end - at < 14 and _header_bytes(scanned, at) > end - at:
+                self._partial = scanned[at:]
+                break
+            first, second = scanned[at], scanned[at + 1]
+            length = second & 0x7F
+            # A whole text or binary message, masked and short: nearly all of them.
+            if 0x81 <= first <= 0x82 and 0x80 <= second < 0xFE and not self._open:
+                at += 6 + length
+                continue
+            if (why := self._broken(first, second, scanned, at)) is not None:
+                self._failed = True
+                if at > known:
+                    self._parser.feed_data(scanned[known:at])
+                self._queue.set_exception(WebSocketError(WSCloseCode.PROTOCOL_ERROR, why))
+                return _NOTHING
+            size = _header_bytes(scanned, at)
+            if length > 125:
+                length = int.from_bytes(scanned[at + 2 : at + size - 4], "big")
+            at += size + length
+        self._left = max(0, at - end) if not self._partial else 0
+        return self._parser.feed_data(data)
+
+    def _broken(self, first: int, second: int, data: bytes, at: int) -> str | None:
+        """Return which rule a header breaks; keep account of fragments."""
+        if not second & 0x80:
+            return "a client's frames must be masked (RFC 6455 §5.1)"
+        form = second & 0x7F
+        if form in _LEAST:
+            length = int.from_bytes(data[at + 2 : at + (4 if form == 126 else 10)], "big")
+            if length < _LEAST[form] or length >> 63:
+                return "a length must be as short as it can be (RFC 6455 §5.2)"
+        opcode = first & 0x0F
+        if opcode & 8:
+            return "a control frame has no reserved bits (RFC 7692 §6.1)" if first & 0x40 else None
+        if opcode and self._open:
+            return "a message begins inside another (RFC 6455 §5.4)"
+        if opcode or self._open:  # a continuation of nothing is the parser's to refuse
+            self._open = not first & 0x80
+        return None
+
+
+def _header_bytes(data: bytes, at: int) -> int:
+    """Return the size of the header that begins here, as far as its first two bytes say it."""
+    if len(data) - at < 2:
+        return 2
+    second = data[at + 1]
+    if not second & 0x80:
+        return 2  # refused for it, whatever follows
+    return {126: 8, 127: 14}.get(second & 0x7F, 6)
