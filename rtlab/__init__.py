@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
+    from rtlab.widgets.metrics_board import MetricsBoard as MetricsBoard
     from rtlab.widgets.plain_table import PlainTable as PlainTable
     from rtlab.widgets.predict import Predict as Predict
     from rtlab.widgets.verdict_row import marked as marked
@@ -76,6 +77,7 @@ _HOME: Final[dict[str, str]] = {
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.message_queue",
+    "MetricsBoard": "rtlab.widgets.metrics_board",
     "PALETTE": "rtlab.figures.palette",
     "MockWebSocket": "rtlab.testing.mock_websocket",
     "NotConnected": "rtlab.errors",
