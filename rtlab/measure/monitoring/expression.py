@@ -93,10 +93,8 @@ class Expression:
 
     Examples
     --------
-    >>> Expression("__import__('os')")
-    Traceback (most recent call last):
-    rtlab.measure.monitoring.expression.BadExpression: expected one of value, rate, increase, growth, p50, \
-p95, p99, mean, burn, got '__import__'
+    >>> Expression("rate(rtlab_reconnects_total, over=3) > 2")
+    Expression('rate(rtlab_reconnects_total, over=3) > 2')
     """
 
     def __init__(self, text: str) -> None:
