@@ -14,7 +14,8 @@ import pytest
 
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier import Carried
-from tests.server.brokers.bench import CALM, PATIENCE, Bench, Listener, numbered, until
+from tests.server.brokers import bench as timing
+from tests.server.brokers.bench import CALM, Bench, Listener, numbered, until
 
 Check = Callable[[Bench], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
@@ -232,7 +233,7 @@ async def own_messages_wait_for_the_link_in_their_order(bench: Bench) -> None:
     answers = [bench.a.carrier.publish(subject, body) for body in numbered(20)]
     assert not any(answer.done() for answer in answers)
     await bench.a.mend()
-    await asyncio.wait_for(asyncio.gather(*answers), PATIENCE)
+    await asyncio.wait_for(asyncio.gather(*answers), timing.PATIENCE)
     assert await heard_all(bench, listener, subject) == numbered(20)
 
 
@@ -246,7 +247,7 @@ async def no_more_waits_than_the_limit(bench: Bench) -> None:
     with pytest.raises(BrokerFailed, match=r"3 messages .* wait for .* already"):
         node.carrier.publish(subject, b"one more")
     await node.mend()
-    await asyncio.wait_for(asyncio.gather(*answers), PATIENCE)
+    await asyncio.wait_for(asyncio.gather(*answers), timing.PATIENCE)
     assert await heard_all(bench, listener, subject) == numbered(3)
     await node.carrier.close()
 
@@ -284,7 +285,7 @@ async def a_silent_link_is_found_and_replaced(bench: Bench) -> None:
     await listener.until(lambda: bool(listener.bodies))
     downs = len(node.events)
     node.link.muted = True
-    async with asyncio.timeout(100 * interval):  # law: two intervals; the machine may be starved
+    async with asyncio.timeout(timing.PATIENCE):  # two intervals, but the machine may be starved
         while len(node.events) == downs:
             await asyncio.sleep(interval / 10)
     await until(lambda: node.carrier.up and not node.link.muted)
@@ -299,7 +300,7 @@ async def a_carrier_closes_while_its_link_is_away(bench: Bench) -> None:
     node = await bench.node()
     await node.cut()
     answer = node.carrier.publish("somewhere", b"lost")
-    await asyncio.wait_for(node.carrier.close(), PATIENCE)
+    await asyncio.wait_for(node.carrier.close(), timing.PATIENCE)
     with pytest.raises(BrokerFailed, match="was closed: not published"):
         await answer
     with pytest.raises(BrokerFailed, match="was closed"):
@@ -318,7 +319,7 @@ async def what_was_acknowledged_arrives_or_a_gap_is_told(bench: Bench) -> None:
         try:
             answer = bench.a.carrier.publish(subject, b"%d" % number)
             if bench.a.carrier.up:
-                await asyncio.wait_for(answer, PATIENCE)
+                await asyncio.wait_for(answer, timing.PATIENCE)
                 acknowledged.append(number)
         except BrokerFailed:
             pass
@@ -355,8 +356,8 @@ async def history_holds_all_that_was_acknowledged_before(bench: Bench) -> None:
     subject = bench.subject()
     for number in range(5):
         await bench.a.carrier.publish(subject, b"%d" % number, message_id=f"{subject} {number}")
-        newest = (await bench.b.carrier.history(subject, 1))[0]
-        assert newest == Carried(subject, b"%d" % number, f"{subject} {number}")
+        newest = await bench.b.carrier.history(subject, 1)
+        assert newest == [Carried(subject, b"%d" % number, f"{subject} {number}")]
 
 
 # Repeats
@@ -397,9 +398,9 @@ async def what_was_under_way_when_the_link_broke(bench: Bench) -> None:
     link.driver.send = send_and_break
     answer = bench.a.carrier.publish(subject, b"under way", message_id=f"{subject} under way")
     if bench.capabilities.dedupe:
-        await asyncio.wait_for(answer, PATIENCE)
+        await asyncio.wait_for(answer, timing.PATIENCE)
     else:
         with pytest.raises(BrokerFailed, match="may have been published all the same"):
-            await asyncio.wait_for(answer, PATIENCE)
+            await asyncio.wait_for(answer, timing.PATIENCE)
     await until(lambda: bench.a.carrier.up)
     assert await heard_all(bench, listener, subject) == [b"under way"]
