@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, Final, TypeVar
 
 from rtlab.errors import RtlabError
 
 __all__ = ["ClockStuck", "FakeClock"]
 
 T = TypeVar("T")
+
+#: The shortest delay that is not none, in seconds.
+TICK: Final = 1e-6
 
 
 class ClockStuck(RtlabError):
@@ -28,6 +32,12 @@ class _Loop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        # One too small to change the sum would come due at once, for ever, where code waits for a moment.
+        return super().call_later(max(delay, TICK) if delay > 0 else delay, callback, *args, context=context)
 
     def _skip(self, timeout: float | None) -> None:
         if timeout is None:

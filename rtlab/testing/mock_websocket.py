@@ -19,12 +19,14 @@ from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    ProtocolError,
 )
 from websockets.frames import OK_CLOSE_CODES, Close
 from websockets.protocol import State
 
 from rtlab.errors import RtlabError
-from rtlab.protocol.close_codes import check_close
+from rtlab.protocol.close_codes import MAX_REASON_BYTES
+from rtlab.testing.journal import Journal
 from rtlab.testing.memory_frames import Ended, Item, Ping, Pong, Request, Response
 from rtlab.testing.page_events import PageEvents
 from rtlab.testing.page_rules import (
@@ -152,6 +154,11 @@ class MockWebSocket(PageEvents):
             return None
         return self._rcvd.reason if self._rcvd is not None else ""
 
+    @property
+    def journal(self) -> Journal:
+        """What happened on all connections to the peer."""
+        return self._journal
+
     async def opened(self) -> None:
         """Wait for the handshake.
 
@@ -249,10 +256,13 @@ class MockWebSocket(PageEvents):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close, and wait for the peer's answer; cut off after ``close_timeout``. Safe to repeat."""
-        check_close(code, reason)
+        frame = Close(code, reason)
+        frame.check()
+        if len(reason.encode()) > MAX_REASON_BYTES:
+            raise ProtocolError("control frame too long")
         if not self._opened.done():
             self._fail()
-        self._begin_closing(Close(code, reason))
+        self._begin_closing(frame)
         await self._wait_for_end()
 
     def abort(self) -> None:

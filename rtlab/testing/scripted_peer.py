@@ -62,6 +62,8 @@ class PeerEnd:
         self._unread: deque[str | bytes] = deque()
         self._silent = False
         self._sent_close = False
+        self._read_so_far = 0
+        self._reader: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
@@ -73,6 +75,21 @@ class PeerEnd:
             self.send_up, self._send_down = self._link.up, self._link.down
 
     # By hand
+
+    def agree(self, subprotocol: str | None) -> None:
+        """Answer the handshake with 101."""
+        self.accepted = True
+        self.journal.add(self._loop.time(), "peer", "accepts", subprotocol or "", self.number)
+        self._send_down(Response(101, subprotocol))
+
+    def send_item(self, item: Item) -> None:
+        """Send what is no message, and is not noted."""
+        self._send_down(item)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it has sent its close frame."""
+        return self._sent_close
 
     def send(self, *messages: Any) -> None:
         """Send messages: text, bytes, or what JSON can say."""
@@ -147,6 +164,8 @@ class PeerEnd:
 
     def _read(self, data: str | bytes) -> None:
         self.received.append(data)
+        if self._reader is not None:
+            self.wake()
         if self._answer is not None:
             self._reply(self._answer, data)
         elif self._silent or self._sent_close:
@@ -168,6 +187,21 @@ class PeerEnd:
                 self.journal.note((self._loop.time(), "peer", "message", frame, self.number))
                 self._send_down(frame)
 
+    async def recv(self) -> str | bytes:
+        """Wait for the next message that nobody has read with `recv`; see also `received`."""
+        while self._read_so_far >= len(self.received):
+            if self.over:
+                raise RtlabError("expected a message of the client, got the end of its connection")
+            self._reader = self._loop.create_future()
+            await self._reader
+        self._read_so_far += 1
+        return self.received[self._read_so_far - 1]
+
+    def wake(self) -> None:
+        """Let `recv` look again."""
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
     # The script
 
     def _advance(self) -> None:
@@ -175,7 +209,7 @@ class PeerEnd:
         while not self.over and not self.gone:
             step = self._current = self._steps.popleft() if self._steps else None
             if not self.accepted and (step is None or step.do not in OPENING):
-                self._agree(None)
+                self.agree(None)
             if step is None or not self._take(step):
                 return
 
@@ -192,7 +226,7 @@ class PeerEnd:
                 self.over = True
                 self._send_down(Response(status, None, retry_after))
             case Step("accept", data=subprotocol):
-                self._agree(subprotocol)
+                self.agree(subprotocol)
             case Step("expect", seconds=seconds):
                 if self._unread:
                     return self._judge(step, self._unread.popleft(), at_once=True)
@@ -222,11 +256,6 @@ class PeerEnd:
                 self.reset()
         return True
 
-    def _agree(self, subprotocol: str | None) -> None:
-        self.accepted = True
-        self.journal.add(self._loop.time(), "peer", "accepts", subprotocol or "", self.number)
-        self._send_down(Response(101, subprotocol))
-
     def _for_a_while(self, seconds: float) -> None:
         if not math.isinf(seconds):
             self._timer = self._loop.call_later(seconds, self._on_time)
@@ -254,6 +283,7 @@ class PeerEnd:
         self.reset("the script's expectation failed")
 
     def _stop_timer(self) -> None:
+        self.wake()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
