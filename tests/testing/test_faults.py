@@ -19,13 +19,9 @@ NUMBERS = [str(n) for n in range(200)]
 
 def arrivals(faults: MessageFaults) -> list[str]:
     async def main():
-        got = []
-        async with MockWebSocket(
-            ScriptedPeer(PeerScript().send(*NUMBERS).pause(9).close(), link=faults)
-        ) as ws:
-            async for data in ws:
-                got.append(data)
-        return got
+        script = PeerScript().send(*NUMBERS).pause(9).close()
+        async with MockWebSocket(ScriptedPeer(script, link=faults)) as ws:
+            return [data async for data in ws]
 
     return FakeClock().run(main())
 
@@ -65,9 +61,9 @@ def through(proxy: MemoryProxy, script: PeerScript, *, until: float = 5.0) -> tu
     async def main():
         got, clock = [], asyncio.get_running_loop().time
         async with MockWebSocket(ScriptedPeer(script, link=proxy), close_timeout=1) as ws:
-            for word in ("one", "two", "three"):
-                await ws.send(word)
             try:
+                for word in ("one", "two", "three"):
+                    await ws.send(word)
                 async with asyncio.timeout(until):
                     while True:
                         got.append(await ws.recv())

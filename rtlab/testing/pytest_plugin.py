@@ -1,0 +1,149 @@
+"""Fixtures for tests of real-time code; ``pip install rtlab`` is enough for pytest to know them.
+
+Imports nothing of rtlab until a fixture is used. Examples to paste stand in the README.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from rtlab.client.connection import Connection
+    from rtlab.faults.script import FaultScript
+    from rtlab.lab.lab import Lab
+    from rtlab.measure.ledger import Ledger
+    from rtlab.testing.fake_clock import FakeClock
+    from rtlab.testing.memory_frames import MakeLink
+    from rtlab.testing.mock_websocket import MockWebSocket
+    from rtlab.testing.peer_script import PeerScript
+    from rtlab.testing.scripted_peer import ScriptedPeer
+
+__all__ = ["MockMaker", "fake_clock", "fault_script", "faulty_lab", "lab", "ledger", "mock_websocket"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("rtlab", "rtlab: real-time code")
+    group.addoption(
+        "--rtlab-seed", type=int, default=0, help="source of everything random in rtlab's fixtures"
+    )
+    group.addoption("--rtlab-pace", help="quick, normal, slow, or what durations are multiplied by")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Pass the pace on, to children too."""
+    pace: str | None = config.getoption("rtlab_pace", None)
+    if pace is None:
+        return
+    try:
+        number = math.nan if pace in ("quick", "normal", "slow") else float(pace)
+    except ValueError:
+        number = -1.0
+    if number <= 0 or math.isinf(number):
+        raise pytest.UsageError(
+            f"--rtlab-pace: expected quick, normal, slow or a positive number, got {pace!r}"
+        )
+    os.environ["RTLAB_PACE"] = pace
+
+
+def _seed(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("rtlab_seed", 0))
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """A `FakeClock`: ``fake_clock.run(…)`` in a test that is no coroutine."""
+    from rtlab.testing.fake_clock import FakeClock
+
+    return FakeClock()
+
+
+class MockMaker:
+    """What `mock_websocket` gives: makes mocks, and judges their peers at the test's end."""
+
+    def __init__(self) -> None:
+        self.peers: list[ScriptedPeer] = []
+
+    def peer(self, *scripts: PeerScript, link: MakeLink | None = None) -> ScriptedPeer:
+        """Make a peer whose connections follow these scripts."""
+        from rtlab.testing.scripted_peer import ScriptedPeer
+
+        self.peers.append(ScriptedPeer(*scripts, link=link))
+        return self.peers[-1]
+
+    def __call__(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> MockWebSocket:
+        """Make a `MockWebSocket`; call it where a loop runs."""
+        from rtlab.testing.mock_websocket import MockWebSocket
+
+        return MockWebSocket(self.peer(*scripts, link=link), **options)
+
+    def connection(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> Connection:
+        """Make one of our connections, to a peer with these scripts; see `mock_connection`."""
+        from rtlab.testing.mock_transport import mock_connection
+
+        return mock_connection(self.peer(*scripts, link=link), **options)
+
+    def check(self) -> None:
+        """Raise `ScriptFailed` when a client did what no script expected."""
+        for peer in self.peers:
+            peer.check()
+
+
+@pytest.fixture
+def mock_websocket() -> Iterator[MockMaker]:
+    """Makes mocks: ``mock_websocket(PeerScript()…)``; a script whose expectation failed fails the test."""
+    maker = MockMaker()
+    yield maker
+    maker.check()
+
+
+@pytest.fixture
+def fault_script(request: pytest.FixtureRequest) -> FaultScript:
+    """An empty `FaultScript` with the run's seed: ``fault_script.cut(1.0)`` and so on."""
+    from rtlab.faults.script import FaultScript
+
+    return FaultScript(seed=_seed(request))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """An empty `Ledger`."""
+    from rtlab.measure.ledger import Ledger
+
+    return Ledger()
+
+
+def _ended(lab: Lab) -> None:
+    """Stop a lab that the test left running."""
+    if lab in type(lab).running():
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(lab.stop())
+        finally:
+            loop.close()
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A `Lab` to start: ``async with lab: …`` in a coroutine; before that it says so."""
+    from rtlab.lab.lab import Lab
+
+    made = Lab(seed=_seed(request))
+    yield made
+    _ended(made)
+
+
+@pytest.fixture
+def faulty_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """As `lab`, with a fault proxy in front: ``faulty_lab.faults``."""
+    from rtlab.lab.lab import Lab
+
+    made = Lab(faults=True, seed=_seed(request))
+    yield made
+    _ended(made)
