@@ -38,22 +38,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Pass the pace on, to children too."""
-    pace: str | None = config.getoption("rtlab_pace", None)
+    pace: Any = config.getoption("rtlab_pace", None)
     if pace is None:
         return
-    try:
-        number = math.nan if pace in ("quick", "normal", "slow") else float(pace)
-    except ValueError:
-        number = -1.0
-    if number <= 0 or math.isinf(number):
-        raise pytest.UsageError(
-            f"--rtlab-pace: expected quick, normal, slow or a positive number, got {pace!r}"
-        )
+    if pace not in ("quick", "normal", "slow"):
+        try:
+            number = float(pace)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < math.inf:
+            raise pytest.UsageError(
+                f"--rtlab-pace: expected quick, normal, slow or a positive number, got {pace!r}"
+            )
     os.environ["RTLAB_PACE"] = pace
 
 
 def _seed(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("rtlab_seed", 0))
+    seed: Any = request.config.getoption("rtlab_seed", 0)
+    return int(seed)
 
 
 @pytest.fixture
