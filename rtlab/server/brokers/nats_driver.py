@@ -53,7 +53,8 @@ class NatsDriver:
     """
 
     def __init__(self, parts: SplitResult, namespace: str, limits: CarrierLimits, *, stored: bool) -> None:
-        host = f"{parts.hostname or '127.0.0.1'}:{parts.port or 4222}"
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 4222
+        host = f"{self._host}:{self._port}"
         self.label = f"NATS at {host}"
         self.max_bytes: int | None = None
         self.capabilities = Capabilities(
@@ -80,6 +81,7 @@ class NatsDriver:
     async def connect(self, lost: Callable[[str], None]) -> None:
         """See `Driver.connect`."""
         self._lost = lost
+        await self._greet()
         client = self._client = Client()
         failed: list[Exception] = []
 
@@ -110,6 +112,16 @@ class NatsDriver:
                 await client.subscribe(self._echo, cb=self._hear_echo)
         except nats.errors.Error as error:
             raise BrokerFailed(_explain(error, self.label)) from error
+
+    async def _greet(self) -> None:
+        """Raise when nobody listens, or somebody else: the client would try again until it is stopped."""
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            word = await reader.read(5)  # the server speaks first
+        finally:
+            writer.close()
+        if not word.startswith(b"INFO"):
+            raise BrokerFailed(f"who listens at {self._host}:{self._port} does not speak NATS's protocol")
 
     async def _round_trip(self, client: Client) -> None:
         """Wait until the server has read all that was sent: a message to oneself comes after it.
