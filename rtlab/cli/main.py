@@ -13,6 +13,7 @@ import typer
 
 from rtlab.cli.compare import compare
 from rtlab.cli.output import print_table
+from rtlab.cli.probe import probe
 from rtlab.cli.proxies import proxies
 from rtlab.cli.proxy import proxy
 from rtlab.errors import RtlabError
@@ -103,6 +104,7 @@ def bench(
 
 
 app.command()(compare)
+app.command()(probe)
 app.command()(proxies)
 app.command()(proxy)
 

@@ -1,0 +1,93 @@
+"""``rtlab probe``: what any real-time endpoint does, as a table."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rtlab.cli.output import Json, print_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rtlab.experiments.endpoint.report import Report
+
+__all__ = ["probe"]
+
+
+def probe(
+    url: Annotated[str, typer.Argument(help="ws, wss, http or https.")],
+    *,
+    kind: Annotated[
+        Literal["websocket", "sse", "longpoll"] | None,
+        typer.Option(help="Found out if left out."),
+    ] = None,
+    watch: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to watch it idle.")] = 20.0,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Round trips to measure.")] = 50,
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for each answer.")] = 5.0,
+    cafile: Annotated[str | None, typer.Option(help="Trust the authorities in this PEM file.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Look without trust.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a WebSocket, an event stream or a long poll does: yours, or anybody's."""
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from rtlab.experiments.endpoint.wire import insecure_tls, trusting_tls
+    from rtlab.experiments.probe import probe as run
+
+    tls = insecure_tls() if insecure else trusting_tls(cafile)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("connecting", total=1.0)
+        found = asyncio.run(
+            run(
+                url,
+                kind=kind,
+                watch=watch,
+                count=count,
+                ssl=tls,
+                timeout=timeout,
+                progress=lambda share, text: bar.update(task, completed=share, description=text),
+            )
+        )
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print_table(table(found))
+
+
+def table(report: Report) -> Table:
+    """Return a report as a table that 80 columns hold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    def ms(value: float | None) -> str:
+        return "–" if value is None else f"{value:.2f} ms"
+
+    rows = [
+        ("endpoint", f"{report.url} ({report.address})"),
+        ("kind", f"{report.kind}, HTTP {report.status}"),
+        ("DNS", ms(report.dns_ms)),
+        ("TCP", ms(report.tcp_ms)),
+        ("TLS", f"{ms(report.tls_ms)} {report.tls}".strip()),
+        ("upgrade" if report.kind == "websocket" else "answer", ms(report.answer_ms)),
+        ("subprotocol", report.subprotocol or "–"),
+        ("extensions", report.extensions or "–"),
+        (
+            "round trip",
+            f"p50 {ms(report.p50_ms)}, p99 {ms(report.p99_ms)} ({report.round_trips} {report.round_trip_of})",
+        ),
+        ("heartbeat", report.heartbeat),
+        ("idle", report.idle),
+        ("resumes", report.resumes),
+        ("nonsense", report.nonsense),
+        ("headers", "\n".join(f"{name}: {value}" for name, value in report.headers.items())),
+    ]
+    made = Table.grid("what", "seen", padding=(0, 2, 0, 0))
+    made.columns[1].overflow = "fold"
+    for name, value in rows:
+        made.add_row(Text(name, "bold"), Text(value))
+    return made

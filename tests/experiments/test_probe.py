@@ -1,0 +1,114 @@
+"""A probe of the lab's own three endpoints, of what is none, and of what does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from rtlab.cli import main as cli
+from rtlab.errors import ConnectFailed
+from rtlab.experiments.endpoint.follow import follow
+from rtlab.experiments.endpoint.wire import insecure_tls
+from rtlab.experiments.probe import probe
+from rtlab.lab.certificates import Certificates
+from rtlab.lab.lab import Lab
+from rtlab.measure.recorder import Recorder
+from rtlab.processes.host import free_port
+from rtlab.testing.scripted_http import Request, ScriptedServer, response
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab() -> AsyncIterator[Lab]:
+    async with Lab(heartbeat=0.2, poll_timeout=0.3, compression=True) as lab:
+        yield lab
+
+
+async def test_a_websocket_is_described_whole(lab: Lab) -> None:
+    shares: list[float] = []
+    report = await probe(lab.ws_url, watch=2.0, count=5, progress=lambda share, text: shares.append(share))
+    assert (report.kind, report.status, report.address) == ("websocket", 101, "127.0.0.1")
+    assert report.extensions == "permessage-deflate"
+    assert (report.round_trips, report.round_trip_of) == (5, "ping frames")
+    assert 0 < (report.p50_ms or 0) <= (report.p99_ms or 0)
+    assert "ping frames, every " in report.heartbeat
+    assert report.idle == "not cut within 2 s"
+    assert report.nonsense == "close code 1002 to a frame of reserved opcode 3"
+    assert report.resumes == "yes, by session and seq"
+    assert report.tls_ms is None
+    assert report.headers["upgrade"] == "websocket"
+    assert shares == sorted(shares)
+
+
+async def test_an_event_stream_is_found_out(lab: Lab) -> None:
+    report = await probe(f"{lab.url}/sse", watch=2.0, count=2)
+    assert (report.kind, report.status, report.round_trip_of) == ("sse", 200, "requests")
+    assert "comments" in report.heartbeat
+    assert report.resumes == "yes, by Last-Event-ID"
+    assert report.nonsense.startswith("HTTP ")
+
+
+async def test_a_long_poll_is_found_out(lab: Lab) -> None:
+    report = await probe(f"{lab.url}/poll", watch=5.0, count=2)
+    assert (report.kind, report.resumes) == ("longpoll", "yes, by cursor")
+    assert report.idle.startswith("answered HTTP 204 after ")
+
+
+async def test_an_http_url_of_a_websocket_is_found_out(lab: Lab) -> None:
+    assert (await probe(f"{lab.url}/ws", watch=0.0, count=1)).kind == "websocket"
+
+
+async def test_round_trips_of_a_foreign_endpoint_are_recorded(lab: Lab) -> None:
+    recorder = Recorder()
+    assert await follow(lab.ws_url, recorder, series="mine", seconds=0.2, rate=50) == 10
+    assert recorder.percentiles("mine")[50] > 0
+
+
+async def page(request: Request, writer: asyncio.StreamWriter) -> None:
+    writer.write(response(200, b"<p>Hello</p>", content_type="text/html"))
+
+
+async def silence(request: Request, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def test_what_cannot_be_probed_is_said_with_the_next_step(lab: Lab) -> None:
+    async def said(url: str, **options: float) -> str:
+        with pytest.raises(ConnectFailed) as failed:
+            await probe(url, watch=0.0, count=1, **options)  # pyright: ignore[reportArgumentType]
+        return str(failed.value)
+
+    assert "is the name right?" in await said("ws://no-such-host.invalid/")
+    assert "is the server running?" in await said(f"ws://127.0.0.1:{free_port()}/")
+    assert "answered without TLS: use ws://" in await said(lab.ws_url.replace("ws:", "wss:"))
+    async with ScriptedServer(page) as server:
+        assert "with text/html, which is not a WebSocket" in await said(server.url.replace("http", "ws"))
+        assert "with text/html, which is not real-time" in await said(server.url)
+    async with ScriptedServer(silence) as server:
+        assert "said nothing for 1 s" in await said(server.url, timeout=1.0)
+    certificates = Certificates()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificates.certfile, certificates.keyfile)
+    async with ScriptedServer(page, tls) as server:
+        assert "--cafile FILE, or look without trust: --insecure" in await said(server.url)
+        assert "does it expect https://?" in await said(server.url.replace("https", "http"))
+        with pytest.raises(ConnectFailed, match="text/html"):
+            await probe(server.url, ssl=insecure_tls())
+    certificates.remove()
+
+
+async def test_the_command_prints_a_table_or_json(lab: Lab, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["probe", lab.ws_url, "--watch", "0", "--count", "2"]
+    assert await asyncio.to_thread(cli.run, arguments) == 0
+    out, _ = capfd.readouterr()
+    assert "close code 1002" in out
+    assert await asyncio.to_thread(cli.run, [*arguments, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["kind"] == "websocket"
+    assert await asyncio.to_thread(cli.run, ["probe", "ftp://x"]) == 1
+    assert "rtlab: expected a URL that starts with" in capfd.readouterr().err
