@@ -14,12 +14,14 @@ from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab_description import as_html, as_text
 from rtlab.lab.node_stats import node_stats
+from rtlab.lab.nodes_together import all_of, start_broker, until_together
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.processes.child import Child
 from rtlab.processes.host import accepts, http_ok
 
 if TYPE_CHECKING:
     from rtlab.faults.client.fault_client import FaultClient
+    from rtlab.lab.broker_servers import BrokerServer
 
 __all__ = ["Lab"]
 
@@ -33,7 +35,7 @@ class Lab:
     Parameters
     ----------
     nodes : int
-        How many server processes.
+        How many server processes; with ``broker="nats"``, or a URL, they share their rooms.
     faults : bool
         Whether to start the fault proxy in front of the first node.
     tls : bool
@@ -64,7 +66,7 @@ class Lab:
 
     In a program::
 
-        async with Lab(nodes=2) as lab:
+        async with Lab(nodes=3, broker="nats") as lab:
             ...
     """
 
@@ -96,6 +98,7 @@ class Lab:
         self._nodes: list[Child] = []
         self._others: list[Child] = []
         self._faults: FaultClient | None = None
+        self._broker: BrokerServer | None = None
 
     @classmethod
     async def start(
@@ -164,8 +167,12 @@ class Lab:
         self._state = "running"
         _running.add(self)
         try:
+            self._broker = await start_broker(self._options)
+            self._arguments = as_arguments(self._options)
             self._nodes = [self._node(index, port) for index, port in enumerate(self._ports)]
-            await self._all_ready(self._nodes)
+            await all_of([self._ready(node) for node in self._nodes])
+            if "broker" in self._options:
+                await until_together(self.stats, len(self._nodes), self._start_timeout)
             if self._with_faults:
                 await self._start_faults()
         except BaseException:
@@ -191,6 +198,8 @@ class Lab:
         finally:
             children = (*self._others, *self._nodes)
             await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
+            if self._broker is not None:
+                await self._broker.stop()
             if self._certificates is not None:
                 self._certificates.remove()
 
@@ -373,17 +382,6 @@ class Lab:
     async def _ready(self, child: Child) -> None:
         port = await child.announced(self._start_timeout)
         await child.until(lambda: http_ok(port, "/healthz", ssl=self.ssl), self._start_timeout)
-
-    async def _all_ready(self, children: Sequence[Child]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for child in children:
-                    group.create_task(self._ready(child))
-        except* LabError as failed:
-            first = failed.exceptions[0]
-        else:
-            return
-        raise first
 
     async def _start_faults(self) -> None:
         from rtlab.faults.client.fault_client import FaultClient

@@ -47,6 +47,7 @@ class ServerOptions(TypedDict, total=False):
     results_kept: int
     results_age: float
     # Features
+    broker: str
     cache_rooms: str
     security: Literal["open", "naive", "right"]
     schemas: str

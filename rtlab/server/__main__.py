@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import hashlib
 import math
 import os
 import secrets
@@ -12,7 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rtlab.policies.overflow import Overflow, parse_overflow
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
@@ -20,12 +21,19 @@ from rtlab.processes import parent_watch as _child
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
+from rtlab.server.brokers.base import Broker, BrokerFailed
+from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.producers import ProducerLimits
+from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.session_limits import SessionLimits
+
+if TYPE_CHECKING:
+    from rtlab.server.brokers.cluster import ClusterBroker
 
 __all__ = ["main", "make_parser"]
 
@@ -124,6 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--token", help="opens the admin routes; else $RTLAB_TOKEN, else made and printed")
     add("--watch-fd", type=_fd, help="stop when this pipe reaches its end")
     add("--node", default=defaults.node, help="the server's name")
+    add("--broker", metavar="URL", help="share rooms with the nodes of this token, such as nats://127.0.0.1")
     add("--allow-origin", action="append", default=[], metavar="ORIGIN", help="besides its own; repeatable")
     add("--heartbeat", type=_seconds, default=defaults.heartbeat, help="pings and comments; 0 for none")
     add("--poll-timeout", type=_seconds, default=defaults.poll_timeout, help="how long a poll waits")
@@ -251,13 +260,29 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 async def _serve(args: argparse.Namespace) -> None:
     given = args.token or os.environ.get("RTLAB_TOKEN")
     token = given or secrets.token_urlsafe(18)
-    server = Server(Node(_options(args, token)), args.host, args.port, tls=_tls(args))
+    cluster: list[ClusterBroker] = []
+
+    def make_broker(hub: Hub) -> Broker:
+        if args.broker is None:
+            return MemoryBroker(hub)
+        from rtlab.server.brokers.cluster import ClusterBroker
+
+        # Labs that share a broker do not hear each other.
+        namespace = hashlib.blake2b(token.encode(), digest_size=8).hexdigest()
+        cluster.append(ClusterBroker(hub, carrier_for(args.broker, namespace=namespace), args.node))
+        return cluster[0]
+
+    server = Server(
+        Node(_options(args, token), make_broker=make_broker), args.host, args.port, tls=_tls(args)
+    )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if args.watch_fd is not None:
         _child.watch_parent(args.watch_fd, stop.set)
+    for broker in cluster:
+        await broker.start()
     await server.start()
     # What exists now stays: the collector need not look at it again.
     gc.freeze()
@@ -266,6 +291,8 @@ async def _serve(args: argparse.Namespace) -> None:
         await stop.wait()
     finally:
         await server.stop()
+        for broker in cluster:
+            await broker.stop()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -279,13 +306,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, 1 when it cannot listen, 2 for wrong arguments.
+        The exit code: 0, 1 when it cannot listen or reach its broker, 2 for wrong arguments.
     """
     args = make_parser().parse_args(argv)
     _child.raise_nofile()
     try:
         with asyncio.Runner(loop_factory=_loop_factory(args.loop)) as runner:
             runner.run(_serve(args))
+    except BrokerFailed as error:
+        print(f"rtlab.server: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(
             f"rtlab.server: cannot serve {args.host}:{args.port}: {error.strerror or error}", file=sys.stderr

@@ -93,8 +93,7 @@ class Session:
         # What it did that it should not; and why that ended it.
         self.strikes = 0.0
         self.ended: Ended | None = None
-        # Whether it was removed: it may not enter a room any more.
-        self.over = False
+        self.over = False  # removed: it may not enter a room any more
         # Whose it is, as credentials proved; None where nobody asks for any.
         self.principal: Principal | None = None
         # Where its newest connection comes from.
