@@ -22,7 +22,6 @@ from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.base import Broker, BrokerFailed
-from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
@@ -265,6 +264,7 @@ async def _serve(args: argparse.Namespace) -> None:
     def make_broker(hub: Hub) -> Broker:
         if args.broker is None:
             return MemoryBroker(hub)
+        from rtlab.server.brokers.carrier_for import carrier_for
         from rtlab.server.brokers.cluster import ClusterBroker
 
         # Labs that share a broker do not hear each other.
