@@ -5,7 +5,7 @@ let boards = 0;
 // Okabe and Ito, without the colours of transports' own plots that stand beside it.
 const NODE_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const NODE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
-const EDGE = { left: 46, right: 12, top: 18, bottom: 24 };
+const EDGE = { left: 46, right: 12, top: 26, bottom: 24 };
 
 function item(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -102,7 +102,7 @@ function render({ model, el }) {
   const axis = new Axis();
   let last = null;
   let heard = performance.now();
-  const number = (value, unit) => (value === null || value === undefined ? "–" : `${short(value)}${unit && ` ${unit}`}`);
+  const number = (value, unit) => (value === null || value === undefined ? "–" : `${tickLabel(Number(value.toPrecision(3)))}${unit && ` ${unit}`}`);
   const paint = () => {
     if (!last) return false;
     const [name, text, unit] = readings.find(([known]) => known === choice.value);
@@ -122,9 +122,9 @@ function render({ model, el }) {
     table.replaceChildren(item("thead", {}, head), item("tbody", {}, ...rows));
     alerts.forEach(({ state, made }, n) => {
       const found = last.states[n];
-      const worst = ["firing", "pending", "no data", "quiet"].find((kind) => found.includes(kind)) ?? "no data";
+      const worst = ["firing", "pending", "quiet"].find((kind) => found.includes(kind)) ?? "no data";
       const where = last.nodes.filter((_, k) => found[k] === worst).map((node) => node.name);
-      const some = worst === "firing" || worst === "pending" ? `: ${where.join(", ")}` : "";
+      const some = worst === "no data" || where.length === found.length ? "" : `: ${where.join(", ")}`; // not of all
       state.textContent = `${{ firing: "▲ ", pending: "△ " }[worst] ?? ""}${worst}${some}`;
       made.dataset.state = worst;
     });
