@@ -129,8 +129,6 @@ class MockWebSocket(PageEvents):
     def __repr__(self) -> str:
         return f"<MockWebSocket {self._ready.name}>"
 
-    # What both APIs know
-
     @property
     def state(self) -> State:
         """The state as `websockets` names it: it changes when the frame has come."""
@@ -143,16 +141,12 @@ class MockWebSocket(PageEvents):
     @property
     def close_code(self) -> int | None:
         """The peer's close code, 1006 without one; None before the end."""
-        if not self._closed.done():
-            return None
-        return self._rcvd.code if self._rcvd is not None else 1006
+        return None if not self._closed.done() else self._rcvd.code if self._rcvd is not None else 1006
 
     @property
     def close_reason(self) -> str | None:
         """The peer's reason; None before the end."""
-        if not self._closed.done():
-            return None
-        return self._rcvd.reason if self._rcvd is not None else ""
+        return None if not self._closed.done() else self._rcvd.reason if self._rcvd is not None else ""
 
     @property
     def journal(self) -> Journal:
@@ -401,6 +395,6 @@ class MockWebSocket(PageEvents):
         return kind(rcvd, sent, None if rcvd is None or sent is None else self._rcvd_first)
 
     def _tell_end(self) -> None:
-        rcvd, sent = self._rcvd, self._sent
-        code, reason = (rcvd.code, rcvd.reason) if rcvd is not None else (1006, "")
-        self._tell_close(code, reason, clean=rcvd is not None and sent is not None, failed=self._failed)
+        frame = self._rcvd or Close(1006, "")
+        clean = self._rcvd is not None and self._sent is not None
+        self._tell_close(frame.code, frame.reason, clean=clean, failed=self._failed)
