@@ -36,8 +36,8 @@ class Capabilities:
     Parameters
     ----------
     ordered : bool
-        All subscribers of a subject hear its messages in the same order, and those of one
-        publisher in the order in which it published them.
+        Every subscriber of a subject hears one publisher's messages in the order in which it
+        published them.
     replay : bool
         `Carrier.history` returns what was published.
     dedupe : bool

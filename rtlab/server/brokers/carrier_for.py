@@ -28,8 +28,9 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     Parameters
     ----------
     url : str
-        ``memory://NAME`` (within this process), ``nats://[user:password@]host:port``; NATS
-        stores what it carries unless ``?mode=core`` is added.
+        ``memory://NAME`` (within this process), ``nats://[user:password@]host:port`` or
+        ``redis://[:password@]host:port``. NATS and Redis store what they carry, unless
+        ``?mode=core`` or ``?mode=pubsub`` is added.
     namespace : str
         Carriers of another namespace on the same broker are not heard.
     limits : CarrierLimits, optional
