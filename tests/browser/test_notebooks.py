@@ -42,6 +42,8 @@ TOGETHER = 3
 FIRST_PLOT = 30.0
 #: The share of a live plot's area that lies within the window.
 SEEN = 0.8
+#: The editors' cursors do not blink: that kept the browser drawing while the cells wait.
+STEADY = {"@jupyterlab/codemirror-extension:plugin": {"defaultConfig": {"cursorBlinkRate": 0}}}
 LARGE, SMALL = ViewportSize(width=1400, height=1000), ViewportSize(width=1000, height=700)
 ON_SMALL = ("00_start_here", "08_heartbeats_and_breakers")
 
@@ -63,17 +65,17 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
         patch.setitem(os.environ, "RTLAB_PACE", PACE)
         patch.setitem(os.environ, "PYTHONSTARTUP", str(Path(__file__).with_name("patient_kernel.py")))
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-        with JupyterLab(home) as running:
+        with JupyterLab(home, STEADY) as running:
             yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pages(jupyter: JupyterLab) -> AsyncIterator[asyncio.Queue[Page]]:
-    """Pages in browsers of their own, for one notebook after the other: loading JupyterLab takes long."""
+    """Pages that share a browser, for one notebook after the other: loading JupyterLab takes long."""
     async with AsyncExitStack() as stack:
         free = asyncio.Queue[Page]()
+        browser = await stack.enter_async_context(open_browser())
         for _ in range(TOGETHER):
-            browser = await stack.enter_async_context(open_browser())
             page = await stack.enter_async_context(open_page(browser))
             await load(page, jupyter)
             free.put_nowait(page)

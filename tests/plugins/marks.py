@@ -48,20 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    paths = {
-        path: path.relative_to(config.rootpath)
+    folders = {"alone": ALONE, "long": LONG, "quick": QUICK}
+    marks = {
+        path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}
         if path.is_relative_to(config.rootpath)
     }
     for item in items:
-        if (path := paths.get(item.path)) is None:
-            continue
-        if _inside(path, ALONE):
-            item.add_marker("alone")
-        if _inside(path, LONG):
-            item.add_marker("long")
-        if _inside(path, QUICK):
-            item.add_marker("quick")
+        for mark in marks.get(item.path, ()):
+            item.add_marker(mark)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
