@@ -7,7 +7,7 @@ import time
 
 from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationError, SecurityError
 
-from rtlab.client.transports._failures import circular, explain_os_error
+from rtlab.client.transports.failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed
 from rtlab.protocol.http_status import may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Url

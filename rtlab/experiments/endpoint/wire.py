@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from rtlab.client.transports._failures import explain_os_error
+from rtlab.client.transports.failures import explain_os_error
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.frames import (
     Fields,
