@@ -224,10 +224,10 @@ class _Probe:
         self._progress(_RESUME, "coming back")
         await self._requests(report)
         if last_id:
-            _, text = await self._ask(Last_Event_ID=last_id)
-            resumed = b'"resumed":true' in text.replace(b" ", b"")
+            first = await self._first_event(last_id)
+            resumed = '"resumed":true' in first.replace(" ", "")
             report.resumes = "yes, by Last-Event-ID" if resumed else "unknown: its events have ids"
-        answer, _ = await self._ask(Last_Event_ID="nonsense")
+        answer = await self._ask(Last_Event_ID="nonsense")
         report.nonsense = f"HTTP {answer.status} to a Last-Event-ID that makes no sense"
 
     async def _watch_poll(self, wire: Wire, head: Head, report: Report) -> None:
@@ -249,7 +249,7 @@ class _Probe:
             report.idle = "answers at once: no cursor to wait with"
         report.heartbeat = "none: a poll has no open connection between answers"
         self._progress(_RESUME, "sending nonsense")
-        answer, _ = await self._ask(self._url.over("http").adding(cursor="nonsense"))
+        answer = await self._ask(self._url.over("http").adding(cursor="nonsense"))
         report.nonsense = f"HTTP {answer.status} to a cursor that makes no sense"
 
     async def _requests(self, report: Report) -> None:
@@ -262,14 +262,23 @@ class _Probe:
                 taken.append(time.perf_counter() - began)
         _note(report, taken, "requests")
 
-    async def _ask(self, url: Url | None = None, **fields: str) -> tuple[Head, bytes]:
-        """Make one request; return the answer's head, and the first of its body."""
+    async def _ask(self, url: Url | None = None, **fields: str) -> Head:
+        """Make one request; return the answer's head."""
         async with await self._dial(url or self._url.over("http")) as wire:
-            head = await self._get(wire, **fields)
+            return await self._get(wire, **fields)
+
+    async def _first_event(self, last_id: str) -> str:
+        """Come back with an id; return the data of the first event, empty when none comes."""
+        async with await self._dial(self._url.over("http")) as wire:
+            body, decoder = Body(await self._get(wire, Last_Event_ID=last_id)), SseDecoder()
             try:
-                return head, await wire.more(1.0)
+                while data := await wire.more(self._timeout):
+                    content, _ = body.feed(data)
+                    for event in decoder.feed(content):
+                        return event.data
             except TimeoutError:
-                return head, b""
+                pass
+        return ""
 
     async def _get(self, wire: Wire, **fields: str) -> Head:
         given = {name.replace("_", "-"): value for name, value in fields.items()}
