@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from rtlab.faults.errors import FaultError
 
 __all__ = ["Fault"]
+
+#: Seconds for a request under way when its caller is cancelled: the proxy is on this machine.
+PATIENCE: Final = 1.0
 
 
 class Fault:
@@ -35,7 +39,7 @@ class Fault:
         return self._apply().__await__()
 
     async def _apply(self) -> Fault:
-        await self._begin()
+        await _to_its_end(self._begin)
         self.active = True
         return self
 
@@ -43,7 +47,7 @@ class Fault:
         """Undo it; once is enough."""
         if self.active:
             self.active = False
-            await self._end()
+            await _to_its_end(self._end)
 
     async def __aenter__(self) -> Fault:
         try:
@@ -51,7 +55,7 @@ class Fault:
         except BaseException:
             # An interrupt or a timeout, and the request may have arrived all the same.
             with suppress(FaultError):
-                await self._end()
+                await _to_its_end(self._end)
             raise
 
     async def __aexit__(
@@ -62,3 +66,22 @@ class Fault:
     def __repr__(self) -> str:
         state = "active" if self.active else "not active: `await` it, or use `async with`"
         return f"<fault {self.words}: {state}>"
+
+
+async def _to_its_end(step: Callable[[], Awaitable[None]]) -> None:
+    """Do what should not stop half-way: who is cancelled meanwhile is told when it is done.
+
+    A request whose caller goes away may arrive later than the next one, or not at all.
+    """
+
+    async def carry_out() -> None:
+        await step()
+
+    task = asyncio.create_task(carry_out())
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,), timeout=PATIENCE)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise

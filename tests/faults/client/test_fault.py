@@ -53,6 +53,33 @@ async def test_an_interrupt_before_the_answer_leaves_nothing_behind() -> None:
     assert proxy.spoilt == 0
 
 
+async def test_an_interrupt_at_the_end_of_a_block_does_not_stop_the_undoing() -> None:
+    spoilt = ["http_status"]
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def begin() -> None:
+        pass
+
+    async def end() -> None:
+        asked.set()
+        await answer.wait()
+        spoilt.clear()
+
+    async def hold() -> None:
+        async with Fault("spoilt", begin, end):
+            pass
+
+    task = asyncio.create_task(hold())
+    await asked.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()  # it waits for what it has asked
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert spoilt == []
+
+
 async def test_an_answer_that_does_not_come_in_time_leaves_nothing_behind() -> None:
     spoilt: list[str] = []
 
