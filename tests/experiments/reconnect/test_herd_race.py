@@ -47,10 +47,10 @@ async def test_a_stop_ends_all():
 
 
 async def test_a_stop_does_not_wait_until_the_servers_have_started(monkeypatch: pytest.MonkeyPatch):
-    async def never(lab: Lab, nodes: object) -> None:
+    async def never(lab: Lab, node: object) -> None:
         await asyncio.sleep(600)
 
-    monkeypatch.setattr(Lab, "_all_ready", never)
+    monkeypatch.setattr(Lab, "_ready", never)
     before, stopped = asyncio.all_tasks(), asyncio.Event()
     race = asyncio.create_task(herd_race(POLICIES, **LIMIT, clients=20, stopped=stopped))
     await asyncio.sleep(0.2)
