@@ -9,8 +9,6 @@ from rtlab.cli import main as cli
 from rtlab.experiments.comparison_result import COLUMNS
 from rtlab.protocol.transport_names import TRANSPORTS
 
-pytestmark = pytest.mark.alone
-
 QUICK = ["compare", "--seconds", "0.2", "--rate", "100"]
 
 

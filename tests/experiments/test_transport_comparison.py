@@ -14,8 +14,6 @@ from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.transport_names import TRANSPORTS
 
-pytestmark = pytest.mark.alone
-
 TIMEOUT = 60.0
 
 

@@ -16,7 +16,9 @@ __all__ = ["ALONE", "QUICK"]
 
 ALONE = (
     "notebooks",
-    "tests/bench",
+    "tests/bench/suites/test_faults.py",
+    "tests/bench/suites/test_recorder.py",
+    "tests/bench/test_registry.py",
     "tests/browser/test_notebooks.py",
     "tests/exercises/test_00.py",
     "tests/exercises/test_05.py",
