@@ -277,7 +277,9 @@ def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
             if not sent:
                 continue
             arrived = max(exchange.asked, sent[0])
-            if stalled(before.answered, exchange.asked) or stalled(arrived, exchange.answered):
+            # Sent before the answer was seen: a stall of the tap hid that answer, and the gap looks short.
+            begun = min(before.answered, sent[0])
+            if stalled(begun, exchange.asked) or stalled(arrived, exchange.answered):
                 spoiled += len(sent)
             else:
                 waits += [exchange.answered - at for at in sent]
