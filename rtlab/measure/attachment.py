@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+import msgspec
+
+from rtlab.client.events import event_fields
 from rtlab.processes.host_clock import boot_id
 
 if TYPE_CHECKING:
@@ -79,7 +82,8 @@ class Attachment:
         self._others = others
         self._type = type
         self._series = log.add_series(series, round_trip=type == "echo")
-        self._own = boot_id()
+        # A replay says on which machine it was recorded.
+        self._own = getattr(source, "boot_id", None) or boot_id()
         self._hooks: list[tuple[str, Callable[[Any], None]]] = [(type, self._sampler(series))]
         if common_clock is None:
             self._check(getattr(source, "welcome", None))
@@ -128,7 +132,9 @@ class Attachment:
             text = str(getattr(event, "reason", "") or getattr(event, "message", ""))
             if kind == "moved":
                 text = f"{event.former} to {event.transport}"
-            self._log.mark(kind, f"{series}: {text}" if text else series, getattr(event, "at", None))
+            at, fields = getattr(event, "at", None), {**event_fields(event), "series": series}
+            text = f"{series}: {text}" if text else series
+            self._log.mark(kind, text, at, event=msgspec.json.encode(fields).decode())
 
         return mark
 

@@ -8,9 +8,8 @@ from typing import Final, Protocol, Self
 
 from rtlab.errors import RtlabError
 from rtlab.faults.trace import TraceEvent
-from rtlab.measure.recorder import Recorder
 
-__all__ = ["FaultEvents", "FaultMarks"]
+__all__ = ["FaultEvents", "FaultMarks", "Marked"]
 
 #: What is worth a line in a plot; connections that merely open, or wait longer, are not.
 _SHOWN: Final = frozenset(
@@ -27,6 +26,12 @@ class FaultEvents(Protocol):
         ...
 
 
+class Marked(Protocol):
+    """Takes marks: a `Recorder` does, and a recording of the wire."""
+
+    def mark(self, kind: str, text: str = "", at: float | None = None) -> None: ...
+
+
 class FaultMarks:
     """Copies the fault proxy's trace into a recorder's marks, while it runs.
 
@@ -37,7 +42,7 @@ class FaultMarks:
     ----------
     faults : FaultClient
         ``lab.faults``.
-    recorder : Recorder
+    recorder : Recorder or WireRecording
         Gets a mark of kind ``"fault"`` for each action, and each connection ended.
     interval : float
         Seconds between looks.
@@ -51,7 +56,7 @@ class FaultMarks:
             await plot.wait(10)
     """
 
-    def __init__(self, faults: FaultEvents, recorder: Recorder, *, interval: float = 0.2) -> None:
+    def __init__(self, faults: FaultEvents, recorder: Marked, *, interval: float = 0.2) -> None:
         if not interval > 0:
             raise ValueError(f"expected interval > 0 seconds, got {interval!r}")
         self._faults = faults

@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -23,18 +23,12 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
+from rtlab.measure.stamp import Stamp
 
 __all__ = ["Anomalies", "Ledger", "Outcome", "Stamp"]
 
 
 _MAX_NUMBER: Final = 1 << 62
-
-
-class Stamp(NamedTuple):
-    """What identifies a message: who sent it, and its number among his, from 0."""
-
-    sender: str
-    number: int
 
 
 class Outcome(Enum):
@@ -73,6 +67,8 @@ class Anomalies(msgspec.Struct, frozen=True):
         Arrivals of what failed, or was never sent.
     dropped : int
         *Ok* messages that did not come, and were announced as dropped by a policy.
+    resynced : int
+        *Ok* messages that did not come, where the receiver was told that some are missing (`resync`).
     """
 
     receiver: str
@@ -91,6 +87,7 @@ class Anomalies(msgspec.Struct, frozen=True):
     late: int = 0
     phantoms: int = 0
     dropped: int = 0
+    resynced: int = 0
 
     @property
     def lost(self) -> int:
@@ -99,7 +96,7 @@ class Anomalies(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The anomalies that there are, by name; policies' drops are none."""
+        """The anomalies that there are, by name; what was announced as missing is none."""
         kinds = ("lost_prefix", "lost_middle", "lost_postfix", "duplicates", "reordered", "late", "phantoms")
         return tuple(name for name in kinds if getattr(self, name))
 
@@ -121,6 +118,7 @@ class _Account:
         self.numbers: list[int] = []
         self.times: list[float] = []
         self.dropped: set[int] = set()
+        self.resyncs: list[int] = []  # how many had arrived when the receiver was told of a hole
 
 
 class Ledger:
@@ -152,6 +150,7 @@ class Ledger:
         self._clock = clock
         self._senders: dict[str, _Sender] = {}
         self._receivers: dict[str, dict[str, int]] = {}
+        self._told: set[str] = set()
         self._accounts: dict[tuple[str, str], _Account] = {}
 
     # The sender's end
@@ -200,16 +199,31 @@ class Ledger:
         account.numbers.append(stamp.number if 0 <= stamp.number <= _MAX_NUMBER else -1)
         account.times.append(self._clock())
 
+    def has(self, receiver: str, stamp: Stamp) -> bool:
+        """Whether a message has arrived."""
+        return stamp.number in reversed(self._account(receiver, stamp.sender).numbers)
+
     def dropped(self, receiver: str, sender: str, numbers: Iterable[int]) -> None:
         """Note what was announced as dropped by a policy: it is missing, not lost."""
         self._account(receiver, sender).dropped.update(numbers)
+
+    def resync(self, receiver: str) -> None:
+        """Note that a receiver was told: messages may be missing between the last one and the next."""
+        self._told.add(receiver)
+        for (name, _), account in self._accounts.items():
+            if name == receiver:
+                account.resyncs.append(len(account.numbers))
 
     def _account(self, receiver: str, sender: str) -> _Account:
         since = self._receivers.get(receiver)
         if since is None:
             raise RtlabError(f"expected a receiver that is watched, got {receiver!r}: call watch() first")
         key = (receiver, sender)
-        return self._accounts.setdefault(key, _Account(since.get(sender, 0)))
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(since.get(sender, 0))
+            account.resyncs += [0] * (receiver in self._told)
+        return account
 
     # The report
 
@@ -238,7 +252,8 @@ class Ledger:
         missing[:since] = False
         announced = np.zeros(total, dtype=bool)
         announced[[number for number in account.dropped if 0 <= number < total]] = True
-        lost: NDArray[np.int64] = np.flatnonzero(missing & ~announced)
+        told = missing & ~announced & _told(account.resyncs, arrival, first, counted, total)
+        lost: NDArray[np.int64] = np.flatnonzero(missing & ~announced & ~told)
         low, high = (int(first[0]), int(first[-1])) if len(first) else (total, -1)
         middle = lost[(lost > low) & (lost < high)]
         # Between two lost messages of one run, nothing came.
@@ -263,6 +278,7 @@ class Ledger:
             late=int(np.sum(delays > self._late_after)),
             phantoms=int(phantom.sum()),
             dropped=int(np.sum(missing & announced)),
+            resynced=int(told.sum()),
         )
 
     def accounts(self) -> list[Anomalies]:
@@ -311,7 +327,8 @@ class Ledger:
         -------
         pandas.DataFrame
             Columns ``time`` (seconds of the clock, of each *ok* message's sending) and ``lost``
-            (how many of the messages up to this one never came, and were not announced as dropped).
+            (how many of the messages up to this one never came, and were not announced as dropped;
+            those that a resync told of are counted here, too).
         """
         account = self._account(receiver, sender)
         operations = self._senders.get(sender, _Sender())
@@ -325,3 +342,23 @@ class Ledger:
                 "lost": np.cumsum([n not in came for n in expected], dtype=np.int64),
             }
         )
+
+
+def _told(
+    resyncs: list[int],
+    arrival: NDArray[np.intp],
+    first: NDArray[np.int64],
+    counted: NDArray[np.bool_],
+    total: int,
+) -> NDArray[np.bool_]:
+    """Return which numbers lie in a hole that a resync told of: all before it were less, all after more.
+
+    A hole ends with the next message: after the last one that came, nothing was told of.
+    """
+    told = np.zeros(total, dtype=bool)
+    position = np.flatnonzero(counted)[arrival]  # of each first arrival among all arrivals
+    for resync in resyncs:
+        before, after = first[position < resync], first[position >= resync]
+        if len(after):
+            told[int(before.max()) + 1 if len(before) else 0 : int(after.min())] = True
+    return told

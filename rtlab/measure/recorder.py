@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from rtlab.measure.attachment import Attachment, Source
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.recording_file import Recording, read_recording, write_recording
 from rtlab.measure.samples import SampleLog
+from rtlab.measure.statistics.percentiles import percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -209,8 +209,8 @@ class Recorder(SampleLog):
             raise NoSeries(f"no series {series!r}; there is: {known}. Run the cell that records it again")
         rows = self.since(0).rows
         values = self.measures(rows[rows["series"] == self.series[series].index])[column]
-        values = values[~np.isnan(values)]
-        return {q: float(np.percentile(values, q)) if values.size else math.nan for q in qs}
+        qs = tuple(qs)
+        return dict(zip(qs, percentiles(values, qs), strict=True))
 
     def statistics(self) -> dict[str, Any]:
         """Return a snapshot of what is held."""
@@ -253,7 +253,11 @@ class Recorder(SampleLog):
         RecordingError
             For another ending, without pyarrow, or for parameters that are not JSON.
         """
-        recording = Recording(
+        return write_recording(self.recording(), path, start=self.started)
+
+    def recording(self) -> Recording:
+        """Return what was recorded so far, as a file would hold it."""
+        return Recording(
             rows=self.since(0).rows,
             series=list(self.series.values()),
             marks=list(self.marks),
@@ -262,7 +266,6 @@ class Recorder(SampleLog):
             dropped=self.dropped,
             parameters=self.parameters,
         )
-        return write_recording(recording, path, start=self.started)
 
     @classmethod
     def load(cls, path: str | Path) -> Recorder:
@@ -290,7 +293,7 @@ class Recorder(SampleLog):
         recorder = Recorder(capacity=1, clock=lambda: 0.0, parameters=recording.parameters)
         recorder.hold(recording.rows, recording.series)
         for mark in recording.marks:
-            recorder.mark(mark.kind, mark.text, mark.time)
+            recorder.mark(mark.kind, mark.text, mark.time, event=mark.event)
         recorder.loop_lag.interval = recording.late_interval
         recorder.loop_lag.restore(recording.late)
         recorder.dropped = recording.dropped

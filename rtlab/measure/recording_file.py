@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from rtlab.errors import RtlabError
 from rtlab.measure.samples import ROW, Mark, Series
@@ -127,7 +128,7 @@ def write_recording(recording: Recording, path: str | Path, *, start: float = 0.
         versions=_versions(),
         parameters=recording.parameters,
         series=recording.series,
-        marks=[Mark(round(m.time - start, 7), m.kind, m.text) for m in recording.marks],
+        marks=[replace(m, time=round(m.time - start, 7)) for m in recording.marks],
         late=[(round(a - start, 7), round(b - start, 7)) for a, b in recording.late.tolist()],
         late_interval=recording.late_interval,
         dropped=recording.dropped,

@@ -40,11 +40,14 @@ class Mark(msgspec.Struct, frozen=True):
         One of the names in `rtlab.figures.palette.EVENT_COLORS`, or any word.
     text : str
         What to show beside it.
+    event : str
+        Of a connection's own event its fields, as JSON: what plays the run again tells them.
     """
 
     time: float
     kind: str
     text: str = ""
+    event: str = ""
 
 
 class Series(msgspec.Struct):
@@ -184,7 +187,7 @@ class SampleLog:
         self._at = at + 32
         return None
 
-    def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
+    def mark(self, kind: str, text: str = "", at: float | None = None, *, event: str = "") -> None:
         """Note an event: a vertical line in every plot.
 
         Parameters
@@ -195,8 +198,10 @@ class SampleLog:
             What to write beside it.
         at : float, optional
             Seconds on the log's clock; now, when left out.
+        event : str
+            A connection's event, as JSON.
         """
-        self.marks.append(Mark(self.clock() if at is None else at, kind, text))
+        self.marks.append(Mark(self.clock() if at is None else at, kind, text, event))
         self.marked += 1
 
     def add_series(self, name: str, *, round_trip: bool = False, no_clock: str | None = None) -> Series:

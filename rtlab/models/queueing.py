@@ -158,12 +158,13 @@ def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
 
 
 def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
-    """Greatest age of a message that leaves a queue of B places: B/μ. A longer queue is a staler one.
+    """Greatest age of a message that leaves a full queue of B places: B/μ. A longer queue is a staler one.
 
     Parameters
     ----------
     service : float or array
-        μ, per second.
+        μ, per second, where the newest are dropped. Where the oldest are, a place moves up with each
+        arrival too: λ, per second.
     bound : float or array
         Places in the queue, B.
 
@@ -177,6 +178,9 @@ def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
 
 def conflated_age(service: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
     """Greatest age when only the latest value of each key waits: K/μ, whatever the rate.
+
+    So old is the last value of each, when none comes any more. While each key keeps coming, at λ > μ, a
+    value is replaced after K/λ, and nothing that is taken is older.
 
     Parameters
     ----------

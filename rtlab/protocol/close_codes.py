@@ -6,7 +6,15 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["CLOSE_CODES", "CloseCode", "check_close", "close_code", "cut_reason", "should_reconnect"]
+__all__ = [
+    "CLOSE_CODES",
+    "CloseCode",
+    "CloseCodeLabels",
+    "check_close",
+    "close_code",
+    "cut_reason",
+    "should_reconnect",
+]
 
 #: A control frame holds 125 bytes (RFC 6455 §5.5), and the code takes two.
 MAX_REASON_BYTES: Final = 123
@@ -59,6 +67,35 @@ CLOSE_CODES: Final[dict[int, CloseCode]] = {
         CloseCode(1015, "TLS Failure", "The TLS handshake failed.", False, on_wire=False),
     )
 }
+
+
+#: Codes outside the registry that a counter tells apart.
+_OWN_CODES: Final = 32
+
+
+class CloseCodeLabels:
+    """Names for counters by close code: few, whatever codes clients invent.
+
+    A client may close with any of 2,000 codes, and each name of a counter is kept for ever.
+
+    Examples
+    --------
+    >>> labels = CloseCodeLabels(1)
+    >>> labels.of(1006), labels.of(3001), labels.of(3002), labels.of(3001)
+    ('1006', '3001', 'other', '3001')
+    """
+
+    def __init__(self, own: int = _OWN_CODES) -> None:
+        self._own = own
+        self._seen: set[int] = set()
+
+    def of(self, code: int) -> str:
+        """Return a code's name: its number for those of the registry, and for the first others that came."""
+        if code not in CLOSE_CODES and code not in self._seen:
+            if len(self._seen) >= self._own:
+                return "other"
+            self._seen.add(code)
+        return str(code)
 
 
 def close_code(code: int) -> CloseCode:

@@ -121,8 +121,12 @@ class Schemas:
         if validator is None:
             known = ", ".join(map(str, sorted(versions)))
             raise MessageError(f"{message.type}: payload/v: expected a known version ({known})", "schema")
-        if validator.is_valid(payload):
-            return
-        error = next(iter(validator.iter_errors(payload)))
+        try:
+            if validator.is_valid(payload):
+                return
+            error = next(iter(validator.iter_errors(payload)))
+        except ValueError as reason:  # nested deeper than it follows, or text that is no Unicode
+            text = f"{message.type}: payload: cannot be checked: {reason!s:.80}"
+            raise MessageError(text, "schema") from None
         path = "/".join(["payload", *map(str, error.instance_path)])[:MAX_PATH_CHARS]
         raise MessageError(f"{message.type}: {path}: {error.message:.200}", "schema")

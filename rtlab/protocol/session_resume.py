@@ -6,7 +6,7 @@ import msgspec
 
 from rtlab.protocol.messages import Message, fields_of
 
-__all__ = ["Resume", "session_of"]
+__all__ = ["Resume", "session_of", "session_query"]
 
 
 class Resume(msgspec.Struct, frozen=True):
@@ -59,3 +59,28 @@ def session_of(message: Message) -> str | None:
     """
     session = fields_of(message.payload).get("session") if message.type == "welcome" else None
     return session if isinstance(session, str) else None
+
+
+def session_query(welcome: Message) -> dict[str, str]:
+    """Return what the session's later requests have in their query.
+
+    Who forwards requests can tell by ``clientId`` whose they are: a balancer that hashes it
+    needs it in each, from the first one on.
+
+    Parameters
+    ----------
+    welcome : Message
+        With a session in it.
+
+    Returns
+    -------
+    dict
+
+    Examples
+    --------
+    >>> session_query(Message("welcome", {"session": "s1", "clientId": "me"}))
+    {'session': 's1', 'clientId': 'me'}
+    """
+    detail = fields_of(welcome.payload)
+    named = {name: detail.get(name) for name in ("session", "clientId")}
+    return {name: value for name, value in named.items() if isinstance(value, str)}

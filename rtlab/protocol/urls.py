@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, unquote, unquote_to_bytes, urljoin
 
@@ -207,7 +208,14 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
     Traceback (most recent call last):
     rtlab.errors.ConnectFailed: expected a URL with a port from 1 to 65535, got '70000' in 'http://example.org:70000'
     """
-    match = _PARTS.fullmatch(url.strip()) if isinstance(url, str) else None
+    if not isinstance(url, str):
+        raise _bad(f"expected a URL like {example}", url)
+    return _parsed(url, example)
+
+
+@lru_cache(maxsize=64)  # each attempt to connect asks again
+def _parsed(url: str, example: str) -> Url:
+    match = _PARTS.fullmatch(url.strip())
     if match is None:
         raise _bad(f"expected a URL like {example}", url)
     scheme, authority, path, query = match[1].lower(), match[2], match[3], match[4]

@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import CODECS, JSON
-from rtlab.protocol.messages import MAX_DEPTH, Message, check_payload
+from rtlab.protocol.messages import MAX_DEPTH, CheckedItems, Message, check_payload
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 
@@ -36,3 +36,9 @@ def test_a_token_in_a_message_is_not_shown() -> None:
     assert "s3cret" not in shown
     assert "token='***'" in shown
     assert repr(Message("chat", 1)).startswith("Message(type='chat', payload=1, ")
+
+
+def test_what_its_maker_has_checked_is_not_checked_again() -> None:
+    check_payload({"results": CheckedItems([object()])})
+    with pytest.raises(MessageError):
+        check_payload({"results": [object()]})

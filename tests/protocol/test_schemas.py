@@ -72,3 +72,14 @@ def test_a_folder_tells_its_bad_file(tmp_path: Path) -> None:
     (tmp_path / "chat.new.json").write_text("{}")
     with pytest.raises(SchemaError, match=r"got chat\.new\.json"):
         Schemas.load(tmp_path)
+
+
+def test_what_cannot_be_checked_is_refused_whatever_the_library_raises() -> None:
+    deep: object = "x"
+    for _ in range(300):
+        deep = [deep]
+    schemas = Schemas.load()
+    for payload in ({"item": "tea", "quantity": "\ud800"}, {"item": "tea", "quantity": deep}):
+        with pytest.raises(MessageError, match="order: payload: cannot be checked") as caught:
+            schemas.check(Message("order", payload))
+        assert caught.value.code == "schema"

@@ -68,6 +68,11 @@ DEFAULT_ALERTS: Final[tuple[Alert, ...]] = (
         "Against the number of clients: five reconnects a second are nothing for a million, a storm for ten.",
     ),
     Alert(
+        "cut off from the broker",
+        "value(rtlab_broker_silence_seconds) > 1",
+        "The process lives, its clients are connected, and nobody elsewhere hears them: no error shows it.",
+    ),
+    Alert(
         "queues grow",
         "rtlab_queued_messages > 20 and growth(rtlab_queued_messages, over=2) > 0",
         "Depth and its growth: a queue that is deep and falls is a recovery.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rtlab.measure.monitoring.metrics_page import MetricsPage
@@ -15,14 +15,14 @@ _INF: Final = "+Inf"
 
 
 class MetricsHistory:
-    """The newest pages of one server, and when each was read.
+    """The newest looks at one server: its pages, and when each was read, or was asked for in vain.
 
     A counter that falls has begun again, with a new process: what it shows then is what was added.
 
     Parameters
     ----------
     keep : float
-        Seconds of pages that are kept.
+        Seconds of looks that are kept.
 
     Attributes
     ----------
@@ -32,11 +32,18 @@ class MetricsHistory:
 
     def __init__(self, keep: float = 60.0) -> None:
         self._keep = keep
-        self._pages: deque[tuple[float, MetricsPage]] = deque()
+        self._looks: deque[tuple[float, MetricsPage | None]] = deque()
+        self._pages: deque[tuple[float, MetricsPage]] = deque()  # the answered ones of them
         self.up = False
 
     def __len__(self) -> int:
-        return len(self._pages)
+        """How many looks are kept, those without an answer too."""
+        return len(self._looks)
+
+    @property
+    def looked_at(self) -> float:
+        """When the newest look was, seconds, monotonic; 0 before the first."""
+        return self._looks[-1][0] if self._looks else 0.0
 
     def add(self, at: float, page: MetricsPage | None) -> None:
         """Take a look into account.
@@ -49,10 +56,26 @@ class MetricsHistory:
             None where the server did not answer.
         """
         self.up = page is not None
+        self._looks.append((at, page))
         if page is not None:
             self._pages.append((at, page))
-        while self._pages and self._pages[0][0] < at - self._keep:
-            self._pages.popleft()
+        for kept in (self._looks, self._pages):
+            while kept and kept[0][0] < at - self._keep:
+                kept.popleft()
+
+    def replay(self) -> Iterator[tuple[float, MetricsHistory]]:
+        """Show it again as it grew: the time of each look, and the history up to it.
+
+        Yields
+        ------
+        (float, MetricsHistory)
+            Always the same history, one look longer each time: rules can be tried on what was recorded,
+            `Alerts.look` as in life. Looks without an answer are among them: silence is a record too.
+        """
+        again = MetricsHistory(self._keep)
+        for at, page in self._looks:
+            again.add(at, page)
+            yield at, again
 
     @property
     def newest(self) -> MetricsPage | None:

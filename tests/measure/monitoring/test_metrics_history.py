@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rtlab.measure.monitoring.alerts import Alert, Alerts
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.metrics_page import MetricsPage
 
@@ -60,5 +61,29 @@ def test_old_pages_are_forgotten() -> None:
     for n in range(10):
         looks.add(float(n), page(n))
     assert len(looks) == 3
-    looks.add(10.0, None)
+    looks.add(20.0, None)
+    assert len(looks) == 1
+    assert looks.newest is None
     assert not looks.up
+
+
+def test_what_was_recorded_is_shown_again_as_it_grew() -> None:
+    history = MetricsHistory()
+    for at in range(3):
+        history.add(at, MetricsPage.parse(f"# TYPE x counter\nx_total {at}\n"))
+    assert [(at, len(seen), seen.value("x_total")) for at, seen in history.replay()] == [
+        (0, 1, 0),
+        (1, 2, 1),
+        (2, 3, 2),
+    ]
+
+
+def test_a_rule_finds_a_silent_server_in_the_record() -> None:
+    recorded = history((0.0, page(1)), (1.0, page(9)))
+    recorded.add(2.0, None)
+    recorded.add(3.0, page(9))
+    alerts = Alerts([Alert("down", "up == 0", "…"), Alert("many", "n_total > 8", "…")])
+    for at, seen in recorded.replay():
+        alerts.look("node", seen, at)
+    assert alerts.fired == {("down", "node"): 2.0, ("many", "node"): 1.0}
+    assert alerts.state("down", "node") == "quiet"
