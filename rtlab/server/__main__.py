@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
-import hashlib
 import math
 import os
 import secrets
@@ -19,10 +17,12 @@ from rtlab.policies.overflow import Overflow, parse_overflow
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.origins import as_browsers_write
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.base import Broker, BrokerFailed
 from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.garbage import Garbage
 from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -32,7 +32,7 @@ from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.session_limits import SessionLimits
 
 if TYPE_CHECKING:
-    from rtlab.server.brokers.cluster import ClusterBroker
+    from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 
 __all__ = ["main", "make_parser"]
 
@@ -53,6 +53,13 @@ def _bounded(kind: Callable[[str], float], low: float, high: float, what: str) -
 def _rate_limit(text: str) -> RateLimit:
     try:
         return parse_rate_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _origin(text: str) -> str:
+    try:
+        return as_browsers_write(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -132,7 +139,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--watch-fd", type=_fd, help="stop when this pipe reaches its end")
     add("--node", default=defaults.node, help="the server's name")
     add("--broker", metavar="URL", help="share rooms with the nodes of this token, such as nats://127.0.0.1")
-    add("--allow-origin", action="append", default=[], metavar="ORIGIN", help="besides its own; repeatable")
+    add(
+        "--allow-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="besides its own; repeatable",
+    )
     add("--heartbeat", type=_seconds, default=defaults.heartbeat, help="pings and comments; 0 for none")
     add("--poll-timeout", type=_seconds, default=defaults.poll_timeout, help="how long a poll waits")
     add("--header-timeout", type=_seconds, default=defaults.header_timeout, help="for a first request")
@@ -181,6 +195,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--token-ttl", type=_seconds, default=defaults.token_ttl, help="of access tokens")
     add("--refresh-ttl", type=_seconds, default=defaults.refresh_ttl, help="of refresh tokens")
     add("--ticket-ttl", type=_seconds, default=defaults.ticket_ttl, help="of tickets for URLs")
+    add(
+        "--revalidate",
+        type=_seconds,
+        default=defaults.revalidate,
+        help="look up users of open sessions again",
+    )
     add("--strict-keys", action="store_true", help="refuse a key that stands twice in one object")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")
     return parser
@@ -220,6 +240,7 @@ def _options(args: argparse.Namespace, token: str) -> Options:
         token_ttl=args.token_ttl,
         refresh_ttl=args.refresh_ttl,
         ticket_ttl=args.ticket_ttl,
+        revalidate=args.revalidate,
         hub=HubLimits(
             history_messages=args.history_messages,
             history_bytes=args.history_bytes,
@@ -265,11 +286,11 @@ async def _serve(args: argparse.Namespace) -> None:
         if args.broker is None:
             return MemoryBroker(hub)
         from rtlab.server.brokers.carrier_for import carrier_for
-        from rtlab.server.brokers.cluster import ClusterBroker
+        from rtlab.server.brokers.carrying.subjects import namespace_of
+        from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 
-        # Labs that share a broker do not hear each other.
-        namespace = hashlib.blake2b(token.encode(), digest_size=8).hexdigest()
-        cluster.append(ClusterBroker(hub, carrier_for(args.broker, namespace=namespace), args.node))
+        carrier = carrier_for(args.broker, namespace=namespace_of(token))
+        cluster.append(ClusterBroker(hub, carrier, args.node))
         return cluster[0]
 
     server = Server(
@@ -284,12 +305,13 @@ async def _serve(args: argparse.Namespace) -> None:
     for broker in cluster:
         await broker.start()
     await server.start()
-    # What exists now stays: the collector need not look at it again.
-    gc.freeze()
+    garbage = Garbage()
+    garbage.start()
     _child.announce(server.port, **({} if given else {"token": token}))
     try:
         await stop.wait()
     finally:
+        garbage.stop()
         await server.stop()
         for broker in cluster:
             await broker.stop()

@@ -2,56 +2,52 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from rtlab.processes.host import nofile
+from rtlab.processes.http_expect import read_expectations
+from rtlab.processes.http_log import server_log
 from rtlab.server.endpoints import auth, rtc
+from rtlab.server.endpoints.page_origin import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
 from rtlab.server.endpoints.status import access_log, healthz, index, metrics, readyz, stats
 from rtlab.server.endpoints.websocket import websocket
-from rtlab.server.http_answers import NODE
+from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
 from rtlab.server.middleware.admission import make_admission
 from rtlab.server.middleware.handshake_limit import make_handshake_limit
-from rtlab.server.middleware.origins import add_cors_headers, make_origin_check
-from rtlab.server.naive import origin_looks_right
+from rtlab.server.middleware.origins import PUBLIC, add_cors_headers, make_origin_check
+from rtlab.server.middleware.plain_headers import say_little
+from rtlab.server.naive import origin_looks_right, say_much
 from rtlab.server.node import Node
+from rtlab.server.sockets import Sockets, descriptor_reserve
 
 __all__ = ["Server", "make_app"]
 
 #: A cursor that names many rooms is longer than aiohttp's default for one line.
 MAX_LINE_BYTES: Final = 16 * 1024
 
-#: aiohttp's logger, by another name: what it says about a client's mistakes is left out.
-_log = logging.getLogger("rtlab.server.endpoints.http")
-
-
-def _is_our_fault(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-_log.addFilter(_is_our_fault)
-
+_log = server_log("rtlab.server.endpoints.http")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) -> web.Application:
+def make_app(node: Node, sockets: Callable[[], Sockets | None] = lambda: None) -> web.Application:
     """Make the application around a node.
 
     Parameters
     ----------
     node : Node
         Rooms, sessions and options.
-    on_request : callable
-        Told the connection of every request whose headers have come.
+    sockets : callable
+        Returns who counts the connections that requests come on.
 
     Returns
     -------
@@ -60,15 +56,22 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
 
     @web.middleware
     async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-        on_request(request.protocol)
-        return await handler(request)
+        counted = sockets()
+        if counted is None:
+            return await handler(request)
+        try:
+            if counted.begin(request.protocol) and request.path not in PUBLIC:
+                text = f"the server has its {counted.most:,} TCP connections: try again later"
+                return json_error(503, "full", text, {"Retry-After": "5", "Connection": "close"})
+            return await handler(request)
+        finally:
+            counted.end(request.protocol)
 
     # The first is the outermost. Who waited for a turn is asked for a place only then.
     security = node.options.security
     checks = [
         note_request,
-        *([make_access_log(node, redact=security == "right")] if security != "open" else []),
-        make_origin_check(node.options.origins, origin_looks_right if security == "naive" else None),
+        make_origin_check(node, origin_looks_right if security == "naive" else None),
         make_handshake_limit(node),
         make_admission(node),
     ]
@@ -76,6 +79,9 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
     app = web.Application(middlewares=checks, client_max_size=body_limit)
     app[NODE] = node
     app.on_response_prepare.append(add_cors_headers)
+    if security != "open":
+        app.on_response_prepare.append(say_little if security == "right" else say_much)
+        app.on_response_prepare.append(make_access_log(node, redact=security == "right"))
     app.router.add_get("/", index)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -85,6 +91,7 @@ def make_app(node: Node, on_request: Callable[[object], None] = lambda _: None) 
     app.router.add_get("/sse", event_stream, allow_head=False)
     app.router.add_get("/poll", poll, allow_head=False)
     app.router.add_post("/send", send)
+    app.router.add_put("/api/page-origin", set_page_origin)
     rtc.add_routes(app)
     if node.authority is not None:
         auth.add_routes(app)
@@ -105,6 +112,8 @@ class Server:
         0 lets the system choose.
     tls : ssl.SSLContext, optional
         Serve https and wss.
+    max_sockets : int, optional
+        How many TCP connections may be open; three quarters of the process's descriptors if left out.
 
     Examples
     --------
@@ -113,23 +122,28 @@ class Server:
     """
 
     def __init__(
-        self, node: Node, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+        self,
+        node: Node,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: ssl.SSLContext | None = None,
+        max_sockets: int | None = None,
     ) -> None:
         self.node = node
         self._tls = tls
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
-        # Connections that sent a request, and since when the others are known.
-        self._spoken: set[object] = set()
-        self._silent: dict[web.RequestHandler, float] = {}
+        self._max_sockets = max_sockets
+        self._listener: asyncio.Server | None = None
+        self._sockets: Sockets | None = None
 
     @property
     def port(self) -> int:
         """The port that it listens on; call `start` first."""
-        assert self._runner is not None
-        return self._runner.addresses[0][1]
+        assert self._listener is not None
+        return self._listener.sockets[0].getsockname()[1]
 
     async def start(self) -> None:
         """Listen.
@@ -140,7 +154,7 @@ class Server:
             When the port is taken.
         """
         self._runner = web.AppRunner(
-            make_app(self.node, self._spoken.add),
+            make_app(self.node, lambda: self._sockets),
             access_log=None,
             logger=_log,
             handler_cancellation=True,
@@ -151,33 +165,50 @@ class Server:
             auto_decompress=False,  # compressed bodies are refused, not unpacked
         )
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._host, self._port, backlog=4096, ssl_context=self._tls)
+        server = self._runner.server
+        assert server is not None
+        read_expectations(server)
+        patience = self.node.options.header_timeout
+        reserve = descriptor_reserve()
+        self._sockets = sockets = Sockets(
+            server,
+            lambda: server.connections,
+            self.node.clock,
+            nofile() - reserve if self._max_sockets is None else self._max_sockets,
+            0.0 if self._tls is None else patience,
+        )
         try:
-            await self._site.start()
+            self._listener = await asyncio.get_running_loop().create_server(
+                sockets,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else max(1.0, patience),
+                backlog=max(1, min(4096, _accepted_in_a_turn(reserve))),
+            )
         except OSError:
             await self._runner.cleanup()
             raise
         self.node.start()
-        self.node.upkeep.add(self._drop_silent)
-
-    def _drop_silent(self) -> None:
-        """End connections that do not finish the headers of a first request."""
-        assert self._runner is not None
-        assert self._runner.server is not None
-        connections = self._runner.server.connections
-        now = self.node.clock()
-        self._spoken.intersection_update(connections)
-        self._silent = {c: self._silent.get(c, now) for c in connections if c not in self._spoken}
-        for connection, since in self._silent.items():
-            if now - since > self.node.options.header_timeout:
-                connection.force_close()
+        if self.node.options.security != "naive":  # whose connections may take all the time they want
+            self.node.upkeep.add(lambda: sockets.drop_silent(patience))
 
     async def stop(self) -> None:
         """Stop accepting, end every connection in order, and free the port."""
         if self._runner is None:
             return
-        if self._site is not None:
-            await self._site.stop()
+        if self._listener is not None:
+            self._listener.close()
         await self.node.stop()
         await self._runner.cleanup()
         self._runner = None
+
+
+def _accepted_in_a_turn(reserve: int) -> int:
+    """Return how many connections may wait to be accepted: a turn of the loop accepts all of them.
+
+    What is closed to make place is closed a turn later; asyncio's own loop takes three turns from
+    accepting a connection to closing another for it.
+    """
+    own = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
+    return reserve // 4 if own else reserve - 64

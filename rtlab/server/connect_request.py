@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from multidict import MultiMapping
 
+from rtlab.policies.batching import SizeOrTimeout, parse_window
 from rtlab.policies.overflow import Overflow, parse_overflow
 from rtlab.server.auth.principal import Principal
 from rtlab.server.cursor import Cursor, parse_cursor
@@ -27,6 +28,9 @@ class BadConnectRequest(ValueError):
 class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asks for; the names are checked, nothing else.
 
+    In the open setting `client_id` and `user` are free words: anybody may say them. What nobody may know
+    is `session`: whoever has it goes on as that client, and reads what it is sent.
+
     Parameters
     ----------
     client_id, user : str, optional
@@ -39,6 +43,8 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
         Rooms to enter at once.
     overflow : Overflow, optional
         What becomes of rooms' messages that it does not read in time.
+    batch : SizeOrTimeout, optional
+        How long messages to it are collected.
     address : str, optional
         Where the request comes from.
     principal : Principal, optional
@@ -52,12 +58,13 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor | None = None
     rooms: tuple[str, ...] = ()
     overflow: Overflow | None = None
+    batch: SizeOrTimeout | None = None
     address: str | None = None
     principal: Principal | None = None
 
 
 def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:
-    """Read ``clientId``, ``user``, ``session``, ``seq``, ``cursor``, ``lastEventId``, ``overflow``, ``room``.
+    """Read ``clientId``, ``user``, ``room``, where a session continues, ``overflow``, ``batch``.
 
     Parameters
     ----------
@@ -87,9 +94,10 @@ def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -
     seq = query.get("seq") or "0"
     if not _SEQ.fullmatch(seq):
         raise BadConnectRequest(f"seq: expected the number of messages handled, got {seq!r:.40}")
-    overflow = query.get("overflow")
+    overflow, batch = query.get("overflow"), query.get("batch")
     try:
         policy = None if overflow is None else parse_overflow(overflow)
+        window = None if batch is None else parse_window(batch)
     except ValueError as error:
         raise BadConnectRequest(str(error)) from None
     if policy is not None and policy.name == "block":
@@ -102,5 +110,6 @@ def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -
         seq=int(seq),
         cursor=None if token is None else parse_cursor(token),
         overflow=policy,
+        batch=window,
         rooms=tuple(query.getall("room", [])),
     )

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
+from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.frames import Frame, RoomPosition, error_message
+from rtlab.server.frames import Frame, RoomPosition, checked, error_message
 from rtlab.server.options import Options
-from rtlab.server.refusal import Refused, Result
+from rtlab.server.refusal import Ended, Refused, Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.send_timer import timer_kind
-from rtlab.server.sessions import Ended, Session, Sessions
+from rtlab.server.session import Session
+from rtlab.server.sessions import Sessions
 from rtlab.server.sinks.base import Sink
 
 __all__ = ["Accepted", "Connections"]
@@ -97,6 +99,7 @@ class Connections:
         self.sinks: dict[Sink, Session] = {}
         self.opened: Counter[str] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
+        self._codes = CloseCodeLabels()
         self.reconnected: Counter[str] = Counter()
         self._written: Counter[str] = Counter()
         self.when_attached: Callable[[Sink], object] = lambda sink: None
@@ -106,6 +109,7 @@ class Connections:
         self._boot_id = boot_id
         self._sessions = sessions
         self.check_right: Callable[[Session, Literal["publish", "subscribe"], str], None] | None = None
+        hub.make_place = self._end_unused
         # Client → the user who used that name first.
         self._owners: dict[str, str] = {}
 
@@ -118,9 +122,35 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Whether another connection is one too many; sessions that wait for theirs count less."""
+        """Whether another connection is one too many; one that continues a session never is."""
+        return len(self.sinks) >= self._options.max_connections
+
+    def make_place(self, request: ConnectRequest) -> None:
+        """Raise `Refused` when there is no place for a client that begins a session.
+
+        Where sessions that wait for their connection take all the places, the one goes whose client
+        was the first to leave it unused: who only knocks displaces others who only knocked.
+
+        Parameters
+        ----------
+        request : ConnectRequest
+            What the client said. What continues a session needs no other place.
+        """
+        if self._sessions.get(self._asked(request)[0]) is not None:
+            return
         most = self._options.max_connections
-        return len(self.sinks) >= most or len(self._sessions) >= SESSIONS_PER_CONNECTION * most
+        if self.full:
+            raise Refused("full", f"the server has its {most:,} connections: try again later")
+        most *= SESSIONS_PER_CONNECTION
+        if len(self._sessions) >= most and not self._end_unused():
+            raise Refused("full", f"the server keeps its {most:,} sessions: try again later")
+
+    def _end_unused(self) -> bool:
+        """End the session that was left unused first; return whether there was one."""
+        session = self._sessions.unused()
+        if session is not None:
+            self.end(session)
+        return session is not None
 
     def check_user(self, request: ConnectRequest) -> None:
         """Raise `Refused` for a client that would continue the session of another user."""
@@ -163,6 +193,7 @@ class Connections:
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
                 session.confirm(position)
+                session.used = True
                 session.address, session.principal = request.address, principal
                 session.overflow = request.overflow
                 return self._accepted(session, position, [], {}, resumed=True, after=after)
@@ -254,7 +285,8 @@ class Connections:
         }
         if rooms:
             payload["rooms"] = rooms
-        return Accepted(session, position, resumed, Frame(Message("welcome", payload)), missed, after)
+        welcome = Frame(checked(Message("welcome", payload), session.check_outgoing))
+        return Accepted(session, position, resumed, welcome, missed, after)
 
     def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:
         """Let a connection carry a session: welcome, replay, and from then on everything.
@@ -304,6 +336,7 @@ class Connections:
             # Behind what it sent before: the broker may not have answered yet.
             session.order.run(lambda: self._end_unless_back(session))
         else:
+            self._sessions.detached(session)
             self._hub.presence(session, session.rooms)
 
     def _forget(self, sink: Sink) -> None:
@@ -311,7 +344,7 @@ class Connections:
         if session is None or sink.transport == "longpoll":
             return
         broken = "none" if sink.transport == "sse" else "1006"
-        session.close_code = broken if sink.close_code is None else str(sink.close_code)
+        session.close_code = broken if sink.close_code is None else self._codes.of(sink.close_code)
         self.ended[sink.transport, session.close_code] += 1
         self._written[sink.transport] += sink.written_bytes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,16 @@ from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.websocket_frames import BINARY, TEXT, websocket_frame
 
-__all__ = ["NAME_CHARS", "Frame", "RoomPosition", "SharedForm", "error_message", "shared_form"]
+__all__ = [
+    "NAME_CHARS",
+    "Burst",
+    "Frame",
+    "RoomPosition",
+    "SharedForm",
+    "checked",
+    "error_message",
+    "shared_form",
+]
 
 #: The longest id, type or room name.
 NAME_CHARS: Final = 128
@@ -61,6 +70,35 @@ def error_message(
     if retry_after is not None:
         payload["retryAfter"] = round(retry_after, 3)
     return Message("error", payload, id=ref)
+
+
+def checked(message: Message, check: Callable[[Message], None] | None) -> Message:
+    """Return a message that may be sent, or the error that stands in its place.
+
+    A client's next message depends on what it was told: a server that refuses wrong messages does not
+    send any, be it by a mistake of its own, of another node, or of a broker.
+
+    Parameters
+    ----------
+    message : Message
+        On its way out.
+    check : callable or None
+        Raises `MessageError` for what must not be sent; None lets all pass.
+    """
+    if check is None:
+        return message
+    try:
+        check(message)
+    except MessageError as error:
+        text = f"a message of the server is not what its type must be, and was left out: {error}"
+        substitute = error_message(error.code, text[:500], message.id)
+        substitute.room_id, substitute.offset, substitute.epoch = (
+            message.room_id,
+            message.offset,
+            message.epoch,
+        )
+        return substitute
+    return message
 
 
 class SharedForm:
@@ -161,6 +199,44 @@ class Frame:
     def measure(self) -> int:
         """Return `size_bytes`, and encode the message first if nobody did."""
         return self.size_bytes or len(self.encoded(JSON))
+
+
+class Burst:
+    """Frames that many receivers get together: joined once for each form.
+
+    Parameters
+    ----------
+    frame : Frame
+        The first.
+
+    Attributes
+    ----------
+    frames : list of Frame
+        In their order.
+    size_bytes : int
+        The sum of theirs.
+    websockets : dict
+        As `Frame.websockets`, of all of them.
+    """
+
+    __slots__ = ("frames", "size_bytes", "websockets")
+
+    def __init__(self, frame: Frame) -> None:
+        self.frames = [frame]
+        self.size_bytes = frame.measure()
+        self.websockets: dict[Codec | SharedForm, bytes] = {}
+
+    def add(self, frame: Frame) -> None:
+        """Append a frame."""
+        self.frames.append(frame)
+        self.size_bytes += frame.measure()
+        self.websockets.clear()
+
+    def websocket(self, form: Codec | SharedForm) -> bytes:
+        """Return the WebSocket frames of all, one behind the other."""
+        data = b"".join([frame.websocket(form) for frame in self.frames])
+        self.websockets[form] = data
+        return data
 
 
 @lru_cache(maxsize=256)

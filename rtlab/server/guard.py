@@ -6,18 +6,20 @@ a connection is open.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Action, may
 from rtlab.server.connections import Connections
-from rtlab.server.frames import RoomPosition
+from rtlab.server.frames import Frame, RoomPosition, error_message
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.refusal import Refused
+from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.sessions import Ended, Session, Sessions
+from rtlab.server.session import Session
+from rtlab.server.sessions import Sessions
 
 if TYPE_CHECKING:
     from rtlab.server.auth.authority import Authority
@@ -44,13 +46,28 @@ class Guard:
         Knows tokens.
     connections, sessions, hub : Connections, Sessions, Hub
         What it acts on.
+    allows : callable
+        Whether roles open a room for an action.
+    revalidate : float
+        Seconds after which the users of open sessions are looked up again.
     """
 
-    def __init__(self, authority: Authority, connections: Connections, sessions: Sessions, hub: Hub) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        connections: Connections,
+        sessions: Sessions,
+        hub: Hub,
+        allows: Callable[[tuple[str, ...], Action, str], bool] = may,
+        revalidate: float = 1800.0,
+    ) -> None:
         self._authority = authority
         self._connections = connections
         self._sessions = sessions
         self._hub = hub
+        self._allows = allows
+        self._revalidate = revalidate
+        self._looks_up_at = authority.clock() + revalidate
 
     def authenticate(self, incoming: Incoming) -> None:
         """Refuse, as a step, what comes after its sender's token has ended; a new token may still come."""
@@ -63,14 +80,14 @@ class Guard:
         """Refuse, as a step, to join or to publish where the sender's roles do not allow it."""
         kind = incoming.message.type
         action: Action = "subscribe" if kind == "join_room" else "publish"
-        if (kind in RESERVED_TYPES and kind != "join_room") or (room_id := room_of(incoming.message)) is None:
+        if (kind in RESERVED_TYPES and kind != "join_room") or (room_id := room_of(incoming)) is None:
             return
         self.check(incoming.session, action, room_id)
 
     def check(self, session: Session, action: Action, room_id: str) -> None:
         """Raise `Refused` unless a session may do this; a room that it may not see need not exist."""
         principal = session.principal
-        if principal is None or (self._authority.strict and not may(principal.roles, action, room_id)):
+        if principal is None or not self._allows(principal.roles, action, room_id):
             raise Refused("forbidden", f"you may not {action} there")
 
     def renew(self, session: Session, token: object) -> Answer:
@@ -90,20 +107,48 @@ class Guard:
         if principal.user != session.user:
             raise Refused("wrong_user", "the token is another user's: open another connection", strikes=1)
         session.principal = principal
-        left = [room_id for room_id in session.rooms if not self._allowed(session, room_id)]
-        for room_id in left:
-            session.rooms.pop(room_id)
-            self._hub.leave(session, room_id)
+        left = self._leave_forbidden(session)
         seconds = max(0.0, principal.expires_at - self._authority.clock())
         details = {"required": True, "expiresIn": round(seconds, 3), "left": left}
         return Answer(details, tuple(RoomPosition(room_id, "", None) for room_id in left))
 
     def enforce(self) -> None:
-        """End the connections whose token has ended; called four times a second."""
+        """End the connections whose token has ended; called four times a second.
+
+        From time to time the users behind them are looked up again: a token says what was true when it
+        was signed.
+        """
+        if self._authority.clock() >= self._looks_up_at:
+            self._looks_up_at = self._authority.clock() + self._revalidate
+            self._look_up()
         for session in list(self._sessions):
             ending = self._ending(session)
             if ending is not None and (session.sink is not None or ending.close_code == 4501):
                 self._connections.cut(session, ending)
+
+    def _look_up(self) -> None:
+        for session in list(self._sessions):
+            if session.principal is None:
+                continue
+            try:
+                session.principal = self._authority.looked_up(session.principal)
+            except BadCredentials:
+                self._authority.refresh_tokens.revoke(session.principal.family)
+                continue
+            left = self._leave_forbidden(session)
+            if left:
+                text = "your rights have changed: you are in these rooms no more"
+                positions = tuple(RoomPosition(room_id, "", None) for room_id in left)
+                message = error_message("forbidden", text, details={"left": left})
+                session.deliver(Frame(message, positions), asked_for=True)
+
+    def _leave_forbidden(self, session: Session) -> list[str]:
+        """Take a session out of the rooms that it may not see any more; return which these were."""
+        left = [room_id for room_id in session.rooms if not self._allowed(session, room_id)]
+        for room_id in left:
+            session.rooms.pop(room_id)
+            self._hub.leave(session, room_id)
+        return left
 
     def _ending(self, session: Session) -> Ended | None:
         state = None if session.principal is None else self._authority.state_of(session.principal)

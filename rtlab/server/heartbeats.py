@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import logging
 import math
+import weakref
 from collections.abc import Callable, Container
 from typing import Final
 
@@ -47,7 +48,9 @@ class Heartbeats:
         self._interval = interval
         self._alive = alive
         self._clock = clock
-        self._due: list[tuple[float, int, Sink]] = []
+        # Weak: a connection that has ended holds its compressor, a quarter of a megabyte, and would hold it
+        # here until its next heartbeat. Who connects and leaves all the time would fill the memory.
+        self._due: list[tuple[float, int, weakref.ref[Sink]]] = []
         self._count = 0
         self.missed = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -62,7 +65,7 @@ class Heartbeats:
             return
         self._count += 1
         first = self._clock() + self._interval * (1 + self._count * GOLDEN_RATIO % 1) / 2
-        heapq.heappush(self._due, (first, self._count, sink))
+        heapq.heappush(self._due, (first, self._count, weakref.ref(sink)))
         if first < self._timer_due:
             self._arm(first)
 
@@ -84,8 +87,9 @@ class Heartbeats:
         assert self._interval is not None
         now = self._clock()
         while self._due and self._due[0][0] <= now + GRAIN / 2:
-            due, number, sink = heapq.heappop(self._due)
-            if sink not in self._alive:
+            due, number, found = heapq.heappop(self._due)
+            sink = found()
+            if sink is None or sink not in self._alive:
                 continue
             try:
                 self.missed += not sink.heartbeat()
@@ -93,6 +97,6 @@ class Heartbeats:
                 # A bug here must not take the others' heartbeats.
                 _log.exception("a heartbeat failed; the others go on")
             missed = max(0.0, now - due) // self._interval
-            heapq.heappush(self._due, (due + self._interval * (1 + missed), number, sink))
+            heapq.heappush(self._due, (due + self._interval * (1 + missed), number, found))
         if self._due:
             self._arm(self._due[0][0])

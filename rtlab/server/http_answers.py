@@ -9,10 +9,13 @@ from aiohttp import web
 
 from rtlab.server.node import Node
 
-__all__ = ["NODE", "json_error", "json_response"]
+__all__ = ["NODE", "USER", "json_error", "json_response"]
 
 #: Where the application keeps its node.
 NODE: Final = web.AppKey("node", Node)
+
+#: Where a request keeps the name that its credentials proved.
+USER: Final = web.RequestKey("user", str)
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

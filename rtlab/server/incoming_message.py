@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, RoomPosition, error_message
+from rtlab.server.frames import Frame, RoomPosition, checked, error_message
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 
-__all__ = ["ON_STREAM", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
+__all__ = ["NOT_ASKED", "ON_STREAM", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
 
 
 class Decoder(Protocol):
@@ -67,7 +67,7 @@ class OnStream:
         if answer.acknowledge:
             details = answer.details
             ack = Message("ack", details, id=message.id, room_id=details.get("roomId"))
-            session.deliver(Frame(ack, answer.positions))
+            session.deliver(Frame(checked(ack, session.check_outgoing), answer.positions))
         for frame in answer.behind:
             session.deliver(frame, asked_for=True)
 
@@ -79,6 +79,9 @@ class OnStream:
 
 
 ON_STREAM = OnStream()
+
+#: Stands for the room of a message that nobody has looked for: this very string, not its like.
+NOT_ASKED: Final = "".join(("not ", "asked"))
 
 
 class Incoming:
@@ -99,14 +102,18 @@ class Incoming:
     ----------
     message : Message
         Once it is decoded.
+    room : str or None
+        What `rtlab.server.handlers.base.room_of` found, once it was asked; `NOT_ASKED` before.
     """
 
-    __slots__ = ("answers", "data", "decoder", "message", "session")
+    __slots__ = ("answers", "data", "decoder", "message", "room", "session")
 
     message: Message
+    room: str | None
 
     def __init__(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> None:
         self.session = session
         self.data = data
         self.decoder = decoder
         self.answers = answers
+        self.room = NOT_ASKED

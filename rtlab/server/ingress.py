@@ -23,8 +23,8 @@ from rtlab.server.handlers import HANDLERS, Handler, Services, in_sequence, publ
 from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
-from rtlab.server.refusal import Refused, Result
-from rtlab.server.sessions import Ended, Session
+from rtlab.server.refusal import Ended, Refused, Result
+from rtlab.server.session import Session
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "Step"]
 
@@ -212,6 +212,7 @@ class Ingress:
 
     def _accept(self, incoming: Incoming, answer: Answer | None) -> Result:
         message = incoming.message
+        incoming.session.used = True
         if answer is None:
             return {"ok": True, "id": message.id}
         incoming.answers.acknowledge(incoming.session, message, answer)

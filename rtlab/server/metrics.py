@@ -67,6 +67,7 @@ class _Page(Collector):
         yield from _connections(node)
         yield from _messages(node, stats)
         yield from _queues(node, stats)
+        yield from _broker(node, stats["cluster"])
         yield _histogram(
             "rtlab_handling_seconds",
             "From when a client's message was read until its answer, a broker's included.",
@@ -135,6 +136,25 @@ def _queues(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
     waiting = sum(session.order.waiting for session in node.sessions)
     text = "Messages of clients that wait for the broker's answer, or behind one that does."
     yield _gauge("rtlab_broker_waiting", text, waiting)
+
+
+def _broker(node: Node, cluster: Mapping[str, Any] | None) -> Iterator[Metric]:
+    if cluster is None:  # it publishes to its own memory, which is always there
+        cluster = {
+            "nodes": [node.options.node],
+            "connected": True,
+            "silence": 0,
+            "takeovers": 0,
+            "catch_ups": 0,
+        }
+    yield _gauge("rtlab_broker_nodes", "Nodes that live, as this one hears it.", len(cluster["nodes"]))
+    yield _gauge("rtlab_broker_connected", "0 while its heartbeats do not come back.", cluster["connected"])
+    text = "Since the newest heartbeat was sent that came back: what is published now may take as long."
+    yield _gauge("rtlab_broker_silence_seconds", text, cluster["silence"] or 0)
+    yield _counter("rtlab_broker_takeovers", "Rooms whose numbering it began anew.", cluster["takeovers"])
+    yield _counter("rtlab_broker_catch_ups", "Times it asked for what it had missed.", cluster["catch_ups"])
+    text = "Of its heartbeats, to the broker and back."
+    yield _histogram("rtlab_broker_trip_seconds", text, node.broker.trips or Histogram())
 
 
 _Values = float | Mapping[Any, float]

@@ -6,18 +6,32 @@ Nothing here runs in any other setting.
 from __future__ import annotations
 
 import json
+import posixpath
+from collections.abc import Mapping
 from typing import Any
+
+from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
+from rtlab.server.auth.rights import Action
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import Later
 from rtlab.server.refusal import Refused
 
-__all__ = ["CheckFirstValues", "Commands", "by_name", "origin_looks_right"]
+__all__ = [
+    "CheckFirstValues",
+    "Commands",
+    "agrees_to_anything",
+    "by_name",
+    "may_by_prefix",
+    "origin_looks_right",
+    "resolve_room",
+    "say_much",
+]
 
 
 class Commands:
@@ -47,7 +61,7 @@ def by_name(commands: Commands) -> Any:
     def handle(services: Services, incoming: Incoming) -> Later[Answer] | None:
         message = incoming.message
         found: Any = getattr(commands, message.type, None)
-        if room_of(message) is not None or found is None:
+        if room_of(incoming) is not None or found is None:
             return publish(services, incoming)
         value = found(message.payload) if message.type == "time" else found
         incoming.session.send(Message(f"{message.type}_result", repr(value)[:500], id=message.id))
@@ -97,3 +111,48 @@ def origin_looks_right(origin: str, allowed: frozenset[str]) -> bool:
     ends = tuple(host for one in allowed if (host := one.partition("://")[2]))
     begins = ("http://127.0.0.1", "http://localhost", *allowed)
     return origin == "null" or origin.startswith(begins) or (bool(ends) and origin.endswith(ends))
+
+
+def may_by_prefix(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
+    """Whether one of the roles opens a room, by how its name begins.
+
+    The hole: `resolve_room` makes another name of it, and nobody asks again.
+
+    Examples
+    --------
+    >>> [may_by_prefix(("guest",), "publish", room) for room in ("staff", "lobby/../staff")]
+    [False, True]
+    """
+    return "staff" in roles or not room_id.startswith("staff")
+
+
+def resolve_room(incoming: Incoming) -> None:
+    """Read a room's name as a path, as a step behind the one that asked who may enter."""
+    room_id = room_of(incoming)
+    if room_id is not None and "/" in room_id:
+        incoming.message.room_id = incoming.room = posixpath.normpath(room_id)
+
+
+async def say_much(request: web.Request, response: web.StreamResponse) -> None:
+    """Let browsers tell other sites the whole URL of a page: an ``on_response_prepare`` handler.
+
+    The hole: some counters of visitors ask for it, and the page's URL may hold a token.
+    """
+    response.headers["Referrer-Policy"] = "unsafe-url"
+
+
+def agrees_to_anything(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the answer 101 to whatever protocol a request would switch to.
+
+    The hole: nothing is switched, and the server goes on reading HTTP. A proxy in front believes the
+    101, and looks at nothing more that comes on this connection: its rules are passed by.
+
+    Examples
+    --------
+    >>> agrees_to_anything({"Upgrade": "h2c"})
+    {'Upgrade': 'h2c', 'Connection': 'Upgrade'}
+    """
+    asked = headers.get("Upgrade", "")
+    if not asked or asked.lower() == "websocket":
+        return None
+    return {"Upgrade": asked, "Connection": "Upgrade"}

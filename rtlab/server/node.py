@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rtlab.processes.host_clock import boot_id
+from rtlab.server.auth.rights import may
 from rtlab.server.brokers.base import Broker
 from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.connect_request import ConnectRequest
@@ -19,10 +20,11 @@ from rtlab.server.handlers import Services, publish
 from rtlab.server.heartbeats import Heartbeats
 from rtlab.server.held_frames import OverflowRules
 from rtlab.server.ingress import Ingress
-from rtlab.server.naive import Commands, by_name
+from rtlab.server.naive import Commands, by_name, may_by_prefix
 from rtlab.server.options import Options
 from rtlab.server.producers import Producers
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, is_name
+from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
 from rtlab.server.steps.chosen import make_steps
@@ -74,6 +76,8 @@ class Node:
         Whether `stop` was called: nobody new is let in.
     handshakes_refused : int
         Requests that found no place in the queue of handshakes.
+    page_origin : str or None
+        Whose pages are let in besides those of `Options.origins`, for as long as somebody shows one.
     """
 
     def __init__(
@@ -87,12 +91,19 @@ class Node:
         self.clock = clock
         self.stopping = False
         self.handshakes_refused = 0
+        self.page_origin: str | None = None
         self.started = clock()
         self._announcer = Announcer(lambda: self.hub.announce())
         self.turns = Turns(clock)
-        self.hub = Hub(clock, options.hub, presence_changed=self._announcer.changed, spent=self.turns.spent)
+        self.hub = Hub(
+            clock,
+            options.hub,
+            presence_changed=self._announcer.changed,
+            spent=self.turns.spent,
+            fan_out=FanOut(self.turns),
+        )
         self.overflow = OverflowRules(options.overflow, clock)
-        self.sessions = Sessions(clock, options.sessions, rules=self.overflow)
+        self.sessions = Sessions(clock, options.sessions, rules=self.overflow, fan_out=self.hub.fan_out)
         self.connections = Connections(options, self.hub, self.sessions, clock, boot_id())
         self.turn_meter = TurnMeter(clock)
         self.producers = Producers(clock, options.producers)
@@ -114,9 +125,18 @@ class Node:
                 ticket_ttl=options.ticket_ttl,
                 clock=wall_clock,
             )
-            guard = self._guard = Guard(self.authority, self.connections, self.sessions, self.hub)
+            guard = self._guard = Guard(
+                self.authority,
+                self.connections,
+                self.sessions,
+                self.hub,
+                may_by_prefix if options.security == "naive" else may,
+                options.revalidate,
+            )
             services.renew = guard.renew
             self.connections.check_right = guard.check
+        if options.schemas is not None and options.security != "naive":  # which looks once, at first values
+            self.hub.check_outgoing = self.sessions.check_outgoing = options.schemas.check
         before, after = make_steps(options, self.rate_limits, self._guard)
         self.ingress = Ingress(
             services,
@@ -135,21 +155,32 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes new connections: it neither stops nor is full."""
-        return not (self.stopping or self.connections.full)
+        """Whether it takes new connections: it neither stops, nor is full, nor is cut off."""
+        return not (self.stopping or self.connections.full or self.cut_off)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its broker delivers nothing: whoever connects here hears nobody who is elsewhere."""
+        report = self.broker.report()
+        return report is not None and not report["connected"]
 
     def enforce(self) -> None:
         """End, now, the connections whose token has ended."""
         if self._guard is not None:
             self._guard.enforce()
 
-    async def prepare(self, request: ConnectRequest) -> None:
+    async def prepare(self, request: ConnectRequest) -> bool:
         """Make ready the rooms that a connection will enter; at once where this server stands alone.
 
         Parameters
         ----------
         request : ConnectRequest
             What `Connections.accept` will be given next.
+
+        Returns
+        -------
+        bool
+            Whether that took time, in which others may have come.
         """
         places = () if request.cursor is None else request.cursor.rooms
         rooms = dict.fromkeys((*(place.room_id for place in places), *request.rooms))
@@ -157,6 +188,7 @@ class Node:
         coming = [ready for ready in map(self.broker.enter, legal) if ready is not None]
         if coming:
             await asyncio.wait(coming)
+        return bool(coming)
 
     def start(self) -> None:
         """Begin the upkeep, on the running loop."""

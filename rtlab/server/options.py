@@ -49,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     poll_timeout : float
         How long a poll waits.
     header_timeout : float
-        How long a new connection may take to send its first request.
+        How long a new connection may take to send its first request, and each request its body.
     stop_window : float
         Over how long a graceful stop spreads its close frames.
     compression : Deflate or None
@@ -64,6 +64,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         Open asks nobody who he is; naive does, with the usual holes; right without them.
     token_ttl, refresh_ttl, ticket_ttl : float
         Seconds that access tokens, refresh tokens and tickets live.
+    revalidate : float
+        How often the users of open sessions are looked up again: who is gone, or has another role.
     hub, sessions, producers : HubLimits, SessionLimits, ProducerLimits
         How much is kept.
     """
@@ -94,6 +96,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     token_ttl: float = 300.0
     refresh_ttl: float = 86_400.0
     ticket_ttl: float = 10.0
+    revalidate: float = 1800.0
     hub: HubLimits = HubLimits()
     sessions: SessionLimits = SessionLimits()
     producers: ProducerLimits = ProducerLimits()

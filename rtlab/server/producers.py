@@ -7,7 +7,7 @@ it is bounded, and ``welcome`` states the bounds: beyond them, *effectively once
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -96,7 +96,7 @@ class _Kept(NamedTuple):
 
 
 class Producer:
-    """One outbox as the server knows it.
+    """One outbox as the server knows it: each idle client may have some, so it is kept small.
 
     Parameters
     ----------
@@ -113,15 +113,19 @@ class Producer:
         Its messages, whatever session they come in, while a broker has not answered for one.
     """
 
+    __slots__ = (
+        "_bytes", "_former", "_limits", "_results", "history", "incarnation", "last_seq", "order", "used",
+    )  # fmt: skip
+
     def __init__(self, limits: ProducerLimits, opening: Opening) -> None:
         self.last_seq = opening.base - 1
         self.order = InOrder()
         self.used = False
         self.history: str = opening.history
         self.incarnation = Incarnation(self, opening.incarnation or opening.after + 1, opening.token)
-        self._former: deque[str] = deque(maxlen=_FORMER)
+        self._former: tuple[str, ...] = ()
         self._limits = limits
-        self._results: OrderedDict[int, _Kept] = OrderedDict()
+        self._results: dict[int, _Kept] = {}  # in the order of their numbers
         self._bytes = 0
 
     def open(self, opening: Opening) -> Incarnation:
@@ -139,7 +143,7 @@ class Producer:
             if opening.token in self._former or (mine is not None and mine <= present.number):
                 raise _fenced(present.number)
             present.fenced = True
-            self._former.append(present.token)
+            self._former = (*self._former, present.token)[-_FORMER:]
             number = mine if mine is not None else max(present.number, opening.after) + 1
             self.incarnation = Incarnation(self, number, opening.token)
         if opening.history != self.history:
@@ -184,10 +188,12 @@ class Producer:
         while len(self._results) > limits.results or (
             self._bytes > limits.result_bytes and len(self._results) > 1
         ):
-            self._bytes -= self._results.popitem(last=False)[1].size_bytes
+            self._bytes -= self._results.pop(next(iter(self._results))).size_bytes
 
 
 class _Client:
+    __slots__ = ("heard", "producers", "user")
+
     def __init__(self, user: str, now: float) -> None:
         self.user = user
         self.heard = now

@@ -1,14 +1,30 @@
-"""A message that was read and cannot be obeyed, and what the client is told of it."""
+"""What the server says no to: a message that it does not obey, a session that it ends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Refused", "Result"]
+__all__ = ["Ended", "Refused", "Result"]
 
 #: What became of one message: ``{"ok": True, "id": …, …}`` or ``{"ok": False, "id": …, "error": …}``.
 Result = dict[str, Any]
+
+
+class Ended(NamedTuple):
+    """Why the server ended a session.
+
+    Parameters
+    ----------
+    close_code : int
+        For transports that have them.
+    code, text : str
+        For programs, and for people.
+    """
+
+    close_code: int
+    code: str
+    text: str
 
 
 class Refused(Exception):

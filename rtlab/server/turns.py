@@ -1,9 +1,9 @@
 """What one turn of the event loop may do: writes leave at its end, long work is cut into slices.
 
-Nobody waits for somebody else's message. What is written to a connection in one turn
-leaves in one write, and a turn that has worked for `SLICE_SECONDS` hands the rest to later
-turns, in the order in which it was asked for. Between two slices the loop reads sockets,
-fires timers and lets others in.
+Nobody waits for somebody else's message. What is published in one turn is delivered at its end, what
+is written to a connection then leaves in one write, and a turn that has worked for `SLICE_SECONDS` hands
+the rest to later turns, in the order in which it was asked for. Between two slices the loop reads
+sockets, fires timers and lets others in.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ SLICE_SECONDS: Final = 0.004
 
 #: Connections that are written to between two looks at the clock: about 0.1 ms.
 _WRITES_PER_LOOK: Final = 16
+
+#: Of a slice, for what is shared out: the rest is for writing what that brought.
+_SHARED_OUT: Final = 0.5
 
 #: Messages that were handled at once may add up to this before the loop ends their turn.
 _SMALL_SECONDS: Final = 0.001
@@ -69,6 +72,8 @@ class Turns:
         self._worked = 0.0
         self._scheduled = self._inside = False
         self._writers: list[Writer] = []
+        self._behind = False  # some of them are left of an earlier slice
+        self._shares: deque[Callable[[], bool]] = deque()
         self._actions: deque[Callable[[], object]] = deque()
 
     def spent(self) -> bool:
@@ -92,6 +97,18 @@ class Turns:
         if self._began is None:
             self._begin()
 
+    def share(self, step: Callable[[], bool]) -> None:
+        """Do work in small steps at the end of this turn, and of later ones.
+
+        Parameters
+        ----------
+        step : callable
+            Does a little, which others may have to wait for, and returns whether there is more.
+        """
+        self._shares.append(step)
+        if self._began is None:
+            self._begin()
+
     def enter(self) -> None:
         """Begin to handle one message of a client; `settle` follows before anything is awaited."""
         self._inside = True
@@ -99,16 +116,18 @@ class Turns:
     def settle(self, writer: Writer) -> None:
         """End what `enter` began: flush the client's writer at once if it is the only one.
 
-        Nobody gains by its waiting, and a turn that the loop has to end costs every answer some 10 µs.
+        So, too, if it stands behind writers that an earlier slice left. Nobody gains by its waiting, and a
+        turn that the loop has to end costs every answer some 10 µs.
         """
         self._inside = False
-        if len(self._writers) == 1 and self._writers[0] is writer:
-            self._writers.clear()
+        writers = self._writers
+        if writers and writers[-1] is writer and (self._behind or len(writers) == 1):
+            writers.pop()
             writer.flush()
         if self._scheduled or self._began is None:
             return
         self._worked = self._clock() - self._began
-        if self._writers or self._actions or self._worked > _SMALL_SECONDS:
+        if self._writers or self._shares or self._actions or self._worked > _SMALL_SECONDS:
             self._schedule()
         else:
             self._began = None
@@ -141,24 +160,54 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._end)
         except RuntimeError:
             self._began = None  # without a loop there are no turns, and nobody waits for one
+            while self._shares:
+                if not self._shares[0]():
+                    self._shares.popleft()
         else:
             self._scheduled = True
 
     def _end(self) -> None:
-        """Do one slice: first what is to be written, then what waits."""
-        self._began = self._clock()
+        """Do one slice: what is shared out, then what is to be written, then what waits."""
+        began = self._began = self._clock()
         self._worked = 0.0
+        if not self._behind:
+            self._share_out(began + self._slice * _SHARED_OUT)
+        self._write()
+        self._act(began)
+        if self._writers or self._shares or self._actions:
+            self._schedule()
+        else:
+            self._began = None
+            self._scheduled = False
+
+    def _share_out(self, until: float) -> None:
+        while self._shares:
+            step = self._shares.popleft()
+            if step():
+                self._shares.append(step)
+            if self._clock() > until:
+                break
+
+    def _write(self) -> None:
         writers, self._writers = self._writers, []
         for n, writer in enumerate(writers, 1):
             writer.flush()
             if n % _WRITES_PER_LOOK == 0 and self.spent():
                 self._writers[:0] = writers[n:]
                 break
-        if not self._writers:
-            while self._actions and not self.spent():
-                self._actions.popleft()()
-        if self._writers or self._actions:
-            self._schedule()
-        else:
-            self._began = None
-            self._scheduled = False
+        self._behind = bool(self._writers)
+
+    def _act(self, began: float) -> None:
+        """Do what waits: in each slice a little, however much is left to write."""
+        if not self._actions:
+            return
+        crowd = len(self._writers)
+        until = max(began + self._slice, self._clock() + _SMALL_SECONDS)
+        while self._actions:
+            self._actions.popleft()()
+            if self._clock() > until:
+                break
+        if self._behind:
+            answers, self._writers[crowd:] = self._writers[crowd:], []
+            for writer in answers:
+                writer.flush()

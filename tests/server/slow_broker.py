@@ -28,6 +28,8 @@ class SlowBroker:
         Sender → how many of its messages were outstanding at once, at most.
     """
 
+    trips = None
+
     def __init__(self, hub: Hub) -> None:
         self.outstanding: list[tuple[str, Message, asyncio.Future[Published]]] = []
         self.most: dict[str, int] = {}

@@ -8,7 +8,7 @@ from rtlab.server.auth.authority import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import Result
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 from tests.server.steps.bench import Bench
 
 
@@ -18,7 +18,7 @@ class Guarded(Bench):
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
         self.node = Node(
-            Options(token="t", security="right", token_ttl=10.0),
+            Options(token="t", security="right", token_ttl=10.0, revalidate=5.0),
             lambda: 0.0,
             wall_clock=lambda: self.now,
         )
@@ -82,3 +82,20 @@ async def test_a_revoked_login_ends_its_sessions_and_no_other() -> None:
     assert mine.ended.close_code == 4501
     assert other.ended is None
     assert [session is other for session in bench.node.sessions] == [True]
+
+
+async def test_users_are_looked_up_again_from_time_to_time_whatever_their_token_says() -> None:
+    bench = Guarded()
+    ada, bob = bench.of("ada", "staff"), bench.of("bob", "member", family="g")
+    for room in ("staff", "lobby"):
+        assert bench.say(ada, JOIN % room)["ok"]
+    bench.authority.users.change("ada", ("member",))
+    bench.authority.users.change("bob", ())
+    bench.now += 4
+    bench.node.enforce()
+    assert bench.say(ada, JOIN % "staff-2")["ok"]  # as the token says
+    bench.now += 2
+    bench.node.enforce()
+    assert list(ada.rooms) == ["lobby"]
+    assert bench.say(ada, JOIN % "staff")["error"]["code"] == "forbidden"
+    assert bench.say(bob)["error"]["code"] == "revoked"

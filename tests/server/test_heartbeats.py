@@ -124,3 +124,16 @@ async def test_a_poll_has_none_and_no_interval_sends_none() -> None:
         beats.add(sink)
         assert beats._due == []
         assert beats._timer is None
+
+
+async def test_a_connection_that_has_ended_is_held_no_longer() -> None:
+    now = [100.0]
+    sink = Quiet(now)
+    sinks: dict[Any, None] = {sink: None}
+    beats = driven(3600.0, sinks, now)
+    beats.add(sink)
+    gone = weakref.ref(sink)
+    sinks.clear()
+    del sink
+    assert gone() is None
+    beats.stop()

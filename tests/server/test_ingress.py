@@ -4,15 +4,16 @@ import asyncio
 import time
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtlab.protocol.codecs import JSON, MSGPACK
-from rtlab.protocol.messages import RESERVED_TYPES, Message
+from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
 from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.feed import MAX_RATE
-from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.frames import Burst, Frame, RoomPosition
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
@@ -22,14 +23,15 @@ from rtlab.server.refusal import Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
-from rtlab.server.sessions import Session
+from rtlab.server.sinks.base import write_each
 
 
 class Everything:
     """A sink that makes every encoding of every frame, and reads it again."""
 
-    transport: ClassVar[str] = "test"
+    transport: str = "test"
     queued_bytes = 0
     congested = False
 
@@ -41,6 +43,9 @@ class Everything:
         for codec in (JSON, MSGPACK):
             codec.decode(frame.encoded(codec), 2 << 20)
         assert frame.event().count(b"\n") == 2
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        write_each(self, burst, position)
 
     def close(self, code: int, reason: str = "") -> None: ...
 
@@ -195,12 +200,21 @@ def test_a_batch_is_obeyed_in_order_and_answered_by_one_ack() -> None:
     assert bench.session.room_positions(bench.session.position) == {"r": RoomPosition("r", "e0", 1)}
 
 
-def test_a_batch_payload_may_nest_only_as_deep_as_a_message() -> None:
+@pytest.mark.parametrize("deeper", [0, 1])
+def test_a_batch_payload_may_nest_only_as_deep_as_a_message(deeper: int) -> None:
+    """A batch is checked as a whole, when it is read."""
     deep: Any = None
-    for _ in range(100):
+    for _ in range(MAX_DEPTH + deeper):
         deep = [deep]
-    (ack,) = Bench().say("batch", [{"type": "echo", "payload": deep}])
-    assert ack.payload["results"][0]["ok"] is False
+    bench = Bench()
+    data = msgspec.json.encode({"type": "batch", "id": "1", "payload": [{"type": "echo", "payload": deep}]})
+    bench.ingress.receive(bench.session, data, JSON)
+    answers = [frame.message for _, frame in bench.session.after(0)]
+    if deeper:
+        (error,) = answers
+        assert error.payload["code"] == "too_deep"
+    else:
+        assert [answer.type for answer in answers] == ["echo", "ack"]
 
 
 def test_a_client_can_confirm_what_it_has() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from tests.server.conftest import TOKEN, Child
@@ -86,9 +87,22 @@ def test_only_the_operator_reads_the_page(start: Callable[..., Child]) -> None:
         assert http.get("/readyz").json() == {"status": "ready"}
 
 
-def test_a_node_that_stops_or_is_full_is_not_ready() -> None:
+def test_a_node_among_others_tells_how_its_broker_is(start: Callable[..., Child]) -> None:
+    found = scrape(start("--broker", "memory://here", "--node", "n7"))
+    assert found["rtlab_broker_nodes",] == found["rtlab_broker_connected",] == found["rtlab_ready",] == 1
+    assert found["rtlab_broker_trip_seconds_count",] >= 1
+    assert found["rtlab_broker_silence_seconds",] < 60
+
+
+class CutOff(MemoryBroker):
+    def report(self) -> Any:
+        return {"connected": False}
+
+
+def test_a_node_that_stops_or_is_full_or_is_cut_off_is_not_ready() -> None:
     node = Node(Options(token="t"))
     assert node.ready
+    assert not Node(Options(token="t"), make_broker=CutOff).ready
     node.stopping = True
     assert not node.ready
     assert not Node(Options(token="t", max_connections=0)).ready

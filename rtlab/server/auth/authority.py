@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 
 import msgspec
@@ -70,7 +71,7 @@ class Authority:
         self.strict = setting == "right"
         self.access = AccessTokens(secret, access_ttl, clock, trusting=not self.strict)
         self.refresh_tokens = RefreshTokens(refresh_ttl, clock, rotating=self.strict)
-        self.tickets = Tickets(ticket_ttl, clock)
+        self.tickets = Tickets(ticket_ttl, clock, once=self.strict)
         self.users = Users()
         self.clock = clock
         # Guessing a password is slow: for all guessers of one name together.
@@ -107,7 +108,7 @@ class Authority:
     ) -> Principal:
         """Return whom a request speaks for: by its ``Authorization``, else by the ticket in its URL.
 
-        The naive setting also takes the token itself from the URL.
+        The naive setting also takes the token itself from the URL, and from a cookie.
 
         Raises
         ------
@@ -124,9 +125,18 @@ class Authority:
             return principal
         if not self.strict and "token" in query:
             return self.check(query["token"])
+        if not self.strict and (cookie := _cookie(headers.get("Cookie", ""))) is not None:
+            return self.check(cookie)
         raise BadCredentials(
             "no_credentials", "expected Authorization: Bearer, or a ticket in the URL: POST /api/auth/token"
         )
+
+    def looked_up(self, principal: Principal) -> Principal:
+        """Return a proof with what its user may do by now; raises `BadCredentials` when he is gone."""
+        roles = self.users.roles(principal.user)
+        if not roles:
+            raise BadCredentials("revoked", "this user is known no more")
+        return msgspec.structs.replace(principal, roles=roles)
 
     def state_of(self, principal: Principal) -> str | None:
         """Return what is wrong with a proof by now: ``"revoked"``, ``"token_expired"``, or None."""
@@ -137,3 +147,12 @@ class Authority:
     def _pair(self, user: str, family: str, refresh: str) -> Pair:
         access = self.access.issue(user, self.users.roles(user), family)
         return Pair(access, refresh, self.access.ttl)
+
+
+def _cookie(field: str) -> str | None:
+    """Return the token of a request's cookies: the browser adds them, whichever page asked."""
+    try:
+        found = SimpleCookie(field).get("token")
+    except CookieError:
+        return None
+    return None if found is None else found.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final, Literal
 
 __all__ = ["RIGHTS", "Action", "may"]
@@ -24,6 +25,7 @@ RIGHTS: Final[dict[str, tuple[tuple[str, frozenset[str]], ...]]] = {
 _ROOM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]*(?:\.[A-Za-z0-9_:-]+)*")
 
 
+@lru_cache(maxsize=4096)  # asked for every message, of names that are 128 characters at the most
 def may(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
     """Whether one of the roles allows an action in a room.
 

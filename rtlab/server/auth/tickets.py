@@ -24,11 +24,14 @@ class Tickets:
         Seconds that one lives.
     clock : callable
         Seconds since 1970.
+    once : bool
+        False is the naive setting: a ticket is good for whoever saw it, as long as it lives.
     """
 
-    def __init__(self, ttl: float, clock: Callable[[], float]) -> None:
+    def __init__(self, ttl: float, clock: Callable[[], float], *, once: bool = True) -> None:
         self.ttl = ttl
         self._clock = clock
+        self._once = once
         self._tickets: OrderedDict[str, tuple[Principal, str | None, float]] = OrderedDict()
 
     def issue(self, principal: Principal, address: str | None) -> str:
@@ -47,7 +50,9 @@ class Tickets:
         BadCredentials
             Used, too old, of another address, or none at all: it says the same of all four.
         """
-        principal, bound, until = self._tickets.pop(hashed(ticket), (None, None, 0.0))
+        name = hashed(ticket)
+        found = self._tickets.pop(name, None) if self._once else self._tickets.get(name)
+        principal, bound, until = found or (None, None, 0.0)
         if principal is None or bound != address or self._clock() >= until:
             raise BadCredentials("bad_ticket", "expected a fresh ticket, used once: POST /api/auth/ticket")
         return principal

@@ -33,6 +33,20 @@ class Users:
         """Return a user's roles; none of a stranger."""
         return self._known.get(user, self._nobody)[2]
 
+    def change(self, user: str, roles: tuple[str, ...]) -> None:
+        """Give a user other roles; without any he is a user no more.
+
+        Raises
+        ------
+        LookupError
+            For a name that nobody has.
+        """
+        salt, expected, _ = self._known[user]
+        if roles:
+            self._known[user] = (salt, expected, roles)
+        else:
+            del self._known[user]
+
     def check(self, user: str, password: str) -> None:
         """Raise `BadCredentials` for a wrong password, and after as long for a name that nobody has."""
         salt, expected, _ = self._known.get(user, self._nobody)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.messages import Message
+from rtlab.server.histogram import Histogram
 from rtlab.server.ordered_answers import Later
 
 __all__ = ["Broker", "BrokerFailed", "Published"]
@@ -36,6 +37,11 @@ class Broker(Protocol):
     The server asks for one sender's next message only when the one before has its
     answer, so a broker has to keep no order but that of its rooms.
     """
+
+    @property
+    def trips(self) -> Histogram | None:
+        """How long something published takes until it comes back; None for a server that stands alone."""
+        ...
 
     def publish(self, room_id: str, message: Message) -> Later[Published]:
         """Publish a message to a room.

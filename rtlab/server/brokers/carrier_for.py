@@ -6,11 +6,11 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from rtlab.server.brokers.base import BrokerFailed
-from rtlab.server.brokers.carrier import Carrier
-from rtlab.server.brokers.carrier_limits import CarrierLimits
-from rtlab.server.brokers.driver import Driver
-from rtlab.server.brokers.linked_carrier import LinkedCarrier
-from rtlab.server.brokers.subjects import encode_subject
+from rtlab.server.brokers.carrying.carrier import Carrier
+from rtlab.server.brokers.carrying.driver import Driver
+from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.subjects import encode_subject
 
 __all__ = ["carrier_for", "driver_for"]
 
@@ -19,6 +19,8 @@ _SCHEMES: Final[dict[str, tuple[str, ...]]] = {
     "memory": ("",),
     "nats": ("", "core"),
     "redis": ("", "pubsub"),
+    "amqp": ("",),
+    "kafka": ("",),
 }
 
 
@@ -28,9 +30,9 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     Parameters
     ----------
     url : str
-        ``memory://NAME`` (within this process), ``nats://[user:password@]host:port`` or
-        ``redis://[:password@]host:port``. NATS and Redis store what they carry, unless
-        ``?mode=core`` or ``?mode=pubsub`` is added.
+        ``memory://NAME`` (within this process), or ``nats://``, ``redis://``, ``amqp://``
+        (RabbitMQ) or ``kafka://`` with ``[user:password@]host:port``. All store what they carry,
+        but for ``nats://…?mode=core`` and ``redis://…?mode=pubsub``.
     namespace : str
         Carriers of another namespace on the same broker are not heard.
     limits : CarrierLimits, optional
@@ -87,19 +89,27 @@ def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
     try:
         match parts.scheme:
             case "memory":
-                from rtlab.server.brokers.memory_driver import MemoryDriver
+                from rtlab.server.brokers.drivers.memory import MemoryDriver
 
                 return MemoryDriver(parts.netloc or "default", limits)
             case "redis" if mode == "pubsub":
-                from rtlab.server.brokers.redis_pubsub_driver import RedisPubSubDriver
+                from rtlab.server.brokers.drivers.redis_pubsub import RedisPubSubDriver
 
                 return RedisPubSubDriver(parts, limits)
             case "redis":
-                from rtlab.server.brokers.redis_driver import RedisStreamsDriver
+                from rtlab.server.brokers.drivers.redis_streams import RedisStreamsDriver
 
                 return RedisStreamsDriver(parts, limits)
+            case "amqp":
+                from rtlab.server.brokers.drivers.rabbitmq import RabbitDriver
+
+                return RabbitDriver(parts, limits)
+            case "kafka":
+                from rtlab.server.brokers.drivers.kafka import KafkaDriver
+
+                return KafkaDriver(parts, limits)
             case _:
-                from rtlab.server.brokers.nats_driver import NatsDriver
+                from rtlab.server.brokers.drivers.nats import NatsDriver
 
                 return NatsDriver(parts, encode_subject(namespace), limits, stored=mode != "core")
     except ModuleNotFoundError as error:

@@ -20,6 +20,8 @@ class MemoryBroker:
 
     __slots__ = ("_hub",)
 
+    trips = None
+
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 

@@ -1,4 +1,4 @@
-"""``POST /api/auth/…``: log in, refresh, get a ticket; for who has the admin token, revoke and rotate."""
+"""``POST /api/auth/…``: log in, refresh, get a ticket; for who has the admin token, the rest."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.server.auth.principal import BadCredentials
+from rtlab.server.auth.rights import RIGHTS
 from rtlab.server.endpoints.request_body import BadBody, read_body
-from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.server.http_answers import NODE, USER, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class _User(msgspec.Struct):
     user: str
 
 
+class _Roles(msgspec.Struct):
+    user: str
+    roles: list[str]
+
+
 async def log_in(request: web.Request) -> web.Response:
     """``{user, password} → {accessToken, refreshToken, expiresIn}``."""
     authority, asked = _authority(request), await _read(request, _Login)
@@ -47,7 +53,14 @@ async def log_in(request: web.Request) -> web.Response:
     if wait:
         text = "too many attempts to log in under this name: try again later"
         raise _Stop(json_error(429, "rate_limited", text, {"Retry-After": str(math.ceil(wait))}))
-    return _pair(await asyncio.to_thread(authority.log_in, asked.user, asked.password))
+    pair = await asyncio.to_thread(authority.log_in, asked.user, asked.password)
+    request[USER] = asked.user
+    answer = _pair(pair)
+    if not authority.strict:
+        # The hole: what a browser adds by itself proves nothing about which page asked.
+        across = "None" if request.secure else None  # browsers take it only with Secure
+        answer.set_cookie("token", pair.access_token, httponly=True, secure=request.secure, samesite=across)
+    return answer
 
 
 async def refresh(request: web.Request) -> web.Response:
@@ -71,6 +84,19 @@ async def revoke(request: web.Request) -> web.Response:
     return json_response({"logins": ended})
 
 
+async def change_roles(request: web.Request) -> web.Response:
+    """Admin: ``{user, roles}``; open sessions learn of it when they are looked up again."""
+    authority, asked = _admin(request), await _read(request, _Roles)
+    unknown = sorted(set(asked.roles) - set(RIGHTS))
+    if unknown:
+        raise _Stop(json_error(400, "bad_role", f"expected roles out of {', '.join(RIGHTS)}"))
+    try:
+        authority.users.change(asked.user, tuple(asked.roles))
+    except LookupError:
+        raise _Stop(json_error(404, "no_user", "nobody has this name")) from None
+    return json_response({"user": asked.user, "roles": asked.roles})
+
+
 async def rotate(request: web.Request) -> web.Response:
     """Admin: sign with a fresh key from now on."""
     return json_response({"kid": _admin(request).access.rotate()})
@@ -90,6 +116,7 @@ def add_routes(app: web.Application) -> None:
         ("ticket", ticket),
         ("revoke", revoke),
         ("rotate", rotate),
+        ("roles", change_roles),
     ):
         app.router.add_post(f"/api/auth/{name}", _answering(handler))
 
@@ -115,12 +142,10 @@ def _answering(handler: Any) -> Any:
 
 
 async def _read(request: web.Request, kind: type[Any]) -> Any:
-    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
-        raise _Stop(json_error(413, "too_large", f"expected at most {MAX_BODY_BYTES:,} bytes"))
     if request.content_type != "application/json":
         # A form of another site can send other types without asking (CSRF; Fetch §3.2.2).
         raise _Stop(json_error(415, "wrong_type", "expected Content-Type: application/json"))
-    return parse_json(await read_body(request), kind)
+    return parse_json(await read_body(request, MAX_BODY_BYTES), kind)
 
 
 def _authority(request: web.Request) -> Authority:

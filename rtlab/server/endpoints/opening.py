@@ -7,10 +7,9 @@ from aiohttp import web
 
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.http_answers import NODE, USER, json_error
 from rtlab.server.node import Node
-from rtlab.server.refusal import Refused
-from rtlab.server.sessions import Ended
+from rtlab.server.refusal import Ended, Refused
 
 __all__ = ["BadOpening", "ended_answer", "read_opening", "read_principal"]
 
@@ -29,27 +28,39 @@ class BadOpening(Exception):
         self.answer = answer
 
 
-def read_opening(request: web.Request) -> ConnectRequest:
-    """Return what a client asks for, and where it comes from.
+async def read_opening(request: web.Request) -> ConnectRequest:
+    """Return what a client asks for, and where it comes from; its rooms are ready and it has a place.
 
     Raises
     ------
     BadOpening
-        When a parameter is not what it must be, or the session is another user's.
+        When a parameter is not what it must be, the session is another user's, or there is no place.
     """
+    node = request.app[NODE]
     principal = read_principal(request)
     try:
         asked = read_connect_request(request.query, request.headers)
         if principal is not None:  # who a client says it is counts for nothing then
             asked = msgspec.structs.replace(asked, user=None)
-        request.app[NODE].connections.check_user(asked)
+        node.connections.check_user(asked)
     except BadConnectRequest as error:
         raise BadOpening(json_error(400, "bad_opening", str(error))) from None
     except Refused as error:
         raise BadOpening(json_error(403, error.code, str(error))) from None
     asked = msgspec.structs.replace(asked, address=request.remote, principal=principal)
-    _check_share(request.app[NODE], asked)
+    _check_place(node, asked)
+    if await node.prepare(asked):
+        _check_place(node, asked)  # others came meanwhile
     return asked
+
+
+def _check_place(node: Node, asked: ConnectRequest) -> None:
+    """Raise `BadOpening` when the server, or this user's or address's share of it, is full."""
+    _check_share(node, asked)
+    try:
+        node.connections.make_place(asked)
+    except Refused as error:
+        raise BadOpening(json_error(503, error.code, str(error), {"Retry-After": "5"})) from None
 
 
 def _check_share(node: Node, asked: ConnectRequest) -> None:
@@ -80,10 +91,12 @@ def read_principal(request: web.Request) -> Principal | None:
     if authority is None:
         return None
     try:
-        return authority.identify(request.headers, request.query, request.remote)
+        principal = authority.identify(request.headers, request.query, request.remote)
     except BadCredentials as error:
         text = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
         raise BadOpening(json_error(401, error.code, str(error), text)) from None
+    request[USER] = principal.user
+    return principal
 
 
 def ended_answer(ended: Ended) -> web.Response:

@@ -12,6 +12,7 @@ from rtlab.server.cursor import format_cursor
 from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_opening
 from rtlab.server.guard import TOKEN_EXPIRED
 from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.poll import PollSink
 
 __all__ = ["poll"]
@@ -27,19 +28,20 @@ async def poll(request: web.Request) -> web.StreamResponse:
     """
     node = request.app[NODE]
     try:
-        asked = read_opening(request)
+        asked = await read_opening(request)
     except BadOpening as error:
         return error.answer
-    await node.prepare(asked)
     accepted = node.connections.accept(asked)
     session, position = accepted.session, accepted.position
     welcome = not accepted.resumed or "welcome" in request.query
     sink = PollSink()
-    node.connections.attach(accepted, sink, welcome=welcome)
+    # A poll's answer is a batch as it is: only when it is given depends on the window.
+    carrier = batched(sink, JSON, asked.batch)
+    node.connections.attach(accepted, carrier, welcome=welcome)
     try:
         await sink.wait(node.options.poll_timeout)
     finally:
-        node.connections.detach(session, sink)
+        node.connections.detach(session, carrier)
 
     if sink.close_code == 4500:
         return json_error(409, "replaced", "another connection continues this session")

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from aiohttp import web
 
 from rtlab.server.http_answers import NODE, json_error
 
 __all__ = ["BadBody", "read_body"]
-
-#: Seconds that a request's body may take.
-BODY_TIMEOUT: Final = 10.0
 
 
 class BadBody(Exception):
@@ -29,8 +25,16 @@ class BadBody(Exception):
         self.answer = answer
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.Request, limit: int | None = None) -> bytes:
     """Return the whole body of a request.
+
+    Parameters
+    ----------
+    request : web.Request
+        Whose body has not been read.
+    limit : int, optional
+        The most bytes that it may have; what the application takes if left out. The first byte too
+        many is the last that is read: a body that says its length beforehand costs none.
 
     Raises
     ------
@@ -41,13 +45,26 @@ async def read_body(request: web.Request) -> bytes:
     if encoding.lower() != "identity":
         text = f"expected a body without Content-Encoding, got {encoding!r:.40}: send it as it is"
         raise BadBody(json_error(415, "compressed", text))
+    if limit is not None and (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    options = request.app[NODE].options
+    patience = None if options.security == "naive" else options.header_timeout
     try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return await request.read()
+        async with asyncio.timeout(patience):
+            if limit is None:
+                return await request.read()
+            body = bytearray()
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > limit:
+                    raise _too_large(limit)
+            return bytes(body)
     except TimeoutError:
-        text = f"expected the whole body within {BODY_TIMEOUT:g} s"
+        text = f"expected the whole body within {patience:g} s"
         raise BadBody(json_error(408, "slow_body", text)) from None
     except web.HTTPRequestEntityTooLarge:
-        limit = request.app[NODE].options.max_message_bytes
-        text = f"expected at most {limit:,} bytes: send less at a time"
-        raise BadBody(json_error(413, "too_large", text)) from None
+        raise _too_large(options.max_message_bytes) from None
+
+
+def _too_large(limit: int) -> BadBody:
+    return BadBody(json_error(413, "too_large", f"expected at most {limit:,} bytes: send less at a time"))

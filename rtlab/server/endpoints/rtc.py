@@ -63,20 +63,14 @@ class Signalling:
         """
         peers = self._peers(request)
         if peers.full:
-            text = f"the server has its {peers.max_peers} WebRTC peers: try again later"
-            return json_error(503, "full", text, {"Retry-After": "5"})
+            return _full(peers)
         try:
-            asked = read_opening(request)
-        except BadOpening as error:
+            asked = await read_opening(request)
+            body = await read_body(request, MAX_OFFER_BYTES)
+        except (BadOpening, BadBody) as error:
             return error.answer
-        await request.app[NODE].prepare(asked)
-        try:
-            body = await read_body(request)
-        except BadBody as error:
-            return error.answer
-        if len(body) > MAX_OFFER_BYTES:
-            text = f"expected an offer of at most {MAX_OFFER_BYTES:,} bytes, got {len(body):,}"
-            return json_error(413, "too_large", text)
+        if peers.full:  # others came while this body was read
+            return _full(peers)
         try:
             offer = parse_json(body, _Offer).sdp
             _check_description(offer)
@@ -106,6 +100,11 @@ def add_routes(app: web.Application) -> None:
     signalling = app[PEERS] = Signalling()
     app.router.add_post("/rtc/offer", signalling.offer)
     app.on_cleanup.append(signalling.stop)
+
+
+def _full(peers: RtcPeers) -> web.Response:
+    text = f"the server has its {peers.max_peers} WebRTC peers: try again later"
+    return json_error(503, "full", text, {"Retry-After": "5"})
 
 
 def _check_description(sdp: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import Final
 
 import msgspec
@@ -17,7 +18,9 @@ from rtlab.protocol.codecs import JSON, codec_for
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
+from rtlab.server.sinks.base import Sink
+from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.data_channel import DataChannelSink
 from rtlab.webrtc.data_channel import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
@@ -35,6 +38,9 @@ HIGH_WATER_BYTES: Final = 256 * 1024
 
 #: A client that asks for more than it reads: so many messages may wait to be handled.
 MAX_UNHANDLED: Final = 8192
+
+#: Bytes of a batch beside its messages: the frame around them, and a comma for each.
+_BATCH_SLACK: Final = 2048
 
 #: Messages of one client that may wait for a broker before its packets are left unread.
 MAX_WAITING: Final = 64
@@ -127,6 +133,7 @@ class _Client:
         self._request = request
         self._link: DataLink | None = None
         self._sink: DataChannelSink | None = None
+        self._carrier: Sink | None = None  # the sink, or a window in front of it
         self._session: Session | None = None
         # In this order: a channel has come (or none will), its link has ended, the peer is closed.
         self._begun = asyncio.Event()
@@ -185,12 +192,18 @@ class _Client:
             return
         try:
             sink.codec = codec_for(channel.protocol or None)
-            accepted = self._node.connections.accept(request)
+            self._node.connections.make_place(request)  # others came while the channel was opening
         except (MessageError, Refused) as error:
-            sink.close(1008, str(error))
+            sink.close(1013 if isinstance(error, Refused) else 1008, str(error))
             return
+        accepted = self._node.connections.accept(request)
         self._session = accepted.session
-        self._node.connections.attach(accepted, sink)
+        window = request.batch
+        if window is not None and link.max_message_bytes is not None:
+            most = min(window.max_bytes, max(1, link.max_message_bytes - _BATCH_SLACK))
+            window = dataclasses.replace(window, max_bytes=most)
+        self._carrier = batched(sink, sink.codec, window)
+        self._node.connections.attach(accepted, self._carrier)
 
     def _receive(self, frame: str | bytes) -> None:
         session, sink, link = self._session, self._sink, self._link
@@ -209,8 +222,10 @@ class _Client:
 
     def _end(self, error: TransportClosed) -> None:
         self._ended.set()
-        if self._session is not None and self._sink is not None:
-            self._node.connections.detach(self._session, self._sink, ended=error.clean and error.code == 1000)
+        if self._session is not None and self._carrier is not None:
+            self._node.connections.detach(
+                self._session, self._carrier, ended=error.clean and error.code == 1000
+            )
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

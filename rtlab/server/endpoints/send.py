@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from aiohttp import web
@@ -14,8 +14,10 @@ from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_princi
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
+from rtlab.server.node import Node
+from rtlab.server.numbered_posts import NumberedPosts, PostAnswer
 from rtlab.server.ordered_answers import settled
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 
 __all__ = ["send"]
 
@@ -34,7 +36,7 @@ class _OfPost(OnStream):
 
 
 async def send(request: web.Request) -> web.StreamResponse:
-    """Take one message, or an array of them, from a client whose stream is elsewhere."""
+    """Take one message, or an array of them, from a client whose stream is elsewhere; a repeat only once."""
     node = request.app[NODE]
     session = _session(request)
     if session is None:
@@ -62,6 +64,24 @@ async def send(request: web.Request) -> web.StreamResponse:
     if session.order.waiting > MAX_WAITING:
         text = f"{session.order.waiting:,} of your messages wait for the broker: try again later"
         return json_error(503, "busy", text, {"Retry-After": "1"})
+    number = NumberedPosts.number(request.headers.get("Idempotency-Key", ""))
+    if number is None:
+        return await _handle(node, session, body)
+    if not session.posts.begin(number):
+        first = await session.posts.answer(number)
+        if first is None:
+            return json_error(409, "repeated", "a later POST of this session has been handled already")
+        return web.Response(status=first.status, body=first.body, content_type="application/json")
+    answer = PostAnswer(503, b"{}")
+    try:
+        response = await _handle(node, session, body)
+        answer = PostAnswer(response.status, bytes(cast("bytes", response.body)))
+    finally:
+        session.posts.settle(number, answer)
+    return response
+
+
+async def _handle(node: Node, session: Session, body: bytes) -> web.Response:
     node.ingress.received_size += len(body)
     answers = _OfPost()
     array = body.lstrip().startswith(b"[")

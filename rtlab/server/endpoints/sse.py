@@ -6,9 +6,11 @@ from typing import Final
 
 from aiohttp import HttpVersion11, web
 
+from rtlab.protocol.codecs import JSON
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.http_answers import NODE
 from rtlab.server.sinks.base import bound_send_buffer
+from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.event_stream import EventStreamSink
 
 __all__ = ["event_stream"]
@@ -25,10 +27,9 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
     """Serve one stream of server-sent events until either side ends it."""
     node = request.app[NODE]
     try:
-        asked = read_opening(request)
+        asked = await read_opening(request)
     except BadOpening as error:
         return error.answer
-    await node.prepare(asked)
     response = web.StreamResponse(headers=STREAM_HEADERS)
     chunked = request.version >= HttpVersion11
     if chunked:
@@ -51,9 +52,10 @@ async def event_stream(request: web.Request) -> web.StreamResponse:
         chunked=chunked,
         turns=node.turns,
     )
-    node.connections.attach(accepted, sink)
+    carrier = batched(sink, JSON, asked.batch)
+    node.connections.attach(accepted, carrier)
     try:
         await sink.ended
     finally:
-        node.connections.detach(session, sink)
+        node.connections.detach(session, carrier)
     return response

@@ -48,11 +48,15 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Say whether a load balancer may send it new connections: not while it stops, nor when it is full."""
+    """Say whether a load balancer may send it new connections.
+
+    Not while it stops, when it is full, nor when its broker delivers nothing.
+    """
     node = request.app[NODE]
     if node.ready:
         return json_response({"status": "ready"})
-    return json_response({"status": "stopping" if node.stopping else "full"}, 503)
+    status = "stopping" if node.stopping else "full" if node.connections.full else "no broker"
+    return json_response({"status": status}, 503)
 
 
 async def access_log(request: web.Request) -> web.Response:

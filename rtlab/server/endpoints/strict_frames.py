@@ -39,7 +39,7 @@ class StrictFrames:
         What the parser fills; told of a refusal, which is read behind what came before.
     """
 
-    __slots__ = ("_failed", "_left", "_open", "_parser", "_partial", "_queue")
+    __slots__ = ("_between", "_failed", "_left", "_open", "_parser", "_partial", "_queue")
 
     def __init__(self, parser: _Parser, queue: _Queue) -> None:
         self._parser = parser
@@ -48,6 +48,7 @@ class StrictFrames:
         self._partial = b""  # the beginning of a header; the parser has it already
         self._open = False  # whether a message has begun and not ended
         self._failed = False
+        self._between = True  # messages: nothing has begun
 
     def feed_eof(self) -> None:
         """Pass the end on."""
@@ -55,6 +56,8 @@ class StrictFrames:
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take what was received, as a parser does."""
+        if self._between and _is_one_message(data):
+            return self._parser.feed_data(data)
         if self._failed:
             return _NOTHING
         known = len(self._partial)
@@ -68,11 +71,17 @@ class StrictFrames:
             first, second = scanned[at], scanned[at + 1]
             length = second & 0x7F
             # A whole text or binary message, masked and short: nearly all of them.
-            if 0x81 <= first <= 0x82 and 0x80 <= second < 0xFE and not self._open:
+            if 0x81 <= first & 0xBF <= 0x82 and 0x80 <= second < 0xFE and not self._open:
                 at += 6 + length
                 continue
+            if 0x81 <= first & 0xBF <= 0x82 and second == 0xFE and not self._open:
+                length = scanned[at + 2] << 8 | scanned[at + 3]
+                if length > 125:
+                    at += 8 + length
+                    continue
+                length = 126
             if (why := self._broken(first, second, scanned, at)) is not None:
-                self._failed = True
+                self._failed, self._between = True, False
                 if at > known:
                     self._parser.feed_data(scanned[known:at])
                 self._queue.set_exception(WebSocketError(WSCloseCode.PROTOCOL_ERROR, why))
@@ -82,6 +91,7 @@ class StrictFrames:
                 length = int.from_bytes(scanned[at + 2 : at + size - 4], "big")
             at += size + length
         self._left = max(0, at - end) if not self._partial else 0
+        self._between = not (self._left or self._partial or self._open)
         return self._parser.feed_data(data)
 
     def _broken(self, first: int, second: int, data: bytes, at: int) -> str | None:
@@ -101,6 +111,17 @@ class StrictFrames:
         if opcode or self._open:  # a continuation of nothing is the parser's to refuse
             self._open = not first & 0x80
         return None
+
+
+def _is_one_message(data: bytes) -> bool:
+    """Whether bytes are one whole message of an ordinary form: what a client sends that waits for answers."""
+    size = len(data)
+    if size < 6 or not 0x81 <= data[0] & 0xBF <= 0x82:
+        return False
+    second = data[1]
+    if second < 0xFE:
+        return size == second - 122  # 0x80 marks the mask; two bytes of header, and four of the mask
+    return second == 0xFE and size - 8 == data[2] << 8 | data[3] and size > 133
 
 
 def _header_bytes(data: bytes, at: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
+from collections import deque
 from typing import Any, Final, cast
 
 from aiohttp import HttpVersion11, WSMsgType, web
@@ -15,10 +16,12 @@ from rtlab.server.deflate_agreement import Agreement, agree
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.strict_frames import StrictFrames
 from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import settled
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 from rtlab.server.sinks.base import bound_send_buffer
+from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink
 
 __all__ = ["websocket"]
@@ -36,6 +39,9 @@ UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-
 
 EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 PROTOCOL: Final = "Sec-WebSocket-Protocol"
+
+#: In place of a connection's queue of requests (0.7 kB), after the upgrade.
+_NO_REQUESTS: Final[tuple[()]] = ()
 
 #: 16 bytes in base64 (RFC 6455 §4.2.1); Python's decoder ignores what is not of its alphabet.
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
@@ -83,7 +89,20 @@ class _Socket(web.WebSocketResponse):
         if early:  # sent with the handshake
             parser.feed_data(early)
 
+    def count_afterwards(self) -> None:
+        """Inflate messages without end, and look at their size then: the naive setting's hole."""
+        self._max_msg_size = 0
+
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        try:
+            return await self._close(code, message, drain)
+        finally:
+            error = self.exception()
+            if error is not None:
+                # Its frames hold this socket, which holds it: a circle that only the collector would free.
+                error.__traceback__ = None
+
+    async def _close(self, code: int, message: bytes, drain: bool) -> bool:
         if isinstance(self.exception(), zlib.error):
             code = 1007  # what cannot be inflated is no message; aiohttp would say 1000
         if code not in (1002, 1007, 1009) or self.closed:
@@ -112,17 +131,20 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         timeout=2.0,
     )
     if not _is_handshake(request, ws):
+        if options.security == "naive" and (answer := agrees_to_anything(request.headers)) is not None:
+            return web.Response(status=101, headers=answer)
         text = (
             "expected a WebSocket handshake: HTTP/1.1, Upgrade: websocket, Sec-WebSocket-Version: 13, a key"
         )
         return json_error(426, "upgrade_required", text, UPGRADE_HEADERS)
     try:
-        asked = read_opening(request)
+        asked = await read_opening(request)
     except BadOpening as error:
         return error.answer
-    await node.prepare(asked)
     if options.compression is not None:
         ws.agreement = agree(options.compression, ", ".join(request.headers.getall(EXTENSIONS, [])))
+        if options.security == "naive":
+            ws.count_afterwards()
     await ws.prepare(request)
     transport = ws.peer = request.transport
     if transport is None:
@@ -137,12 +159,20 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     )
     accepted = node.connections.accept(asked)
     session = accepted.session
-    node.connections.attach(accepted, sink)
+    carrier = batched(sink, sink.codec, asked.batch)
+    node.connections.attach(accepted, carrier)
+    # What lives as long as the connection is what the server needs for each: not the welcome, nor what was
+    # asked, nor the headers that were sent, nor where aiohttp collects requests, of which no other can come.
+    del accepted, asked
+    ws.headers.clear()
+    connection = cast("Any", request.protocol)
+    connection._messages = _NO_REQUESTS
     ended = False
     try:
         ended = await _receive(node, ws, sink, session)
     finally:
-        node.connections.detach(session, sink, ended=ended)
+        connection._messages = deque[Any]()
+        node.connections.detach(session, carrier, ended=ended)
     return ws
 
 

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from rtlab.protocol.codecs import Codec
-from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import Broker
 from rtlab.server.held_frames import OverflowOptions, OverflowRules
-from rtlab.server.incoming_message import Answer, Answers, Decoder, Incoming
+from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later
 from rtlab.server.producers import Producers
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 from rtlab.server.turns import Turns
 
 __all__ = ["Handler", "ReceiveItem", "Services", "field", "room_of"]
@@ -90,18 +89,23 @@ def field(payload: object, name: str) -> Any:
     return cast("dict[str, Any]", payload).get(name) if isinstance(payload, dict) else None
 
 
-def room_of(message: Message) -> str | None:
+def room_of(incoming: Incoming) -> str | None:
     """Return the room that a message names, on top or in the payload: both are spoken.
+
+    Several steps ask, and the handler; it is looked for once.
 
     Raises
     ------
     Refused
         For what cannot be a room's name.
     """
+    if incoming.room is not NOT_ASKED:
+        return incoming.room
+    message = incoming.message
     room_id = message.room_id if message.room_id is not None else field(message.payload, "roomId")
-    if room_id is None:
-        return None
-    if not isinstance(room_id, str):
-        raise Refused("wrong_payload", f"roomId: expected a string, got {room_id!r:.40}")
-    check_name("roomId", room_id)
+    if room_id is not None:
+        if not isinstance(room_id, str):
+            raise Refused("wrong_payload", f"roomId: expected a string, got {room_id!r:.40}")
+        check_name("roomId", room_id)
+    incoming.room = room_id
     return room_id

@@ -6,31 +6,25 @@ import asyncio
 from functools import partial
 from typing import Any, Final, cast
 
-import msgspec
-
 from rtlab.errors import MessageError
+from rtlab.protocol.batches import message_of
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import Message, check_payload
+from rtlab.protocol.messages import CheckedItems, Message
 from rtlab.server.frames import RoomPosition
 from rtlab.server.handlers.base import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import InOrder, Later, then
 from rtlab.server.refusal import Refused, Result
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 
 __all__ = ["batch"]
 
 
 class _Item:
-    """Reads the items of a batch: the batch was decoded as a whole."""
+    """Reads the items of a batch, which was decoded, and its values checked, as a whole."""
 
     def decode(self, data: Any, max_bytes: int) -> Message:
-        try:
-            message = msgspec.convert(data, Message)
-        except (msgspec.ValidationError, RecursionError) as error:
-            raise MessageError(str(error), "wrong_type") from None
-        check_payload(message.payload)
-        return message
+        return message_of(data)
 
 
 class _InTheAck:
@@ -85,4 +79,4 @@ def _answer(services: Services, session: Session, before: dict[str, None], resul
     left = [RoomPosition(room_id, "", None) for room_id in before if room_id not in session.rooms]
     rooms = (services.hub[room_id] for room_id in session.rooms)
     positions = [*left, *(RoomPosition(room.room_id, room.epoch, room.offset) for room in rooms)]
-    return Answer({"results": results}, tuple(positions))
+    return Answer({"results": CheckedItems(results)}, tuple(positions))

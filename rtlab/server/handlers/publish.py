@@ -33,7 +33,7 @@ def publish(services: Services, incoming: Incoming) -> Later[Answer]:
     if kind in RESERVED_TYPES:
         raise Refused("reserved_type", f"only the server sends {kind!r} messages")
     check_name("type", kind)
-    room_id = room_of(message)
+    room_id = room_of(incoming)
     if room_id is None:
         raise Refused(
             "unknown_type", f"{kind!r} is no type of the server's: add a roomId to publish it to a room"
@@ -48,6 +48,9 @@ def publish(services: Services, incoming: Incoming) -> Later[Answer]:
         services.overflow.counts["block"] += 1
         go = partial(_publish, services, room_id, copy, acknowledge)
         return _Blocked(services.hub, room_id, go).wait()
+    if services.hub.fan_out.lags(room_id):
+        go = partial(_publish, services, room_id, copy, acknowledge)
+        return services.hub.fan_out.when_delivered(room_id, go)
     return _publish(services, room_id, copy, acknowledge)
 
 

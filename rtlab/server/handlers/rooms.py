@@ -23,7 +23,7 @@ def join_room(services: Services, incoming: Incoming) -> Later[Answer]:
     the answer. What was missed comes behind for one that was not: a member's stream has it.
     """
     session, message = incoming.session, incoming.message
-    room_id = room_of(message)
+    room_id = room_of(incoming)
     if room_id is None:
         raise Refused("wrong_payload", 'join_room: expected a roomId, as in {"roomId": "lobby"}')
     user = field(message.payload, "user")
@@ -97,7 +97,7 @@ def _join(
 
 def leave_room(services: Services, incoming: Incoming) -> Answer:
     """Leave a room; one that the client is not in is no error."""
-    room_id = room_of(incoming.message)
+    room_id = room_of(incoming)
     if room_id is None:
         raise Refused("wrong_payload", 'leave_room: expected a roomId, as in {"roomId": "lobby"}')
     incoming.session.rooms.pop(room_id, None)

@@ -1,4 +1,4 @@
-"""How many connections the server takes, and none when it stops."""
+"""No connection begins while the server stops; which of them find a place is `opening`'s to say."""
 
 from __future__ import annotations
 
@@ -19,27 +19,22 @@ STREAMS: Final = frozenset({"/ws", "/sse", "/poll", "/rtc/offer"})
 
 
 def make_admission(node: Node) -> Any:
-    """Make the middleware that turns requests away when there is no place.
+    """Make the middleware that turns connections away from a server that stops.
 
     Parameters
     ----------
     node : Node
-        Whose connections count.
+        Whether it does.
 
     Returns
     -------
     middleware
     """
-    most = node.options.max_connections
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in STREAMS:
-            if node.stopping:
-                return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
-            if node.connections.full:
-                text = f"the server has its {most} connections: try again later"
-                return json_error(503, "full", text, {"Retry-After": "5"})
+        if request.path in STREAMS and node.stopping:
+            return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
         try:
             return await handler(request)
         except ConnectionError:

@@ -17,6 +17,7 @@ from aiohttp import web
 from rtlab.policies.paced_queue import PacedQueue
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
+from rtlab.server.turnstile import Turnstile
 
 __all__ = ["begins_connection", "make_handshake_limit"]
 
@@ -38,7 +39,7 @@ def begins_connection(path: str, *, has_cursor: bool) -> bool:
 
 
 def make_handshake_limit(node: Node) -> Any:
-    """Make the middleware that paces handshakes; without a limit it only passes requests on.
+    """Make the middleware that paces handshakes: a few in each turn of the loop, and no more than the rate.
 
     Parameters
     ----------
@@ -54,12 +55,16 @@ def make_handshake_limit(node: Node) -> Any:
     """
     rate = node.options.handshake_rate
     queue = None if rate is None else PacedQueue(rate, node.options.handshake_queue)
+    turnstile = Turnstile()
     free_at = 0.0
 
     @web.middleware
     async def pace(request: web.Request, handler: Handler) -> web.StreamResponse:
         nonlocal free_at
-        if queue is None or not begins_connection(request.path, has_cursor="cursor" in request.query):
+        if not begins_connection(request.path, has_cursor="cursor" in request.query):
+            return await handler(request)
+        await turnstile.enter()
+        if queue is None:
             return await handler(request)
         now = node.clock()
         free_at, wait = queue.enter(free_at, now)

@@ -1,77 +1,26 @@
 """Which pages may talk to the server, and the headers that tell their browsers so.
 
-Any web page can reach a port on localhost, so the server looks at ``Origin`` before it
-does anything; pages of its own, programs, and the origins it was told are let in.
+Any web page can reach a port on localhost, so the server looks at ``Host`` and ``Origin`` before
+it does anything; pages of its own, programs, and the origins it was told are let in.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from rtlab.protocol.origins import host_allowed, origin_allowed
 from rtlab.server.http_answers import json_error
+from rtlab.server.node import Node
 
-__all__ = ["add_cors_headers", "make_origin_check", "origin_allowed"]
+__all__ = ["PUBLIC", "add_cors_headers", "make_origin_check"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Routes that anybody's browser may ask for: they show nothing and begin nothing.
 PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})
-
-
-def origin_allowed(origin: str, host: str, allowed: frozenset[str]) -> bool:
-    """Whether a page of this origin may talk to the server.
-
-    Parameters
-    ----------
-    origin : str
-        The request's ``Origin``.
-    host : str
-        The request's ``Host``.
-    allowed : frozenset of str
-        Other origins that were configured; compared as a whole.
-
-    Returns
-    -------
-    bool
-        The server's own pages count only under an address or ``localhost``: a
-        name could have been made to point here (DNS rebinding).
-
-    Examples
-    --------
-    >>> origin_allowed("http://127.0.0.1:80", "127.0.0.1:80", frozenset())
-    True
-    >>> origin_allowed("http://evil.example:80", "evil.example:80", frozenset())
-    False
-    """
-    if origin in allowed:
-        return True
-    try:
-        page, server = urlsplit(origin), urlsplit(f"//{host}")
-        name, port = page.hostname, page.port
-        server_name, server_port = server.hostname, server.port
-    except ValueError:
-        return False
-    if origin != f"{page.scheme}://{page.netloc}" or "@" in page.netloc:
-        return False  # an origin has no user, no path and no query (RFC 6454 §6.1)
-    if page.scheme not in ("http", "https") or name is None or name != server_name:
-        return False
-    default = 443 if page.scheme == "https" else 80
-    return (port or default) == (server_port or default) and _is_address(name)
-
-
-def _is_address(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _cors(request: web.Request) -> dict[str, str]:
@@ -93,38 +42,45 @@ def _preflight(request: web.Request) -> web.Response:
     return web.Response(status=204, headers=headers)
 
 
-def make_origin_check(
-    origins: frozenset[str], looks_right: Callable[[str, frozenset[str]], bool] | None = None
-) -> Any:
+def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], bool] | None = None) -> Any:
     """Make the middleware that turns foreign pages away, and answers preflights.
 
     Parameters
     ----------
-    origins : frozenset of str
-        Those allowed besides the server's own.
+    node : Node
+        Its options say who is allowed besides the server's own pages; so does its `page_origin`, whose
+        host is no name of this server: such a page dials an address.
     looks_right : callable, optional
-        Judges in the place of `origin_allowed`: the naive setting's.
+        Judges in the place of `origin_allowed`: the naive setting's, which does not look at ``Host``.
 
     Returns
     -------
     middleware
     """
 
+    origins = node.options.origins
+
     def allowed(request: web.Request) -> bool:
         given = request.headers.getall("Origin", [])
         if len(given) > 1:
             return False  # no browser sends two; which one counts would be up to whoever reads them
+        if given and given[0] == node.page_origin:
+            return True
         if given and looks_right is not None:
             return looks_right(given[0], origins)
         if given:
             origin = given[0]
-            return origin_allowed(origin, request.headers.get("Host", ""), origins)
+            return origin_allowed(origin, request.headers.get("Host", ""), origins, request.scheme)
         # A page can make a GET without Origin; browsers say so in another way.
         return request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
 
     @web.middleware
     async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in PUBLIC:
+            host = request.headers.get("Host")  # HTTP/1.0 may leave it out; no browser speaks it
+            if host is not None and looks_right is None and not host_allowed(host, origins):
+                text = f"this server is not called {host!r:.100}: use its address, or --allow-origin"
+                return json_error(403, "bad_host", text)
             if not allowed(request):
                 origin = request.headers.get("Origin")
                 return json_error(403, "bad_origin", f"pages of {origin!r:.100} may not use this server")

@@ -41,5 +41,6 @@ def check_entry(hub: Hub, entered: Collection[str], room_id: str) -> None:
     check_name("roomId", room_id)
     if room_id not in entered and len(entered) >= MAX_ROOMS:
         raise Refused("too_many_rooms", f"you are in {MAX_ROOMS} rooms: leave one first")
-    if room_id not in hub and hub.full:
-        raise Refused("too_many_rooms", "the server has no place for another room: try again later")
+    if room_id not in hub and not hub.has_place():
+        text = f"the server has its {len(hub):,} rooms, all in use: try again later"
+        raise Refused("too_many_rooms", text)

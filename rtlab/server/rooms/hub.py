@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.frames import Frame, RoomPosition, checked
+from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.rooms.room import Member, Room
 
@@ -58,12 +59,19 @@ class Hub:
         Whether this turn of the loop has done its share: announcements can wait.
     new_epoch : callable
         Makes the name of the history of a room that begins here.
+    fan_out : FanOut, optional
+        Hands messages to members; all at once by default.
 
     Attributes
     ----------
+    check_outgoing : callable or None
+        Raises `MessageError` for what no member may be sent; none costs nothing.
     tell_nodes : callable or None
         Told a room's name and its users at this node, when these changed; None for a server
         that stands alone.
+    make_place : callable
+        Called by `has_place` when all rooms are taken: lets a member go that needs none, and returns
+        whether there was one.
     """
 
     def __init__(
@@ -74,7 +82,9 @@ class Hub:
         presence_changed: Callable[[], None] = lambda: None,
         spent: Callable[[], bool] = lambda: False,
         new_epoch: Callable[[], str] = lambda: secrets.token_hex(4),
+        fan_out: FanOut | None = None,
     ) -> None:
+        self.fan_out = fan_out or FanOut()
         self._clock = clock
         self._limits = limits or HubLimits()
         self._presence_changed = presence_changed
@@ -85,7 +95,9 @@ class Hub:
         self._changed: dict[Room, bool] = {}
         self._unsettled: dict[Room, None] = {}
         self.published = 0
+        self.check_outgoing: Callable[[Message], None] | None = None
         self.tell_nodes: Callable[[str, list[str]], None] | None = None
+        self.make_place: Callable[[], bool] = lambda: False
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -97,6 +109,21 @@ class Hub:
     def full(self) -> bool:
         """Whether a room that does not exist yet cannot be made."""
         return len(self._rooms) >= self._limits.rooms
+
+    def has_place(self) -> bool:
+        """Whether another room can be made; rooms in which nothing was ever said make place."""
+        while self.full:
+            room = next((room for room in self._unsettled if room.unused), None)
+            if room is not None:
+                self._end(room)
+            elif not self.make_place():
+                return False
+        return True
+
+    def _end(self, room: Room) -> None:
+        del self._rooms[room.room_id]
+        self._changed.pop(room, None)
+        self._unsettled.pop(room, None)
 
     def __contains__(self, room_id: str) -> bool:
         return room_id in self._rooms
@@ -137,6 +164,10 @@ class Hub:
         """
         room = self._rooms.get(room_id) or self._begin(room_id)
         again = member in room.members
+        if again:
+            self.fan_out.catch_up(member)
+        else:
+            self.fan_out.enter(member, room_id)
         room.members[member] = None
         if not (again and quietly):
             self._touch(room, arrival=True)
@@ -173,12 +204,10 @@ class Hub:
         now = self._clock()
         for message in messages:
             place = RoomPosition(room_id, epoch, message.offset)
-            room.history.append(Frame(message, (place,)), now, self._limits)
+            room.history.append(Frame(checked(message, self.check_outgoing), (place,)), now, self._limits)
         if room.members:
             notice = Message("resync", room_id=room_id, epoch=epoch, offset=offset)
-            frame = Frame(notice, (RoomPosition(room_id, epoch, offset),))
-            for member in room.members:
-                member.deliver(frame)
+            self.fan_out.publish(room, Frame(notice, (RoomPosition(room_id, epoch, offset),)))
 
     def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
         """Note who is in a room at another node."""
@@ -208,6 +237,7 @@ class Hub:
         room = self._rooms.get(room_id)
         if room is None or member not in room.members:
             return
+        self.fan_out.leave(member, room_id)
         del room.members[member]
         if grace:
             room.presence.linger(member.user, self._clock() + self._limits.leave_grace)
@@ -229,6 +259,7 @@ class Hub:
 
     def blocker(self, room_id: str) -> Member | None:
         """Return a member for whom publishers to a room have to wait, if there is one."""
+        self.fan_out.finish(room_id)  # what was published counts
         room = self._rooms.get(room_id)
         members = () if room is None else room.members
         return next((member for member in members if member.blocks(room_id)), None)
@@ -251,10 +282,9 @@ class Hub:
         if offset != room.offset + 1 or epoch != room.epoch:
             room.restart(epoch, offset)
         room.offset = offset
-        frame = Frame(message, (RoomPosition(room_id, epoch, offset),))
+        frame = Frame(checked(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
         self.published += 1
-        for member in room.members:
-            member.deliver(frame)
+        self.fan_out.publish(room, frame)
         now = self._clock()
         room.history.append(frame, now, self._limits)
         if room.keeps_newest:
@@ -287,9 +317,8 @@ class Hub:
                 continue
             room.presence.announced = users
             if len(users) <= self._limits.presence_users:
-                frame = Frame(Message("users_update", users, room_id=room.room_id))
-                for member in room.members:
-                    member.deliver(frame)
+                news = Message("users_update", users, room_id=room.room_id)
+                self.fan_out.publish(room, Frame(checked(news, self.check_outgoing)))
 
     def sweep(self) -> None:
         """Announce those whose grace has ended, and end rooms that nobody needs.
@@ -305,9 +334,7 @@ class Hub:
             if room.presence.lingering:
                 self._changed.setdefault(room, False)
             elif room.idle:
-                del self._rooms[room.room_id]
-                self._changed.pop(room, None)
-                del self._unsettled[room]
+                self._end(room)
             elif room.members:
                 del self._unsettled[room]
         if self._changed:

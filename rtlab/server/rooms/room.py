@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.ordered_answers import Later
 from rtlab.server.rooms.history import History
 from rtlab.server.rooms.presence import Presence
@@ -17,14 +17,17 @@ T = TypeVar("T")
 
 
 class Member(Protocol):
-    """What a room needs of a session. `deliver` never raises and never blocks."""
+    """What a room needs of a session. Delivering never raises and never blocks."""
 
     user: str
+    rooms: dict[str, None]
 
     @property
     def present(self) -> bool: ...
 
     def deliver(self, frame: Frame) -> None: ...
+
+    def deliver_burst(self, burst: Burst, had: int | None) -> None: ...
 
     def blocks(self, room_id: str) -> bool: ...
 
@@ -79,6 +82,11 @@ class Room:
     def users(self, now: float) -> list[str]:
         """Return who is here, in order of arrival: each user once."""
         return self.presence.users((member.user for member in self.members if member.present), now)
+
+    @property
+    def unused(self) -> bool:
+        """Whether nobody is in it, and nobody ever said anything."""
+        return not (self.members or self.offset or self.cached)
 
     @property
     def idle(self) -> bool:

@@ -11,12 +11,12 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, Final, Protocol
 
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.turns import Turns
 
-__all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer"]
+__all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer", "write_each"]
 
 #: A connection whose transport holds more than this takes no more: frames wait in the session.
 HIGH_WATER_BYTES: Final = 64 * 1024
@@ -41,8 +41,10 @@ class Sink(Protocol):
     ``frame.encoded(JSON)`` gives its bytes, encoded once for everybody.
     """
 
-    #: ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
-    transport: ClassVar[str]
+    @property
+    def transport(self) -> str:
+        """``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``."""
+        ...
 
     @property
     def written_bytes(self) -> int:
@@ -72,6 +74,10 @@ class Sink(Protocol):
         """Send one frame. Never raises, never blocks."""
         ...
 
+    def write_burst(self, burst: Burst, position: int) -> None:
+        """As `write`, of several frames; `position` is the last one's."""
+        ...
+
     def flush(self) -> None:
         """Hand over what is held for the end of the turn."""
         ...
@@ -87,6 +93,13 @@ class Sink(Protocol):
     def heartbeat(self) -> bool:
         """Write whatever keeps a quiet connection alive; False where the client missed the one before."""
         ...
+
+
+def write_each(sink: Sink, burst: Burst, position: int) -> None:
+    """Write a burst's frames one by one: for sinks to which together is no less work."""
+    first = position - len(burst.frames) + 1
+    for at, frame in enumerate(burst.frames, first):
+        sink.write(frame, at)
 
 
 def bound_send_buffer(transport: asyncio.Transport, size_bytes: int | None) -> None:
@@ -116,6 +129,7 @@ class StreamSink:
     """
 
     __slots__ = (
+        "__weakref__",
         "_held",
         "_held_bytes",
         "_transport",

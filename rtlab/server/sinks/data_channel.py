@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar
 
 from rtlab.errors import MessageTooLarge
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, error_message
+from rtlab.server.frames import Burst, Frame, error_message
+from rtlab.server.sinks.base import write_each
 from rtlab.webrtc.data_channel import DataLink
 
 __all__ = ["DataChannelSink"]
@@ -29,7 +29,7 @@ class DataChannelSink:
         Named by the channel's ``protocol``.
     """
 
-    transport: ClassVar[str] = "webrtc"
+    transport: str = "webrtc"
 
     def __init__(self, link: DataLink, codec: Codec) -> None:
         self.codec = codec
@@ -63,6 +63,9 @@ class DataChannelSink:
             except MessageTooLarge:
                 # Not even that passes. Leaving it out would be a silent gap.
                 self.close(1009, f"your max-message-size is too small: {error}")
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        write_each(self, burst, position)
 
     @property
     def congested(self) -> bool:

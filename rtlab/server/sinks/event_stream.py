@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Final
+from typing import Final
 
 from rtlab.server.cursor import CursorWriter
-from rtlab.server.frames import Frame, RoomPosition
-from rtlab.server.sinks.base import StreamSink
+from rtlab.server.frames import Burst, Frame, RoomPosition
+from rtlab.server.sinks.base import StreamSink, write_each
 from rtlab.server.turns import Turns
 
 __all__ = ["EventStreamSink"]
@@ -34,7 +34,7 @@ class EventStreamSink(StreamSink):
     """
 
     __slots__ = ("_chunked", "_cursors", "ended")
-    transport: ClassVar[str] = "sse"
+    transport: str = "sse"
 
     def __init__(
         self,
@@ -54,6 +54,9 @@ class EventStreamSink(StreamSink):
         for change in frame.positions:
             self._cursors.move(change)
         self._event(b"%b%b\n\n" % (frame.event(), self._cursors.at(position).encode()))
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        write_each(self, burst, position)
 
     def _event(self, data: bytes) -> None:
         self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
+from rtlab.server.sinks.base import write_each
 
 __all__ = ["PollSink"]
 
@@ -15,7 +16,7 @@ class PollSink:
     """A poll that waits. It carries nothing: it wakes the handler, which answers."""
 
     __slots__ = ("_woken", "close_code")
-    transport: ClassVar[str] = "longpoll"
+    transport: str = "longpoll"
 
     def __init__(self) -> None:
         self._woken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -39,6 +40,9 @@ class PollSink:
     def write(self, frame: Frame, position: int) -> None:
         if not self._woken.done():
             self._woken.set_result(None)
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        write_each(self, burst, position)
 
     async def wait(self, timeout: float) -> None:
         """Return when there is something to answer, or at the time limit."""

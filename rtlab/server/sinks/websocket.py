@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
 
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.frames import Frame, shared_form
-from rtlab.server.sinks.base import StreamSink
+from rtlab.server.frames import Burst, Frame, shared_form
+from rtlab.server.sinks.base import StreamSink, write_each
 from rtlab.server.turns import Turns
 
 __all__ = ["WebSocketSink"]
@@ -34,7 +33,7 @@ class WebSocketSink(StreamSink):
     """
 
     __slots__ = ("_close_timeout", "_deflater", "_form", "_unanswered", "codec")
-    transport: ClassVar[str] = "websocket"
+    transport: str = "websocket"
 
     def __init__(
         self,
@@ -60,6 +59,12 @@ class WebSocketSink(StreamSink):
         elif not (self.closing or self._transport.is_closing()):
             opcode = BINARY if self.codec.binary else TEXT
             self._send(websocket_frame(opcode, self._deflater(frame.encoded(self.codec)), 0x40))
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        if self._deflater is None:
+            self._send(burst.websockets.get(self._form) or burst.websocket(self._form))
+        else:
+            write_each(self, burst, position)
 
     def close(self, code: int, reason: str = "") -> None:
         if self.closing:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rtlab.server.guard import Guard
 from rtlab.server.incoming_message import Incoming
-from rtlab.server.naive import CheckFirstValues
+from rtlab.server.naive import CheckFirstValues, resolve_room
 from rtlab.server.options import Options
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.steps.validate import RefuseDuplicateKeys, Validate
@@ -36,10 +36,12 @@ def make_steps(
     after: _Steps = [limit for limit in limits if not limit.before_decoding]
     if guard is not None:
         after = [guard.authenticate, *after, guard.authorise]
+        if options.security == "naive":
+            after.append(resolve_room)
     if options.strict_keys:
         before.append(RefuseDuplicateKeys())
     if options.schemas is not None and options.security == "naive":
-        before.append(CheckFirstValues(options.schemas))
+        after.append(CheckFirstValues(options.schemas))
     elif options.schemas is not None:
         after.append(Validate(options.schemas))
     return before, after

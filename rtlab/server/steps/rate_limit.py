@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from rtlab.policies.rate_limit import RateLimit
+from rtlab.policies.rate_limit import RateLimit, Scope
 from rtlab.policies.token_bucket import Bucket
 from rtlab.protocol.codecs import utf8_bytes
 from rtlab.server.handlers.base import room_of
@@ -21,6 +21,15 @@ MAX_KEYS: Final = 10_000
 
 #: Of a strike: who goes on after 200 refusals is not slowed down by them, and is sent away.
 STRIKE: Final = 1 / 40
+
+
+#: Whose bucket a message takes from.
+_KEYS: Final[dict[Scope, Callable[[Incoming], str | None]]] = {
+    "connection": lambda incoming: incoming.session.session_id,
+    "user": lambda incoming: incoming.session.user,
+    "address": lambda incoming: incoming.session.address,
+    "room": room_of,
+}
 
 
 class LimitRate:
@@ -49,24 +58,27 @@ class LimitRate:
         self.refused = 0
         self._limit = limit
         self._clock = clock
+        self._key = _KEYS[limit.scope]
+        self._by_message = limit.unit == "messages"
+        self._burst = limit.rule.burst
+        self._spend = limit.rule.spend
         self._buckets: dict[str, Bucket] = {}
 
     def __call__(self, incoming: Incoming) -> None:
         key = self._key(incoming)
-        cost = self._cost(incoming)
+        cost = 1 if self._by_message else self._size(incoming)
         if key is None or not cost:
             return
-        rule = self._limit.rule
-        if cost > rule.burst:
+        if cost > self._burst:
             raise self._too_much(cost)
         now = self._clock()
-        before = self._buckets.get(key)
-        if before is None:
-            before = self._first(now)
-        self._buckets[key], allowed = rule.take(before, now, cost)
-        if not allowed:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = self._first(now)
+        if not self._spend(bucket, now, cost):
             self.refused += 1
-            wait = rule.wait(before, now, cost)
+            rule = self._limit.rule
+            wait = rule.wait(bucket, now, cost)
             raise Refused(
                 "rate_limited",
                 f"expected at most {rule.rate:g} {self._limit.unit} per second of this "
@@ -75,21 +87,7 @@ class LimitRate:
                 strikes=STRIKE,
             )
 
-    def _key(self, incoming: Incoming) -> str | None:
-        session = incoming.session
-        match self._limit.scope:
-            case "connection":
-                return session.session_id
-            case "user":
-                return session.user
-            case "address":
-                return session.address
-            case "room":
-                return room_of(incoming.message)
-
-    def _cost(self, incoming: Incoming) -> int:
-        if self._limit.unit == "messages":
-            return 1
+    def _size(self, incoming: Incoming) -> int:
         data = incoming.data
         if isinstance(data, bytes | str):
             return utf8_bytes(data)

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from rtlab.lab.broker_servers import BrokerServer
-from rtlab.server.brokers.carrier import Capabilities, Carried, LinkLost
-from rtlab.server.brokers.carrier_limits import CarrierLimits
-from rtlab.server.brokers.driver import Attachment, Driver, Outgoing, Stored
-from rtlab.server.brokers.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.carrier import Capabilities, Carried, LinkLost
+from rtlab.server.brokers.carrying.driver import Attachment, Driver, Outgoing, Stored
+from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 
 PATIENCE = 30.0
 #: Probes must not end the link of a test on a starved machine, but where they are what is tested.

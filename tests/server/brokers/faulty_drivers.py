@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rtlab.server.brokers.driver import Attachment, Outgoing, Stored
-from rtlab.server.brokers.memory_driver import MemoryDriver
+from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.drivers.memory import MemoryDriver
 
 PROBE = "._probe"
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
+from rtlab.lab.lab import Lab
 from rtlab.processes.host import free_port
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for, driver_for
-from tests.server.brokers.bench import CALM, Bench, numbered, until
+from rtlab.server.brokers.carrying.subjects import full_name
+from tests.server.brokers.bench import CALM, PATIENCE, Bench, Listener, numbered, until
 from tests.server.brokers.contract import CHECKS, END, Check, heard_all
 
 #: Carrier → the server it needs, what its URL ends with.
@@ -24,6 +29,8 @@ CARRIERS = {
     "nats-core": ("nats", "?mode=core"),
     "redis": ("redis", ""),
     "redis-pubsub": ("redis", "?mode=pubsub"),
+    "rabbitmq": ("rabbitmq", ""),
+    "kafka": ("kafka", ""),
 }
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,7 +83,6 @@ async def test_what_a_killed_server_keeps(bench: Bench):
     await until(lambda: bench.a.carrier.up and bench.b.carrier.up)
     await waiting
     stored = bench.capabilities.survives_restart
-    assert stored == bench.capabilities.replay  # of those here, the ones that store anything keep it
     if stored:
         kept = [one.body for one in await bench.b.carrier.history(subject, 100)]
         assert kept == [*numbered(5), b"meanwhile"]
@@ -103,8 +109,76 @@ async def test_a_server_that_stands_still_is_found_and_used_again(bench: Bench):
     await node.carrier.close()
 
 
+#: How what is stored under a name is deleted behind the carriers' back.
+DELETE: dict[str, Callable[[Any, str], Awaitable[Any]]] = {
+    "nats": lambda driver, _: driver._streams.delete_stream(driver._stream),
+    "redis": lambda driver, name: driver._link.command("DEL", name),
+    "amqp": lambda driver, name: driver._publisher.queue_delete(name),
+    "kafka": lambda driver, name: driver._admin.delete_topics([name]),
+}
+
+
+async def test_what_is_deleted_under_way_is_made_again_and_nothing_is_lost_in_silence(bench: Bench):
+    if bench.server is None or not bench.capabilities.replay:
+        return
+    subject = bench.subject()
+    limits = replace(CALM, probe_interval=0.2, answer_timeout=2.0)
+    sender, node = await bench.node(limits), await bench.node(limits)
+    listener = await bench.listen(node, subject)
+    await bench.publish(sender, subject, numbered(3))
+    await listener.until(lambda: len(listener.bodies) == 3)
+    await DELETE[bench.server.url.partition(":")[0]](sender.link.driver, full_name(bench.namespace, subject))
+    accepted: list[bytes] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(accepted) < 3:
+            body = b"after %d" % len(accepted)
+            try:
+                await sender.carrier.publish(subject, body)
+            except BrokerFailed:
+                continue
+            accepted.append(body)
+        while accepted[-1] not in listener.bodies:  # what came before the gap may be lost, and that is told
+            with contextlib.suppress(BrokerFailed):
+                await sender.carrier.publish(subject, accepted[-1])
+            await asyncio.sleep(0.05)
+    heard = list(dict.fromkeys(listener.bodies))
+    assert heard == [*numbered(3), *accepted] or listener.gaps
+    await asyncio.gather(sender.carrier.close(), node.carrier.close())
+
+
+async def test_the_nodes_of_a_lab_share_a_room_through_it(bench: Bench):
+    if bench.server is None or bench.server.kind not in ("rabbitmq", "kafka"):
+        return  # tests/lab has the others
+    room, seen = "a *.> room", {"a": list[Any](), "b": list[Any]()}
+    async with (
+        Lab(nodes=2, broker=bench.server.url) as lab,
+        WebSocketConnection(lab.nodes[0].ws_url) as a,
+        WebSocketConnection(lab.nodes[1].ws_url) as b,
+    ):
+        for name, conn in (("a", a), ("b", b)):
+            conn.on("n", seen[name].append)
+            await conn.join_room(room)
+        await asyncio.gather(*(conn.request("n", n, room_id=room) for n in range(10) for conn in (a, b)))
+        await until(lambda: all(len(messages) == 20 for messages in seen.values()))
+    places = [[(m.epoch, m.offset, m.payload, m.client_id) for m in seen[name]] for name in "ab"]
+    assert places[0] == places[1]
+    assert [offset for _, offset, _, _ in places[0]] == list(range(1, 21))
+
+
+async def test_nodes_that_come_at_the_same_moment_all_find_what_one_of_them_makes(bench: Bench):
+    subject, listeners = bench.subject(), [Listener() for _ in range(4)]
+    nodes = await asyncio.gather(*(bench.node(namespace=f"{bench.namespace} new") for _ in listeners))
+    await asyncio.gather(
+        *(node.carrier.subscribe(subject, one.hear) for node, one in zip(nodes, listeners, strict=True))
+    )
+    await bench.publish(nodes[0], subject, [END])
+    for one in listeners:
+        await one.until(lambda one=one: END in one.bodies)
+    await asyncio.gather(*(node.carrier.close() for node in nodes))
+
+
 async def refusal(url: str) -> str:
-    carrier = carrier_for(url, limits=replace(CALM, connect_timeout=2.0))
+    carrier = carrier_for(url, limits=replace(CALM, connect_timeout=1.0))
     with pytest.raises(BrokerFailed) as refused:
         await carrier.open()
     return str(refused.value)
@@ -117,21 +191,32 @@ async def test_a_url_that_leads_nowhere_says_what_to_do(bench: Bench):
     assert "nobody listens there: start" in await refusal(f"{scheme}://127.0.0.1:{free_port()}")
 
 
-async def test_another_protocol_on_the_port_is_told(servers: dict[str, BrokerServer]):
-    if len(servers) < 2:
-        pytest.skip("needs both brokers: apt install redis-server")
-    nats, redis = (servers[kind].port for kind in ("nats", "redis"))
-    assert "Redis" in await refusal(f"redis://127.0.0.1:{nats}")
-    assert "NATS" in await refusal(f"nats://127.0.0.1:{redis}")
+#: Scheme → what a server of another protocol is told to be; those that never answer wait for the time limit.
+OTHERS = {"nats": "NATS", "redis": "Redis", "amqp": "AMQP", "kafka": "Kafka"}
 
 
-async def test_a_wrong_password_is_told(servers: dict[str, BrokerServer]):
-    if "redis" not in servers:
-        pytest.skip("redis-server is not installed: apt install redis-server")
-    address = f"127.0.0.1:{servers['redis'].port}"
-    text = await refusal(f"redis://:wrong-word@{address}")
+@pytest.mark.parametrize("scheme", OTHERS)
+async def test_another_protocol_on_the_port_is_told(servers: dict[str, BrokerServer], scheme: str):
+    other = servers.get("nats" if scheme != "nats" else "redis")
+    if other is None:
+        pytest.skip("needs another broker: apt install redis-server")
+    assert OTHERS[scheme] in await refusal(f"{scheme}://127.0.0.1:{other.port}")
+
+
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq", "kafka"])
+async def test_a_wrong_password_is_told(servers: dict[str, BrokerServer], kind: str):
+    if kind not in servers:
+        pytest.skip(f"{kind} is not installed")
+    scheme, _, address = servers[kind].url.partition("://")
+    text = await refusal(f"{scheme}://somebody:wrong-word@{address}")
     assert "refuses the name or the password" in text
     assert "wrong-word" not in text
+
+
+async def test_a_virtual_host_that_is_not_there_is_told(servers: dict[str, BrokerServer]):
+    if "rabbitmq" not in servers:
+        pytest.skip("rabbitmq is not installed")
+    assert "virtual host 'nowhere'" in await refusal(f"{servers['rabbitmq'].url}/nowhere")
 
 
 @pytest.mark.parametrize("url", ["mqtt://here", "here", "redis://here?mode=cluster", "nats://here:port"])

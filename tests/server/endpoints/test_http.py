@@ -105,6 +105,28 @@ async def test_a_stream_and_its_upstream_do_what_a_websocket_does(
     assert [m["type"] for m in got] == ["ack", "chat", "ack", "echo", "error"]
 
 
+async def test_a_post_that_comes_twice_is_handled_once_and_answered_twice(
+    client: httpx.AsyncClient, server: Child
+) -> None:
+    async with Stream(client, server, "?room=twice") as stream:
+        session = (await stream.next("welcome"))[0]["payload"]["session"]
+
+        async def post(number: str, text: str) -> httpx.Response:
+            body = {"type": "chat", "payload": text, "roomId": "twice"}
+            headers = {"Idempotency-Key": number}
+            return await client.post(
+                f"{server.url}/send", params={"session": session}, json=body, headers=headers
+            )
+
+        both = await asyncio.gather(post("7", "a"), post("7", "a"))
+        assert both[0].json() == both[1].json()
+        assert [(await post("7", "a")).json(), (await post("6", "late")).status_code] == [both[0].json(), 409]
+        for number in ("8", "no number", "no number"):
+            assert (await post(number, number)).json()["accepted"] == 1
+        got = [(await stream.next("chat"))[0]["payload"] for _ in range(4)]
+    assert got == ["a", "8", "no number", "no number"]
+
+
 async def test_every_transport_gets_the_same_messages_in_the_same_order(
     client: httpx.AsyncClient, server: Child
 ) -> None:
@@ -204,7 +226,7 @@ async def test_quiet_streams_get_comments(start: Start) -> None:
     server = start("--heartbeat", "0.1")
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.settimeout(5)
-        raw.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw.sendall(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         got = b""
         while got.count(b": heartbeat\n\n") < 3:
             got += await asyncio.to_thread(raw.recv, 4096)
@@ -213,7 +235,7 @@ async def test_quiet_streams_get_comments(start: Start) -> None:
 async def test_an_http_1_0_proxy_gets_a_stream_without_chunks(server: Child) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.settimeout(5)
-        raw.sendall(b"GET /sse HTTP/1.0\r\nHost: x\r\n\r\n")
+        raw.sendall(b"GET /sse HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
         got = b""
         while b"event: welcome\ndata: {" not in got:
             got += await asyncio.to_thread(raw.recv, 4096)
@@ -427,7 +449,7 @@ async def test_a_query_of_any_bytes_gets_an_answer_that_can_be_read(
     upgrade += "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" if path == "/ws" else ""
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.settimeout(5)
-        head = f"{method} {path}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+        head = f"{method} {path}?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n"
         raw.sendall((head + (upgrade if path == "/ws" else "") + "\r\n").encode())
         got = b""
         while b'"type":"' not in got and b'"code":' not in got:
@@ -454,7 +476,7 @@ async def test_a_last_event_id_of_any_bytes_begins_anew(server: Child) -> None:
     """A room's name that is no UTF-8 would make the welcome impossible to write, for ever."""
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
         raw.settimeout(5)
-        raw.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\nLast-Event-ID: s.1~\xff:e:1\r\n\r\n")
+        raw.sendall(b"GET /sse HTTP/1.1\r\nHost: 127.0.0.1\r\nLast-Event-ID: s.1~\xff:e:1\r\n\r\n")
         got = b""
         while b'"type":' not in got:
             got += await asyncio.to_thread(raw.recv, 4096)
@@ -549,7 +571,7 @@ async def test_streams_and_polls_leave_nothing_behind(client: httpx.AsyncClient,
 async def test_a_stream_that_is_not_read_is_cut_off(start: Start) -> None:
     server = start("--write-limit-bytes", "100000")
     with socket.create_connection(("127.0.0.1", server.port)) as raw:
-        raw.sendall(b"GET /sse?room=x HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw.sendall(b"GET /sse?room=x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         async with server.connect() as ws:
             await say(ws, "join_room", {"roomId": "x"})
             await settled(server, lambda s: s["connections"]["sse"] == 1)

@@ -23,7 +23,7 @@ Start = Callable[..., Child]
 
 
 UPGRADE_HEAD = (
-    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
@@ -459,9 +459,9 @@ async def test_resets_and_half_open_requests_leave_nothing_behind(start: Start) 
     "data",
     [
         b"GET /ws HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
-        b"POST /send HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /send HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /send HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",
     ],
     ids=["no Host", "long header", "negative length", "two lengths", "TLS"],
@@ -565,7 +565,7 @@ async def test_a_stop_says_1012_to_everyone_although_one_does_not_read(start: St
 
 async def test_full_buffers_do_not_delay_a_stop(start: Start) -> None:
     server = start("--stop-window", "0.1")
-    stream = b"GET /sse?room=x HTTP/1.1\r\nHost: x\r\n\r\n"
+    stream = b"GET /sse?room=x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     with raw(server, UPGRADE + masked('{"type":"join_room","roomId":"x"}')), raw(server, stream):
         async with server.connect() as ws:
             await say(ws, "join_room", {"roomId": "x"})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.memory import MemoryBroker
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 
@@ -25,6 +25,7 @@ class Someone:
     def __init__(self, user: str) -> None:
         self.user = user
         self.present = True
+        self.rooms: dict[str, None] = {}
         self.got: list[Message] = []
 
     def blocks(self, room_id: str) -> bool:
@@ -35,6 +36,9 @@ class Someone:
 
     def deliver(self, frame: Frame) -> None:
         self.got.append(frame.message)
+
+    def deliver_burst(self, burst: Burst, had: int | None) -> None:
+        self.got += [frame.message for frame in burst.frames[had:]]
 
     def users(self) -> list[list[str]]:
         return [m.payload for m in self.got if m.type == "users_update"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.policies.rate_limit import parse_rate_limit
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
 from rtlab.server.steps import rate_limit
 from tests.server.steps.bench import Bench, results_of_batch
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
+from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
+from rtlab.server.connect_request import ConnectRequest
 from tests.server.steps.bench import Bench, results_of_batch
 
 
@@ -56,3 +60,64 @@ async def test_a_key_that_stands_twice_is_refused_before_one_value_is_lost(codec
         data = b"\x83" + pack("type") + pack("order") + pack("roomId") + pack("r") + pack("payload") + payload
     assert bench.say(session, data, codec)["error"]["code"] == "duplicate_key"
     assert session.strikes == 1
+
+
+async def test_what_another_node_let_pass_is_checked_before_members_get_it() -> None:
+    bench = Bench(schemas=Schemas.load())
+    session = bench.session(rooms=("lobby",))
+    epoch, offset = bench.node.hub.next_place("lobby")
+    for n, text in enumerate(["fine", 7]):
+        message = Message("chat", {"text": text}, room_id="lobby", epoch=epoch, offset=offset + n)
+        bench.node.hub.deliver("lobby", message)
+    bench.node.hub.fan_out.finish("lobby")
+    good, bad = [frame.message for _, frame in session.after(0)][-2:]
+    assert (good.type, good.payload) == ("chat", {"text": "fine"})
+    # An error stands in its place: the room's numbers have no gap.
+    assert (bad.type, bad.payload["code"], bad.offset, bad.epoch) == ("error", "schema", offset + 1, epoch)
+    assert "7" not in bad.payload["message"].replace("payload/text", "")
+
+
+async def test_every_answer_of_the_server_is_checked_before_it_is_sent() -> None:
+    schemas, told = Schemas.load(), list[str]()
+
+    def check(message: Message) -> None:
+        told.append(message.type)
+        schemas.check(message)
+
+    bench = Bench(schemas=schemas)
+    bench.node.sessions.check_outgoing = bench.node.hub.check_outgoing = check
+    accepted = bench.node.connections.accept(ConnectRequest(rooms=("lobby",)))
+    session = accepted.session
+    bench.node.hub.announce()
+    bench.node.hub.fan_out.finish("lobby")
+    for text in (
+        '{"type":"join_room","roomId":"lobby","id":"1"}',
+        '{"type":"chat","roomId":"lobby","id":"2","payload":{"text":"x"}}',
+        '{"type":"batch","id":"3","payload":[{"type":"echo"},{"type":"chat","roomId":"lobby","payload":1}]}',
+        '{"type":"leave_room","roomId":"lobby"}',
+        '{"type":"ping"}',
+        '{"type":"auth"}',
+        '{"type":"no_such"}',
+    ):
+        bench.say(session, text)
+    sent = [accepted.welcome.message, *(frame.message for _, frame in session.after(0))]
+    assert sorted(message.type for message in sent) == sorted(told)
+    assert {"welcome", "users_update", "chat", "ack", "error", "echo", "pong"} == set(told)
+    assert "left out" not in str(sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("ack", {"offset": "1"}),
+        ("ack", {"results": [{"id": "1"}]}),
+        ("welcome", {"clientId": "c"}),
+        ("users_update", [1]),
+        ("error", {"code": "x"}),
+    ],
+)
+async def test_an_error_stands_in_place_of_an_answer_that_is_wrong(kind: str, wrong: Any) -> None:
+    session = Bench(schemas=Schemas.load()).session()
+    session.send(Message(kind, wrong, id="7"))
+    ((_, frame),) = session.after(session.position - 1)
+    assert (frame.message.type, frame.message.payload["code"], frame.message.id) == ("error", "schema", "7")

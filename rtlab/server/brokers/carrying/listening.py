@@ -1,0 +1,109 @@
+"""One subject that a carrier listens to, and its handlers, over all links that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+from rtlab.server.brokers.carrying.carrier import Carried, GapHandler, Handler
+
+__all__ = ["Listening", "Place", "report"]
+
+
+def report(error: Exception, what: str) -> None:
+    """Give what a handler raised to the loop's exception handler.
+
+    Parameters
+    ----------
+    error : Exception
+        Its exception.
+    what : str
+        Which handler.
+    """
+    asyncio.get_running_loop().call_exception_handler({"message": what, "exception": error})
+
+
+class Place:
+    """One handler among those of a subject.
+
+    Parameters
+    ----------
+    handler : callable
+        Gets each message.
+    on_gap : callable or None
+        Is told of gaps.
+    """
+
+    __slots__ = ("closed", "handler", "on_gap")
+
+    def __init__(self, handler: Handler, on_gap: GapHandler | None) -> None:
+        self.handler = handler
+        self.on_gap = on_gap
+        self.closed = False
+
+
+class Listening:
+    """See `Attachment`.
+
+    Parameters
+    ----------
+    name, subject : str
+        In the broker's naming, and in the subscriber's.
+    """
+
+    def __init__(self, name: str, subject: str) -> None:
+        self.name = name
+        self.subject = subject
+        self.position: Any = None
+        #: Whether a link has ever delivered it.
+        self.attached = False
+        self.places: list[Place] = []
+        self._held: list[Carried] | None = None
+
+    def deliver(self, body: bytes, message_id: str | None, position: Any = None) -> None:
+        """See `Attachment.deliver`."""
+        self.position = position
+        message = Carried(self.subject, body, message_id)
+        if self._held is not None:
+            self._held.append(message)
+        else:
+            self._hand_over(message)
+
+    @contextlib.contextmanager
+    def holding(self) -> Generator[list[str]]:
+        """Hold back messages for the time of a block; what is put into its list is told as gaps before them.
+
+        Yields
+        ------
+        list of str
+            Reasons of gaps.
+        """
+        gaps: list[str] = []
+        held: list[Carried] = []
+        self._held = held
+        try:
+            yield gaps
+        finally:
+            self._held = None
+            for reason in gaps:
+                self._tell_gap(reason)
+            for message in held:
+                self._hand_over(message)
+
+    def _hand_over(self, message: Carried) -> None:
+        for place in tuple(self.places):
+            if not place.closed:
+                try:
+                    place.handler(message)
+                except Exception as error:
+                    report(error, f"a handler of {self.subject!r} failed")
+
+    def _tell_gap(self, reason: str) -> None:
+        for place in tuple(self.places):
+            if place.on_gap is not None and not place.closed:
+                try:
+                    place.on_gap(reason)
+                except Exception as error:
+                    report(error, f"a gap handler of {self.subject!r} failed")

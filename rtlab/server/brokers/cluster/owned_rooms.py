@@ -1,0 +1,316 @@
+"""The rooms that this node owns: it numbers their messages, and sends them to all nodes.
+
+When a node joins, or says goodbye, the owner of some rooms changes while both live: the former one
+hands over where it ends, and the new one goes on there (`Handover`); it waits until every other node
+has said that it has handed over (`Handed`). Only who takes over from a dead node begins a new epoch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final
+
+from rtlab.protocol.messages import Message
+from rtlab.server.brokers.base import BrokerFailed
+from rtlab.server.brokers.cluster.membership import Membership
+from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
+from rtlab.server.brokers.cluster.node_messages import Ask, Handed, Handover, Out, Told
+from rtlab.server.brokers.cluster.room_claim import Answer, Claim, new_epoch, term_of
+from rtlab.server.frames import Frame
+from rtlab.server.rooms.hub import Hub
+
+__all__ = ["OwnedRooms"]
+
+#: Beats that repeat a room's head after something was published there.
+_HEAD_BEATS: Final = 5
+#: Rooms that are remembered; one more forgets the oldest, which then begins another epoch.
+_MAX_CLAIMS: Final = 20_000
+#: Bytes of a room's history in one answer: brokers take about a million in one message.
+_TOLD_BYTES: Final = 256 * 1024
+#: Bytes of history that go with the rooms of one handover; the others go with their place alone.
+_HANDOVER_BYTES: Final = 8 * 1024 * 1024
+#: Seconds that a new owner waits for what the former ones hand over.
+_HANDOVER_TIMEOUT: Final = 1.0
+
+
+class OwnedRooms:
+    """Claims of rooms. A claim is one epoch; who hears of a later one gives its own up.
+
+    Parameters
+    ----------
+    hub : Hub
+        This node's rooms.
+    members : Membership
+        Says which rooms are this node's.
+    link : NodeLink
+        The way to all nodes.
+    announce : callable
+        Told the name of a room whose new epoch all nodes should hear of.
+    reclaim : callable
+        Told the name of a room whose epoch ended before its time.
+    clock : callable
+        Seconds, monotonic.
+
+    Attributes
+    ----------
+    takeovers : int
+        Epochs that this node began.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        members: Membership,
+        link: NodeLink,
+        announce: Callable[[str], None],
+        reclaim: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.takeovers = 0
+        self._hub = hub
+        self._members = members
+        self._link = link
+        self._announce = announce
+        self._reclaim = reclaim
+        self._claims: dict[str, Claim] = {}
+        # Of rooms that are another node's now: some messages have not come back yet.
+        self._former: dict[str, Claim] = {}
+        # Rooms whose heads go with the next beats, and with how many.
+        self._news: dict[str, int] = {}
+        self._led = False
+        self._clock = clock
+        # Nodes that may hand over rooms to this one, and until when that is waited for.
+        self._expected: dict[str, float] = {}
+        # Whether the others are to be told when all is handed over, and that this node stops.
+        self._handing = self._stops = False
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have not come back yet."""
+        return sum(claim.waiting for claims in (self._claims, self._former) for claim in claims.values())
+
+    def check_lease(self) -> bool:
+        """Return whether this node may act as an owner; give up all rooms when it may not any more."""
+        leads = self._members.leads
+        if self._led and not leads:
+            self.surrender("this node was cut off from the others")
+        self._led = leads
+        return leads
+
+    def surrender(self, reason: str) -> None:
+        """Give up all rooms."""
+        given_up = [*self._claims.values(), *self._former.values()]
+        self._claims, self._former, self._news = {}, {}, {}
+        for claim in given_up:
+            claim.give_up(reason)
+
+    def claim(self, room_id: str) -> Claim | None:
+        """Return this node's claim of a room, a new one if need be.
+
+        Returns
+        -------
+        Claim or None
+            None when another node is the owner, or this one may not act, or has no place for the room.
+        """
+        if self._stops or self._members.owner(room_id) != self._members.me or not self.check_lease():
+            return None
+        claim = self._claims.get(room_id)
+        if claim is not None or (room_id not in self._hub and not self._hub.has_place()):
+            return claim
+        if self._expecting():
+            return None
+        self._members.term += 1
+        self.takeovers += 1
+        claim = self._claims[room_id] = Claim(new_epoch(self._members.term))
+        self._hub.begin(room_id, claim.epoch, 0)
+        self._news[room_id] = _HEAD_BEATS
+        self._announce(room_id)
+        while len(self._claims) > _MAX_CLAIMS:
+            self._claims.pop(next(iter(self._claims))).give_up("the owner has too many rooms")
+        return claim
+
+    def number(self, room_id: str, message: Message, answer: Answer) -> None:
+        """Give a message its place, and send it to all.
+
+        Parameters
+        ----------
+        room_id, message : str and Message
+            What to publish.
+        answer : callable
+            Called when it has come back, or failed; with None when this node cannot do it now.
+        """
+        claim = self.claim(room_id)
+        if claim is None:
+            answer(None)
+            return
+        message.room_id = room_id
+        if not claim.add(message, answer):
+            return
+        self._news[room_id] = _HEAD_BEATS
+        try:
+            carried = self._link.send(ALL, Out(message))
+        except BrokerFailed as error:
+            self._abandon(room_id, claim, str(error))
+        else:
+            carried.add_done_callback(partial(self._carried, room_id, claim))
+
+    def _carried(self, room_id: str, claim: Claim, carried: asyncio.Future[None]) -> None:
+        error = "the carrier gave up" if carried.cancelled() else carried.exception()
+        if error is not None:
+            self._abandon(room_id, claim, str(error))
+
+    def _abandon(self, room_id: str, claim: Claim, reason: str) -> None:
+        """End an epoch in which a number may be missing."""
+        claim.give_up(reason)
+        if self._claims.get(room_id) is claim:
+            del self._claims[room_id]
+            self._reclaim(room_id)
+        elif self._former.get(room_id) is claim:
+            del self._former[room_id]
+            self._say_handed()
+            self._reclaim(room_id)
+
+    def heard(self, room_id: str, epoch: str) -> None:
+        """Note an epoch that some node speaks of: a later one ends this node's own."""
+        for claims in (self._claims, self._former):
+            claim = claims.get(room_id)
+            if claim is not None and epoch > claim.epoch:
+                del claims[room_id]
+                self._news.pop(room_id, None)
+                claim.give_up("another node has taken over the room")
+        self._say_handed()
+
+    def came_back(self, room_id: str, epoch: str, offset: int) -> None:
+        """Note that a message has come from the carrier, and was delivered here."""
+        claim = self._claims.get(room_id)
+        if claim is None or claim.epoch != epoch:
+            claim = self._former.get(room_id)
+            if claim is None or claim.epoch != epoch:
+                return
+        if offset == claim.delivered + 1:
+            claim.came_back(offset)
+        elif offset > claim.delivered:
+            self._abandon(room_id, claim, "the carrier lost a message")
+        if not claim.waiting and self._former.get(room_id) is claim:
+            del self._former[room_id]
+            self._hand_over(room_id, claim, _TOLD_BYTES)
+            self._say_handed()
+
+    def keep(self, room_id: str, epoch: str) -> None:
+        """Make a room that was at rest: its owner keeps its history, though no member is here."""
+        claim = self._claims.get(room_id)
+        if room_id not in self._hub and claim is not None and claim.epoch == epoch and not self._hub.full:
+            self._hub.begin(room_id, epoch, claim.delivered)
+
+    def release(self, *, stops: bool = False) -> None:
+        """Hand over the rooms that are another node's now, once their messages have come back.
+
+        Parameters
+        ----------
+        stops : bool
+            All rooms: this node stops, and claims no more.
+        """
+        self._stops = stops
+        left = _HANDOVER_BYTES
+        for room_id, claim in list(self._claims.items()):
+            if not stops and self._members.owner(room_id) == self._members.me:
+                continue
+            del self._claims[room_id]
+            self._news.pop(room_id, None)
+            if claim.waiting:
+                self._former[room_id] = claim
+            else:
+                left -= self._hand_over(room_id, claim, min(_TOLD_BYTES, left))
+        self._handing = True
+        self._say_handed()
+
+    def hands_over(self, room_id: str) -> bool:
+        """Return whether a room is to be handed over, when its messages have come back."""
+        return room_id in self._former
+
+    def _hand_over(self, room_id: str, claim: Claim, room_for: int) -> int:
+        """Hand over a claim of which nothing waits; return how many bytes of history went with it."""
+        messages, size = list[Message](), 0
+        room = self._hub.get(room_id)
+        if room is not None and (room.epoch, room.offset) == (claim.epoch, claim.offset):
+            messages, size = _newest(room.history.newest(len(room.history)), room_for)
+        place = Handover(self._members.me, room_id, claim.epoch, claim.offset, messages)
+        self._link.say(ALL, place)
+        return size
+
+    def _say_handed(self) -> None:
+        if self._handing and not self._former:
+            self._handing = False
+            self._link.say(ALL, Handed(self._members.me, self._members.lives))
+
+    def expect(self, nodes: Iterable[str]) -> None:
+        """Note nodes that are alive, and may hand over rooms: until then nothing new is claimed."""
+        until = self._clock() + _HANDOVER_TIMEOUT
+        self._expected |= dict.fromkeys(nodes, until)
+
+    def expect_no_more(self, node: str) -> None:
+        """Note that a node has handed over all, or is dead."""
+        self._expected.pop(node, None)
+
+    def _expecting(self) -> bool:
+        now = self._clock()
+        return any(until > now for until in self._expected.values())
+
+    @property
+    def expected(self) -> list[str]:
+        """The nodes that may still hand over rooms, one that said goodbye among them."""
+        return list(self._expected) if self._expecting() else []
+
+    def take_over(self, handover: Handover) -> bool:
+        """Go on with a room where its former owner ended, if it is this node's and nobody was faster."""
+        room_id, epoch = handover.room, handover.epoch
+        members, here = self._members, self._hub.get(room_id)
+        members.term = max(members.term, term_of(epoch))
+        if self._stops or room_id in self._claims or members.owner(room_id) != members.me:
+            return False
+        if handover.node not in self._expected or not self.check_lease():
+            return False
+        if here is not None and here.epoch > epoch:
+            return False
+        self._claims[room_id] = Claim(epoch, handover.offset, handover.messages)
+        self._news[room_id] = _HEAD_BEATS
+        return True
+
+    def news(self) -> dict[str, tuple[str, int]]:
+        """Return the heads to tell with the next beat: of rooms in which something was published lately."""
+        heads = self.heads(self._news)
+        self._news = {room_id: left - 1 for room_id, left in self._news.items() if left > 1}
+        return heads
+
+    def heads(self, room_ids: Iterable[str] | None = None) -> dict[str, tuple[str, int]]:
+        """Return epoch and offset of rooms that this node owns, of all by default."""
+        claims = self._claims
+        wanted = claims if room_ids is None else [room_id for room_id in room_ids if room_id in claims]
+        return {room_id: (claims[room_id].epoch, claims[room_id].offset) for room_id in wanted}
+
+    def tell(self, ask: Ask) -> None:
+        """Answer where a room stands; who asked the wrong node gets no answer, and asks again."""
+        room_id = ask.room
+        claim = self.claim(room_id)
+        if claim is None:
+            return
+        self.keep(room_id, claim.epoch)
+        if room_id not in self._hub:
+            return
+        room = self._hub[room_id]
+        frames = self._hub.after(room_id, ask.epoch, ask.offset)
+        if frames is None:
+            frames = room.history.newest(len(room.history))
+        messages, _ = _newest(frames, _TOLD_BYTES)
+        self._link.say(ALL, Told(ask.node, room_id, room.epoch, room.offset, messages))
+
+
+def _newest(frames: list[Frame], most: int) -> tuple[list[Message], int]:
+    """Return the newest messages, as many as fit into so many bytes, and how many bytes they take."""
+    size, start = 0, len(frames)
+    while start and size + (more := frames[start - 1].measure()) <= most:
+        size += more
+        start -= 1
+    return [frame.message for frame in frames[start:]], size

@@ -1,0 +1,174 @@
+"""Redis streams: each subject is one, and stores what it carries."""
+
+# The client annotates some of its parameters in part only.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+from urllib.parse import SplitResult
+
+from redis.exceptions import ReadOnlyError, RedisError
+
+from rtlab.errors import describe
+from rtlab.server.brokers.base import BrokerFailed
+from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.drivers.redis_link import RedisLink
+
+__all__ = ["RedisStreamsDriver"]
+
+#: Seconds within which a repeated ``message_id`` is dropped.
+_DEDUPE_WINDOW: Final = 120
+#: Before the first entry of a stream.
+_START: Final = b"0-0"
+
+#: Store a message unless its id is known: one step for the server, whatever happens to the link.
+_ADD: Final = """
+if ARGV[2] ~= '' then
+  if not redis.call('SET', KEYS[1] .. ':id:' .. ARGV[2], '1', 'NX', 'EX', ARGV[3]) then return false end
+end
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'b', ARGV[1], 'i', ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return id
+"""
+
+
+class RedisStreamsDriver:
+    """See `Driver`. One connection publishes; another waits for all subjects at once (``XREAD BLOCK``).
+
+    Parameters
+    ----------
+    parts : SplitResult
+        Its URL.
+    limits : CarrierLimits
+        How much history is kept.
+    """
+
+    def __init__(self, parts: SplitResult, limits: CarrierLimits) -> None:
+        self._link = RedisLink(parts, limits)
+        self.label = f"Redis at {self._link.host}"
+        self.max_bytes: int | None = None
+        # Whether it survives is the server's choice: `connect` asks for it.
+        self.capabilities = Capabilities(
+            ordered=True, replay=True, dedupe=True, delivery="at_least_once", survives_restart=False
+        )
+        self._limits = limits
+        self._lost: Callable[[str], None] = lambda _: None
+        self._heard: dict[bytes, Attachment] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._changes = self._seen = 0
+        self._script = ""
+        self._life = b""
+        self._forgot = False
+
+    async def connect(self, lost: Callable[[str], None]) -> None:
+        """See `Driver.connect`."""
+        self._lost = lost
+        self._heard.clear()
+        server = await self._link.connect()
+        self.max_bytes = self._link.max_bytes
+        self.capabilities = Capabilities(
+            ordered=True, replay=True, dedupe=True, delivery="at_least_once", survives_restart=server.durable
+        )
+        self._forgot = self._life not in (b"", server.life) and not server.durable
+        self._life = server.life
+        self._script = await self._link.command("SCRIPT LOAD", _ADD)
+
+    async def disconnect(self) -> None:
+        """See `Driver.disconnect`."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait((reading,))
+        await self._link.disconnect()
+
+    async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
+        """See `Driver.send`."""
+        keep = (_DEDUPE_WINDOW, self._limits.history_messages, self._limits.history_seconds)
+        answers = await self._link.pipeline(
+            ("EVALSHA", self._script, 1, one.name, one.body, one.message_id or "", *keep) for one in batch
+        )
+        results: list[Exception | None] = []
+        for answer in answers:
+            if isinstance(answer, ReadOnlyError):
+                self._lost("the server is read-only: a primary that was demoted")
+            if isinstance(answer, Exception):
+                results.append(BrokerFailed(f"{self.label} refused the message: {answer}"))
+            else:
+                results.append(None)
+        return results
+
+    async def attach(self, attachment: Attachment) -> bool:
+        """See `Driver.attach`."""
+        whole = True
+        since: bytes | None = attachment.position
+        if since is not None:
+            whole = not self._forgot and await self._is_stored(attachment.name, since)
+        if since is None or not whole:
+            newest = await self._link.command("XREVRANGE", attachment.name, "+", "-", "COUNT", 1)
+            attachment.position = newest[0][0] if newest else _START
+        self._heard[attachment.name.encode()] = attachment
+        await self._read_anew()
+        return whole
+
+    async def _is_stored(self, name: str, position: bytes) -> bool:
+        """Return whether nothing after a position can have been removed: it is still there itself."""
+        if position == _START:
+            found = await self._link.command("XRANGE", name, "-", "+", "COUNT", 1)
+            if not found:
+                return True
+            info = cast("list[Any]", await self._link.command("XINFO STREAM", name))
+            facts = dict(zip(info[::2], info[1::2], strict=False))
+            return facts.get(b"max-deleted-entry-id", _START) == _START
+        return bool(await self._link.command("XRANGE", name, position, position))
+
+    async def detach(self, attachment: Attachment) -> None:
+        """See `Driver.detach`."""
+        self._heard.pop(attachment.name.encode(), None)
+        await self._read_anew()
+
+    async def _read_anew(self) -> None:
+        """Return when the reader waits for the subjects as they are now."""
+        self._changes += 1
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_all(), name=f"reader of {self.label}")
+        pause = 0.0
+        while self._seen < self._changes and not self._reading.done():
+            await self._link.wake_reader()  # does nothing while its call is on its way to the server
+            await asyncio.sleep(pause)
+            pause = 0.001
+
+    async def _read_all(self) -> None:
+        """Deliver what comes; one call waits for all subjects, and begins anew when they change."""
+        try:
+            while names := list(self._heard):
+                self._seen = self._changes
+                places = [self._heard[name].position for name in names]
+                command = ("XREAD", "COUNT", 256, "BLOCK", 0, "STREAMS", *names, *places)
+                for name, entries in await self._link.wait_for(*command):
+                    attachment = self._heard.get(name)
+                    if attachment is None:
+                        continue
+                    for place, fields in entries:
+                        attachment.deliver(*_stored(fields), place)
+        except (RedisError, OSError, LinkLost) as error:
+            self._lost(str(error) or describe(error))
+
+    async def read(self, name: str, limit: int) -> list[Stored]:
+        """See `Driver.read`."""
+        if limit < 1:
+            return []
+        found = await self._link.command("XREVRANGE", name, "+", "-", "COUNT", limit)
+        return [_stored(fields) for _, fields in reversed(found)]
+
+    async def check(self) -> None:
+        """See `Driver.check`."""
+        await self._link.check()
+
+
+def _stored(fields: list[bytes]) -> Stored:
+    return Stored(fields[1], fields[3].decode() or None)

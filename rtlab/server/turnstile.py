@@ -1,0 +1,57 @@
+"""Who comes at once goes in by turns of the loop: a few in each, the others right behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+__all__ = ["PER_TURN", "Turnstile"]
+
+#: Handshakes that begin in one turn; each costs some 0.3 ms.
+PER_TURN: Final = 8
+
+
+class Turnstile:
+    """Lets a few pass in each turn of the event loop, in the order in which they came.
+
+    A thousand clients whose requests arrive together were answered in one turn of 0.4 s, in which nobody
+    else was served.
+
+    Parameters
+    ----------
+    per_turn : int
+        How many pass.
+
+    Examples
+    --------
+    >>> turnstile = Turnstile()
+    >>> async def handshake() -> None:
+    ...     await turnstile.enter()
+    """
+
+    def __init__(self, per_turn: int = PER_TURN) -> None:
+        self._per_turn = self._left = per_turn
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Pass; wait for a later turn where this one has let enough in."""
+        loop = asyncio.get_running_loop()
+        if self._left == self._per_turn:
+            loop.call_soon(self._next_turn)
+        if self._left:
+            self._left -= 1
+            return
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(place)
+        await place
+
+    def _next_turn(self) -> None:
+        self._left = self._per_turn
+        while self._waiting and self._left:
+            place = self._waiting.popleft()
+            if not place.done():  # it is when who waited is gone
+                place.set_result(None)
+                self._left -= 1
+        if self._left < self._per_turn:
+            asyncio.get_running_loop().call_soon(self._next_turn)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import asyncio
+
+from rtlab.server.turnstile import Turnstile
+
+
+async def test_a_few_pass_in_each_turn_in_their_order() -> None:
+    turnstile, passed, turn = Turnstile(4), list[tuple[int, int]](), 0
+
+    async def enter(n: int) -> None:
+        await turnstile.enter()
+        passed.append((n, turn))
+
+    tasks = [asyncio.create_task(enter(n)) for n in range(18)]
+    gone = tasks.pop(5)
+    await asyncio.sleep(0)
+    gone.cancel()  # who has left takes no place
+    while not all(task.done() for task in tasks):
+        turn += 1
+        await asyncio.sleep(0)
+    assert [n for n, _ in passed] == [n for n in range(18) if n != 5]
+    turns = [when for _, when in passed]
+    assert max(turns.count(when) for when in set(turns)) == 4
+    assert len(set(turns)) == 5
+    await turnstile.enter()  # alone: at once, and nothing is left behind
+
+
+async def test_who_comes_alone_waits_for_nobody() -> None:
+    turnstile = Turnstile(1)
+    for _ in range(3):
+        entered = asyncio.create_task(turnstile.enter())
+        await asyncio.sleep(0)
+        assert entered.done()
+        await asyncio.sleep(0)
