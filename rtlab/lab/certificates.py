@@ -41,6 +41,8 @@ class Certificates:
         self.keyfile = folder / "server.key"
         chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
         self.certfile.write_bytes(chain)
+        self.cafile = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.cafile))
         issued.private_key_pem.write_to_path(str(self.keyfile))
         self.client_context = ssl.create_default_context(
             ssl.Purpose.SERVER_AUTH, cadata=authority.cert_pem.bytes().decode()

@@ -7,15 +7,16 @@ import secrets
 import weakref
 from collections.abc import Sequence
 from ssl import SSLContext
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from rtlab.errors import LabError
+from rtlab.lab.balancer import Balancer
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab_description import as_html, as_text
+from rtlab.lab.lab_node import LabNode
 from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
-from rtlab.lab.server_arguments import ServerOptions, as_arguments
+from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.child import Child
 from rtlab.processes.host import accepts, http_ok
 
@@ -35,7 +36,8 @@ class Lab:
     Parameters
     ----------
     nodes : int
-        How many server processes; with ``broker="nats"``, or a URL, they share their rooms.
+        How many server processes; with ``broker="nats"`` (``"redis"``, ``"rabbitmq"``, ``"kafka"``),
+        or a URL, they share their rooms. Before more than one stands a `balancer`, if HAProxy is there.
     faults : bool
         Whether to start the fault proxy in front of the first node.
     tls : bool
@@ -89,36 +91,24 @@ class Lab:
         self._with_faults = faults
         self._certificates = Certificates() if tls else None
         self._seed = seed
-        self._start_timeout = start_timeout
-        self._stop_timeout = stop_timeout
+        self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
         self._options = server
         self._arguments = as_arguments(server)
         self._token = secrets.token_urlsafe(16)
         self._state = "new"
-        self._nodes: list[Child] = []
-        self._others: list[Child] = []
+        self._nodes, self._others = list[Child](), list[Child]()
+        self._altered = set[int]()
         self._faults: FaultClient | None = None
         self._broker: BrokerServer | None = None
+        self._balancer: Balancer | None = None
 
     @classmethod
-    async def start(
-        cls,
-        *,
-        nodes: int = 1,
-        faults: bool = False,
-        tls: bool = False,
-        seed: int = 0,
-        port: int = 0,
-        # Timeouts
-        start_timeout: float = 15.0,
-        stop_timeout: float = 5.0,
-        **server: Unpack[ServerOptions],
-    ) -> Self:
+    async def start(cls, **options: Unpack[LabOptions]) -> Self:
         """Start a lab, and return it when all of it answers.
 
         Parameters
         ----------
-        nodes, faults, tls, seed, port, start_timeout, stop_timeout, **server
+        **options
             As for `Lab`.
 
         Returns
@@ -130,17 +120,7 @@ class Lab:
         LabError
             When a child could not start; the message has its last lines.
         """
-        lab = cls(
-            nodes=nodes,
-            faults=faults,
-            tls=tls,
-            seed=seed,
-            port=port,
-            start_timeout=start_timeout,
-            stop_timeout=stop_timeout,
-            **server,
-        )
-        return await lab.__aenter__()
+        return await cls(**options).__aenter__()
 
     @staticmethod
     def running() -> list[Lab]:
@@ -171,6 +151,9 @@ class Lab:
             self._arguments = as_arguments(self._options)
             self._nodes = [self._node(index, port) for index, port in enumerate(self._ports)]
             await all_of([self._ready(node) for node in self._nodes])
+            if len(self._nodes) > 1 and Balancer.installed():
+                self._balancer = await Balancer.start([n.port for n in self._nodes], self._certificates)
+                self._others.append(self._balancer.child)
             if "broker" in self._options:
                 await until_together(self.stats, len(self._nodes), self._start_timeout)
             if self._with_faults:
@@ -180,12 +163,7 @@ class Lab:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     async def stop(self) -> None:
@@ -197,35 +175,45 @@ class Lab:
                 await faults.close()
         finally:
             children = (*self._others, *self._nodes)
-            await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
-            if self._broker is not None:
-                await self._broker.stop()
-            if self._certificates is not None:
-                self._certificates.remove()
+            try:
+                await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
+            finally:  # an interrupt ends the wait for them, and leaves nothing
+                for part in filter(None, (self._balancer, self._broker)):
+                    await part.stop()
+                if self._certificates is not None:
+                    self._certificates.remove()
 
     # Addresses
 
     @property
     def url(self) -> str:
-        """The first node, ``http://127.0.0.1:…`` (https with `tls`), without any proxy between."""
-        return self.urls[0]
+        """The first node, ``http://127.0.0.1:…`` (https with `tls`); raises `LabError` when it has died."""
+        return self._living(0).url
 
     @property
     def ws_url(self) -> str:
         """The first node's WebSocket, ``ws://127.0.0.1:…/ws``."""
-        return self.ws_urls[0]
+        return self._living(0).ws_url
+
+    @property
+    def nodes(self) -> list[LabNode]:
+        """Every node, also those that have died: ``lab.nodes[1].url``, ``.ws_url``, ``.alive``."""
+        self._check_runs()
+        base = f"{'http' if self._certificates is None else 'https'}://127.0.0.1"
+        return [
+            LabNode(f"node-{n + 1}", f"{base}:{node.port}", node.alive, n in self._altered)
+            for n, node in enumerate(self._nodes)
+        ]
 
     @property
     def urls(self) -> list[str]:
-        """Every node's `url`; raises `LabError` when a child has died."""
-        self.check()
-        scheme = "http" if self._certificates is None else "https"
-        return [f"{scheme}://127.0.0.1:{node.port}" for node in self._nodes]
+        """Every node's `url`, also of one that has died."""
+        return [node.url for node in self.nodes]
 
     @property
     def ws_urls(self) -> list[str]:
-        """Every node's `ws_url`; raises `LabError` when a child has died."""
-        return [f"ws{url.removeprefix('http')}/ws" for url in self.urls]
+        """Every node's `ws_url`, also of one that has died."""
+        return [node.ws_url for node in self.nodes]
 
     @property
     def ssl(self) -> SSLContext | None:
@@ -246,6 +234,14 @@ class Lab:
         return self._faults
 
     @property
+    def balancer(self) -> Balancer:
+        """HAProxy before the nodes: ``lab.balancer.url``, and a URL for each policy."""
+        self._check_runs()
+        if self._balancer is None:
+            raise LabError("expected several nodes, and HAProxy: Lab.start(nodes=3), `apt install haproxy`")
+        return self._balancer
+
+    @property
     def pids(self) -> list[int]:
         """The process ids of its children, nodes first."""
         return [child.pid for child in self._children]
@@ -264,7 +260,13 @@ class Lab:
 
     def _check_runs(self) -> None:
         if self._state != "running":
-            raise LabError(f"expected a running lab, got one that is {self._state}: use `await Lab.start()`")
+            remedy = "run the cell with Lab.start(…), and then this one"
+            raise LabError(f"expected a running lab, got one that is {self._state}: {remedy}")
+
+    def _living(self, node: int) -> LabNode:
+        self._check_runs()
+        self._nodes[node].check()
+        return self.nodes[node]
 
     @property
     def _children(self) -> list[Child]:
@@ -273,7 +275,7 @@ class Lab:
 
     async def stats(self, node: int = 0) -> dict[str, Any]:
         """Return what a node counts (`node_stats`); raises `LabError` when it does not answer."""
-        return await node_stats(self.urls[node], self._token, self.ssl)
+        return await node_stats(self._living(node).url, self._token, self.ssl)
 
     # Breaking and restoring
 
@@ -305,8 +307,13 @@ class Lab:
         self._check_runs()
         options = as_arguments({**self._options, **changed})
         old = self._nodes[node]
-        await old.stop(self._stop_timeout)
-        self._nodes[node] = self._node(node, old.port, options)
+        (self._altered.add if changed else self._altered.discard)(node)
+        try:
+            await old.stop(self._stop_timeout)
+        finally:
+            if self._state == "running":  # after an interrupt, too: no hole stays behind
+                self._nodes[node] = self._node(node, old.port, options)
+                self._nodes[node].port = old.port
         await self._ready(self._nodes[node])
 
     async def reset(self) -> None:
@@ -376,8 +383,8 @@ class Lab:
         if self._certificates is not None:
             where += self._certificates.arguments
         name = "server" if len(self._ports) == 1 else f"server node-{index + 1}"
-        arguments = self._arguments if options is None else options
-        return Child.module(name, "rtlab.server", *where, *arguments, token=self._token)
+        where += self._arguments if options is None else options
+        return Child.module(name, "rtlab.server", *where, token=self._token)
 
     async def _ready(self, child: Child) -> None:
         port = await child.announced(self._start_timeout)

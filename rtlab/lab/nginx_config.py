@@ -12,9 +12,17 @@ import textwrap
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["NGINX_DEFAULT_TIMEOUT", "NGINX_MAP", "NGINX_SETTINGS", "nginx_config", "nginx_lines"]
+__all__ = [
+    "NGINX_DEFAULT_TIMEOUT",
+    "NGINX_FRAME",
+    "NGINX_MAP",
+    "NGINX_SETTINGS",
+    "nginx_config",
+    "nginx_lines",
+]
 
-_CONFIG: Final = """\
+#: What stands around an nginx's servers, all its files in one folder.
+NGINX_FRAME: Final = """\
 daemon off;
 master_process off;
 pid {folder}/nginx.pid;
@@ -102,7 +110,7 @@ def nginx_config(
         _SERVER.format(port=port, tls=tls, upstream=upstream, lines=_indented(setting, timeout))
         for setting, port in ports.items()
     )
-    return _CONFIG.format(folder=folder, map=NGINX_MAP, servers=servers)
+    return NGINX_FRAME.format(folder=folder, map=NGINX_MAP, servers=servers)
 
 
 def nginx_lines(setting: str = "right", timeout: float = NGINX_DEFAULT_TIMEOUT) -> str:

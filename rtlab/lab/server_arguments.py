@@ -8,7 +8,7 @@ from typing import Literal, TypedDict, cast
 from rtlab.errors import LabError
 from rtlab.protocol.deflate import Deflate
 
-__all__ = ["ServerOptions", "as_arguments"]
+__all__ = ["LabOptions", "ServerOptions", "as_arguments"]
 
 
 class ServerOptions(TypedDict, total=False):
@@ -27,6 +27,7 @@ class ServerOptions(TypedDict, total=False):
     token_ttl: float
     refresh_ttl: float
     ticket_ttl: float
+    revalidate: float
     # Limits
     max_connections: int
     max_per_user: int
@@ -55,6 +56,18 @@ class ServerOptions(TypedDict, total=False):
     allow_origin: str
     compression: bool | Deflate
     loop: Literal["auto", "asyncio", "uvloop"]
+
+
+class LabOptions(ServerOptions, total=False):
+    """Keyword arguments of `Lab`: its own, and its servers'."""
+
+    nodes: int
+    faults: bool
+    tls: bool
+    seed: int
+    port: int
+    start_timeout: float
+    stop_timeout: float
 
 
 def as_arguments(options: ServerOptions) -> list[str]:

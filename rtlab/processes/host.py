@@ -9,8 +9,12 @@ import socket
 import ssl as ssl_module
 import sys
 from pathlib import Path
+from typing import Final
 
-__all__ = ["accepts", "find_program", "free_port", "http_ok", "port_is_free"]
+__all__ = ["accepts", "find_program", "free_port", "http_ok", "nofile", "port_is_free"]
+
+
+_NO_LIMIT: Final = 1 << 20
 
 
 def find_program(name: str) -> str | None:
@@ -31,6 +35,16 @@ def find_program(name: str) -> str | None:
         [here, os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
     )
     return shutil.which(name, path=path)
+
+
+def nofile() -> int:
+    """Return how many descriptors this process may have open; a large number where there is no limit."""
+    if sys.platform == "win32":
+        return _NO_LIMIT
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
 
 
 def free_port() -> int:

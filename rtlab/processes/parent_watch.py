@@ -9,7 +9,6 @@ child that cannot run at all is killed by `rtlab.processes.orphan_reaper`.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -59,6 +58,8 @@ def watch_parent(fd: int, on_gone: Callable[[], None]) -> None:
         When `fd` is not an open descriptor.
     """
     os.fstat(fd)
+    import asyncio  # not for the supervisor, which needs no loop: half of its start
+
     loop = asyncio.get_running_loop()
     parent = os.getppid()
 

@@ -1,0 +1,259 @@
+"""What stands before the nodes of a lab: a real HAProxy, and the commands that an operator gives it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+from rtlab.errors import LabError
+from rtlab.lab.balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
+from rtlab.processes.child import Child
+from rtlab.processes.host import accepts, find_program, free_port
+
+if TYPE_CHECKING:
+    from rtlab.lab.certificates import Certificates
+
+__all__ = ["Balancer"]
+
+_START_TIMEOUT: Final = 30.0
+_STOP_TIMEOUT: Final = 3.0
+_COMMAND_TIMEOUT: Final = 10.0
+
+
+class Balancer:
+    """HAProxy before a lab's nodes, with a URL for each way to choose one. Make it with `start`.
+
+    Parameters
+    ----------
+    nodes : sequence of int
+        The nodes' ports of 127.0.0.1.
+    certificates : Certificates, optional
+        Of a lab with TLS.
+
+    Examples
+    --------
+    ::
+
+        async with Lab(nodes=3, broker="nats") as lab:
+            async with WebSocketConnection(lab.balancer.ws_through("least_connections")) as conn:
+                ...
+            await lab.balancer.set_state(0, "drain")  # no new connections for the first node
+    """
+
+    def __init__(self, nodes: Sequence[int], certificates: Certificates | None = None) -> None:
+        self._scheme = "http" if certificates is None else "https"
+        self._nodes = len(nodes)
+        self._folder = tempfile.TemporaryDirectory(prefix="rtlab-balancer-")
+        self._ports = {policy: free_port() for policy in BALANCER_POLICIES}
+        folder, tls = Path(self._folder.name), None
+        self._socket = folder / "admin.sock"
+        if certificates is not None:
+            tls = BalancerTls(str(folder / "balancer.pem"), str(certificates.cafile))
+            pem = certificates.certfile.read_bytes() + certificates.keyfile.read_bytes()
+            Path(tls.certificate).write_bytes(pem)
+        self._config = folder / "haproxy.cfg"
+        self._config.write_text(balancer_config(str(folder), nodes, self._ports, tls), encoding="utf-8")
+        self._child: Child | None = None
+
+    @staticmethod
+    def installed() -> bool:
+        """Return whether this machine has HAProxy."""
+        return find_program("haproxy") is not None
+
+    @classmethod
+    async def start(cls, nodes: Sequence[int], certificates: Certificates | None = None) -> Self:
+        """Start a balancer, and return it when it takes connections and knows that the nodes do.
+
+        Parameters
+        ----------
+        nodes, certificates
+            As for `Balancer`.
+
+        Returns
+        -------
+        Balancer
+
+        Raises
+        ------
+        LabError
+            When HAProxy does not start, or does not find the nodes.
+        """
+        balancer = cls(nodes, certificates)
+        try:
+            balancer._child = Child.supervised("haproxy", ["haproxy", "-db", "-f", str(balancer._config)])
+            for port in balancer._ports.values():
+                await balancer.child.until(lambda port=port: accepts(port), _START_TIMEOUT)
+            await balancer.child.until(balancer._takes_commands, _START_TIMEOUT)
+            for node in range(len(nodes)):
+                await balancer.until_up(node)
+        except BaseException:
+            await balancer.stop()
+            raise
+        return balancer
+
+    async def stop(self) -> None:
+        """End it. Safe to repeat."""
+        if self._child is not None:
+            await self._child.stop(_STOP_TIMEOUT)
+        self._folder.cleanup()
+
+    @property
+    def child(self) -> Child:
+        """Its process."""
+        assert self._child is not None
+        return self._child
+
+    # Addresses
+
+    @property
+    def url(self) -> str:
+        """Where clients of all transports may come: the ``sticky_cookie`` policy."""
+        return self.through("sticky_cookie")
+
+    def through(self, policy: str) -> str:
+        """Return the URL that leads to the nodes by a policy, ``http://127.0.0.1:…``.
+
+        Parameters
+        ----------
+        policy : str
+            One of `BALANCER_POLICIES`: ``"round_robin"``, ``"least_connections"``, ``"two_choices"``
+            (two nodes at random, the one with fewer connections), ``"sticky_cookie"``,
+            ``"consistent_hash"`` and ``"modulo_hash"`` (of the ``clientId``, so give the client one).
+
+        Raises
+        ------
+        LabError
+            For another word, or when the balancer has died.
+        """
+        balancer_lines(policy)
+        self.child.check()
+        return f"{self._scheme}://127.0.0.1:{self._ports[policy]}"
+
+    @property
+    def ws_url(self) -> str:
+        """The WebSocket at `url`, ``ws://127.0.0.1:…/ws``."""
+        return self.ws_through("sticky_cookie")
+
+    def ws_through(self, policy: str) -> str:
+        """Return the WebSocket of `through`."""
+        return f"ws{self.through(policy).removeprefix('http')}/ws"
+
+    # What an operator does
+
+    async def set_state(self, node: int, state: Literal["ready", "drain", "maint"]) -> None:
+        """Say which connections a node gets.
+
+        Parameters
+        ----------
+        node : int
+            Which, from 0.
+        state : {"ready", "drain", "maint"}
+            Ready: all. Drain: only those whose cookie names it. Maint: none. Connections
+            that are open stay open.
+        """
+        await self._command(f"set server round_robin/{self._name(node)} state {state}")
+
+    async def restore(self) -> None:
+        """Take all nodes in, and wait until each takes connections: where an experiment begins.
+
+        Raises
+        ------
+        LabError
+            When one of them does not come up.
+        """
+        for node in range(self._nodes):
+            await self.set_state(node, "ready")
+        for node in range(self._nodes):
+            await self.until_up(node)
+
+    async def cut(self, node: int) -> None:
+        """Cut every connection that leads to a node, without a word to either end.
+
+        Parameters
+        ----------
+        node : int
+            Which, from 0.
+        """
+        for policy in BALANCER_POLICIES:
+            await self._command(f"shutdown sessions server {policy}/{self._name(node)}")
+
+    async def connections(self, policy: str) -> list[int]:
+        """Return how many connections, or requests under way, each node has by a policy.
+
+        Parameters
+        ----------
+        policy : str
+            One of `BALANCER_POLICIES`.
+
+        Returns
+        -------
+        list of int
+            In the order of the nodes.
+        """
+        balancer_lines(policy)
+        return [int(row["scur"]) for row in await self._rows(policy)]
+
+    async def until_up(self, node: int, *, up: bool = True) -> None:
+        """Wait until the balancer knows that a node takes connections, or takes none.
+
+        Parameters
+        ----------
+        node : int
+            Which, from 0.
+        up : bool
+            What to wait for.
+
+        Raises
+        ------
+        LabError
+            When that does not happen in time.
+        """
+
+        async def as_wished() -> bool:
+            row = (await self._rows("round_robin"))[node]
+            return (row["status"] == "UP") == up and not row["check_status"].startswith(("INI", "*"))
+
+        self._name(node)
+        await self.child.until(as_wished, _START_TIMEOUT)
+
+    async def _takes_commands(self) -> bool:
+        """Return whether its socket for commands answers: a moment after its ports, on a busy machine."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self._socket)
+        except OSError:  # not there, or bound and not listening yet
+            return False
+        writer.close()
+        return True
+
+    def _name(self, node: int) -> str:
+        if not 0 <= node < self._nodes:
+            raise LabError(f"expected a node from 0 to {self._nodes - 1}, got {node}")
+        return f"node-{node + 1}"
+
+    async def _rows(self, policy: str) -> list[dict[str, str]]:
+        text = await self._command("show stat")
+        rows = csv.DictReader(text.removeprefix("# ").splitlines())
+        return [row for row in rows if row["pxname"] == policy and row["svname"].startswith("node-")]
+
+    async def _command(self, command: str) -> str:
+        """Give HAProxy a command, and return its answer."""
+        self.child.check()
+        try:
+            async with asyncio.timeout(_COMMAND_TIMEOUT):
+                reader, writer = await asyncio.open_unix_connection(self._socket)
+                try:
+                    writer.write(f"{command}\n".encode())
+                    answer = (await reader.read()).decode().strip()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise LabError(
+                f"the balancer did not answer {command!r}: {type(error).__name__}; see `lab.check()`"
+            ) from error
+        if answer and not command.startswith("show"):
+            raise LabError(f"the balancer refused {command!r}: {answer}")
+        return answer
