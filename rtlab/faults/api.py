@@ -16,10 +16,12 @@ import msgspec
 from aiohttp import web
 
 from rtlab.faults.errors import FaultError, bad_request
+from rtlab.faults.player import Player
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.request_body import fields_of, read_json
-from rtlab.faults.script import FaultScript, Player
+from rtlab.faults.script import FaultScript
+from rtlab.protocol.origins import host_allowed
 
 __all__ = ["VERSION", "make_app"]
 
@@ -80,6 +82,9 @@ def _access(token: str | None) -> Any:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         """No browser page may drive the proxy, not even through a rebound name."""
         headers = request.headers
+        host = headers.get("Host")
+        if host is not None and not host_allowed(host, frozenset()):
+            return web.Response(text=f"Host {host!r:.100} is not this API: use its address\n", status=403)
         if headers.get("User-Agent", "").startswith("Mozilla/"):
             return web.Response(text="User agent not allowed\n", status=403)
         # Of the fetch metadata, Node's fetch sends the mode too; the site only a browser knows.
@@ -88,7 +93,8 @@ def _access(token: str | None) -> Any:
         if token is not None:
             scheme, _, bearer = headers.get("Authorization", "").partition(" ")
             given = bearer.strip() if scheme.lower() == "bearer" else headers.get("X-Rtlab-Token", "")
-            if not hmac.compare_digest(given.encode(), token.encode()):
+            # aiohttp keeps bytes that are not UTF-8 as surrogates.
+            if not hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode()):
                 return _error(FaultError("missing or wrong token", 401))
         return await handler(request)
 

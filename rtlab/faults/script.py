@@ -1,27 +1,22 @@
 """A timeline of faults with a seed: the same failure again, exactly.
 
-A script is executed inside the proxy's process, so a busy kernel cannot delay
-it. Everything random in it, and in the toxics that it adds, follows from the
+Everything random in it, and in the toxics that it adds, follows from the
 seed: two runs against the same traffic leave the same trace.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
-from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.errors import bad_request
 from rtlab.faults.request_body import read_json
 from rtlab.faults.toxics import parse_entry
 
-__all__ = ["Action", "FaultScript", "Player", "Step"]
+__all__ = ["Action", "FaultScript", "Step", "toxic_bodies"]
 
 Number = int | float
 Span = Number | tuple[Number, Number]  # a pair is drawn from, uniformly
@@ -83,6 +78,7 @@ class Action(msgspec.Struct, frozen=True):
     at: float
     step: Step
     undo: bool = False
+    turn: int = 0  # an action and its undoing have the same
 
     @property
     def words(self) -> str:
@@ -170,10 +166,14 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
             script = msgspec.convert(value, cls)
         except msgspec.ValidationError as error:
             raise bad_request(f"script: {error}") from None
-        for step in script.steps:
+        return script.checked(protocol)
+
+    def checked(self, protocol: str = "tcp") -> FaultScript:
+        """Return this script, if it can be played as it stands; raise `FaultError` otherwise."""
+        for step in self.steps:
             _check(step, protocol)
-        script.timeline()
-        return script
+        _check_order(self.timeline())
+        return self
 
     @classmethod
     def load(cls, path: str | Path) -> FaultScript:
@@ -201,15 +201,28 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
                 if len(actions) >= MAX_ACTIONS:
                     raise bad_request(f"script: more than {MAX_ACTIONS} actions")
                 at = _draw(step.at, rng) + i * (step.every or 0)
-                actions.append(Action(at, step))
+                turn = len(actions)
+                actions.append(Action(at, step, turn=turn))
                 if step.lasting is not None:
-                    actions.append(Action(at + _draw(step.lasting, rng), step, undo=True))
+                    actions.append(Action(at + _draw(step.lasting, rng), step, undo=True, turn=turn))
         return sorted(actions, key=lambda action: action.at)
 
     @property
     def duration(self) -> float:
         """Seconds from the start to the last action."""
         return max((action.at for action in self.timeline()), default=0.0)
+
+
+#: What a field of a step goes with; one that is not here goes with all.
+_BELONGS: Final[dict[str, tuple[str, ...]]] = {
+    "toxic": ("add",),
+    "name": ("add", "update", "remove"),
+    "stream": ("add",),
+    "attributes": ("add", "update"),
+    "toxicity": ("add", "update"),
+    "how": ("cut",),
+    "lasting": ("add", "down"),
+}
 
 
 def _draw(span: Span, rng: random.Random) -> float:
@@ -221,15 +234,49 @@ def _check(step: Step, protocol: str) -> None:
     ends = [end for span in spans for end in (span if isinstance(span, tuple) else (span,))]
     if not all(0 <= end <= MAX_TIME for end in ends):
         raise bad_request(f"script: times must be from 0 to {MAX_TIME:.0f} s, got {ends}")
+    for span in spans:
+        if isinstance(span, tuple) and span[0] > span[1]:
+            raise bad_request(f"script: a span begins before it ends, got {list(span)}")
     if step.times < 1:
         raise bad_request(f"script: times must be at least 1, got {step.times}")
-    if step.lasting is not None and step.do not in ("add", "down"):
-        raise bad_request(f'script: "for" goes with add and down, not with {step.do}')
+    if (step.every is None) != (step.times == 1):
+        raise bad_request('script: "every" and "times" (2 or more) go together')
+    plain = Step(do=step.do)
+    for field, allowed in _BELONGS.items():
+        if step.do not in allowed and getattr(step, field) != getattr(plain, field):
+            word = "for" if field == "lasting" else field
+            raise bad_request(f'script: "{word}" goes with {" and ".join(allowed)}, not with {step.do}')
     if step.do == "add":
         for body in toxic_bodies(step):
             parse_entry(body, protocol)
     if step.do in ("update", "remove") and not step.name:
         raise bad_request(f"script: {step.do} needs the name of a toxic")
+
+
+def _check_order(timeline: list[Action]) -> None:
+    """Refuse an update or a removal of a toxic of the script's own at a time when it is not there."""
+    own = {
+        body["name"] for action in timeline if action.step.do == "add" for body in toxic_bodies(action.step)
+    }
+    present: dict[str, int] = {}
+    for action in timeline:
+        step = action.step
+        if step.do == "add":
+            for body in toxic_bodies(step):
+                if not action.undo:
+                    present[body["name"]] = action.turn
+                elif present.get(body["name"]) == action.turn:
+                    del present[body["name"]]
+        elif step.do == "restore":
+            present.clear()
+        elif step.do in ("update", "remove") and step.name in own:
+            if step.name not in present:
+                raise bad_request(
+                    f"script: {step.do} {step.name} at {action.at:g} s, when it is not there: "
+                    "it is added later, or has ended by then"
+                )
+            if step.do == "remove":
+                del present[step.name]
 
 
 def toxic_bodies(step: Step) -> list[dict[str, Any]]:
@@ -247,92 +294,3 @@ def toxic_bodies(step: Step) -> list[dict[str, Any]]:
         }
         for stream in streams
     ]
-
-
-class Player:
-    """Plays one script at a time on one proxy.
-
-    Parameters
-    ----------
-    sleep : callable
-        How to wait for the next action.
-    """
-
-    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._sleep = sleep
-        self._task: asyncio.Task[None] | None = None
-        self._script: FaultScript | None = None
-        self._proxy: Proxy | None = None
-        self._done = 0
-        self._error = ""
-
-    def status(self) -> dict[str, Any]:
-        running = self._task is not None and not self._task.done()
-        script = self._script
-        return {
-            "running": running,
-            "name": script.name if script else "",
-            "proxy": self._proxy.name if self._proxy else "",
-            "seed": script.seed if script else 0,
-            "done": self._done,
-            "actions": len(script.timeline()) if script else 0,
-            "duration": script.duration if script else 0.0,
-            "error": self._error,
-        }
-
-    async def start(self, proxy: Proxy, script: FaultScript) -> None:
-        """Start over with `script`: connections are renumbered, draws begin anew."""
-        await self.stop()
-        self._script, self._proxy, self._done, self._error = script, proxy, 0, ""
-        proxy.reseed(script.seed)
-        proxy.trace.add("script_started", proxy.name, detail=f"{script.name} seed={script.seed}".strip())
-        self._task = asyncio.get_running_loop().create_task(self._play(proxy, script))
-
-    async def stop(self) -> None:
-        """Stop where it is; what it did stays done."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _play(self, proxy: Proxy, script: FaultScript) -> None:
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
-        how = "stopped"
-        try:
-            for action in script.timeline():
-                await self._sleep(max(0.0, begin + action.at - loop.time()))
-                proxy.trace.add("script_step", proxy.name, detail=action.words)
-                await perform(proxy, action)
-                self._done += 1
-            how = "complete"
-        except FaultError as error:  # a port that was taken meanwhile, say
-            how = self._error = error.message
-        finally:
-            proxy.trace.add("script_ended", proxy.name, detail=how)
-
-
-async def perform(proxy: Proxy, action: Action) -> None:
-    """Carry out one action. Removing what is gone already is no error."""
-    step = action.step
-    if step.do == "add":
-        for body in toxic_bodies(step):
-            present = any(entry.name == body["name"] for entry in proxy.entries)
-            if present:
-                proxy.remove_toxic(body["name"])
-            if not action.undo:
-                proxy.add_toxic(body)
-    elif step.do == "down":
-        await (proxy.start() if action.undo else proxy.stop("rst"))
-    elif step.do == "up":
-        await proxy.start()
-    elif step.do == "cut":
-        proxy.cut(step.how)
-    elif step.do == "restore":
-        await proxy.start()
-        proxy.reset_toxics()
-    elif step.do == "update":
-        proxy.update_toxic(step.name, {"attributes": step.attributes, "toxicity": step.toxicity})
-    elif step.do == "remove" and any(entry.name == step.name for entry in proxy.entries):
-        proxy.remove_toxic(step.name)

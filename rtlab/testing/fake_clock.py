@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 #: The shortest delay that is not none, in seconds.
 TICK: Final = 1e-6
+#: Waits that `ClockStuck` names at most.
+_NAMED: Final = 5
 
 
 class ClockStuck(RtlabError):
@@ -37,16 +39,30 @@ class _Loop(asyncio.SelectorEventLoop):
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         # One too small to change the sum would come due at once, for ever, where code waits for a moment.
-        return super().call_later(max(delay, TICK) if delay > 0 else delay, callback, *args, context=context)
+        if delay > 0:
+            delay = max(delay, TICK)
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def _skip(self, timeout: float | None) -> None:
         if timeout is None:
-            waiting = [str(task.get_coro()) for task in asyncio.all_tasks(self) if not task.done()]
+            tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
+            waits = ", ".join(sorted(map(_place_of, tasks))[:_NAMED]) + ", …" * (len(tasks) > _NAMED)
+            who = "1 task still waits" if len(tasks) == 1 else f"{len(tasks)} tasks still wait"
             raise ClockStuck(
-                f"nothing is due any more, and {len(waiting)} tasks still wait: give the wait a timeout, "
-                "or let the peer answer. Real sockets, threads and children do not run on a FakeClock"
+                f"nothing is due any more, and {who}: {waits}. Give the wait a timeout, or let the peer "
+                "answer. Real sockets, threads and children do not run on a FakeClock"
             )
         self._now += timeout
+
+
+def _place_of(task: asyncio.Task[Any]) -> str:
+    """Say where a task waits: its coroutines with their lines, the innermost last."""
+    places: list[str] = []
+    coroutine: Any = task.get_coro()
+    while (frame := getattr(coroutine, "cr_frame", None)) is not None:
+        places.append(f"{coroutine.__qualname__.rpartition('<locals>.')[2]}:{frame.f_lineno}")
+        coroutine = coroutine.cr_await
+    return " → ".join(places) or task.get_name()
 
 
 class _Selector(selectors.SelectSelector):

@@ -29,9 +29,10 @@ class Entry(NamedTuple):
     at : float
         Seconds of the loop's clock.
     who : str
-        ``"client"`` or ``"peer"``: who sent it, or did it.
+        ``"client"`` or ``"peer"``: who sent it, or did it; ``"proxy"`` for a fault between them.
     what : str
-        ``"message"``, ``"close"``, or anything else that is no message: ``"open"``, ``"reset"`` …
+        ``"message"``, ``"close"``, ``"ping"``, ``"pong"``, or anything else that no other side
+        receives: ``"open"``, ``"reset"``, ``"state"`` … and a connection's events, as JSON.
     data : str or bytes
         The message, or words.
     connection : int
@@ -76,7 +77,7 @@ class Journal:
     def __init__(self, limit: int = MAX_ENTRIES) -> None:
         self._entries: deque[Entry | tuple[float, str, str, str | bytes, int]] = deque(maxlen=limit)
         #: Adds an entry; plain tuples, because a mock must cost little.
-        self.note: Final[Callable[[tuple[float, str, str, str | bytes, int]], None]] = self._entries.append
+        self.note: Callable[[tuple[float, str, str, str | bytes, int]], None] = self._entries.append
 
     def add(self, at: float, who: str, what: str, data: str | bytes = "", connection: int = 1) -> None:
         """Note one thing; see `Entry`."""
@@ -128,16 +129,19 @@ class Journal:
         JournalError
             For a file that is no journal; it names the line.
         """
-        journal = cls()
         try:
             lines = Path(path).read_bytes().splitlines()
         except OSError as error:
             raise JournalError(f"{path} cannot be read: {error.strerror}") from error
+        journal = cls(max(MAX_ENTRIES, len(lines)))
         for number, raw in enumerate(lines, 1):
             try:
                 line = msgspec.json.decode(raw, type=_Line)
             except Exception as error:  # foreign bytes: msgspec raises others than its own, too
-                raise JournalError(f"{path}, line {number} is no entry of a journal: {error}") from None
+                raise JournalError(
+                    f"{path}, line {number} is no entry of a journal: {error}. "
+                    "Was it written by WireRecording.save()?"
+                ) from None
             data: str | bytes = line.binary if line.binary is not None else line.text or ""
             journal.add(line.at, line.who, line.what, data, line.connection)
         return journal

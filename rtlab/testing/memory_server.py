@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from multidict import MultiDict
@@ -12,10 +12,11 @@ from websockets.frames import Close
 
 from rtlab.protocol.codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.sessions import Session
+from rtlab.server.session import Session
+from rtlab.server.sinks.base import write_each
 from rtlab.testing.memory_frames import Ended, Item, MakeLink, Ping, Request, Response
 from rtlab.testing.mock_transport import loop_time
 from rtlab.testing.peer_script import PeerScript
@@ -29,7 +30,7 @@ _NO_SCRIPT: Final = PeerScript()
 class _Sink:
     """What a session writes into: a peer's end, which takes everything at once."""
 
-    transport: ClassVar[str] = "websocket"
+    transport: str = "websocket"
 
     def __init__(self, end: _ServedEnd, codec: Codec) -> None:
         self.codec = codec
@@ -46,6 +47,9 @@ class _Sink:
         data = frame.encoded(self.codec)
         self.written_bytes += len(data)
         self._end.send(data if self.codec.binary else data.decode())
+
+    def write_burst(self, burst: Burst, position: int) -> None:
+        write_each(self, burst, position)
 
     def flush(self) -> None:
         pass

@@ -1,8 +1,7 @@
 """`MockWebSocket`: a WebSocket without a network, for code that knows `websockets` or a browser's API.
 
-Ready states, and the order of events, are those of the WHATWG's WebSocket standard; what `send`,
-`recv`, `close` and ``async for`` return and raise is what the `websockets` library does. For code
-that takes one of our connections, `ScriptedPeer.connection` puts the real class on top.
+Ready states and the order of events are the WHATWG standard's; `send`, `recv`, `close` and ``async for``
+are the `websockets` library's. For code that takes a connection of ours: `mock_connection`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -29,11 +29,7 @@ from rtlab.protocol.close_codes import MAX_REASON_BYTES
 from rtlab.testing.journal import Journal
 from rtlab.testing.memory_frames import Ended, Item, Ping, Pong, Request, Response
 from rtlab.testing.page_events import PageEvents
-from rtlab.testing.page_rules import (
-    as_message,
-    check_protocols,
-    checked_url,
-)
+from rtlab.testing.page_rules import as_message, check_protocols, checked_url
 from rtlab.testing.peer_script import PeerScript
 from rtlab.testing.refusals import refusal
 from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
@@ -89,7 +85,8 @@ class MockWebSocket(PageEvents):
         close_timeout: float = 10.0,
     ) -> None:
         url = checked_url(url)
-        check_protocols(protocols)
+        offered = tuple(protocols)
+        check_protocols(offered)
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -104,9 +101,9 @@ class MockWebSocket(PageEvents):
         self._close_timeout = close_timeout
         self._arrived: deque[str | bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._refused: Exception | None = None
+        self._opened = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._refused: Callable[[], Exception] | None = None
         self._rcvd: Close | None = None
         self._sent: Close | None = None
         self._rcvd_first: bool | None = None
@@ -124,7 +121,7 @@ class MockWebSocket(PageEvents):
         self._live = False  # open, and nobody closes
         self._time = self._loop.time
         # A browser's constructor returns before anything happens.
-        self._loop.call_soon(self._dial, Request(url, tuple(protocols)))
+        self._loop.call_soon(self._dial, Request(url, offered))
 
     def __repr__(self) -> str:
         return f"<MockWebSocket {self._ready.name}>"
@@ -132,21 +129,21 @@ class MockWebSocket(PageEvents):
     @property
     def state(self) -> State:
         """The state as `websockets` names it: it changes when the frame has come."""
-        if self._closed.done():
+        if self._closed.is_set():
             return State.CLOSED
         if self._rcvd is not None or self._sent is not None:
             return State.CLOSING
-        return State.OPEN if self._opened.done() and self._refused is None else State.CONNECTING
+        return State.OPEN if self._opened.is_set() and self._refused is None else State.CONNECTING
 
     @property
     def close_code(self) -> int | None:
         """The peer's close code, 1006 without one; None before the end."""
-        return None if not self._closed.done() else self._rcvd.code if self._rcvd is not None else 1006
+        return None if not self._closed.is_set() else self._rcvd.code if self._rcvd is not None else 1006
 
     @property
     def close_reason(self) -> str | None:
         """The peer's reason; None before the end."""
-        return None if not self._closed.done() else self._rcvd.reason if self._rcvd is not None else ""
+        return None if not self._closed.is_set() else self._rcvd.reason if self._rcvd is not None else ""
 
     @property
     def journal(self) -> Journal:
@@ -161,13 +158,15 @@ class MockWebSocket(PageEvents):
         OSError, websockets.exceptions.InvalidHandshake
             As `websockets.connect` does: `ConnectionRefusedError`, `InvalidStatus` …
         """
-        await asyncio.shield(self._opened)
+        await self._opened.wait()
+        if self.ready_state == 0 and self._refused is None:
+            await asyncio.sleep(0)  # the page is told in this turn
         if self._refused is not None:
-            raise self._refused
+            raise self._refused()  # a new one each time: it holds its frames, and they hold this mock
 
     async def wait_closed(self) -> None:
         """Wait for the end."""
-        await asyncio.shield(self._closed)
+        await self._closed.wait()
 
     async def __aenter__(self) -> Self:
         await self.opened()
@@ -195,10 +194,10 @@ class MockWebSocket(PageEvents):
             self._note((self._time(), "client", "message", data, self._number))
             self._send_up(data)
             return
-        if self._closed.done() or self._sent is not None or self._rcvd is not None:
+        if self._closed.is_set() or self._sent is not None or self._rcvd is not None:
             await self._wait_for_end()
             raise self._end()
-        if not self._opened.done():
+        if not self._opened.is_set():
             await self.opened()
         self._up(data)
 
@@ -219,7 +218,7 @@ class MockWebSocket(PageEvents):
                 "cannot call recv while another coroutine is already running recv or recv_streaming"
             )
         while not self._arrived:
-            if self._closed.done():
+            if self._closed.is_set():
                 raise self._end()
             self._waiter = self._loop.create_future()
             try:
@@ -237,7 +236,7 @@ class MockWebSocket(PageEvents):
 
     async def ping(self, data: bytes | None = None) -> Awaitable[float]:
         """Send a ping; the awaitable that comes back returns the round trip in seconds."""
-        if self._closed.done() or self._sent is not None:
+        if self._closed.is_set() or self._sent is not None:
             await self._wait_for_end()
             raise self._end()
         payload = data if data is not None else struct.pack("!I", len(self._pings) + 1)
@@ -254,21 +253,21 @@ class MockWebSocket(PageEvents):
         frame.check()
         if len(reason.encode()) > MAX_REASON_BYTES:
             raise ProtocolError("control frame too long")
-        if not self._opened.done():
+        if not self._opened.is_set():
             self._fail()
         self._begin_closing(frame)
         await self._wait_for_end()
 
     def abort(self) -> None:
         """Drop the connection without a word."""
-        if not self._closed.done():
+        if not self._closed.is_set():
             self._up(Ended.RESET)
             self._over(Ended.RESET)
 
     # The network's end
 
     def _dial(self, request: Request) -> None:
-        if not self._closed.done():
+        if not self._closed.is_set():
             self._up(request)
 
     def _up(self, item: Item) -> None:
@@ -282,7 +281,7 @@ class MockWebSocket(PageEvents):
         self._send_up(item)
 
     def _receive(self, item: Item) -> None:
-        if self._closed.done():
+        if not self._live and self._closed.is_set():
             return
         self.heard = self._time()
         if isinstance(item, (str, bytes)):
@@ -308,28 +307,28 @@ class MockWebSocket(PageEvents):
                 pass
 
     def _answered(self, response: Response) -> None:
-        if self._opened.done():
+        if self._opened.is_set():
             return
         if response.status == 101:
             self.subprotocol = response.subprotocol
-            self._opened.set_result(None)
+            self._task(self._tell_open)  # before whoever waits in `opened`: the two faces agree
+            self._opened.set()
             self._live = True
-            self._task(self._tell_open)
         else:
-            self._refused = refusal(response)
+            self._refused = partial(refusal, response)
             self._fail()
 
     def _page_can_write(self) -> bool:
-        return not self._closed.done() and not self.peer.gone
+        return not self._closed.is_set() and not self.peer.gone
 
     def _fail(self) -> None:
         """Fail the connection before it opened (the standard's word): error, then close."""
         self._failed = True
         if self._refused is None:
-            self._refused = ConnectionAbortedError("the WebSocket was closed before it opened")
+            self._refused = partial(ConnectionAbortedError, "the WebSocket was closed before it opened")
             self._send_up(Ended.FIN)
-        if not self._opened.done():
-            self._opened.set_result(None)
+        if not self._opened.is_set():
+            self._opened.set()
         self._over(Ended.FIN)
 
     def _peer_closes(self, frame: Close) -> None:
@@ -347,7 +346,7 @@ class MockWebSocket(PageEvents):
             self._send_up(Ended.FIN)
 
     def _begin_closing(self, frame: Close) -> None:
-        if self._sent is None and not self._closed.done():
+        if self._sent is None and not self._closed.is_set():
             self._sent = frame
             self._live = False
             self._deadline = self._loop.call_later(self._close_timeout, self.abort)
@@ -355,15 +354,16 @@ class MockWebSocket(PageEvents):
             self._up(frame)
 
     def _over(self, how: Ended) -> None:
-        if self._closed.done():
+        if self._closed.is_set():
             return
-        if not self._opened.done():
-            self._refused = ConnectionResetError("the connection ended before the handshake was answered")
+        if not self._opened.is_set():
+            why = "the connection ended before the handshake was answered"
+            self._refused = partial(ConnectionResetError, why)
             self._failed = True
-            self._opened.set_result(None)
+            self._opened.set()
         self._failed = self._failed or how is Ended.PROTOCOL
         self._live = False
-        self._closed.set_result(None)
+        self._closed.set()
         if self._deadline is not None:
             self._deadline.cancel()
         for _, future in self._pings.values():
@@ -383,7 +383,7 @@ class MockWebSocket(PageEvents):
             self._waiter.set_result(None)
 
     async def _wait_for_end(self) -> None:
-        if not self._closed.done():
+        if not self._closed.is_set():
             if self._deadline is None:
                 self._deadline = self._loop.call_later(self._close_timeout, self.abort)
             await self.wait_closed()

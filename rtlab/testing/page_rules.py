@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -98,7 +98,8 @@ def checked_url(url: str) -> str:
     return url.replace("http", "ws", 1) if parts.scheme.startswith("http") else url
 
 
-def check_protocols(protocols: Sequence[str]) -> None:
+@lru_cache
+def check_protocols(protocols: tuple[str, ...]) -> None:
     """Raise `DOMError` for subprotocols that a browser refuses."""
     if len(set(protocols)) != len(protocols):
         raise DOMError("SyntaxError", f"a subprotocol stands twice in {list(protocols)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from http import HTTPStatus
+from typing import Final
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
@@ -13,6 +14,8 @@ from websockets.http11 import Response as HttpResponse
 from rtlab.testing.memory_frames import Response
 
 __all__ = ["refusal"]
+
+_NOBODY_LISTENS: Final = os.strerror(errno.ECONNREFUSED)
 
 
 def refusal(response: Response) -> Exception:
@@ -29,7 +32,7 @@ def refusal(response: Response) -> Exception:
     'server rejected WebSocket connection: HTTP 503'
     """
     if response.status == 0:
-        return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return ConnectionRefusedError(errno.ECONNREFUSED, _NOBODY_LISTENS)
     fields = {} if response.retry_after is None else {"Retry-After": f"{response.retry_after:g}"}
     phrase = HTTPStatus(response.status).phrase
     return InvalidStatus(HttpResponse(response.status, phrase, Headers(fields), b""))

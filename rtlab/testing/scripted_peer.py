@@ -23,6 +23,10 @@ class ScriptFailed(AssertionError):
     """A client did something else than a script expected; the message draws what did happen."""
 
 
+def _nowhere(item: Item) -> None:
+    pass
+
+
 class PeerEnd:
     """The peer's end of one connection: follows its script, and can be driven by hand.
 
@@ -129,9 +133,13 @@ class PeerEnd:
         self.journal.add(self._loop.time(), "peer", "vanishes", "", self.number)
 
     def _end(self, how: Ended) -> None:
+        self._send_last(how)
+
+    def _send_last(self, item: Item) -> None:
         self.over = True
         self._stop_timer()
-        self._send_down(how)
+        send_down, self._send_down = self._send_down, _nowhere  # let go of the client: peers are kept
+        send_down(item)
 
     # What comes
 
@@ -215,42 +223,41 @@ class PeerEnd:
 
     def _take(self, step: Step) -> bool:
         """Do one step; return whether the next one may follow at once."""
-        match step:
-            case Step("slow_open" | "pause", seconds=seconds):
+        do, data, seconds, code = step
+        match do:
+            case "slow_open" | "pause":
                 self._timer = self._loop.call_later(seconds, self._on_time)
                 return False
-            case Step("refuse", data=retry_after, code=status):
-                self.journal.add(
-                    self._loop.time(), "peer", "refuses", str(status or "nobody listens"), self.number
-                )
-                self.over = True
-                self._send_down(Response(status, None, retry_after))
-            case Step("accept", data=subprotocol):
-                self.agree(subprotocol)
-            case Step("expect", seconds=seconds):
+            case "refuse":
+                why = str(code or "nobody listens")
+                self.journal.add(self._loop.time(), "peer", "refuses", why, self.number)
+                self._send_last(Response(code, None, data))
+            case "accept":
+                self.agree(data)
+            case "expect":
                 if self._unread:
                     return self._judge(step, self._unread.popleft(), at_once=True)
                 if not math.isinf(seconds):
                     self._timer = self._loop.call_later(seconds, self._nothing_came, step)
                 return False
-            case Step("send", data=data):
+            case "send":
                 self.send(data)
-            case Step("answer", data=function, seconds=seconds):
-                self._answer = function
+            case "answer":
+                self._answer = data
                 while self._unread and not self.over:
-                    self._reply(function, self._unread.popleft())
+                    self._reply(data, self._unread.popleft())
                 self._for_a_while(seconds)
                 return False
-            case Step("stay_silent", seconds=seconds):
+            case "stay_silent":
                 self._silent = True
                 self._unread.clear()
                 self._for_a_while(seconds)
                 return False
-            case Step("half_open"):
+            case "half_open":
                 self.vanish()
-            case Step("close", data=reason, code=code):
-                self.close(code, reason)
-            case Step("reset_in_mid_frame", data=data):
+            case "close":
+                self.close(code, data)
+            case "reset_in_mid_frame":
                 self.reset(f"after half of {len(data)} characters")
             case _:
                 self.reset()

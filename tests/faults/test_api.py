@@ -320,3 +320,10 @@ async def test_a_hundred_toxics_at_once(http: httpx.AsyncClient, echo: str) -> N
     writer.write(b"free")
     assert await reader.readexactly(4) == b"free"
     writer.transport.abort()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "x@127.0.0.1"])
+async def test_a_rebound_name_is_refused(http: httpx.AsyncClient, host: str) -> None:
+    answer = await http.get("/proxies", headers={"Host": host})
+    assert (answer.status_code, "is not this API" in answer.text) == (403, True)
+    assert (await http.get("/proxies", headers={"Host": "localhost"})).status_code == 200

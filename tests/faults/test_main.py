@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from rtlab.faults.__main__ import api_token, make_parser
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.faults.errors import FaultError
 
@@ -137,3 +138,46 @@ async def test_sigterm_ends_it_in_good_order(child: Child, echo: str) -> None:
         await reader.read()
     writer.transport.abort()
     await faults.close()  # the process is gone: no error
+
+
+async def test_bytes_that_are_no_text_are_refused_without_a_traceback(child: Child) -> None:
+    """That nothing is written to its standard error, the fixture checks."""
+    ask = b"GET /proxies HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    for head in (
+        ask + b"Authorization: Bearer \xff\r\n\r\n",
+        ask + b"X-Rtlab-Token: \xff\r\n\r\n",
+        b"\xff\xfe nonsense\r\n\r\n",
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", child.port)
+        writer.write(head)
+        async with asyncio.timeout(20):
+            assert (await reader.read()).split()[1] == (b"400" if b"nonsense" in head else b"401")
+        writer.close()
+
+
+async def test_alone_it_makes_a_token_and_prints_it() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RTLAB_TOKEN"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rtlab.faults", "--port", "0"),
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stdout
+    line = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{line['port']}", trust_env=False) as http:
+        assert (await http.get("/proxies")).status_code == 401
+        given = {"Authorization": f"Bearer {line['token']}"}
+        assert (await http.get("/proxies", headers=given)).status_code == 200
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token"),
+    [(["--no-token"], None), (["--token", "mine"], "mine"), ([], "of the environment")],
+)
+def test_a_token_is_made_only_where_none_was_given(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], token: str | None
+) -> None:
+    monkeypatch.setenv("RTLAB_TOKEN", "of the environment")
+    assert api_token(make_parser().parse_args(arguments)) == (token, False)

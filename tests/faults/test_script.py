@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
+from rtlab.faults.player import Player
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.script import FaultScript, Player, Step
+from rtlab.faults.script import FaultScript, Step
 from rtlab.faults.trace import TraceEvent, fingerprint
 from rtlab.resources import data_path
 from tests.faults.conftest import eventually
 
+SLOW = {"do": "add", "toxic": "latency", "name": "slow", "attributes": {"latency": 1}}
+GONE = {"at": 1, "do": "remove", "name": "slow"}
 EXAMPLES = sorted(data_path("fault_scripts").glob("*.json"))
 
 
@@ -69,6 +72,25 @@ def test_steps_repeat() -> None:
         ({"steps": [{"do": "add", "toxic": "nope"}]}, "invalid toxic type"),
         ({"steps": [{"do": "add", "toxic": "bandwidth"}]}, "missing required field: rate"),
         ({"steps": [{"do": "cut", "every": 0.001, "times": 10**9}]}, "more than 10000 actions"),
+        # What contradicts itself
+        ({"steps": [{"do": "cut", "at": [3, 1]}]}, "a span begins before it ends, got \\[3, 1\\]"),
+        ({"steps": [{"do": "cut", "times": 3}]}, '"every" and "times" .* go together'),
+        ({"steps": [{"do": "cut", "every": 3}]}, '"every" and "times" .* go together'),
+        ({"steps": [{"do": "cut", "toxic": "latency"}]}, '"toxic" goes with add, not with cut'),
+        ({"steps": [{"do": "down", "how": "fin"}]}, '"how" goes with cut, not with down'),
+        ({"steps": [{"do": "mark", "attributes": {"rate": 1}}]}, '"attributes" goes with add and update'),
+        (
+            {"steps": [{**SLOW, "at": 2}, {"at": 1, "do": "update", "name": "slow"}]},
+            "update slow at 1 s, when",
+        ),
+        (
+            {"steps": [{**SLOW, "for": 1}, {"at": 2, "do": "remove", "name": "slow"}]},
+            "remove slow at 2 s, when",
+        ),
+        (
+            {"steps": [SLOW, {"at": 1, "do": "restore"}, {"at": 2, "do": "remove", "name": "slow"}]},
+            "when it is",
+        ),
     ],
 )
 def test_a_script_that_would_fail_half_way_does_not_start(value: Any, error: str) -> None:
@@ -187,6 +209,20 @@ async def test_stopping_leaves_no_task_and_says_so(proxy: Proxy) -> None:
     await player.stop()
     assert proxy.trace.since()[-1].detail == "stopped"
     assert not player.status()["running"]
+
+
+async def test_an_undoing_takes_back_its_own_action_only(proxy: Proxy) -> None:
+    conductor = Conductor()
+    slow = FaultScript().add(0, "latency", lasting=2, latency=1).add(1, "latency", lasting=9, latency=2)
+    await conductor.player.start(proxy, slow.down(1, lasting=2).down(2.5, lasting=9))
+    await conductor.step(3)  # both added, and down
+    await conductor.step()  # what the first add left to undo: the second is still to last
+    assert [entry.to_dict()["attributes"]["latency"] for entry in proxy.entries] == [2]
+    await conductor.step(2)  # down again, and what the first down left to undo
+    assert not proxy.enabled
+    await conductor.step(2)
+    assert (proxy.entries, proxy.enabled) == ([], True)
+    await conductor.player.stop()
 
 
 async def test_a_script_that_fails_reports_it(collection: Collection, proxy: Proxy) -> None:

@@ -1,6 +1,6 @@
-"""One contract, two worlds: each row runs on the mock, and on the real client against the real server.
+"""One contract, three worlds: the mock; the real client against the real server; and that through a proxy.
 
-A row returns what a program could see; both worlds must return the same. Nothing in it knows which one it
+A row returns what a program could see; all worlds must return the same. Nothing in it knows which one it
 is in. Rows of `CONNECTION` use our connection, those of `LIBRARY` the interface of `websockets`.
 """
 
@@ -19,10 +19,14 @@ from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.memory_server import MemoryServer
+from rtlab.testing.message_proxy import MessageProxy
 from rtlab.testing.mock_transport import mock_connection
 from rtlab.testing.mock_websocket import MockWebSocket
 
 CONNECTION, LIBRARY = [], []
+#: A proxy answers pings and closes itself: its pong does not say that the server's messages are here, and
+#: its close frame repeats the reason, which our server's does not.
+ANSWERED_NEARBY = ("what_came_before_the_end_can_be_read", "closing", "after_the_end")
 VARIES = ("epoch", "message", "ref")
 
 
@@ -506,26 +510,41 @@ def mock_rows() -> dict:
     return clock.run(_all(CONNECTION, connection)) | clock.run(_all(LIBRARY, library))
 
 
-async def real_rows() -> dict:
+async def rows_at(url: str, leave_out: tuple[str, ...] = ()) -> dict:
+    def connection():
+        return lambda **options: WebSocketConnection(url, **options)
+
+    def library():
+        return lambda protocols=(): websockets.connect(
+            url, subprotocols=list(protocols) or None, compression=None, proxy=None
+        )
+
+    rows = [function for function in LIBRARY if function.__name__ not in leave_out]
+    return await _all(CONNECTION, connection) | await _all(rows, library)
+
+
+async def real_rows() -> tuple[dict, dict]:
     async with Lab() as lab:
-
-        def connection():
-            return lambda **options: WebSocketConnection(lab.ws_url, **options)
-
-        def library():
-            return lambda protocols=(): websockets.connect(
-                lab.ws_url, subprotocols=list(protocols) or None, compression=None, proxy=None
-            )
-
-        return await _all(CONNECTION, connection) | await _all(LIBRARY, library)
+        real = await rows_at(lab.ws_url)
+    async with Lab() as lab, MessageProxy(lab.ws_url) as proxy:  # which has no rules
+        return real, await rows_at(proxy.url, ANSWERED_NEARBY)
 
 
 @pytest.fixture(scope="module")
-def worlds() -> tuple[dict, dict]:
-    return mock_rows(), asyncio.run(real_rows())
+def worlds() -> tuple[dict, dict, dict]:
+    return mock_rows(), *asyncio.run(real_rows())
 
 
-@pytest.mark.parametrize("name", [function.__name__ for function in (*CONNECTION, *LIBRARY)])
-def test_the_mock_and_the_real_one_agree(worlds: tuple[dict, dict], name: str):
-    mock, real = worlds
+NAMES = [function.__name__ for function in (*CONNECTION, *LIBRARY)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_mock_and_the_real_one_agree(worlds: tuple[dict, dict, dict], name: str):
+    mock, real, _ = worlds
     assert mock[name] == real[name]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ANSWERED_NEARBY])
+def test_a_message_proxy_without_rules_changes_nothing(worlds: tuple[dict, dict, dict], name: str):
+    _, real, through = worlds
+    assert through[name] == real[name]

@@ -134,6 +134,10 @@ class FaultClient(RemoteProxy):
         """Answer `times` requests (0: all) with `status` in place of the server."""
         return self.toxic("http_status", status=status, times=times, retry_after=retry_after, path=path)
 
+    def duplicate_request(self, *, method: str = "POST", path: str = "") -> Fault:
+        """Send each request of a method twice, as a proxy does that tries again too early."""
+        return self.toxic("duplicate_request", method=method, path=path)
+
     # Datagrams
     async def udp(
         self, port: int = DISCARD_PORT, host: str = "127.0.0.1", *, name: str = "udp", seed: int = 0

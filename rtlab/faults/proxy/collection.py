@@ -12,6 +12,7 @@ from rtlab.faults.errors import (
     proxy_exists,
     proxy_not_found,
 )
+from rtlab.faults.proxy.loops import refuse_loop
 from rtlab.faults.proxy.proxy import Proxy, split_address
 from rtlab.faults.proxy.tcp import TcpProxy
 from rtlab.faults.proxy.tcp_link import ReceiveBuffer
@@ -58,11 +59,20 @@ class Collection:
             return await self._add(fields)
 
     async def _add(self, fields: dict[str, Any]) -> Proxy:
+        await self._refuse_loop(fields)
         proxy = self._make(fields)
         if fields["enabled"]:
             await proxy.start()
         self.proxies[proxy.name] = proxy
         return proxy
+
+    async def _refuse_loop(self, fields: dict[str, Any]) -> None:
+        others = [
+            proxy
+            for proxy in self.proxies.values()
+            if proxy.protocol == fields["protocol"] and proxy.name != fields["name"]
+        ]
+        await refuse_loop(fields["listen"] or "127.0.0.1:0", fields["upstream"], others)
 
     def _make(self, fields: dict[str, Any]) -> Proxy:
         addresses = fields["name"], fields["listen"], fields["upstream"]
@@ -81,7 +91,9 @@ class Collection:
         """``PATCH /proxies/{p}``: fields that are missing stay as they are."""
         now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
         fields = _fields({**now, **fields_of(body)})
+        fixed = {"name": proxy.name, "protocol": proxy.protocol}
         async with self._lock:
+            await self._refuse_loop({**fields, **fixed})
             await proxy.update(fields["listen"], fields["upstream"], fields["enabled"])
 
     async def populate(self, body: Any) -> list[Proxy]:

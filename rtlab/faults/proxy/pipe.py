@@ -176,6 +176,9 @@ class Pipe:
     def end(self, how: str, toxic: str, detail: str = "") -> None:
         self.link.end(how, toxic, detail)
 
+    def send_copy(self, request: bytes) -> None:
+        self.link.send_copy(request)
+
 
 class Link:
     """Two pipes in opposite directions, and what the trace says about them.
@@ -264,6 +267,10 @@ class Link:
         for pipe in self.pipes:
             pipe.close()
         self.finish(how)
+
+    def send_copy(self, request: bytes) -> None:
+        """Send a request to the server on a connection of its own, and throw its answer away."""
+        raise NotImplementedError
 
     def finish(self, how: str) -> None:
         """Close the sockets."""

@@ -214,6 +214,7 @@ class TcpLink(Link):
         self._open = {client, server}
         self._eofs: set[Endpoint] = set()
         self._deadline: asyncio.TimerHandle | None = None
+        self._copies: set[asyncio.Task[None]] = set()
         client.attach(self, self.up, self.down)
         server.attach(self, self.down, self.up)
 
@@ -243,7 +244,28 @@ class TcpLink(Link):
                 self._deadline.cancel()
             self._on_closed(self)
 
+    def send_copy(self, request: bytes) -> None:
+        task = self.loop.create_task(self._send_copy(request))
+        self._copies.add(task)
+        task.add_done_callback(self._copies.discard)
+
+    async def _send_copy(self, request: bytes) -> None:
+        transport = self.server.transport
+        address = None if transport is None else transport.get_extra_info("peername")
+        if address is None:
+            return  # the server has gone meanwhile
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                reader, writer = await asyncio.open_connection(*address[:2])
+                try:
+                    writer.write(request)
+                    await reader.read(1)  # it has been handled
+                finally:
+                    writer.transport.abort()
+
     def finish(self, how: str) -> None:
+        for task in self._copies:
+            task.cancel()
         for endpoint in (self.client, self.server):
             endpoint.finish(how)
         if self._open:  # close() waits until the peer has read everything: bound that wait

@@ -13,7 +13,10 @@ from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.toxic import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
-__all__ = ["BufferResponse", "HangUpgrade", "HttpStatus", "StripUpgrade"]
+__all__ = ["BufferResponse", "DuplicateRequest", "HangUpgrade", "HttpStatus", "StripUpgrade"]
+
+#: Requests that are longer are not sent twice.
+MAX_COPY_BYTES = 4 * 1024 * 1024
 
 REQUEST_STREAM = ("upstream",)
 RESPONSE_STREAM = ("downstream",)
@@ -30,6 +33,9 @@ class RequestStage(Stage[ToxicT]):
     def on_head(self, head: Head, raw: bytes) -> bytes | None:
         """What to send instead of this head; ``None`` swallows the rest of the stream."""
         raise NotImplementedError
+
+    def on_body(self, data: bytes, *, done: bool) -> None:
+        """Another piece of a request's body has passed."""
 
     def start(self) -> None:
         self._raw = self.pipe.opposite.upgraded
@@ -49,9 +55,12 @@ class RequestStage(Stage[ToxicT]):
         """Handle a head or a piece of a body; returns what lies behind it."""
         if self._body is not None:
             _, rest = self._body.feed(data)
-            if self._body.done:
+            done = self._body.done
+            if done:
                 self._body = None
-            self.next.feed(data[: len(data) - len(rest)])
+            piece = data[: len(data) - len(rest)]
+            self.next.feed(piece)
+            self.on_body(piece, done=done)
             return rest
         whole = self._buffer + data
         head = parse_head(whole)
@@ -69,6 +78,7 @@ class RequestStage(Stage[ToxicT]):
         if instead is raw and head.get(b"upgrade"):
             self._raw = True  # what follows an upgrade is not ours to read
         self.next.feed(instead)
+        self.on_body(b"", done=body.done)
         return rest
 
     def eof(self) -> None:
@@ -170,6 +180,43 @@ class HttpStatusStage(RequestStage[HttpStatus]):
         back.eof()
         self.next.eof()
         return None
+
+
+class DuplicateRequest(Toxic):
+    """Send each request of a `method` a second time, on a connection of its own.
+
+    The answer to the copy is thrown away. `path` limits it to requests whose target begins
+    so. Imitates a proxy, or an HTTP library, that tries a request again whose answer did not
+    come. It cannot imitate a copy that comes much later: this one comes at once. One that is
+    under way already when the toxic is added passes alone.
+    """
+
+    streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
+    method: str = "POST"
+    path: str = ""
+
+
+@works_as("duplicate_request", DuplicateRequest)
+class DuplicateRequestStage(RequestStage[DuplicateRequest]):
+    _copy: bytearray | None = None
+
+    def on_head(self, head: Head, raw: bytes) -> bytes:
+        attributes = self.attributes
+        wanted = head.method == attributes.method.encode() and head.path.startswith(attributes.path.encode())
+        self._copy = bytearray(raw) if wanted else None
+        return raw
+
+    def on_body(self, data: bytes, *, done: bool) -> None:
+        if self._copy is None:
+            return
+        self._copy += data
+        if len(self._copy) > MAX_COPY_BYTES:
+            self._copy = None
+        elif done:
+            copy, self._copy = bytes(self._copy), None
+            self.entry.used += 1
+            self.record_effect("sends a request twice", len(copy))
+            self.pipe.send_copy(copy)
 
 
 class BufferResponse(Toxic):

@@ -26,6 +26,7 @@ class MessageStage(Stage[ToxicT]):
     _mode: Mode = "head"
     _buffer = b""
     _body: Body | None = None
+    _dying = False  # a message was cut: nothing may follow on this stream
     _frames: FrameScanner
     _events: EventScanner
 
@@ -49,13 +50,17 @@ class MessageStage(Stage[ToxicT]):
             except NotHttp:
                 self._mode = "raw"
 
+    @property
+    def _over(self) -> bool:
+        return self._dying or self.pipe.ended
+
     def _is_upgraded(self) -> bool:
         return (self.pipe.opposite if self._upstream else self.pipe).upgraded
 
     def feed(self, data: bytes) -> None:
         if self._upstream and self._mode == "raw" and self._is_upgraded():
             self._mode = "frames"
-        while data and not self.pipe.ended:
+        while data and not self._over:
             try:
                 data = self._step(data)
             except NotHttp:
@@ -110,7 +115,7 @@ class MessageStage(Stage[ToxicT]):
         else:
             for unit in self._events.feed(content):
                 self._pass(unit, self._chunk(unit.raw))
-        if body.done and not self.pipe.ended:
+        if body.done and not self._over:
             self._end_of_body()
         return rest
 
@@ -130,7 +135,7 @@ class MessageStage(Stage[ToxicT]):
         return content
 
     def _pass(self, unit: Unit, raw: bytes) -> None:
-        if self.pipe.ended:
+        if self._over:
             return
         if unit.type is None:
             self.next.feed(raw)
@@ -219,12 +224,20 @@ class KillMidframeStage(MessageStage[KillMidframe]):
         if self._seen < self.attributes.nth:
             self.next.feed(raw)
             return
-        if self.affected:  # dying
-            return
         part = int(len(raw) * self.attributes.fraction)
         self.entry.used += 1
         self.record_effect(f"message {self._seen}: {part} of {len(raw)} bytes", len(raw) - part)
         self.next.feed(raw[:part])
+        self._dying = True
         # let the part leave the proxy before the end does
         self.pipe.block(self)
-        self.after(0.001, lambda: self.end(self.attributes.how, "in mid-frame"))
+        self.after(0.001, self._end)
+
+    def _end(self) -> None:
+        self.end(self.attributes.how, "in mid-frame")
+
+    def stop(self) -> None:
+        if self._dying:  # removed within that moment: the stream has a hole, and cannot live on
+            self._end()
+        else:
+            super().stop()

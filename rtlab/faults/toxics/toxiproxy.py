@@ -242,6 +242,10 @@ class ResetPeerStage(Stage[ResetPeer]):
     def _reset(self) -> None:
         self.end("rst", "reset_peer")
 
+    def stop(self) -> None:
+        if self._timer is not None:  # data were lost: removed before its time, it resets now
+            self._reset()
+
 
 class Slicer(Toxic):
     """Cut data into writes of `average_size` ± `size_variation` bytes, `delay` µs apart.

@@ -39,10 +39,19 @@ async def sse(request: web.Request) -> web.StreamResponse:
 
 EVENTS = "data: 0\n\ndata: 1\n\ndata: 2\n\n"
 RELEASE = web.AppKey("release", asyncio.Event)
+SEEN = web.AppKey("seen", list[str])
 
 
 async def plain(request: web.Request) -> web.Response:
-    return web.Response(text=(await request.text()) or "plain")
+    text = await request.text()
+    request.app[SEEN].append(text)
+    return web.Response(text=text or "plain")
+
+
+@pytest.fixture
+def seen() -> list[str]:
+    """The bodies of the requests for /plain."""
+    return []
 
 
 @pytest.fixture
@@ -51,8 +60,9 @@ def release() -> asyncio.Event:
 
 
 @pytest.fixture
-async def site(collection: Collection, release: asyncio.Event) -> AsyncIterator[Proxy]:
+async def site(collection: Collection, release: asyncio.Event, seen: list[str]) -> AsyncIterator[Proxy]:
     app = web.Application()
+    app[SEEN] = seen
     app[RELEASE] = release
     app.router.add_get("/ws", ws)
     app.router.add_get("/sse", sse)
@@ -81,6 +91,19 @@ async def test_strip_upgrade_fails_the_handshake_and_nothing_else(site: Proxy) -
         site.add_toxic({"type": "strip_upgrade"})  # open WebSockets are left alone
         await socket.send("GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n")
         assert await socket.recv() == "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n"
+
+
+async def test_a_duplicated_request_is_seen_twice_and_answered_once(site: Proxy, seen: list[str]) -> None:
+    site.add_toxic({"type": "duplicate_request", "attributes": {"path": "/plain"}})
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for body in ("one", "two"):
+            assert (await http.post(f"http://{site.listen}/plain", content=body)).text == body
+        assert (await http.get(f"http://{site.listen}/plain")).text == "plain"
+        await eventually(lambda: len(seen) == 5)
+    assert sorted(seen) == ["", "one", "one", "two", "two"]
+    async with websockets.connect(f"ws://{site.listen}/ws", proxy=None) as socket:
+        await socket.send("hi")
+        assert await socket.recv() == "hi"
 
 
 async def test_strip_upgrade_takes_hop_by_hop_fields_only(proxy: Proxy, dial) -> None:

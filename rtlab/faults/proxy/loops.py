@@ -1,0 +1,59 @@
+"""Refuses a proxy whose upstream leads back to itself: one connection would open all others there are."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Collection
+from typing import Any
+
+from rtlab.faults.errors import FaultError, bad_request
+from rtlab.faults.proxy.proxy import Proxy, resolve, split_address
+
+__all__ = ["refuse_loop"]
+
+
+async def refuse_loop(listen: str, upstream: str, others: Collection[Proxy]) -> None:
+    """Raise `FaultError` (400) when a proxy would be its own upstream, directly or over others.
+
+    Parameters
+    ----------
+    listen, upstream : str
+        Of the proxy.
+    others : collection of Proxy
+        Those of the same protocol, without it.
+    """
+    address = upstream
+    for _ in range(len(others) + 1):
+        if await _reaches(address, listen):
+            raise bad_request(
+                f"upstream {upstream} leads back to {listen}, the proxy itself: name the service behind it"
+            )
+        following = [other.upstream for other in others if await _reaches(address, other.listen)]
+        if not following:
+            return
+        address = following[0]
+
+
+async def _reaches(address: str, listen: str) -> bool:
+    """Whether a connection to an address arrives at a listener."""
+    try:
+        if split_address(address)[1] != split_address(listen)[1]:
+            return False
+        (_, there), (_, here) = await resolve(address), await resolve(listen)
+    except (FaultError, OSError):
+        return False  # whoever listens, or dials, says what is wrong
+    if there[0] == here[0]:
+        return True
+    return ipaddress.ip_address(here[0]).is_unspecified and _is_ours(there)
+
+
+def _is_ours(name: tuple[Any, ...]) -> bool:
+    """Whether an address is one of this machine's: one can listen there."""
+    family = socket.AF_INET6 if ":" in name[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((name[0], 0))
+        except OSError:
+            return False
+    return True

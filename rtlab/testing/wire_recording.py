@@ -1,0 +1,249 @@
+"""Records a live connection into a journal: what it sent and received, its pings, states and events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+import msgspec
+from msgspec.structs import replace
+
+from rtlab.client.events import Disconnected, Handler, event_fields
+from rtlab.client.wire_watch import Watcher
+from rtlab.processes.host_clock import boot_id
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message, fields_of
+from rtlab.testing.journal import Entry, Journal
+
+__all__ = ["CONNECTION_EVENTS", "Recorded", "WireRecording"]
+
+#: A connection's own events. A recording keeps each as JSON of what was told.
+CONNECTION_EVENTS: Final = ("connected", "moved", "reconnecting", "disconnected", "resync", "error")
+
+#: States, events, ends and faults that are kept beside the newest entries.
+MAX_LIFE: Final = 1_000
+
+#: What a recording keeps of the time before it, where there was one: of `ConnectionStats`.
+BEFORE: Final = (
+    *("attempts", "connects", "disconnects", "messages_in", "messages_out"),
+    *("uptime", "connect_time", "transport"),
+)
+
+#: What is secret in the payloads of rtlab's own types.
+_SECRET: Final = {"auth": {"token"}, "welcome": {"session"}}
+_HIDDEN: Final = "***"
+
+
+class Recorded(Protocol):
+    """A connection that can be recorded: all of `rtlab.client` can."""
+
+    @property
+    def state(self) -> Any: ...
+    @property
+    def options(self) -> Mapping[str, str]: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    def on(self, name: str, handler: Handler) -> object: ...
+    def off(self, name: str, handler: Handler) -> object: ...
+    def watch_wire(self, watcher: Watcher) -> None: ...
+    def unwatch_wire(self, watcher: Watcher) -> None: ...
+
+
+class WireRecording:
+    """Writes what happens on a connection into a `Journal`, from now until `stop`.
+
+    Parameters
+    ----------
+    connection : Recorded
+        Any of ours, open or not.
+    limit : int
+        Entries that are kept; then the oldest messages and heartbeats are forgotten, and it is said how
+        many. States, events, ends and faults stay (1,000 more of them).
+    about : mapping, optional
+        Anything that describes the run, as JSON can say it; `Replay.about` has it again.
+
+    Attributes
+    ----------
+    journal : Journal
+        What happened. It plays again in `rtlab.testing.replay.Replay`, and acts as a peer in
+        ``PeerScript.replay``.
+
+    Notes
+    -----
+    Messages are kept as JSON, whatever codec carried them. What is secret in rtlab's own (tokens, the
+    session's name) becomes ``***``; payloads of your types are kept as they are. To have
+    the faults of a proxy among them, hand the recording to `rtlab.measure.fault_marks.FaultMarks`.
+
+    Examples
+    --------
+    ::
+
+        with WireRecording(conn) as recording:
+            async with conn:
+                await conn.request("echo", {"n": 1})
+        recording.save("echo.jsonl")
+    """
+
+    def __init__(
+        self, connection: Recorded, *, limit: int = 10_000, about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.journal: Journal = _LifeJournal(limit)
+        self._connection = connection
+        self._clock = connection.clock
+        self._listeners: list[Callable[[Entry], object]] = []
+        self._number = 1
+        self._opened = False
+        first = {
+            **(about or {}),
+            "connection": type(connection).__name__,
+            "options": dict(connection.options),
+            **_before(connection),
+            "bootId": boot_id(),
+        }
+        self._note("client", "recording", msgspec.json.encode(first).decode())
+        self._state(connection.state.value)
+        self._hooks: list[tuple[str, Handler]] = [(kind, self._keeper(kind)) for kind in CONNECTION_EVENTS]
+        for kind, keep in self._hooks:
+            connection.on(kind, keep)
+        connection.watch_wire(self._watch)
+
+    def stop(self) -> None:
+        """Record no more; what was recorded stays. Safe to repeat."""
+        self._connection.unwatch_wire(self._watch)
+        for kind, keep in self._hooks:
+            self._connection.off(kind, keep)
+        self._hooks.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run into a file, one JSON object a line; return its path."""
+        self.journal.save(path)
+        return Path(path)
+
+    def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
+        """Note what happened beside the connection: a fault, or words of the reader's.
+
+        Parameters
+        ----------
+        kind : str
+            ``"fault"``, ``"note"`` …
+        text : str
+            What to show.
+        at : float, optional
+            When, on the connection's clock; now, if left out.
+        """
+        self._note("proxy" if kind == "fault" else "client", kind, text, at)
+
+    def now(self) -> float:
+        """Return the time on the connection's clock, in seconds."""
+        return self._clock()
+
+    def on_entry(self, listener: Callable[[Entry], object]) -> None:
+        """Call ``listener(entry)`` for each entry from now on."""
+        self._listeners.append(listener)
+
+    def off_entry(self, listener: Callable[[Entry], object]) -> None:
+        """Forget a listener. An unknown one is no error."""
+        self._listeners = [other for other in self._listeners if other != listener]
+
+    def __repr__(self) -> str:
+        return f"<WireRecording: {len(self.journal)} entries>"
+
+    # What happens
+
+    def _watch(self, who: str, what: str, data: Any) -> None:
+        match what:
+            case "message":
+                self._note(who, what, JSON.encode(_without_secrets(data)).decode())
+            case "state":
+                self._state(data)
+            case "pong":
+                self._note(who, what, f"{1e3 * data:.2f} ms")
+            case _:
+                self._note(who, what)
+
+    def _state(self, name: str) -> None:
+        if name == "Connected":  # told before all else of a new connection
+            self._number += self._opened
+            self._opened = True
+        self._note("client", "state", name)
+
+    def _keeper(self, kind: str) -> Handler:
+        def keep(event: Any) -> None:
+            if isinstance(event, Disconnected):
+                self._close(event)
+            self._note("client", kind, msgspec.json.encode(event_fields(event)).decode())
+
+        return keep
+
+    def _close(self, event: Disconnected) -> None:
+        who = "client" if self._connection.state.value == "Closed" else "peer"
+        if event.code == 1006:
+            self._note(who, "reset", event.reason)
+        else:
+            self._note(who, "close", f"{event.code} {event.reason}".strip())
+
+    def _note(self, who: str, what: str, data: str = "", at: float | None = None) -> None:
+        entry = Entry(self._clock() if at is None else at, who, what, data, self._number)
+        self.journal.note(entry)
+        for listener in self._listeners:
+            listener(entry)
+
+
+class _LifeJournal(Journal):
+    """Keeps how the connection fared when its messages are forgotten: no panel may deny that it was open."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._limit = limit
+        self._life: deque[Entry] = deque(maxlen=MAX_LIFE)
+        self._forgotten = 0
+        self.note = self._keep
+
+    def __len__(self) -> int:
+        return len(self._life) + bool(self._forgotten) + len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        yield from tuple(self._life)
+        newest = tuple(super().__iter__())
+        if self._forgotten:
+            told = f"{self._forgotten:,} messages and heartbeats before this were forgotten"
+            yield Entry(newest[0].at, "client", "note", told, newest[0].connection)
+        yield from newest
+
+    def _keep(self, entry: tuple[float, str, str, str | bytes, int]) -> None:
+        if len(self._entries) == self._limit:
+            oldest = Entry(*self._entries[0])
+            if oldest.what in ("message", "ping", "pong"):
+                self._forgotten += 1
+            else:
+                self._life.append(oldest)
+        self._entries.append(entry)
+
+
+def _before(connection: Recorded) -> dict[str, Any]:
+    """Return what the connection has been through already; nothing of one that was never open."""
+    stats = getattr(connection, "stats", None)
+    if not getattr(stats, "connects", 0):
+        return {}
+    return {"before": {name: getattr(stats, name) for name in BEFORE}}
+
+
+def _without_secrets(message: Message) -> Message:
+    """Return a message that may be written into a file: whoever has the others can act as this client."""
+    if message.token is not None:
+        message = replace(message, token=_HIDDEN)
+    if message.type not in _SECRET:
+        return message
+    payload = {
+        name: _HIDDEN if name in _SECRET[message.type] else value
+        for name, value in fields_of(message.payload).items()
+    }
+    return replace(message, payload=payload)
