@@ -23,19 +23,23 @@ from rtlab.client.tokens import Tokens
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, RequestRefused, RtlabError
 from rtlab.lab.lab import Lab
+from rtlab.protocol.urls import parse_url
 
 __all__ = [
+    "Flood",
     "LogLeak",
     "StolenRefresh",
     "call_by_name",
     "double_key",
     "flood_at_boundary",
     "forge_token",
+    "hear_staff",
     "log_in",
     "opens",
     "origins_admitted",
     "read_log",
     "refresh",
+    "replay_ticket",
     "reuse_refresh_token",
     "token_from_log",
 ]
@@ -45,6 +49,28 @@ PASSWORDS: Final = {"ada": "analytical engine", "bob": "builder", "eve": "eavesd
 
 #: Seconds that anything here may take.
 PATIENCE: Final = 10.0
+
+
+class Flood(NamedTuple):
+    """What a server took of messages that came too fast.
+
+    Parameters
+    ----------
+    taken : int
+        Messages that were obeyed.
+    sent : int
+        All of them.
+    seconds : float
+        From before the first was sent until the last was answered: the server saw them in no more.
+    """
+
+    taken: int
+    sent: int
+    seconds: float
+
+    def above(self, rate: float, burst: float) -> float:
+        """Return by how many messages ``burst + rate · seconds`` was exceeded; below 0 it held."""
+        return self.taken - burst - rate * self.seconds
 
 
 class LogLeak(NamedTuple):
@@ -93,7 +119,7 @@ async def refresh(lab: Lab, token: str) -> httpx.Response:
 
 async def read_log(lab: Lab) -> list[str]:
     """Return the server's access log, as who runs the server can."""
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with _http(lab) as http:
         answer = await http.get(f"{lab.url}/log", headers={"Authorization": f"Bearer {lab.token}"})
     return answer.raise_for_status().json()
 
@@ -121,6 +147,45 @@ async def forge_token(lab: Lab, user: str = "ada") -> int:
     return await opens(lab.ws_url, {"Authorization": f"Bearer {token}"})
 
 
+async def replay_ticket(lab: Lab) -> int:
+    """Send what stood in the URL of Ada's handshake a second time; return 1 if that opens another."""
+    proof = await Tokens("ada", PASSWORDS["ada"]).opening(parse_url(lab.ws_url))
+    first, second = [await opens(f"{lab.ws_url}?ticket={proof.query['ticket']}") for _ in range(2)]
+    if not first:
+        raise RtlabError("expected a fresh ticket to open a connection, and it did not")
+    return second
+
+
+async def hear_staff(lab: Lab, room_id: str) -> str:
+    """Let Eve, a guest, join a room by some name, and Ada speak among staff.
+
+    Parameters
+    ----------
+    lab : Lab
+        Naive or right.
+    room_id : str
+        What Eve asks for, such as ``"lobby/../staff"``.
+
+    Returns
+    -------
+    str
+        What Eve heard, or the code of her refusal.
+    """
+    heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    eve = WebSocketConnection(lab.ws_url, auth=Tokens("eve", PASSWORDS["eve"]), max_reconnect_attempts=0)
+    ada = WebSocketConnection(lab.ws_url, auth=Tokens("ada", PASSWORDS["ada"]))
+    eve.on("chat", lambda message: heard.done() or heard.set_result(str(message.payload["text"])))
+    async with asyncio.timeout(PATIENCE), eve:
+        try:
+            await eve.request("join_room", {"roomId": room_id})
+        except RequestRefused as error:
+            return error.code
+        async with ada:
+            await ada.request("join_room", {"roomId": "staff"})
+            await ada.request("chat", {"text": "the key is under the mat"}, room_id="staff")
+            return await heard
+
+
 async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
     """Send a message whose type is the name of something that no page should reach.
 
@@ -136,10 +201,18 @@ async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
             return error.code
 
 
-async def origins_admitted(lab: Lab) -> dict[str, int]:
+async def origins_admitted(lab: Lab, allowed: str = "") -> dict[str, int]:
     """Shake hands under origins that look like the lab's own; return origin → admitted, 1 or 0.
 
     The first is the lab's own, which must be let in; each of the others is a stranger's.
+
+    Parameters
+    ----------
+    lab : Lab
+        Naive or right.
+    allowed : str
+        An origin that it was told to let in, such as ``"http://lab.example"``: its look-alikes are
+        tried too, by a prefix, a suffix, a subdomain and another scheme.
     """
     port = urlsplit(lab.url).port
     token = (await log_in(lab, "ada"))["accessToken"]
@@ -151,6 +224,14 @@ async def origins_admitted(lab: Lab) -> dict[str, int]:
         "http://127.0.0.1:PORT@evil.example": "a user in front of the host",
         "http://127.0.0.1:OTHER": "another port of this machine",
     }
+    if allowed:
+        scheme, _, host = allowed.partition("://")
+        origins |= {
+            f"{allowed}.evil.example": "the allowed name, and more",
+            f"{scheme}://evil-{host}": "more, and the allowed name",
+            f"{scheme}://evil.{host}": "a subdomain, perhaps a stranger's",
+            f"{'http' if scheme == 'https' else 'https'}://{host}": "the other scheme",
+        }
     headers = {"Authorization": f"Bearer {token}"}
     return {
         origin: await opens(
@@ -182,7 +263,7 @@ async def double_key(lab: Lab) -> int | str:
                 return str(message["payload"]["code"])
 
 
-async def flood_at_boundary(lab: Lab, burst: int = 150) -> int:
+async def flood_at_boundary(lab: Lab, burst: int = 150) -> Flood:
     """Send two bursts, just before and just after a full second of the server's clock.
 
     Parameters
@@ -190,24 +271,21 @@ async def flood_at_boundary(lab: Lab, burst: int = 150) -> int:
     lab : Lab
         On this machine: its clock is ours.
     burst : int
-        Messages of each.
-
-    Returns
-    -------
-    int
-        How many the server took; both batches themselves count, too.
+        Messages of each; the batch that they come in is one more.
     """
-    taken = 0
+    taken, began = 0, None
     items = [{"type": "pong"}] * burst
     async with asyncio.timeout(PATIENCE), WebSocketConnection(lab.ws_url, auth=_bob()) as conn:
         for phase in (0.90, 0.04):
             await asyncio.sleep((phase - time.monotonic()) % 1.0)
+            began = began or time.monotonic()
             try:
                 answer = await conn.request("batch", items)
             except RequestRefused:
                 continue
             taken += 1 + sum(result["ok"] for result in answer.payload["results"])
-    return taken
+        assert began is not None
+        return Flood(taken, 2 * (1 + burst), time.monotonic() - began)
 
 
 async def reuse_refresh_token(lab: Lab) -> StolenRefresh:
@@ -240,8 +318,12 @@ def _bob() -> Tokens:
     return Tokens("bob", PASSWORDS["bob"])
 
 
+def _http(lab: Lab) -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=PATIENCE, verify=True if lab.ssl is None else lab.ssl)
+
+
 async def _post(lab: Lab, what: str, body: dict[str, str]) -> httpx.Response:
-    async with httpx.AsyncClient(timeout=PATIENCE) as http:
+    async with _http(lab) as http:
         return await http.post(f"{lab.url}/api/auth/{what}", json=body)
 
 

@@ -30,6 +30,9 @@ __all__ = ["Crowd", "FanOut", "crowd", "offer_of"]
 
 _TIMEOUT: Final = 30.0
 
+#: Seconds without a frame after which everybody has been told who is there.
+_QUIET: Final = 0.25
+
 
 class FanOut(NamedTuple):
     """What it took to bring messages to a crowd.
@@ -189,9 +192,12 @@ class Crowd:
                 _, reader = await loop.create_connection(partial(_Reader, self, request), host, port)
                 self._members.append(reader)
                 await reader.ready
-            # The server writes to the last one last: what the others are told has arrived, too.
             await self._members[-1].told
-            await asyncio.sleep(0)
+            # The others are told of the last one, too, in any order; what is counted comes after that.
+            heard = -1
+            while heard != self.frames:
+                heard = self.frames
+                await asyncio.sleep(_QUIET)
         self.frames = self.bytes = 0
         self._reading = len(self._members)
         headers = [line.partition(b":") for line in self._members[-1].answer.split(b"\r\n")]

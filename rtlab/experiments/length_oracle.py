@@ -69,7 +69,8 @@ async def read_by_length(lab: Lab, secret: str, setting: Setting) -> WhatWasRead
     """Let a page save drafts that the attacker chooses, and count the bytes that leave it.
 
     The attacker never sees a byte's value: only how many pass (`Tap.flow`), which TLS does not hide.
-    He prefers the shortest message; among equal ones the first, so that nothing read is chance.
+    He prefers the shortest message; among several of these the first. Where all are alike he has no
+    answer, and stops: what he read is no matter of chance.
 
     Parameters
     ----------
@@ -109,6 +110,8 @@ async def read_by_length(lab: Lab, secret: str, setting: Setting) -> WhatWasRead
                     lengths[guess] = tap.flow(up=True).bytes - before
                     sent += 1
                 first = first or lengths
+                if len(set(lengths.values())) == 1:
+                    break
                 known += min(ALPHABET, key=lengths.__getitem__)
     return WhatWasRead(known, sent, first)
 

@@ -68,8 +68,8 @@ class ServedQueue(NamedTuple):
         return f"<ServedQueue: {len(self.waited):,} messages>"
 
 
-def queue_waits(arrivals: NDArray[np.float64], service: float) -> NDArray[np.float64]:
-    """Return how long each message waits for a consumer that takes the same time for each.
+def queue_waits(arrivals: NDArray[np.float64], service: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how long each message waits for a consumer that takes them one after the other.
 
     Lindley's recursion, W ← max(0, W + service − gap), as a running minimum.
 
@@ -77,15 +77,16 @@ def queue_waits(arrivals: NDArray[np.float64], service: float) -> NDArray[np.flo
     ----------
     arrivals : array of shape (messages,)
         When each comes, seconds, in order.
-    service : float
-        Seconds.
+    service : float or array of shape (messages,)
+        Seconds that it takes for each.
 
     Examples
     --------
     >>> queue_waits(np.array([0.0, 1.0, 5.0]), 2.0).tolist()
     [0.0, 1.0, 0.0]
     """
-    work = service * np.arange(len(arrivals)) - arrivals
+    services = np.broadcast_to(np.asarray(service, float), arrivals.shape)
+    work = np.cumsum(services) - services - arrivals
     return work - np.minimum.accumulate(work)
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import ssl as ssl_module
 import time
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final
 
 import numpy as np
 
-from rtlab.client.transports.sse_decoder import SseDecoder
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.frames import Frame, raw_frame, request_head
-from rtlab.experiments.endpoint.report import Kind, Report, kind_of, not_real_time, wants_upgrade
+from rtlab.experiments.endpoint.event_stream import EventStream
+from rtlab.experiments.endpoint.frames import raw_frame
+from rtlab.experiments.endpoint.report import EXAMPLE, Kind, Report, kind_at, not_real_time
+from rtlab.experiments.endpoint.watched_socket import WatchedSocket
 from rtlab.experiments.endpoint.wire import TIMEOUT, Wire, dial
-from rtlab.protocol.http1 import Body, Head
+from rtlab.protocol.http1 import Head
 from rtlab.protocol.urls import Url, parse_url
-from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
 __all__ = ["probe"]
 
@@ -39,9 +40,10 @@ async def probe(
     count: int = 50,
     ssl: ssl_module.SSLContext | None = None,
     timeout: float = TIMEOUT,
+    headers: Mapping[str, str] | None = None,
     progress: Progress = lambda share, text: None,
 ) -> Report:
-    """Look at one endpoint, as a client without credentials.
+    """Look at one endpoint, as a client without credentials unless `headers` hold some.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ async def probe(
         Whom to trust; None is the system's authorities.
     timeout : float
         Seconds for each answer.
+    headers : mapping, optional
+        Of every request: credentials, ``Sec-WebSocket-Protocol``, ``Origin``.
     progress : callable
         Told the share done and what comes next.
 
@@ -76,7 +80,9 @@ async def probe(
         report = await probe("wss://example.org/live")
         print(report.p50_ms, report.heartbeat)
     """
-    return await _Probe(parse_url(url), watch, count, ssl, timeout, progress).run(kind)
+    return await _Probe(parse_url(url, EXAMPLE), watch, count, ssl, timeout, headers or {}, progress).run(
+        kind
+    )
 
 
 class _Probe:
@@ -87,11 +93,11 @@ class _Probe:
         count: int,
         ssl: ssl_module.SSLContext | None,
         timeout: float,
+        headers: Mapping[str, str],
         progress: Progress,
     ) -> None:
         self._url, self._watch, self._count = url, watch, count
-        self._ssl, self._timeout, self._progress = ssl, timeout, progress
-        self._inflater = zlib.decompressobj(-15)
+        self._ssl, self._timeout, self._headers, self._progress = ssl, timeout, headers, progress
 
     async def run(self, kind: Kind | None) -> Report:
         self._progress(0.0, "connecting")
@@ -99,18 +105,15 @@ class _Probe:
             return await self._websocket()
         async with await self._dial(self._url.over("http")) as wire:
             began = time.perf_counter()
-            head = await self._get(wire)
+            head = await wire.get()
             answered = time.perf_counter() - began
-            found = kind_of(head)
-            if found is None and kind is None and head.status in (400, 426) and wants_upgrade(head):
+            found = kind_at(self._url, head, kind)
+            if found == "websocket":
                 return await self._websocket()
-            if found is None or (kind is not None and found != kind):
-                raise not_real_time(self._url, head, kind)
             report = self._report(wire, head, answered, found)
-            if found == "sse":
-                await self._watch_stream(wire, head, report)
-            else:
-                await self._watch_poll(wire, head, report)
+            watch = self._watch_stream if found == "sse" else self._watch_poll
+            with _kept(report):
+                await watch(wire, head, report)
         return report
 
     # WebSocket
@@ -118,33 +121,30 @@ class _Probe:
         wire, head, answered = await self._upgraded(self._url.over("ws"))
         async with wire:
             report = self._report(wire, head, answered, "websocket")
-            report.subprotocol = head.get(b"sec-websocket-protocol").decode("latin-1")
-            report.extensions = head.get(b"sec-websocket-extensions").decode("latin-1")
-            texts: list[bytes] = []
-            await self._pings(wire, report, texts)
-            await self._watch_socket(wire, report, texts)
+            protocol, extensions = "sec-websocket-protocol", "sec-websocket-extensions"
+            sent = {name.lower(): text for name, text in self._headers.items()}
+            report.subprotocol = _agreed(head, protocol, sent.get(protocol, ""))
+            report.extensions = _agreed(head, extensions, f"{sent.get(extensions, '')}, permessage-deflate")
+            watched = WatchedSocket(wire)
+            await self._pings(watched, report)
+            await self._watch_socket(watched, report)
+            session = _session_of(watched.first_text)
+            if session is None and not watched.end:
+                await wire.leave()  # a session would end with it, and could not be resumed
         self._progress(_RESUME, "coming back")
-        session = _session_of(texts)
-        again = self._url.over("ws").adding(session=session, seq=0)
-        wire, _, _ = await self._upgraded(again, None)
-        async with wire:
-            if session is not None:
-                report.resumes = "no"
-                frame = await _next_data(wire)
-                if frame is not None and b'"resumed":true' in frame.payload.replace(b" ", b""):
-                    report.resumes = "yes, by session and seq"
-            await wire.send(raw_frame(3, b"nonsense"))
-            report.nonsense = await _close_code(wire)
+        with _kept(report):
+            again = self._url.over("ws").adding(session=session, seq=0)
+            wire, _, _ = await self._upgraded(again, None)
+            async with wire:
+                watched = WatchedSocket(wire)
+                if session is not None:
+                    report.resumes = "no"
+                    await watched.until_text(self._timeout)
+                    if b'"resumed":true' in watched.first_text.replace(b" ", b""):
+                        report.resumes = "yes, by session and seq"
+                await wire.send(raw_frame(3, b"nonsense"))
+                report.nonsense = await self._answer_to_nonsense(watched)
         return report
-
-    def _text(self, frame: Frame) -> bytes:
-        """Return a message's text; what cannot be inflated is empty (RFC 7692 §7.2.2)."""
-        if not frame.rsv:
-            return frame.payload
-        try:
-            return self._inflater.decompress(frame.payload + b"\0\0\xff\xff", 1 << 20)
-        except zlib.error:
-            return b""
 
     async def _upgraded(
         self, url: Url, extensions: str | None = "permessage-deflate"
@@ -160,66 +160,56 @@ class _Probe:
             raise
         return wire, head, time.perf_counter() - began
 
-    async def _pings(self, wire: Wire, report: Report, texts: list[bytes]) -> None:
+    async def _pings(self, watched: WatchedSocket, report: Report) -> None:
         taken: list[float] = []
         for n in range(self._count):
             self._progress(_ROUND_TRIPS + (_WATCH - _ROUND_TRIPS) * n / self._count, "measuring round trips")
-            payload = str(n).encode()
-            began = time.perf_counter()
-            await wire.send(raw_frame(PING, payload))
-            try:
-                while (frame := await wire.frame()) is not None:
-                    if frame.opcode == PONG and frame.payload == payload:
-                        break
-                    if frame.opcode == TEXT:
-                        texts.append(self._text(frame))
-            except TimeoutError:
+            seconds = await watched.round_trip(str(n).encode(), self._timeout)
+            if seconds is None:
                 break
-            if frame is None:
-                break
-            taken.append(time.perf_counter() - began)
+            taken.append(seconds)
         _note(report, taken, "ping frames")
 
-    async def _watch_socket(self, wire: Wire, report: Report, texts: list[bytes]) -> None:
-        began, beats, messages = time.monotonic(), list[float](), 0
-        report.idle = f"not cut within {self._watch:g} s"
-        while (left := began + self._watch - time.monotonic()) > 0:
+    async def _watch_socket(self, watched: WatchedSocket, report: Report) -> None:
+        began = time.monotonic()
+        while (left := began + self._watch - time.monotonic()) > 0 and not watched.end:
             self._progress(_progress_of(1 - left / self._watch), "watching it idle")
-            try:
-                frame = await wire.frame(min(left, 0.25))
-            except TimeoutError:
-                continue
-            if frame is None or frame.opcode == CLOSE:
-                how = "without a close frame" if frame is None else f"with close code {frame.code}"
-                report.idle = f"cut after {time.monotonic() - began:.1f} s {how}"
-                break
-            if frame.opcode == PING:
-                beats.append(time.monotonic())
-                await wire.send(raw_frame(PONG, frame.payload))
-            elif frame.opcode == TEXT:
-                messages += 1
-                texts.append(self._text(frame))
-        report.heartbeat = _beats(beats, "ping frames", messages)
+            with contextlib.suppress(TimeoutError):
+                await watched.next(min(left, 0.25))
+        report.idle = f"not cut within {self._watch:g} s"
+        if watched.end:
+            report.idle = f"cut after {watched.ended_after:.1f} s {watched.end}"
+        report.heartbeat = _beats(watched.pings, "ping frames", watched.messages)
+
+    async def _answer_to_nonsense(self, watched: WatchedSocket) -> str:
+        what = "a frame of reserved opcode 3"
+        try:
+            async with asyncio.timeout(self._timeout):
+                while not watched.end:
+                    await watched.next(self._timeout)
+        except TimeoutError:
+            return f"nothing to {what}: RFC 6455 §5.2 asks to fail the connection"
+        if watched.code is not None:
+            return f"close code {watched.code} to {what}"
+        return f"an end without a close frame to {what}"
 
     # HTTP
     async def _watch_stream(self, wire: Wire, head: Head, report: Report) -> None:
-        began, beats, decoder, events = time.monotonic(), list[float](), SseDecoder(), 0
-        last_id, body = "", Body(head)
+        began, beats, events, last_id = time.monotonic(), list[float](), 0, ""
+        stream = EventStream(wire, head)
         report.idle = f"not cut within {self._watch:g} s"
-        while (left := began + self._watch - time.monotonic()) > 0 and not body.done:
+        while (left := began + self._watch - time.monotonic()) > 0 and not stream.end:
             self._progress(_progress_of(1 - left / self._watch), "watching it idle")
+            before = stream.comments
             try:
-                data = await wire.more(min(left, 0.25))
+                for event in await stream.next(min(left, 0.25)):
+                    events += 1
+                    last_id = event.id or last_id
             except TimeoutError:
                 continue
-            if not data:
-                report.idle = f"cut after {time.monotonic() - began:.1f} s"
-                break
-            content, _ = body.feed(data)
-            beats += [time.monotonic() for line in content.splitlines() if line.startswith(b":")]
-            for event in decoder.feed(content):
-                events += 1
-                last_id = event.id or last_id
+            beats += [time.monotonic()] * (stream.comments - before)
+        if stream.end:
+            report.idle = f"cut after {time.monotonic() - began:.1f} s: {stream.end}"
         report.heartbeat = _beats(beats, "comments", events)
         self._progress(_RESUME, "coming back")
         await self._requests(report)
@@ -239,9 +229,8 @@ class _Probe:
             url = self._url.over("http").adding(cursor=cursor)
             async with await self._dial(url) as again:
                 began = time.monotonic()
-                await again.send(request_head(url, {"Accept": "application/json"}))
                 try:
-                    held = await again.head(self._watch)
+                    held = await again.get(self._watch)
                     report.idle = f"answered HTTP {held.status} after {time.monotonic() - began:.1f} s"
                 except ConnectFailed:
                     report.idle = f"held for {self._watch:g} s"
@@ -258,35 +247,27 @@ class _Probe:
         for _ in range(min(self._count, 10)):
             async with await self._dial(self._url.over("http")) as wire:
                 began = time.perf_counter()
-                await self._get(wire)
+                await wire.get()
                 taken.append(time.perf_counter() - began)
         _note(report, taken, "requests")
 
     async def _ask(self, url: Url | None = None, **fields: str) -> Head:
         """Make one request; return the answer's head."""
         async with await self._dial(url or self._url.over("http")) as wire:
-            return await self._get(wire, **fields)
+            return await wire.get(None, **fields)
 
     async def _first_event(self, last_id: str) -> str:
         """Come back with an id; return the data of the first event, empty when none comes."""
         async with await self._dial(self._url.over("http")) as wire:
-            body, decoder = Body(await self._get(wire, Last_Event_ID=last_id)), SseDecoder()
-            try:
-                while data := await wire.more(self._timeout):
-                    content, _ = body.feed(data)
-                    for event in decoder.feed(content):
+            stream = EventStream(wire, await wire.get(Last_Event_ID=last_id))
+            with contextlib.suppress(TimeoutError):
+                while not stream.end:
+                    for event in await stream.next(self._timeout):
                         return event.data
-            except TimeoutError:
-                pass
         return ""
 
-    async def _get(self, wire: Wire, **fields: str) -> Head:
-        given = {name.replace("_", "-"): value for name, value in fields.items()}
-        await wire.send(request_head(wire.url, {"Accept": "text/event-stream, application/json", **given}))
-        return await wire.head()
-
     async def _dial(self, url: Url) -> Wire:
-        return await dial(url, ssl=self._ssl, timeout=self._timeout)
+        return await dial(url, ssl=self._ssl, timeout=self._timeout, headers=self._headers)
 
     def _report(self, wire: Wire, head: Head, answered: float, kind: Kind) -> Report:
         steps, tls = wire.steps, wire.tls
@@ -295,7 +276,7 @@ class _Probe:
             url=self._url.address,
             kind=kind,
             address=wire.address,
-            dns_ms=steps.dns * 1000,
+            dns_ms=None if steps.dns is None else steps.dns * 1000,
             tcp_ms=steps.tcp * 1000,
             tls_ms=None if steps.tls is None else steps.tls * 1000,
             answer_ms=answered * 1000,
@@ -324,40 +305,40 @@ def _beats(times: list[float], what: str, messages: int) -> str:
     return f"{len(times)} {what}{every}{others}"
 
 
-def _session_of(texts: list[bytes]) -> str | None:
+def _agreed(head: Head, field: str, offered: str) -> str:
+    """Return what the server chose, and say where no client may go on with it (RFC 6455 §4.1)."""
+    chosen = head.get(field.encode()).decode("latin-1")
+    strange = sorted(_names(chosen) - _names(offered))
+    if not strange:
+        return chosen
+    return f"{chosen} ({', '.join(strange)}: never offered, so clients must fail, RFC 6455 §4.1)"
+
+
+def _names(field: str) -> set[str]:
+    return {name for item in field.split(",") if (name := item.partition(";")[0].strip())}
+
+
+def _session_of(text: bytes) -> str | None:
     """Return the session that a server of rtlab's wire named in its welcome."""
-    for text in texts[:1]:
-        try:
-            session: Any = json.loads(text)["payload"]["session"]
-        except (ValueError, LookupError, TypeError):
-            return None
-        return session if isinstance(session, str) else None
-    return None
+    try:
+        session: Any = json.loads(text)["payload"]["session"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return session if isinstance(session, str) else None
+
+
+@contextlib.contextmanager
+def _kept(report: Report) -> Generator[None]:
+    """What was seen is kept when the server refuses what comes after."""
+    try:
+        yield
+    except ConnectFailed as error:
+        report.incomplete = str(error)
 
 
 def _cursor_of(body: bytes) -> str:
     try:
         cursor: Any = json.loads(body)["cursor"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
     return cursor if isinstance(cursor, str) else ""
-
-
-async def _next_data(wire: Wire) -> Frame | None:
-    try:
-        while (frame := await wire.frame(2.0)) is not None and frame.opcode != TEXT:
-            continue
-    except TimeoutError:
-        return None
-    return frame
-
-
-async def _close_code(wire: Wire) -> str:
-    what = "a frame of reserved opcode 3"
-    try:
-        while (frame := await wire.frame()) is not None:
-            if frame.opcode == CLOSE:
-                return f"close code {frame.code} to {what}"
-    except TimeoutError:
-        return f"nothing to {what}: RFC 6455 §5.2 asks to fail the connection"
-    return f"an end without a close frame to {what}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 
@@ -229,10 +229,15 @@ class _Member:
 
     def __init__(self, receive: Callable[[Message], None]) -> None:
         self._receive = receive
+        self.rooms: dict[str, None] = {}
 
     def deliver(self, frame: Frame) -> None:
         if frame.message.type == "set":
             self._receive(frame.message)
+
+    def deliver_burst(self, burst: Burst, had: int | None) -> None:
+        for frame in burst.frames[had:]:
+            self.deliver(frame)
 
     def blocks(self, room_id: str) -> bool:
         return False

@@ -10,22 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from rtlab.figures.chart import INK, Chart, dress
-from rtlab.figures.palette import PALETTE
+from rtlab.figures.palette import OVERFLOW_COLORS, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["OVERFLOW_COLORS", "queue_wait_figure", "stall_figure"]
+__all__ = ["queue_wait_figure", "stall_figure"]
 
-#: As a live plot colours them, which gives its series these in turn.
-OVERFLOW_COLORS: Final[dict[str, str]] = {
-    "block": PALETTE["blue"],
-    "drop_oldest": PALETTE["orange"],
-    "drop_newest": PALETTE["green"],
-    "conflate": PALETTE["purple"],
-    "disconnect": PALETTE["sky"],
-}
 _STYLES: Final = {"block": "--", "disconnect": ":"}
 
 
@@ -59,14 +51,21 @@ def stall_figure(
     dress(above, title=title, ylabel="messages in the server")
     dress(below, xlabel="seconds", ylabel="age of the newest (s)")
     for axes, series in ((above, waiting), (below, age)):
-        axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall" if axes is below else None)
+        axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall")
         for policy, points in series.items():
             _line(axes, policy, points)
     above.plot(*fill.T, color=INK, linewidth=1, label="λ·t, up to the bound")
     for axes in (above, below):
         axes.set_ylim(bottom=0)
-    above.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=3, loc="upper right")
-    below.legend(frameon=False, fontsize=8, labelcolor=INK, ncols=3, loc="upper right")
+    # Outside: on a slow machine lines end anywhere.
+    chart.legend(
+        *above.get_legend_handles_labels(),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+        ncols=7,
+        loc="outside lower center",
+    )
     return chart
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtlab.figures.chart import Chart, dress
+from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE
 from rtlab.models.delivery import window_throughput
 
@@ -53,7 +53,7 @@ def account_figure(accounts: Mapping[str, Mapping[str, int]], *, title: str = ""
     axes.set_yticks(places, list(accounts))
     axes.invert_yaxis()
     axes.margins(x=0.02)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3, frameon=False, labelcolor=INK)
     return chart
 
 
@@ -90,5 +90,5 @@ def window_figure(measured: Mapping[int, float], rtt: float, *, title: str = "")
     axes.set_xscale("log")
     axes.set_xticks(windows, [str(window) for window in windows])
     axes.minorticks_off()
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, labelcolor=INK)
     return chart

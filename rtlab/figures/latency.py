@@ -11,6 +11,7 @@ import numpy as np
 from rtlab.figures.chart import FAINT, INK, Chart, dress
 from rtlab.figures.labels import LABELS, readable
 from rtlab.figures.palette import EVENT_COLORS, PALETTE, color_of
+from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +29,11 @@ _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
 #: A sample that is mostly the sender's lateness.
 _LATENESS: Final = "mostly schedule lateness"
 _HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidths": 0.7}
+#: What a marker has in place of that in a run of a few samples, where each is to be seen.
+_LARGE: Final[dict[str, Any]] = {"s": 48, "alpha": 0.85}
+#: As many characters fit into the axes' height.
+_TEXT_CHARS: Final = 52
+
 #: Width of a mark's vertical text, as a share of the axes' width.
 _TEXT_WIDTH: Final = 0.022
 
@@ -66,10 +72,7 @@ def trailing_percentiles(
     at: NDArray[np.float64] = np.linspace(float(times[0]), float(times[-1]), min(readings, len(times)))
     last = np.searchsorted(times, at, side="right")
     first = np.searchsorted(times, at - span, side="left")
-    rows = [
-        np.percentile(values[a:b], qs) if a < b else np.full(len(qs), np.nan)
-        for a, b in zip(first.tolist(), last.tolist(), strict=True)
-    ]
+    rows = [percentiles(values[a:b], qs) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
     found = np.array(rows)
     usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     found[at - times[last - 1] > max(span / 10, 5 * usual)] = np.nan
@@ -107,7 +110,8 @@ def latency_figure(
     title : str
         Shown above the axes.
     max_points : int
-        Samples drawn per series; the highest is always among them. Percentiles rank all.
+        Samples drawn per series; the highest is always among them. Percentiles rank all; of
+        fewer than 20 there are none, and the points are large.
 
     Returns
     -------
@@ -145,7 +149,7 @@ def latency_figure(
     elif not log_y:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
     end = axes.dataLim.x1
-    _draw_late(axes, recorder)
+    _draw_late(axes, recorder, end if any(drawn) else np.inf)
     _draw_marks(axes, recorder, end)
     if any(drawn):
         _draw_legend(chart, axes)
@@ -179,6 +183,7 @@ def _draw_series(
     keep = np.zeros(len(rows), dtype=bool)
     keep[:: -(-len(rows) // max_points)] = True
     keep[np.argmax(values)] = True
+    large = _LARGE if len(rows) < FEWEST_RANKED else {}
     styles: list[tuple[NDArray[np.bool_], dict[str, Any]]] = [
         (~late & ~hollow, {"s": 9, "alpha": 0.35, "linewidths": 0}),
         (~late & hollow, {"ec": color, **_HOLLOW}),
@@ -187,17 +192,22 @@ def _draw_series(
     for chosen, style in styles:
         chosen = chosen & keep
         if chosen.any():
-            colors = {} if "ec" in style else {"color": color}
-            axes.scatter(times[chosen], values[chosen], rasterized=True, **colors, **style)
+            colors: dict[str, Any] = {} if "ec" in style else {"color": color}
+            axes.scatter(times[chosen], values[chosen], rasterized=True, **{**colors, **style, **large})
     if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
         axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
-    at, lines = trailing_percentiles(times[order], values[order], qs)
-    if order_by == "intended":
-        lines[:] = np.nan  # they are of what had arrived by a moment; the legend keeps the run's own
     kind = " (round trip)" if series.round_trip else ""
+    if order_by == "intended" or large:
+        # By send time there is no line of percentiles, which are of what had arrived by a moment.
+        names = {50: "median", 100: "highest"} if large else {q: f"p{q}" for q in qs}
+        whole = [f"{name}  {readable(percentiles(values, (q,))[0])} ms" for q, name in names.items()]
+        label = "\n".join([f"{series.name}{kind}  whole run, n = {len(values):,}", *whole])
+        axes.scatter([], [], s=24, color=color, label=label)
+        return True
+    at, lines = trailing_percentiles(times[order], values[order], qs)
     for column, q in enumerate(qs):
-        overall = np.percentile(values, q)
-        label = f"{series.name}{kind}  n = {len(values):,}\np50" if q == 50 else f"p{q}"
+        (overall,) = percentiles(values, (q,))
+        label = f"{series.name}{kind}  whole run, n = {len(values):,}\np50" if q == 50 else f"p{q}"
         axes.plot(
             at,
             lines[:, column],
@@ -209,8 +219,11 @@ def _draw_series(
     return True
 
 
-def _draw_late(axes: Axes, recorder: Recorder) -> None:
-    for n, (start, end) in enumerate(recorder.loop_lag.stretches() - recorder.started):
+def _draw_late(axes: Axes, recorder: Recorder, until: float) -> None:
+    """Shade late stretches up to the last sample or event: later ones would widen the axis for nothing."""
+    until = max([until, *(mark.time - recorder.started for mark in recorder.marks)])
+    stretches = recorder.loop_lag.stretches() - recorder.started
+    for n, (start, end) in enumerate(stretches[stretches[:, 0] <= until]):
         label = "kernel's loop was late (×)" if n == 0 else None
         axes.axvspan(start, end, color=PALETTE["vermilion"], alpha=0.18, linewidth=0, label=label)
 
@@ -234,7 +247,7 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float) -> None:
             label=None if mark.kind in kinds else mark.kind,
         )
         kinds.add(mark.kind)
-        text = mark.text if len(mark.text) <= 34 else f"{mark.text[:33]}…"
+        text = mark.text if len(mark.text) <= _TEXT_CHARS else f"{mark.text[: _TEXT_CHARS - 1]}…"
         width = _TEXT_WIDTH * (high - low)
         left = low + width <= at < end
         begin = at - width if left else at

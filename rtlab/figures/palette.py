@@ -10,6 +10,7 @@ from typing import Final
 
 __all__ = [
     "EVENT_COLORS",
+    "OVERFLOW_COLORS",
     "PALETTE",
     "POLICY_COLORS",
     "SERIES_CYCLE",
@@ -49,6 +50,18 @@ POLICY_COLORS: Final[dict[str, str]] = {
     "linear": PALETTE["vermilion"],
     "no backoff": PALETTE["grey"],
 }
+
+#: What becomes of messages that a client does not take. `block` and `disconnect`, which lose nothing, lie
+#: close together in a plot: their hues do not.
+OVERFLOW_COLORS: Final[dict[str, str]] = {
+    "block": PALETTE["blue"],
+    "drop_oldest": PALETTE["orange"],
+    "drop_newest": PALETTE["green"],
+    "conflate": PALETTE["purple"],
+    "disconnect": PALETTE["vermilion"],
+}
+
+_BY_POLICY: Final = {**POLICY_COLORS, **OVERFLOW_COLORS}
 
 SERIES_CYCLE: Final[tuple[str, ...]] = tuple(
     PALETTE[name] for name in ("blue", "orange", "green", "purple", "sky", "vermilion", "grey")
@@ -90,7 +103,7 @@ def color_of(series: str, index: int = 0) -> str:
     if transport := transport_of(series):
         return TRANSPORT_COLORS[transport]
     policy = series.lower().partition(",")[0]
-    return POLICY_COLORS.get(policy, SERIES_CYCLE[index % len(SERIES_CYCLE)])
+    return _BY_POLICY.get(policy, SERIES_CYCLE[index % len(SERIES_CYCLE)])
 
 
 def transport_of(series: str) -> str:

@@ -116,7 +116,7 @@ def sequence_figure(
                 (start + end) / 2, row - 0.06, arrow.text, ha="center", va="bottom", fontsize=8.5, color=INK
             )
         else:
-            axes.text(
-                start, row, arrow.text, ha="center", va="center", fontsize=8.5, color=ON_PILL, bbox=PILL
-            )
+            # At the margin it would lie over the times.
+            side = "left" if start == 0 else "right" if start == len(lanes) - 1 else "center"
+            axes.text(start, row, arrow.text, ha=side, va="center", fontsize=8.5, color=ON_PILL, bbox=PILL)
     return chart

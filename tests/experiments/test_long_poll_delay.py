@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from rtlab.experiments.long_poll_delay import (
 from rtlab.lab.lab import Lab
 from rtlab.models import polling
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.pair
 
 TIMEOUT = 60.0
 
@@ -102,6 +102,27 @@ async def test_what_a_busy_machine_spoiled_is_measured_again_without_the_others(
     assert all(len(seen.waits) > 5 for seen in both)
     assert any(text.endswith("the machine was too busy: attempt 2 of 3") for _, text in told)
     assert told[-1][0] == 1
+
+
+async def test_what_is_measured_again_is_measured_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    """All were spoiled because all ran at once, on a machine that can do one."""
+    running = tried = 0
+
+    async def measure(*_: Any) -> PollDelay:
+        nonlocal running, tried
+        tried, running = tried + 1, running + 1
+        if tried > 3:
+            await asyncio.sleep(0)
+            assert running == 1
+        running -= 1
+        if tried <= 3:
+            raise MachineBusy("stalls")
+        return PollDelay(np.zeros(1), np.ones(1), np.ones(1, np.int64), 0.0)
+
+    monkeypatch.setattr(long_poll_delay, "_measure", measure)
+    monkeypatch.setattr(busy_machine, "_PAUSE", 0)
+    three = await measure_poll_delays(cast("Lab", None), {(1, 0.1): 1, (2, 0.1): 1, (3, 0.1): 1})
+    assert (len(three), tried) == (3, 6)
 
 
 async def test_one_that_gives_up_leaves_none_of_the_others_behind(monkeypatch: pytest.MonkeyPatch):

@@ -13,13 +13,16 @@ import pytest_asyncio
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.follow import follow
+from rtlab.experiments.endpoint.frames import FrameReader, raw_frame
 from rtlab.experiments.endpoint.wire import insecure_tls
 from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.host import free_port
+from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from tests.experiments.endpoint.scripted_websocket import websocket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,6 +55,7 @@ async def test_an_event_stream_is_found_out(lab: Lab) -> None:
     assert "comments" in report.heartbeat
     assert report.resumes == "yes, by Last-Event-ID"
     assert report.nonsense.startswith("HTTP ")
+    assert (report.idle, report.incomplete) == ("not cut within 2 s", "")
 
 
 async def test_a_long_poll_is_found_out(lab: Lab) -> None:
@@ -66,8 +70,71 @@ async def test_an_http_url_of_a_websocket_is_found_out(lab: Lab) -> None:
 
 async def test_round_trips_of_a_foreign_endpoint_are_recorded(lab: Lab) -> None:
     recorder = Recorder()
-    assert await follow(lab.ws_url, recorder, series="mine", seconds=0.2, rate=50) == 10
-    assert recorder.percentiles("mine")[50] > 0
+    for url in (lab.ws_url, f"{lab.url}/sse", f"{lab.url}/poll"):
+        assert await follow(url, recorder, seconds=0.2, rate=10) == 2
+    assert all(recorder.percentiles(kind)[50] > 0 for kind in ("websocket", "sse", "longpoll"))
+
+
+async def test_a_server_is_answered_while_it_is_measured_and_its_words_are_kept() -> None:
+    async def wants_a_pong_first(frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        while (ping := await frames.next()) is not None and ping.opcode == PING:
+            writer.write(raw_frame(PING, b"are you there?", mask=False))
+            pong = await frames.next()
+            if pong is None or pong.opcode != PONG:
+                return
+            if ping.payload == b"2":
+                writer.write(raw_frame(CLOSE, b"\x0f\xa1", mask=False))
+                return
+            writer.write(raw_frame(PONG, ping.payload, mask=False))
+
+    async with websocket(wants_a_pong_first) as url:
+        report = await probe(url, watch=0.1, count=5)
+    assert report.round_trips == 2
+    assert report.heartbeat.startswith("3 ping frames")
+    assert report.idle.endswith("with close code 4001")
+    assert report.nonsense == "an end without a close frame to a frame of reserved opcode 3"
+
+
+async def test_a_server_that_talks_without_end_ends_no_probe() -> None:
+    async def talks(frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(raw_frame(TEXT, b"x", mask=False) * 10)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with websocket(talks) as url, asyncio.timeout(20):
+        report = await probe(url, watch=0.0, count=5, timeout=0.3)
+    assert report.round_trips == 0
+    assert report.nonsense.startswith("nothing to a frame of reserved opcode 3")
+
+
+async def test_a_probe_leaves_in_good_order() -> None:
+    codes: list[int] = []
+
+    async def notes(frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        while (frame := await frames.next()) is not None and frame.opcode != 3:
+            if frame.opcode == PING:
+                writer.write(raw_frame(PONG, frame.payload, mask=False))
+            elif frame.opcode == CLOSE:
+                codes.append(frame.code)
+                writer.write(raw_frame(CLOSE, frame.payload, mask=False))
+                return
+
+    async with websocket(notes) as url:
+        await probe(url, watch=0.0, count=1)
+    assert codes == [1000]
+
+
+async def test_what_was_seen_is_kept_when_the_server_lets_nobody_in_twice() -> None:
+    async def once(request: Request, writer: asyncio.StreamWriter) -> None:
+        if len(server.requests) == 1:
+            writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
+
+    async with ScriptedServer(once) as server:
+        report = await probe(server.url, watch=5.0, count=2)
+    assert report.heartbeat == "1 comments"
+    assert report.idle.endswith("the connection has ended")
+    assert "hung up without an answer" in report.incomplete
 
 
 async def page(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -92,6 +159,13 @@ async def test_what_cannot_be_probed_is_said_with_the_next_step(lab: Lab) -> Non
         assert "with text/html, which is not real-time" in await said(server.url)
     async with ScriptedServer(silence) as server:
         assert "said nothing for 1 s" in await said(server.url, timeout=1.0)
+    for status, advice in ((401, "credentials"), (400, "a subprotocol"), (503, "try again after '3'")):
+
+        async def refuse(request: Request, writer: asyncio.StreamWriter, status: int = status) -> None:
+            writer.write(response(status, retry_after="3"))
+
+        async with ScriptedServer(refuse) as server:
+            assert advice in await said(server.url.replace("http", "ws"))
     certificates = Certificates()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificates.certfile, certificates.keyfile)
@@ -110,5 +184,19 @@ async def test_the_command_prints_a_table_or_json(lab: Lab, capfd: pytest.Captur
     assert "close code 1002" in out
     assert await asyncio.to_thread(cli.run, [*arguments, "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["kind"] == "websocket"
+    assert await asyncio.to_thread(cli.run, ["probe", "ws://x", "--header", "nonsense"]) == 1
+    assert "expected --header 'Name: value'" in capfd.readouterr().err
     assert await asyncio.to_thread(cli.run, ["probe", "ftp://x"]) == 1
     assert "rtlab: expected a URL that starts with" in capfd.readouterr().err
+
+
+async def test_what_was_never_offered_is_said() -> None:
+    async def ends(frames: FrameReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+
+    chosen = "\r\nSec-WebSocket-Extensions: permessage-deflate, x-mine; a=1\r\nSec-WebSocket-Protocol: chat"
+    async with websocket(ends, chosen) as url:
+        report = await probe(url, watch=0.01, count=1, headers={"sec-websocket-protocol": "other, chat"})
+        assert report.subprotocol == "chat"
+        assert report.extensions.endswith("(x-mine: never offered, so clients must fail, RFC 6455 §4.1)")
+        assert "chat: never offered" in (await probe(url, watch=0.01, count=1)).subprotocol

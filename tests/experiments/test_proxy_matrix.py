@@ -19,7 +19,7 @@ from rtlab.lab.reverse_proxies import PROXY_SETTINGS
 from rtlab.processes.host import find_program
 from rtlab.protocol.transport_names import TRANSPORTS
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.pair
 
 TIMEOUT = 60.0
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtlab.figures.backpressure import OVERFLOW_COLORS, queue_wait_figure, stall_figure
+from rtlab.figures.backpressure import queue_wait_figure, stall_figure
+from rtlab.figures.palette import OVERFLOW_COLORS, color_of
 from rtlab.policies.overflow import POLICY_NAMES
 
 
@@ -12,6 +13,10 @@ def test_every_policy_has_a_line_in_its_colour_over_the_model():
     above, below = chart.axes
     assert [line.get_label() for line in above.lines] == [*POLICY_NAMES, "λ·t, up to the bound"]
     assert [line.get_color() for line in below.lines] == [OVERFLOW_COLORS[name] for name in POLICY_NAMES]
+
+
+def test_a_live_plot_colours_policies_as_the_figure_does():
+    assert [color_of(name, 1) for name in POLICY_NAMES] == [OVERFLOW_COLORS[name] for name in POLICY_NAMES]
 
 
 def test_a_run_that_was_stopped_leaves_the_law_and_the_simulation():

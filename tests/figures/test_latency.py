@@ -41,9 +41,30 @@ def test_axes_have_names_and_units_and_the_projects_colours(mode: str, log_y: bo
 def test_the_legend_tells_percentiles_late_moments_and_lateness() -> None:
     (legend,) = latency_figure(a_run()).legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert any(text.startswith("websocket  n = 500\np50  0.5 ms") for text in texts)
+    assert any(text.startswith("websocket  whole run, n = 500\np50  0.5 ms") for text in texts)
     assert texts.count("mostly schedule lateness") == 1
     assert "kernel's loop was late (×)" in texts
+
+
+def test_a_few_samples_are_large_points_without_lines_of_percentiles() -> None:
+    recorder = Recorder(clock=lambda: 0.0)
+    for n in range(4):
+        recorder.record("sse", ts=n, sent=n, received=n + 1e-3 * (n + 1))
+    figure = latency_figure(recorder)
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert not axes.lines
+    assert min(axes.collections[0].get_sizes()) >= 40
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "sse  whole run, n = 4\nmedian  2.5 ms\nhighest  4 ms"
+    ]
+
+
+def test_a_late_loop_after_the_last_sample_does_not_widen_the_axis() -> None:
+    recorder = a_run()
+    recorder.loop_lag.note(60.0, 60.1)
+    figure = latency_figure(recorder)
+    assert figure.axes[0].get_xlim()[1] < 10
+    assert "kernel's loop was late (×)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_texts_of_crowded_events_never_cover_each_other_and_each_kind_is_named_once() -> None:

@@ -18,6 +18,8 @@ __all__ = ["Frame", "FrameReader", "accept_of", "new_key", "raw_frame", "request
 _MASK: Final = b"\x37\xfa\x21\x3d"
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _READ_BYTES: Final = 64 * 1024
+#: No server that is looked at has a reason to send a larger frame, and none is held in memory.
+_MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 
 Fields = Mapping[str, str | Sequence[str] | None]
 
@@ -92,11 +94,13 @@ class FrameReader:
         self._buffer = rest
 
     async def next(self) -> Frame | None:
-        """Return the next frame; None when the stream ends, or is reset, before one is whole."""
+        """Return the next frame; None when the stream ends before one is whole, and for one beyond 64 MiB."""
         while True:
             header = read_header(self._buffer)
             if header is not None:
                 end = header.size_bytes + header.payload_bytes
+                if end > _MAX_FRAME_BYTES:
+                    return None
                 if len(self._buffer) >= end:
                     payload = self._buffer[header.size_bytes : end]
                     if header.masked:

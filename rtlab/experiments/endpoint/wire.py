@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
+import socket
 import ssl as ssl_module
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -17,11 +20,13 @@ from rtlab.experiments.endpoint.frames import (
     FrameReader,
     accept_of,
     new_key,
+    raw_frame,
     request_head,
     upgrade_fields,
 )
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 from rtlab.protocol.urls import Url
+from rtlab.protocol.websocket_frames import CLOSE
 
 __all__ = ["TIMEOUT", "Steps", "Wire", "dial", "insecure_tls", "trusting_tls"]
 
@@ -34,9 +39,9 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class Steps(NamedTuple):
-    """Seconds that each step of opening took; `tls` is None without TLS."""
+    """Seconds that each step of opening took; `dns` is None for an address, `tls` without TLS."""
 
-    dns: float
+    dns: float | None
     tcp: float
     tls: float | None
 
@@ -83,6 +88,7 @@ class Wire:
         writer: asyncio.StreamWriter,
         steps: Steps,
         timeout: float,
+        headers: Mapping[str, str],
     ) -> None:
         self.url = url
         self.steps = steps
@@ -90,6 +96,7 @@ class Wire:
         self.reader = reader
         self._writer = writer
         self._timeout = timeout
+        self._headers = headers
         self._rest = b""
         self._frames: FrameReader | None = None
 
@@ -131,6 +138,8 @@ class Wire:
                         raise self._no_http() from None
                     if head is not None:
                         self._rest = self._rest[head.size :]
+                        if 100 <= head.status < 200 and head.status != 101:
+                            continue  # the answer comes behind it (RFC 9110 §15.2)
                         return head
                     data = await self.reader.read(_READ_BYTES)
                     if not data:
@@ -181,15 +190,29 @@ class Wire:
         """
         given = {name.replace("_", "-"): value for name, value in fields.items()}
         key = new_key()
-        known: Fields = {**upgrade_fields(key), **given}
+        known: Fields = {**upgrade_fields(key), **self._headers, **given}
         await self.send(request_head(self.url, known))
         head = await self.head()
-        if head.status == 101 and head.get(b"sec-websocket-accept").decode("latin-1") != accept_of(key):
+        if head.status == 101 and (wrong := _wrong_upgrade(head, key)):
             raise ConnectFailed(
-                f"{self.url.netloc} answered 101 with a wrong Sec-WebSocket-Accept (RFC 6455 §4.1)",
-                retryable=False,
+                f"{self.url.netloc} answered 101 {wrong} (RFC 6455 §4.1): is it a WebSocket?", retryable=False
             )
         return head
+
+    async def get(self, timeout: float | None = None, **fields: str) -> Head:
+        """Make a request as a client of event streams and long polls does; return the answer's head.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds for the answer, where the wire's own will not do.
+        **fields
+            More of the request, underscores for hyphens.
+        """
+        given = {name.replace("_", "-"): value for name, value in fields.items()}
+        known = {"Accept": "text/event-stream, application/json", **self._headers}
+        await self.send(request_head(self.url, {**known, **given}))
+        return await self.head(timeout)
 
     async def frame(self, timeout: float | None = None) -> Frame | None:
         """Return the next frame, None at the end; raises `TimeoutError`."""
@@ -206,8 +229,18 @@ class Wire:
         try:
             async with asyncio.timeout(timeout):
                 return await self.reader.read(_READ_BYTES)
+        except TimeoutError:  # an OSError, too
+            raise
         except OSError:
             return b""
+
+    async def leave(self) -> None:
+        """Close a WebSocket in good order, as far as the server lets us: its log has no error for it."""
+        await self.send(raw_frame(CLOSE, (1000).to_bytes(2, "big")))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                while await self.frame() is not None:
+                    continue
 
     async def close(self) -> None:
         """Drop the connection."""
@@ -217,7 +250,24 @@ class Wire:
                 await self._writer.wait_closed()
 
 
-async def dial(url: Url, *, ssl: ssl_module.SSLContext | None = None, timeout: float = TIMEOUT) -> Wire:
+def _wrong_upgrade(head: Head, key: str) -> str:
+    """Return what a client must refuse in a 101; empty when it is right."""
+    if b"websocket" not in head.tokens(b"upgrade"):
+        return "without Upgrade: websocket"
+    if b"upgrade" not in head.tokens(b"connection"):
+        return "without Connection: Upgrade"
+    if head.get(b"sec-websocket-accept").decode("latin-1") != accept_of(key):
+        return "with a wrong Sec-WebSocket-Accept"
+    return ""
+
+
+async def dial(
+    url: Url,
+    *,
+    ssl: ssl_module.SSLContext | None = None,
+    timeout: float = TIMEOUT,
+    headers: Mapping[str, str] | None = None,
+) -> Wire:
     """Open a connection to a URL's host.
 
     Parameters
@@ -228,6 +278,8 @@ async def dial(url: Url, *, ssl: ssl_module.SSLContext | None = None, timeout: f
         None trusts the system's authorities.
     timeout : float
         Seconds for each step.
+    headers : mapping, optional
+        Of every request: credentials, a subprotocol, an origin.
 
     Raises
     ------
@@ -236,13 +288,19 @@ async def dial(url: Url, *, ssl: ssl_module.SSLContext | None = None, timeout: f
     """
     loop = asyncio.get_running_loop()
     scheme, host, port = url.origin
-    began = time.perf_counter()
+    addresses: list[str] = [host]
+    looked_up: float | None = None
     try:
+        if not _is_address(host):
+            await loop.run_in_executor(None, int)  # a first thread takes long to start: that is no DNS
+            began = time.perf_counter()
+            async with asyncio.timeout(timeout):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = [str(entry[4][0]) for entry in found]
+            looked_up = time.perf_counter() - began
+        began = time.perf_counter()
         async with asyncio.timeout(timeout):
-            found = await loop.getaddrinfo(host, port, type=1)  # SOCK_STREAM
-        resolved = time.perf_counter()
-        async with asyncio.timeout(timeout):
-            reader, writer = await _connect([entry[4][0] for entry in found], port)
+            reader, writer = await _connect(addresses, port)
     except TimeoutError:
         raise ConnectFailed(f"{url.netloc} did not answer within {timeout:g} s: is the host right?") from None
     except OSError as error:
@@ -258,15 +316,24 @@ async def dial(url: Url, *, ssl: ssl_module.SSLContext | None = None, timeout: f
             writer.transport.abort()
             raise _no_tls(error, url, timeout) from error
         secured = time.perf_counter() - connected
-    return Wire(url, reader, writer, Steps(resolved - began, connected - resolved, secured), timeout)
+    steps = Steps(looked_up, connected - began, secured)
+    return Wire(url, reader, writer, steps, timeout, headers or {})
 
 
-async def _connect(addresses: list[Any], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _connect(addresses: list[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Try each address in turn; the last one's error counts."""
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
-            return await asyncio.open_connection(str(address), port)
-    return await asyncio.open_connection(str(addresses[-1]), port)
+            return await asyncio.open_connection(address, port)
+    return await asyncio.open_connection(addresses[-1], port)
 
 
 def _no_tls(error: Exception, url: Url, timeout: float) -> ConnectFailed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ssl as ssl_module
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rtlab.errors import ConnectFailed
@@ -26,14 +27,33 @@ PATIENCE: Final = 5.0
 TAIL: Final = b"\0\0\xff\xff"
 
 
-async def server_handshakes(url: str, cases: Sequence[RequestCase]) -> list[Row]:
-    """Send each request; return a row each."""
+async def server_handshakes(
+    url: str,
+    cases: Sequence[RequestCase],
+    *,
+    fields: Mapping[str, str] | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+) -> list[Row]:
+    """Send each request; return a row each.
+
+    Parameters
+    ----------
+    url : str
+        The server.
+    cases : sequence of RequestCase
+        `REQUEST_CASES`, or some of them.
+    fields : mapping, optional
+        What each request carries besides.
+    ssl : ssl.SSLContext, optional
+        Whom to trust.
+    """
+    besides = fields or {}
     target = parse_url(url).over("ws")
 
     async def one(case: RequestCase) -> Row:
-        async with await dial(target) as wire:
-            fields = {**upgrade_fields(new_key()), **case.fields}
-            await wire.send(request_head(target, fields, method=case.method, version=case.version))
+        async with await dial(target, ssl=ssl) as wire:
+            given = {**upgrade_fields(new_key()), **besides, **case.fields}
+            await wire.send(request_head(target, given, method=case.method, version=case.version))
             try:
                 head = await wire.head(PATIENCE)
             except ConnectFailed:
@@ -44,7 +64,14 @@ async def server_handshakes(url: str, cases: Sequence[RequestCase]) -> list[Row]
     return await abreast(cases, one)
 
 
-async def server_frames(url: str, cases: Sequence[FrameCase], *, deflate: bool = False) -> list[Row]:
+async def server_frames(
+    url: str,
+    cases: Sequence[FrameCase],
+    *,
+    deflate: bool = False,
+    fields: Mapping[str, str] | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+) -> list[Row]:
     """Shake hands, send each row's frames, and see what comes of it; return a row each.
 
     Parameters
@@ -55,13 +82,16 @@ async def server_frames(url: str, cases: Sequence[FrameCase], *, deflate: bool =
         `FRAME_CASES`, or `DEFLATE_CASES` with `deflate`.
     deflate : bool
         Whether to agree on permessage-deflate first.
+    fields, ssl
+        As for `server_handshakes`.
     """
     target = parse_url(url).over("ws")
     offer = "permessage-deflate" if deflate else None
+    besides = {name.replace("-", "_"): value for name, value in (fields or {}).items()}
 
     async def one(case: FrameCase) -> Row:
-        async with await dial(target) as wire:
-            head = await wire.upgrade(Sec_WebSocket_Extensions=offer)
+        async with await dial(target, ssl=ssl) as wire:
+            head = await wire.upgrade(Sec_WebSocket_Extensions=offer, **besides)
             if head.status != 101 or bool(offer) != bool(head.get(b"sec-websocket-extensions")):
                 return Row("server", case.name, case.section, False, head.start.decode("latin-1"))
             ends = isinstance(case.expect, Returns)

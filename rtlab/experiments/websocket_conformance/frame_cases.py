@@ -276,6 +276,12 @@ DEFLATE_CASES: Final[tuple[FrameCase, ...]] = (
         [Raw(TEXT, _deflated(NOTE, finish=True), rsv=_RSV1), Raw(TEXT, _WHOLE, rsv=_RSV1)],
         Takes(2),
     ),
+    _case(
+        "blocks behind a final block in one message",
+        "7692 §7.2.1",
+        Raw(TEXT, _deflated(NOTE[:9], finish=True)[:-1] + _deflated(NOTE[9:]), rsv=_RSV1),
+        Takes(),
+    ),
     _case("reserved bit 1 of a ping is refused", "7692 §6.1", Raw(PING, b"x", rsv=_RSV1)),
     _case("reserved bit 1 of a close is refused", "7692 §6.1", Raw(CLOSE, b"\x03\xe8", rsv=_RSV1)),
     _case(
@@ -296,6 +302,6 @@ DEFLATE_CASES: Final[tuple[FrameCase, ...]] = (
         Raw(TEXT, _deflated(b"\xff"), rsv=_RSV1),
         Fails((1007,)),
     ),
-    _case("16 MiB in 16 KB are refused", "7692 §8", Raw(TEXT, _BOMB, rsv=_RSV1), Fails((1009,))),
+    _case("16 MiB in 16 KB are refused", "6455 §10.4", Raw(TEXT, _BOMB, rsv=_RSV1), Fails((1009,))),
     _case("a frame of the wrong masking is refused", _MASKING, Raw(TEXT, _WHOLE, rsv=_RSV1, wrong_mask=True)),
 )

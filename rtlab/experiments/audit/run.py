@@ -1,0 +1,90 @@
+"""The whole audit of one server."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Callable, Mapping
+
+from rtlab.errors import ConnectFailed
+from rtlab.experiments.audit.findings import Finding
+from rtlab.experiments.audit.inside import INSIDE, inside_checks
+from rtlab.experiments.audit.outside import forged_token, outside_checks
+from rtlab.experiments.audit.target import Target, check_is_ours
+from rtlab.experiments.endpoint.wire import TIMEOUT
+from rtlab.protocol.urls import parse_url
+
+__all__ = ["audit"]
+
+
+async def audit(
+    url: str,
+    *,
+    elsewhere: bool = False,
+    headers: Mapping[str, str] | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    timeout: float = TIMEOUT,
+    slow: float = 15.0,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> list[Finding]:
+    """Try a WebSocket server as a stranger would who means ill.
+
+    Parameters
+    ----------
+    url : str
+        ``ws``, ``wss``, ``http`` or ``https``.
+    elsewhere : bool
+        Audit a server that is not on this machine. It needs its owner's leave.
+    headers : mapping, optional
+        Of each handshake, such as ``Authorization``: without a way in, frames cannot be tried.
+    ssl : ssl.SSLContext, optional
+        Whom to trust; None is the system's authorities.
+    timeout : float
+        Seconds for each answer.
+    slow : float
+        Seconds that half a handshake may stand.
+    progress : callable
+        Told the share done and what comes next.
+
+    Returns
+    -------
+    list of Finding
+        One for each check, the same whatever was found.
+
+    Raises
+    ------
+    ConnectFailed
+        When nobody answers, nobody speaks WebSocket there, or it is another machine's.
+
+    Examples
+    --------
+    ::
+
+        for finding in await audit(lab.ws_url):
+            print(finding.result, finding.check, finding.evidence)
+    """
+    target = Target(parse_url(url).over("ws"), ssl, timeout, slow, dict(headers or {}))
+    if not elsewhere:
+        await check_is_ours(target.url)
+    progress(0.0, "looking for a WebSocket")
+    answer = await target.handshake({})
+    if answer.status not in (101, 401, 403):
+        raise ConnectFailed(
+            f"{target.url.address} answered {answer} to a handshake: is the path right, such as /ws?",
+            retryable=False,
+        )
+    progress(0.1, "trying the door")
+    findings = await outside_checks(target)
+    progress(0.6, "trying an open connection")
+    entered = await _way_in(target)
+    if entered is None:
+        why = f"{answer}: nobody comes in without credentials (--header 'Authorization: …' tries further)"
+        return [*findings, *(check.unseen(why) for check in INSIDE)]
+    return [*findings, *await inside_checks(entered)]
+
+
+async def _way_in(target: Target) -> Target | None:
+    """Return the target with what opens it; None where nothing does."""
+    for fields in ({}, {"Authorization": f"Bearer {forged_token()}"}):
+        if (await target.handshake(fields)).status == 101:
+            return Target(target.url, target.ssl, target.timeout, target.slow, {**target.fields, **fields})
+    return None

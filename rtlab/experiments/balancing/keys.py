@@ -1,0 +1,114 @@
+"""Which node a balancer gives a key to, asked of the balancer itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from rtlab.errors import LabError
+
+if TYPE_CHECKING:
+    from rtlab.lab.lab import Lab
+
+__all__ = ["Moved", "join_moves", "nodes_of"]
+
+_CONNECTIONS: Final = 8
+_TIMEOUT: Final = 30.0
+
+
+class Moved(NamedTuple):
+    """What became of the keys when a node joined.
+
+    Parameters
+    ----------
+    share : float
+        Of all keys that have another node than before.
+    among_others : float
+        Of all keys that moved from one of the former nodes to another of them.
+    keys : int
+        How many there were.
+    """
+
+    share: float
+    among_others: float
+    keys: int
+
+
+async def nodes_of(url: str, keys: Sequence[str]) -> list[str]:
+    """Return the node that a balancer's port leads each ``clientId`` to.
+
+    Parameters
+    ----------
+    url : str
+        `Balancer.through`.
+    keys : sequence of str
+        Client ids.
+
+    Returns
+    -------
+    list of str
+        A name for each: ``"node-1"``.
+
+    Raises
+    ------
+    LabError
+        When no node answers.
+    """
+    where = urlsplit(url)
+    found: dict[str, str] = {}
+
+    async def ask(some: Sequence[str]) -> None:
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        try:
+            for key in some:
+                writer.write(f"HEAD /healthz?clientId={quote(key)} HTTP/1.1\r\nHost: lab\r\n\r\n".encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+                found[key] = _node(head)
+        finally:
+            writer.close()
+
+    async with asyncio.timeout(_TIMEOUT):
+        await asyncio.gather(*(ask(keys[n::_CONNECTIONS]) for n in range(_CONNECTIONS)))
+    return [found[key] for key in keys]
+
+
+async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = -1) -> Moved:
+    """Let a node join the others, and return which keys moved.
+
+    Parameters
+    ----------
+    lab : Lab
+        With several nodes; all of them are in again afterwards.
+    policy : str
+        ``"consistent_hash"`` or ``"modulo_hash"``.
+    keys : sequence of str
+        Client ids.
+    joining : int
+        Which node; the last by default.
+
+    Returns
+    -------
+    Moved
+    """
+    node = joining % len(lab.urls)
+    url, name = lab.balancer.through(policy), f"node-{node + 1}"
+    await lab.balancer.restore()
+    await lab.balancer.set_state(node, "maint")
+    try:
+        before = await nodes_of(url, keys)
+    finally:
+        await lab.balancer.set_state(node, "ready")
+    await lab.balancer.until_up(node)
+    after = await nodes_of(url, keys)
+    moved = [new for old, new in zip(before, after, strict=True) if old != new]
+    return Moved(len(moved) / len(keys), sum(new != name for new in moved) / len(keys), len(keys))
+
+
+def _node(head: bytes) -> str:
+    fields = head.decode("latin-1").lower().split("\r\n")
+    name = next((field[8:] for field in fields if field.startswith("x-node: ")), "")
+    if " 200 " not in fields[0] or not name:
+        raise LabError(f"expected a node's answer, got {fields[0][:80]!r}: see `lab.check()`")
+    return name

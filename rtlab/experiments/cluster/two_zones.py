@@ -1,0 +1,81 @@
+"""Two NATS servers that are one cluster, and some milliseconds apart: a broker of more than one process.
+
+What is published at one reaches those who listen at the other over a link between the two, a moment later.
+Each sender's messages keep their order everywhere; those of two senders need not.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rtlab.faults.client.fault_client import FaultClient
+from rtlab.lab.broker_servers import find_broker
+from rtlab.processes.child import Child
+from rtlab.processes.host import accepts, free_port
+
+__all__ = ["TwoZones"]
+
+_START_TIMEOUT: Final = 20.0
+
+
+class TwoZones:
+    """Two NATS servers without storage, on 127.0.0.1, as an asynchronous context.
+
+    Parameters
+    ----------
+    faults : FaultClient
+        Of a lab: its proxy holds back what passes between the two.
+    distance : float
+        From one to the other, seconds.
+
+    Attributes
+    ----------
+    urls : list of str
+        Of both.
+
+    Examples
+    --------
+    ::
+
+        async with TwoZones(lab.faults, 0.01) as zones:
+            here, there = [await nats.connect(url) for url in zones.urls]
+    """
+
+    def __init__(self, faults: FaultClient, distance: float) -> None:
+        self._program = find_broker("nats")
+        self._route = free_port()
+        self._link = FaultClient(faults.api_url, faults.token, "127.0.0.1", self._route, name="zones")
+        self._distance_ms = 1e3 * distance
+        self._children: list[Child] = []
+        self.urls: list[str] = []
+
+    async def __aenter__(self) -> TwoZones:
+        try:
+            await self._link.start()
+            await self._link.rtt(2 * self._distance_ms)
+            await self._add("--cluster", f"nats://127.0.0.1:{self._route}")
+            await self._add(
+                *("--cluster", f"nats://127.0.0.1:{free_port()}"),
+                *("--routes", f"nats://127.0.0.1:{self._link.port}"),
+            )
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _add(self, *words: str) -> None:
+        port = free_port()
+        argv = [self._program, "--addr", "127.0.0.1", "--port", str(port), "--cluster_name", "zones", *words]
+        child = Child.supervised(f"NATS {len(self._children) + 1}", argv)
+        self._children.append(child)
+        await child.until(lambda: accepts(port), _START_TIMEOUT)
+        self.urls.append(f"nats://127.0.0.1:{port}")
+
+    async def _end(self) -> None:
+        children, self._children = self._children, []
+        for child in children:
+            child.kill()
+        await self._link.close()

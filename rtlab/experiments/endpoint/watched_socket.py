@@ -1,0 +1,107 @@
+"""A WebSocket on a bare connection, read as a client must: pings answered, and all that comes counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import zlib
+from typing import Final
+
+from rtlab.experiments.endpoint.frames import Frame, raw_frame
+from rtlab.experiments.endpoint.wire import Wire
+from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
+
+__all__ = ["WatchedSocket"]
+
+#: Of a message that is only read to say what it is.
+_MAX_TEXT_BYTES: Final = 1 << 20
+
+
+class WatchedSocket:
+    """Reads the frames of an open WebSocket.
+
+    Parameters
+    ----------
+    wire : Wire
+        Its upgrade has been answered with 101.
+
+    Attributes
+    ----------
+    pings : list of float
+        When the server sent a ping frame, in seconds on the monotonic clock.
+    messages : int
+        Text messages so far.
+    first_text : bytes
+        The first of them, inflated; empty when there was none.
+    end : str
+        How the connection has ended, in words; empty while it goes on.
+    code : int or None
+        Of the server's close frame.
+    ended_after : float
+        Seconds from the start of the watch.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.pings: list[float] = []
+        self.messages = 0
+        self.first_text = b""
+        self.end = ""
+        self.code: int | None = None
+        self.ended_after = 0.0
+        self._wire = wire
+        self._began = time.monotonic()
+
+    async def next(self, timeout: float) -> Frame | None:
+        """Take the next frame, and answer it if it is a ping (RFC 6455 §5.5.2); None at the end.
+
+        Raises
+        ------
+        TimeoutError
+            Nothing came for so long.
+        """
+        if self.end:
+            return None
+        frame = await self._wire.frame(timeout)
+        if frame is None or frame.opcode == CLOSE:
+            self.code = None if frame is None else frame.code
+            self.end = "without a close frame" if frame is None else f"with close code {frame.code}"
+            self.ended_after = time.monotonic() - self._began
+            return None
+        if frame.opcode == PING:
+            self.pings.append(time.monotonic())
+            await self._wire.send(raw_frame(PONG, frame.payload))
+        elif frame.opcode == TEXT:
+            if not self.messages:
+                self.first_text = _text(frame)
+            self.messages += 1
+        return frame
+
+    async def round_trip(self, payload: bytes, timeout: float) -> float | None:
+        """Ping the server; return seconds until its pong, None at the end and when none comes in time."""
+        began = time.perf_counter()
+        await self._wire.send(raw_frame(PING, payload))
+        with contextlib.suppress(TimeoutError):
+            # Around all of them: a server that talks without end, and answers nothing, is no answer.
+            async with asyncio.timeout(timeout):
+                while (frame := await self.next(timeout)) is not None:
+                    if frame.opcode == PONG and frame.payload == payload:
+                        return time.perf_counter() - began
+        return None
+
+    async def until_text(self, timeout: float) -> None:
+        """Read until the first message, the end, or the timeout."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not self.messages and not self.end:
+                    await self.next(timeout)
+
+
+def _text(frame: Frame) -> bytes:
+    """Return a first message's text; what cannot be inflated is empty (RFC 7692 §7.2.2)."""
+    if not frame.rsv:
+        return frame.payload
+    try:
+        return zlib.decompressobj(-15).decompress(frame.payload + b"\0\0\xff\xff", _MAX_TEXT_BYTES)
+    except zlib.error:
+        return b""
