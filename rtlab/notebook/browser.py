@@ -28,6 +28,7 @@ import psutil
 from playwright.async_api import Browser, Page, async_playwright
 
 __all__ = [
+    "FLAGS",
     "JupyterLab",
     "Run",
     "canvas_states",
@@ -40,7 +41,8 @@ __all__ = [
     "set_theme",
 ]
 
-_FLAGS = (
+#: Of every headless Chromium here: it reports to nobody, and needs no graphics.
+FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -205,7 +207,7 @@ class JupyterLab:
 async def open_browser() -> AsyncGenerator[Browser]:
     """Run one headless Chromium."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(_FLAGS))
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         try:
             yield browser
         finally:

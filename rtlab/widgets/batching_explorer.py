@@ -18,6 +18,7 @@ from rtlab.measure.recorder import Recorder
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.widgets.batching_panel import BatchingPanel
 from rtlab.widgets.latency_plot import LatencyPlot
+from rtlab.widgets.stoppable import wait_until_stopped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,14 +112,7 @@ class BatchingExplorer:
         """
         if self._task is None:
             raise InvalidState("a running explorer", "one at rest", "wait inside its `async with`")
-        stopped = asyncio.create_task(self.plot.stopped.wait())
-        try:
-            await asyncio.wait((stopped, self._task), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if self._task.done():
-                self._task.result()
-        finally:
-            stopped.cancel()
-        return self.plot.stopped.is_set()
+        return await wait_until_stopped(self.plot.stopped, seconds, self._task)
 
     def set(self, **settings: int) -> None:
         """Turn knobs from code: some of ``rate``, ``size``, ``wait`` and ``rtt``.

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, cast
 
 import anywidget
 import traitlets
 
 from rtlab.models.batching import batch_delay, batch_size
+from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
 
 __all__ = ["CHOICES", "BatchingPanel", "code_of"]
-
-_HERE: Final = Path(__file__).parent / "js"
 
 #: What each slider can be set to: messages per second, B, T in ms, and the round trip in ms.
 CHOICES: Final[Mapping[str, Sequence[int]]] = {
@@ -60,7 +59,7 @@ async with Lab(faults=True) as own, own.faults.rtt({rtt}), WebSocketConnection(o
 batcher.stats.messages_per_batch, run.latency.mean()"""
 
 
-class BatchingPanel(anywidget.AnyWidget):
+class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
     """Sliders for rate, B, T and round trip; the closed form's curve over T, and the point in force on it.
 
     Parameters
@@ -75,14 +74,13 @@ class BatchingPanel(anywidget.AnyWidget):
     Keys: Tab from slider to slider, the arrows change one, Home and End go to its ends.
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("scale.js", "kernel.js", "batching.js"))
-    _css = (_HERE / "batching.css").read_text("utf-8")
+    _esm = page_files("panel.js", "scale.js", "kernel.js", "batching.js")
+    _css = page_files("panel.css", "batching.css")
 
     choices = traitlets.Dict().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
     model = traitlets.Dict().tag(sync=True)
     found = traitlets.Dict().tag(sync=True)
-    code = traitlets.Unicode("").tag(sync=True)
     status = traitlets.Unicode("not running").tag(sync=True)
     running = traitlets.Bool(False).tag(sync=True)
 

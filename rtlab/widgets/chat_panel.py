@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -20,7 +19,10 @@ import traitlets
 from rtlab.errors import RtlabError, describe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.widgets.chat_lines import MAX_TEXT, check_text, text_of
+from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
+from rtlab.widgets.panel_code import chat_code
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatPanel"]
 
-_HERE: Final = Path(__file__).parent / "js"
 #: Lines that each user sees; older ones are dropped.
 _LINES: Final = 50
 #: Seconds from a change until the browser is told: what comes meanwhile goes along.
@@ -98,7 +99,7 @@ class _Seat:
         }
 
 
-class ChatPanel(anywidget.AnyWidget):
+class ChatPanel(CopyAsCode, anywidget.AnyWidget):
     """Shows a room to several users at once, and lets each of them write.
 
     Parameters
@@ -124,8 +125,8 @@ class ChatPanel(anywidget.AnyWidget):
             await panel.wait()  # until Leave is pressed
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("kernel.js", "chat.js"))
-    _css = (_HERE / "chat.css").read_text("utf-8")
+    _esm = page_files("panel.js", "kernel.js", "chat.js")
+    _css = page_files("panel.css", "chat.css")
 
     room = traitlets.Unicode("").tag(sync=True)
     seats: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
@@ -137,7 +138,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.left = asyncio.Event()
-        super().__init__(room=room_id, seats=self._shown())
+        super().__init__(room=room_id, seats=self._shown(), code=chat_code(room_id, list(users.values())))
         self._on_loop = LoopCallback()
         self.on_msg(self._from_any_thread)
 

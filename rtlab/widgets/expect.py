@@ -141,6 +141,6 @@ def each_once(*, in_order: bool = True) -> Expectation:
     Examples
     --------
     >>> each_once().show([0, 1, 1, 3], 5)
-    '3 of 5, 1 twice, 0 out of order'
+    '3 of 5, 1 repeat, 0 others out of order'
     """
     return EachOnce(in_order=in_order)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +29,41 @@ Outcome = Literal["holds", "fails", "undecided", "empty"]
 Interval = tuple[float, float]
 _Numbers = NDArray[np.float64]
 
+#: Plural endings of the nouns that a unit begins with (units of measure, such as ``ms``, are shorter), and
+#: what ends a single one. What follows a preposition does not change with the number.
+_PLURALS: Final = ((r"ies\b", "y"), (r"(?<=ss|sh|ch|.x)es\b", ""), (r"(?<=[a-z]{2}[^sui])s\b", ""))
+_REST: Final = re.compile(r"(?:^| )(?:against|at|by|for|from|in|of|out|per|than|to|with)\b.*")
+
 
 def quantity(value: float, unit: str = "") -> str:
     """Return a number with its unit, as people write it.
 
     Examples
     --------
-    >>> quantity(1437.2, "ms"), quantity(12, "/s"), quantity(3)
-    ('1,437 ms', '12/s', '3')
+    >>> quantity(1437.2, "ms"), quantity(12, "/s"), quantity(3), quantity(1, "reconnects for each client")
+    ('1,437 ms', '12/s', '3', '1 reconnect for each client')
     """
     if math.isfinite(value):
         text = readable(value)
     else:
         text = "nothing" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    unit = _single(unit) if abs(value) == 1 else unit
     return text + unit if unit.startswith("/") else f"{text} {unit}".rstrip()
+
+
+def _single(unit: str) -> str:
+    """Return a unit as it stands behind a 1."""
+    rest = _REST.search(unit)
+    head, tail = (unit[: rest.start()], unit[rest.start() :]) if rest else (unit, "")
+    if not head[:1].isalpha():  # "% of …", "× the …"
+        return unit
+    words = head.split(" ")
+    for n, word in enumerate(words):
+        for ending, single in _PLURALS:
+            words[n] = re.sub(ending, single, word)
+            if words[n] != word:
+                break
+    return " ".join(words) + tail
 
 
 class Expectation(ABC):
@@ -186,8 +208,9 @@ class EachOnce(Expectation):
     def show(self, value: Any, of: Any = None, interval: Interval | None = None) -> str:
         missing, repeated, late, strange = self._count(value, of)
         wanted = self._wanted(of)
-        text = f"{len(wanted) - missing:,} of {len(wanted):,}, {repeated:,} twice"
-        text += f", {late:,} out of order" if self._in_order else ""
+        text = f"{len(wanted) - missing:,} of {len(wanted):,}, {quantity(repeated, 'repeats')}"
+        # A repeat comes after what followed it: that is what it is, and no other disorder.
+        text += f", {late:,} {'others ' if repeated else ''}out of order" if self._in_order else ""
         return text + (f", {strange:,} never sent" if strange else "")
 
     def _count(self, came: Sequence[Any], of: Any) -> tuple[int, int, int, int]:
@@ -237,4 +260,7 @@ def _plain(value: Any) -> Any:
 def _span(numbers: _Numbers, unit: str) -> str:
     if not numbers.size:
         return "nothing"
+    if numbers.size <= 3:
+        *others, last = numbers.ravel().tolist()
+        return " and ".join(filter(None, [", ".join(map(readable, others)), quantity(last, unit)]))
     return f"{readable(numbers.min())} to {quantity(numbers.max(), unit)} ({numbers.size:,} values)"

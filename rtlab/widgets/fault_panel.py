@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
+from rtlab.widgets.asked_panel import AskedPanel
+from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.fault_panel_state import NOTHING, cables, delays, describe, state_of
-from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
+from rtlab.widgets.panel_code import faults_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
@@ -27,7 +28,6 @@ __all__ = ["FaultPanel", "Faults", "Hand"]
 #: Who moved the cable, or that Stop was pressed instead.
 Hand = Literal["reader", "script", "stopped"]
 
-_HERE: Final = Path(__file__).parent / "js"
 _LIMITS: Final = {"rtt": 300.0, "jitter": 100.0}
 _TIMEOUT: Final = 5.0
 #: What ``latency(ms)`` is called in the proxy: a slider changes it where it is.
@@ -48,7 +48,7 @@ class Faults(Protocol):
     def restore(self) -> Awaitable[object]: ...
 
 
-class FaultPanel(anywidget.AnyWidget):
+class FaultPanel(CopyAsCode, AskedPanel):
     """Breaks the network between client and server while a cell runs.
 
     Parameters
@@ -77,40 +77,35 @@ class FaultPanel(anywidget.AnyWidget):
             hand = await panel.wait_for(pulled=True, patience=8, stop=plot.stopped)
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("kernel.js", "faults.js"))
-    _css = (_HERE / "faults.css").read_text("utf-8")
+    _esm = page_files("panel.js", "kernel.js", "look.js", "faults.js")
+    _css = page_files("panel.css", "faults.css")
+
+    silence = "the fault proxy does not answer: has the lab been stopped?"
 
     state = traitlets.Dict().tag(sync=True)
     profiles: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
-    status = traitlets.Unicode("nothing is in the way").tag(sync=True)
-    tone = traitlets.Enum(("quiet", "bad"), "quiet").tag(sync=True)
     request = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, faults: Faults, recorder: Recorder | None = None) -> None:
         known = faults.profiles
-        super().__init__(state=dict(NOTHING), profiles=[[name, known[name].title] for name in known])
+        profiles = [[name, known[name].title] for name in known]
+        super().__init__(
+            state=dict(NOTHING), profiles=profiles, status=describe(NOTHING), code=faults_code(NOTHING)
+        )
         self._known = known
-        self._unreachable = False
         self._faults = faults
         self._recorder = recorder
-        self._on_loop = LoopCallback()
         self._changing = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.on_msg(self._from_any_thread)
 
     def __repr__(self) -> str:
         return "FaultPanel()"
 
-    async def settled(self) -> None:
-        """Return when every change that was asked for has been made."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
-
     async def look(self) -> None:
         """Show what the proxy does now, whoever told it to."""
-        async with self._changing:
-            await self._look()
+        if not self._changing.locked():  # a change looks by itself
+            async with self._changing:
+                await self._look()
 
     async def change(self, **wanted: Any) -> None:
         """Do what the controls do: ``rtt`` and ``jitter`` in ms, ``profile``, ``pulled``.
@@ -126,7 +121,7 @@ class FaultPanel(anywidget.AnyWidget):
     async def cut(self) -> None:
         """Reset every connection, once."""
         await self._faults.cut()
-        self._say("every connection was cut")
+        self._note("every connection was cut")
 
     async def restore(self) -> None:
         """Remove every fault, also those of cells and scripts."""
@@ -218,65 +213,36 @@ class FaultPanel(anywidget.AnyWidget):
     async def _look(self, *, mark: bool = False) -> None:
         state = state_of(await self._faults.status(), self._known)
         changed, self.state = state != self.state, state
+        self.code = faults_code(state)
         if changed or mark or self._unreachable:
-            self.status, self.tone, self._unreachable = describe(state), "quiet", False
+            self.say(describe(state))
         if mark:
-            self._say(self.status)
+            self._note(self.status)
         if changed:
             self._changed.set()
 
-    def _say(self, text: str) -> None:
-        self.status, self.tone = text, "quiet"
+    def _note(self, text: str) -> None:
+        self.say(text)
         if self._recorder is not None:
             self._recorder.mark("fault", text)
 
     # From the browser
 
-    def _from_any_thread(self, _widget: object, content: object, _buffers: object) -> None:
-        if isinstance(content, dict):
-            self._on_loop(self._receive, cast("dict[str, Any]", content))
-
-    def _receive(self, content: dict[str, Any]) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # the lab's loop has ended, and its faults with it
-        task = loop.create_task(self._obey(content))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _obey(self, content: dict[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                match content:
-                    case {"action": "look"}:
-                        await self._show()
-                    case {"action": "cut"}:
-                        await self.cut()
-                    case {"action": "cable"}:
-                        async with self._changing:
-                            now = state_of(await self._faults.status(), self._known)
-                            await self._change({"pulled": not now["pulled"]})
-                    case {"action": "restore"}:
-                        await self.restore()
-                    case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]
-                        await self.change(**self._checked(wanted))  # pyright: ignore[reportUnknownArgumentType]
-                    case _:
-                        pass  # a newer front end may say more
-        except (RtlabError, ValueError, OSError, TimeoutError) as error:
-            self.tone = "bad"
-            self.status = f"that did not work: {error or 'the proxy does not answer'}"
-
-    async def _show(self) -> None:
-        """Answer a view that asks what is true now."""
-        try:
-            if not self._changing.locked():  # a change looks by itself
-                await self.look()
-        except (RtlabError, OSError, TimeoutError):
-            self._unreachable = True
-            self.status, self.tone = "the fault proxy does not answer: has the lab been stopped?", "bad"
-        finally:
-            self.send({"kind": "looked"})
+    async def act(self, content: dict[str, Any]) -> None:
+        """Move a slider, the cable, or choose a network."""
+        match content:
+            case {"action": "cut"}:
+                await self.cut()
+            case {"action": "cable"}:
+                async with self._changing:
+                    now = state_of(await self._faults.status(), self._known)
+                    await self._change({"pulled": not now["pulled"]})
+            case {"action": "restore"}:
+                await self.restore()
+            case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]
+                await self.change(**self._checked(wanted))  # pyright: ignore[reportUnknownArgumentType]
+            case _:
+                pass  # a newer front end may say more
 
     def _checked(self, wanted: dict[str, Any]) -> dict[str, Any]:
         for name, value in wanted.items():

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anywidget
@@ -17,7 +16,9 @@ from rtlab.errors import InvalidState, RtlabError
 from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
 from rtlab.widgets.sample_batches import Packer
+from rtlab.widgets.stoppable import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LatencyPlot"]
 
-_HERE: Final = Path(__file__).parent / "js"
-#: One scope in the browser, so no build step: the parts are read in this order.
-_PARTS: Final = ("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "plot.js")
 _CREDIT: Final = 4
 _PATIENCE: Final = 5.0
 
@@ -46,7 +44,7 @@ class _State(traitlets.Enum[str]):
         return super().get(obj, cls)
 
 
-class LatencyPlot(anywidget.AnyWidget):
+class LatencyPlot(Stoppable, anywidget.AnyWidget):
     """A live scatter of latency with running percentiles, event marks and the loop's late moments.
 
     Parameters
@@ -99,8 +97,8 @@ class LatencyPlot(anywidget.AnyWidget):
         plot.figure()
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in _PARTS)
-    _css = (_HERE / "plot.css").read_text("utf-8")
+    _esm = page_files("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "plot.js")
+    _css = page_files("plot.css")
 
     # Settings only: samples never become synced state.
     title = traitlets.Unicode("Latency").tag(sync=True)
@@ -212,25 +210,6 @@ class LatencyPlot(anywidget.AnyWidget):
                 await self._fault_marks.__aexit__(*exc_info)
         finally:
             self.stop()
-
-    async def wait(self, seconds: float) -> bool:
-        """Wait, but not beyond the reader's patience.
-
-        Parameters
-        ----------
-        seconds : float
-            How long at most.
-
-        Returns
-        -------
-        bool
-            True when Stop was pressed.
-        """
-        try:
-            await asyncio.wait_for(self.stopped.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
 
     def count_sent(self, came: Sequence[int], planned: int) -> int:
         """Return how many numbered messages were sent in the run: all, or fewer when it ended early.

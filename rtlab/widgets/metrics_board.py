@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anywidget
@@ -17,9 +17,11 @@ from rtlab.errors import LabError
 from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS, Alert
 from rtlab.measure.monitoring.node_watch import NodeWatch
 from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
+from rtlab.widgets.stoppable import Stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from ssl import SSLContext
 
     from rtlab.measure.monitoring.alerts import Alerts
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["READINGS", "MetricsBoard"]
 
-_HERE: Final = Path(__file__).parent / "js"
-_PARTS: Final = ("scale.js", "kernel.js", "board.js")
 #: Looks that are drawn; at most this many messages are under way to the browser.
 _POINTS: Final = 120
 _CREDIT: Final = 3
@@ -43,11 +43,28 @@ READINGS: Final[Mapping[str, tuple[str, str]]] = {
     "handling": ("p99 of handling", "ms"),
     "queued": ("messages queued", ""),
     "reconnects": ("reconnects", "/s"),
+    "broke": ("broken off (1006)", "/s"),
+    "silence": ("silence of the broker", "s"),
     "cpu": ("CPU of one core", "%"),
 }
 
+#: Seconds over which rates and percentiles are taken.
+_OVER: Final = 2.0
+_READ: Final[Mapping[str, Callable[[MetricsHistory], float]]] = {
+    "clients": lambda history: history.value("rtlab_sessions", state="connected"),
+    "received": lambda history: history.rate("rtlab_messages_received_total", _OVER),
+    "sent": lambda history: history.rate("rtlab_messages_sent_total", _OVER),
+    "turn": lambda history: 1e3 * history.quantile(0.99, "rtlab_turn_seconds", _OVER),
+    "handling": lambda history: 1e3 * history.quantile(0.99, "rtlab_handling_seconds", _OVER),
+    "queued": lambda history: history.value("rtlab_queued_messages"),
+    "reconnects": lambda history: history.rate("rtlab_reconnects_total", _OVER),
+    "broke": lambda history: history.rate("rtlab_disconnects_total", _OVER, code="1006"),
+    "silence": lambda history: history.value("rtlab_broker_silence_seconds"),
+    "cpu": lambda history: 100 * history.rate("process_cpu_seconds_total", _OVER),
+}
 
-class MetricsBoard(anywidget.AnyWidget):
+
+class MetricsBoard(Stoppable, anywidget.AnyWidget):
     """A table and a chart of what every node counts, and the alerts over it.
 
     Parameters
@@ -62,6 +79,8 @@ class MetricsBoard(anywidget.AnyWidget):
         Seconds between two looks at each node.
     alerts : sequence of Alert
         The rules.
+    drawn : str
+        Which of `READINGS` is drawn at first.
 
     Attributes
     ----------
@@ -86,12 +105,13 @@ class MetricsBoard(anywidget.AnyWidget):
         board.alerts.fired
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in _PARTS)
-    _css = (_HERE / "board.css").read_text("utf-8")
+    _esm = page_files("panel.js", "scale.js", "kernel.js", "board.js")
+    _css = page_files("panel.css", "board.css")
 
     # Settings only: numbers never become synced state.
     readings: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
     rules: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
+    drawn = traitlets.Enum(tuple(READINGS), "turn").tag(sync=True)
     state = traitlets.Enum(("ready", "running", "stopping", "stopped"), "ready").tag(sync=True)
 
     def __init__(
@@ -102,11 +122,13 @@ class MetricsBoard(anywidget.AnyWidget):
         ssl: SSLContext | None = None,
         interval: float = 0.5,
         alerts: Sequence[Alert] = DEFAULT_ALERTS,
+        drawn: str = "turn",
     ) -> None:
         self.watch = NodeWatch(nodes, token, ssl=ssl, interval=interval, alerts=alerts, looked=self._looked)
         super().__init__(
             readings=[[name, text, unit] for name, (text, unit) in READINGS.items()],
             rules=[[rule.name, rule.when, rule.lesson] for rule in alerts],
+            drawn=drawn,
         )
         self.stopped = asyncio.Event()
         self._drawn = {node: deque[dict[str, float]](maxlen=_POINTS) for node in self.watch.urls}
@@ -135,25 +157,6 @@ class MetricsBoard(anywidget.AnyWidget):
         self.state = "stopped"
         self._send_board()
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait, but not beyond the reader's patience.
-
-        Parameters
-        ----------
-        seconds : float
-            How long at most.
-
-        Returns
-        -------
-        bool
-            True when Stop was pressed.
-        """
-        try:
-            await asyncio.wait_for(self.stopped.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
-
     async def wait_for(self, alert: str, node: str | None = None, *, patience: float = 10.0) -> bool:
         """Wait until an alert fires.
 
@@ -179,12 +182,16 @@ class MetricsBoard(anywidget.AnyWidget):
         return True
 
     def summary(self) -> str:
-        """Return in words how many nodes answer, and which alerts fire."""
+        """Return in words how many nodes answer, which alerts fire, and which have fired."""
         up = sum(history.up for history in self.watch.histories.values())
-        firing = ", ".join(f"{alert} ({node})" for alert, node in self.alerts.firing)
-        return f"{up} of {len(self.watch.urls)} nodes answer; " + (
-            f"firing: {firing}" if firing else "no alert"
-        )
+        firing = self.alerts.firing
+        before = [key for key in self.alerts.fired if key not in firing]
+        said = [
+            f"{word}: {', '.join(f'{alert} ({node})' for alert, node in keys)}"
+            for word, keys in (("firing", firing), ("fired before", before))
+            if keys
+        ]
+        return "; ".join([f"{up} of {len(self.watch.urls)} nodes answer", *(said or ["no alert"])])
 
     def __repr__(self) -> str:
         count = len(self.watch.urls)
@@ -205,10 +212,13 @@ class MetricsBoard(anywidget.AnyWidget):
         except RuntimeError:
             return
         self._sent += 1
+        # Of the newest look: once the run is over, its end is what "now" means.
+        now = max((looks[-1]["at"] for looks in self._drawn.values() if looks), default=0.0)
         nodes = [
             {
                 "name": node,
                 "up": history.up,
+                "ages": [_plain(now - look["at"]) for look in self._drawn[node]],
                 "series": {name: [_plain(look.get(name)) for look in self._drawn[node]] for name in READINGS},
             }
             for node, history in self.watch.histories.items()
@@ -223,6 +233,10 @@ class MetricsBoard(anywidget.AnyWidget):
                 "interval": self._interval,
                 "nodes": nodes,
                 "states": states,
+                "fired": [
+                    [node for node in self.watch.urls if (rule.name, node) in self.alerts.fired]
+                    for rule in self.alerts.rules
+                ],
                 "summary": self.summary(),
             }
         )
@@ -246,23 +260,12 @@ class MetricsBoard(anywidget.AnyWidget):
 
 
 def _read(history: MetricsHistory) -> dict[str, float]:
-    """Return what the board shows of one node now; nothing of one that does not answer."""
-    if not history.up:
-        return {}
-    over = 2.0
-    try:
-        return {
-            "clients": history.value("rtlab_sessions", state="connected"),
-            "received": history.rate("rtlab_messages_received_total", over),
-            "sent": history.rate("rtlab_messages_sent_total", over),
-            "turn": 1e3 * history.quantile(0.99, "rtlab_turn_seconds", over),
-            "handling": 1e3 * history.quantile(0.99, "rtlab_handling_seconds", over),
-            "queued": history.value("rtlab_queued_messages"),
-            "reconnects": history.rate("rtlab_reconnects_total", over),
-            "cpu": 100 * history.rate("process_cpu_seconds_total", over),
-        }
-    except LabError:
-        return {}  # another's server: it has no such metrics
+    """Return what the board shows of one node now, and when; nothing but that of one that does not answer."""
+    found = {"at": history.looked_at}
+    for name, reading in _READ.items() if history.up else ():
+        with suppress(LabError):  # another's server, or one without a broker: it has no such metric
+            found[name] = reading(history)
+    return found
 
 
 def _plain(value: float | None) -> float | None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, Final, cast
 
 import anywidget
@@ -15,12 +14,12 @@ from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
 from rtlab.widgets.expectation import quantity
 from rtlab.widgets.loop_callback import LoopCallback
+from rtlab.widgets.page_files import page_files
 from rtlab.widgets.typed_number import parse_number
 from rtlab.widgets.verdict_row import Kind, html_numbers, marked
 
 __all__ = ["Predict", "Reveal", "compare"]
 
-_HERE: Final = Path(__file__).parent / "js"
 #: The box needs no marks: nobody compares it with a published one.
 _UNMARKED: Final = str.maketrans("", "", "‹›")
 
@@ -93,8 +92,8 @@ class Predict(anywidget.AnyWidget):
         What to predict.
     unit : str
         The unit of the answer.
-    minimum : float
-        The smallest answer that is accepted.
+    minimum, maximum : float
+        The smallest and the largest answer that are accepted.
 
     Notes
     -----
@@ -112,8 +111,8 @@ class Predict(anywidget.AnyWidget):
         guess_on_paper.reveal(1 / 3, kind="model")
     """
 
-    _esm = "\n".join((_HERE / part).read_text("utf-8") for part in ("kernel.js", "predict.js"))
-    _css = (_HERE / "predict.css").read_text("utf-8")
+    _esm = page_files("kernel.js", "predict.js")
+    _css = page_files("predict.css")
 
     question = traitlets.Unicode().tag(sync=True)
     unit = traitlets.Unicode().tag(sync=True)
@@ -122,9 +121,11 @@ class Predict(anywidget.AnyWidget):
     tone = traitlets.Enum(("quiet", "good", "bad"), "quiet").tag(sync=True)
     locked = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, question: str, unit: str = "", *, minimum: float = 0.0) -> None:
+    def __init__(
+        self, question: str, unit: str = "", *, minimum: float = 0.0, maximum: float = math.inf
+    ) -> None:
         super().__init__(question=question, unit=unit)
-        self.minimum = minimum
+        self.minimum, self.maximum = minimum, maximum
         self.value: float | None = None
         self.found: float | None = None
         self._kind: Kind = "measured"
@@ -177,7 +178,7 @@ class Predict(anywidget.AnyWidget):
             self._say("", "quiet")
             return
         try:
-            self.value = parse_number(text, self.minimum, self.unit)
+            self.value = parse_number(text, self.minimum, self.unit, maximum=self.maximum)
         except ValueError as error:
             self._say(str(error), "bad")
         else:

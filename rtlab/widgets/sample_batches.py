@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from rtlab.figures.palette import EVENT_COLORS, PALETTE, color_of
+from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,16 +27,13 @@ _STATS_SPAN: Final = 2.0
 _STATS_SAMPLES: Final = 5_000
 _STATS_PERIOD: Final = 0.2
 _SILENCE: Final = 0.2
-_QS: Final = (0.50, 0.95, 0.99)
+_QS: Final = (50, 95, 99)
 
 
 def running_percentiles(values: NDArray[np.float64]) -> list[float] | None:
-    """Return p50, p95 and p99 by nearest rank, to 0.1 µs; None without any number."""
-    ordered = np.sort(values)  # NaN last
-    count = len(ordered) - int(np.count_nonzero(np.isnan(ordered)))
-    if not count:
-        return None
-    return [round(float(ordered[max(0, int(np.ceil(q * count)) - 1)]), 4) for q in _QS]
+    """Return p50, p95 and p99, to 0.1 µs; None without any number."""
+    found = [round(value, 4) for value in percentiles(values, _QS)]
+    return None if math.isnan(found[0]) else found
 
 
 def fell_silent(received: NDArray[np.float64], now: float) -> bool:
@@ -72,7 +71,8 @@ class Packer:
     max_points : int
         Points drawn in one window. Beyond it every k-th sample is drawn, and each
         batch's highest of every series, so that no spike is lost. Percentiles always
-        rank all samples of the last two seconds (the latest 5,000 of them).
+        rank all samples of the last two seconds (the latest 5,000 of them), as soon as
+        a series has 20.
 
     Examples
     --------
@@ -93,6 +93,7 @@ class Packer:
     def rewind(self) -> None:
         """Forget what was packed: the next batch holds the whole window."""
         self._position = 0
+        self._counts = np.zeros(0, dtype=np.int64)  # of each series, by its index
         self._marks = 0
         self._late_until = -np.inf
         self._last = -np.inf
@@ -120,13 +121,16 @@ class Packer:
         -------
         header : dict
             Plain JSON: the right edge, series, new marks, late stretches, percentiles (none for
-            a series from which nothing has arrived for a while).
+            a series of a few samples, or from which nothing has arrived for a while).
         points : memoryview
             The drawn points, an array of `POINT`.
         """
         recorder, start = self.recorder, self.recorder.started
         batch = recorder.since(max(self._position, recorder.position - _SCAN))
         rows = batch.rows
+        counts = np.bincount(rows["series"], minlength=len(recorder.series))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
         rows = rows[int(np.searchsorted(rows["received"], now - self.window)) :]
         fresh = len(rows)
         rows = self._thin(rows, now)
@@ -139,7 +143,8 @@ class Packer:
             "late": self._new_stretches(now),
         }
         if now - self._stats_at >= _STATS_PERIOD:
-            header["stats"] = self._statistics(now)
+            header["earlier"] = self._missed_statistics(now)
+            header["stats"] = self._statistics(recorder.since(recorder.position - _STATS_SAMPLES).rows, now)
             self._stats_at = now
         points = self._points(rows)
         self._position, self._last = batch.position, now
@@ -201,9 +206,22 @@ class Packer:
             self._late_until = float(new[-1, 1])
         return (new - self.recorder.started).round(4).tolist()
 
-    def _statistics(self, now: float) -> list[dict[str, Any]]:
-        """p50, p95, p99 and the rate of every series, over the last two seconds."""
-        rows = self.recorder.since(self.recorder.position - _STATS_SAMPLES).rows
+    def _missed_statistics(self, now: float) -> list[list[Any]]:
+        """Return the readings that a page has not been told, which came late or could not keep up."""
+        recorder = self.recorder
+        begin = max(self._stats_at + _STATS_PERIOD, now - self.window, recorder.started)
+        times = np.arange(begin, now - _STATS_PERIOD / 2, _STATS_PERIOD).tolist()
+        if not times:
+            return []
+        rows = recorder.since(recorder.position - _SCAN).rows
+        ends = np.searchsorted(rows["received"], times, side="right").tolist()
+        return [
+            [round(at - recorder.started, 4), self._statistics(rows[max(0, end - _STATS_SAMPLES) : end], at)]
+            for at, end in zip(times, ends, strict=True)
+        ]
+
+    def _statistics(self, rows: NDArray[Any], now: float) -> list[dict[str, Any]]:
+        """p50, p95, p99 and the rate of every series, over the last two seconds of these samples."""
         rows = rows[int(np.searchsorted(rows["received"], now - _STATS_SPAN)) :]
         measures = self.recorder.measures(rows)
         found: list[dict[str, Any]] = []
@@ -212,12 +230,13 @@ class Packer:
             received = rows["received"][mine]
             span = float(received[-1] - received[0]) if len(received) > 1 else 0.0
             quiet = fell_silent(received, now)
+            unranked = quiet or self._counts[series.index] < FEWEST_RANKED
             found.append(
                 {
                     "n": len(received),
                     "rate": round((len(received) - 1) / span, 1) if span > 0 and not quiet else None,
                     **{
-                        name: None if quiet else running_percentiles(values[mine])
+                        name: None if unranked else running_percentiles(values[mine])
                         for name, values in measures.items()
                     },
                 }

@@ -18,7 +18,8 @@ _WRITE: Final[Mapping[Writing, str]] = {
     "textContent": "li.textContent = text;",
 }
 _PAGE: Final = """<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<style>body {{ font: 13px system-ui, sans-serif; margin: 8px }} b {{ color: #d55e00 }}</style>
+<style>body {{ font: 13px system-ui, sans-serif; margin: 8px }} b {{ color: #d55e00 }}
+img, svg {{ width: 1em; height: 1em }}</style>
 <p><b id="ran">nothing ran yet</b></p><ul></ul>
 <script>
 const ran = new Set();

@@ -39,15 +39,15 @@ _NUMBER: Final = re.compile(
 _SUFFIXES: Final = {"k": 1e3, "M": 1e6}
 
 
-def parse_number(text: str, minimum: float = 0.0, unit: str = "") -> float:
+def parse_number(text: str, minimum: float = 0.0, unit: str = "", *, maximum: float = math.inf) -> float:
     """Read a number as people type it.
 
     Parameters
     ----------
     text : str
         Like ``"0.5"``, ``"1,5"``, ``"1,000"``, ``"2e3"``, ``"~3"``, ``"300 us"``, ``"1/3"``.
-    minimum : float
-        The smallest sensible value.
+    minimum, maximum : float
+        The smallest and the largest sensible value.
     unit : str
         The unit of the answer; a typed one is converted to it.
 
@@ -98,6 +98,8 @@ def parse_number(text: str, minimum: float = 0.0, unit: str = "") -> float:
         raise ValueError("a finite number, please: write it like 0.5 or 200")
     if value < minimum:
         raise ValueError(f"it cannot be below {minimum:g}: {value:g} is too small")
+    if value > maximum:
+        raise ValueError(f"it cannot be above {maximum:g}: {value:g} is too large")
     return value
 
 

@@ -13,7 +13,7 @@ from rtlab.widgets.expectation import Expectation, Interval, Outcome
 
 __all__ = ["Claim", "Kind", "Verdict", "html_numbers", "marked", "table"]
 
-Kind = Literal["measured", "model", "simulated", "computed"]
+Kind = Literal["measured", "recorded", "model", "simulated", "computed"]
 Verdict = Literal["holds", "fails", "undecided", "empty", "blind", "pending"]
 
 _CSS: Final = (Path(__file__).parent / "js" / "verdicts.css").read_text("utf-8")

@@ -54,7 +54,7 @@ class Verdicts:
             What its number is held against, from `rtlab.widgets.expect`: ``expect.below(1, "ms")``.
         control : str
             Where the same test must fail; the row holds only once that was run, and failed.
-        kind : {"measured", "model", "simulated", "computed"}
+        kind : {"measured", "recorded", "model", "simulated", "computed"}
             How the number comes about.
         timing : bool
             Whether the outcome depends on the machine's pace.

@@ -183,8 +183,9 @@ SHADED = """() => {
 
 
 async def test_a_late_loop_is_shaded_and_said(lab: JupyterLab, page_of: PageOf) -> None:
-    stall = RUN.replace("    early =", "    await plot.wait(0.5)\n    time.sleep(0.2)\n    early =")
-    source = SOURCE.replace("title=", "window=60, title=")  # the browser takes its time
+    # The window is as long as a slow browser needs, so a second of lateness is 4,000 pixels of it at least.
+    stall = RUN.replace("    early =", "    await plot.wait(0.5)\n    time.sleep(1)\n    early =")
+    source = SOURCE.replace("title=", "window=60, title=")
     name = lab.write("late.ipynb", source, stall, REPORT)
     page = await page_of(lab)
     run = await run_all(page, lab, name)
@@ -263,6 +264,8 @@ async with plot:
     await page.locator(".rtlab-status", has_text="200 samples").wait_for()
     await button(page, "By send time").click()
     assert await button(page, "By send time").get_attribute("aria-pressed") == "true"
+    keys = await page.locator(".rtlab-keys").inner_text()
+    assert keys.startswith("sample")  # no key of a line that is not drawn
     await page.locator(".rtlab-canvas").focus()
     readout = page.locator(".rtlab-readout")
     read: list[str] = []

@@ -97,6 +97,7 @@ async def test_the_pages_websocket_and_a_python_client_talk(lab: Lab, page: Page
         )
         async with asyncio.timeout(60):
             assert (await heard).payload == "from the page"
+        await page.wait_for_function("seen.some((m) => m.payload === 'from the page')")  # its own, too
         offsets = await page.evaluate("seen.filter((m) => m.type === 'chat').map((m) => m.offset)")
         assert offsets == [1, 2]
 

@@ -21,9 +21,10 @@ _CLOSE: Final = """async () => {
     rtlabPanel.context.model.dirty = false;
     rtlabPanel.close();
 }"""
-#: Looks five times a second at each plot that runs. Counts its pictures, until one has shown enough of them,
-#: and presses that one's Pause and Resume. When its count of samples has grown, notes how much can be seen of
-#: it, and of the fault panels beside it: the observer knows what clips an element; its answer takes a frame.
+#: Looks five times a second at each plot, and each board of metrics, that runs. Counts its pictures, until
+#: one has shown enough of them, and presses that one's Pause and Resume. When its count of samples has grown,
+#: notes how much can be seen of it, and of the fault panels beside it: the observer knows what clips an
+#: element; its answer takes a frame.
 _LOOK: Final = """(enough) => {
     const found = (globalThis.rtlabSeen = { shares: [], pictures: 0, first: null });
     const counts = new WeakMap();
@@ -41,26 +42,31 @@ _LOOK: Final = """(enough) => {
         return new Uint32Array(data.buffer).reduce((hash, pixel) => Math.imul(hash ^ pixel, 16777619), 0);
     };
     const said = (plot) => plot.querySelector(".rtlab-status")?.textContent ?? "";
-    const press = (plot, name) =>
-        [...plot.querySelectorAll("button")].find((button) => button.textContent === name)?.click();
+    const button = (plot, name) =>
+        [...plot.querySelectorAll("button")].find((button) => button.textContent === name);
+    const isBoard = (plot) => plot.matches(".rtlab-board");
+    const runs = (plot) => isBoard(plot) ? !button(plot, "Stop").disabled : said(plot).startsWith("running");
+    const count = (plot) =>
+        isBoard(plot) ? plot.querySelector("canvas").getAttribute("aria-label") : said(plot);
     const watch = (plot) => {
-        const canvas = plot.querySelector(".rtlab-canvas");
+        const canvas = plot.querySelector("canvas");
         if (!shown.has(plot)) shown.set(plot, new Set());
         const pictures = shown.get(plot).add(picture(canvas));
         found.pictures = Math.max(found.pictures, pictures.size);
         if (pictures.size < enough) return;
-        press(plot, "Pause");
+        if (isBoard(plot)) return;
+        button(plot, "Pause").click();
         found.paused = said(plot).startsWith("paused");
-        press(plot, "Resume");
+        button(plot, "Resume").click();
         found.resumed = said(plot).startsWith("running");
     };
     const look = async () => {
-        for (const plot of document.querySelectorAll(".rtlab-plot")) {
+        for (const plot of document.querySelectorAll(".rtlab-plot, .rtlab-board")) {
             found.first ??= (performance.now() - began) / 1e3;
-            const status = said(plot);
+            const status = count(plot);
             const before = counts.get(plot);
             counts.set(plot, status);
-            if (!status.startsWith("running")) continue;
+            if (!runs(plot)) continue;
             if (found.pictures < enough) watch(plot);
             if (before === undefined || before === status) continue;
             const panels = plot.closest(".jp-OutputArea").querySelectorAll(".rtlab-faults");
@@ -86,7 +92,8 @@ class Seen:
     pictures : int
         Different pictures of one plot, counted until they were enough to say that it moves.
     paused, resumed : bool
-        What the moving plot said of itself when its button Pause, then Resume, had been pressed.
+        What the moving plot said of itself when its button Pause, then Resume, had been pressed; a board
+        of metrics has neither.
     shares : dict
         Which share of each live plot and fault panel could be seen, moment by moment.
     """

@@ -69,8 +69,14 @@ def test_a_list_holds_if_all_of_it_does():
     assert model.judge([100, 210], [100, 200]) == "holds"
     assert model.judge([100, 211], [100, 200]) == "fails"
     shown = model.show(np.array([100, 210]), [100, 200])
-    assert shown.endswith("against 100 to 200 bytes (2 values): at most 5 % apart")
-    assert expect.below(3, "s").show([1, 2]) == "1 to 2 s (2 values)"
+    assert shown == "100 and 210 bytes against 100 and 200 bytes: at most 5 % apart"
+    assert expect.below(3, "s").show([1, 2]) == "1 and 2 s"
+    assert expect.below(3, "s").show([1]) == "1 s"
+    assert expect.below(9, "s").show([1, 3, 2, 4]) == "1 to 4 s (4 values)"
+    assert (
+        expect.times(of="B", at_most=2).show([1, 2, 6], [1, 2, 3])
+        == "1, 2 and 6 against 1, 2 and 3: 1, 1 and 2 ×"
+    )
 
 
 @pytest.mark.parametrize("nothing", [math.nan, None, [], [1, math.nan]])
@@ -92,12 +98,12 @@ def test_never_is_a_number_and_no_number_of_times_nothing_is_none():
 @pytest.mark.parametrize(
     ("came", "outcome", "shown"),
     [
-        ([0, 1, 2], "holds", "3 of 3, 0 twice, 0 out of order"),
-        ([0, 2], "fails", "2 of 3, 0 twice, 0 out of order"),
-        ([0, 1, 1, 2], "fails", "3 of 3, 1 twice, 0 out of order"),
-        ([0, 2, 1], "fails", "3 of 3, 0 twice, 1 out of order"),
-        ([0, 1, 2, 3], "fails", "3 of 3, 0 twice, 0 out of order, 1 never sent"),
-        ([], "fails", "0 of 3, 0 twice, 0 out of order"),
+        ([0, 1, 2], "holds", "3 of 3, 0 repeats, 0 out of order"),
+        ([0, 2], "fails", "2 of 3, 0 repeats, 0 out of order"),
+        ([0, 1, 1, 2], "fails", "3 of 3, 1 repeat, 0 others out of order"),
+        ([0, 2, 1], "fails", "3 of 3, 0 repeats, 1 out of order"),
+        ([0, 1, 2, 3], "fails", "3 of 3, 0 repeats, 0 out of order, 1 never sent"),
+        ([], "fails", "0 of 3, 0 repeats, 0 out of order"),
     ],
 )
 def test_a_stream_is_counted(came: list[int], outcome: str, shown: str):
@@ -128,3 +134,24 @@ def test_a_stream_is_counted(came: list[int], outcome: str, shown: str):
 def test_a_mistake_is_answered_with_what_to_write(mistake: Any, said: str):
     with pytest.raises(RtlabError, match=said):
         mistake()
+
+
+@pytest.mark.parametrize(
+    ("unit", "one"),
+    [
+        ("orders", "1 order"),
+        ("different transcripts", "1 different transcript"),
+        ("reconnects for each client", "1 reconnect for each client"),
+        ("deliveries", "1 delivery"),
+        ("misses and false alarms", "1 miss and false alarm"),
+        ("ms", "1 ms"),
+        ("process", "1 process"),
+        ("% of connects", "1 % of connects"),
+        ("of 5 networks", "1 of 5 networks"),
+        ("× the stops", "1 × the stops"),
+    ],
+)
+def test_a_unit_behind_a_one_is_a_single_one(unit: str, one: str) -> None:
+    assert expect.equals(1, unit).show(1) == one
+    assert expect.equals(1, unit).text == f"exactly {one}"
+    assert expect.equals(2, unit).show(2) == f"2 {unit}"

@@ -45,6 +45,11 @@ async def test_numbers_an_alert_and_stop() -> None:
     assert set(last["nodes"][0]["series"]) == set(READINGS)
     assert max(value or 0 for value in last["nodes"][0]["series"]["clients"]) == 1
     assert board.alerts.fired
+    assert last["fired"] == [["node-1"]], "a row says where its rule has fired, also when it is quiet again"
+    ages = last["nodes"][0]["ages"]
+    assert len(ages) == len(last["nodes"][0]["series"]["clients"])
+    assert ages == sorted(ages, reverse=True)
+    assert ages[-1] == 0
     assert repr(board) == "MetricsBoard(1 node, 1 rules)"
 
 
@@ -65,3 +70,17 @@ async def test_nobody_who_draws_gets_no_more_than_three() -> None:
 def test_a_rule_that_cannot_be_read_is_refused_at_once() -> None:
     with pytest.raises(BadExpression):
         MetricsBoard(["http://127.0.0.1:9"], "t", alerts=[Alert("bad", "import os", "…")])
+
+
+async def test_an_alert_that_is_over_is_told_and_points_stand_where_looks_were() -> None:
+    board = MetricsBoard(["http://127.0.0.1:9"], "t", alerts=[RULE], drawn="clients")
+    sent: list[Any] = []
+    board.send = lambda content, buffers=None: sent.append(content)  # type: ignore[method-assign]
+    board.alerts.fired["someone is here", "node-1"] = 1.0
+    for at in (10.0, 10.5, 13.0):
+        board.watch.histories["node-1"].add(at, None)
+        board._looked()
+    assert sent[-1]["nodes"][0]["ages"] == [3.0, 2.5, 0.0]
+    assert sent[-1]["nodes"][0]["series"]["clients"] == [None] * 3
+    assert sent[-1]["summary"] == "0 of 1 nodes answer; fired before: someone is here (node-1)"
+    assert board.drawn == "clients"

@@ -20,20 +20,11 @@ const BLUE = "#0072B2";
 const VERMILION = "#D55E00";
 const BOX = { left: 44, right: 12, top: 20, bottom: 30 };
 
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
 /** The closed form over T, where the setting is on it, and what was measured there. */
 function paintCurve(canvas, { curve, delay_ms: expected }, found, wait) {
+  const pen = curve && penOf(canvas);
+  if (!pen) return;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (!width || !height || !curve) return;
-  const ratio = globalThis.devicePixelRatio || 1;
-  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   const colors = theme(canvas);
   const [first, last] = [curve[0][0], curve.at(-1)[0]];
   const axis = new Axis();
@@ -59,7 +50,7 @@ function paintCurve(canvas, { curve, delay_ms: expected }, found, wait) {
   for (const tick of [1, 10, 100, 500]) pen.fillText(tickLabel(tick), x(tick), height - BOX.bottom + 4);
   pen.fillText("T (ms)", BOX.left + box.w / 2, height - 12);
   pen.textAlign = "left";
-  pen.fillText("added delay (ms): line and ring the closed form, cross measured", 4, 2);
+  pen.fillText("added delay (ms): ○ closed form, × measured", 4, 2);
   pen.strokeStyle = tone(BLUE, colors.dark);
   pen.lineWidth = 2;
   pen.beginPath();
@@ -80,12 +71,16 @@ function paintCurve(canvas, { curve, delay_ms: expected }, found, wait) {
 
 function render({ model, el }) {
   const id = `rtlab-batching-${(explorers += 1)}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
-  el.classList.add("rtlab-batching");
-  el.setAttribute("role", "group");
-  el.setAttribute("aria-label", "Batching: rate, frame size, wait and round trip");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // the arrow keys are for the sliders
+  beginPanel(el, "rtlab-batching", "Batching: rate, frame size, wait and round trip");
   keepArrowKeys(el);
-  const gone = element("div", { className: "rtlab-wide rtlab-gone", hidden: true, role: "alert" });
+  let heard = 0;
+  const [gone, unwatch] = kernelNotice(
+    model,
+    () => (model.get("running") ? performance.now() - heard : 0),
+    (reason) => {
+      for (const { input } of sliders) input.disabled = Boolean(reason);
+    },
+  );
   const knobs = element("div", { className: "rtlab-knobs" });
   const choices = model.get("choices");
 
@@ -120,24 +115,9 @@ function render({ model, el }) {
   canvas.setAttribute("role", "img");
   const status = element("output");
   status.setAttribute("aria-live", "polite");
-  const copy = element("button", { type: "button", textContent: "Copy as code" });
-  const pre = element("pre");
-  const code = element("details", {}, element("summary", { textContent: "this setting as code" }), pre);
-  el.append(gone, knobs, element("div", {}, canvas));
-  el.append(element("div", { className: "rtlab-wide" }, copy, " ", status, code));
+  const [code, forget] = copyAsCode(model, "this setting as code");
+  el.append(gone, knobs, element("div", {}, canvas), element("div", { className: "rtlab-wide" }, status), code);
 
-  copy.onclick = async () => {
-    code.open = true; // where the clipboard is out of reach, the text can be marked
-    try {
-      await navigator.clipboard.writeText(model.get("code"));
-      status.textContent = "copied: paste it into a cell";
-    } catch {
-      getSelection().selectAllChildren(pre);
-      status.textContent = "marked: copy it with Ctrl+C";
-    }
-  };
-
-  let heard = 0;
   const number = (value, unit) => (value === undefined ? "–" : `${short(value)}${unit && ` ${unit}`}`);
   const paint = () => {
     const { wait } = model.get("settings");
@@ -162,7 +142,6 @@ function render({ model, el }) {
       measured.textContent = number(found[name], unit);
       cell.textContent = name in expected ? number(expected[name], unit) : "";
     }
-    pre.textContent = model.get("code");
     paint();
   };
   const told = () => (status.textContent = model.get("status"));
@@ -171,23 +150,11 @@ function render({ model, el }) {
   show();
   told();
 
-  const resized = new ResizeObserver(paint);
-  resized.observe(canvas);
-  const themed = new MutationObserver(() => setTimeout(paint, 300)); // the style sheet comes after
-  themed.observe(document.body, { attributes: true });
-  const unwatch = watchKernel(
-    model,
-    () => (model.get("running") ? performance.now() - heard : 0),
-    (reason) => {
-      gone.textContent = reason ?? "";
-      gone.hidden = !reason;
-      for (const { input } of sliders) input.disabled = Boolean(reason);
-    },
-  );
+  const still = paintAgain(canvas, paint);
   return () => {
     unwatch();
-    resized.disconnect();
-    themed.disconnect();
+    still();
+    forget();
     model.off("change", show);
     model.off("change:status", told);
   };

@@ -7,30 +7,23 @@ const NODE_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56
 const NODE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const EDGE = { left: 46, right: 12, top: 26, bottom: 24 };
 
-function item(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function paintBoard(canvas, axis, nodes, name, label, interval) {
+// Each point stands where its look was taken: a look that waited for a node that stood still came late.
+function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
+  const pen = penOf(canvas);
+  if (!pen) return false;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  if (!width || !height) return false;
-  const ratio = globalThis.devicePixelRatio || 1;
-  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   const colors = theme(canvas);
   pen.font = `11px ${colors.font}`;
   const all = nodes.flatMap((node) => node.series[name]).filter((value) => value !== null);
   axis.fit(0, Math.max(0, ...all), false);
   const box = { w: width - EDGE.left - EDGE.right, h: height - EDGE.top - EDGE.bottom };
-  const most = Math.max(20, ...nodes.map((node) => node.series[name].length));
-  const x = (n, count) => EDGE.left + (box.w * (most - count + n)) / Math.max(1, most - 1);
+  // While it runs there is room for what comes; a run that has ended fills the width.
+  const span = Math.max(runs ? 20 * interval : interval, ...nodes.flatMap((node) => node.ages));
+  const x = (age) => EDGE.left + box.w * (1 - age / span);
   const y = (value) => EDGE.top + box.h * (1 - Math.min(1, axis.place(value)));
   pen.textBaseline = "middle";
   pen.textAlign = "right";
-  for (const tick of axis.ticks(box.h)) {
+  for (const tick of all.length ? axis.ticks(box.h) : []) {
     pen.strokeStyle = colors.grid;
     pen.lineWidth = 1;
     pen.beginPath();
@@ -40,9 +33,14 @@ function paintBoard(canvas, axis, nodes, name, label, interval) {
     pen.fillStyle = colors.faint;
     pen.fillText(tickLabel(tick), EDGE.left - 6, y(tick));
   }
+  if (!all.length) {
+    pen.fillStyle = colors.faint;
+    pen.textAlign = "center";
+    pen.fillText("no number: nothing of this kind has happened in these looks", EDGE.left + box.w / 2, EDGE.top + box.h / 2);
+  }
   pen.textAlign = "left";
   pen.fillText(label, 4, 8);
-  pen.fillText(`${tickLabel((most - 1) * interval)} s ago`, EDGE.left, height - 9);
+  pen.fillText(`${tickLabel(Number(span.toPrecision(2)))} s ago`, EDGE.left, height - 9);
   pen.textAlign = "right";
   pen.fillText("now", width - EDGE.right, height - 9);
   nodes.forEach((node, index) => {
@@ -55,8 +53,8 @@ function paintBoard(canvas, axis, nodes, name, label, interval) {
     values.forEach((value, n) => {
       if (value === null) open = false;
       else {
-        if (open) pen.lineTo(x(n, values.length), y(value));
-        else pen.moveTo(x(n, values.length), y(value));
+        if (open) pen.lineTo(x(node.ages[n]), y(value));
+        else pen.moveTo(x(node.ages[n]), y(value));
         open = true;
       }
     });
@@ -69,31 +67,34 @@ function paintBoard(canvas, axis, nodes, name, label, interval) {
 function render({ model, el }) {
   const id = `rtlab-board-${(boards += 1)}`;
   const readings = model.get("readings");
-  el.classList.add("rtlab-board");
-  el.setAttribute("role", "group");
-  el.setAttribute("aria-label", "Metrics of all nodes");
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
-
-  const gone = item("div", { className: "rtlab-gone", hidden: true });
-  gone.setAttribute("role", "alert");
-  const choice = item("select", { id: `${id}-choice` });
-  choice.append(...readings.map(([value, textContent]) => item("option", { value, textContent })));
-  choice.value = "turn";
-  const stop = item("button", { type: "button", textContent: "Stop" });
+  beginPanel(el, "rtlab-board", "Metrics of all nodes");
+  let heard = performance.now();
+  const [gone, unwatch] = kernelNotice(
+    model,
+    () => (model.get("state") === "running" ? performance.now() - heard : 0),
+    (reason) => {
+      if (reason) stop.disabled = true;
+      else running();
+    },
+  );
+  const choice = element("select", { id: `${id}-choice` });
+  choice.append(...readings.map(([value, textContent]) => element("option", { value, textContent })));
+  choice.value = model.get("drawn");
+  const stop = element("button", { type: "button", textContent: "Stop" });
   leaveKeysToNotebook(stop);
   stop.onclick = () => model.send({ kind: "stop" });
-  const status = item("output", { className: "rtlab-status" });
+  const status = element("output", { className: "rtlab-status" });
   status.setAttribute("aria-live", "polite");
-  const label = item("label", { htmlFor: choice.id, textContent: "drawn: " });
-  const bar = item("div", { className: "rtlab-row" }, label, choice, stop, status);
-  const canvas = item("canvas");
+  const label = element("label", { htmlFor: choice.id, textContent: "drawn: " });
+  const bar = element("div", { className: "rtlab-row" }, label, choice, stop, status);
+  const canvas = element("canvas");
   canvas.setAttribute("role", "img");
-  const table = item("table");
-  const list = item("div", { className: "rtlab-alerts" });
+  const table = element("table");
+  const list = element("div", { className: "rtlab-alerts" });
   const alerts = model.get("rules").map(([name, when, lesson]) => {
-    const state = item("span", { className: "rtlab-state", textContent: "no data" });
-    const head = item("summary", {}, state, ` ${name}`);
-    const made = item("details", {}, head, item("code", { textContent: when }), item("p", { textContent: lesson }));
+    const state = element("span", { className: "rtlab-state", textContent: "no data" });
+    const head = element("summary", {}, state, ` ${name}`);
+    const made = element("details", {}, head, element("code", { textContent: when }), element("p", { textContent: lesson }));
     list.append(made);
     return { state, made };
   });
@@ -101,31 +102,31 @@ function render({ model, el }) {
 
   const axis = new Axis();
   let last = null;
-  let heard = performance.now();
   const number = (value, unit) => (value === null || value === undefined ? "–" : `${tickLabel(Number(value.toPrecision(3)))}${unit && ` ${unit}`}`);
   const paint = () => {
     if (!last) return false;
     const [name, text, unit] = readings.find(([known]) => known === choice.value);
     const told = last.nodes.map((node) => `${node.name} ${number(node.series[name].at(-1), unit)}`).join(", ");
     canvas.setAttribute("aria-label", `${text} over time. Now: ${told}.`);
-    return paintBoard(canvas, axis, last.nodes, name, `${text}${unit && ` (${unit})`}`, last.interval);
+    return paintBoard(canvas, axis, last.nodes, name, `${text}${unit && ` (${unit})`}`, last.interval, model.get("state") === "running");
   };
   const fill = () => {
-    const cell = (tag, textContent) => item(tag, { textContent });
-    const head = item("tr", {}, cell("th", "node"), ...readings.map(([, text, unit]) => cell("th", `${text}${unit && `, ${unit}`}`)));
+    const cell = (tag, textContent) => element(tag, { textContent });
+    const head = element("tr", {}, cell("th", "node"), ...readings.map(([, text, unit]) => cell("th", `${text}${unit && `, ${unit}`}`)));
     const rows = last.nodes.map((node, index) => {
       const name = cell("th", `${node.up ? "" : "✗ "}${node.name}${node.up ? "" : ": no answer"}`);
       name.scope = "row";
       name.style.borderLeft = `4px solid ${NODE_COLORS[index % NODE_COLORS.length]}`;
-      return item("tr", {}, name, ...readings.map(([key]) => cell("td", number(node.series[key].at(-1), ""))));
+      return element("tr", {}, name, ...readings.map(([key]) => cell("td", number(node.series[key].at(-1), ""))));
     });
-    table.replaceChildren(item("thead", {}, head), item("tbody", {}, ...rows));
+    table.replaceChildren(element("thead", {}, head), element("tbody", {}, ...rows));
     alerts.forEach(({ state, made }, n) => {
       const found = last.states[n];
       const worst = ["firing", "pending", "quiet"].find((kind) => found.includes(kind)) ?? "no data";
       const where = last.nodes.filter((_, k) => found[k] === worst).map((node) => node.name);
       const some = worst === "no data" || where.length === found.length ? "" : `: ${where.join(", ")}`; // not of all
-      state.textContent = `${{ firing: "▲ ", pending: "△ " }[worst] ?? ""}${worst}${some}`;
+      const before = worst === "firing" || !last.fired[n].length ? "" : `, fired: ${last.fired[n].join(", ")}`;
+      state.textContent = `${{ firing: "▲ ", pending: "△ " }[worst] ?? ""}${worst}${some}${before}`;
       made.dataset.state = worst;
     });
     if (status.textContent !== last.summary) status.textContent = last.summary; // said once, not twice a second
@@ -139,7 +140,10 @@ function render({ model, el }) {
       if (paint()) model.send({ kind: "ack", seq: message.seq }); // a hidden tab stops the sending
     });
   };
-  const running = () => (stop.disabled = model.get("state") !== "running");
+  const running = () => {
+    stop.disabled = model.get("state") !== "running";
+    paint();
+  };
   model.on("msg:custom", receive);
   model.on("change:state", running);
   running();
@@ -148,24 +152,10 @@ function render({ model, el }) {
     paint();
   };
   model.send({ kind: "hello" });
-  const resized = new ResizeObserver(paint);
-  resized.observe(canvas);
-  const themed = new MutationObserver(() => setTimeout(paint, 300)); // the style sheet comes after
-  themed.observe(document.body, { attributes: true });
-  const unwatch = watchKernel(
-    model,
-    () => (model.get("state") === "running" ? performance.now() - heard : 0),
-    (reason) => {
-      gone.textContent = reason ?? "";
-      gone.hidden = !reason;
-      if (reason) stop.disabled = true;
-      else running();
-    },
-  );
+  const still = paintAgain(canvas, paint);
   return () => {
     unwatch();
-    resized.disconnect();
-    themed.disconnect();
+    still();
     model.off("msg:custom", receive);
     model.off("change:state", running);
   };

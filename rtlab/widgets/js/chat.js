@@ -5,41 +5,38 @@ const LOST_MS = 6000; // the kernel answers within five seconds, or it does not 
 
 function render({ model, el }) {
   const id = `rtlab-chat-${(chats += 1)}`;
-  const make = (tag, properties, ...children) => {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  };
-  el.classList.add("rtlab-chat");
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
-  el.setAttribute("role", "group");
-  el.setAttribute("aria-label", `Chat room ${model.get("room")}`);
-
+  beginPanel(el, "rtlab-chat", `Chat room ${model.get("room")}`);
   // What is typed here is not a shortcut: JupyterLab, at the document, would take Enter and capitals.
   el.addEventListener("keydown", (event) => {
     const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
     if (!ctrlKey && !metaKey && !altKey && !(shiftKey && key === "Enter")) event.stopPropagation();
   });
-  const gone = make("div", { className: "rtlab-gone", hidden: true, role: "alert" });
-  const leave = make("button", { type: "button", textContent: "Leave", onclick: () => model.send({ action: "leave" }) });
-  const head = make("div", { className: "rtlab-head" }, make("bdi", { textContent: model.get("room") }), leave);
+  const [gone, unwatch] = kernelNotice(
+    model,
+    () => 0,
+    (reason) => {
+      for (const { field, button } of seats) field.disabled = button.disabled = Boolean(reason) || !model.get("entered");
+    },
+  );
+  const leave = element("button", { type: "button", textContent: "Leave", onclick: () => model.send({ action: "leave" }) });
+  const head = element("div", { className: "rtlab-head" }, element("bdi", { textContent: model.get("room") }), leave);
   el.append(gone, head);
 
   let sent = 0;
   let asked = 0; // when the oldest message without an answer went out
   const seats = model.get("seats").map(({ name }, index) => {
-    const users = make("div", { className: "rtlab-users" });
-    const log = make("ol", { tabIndex: 0 });
+    const users = element("div", { className: "rtlab-users" });
+    const log = element("ol", { tabIndex: 0 });
     log.setAttribute("role", "log");
     log.setAttribute("aria-label", `what ${name} sees`);
-    const field = make("input", { type: "text", id: `${id}-${index}`, autocomplete: "off", maxLength: model.get("longest") });
+    const field = element("input", { type: "text", id: `${id}-${index}`, autocomplete: "off", maxLength: model.get("longest") });
     field.setAttribute("aria-label", `${name} writes`);
-    const button = make("button", { type: "submit", textContent: "Send" });
-    const status = make("output", { className: "rtlab-status" });
+    const button = element("button", { type: "submit", textContent: "Send" });
+    const status = element("output", { className: "rtlab-status" });
     status.setAttribute("aria-live", "polite");
-    const form = make("form", {}, field, button);
-    const title = make("h4", {}, make("bdi", { textContent: name }));
-    el.append(make("section", {}, title, users, log, form, status));
+    const form = element("form", {}, field, button);
+    const title = element("h4", {}, element("bdi", { textContent: name }));
+    el.append(element("section", {}, title, users, log, form, status));
     const seat = { name, users, log, field, button, status, waits: null, last: 0, why: "" };
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -52,19 +49,23 @@ function render({ model, el }) {
     return seat;
   });
 
+  const [code, forget] = copyAsCode(model, "this chat as code");
+  el.append(code);
+
   const show = () => {
     const open = model.get("entered");
     const all = model.get("seats");
     seats.forEach((seat, index) => {
       const { state, users, lines, status } = all[index];
-      seat.users.textContent = `${state === "Connected" ? "here" : `${state} · last seen`}: ${users.join(", ") || "nobody"}`;
+      const word = !open ? "last seen here" : state === "Connected" ? "here" : `${state} · last seen`;
+      seat.users.textContent = `${word}: ${users.join(", ") || "nobody"}`;
       seat.users.dataset.tone = state === "Connected" ? "quiet" : "bad";
       const atEnd = seat.log.scrollHeight - seat.log.scrollTop - seat.log.clientHeight < 24;
       for (const line of lines.filter(({ n }) => n > seat.last)) {
         seat.last = line.n;
-        const text = make("bdi", { textContent: line.text, dir: "auto" });
-        const item = make("li", { className: line.from ? "" : "rtlab-note" });
-        if (line.from) item.append(make("bdi", { className: "rtlab-from", textContent: line.from }), " ");
+        const text = element("bdi", { textContent: line.text, dir: "auto" });
+        const item = element("li", { className: line.from ? "" : "rtlab-note" });
+        if (line.from) item.append(element("bdi", { className: "rtlab-from", textContent: line.from }), " ");
         item.append(text);
         seat.log.append(item);
       }
@@ -101,19 +102,11 @@ function render({ model, el }) {
     }
     show();
   }, 1000);
-  const unwatch = watchKernel(
-    model,
-    () => 0,
-    (reason) => {
-      gone.textContent = reason ?? "";
-      gone.hidden = !reason;
-      for (const { field, button } of seats) field.disabled = button.disabled = Boolean(reason) || !model.get("entered");
-    },
-  );
   return () => {
     clearInterval(late);
     clearTimeout(scroll);
     unwatch();
+    forget();
     model.off("change", show);
     model.off("msg:custom", answered);
   };

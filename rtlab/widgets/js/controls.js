@@ -49,9 +49,9 @@ class Controls {
       "span",
       "rtlab-keys",
       {},
-      key("rtlab-line", "p50"),
+      (this.solid = key("rtlab-line", "p50, of the last 2 s")),
       (this.dashed = key("rtlab-line rtlab-dashed", "p95")),
-      key("rtlab-line rtlab-dotted", "p99"),
+      (this.dotted = key("rtlab-line rtlab-dotted", "p99")),
       key("rtlab-dot", "sample"),
       key("rtlab-ring", "mostly schedule lateness"),
       key("rtlab-late", "× kernel's loop was late"),
@@ -107,7 +107,6 @@ class Controls {
     this.pause.setAttribute("aria-pressed", String(paused));
     this.log.setAttribute("aria-pressed", String(model.get("log_y")));
     this.p95.setAttribute("aria-pressed", String(model.get("p95")));
-    this.dashed.hidden = !model.get("p95");
     this.order.setAttribute("aria-pressed", String(model.get("order") === "intended"));
     this.modes.forEach((element, n) => {
       element.setAttribute("aria-pressed", String(MODES[n][0] === model.get("mode")));
@@ -134,6 +133,10 @@ class Controls {
       return make("span", "rtlab-key", {}, swatch, `${series.name}${kind}${rate}`);
     });
     this.series.replaceChildren(...entries);
+    // The lines run over the time of arrival, and need some samples: without them the legend has none either.
+    const lines = store.ranked && model.get("order") !== "intended";
+    this.solid.hidden = this.dotted.hidden = !lines;
+    this.dashed.hidden = !lines || !model.get("p95");
     const notes = store.series.filter((s) => s.note && !s.echo).map((s) => `${s.name}: ${s.note}`);
     if (mode !== "transit" && store.series.some((s) => s.coarse)) {
       notes.push("The sender's timer fires in whole milliseconds here: up to 1 ms of lateness is rounding.");
@@ -169,9 +172,13 @@ class Controls {
     const mode = model.get("mode");
     const parts = store.series.map((series, index) => {
       const found = store.stats[index]?.[mode];
-      if (!found) return `${series.name}: no ${mode}.`;
+      if (!found) {
+        const latest = store.latest(index, mode);
+        if (Number.isNaN(latest)) return `${series.name}: no ${mode}.`;
+        return `${series.name}: latest ${mode} ${short(latest)} milliseconds, no percentiles of the last 2 seconds.`;
+      }
       const [p50, p95, p99] = found.map(short);
-      return `${series.name}: ${mode} p50 ${p50}, p95 ${p95}, p99 ${p99} milliseconds.`;
+      return `${series.name}: ${mode} p50 ${p50}, p95 ${p95}, p99 ${p99} milliseconds, of the last 2 seconds.`;
     });
     const since = store.now - model.get("window");
     const late = store.late.filter(([, to]) => to >= since).length;

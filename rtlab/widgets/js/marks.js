@@ -1,6 +1,7 @@
 // Event marks: merged where they stand close, with their texts above the samples and never on them.
 
-const MARK_ROWS = 2;
+const MARK_ROWS = 4; // at most: they take height from the plot
+const MARK_TEXT = 300; // pixels of one text
 const MARK_ROW = 15; // pixels
 const MARK_GAP = 0.012; // of the window: closer ones of one kind become one mark
 
@@ -49,26 +50,49 @@ function drawMarks({ pen, colors, box, x, start, end, window }, marks) {
   }
 }
 
+/** Where each mark's text goes in so many rows, and whether one of them is cut or has no place. */
+function layMarks(pen, x, visible, rows) {
+  const end = pen.canvas.clientWidth; // above the names at the lines' ends there is room
+  const limits = new Array(rows).fill(end); // of each row: where the text to the right begins
+  const laid = [];
+  let whole = true;
+  for (const entry of visible.toReversed()) { // the newest are the ones to be read
+    const text = mergedText(entry);
+    const wanted = fit(pen, text, MARK_TEXT);
+    const width = pen.measureText(wanted).width;
+    const left = x(entry[0]) + 3;
+    let row = limits.findIndex((limit) => limit - left - 10 >= width);
+    if (row < 0) row = limits.indexOf(end); // at the right edge it moves to the left
+    if (row < 0) row = limits.indexOf(Math.max(...limits));
+    const edge = limits[row] === end;
+    const room = edge ? width : limits[row] - left - 10;
+    if (room < width) whole = false;
+    if (room < 40) continue;
+    const shown = room < width ? fit(pen, text, room) : wanted;
+    limits[row] = edge ? Math.min(left, end - width - 4) : left;
+    laid.push({ entry, shown, left: limits[row], row });
+  }
+  return { laid, whole };
+}
+
+/** The fewest rows in which every text can be read. */
+function markRows(pen, x, { start, end, window, most }, marks) {
+  const visible = mergeMarks(marks.filter(([t]) => t >= start && t <= end), window);
+  for (let rows = 1; rows < most; rows++) if (layMarks(pen, x, visible, rows).whole) return rows;
+  return most;
+}
+
 function drawMarkTexts({ pen, colors, box, x, start, end, window, rows }, marks) {
   const visible = mergeMarks(marks.filter(([t]) => t >= start && t <= end), window);
-  const free = new Array(rows).fill(-Infinity);
   pen.textAlign = "left";
   pen.textBaseline = "middle";
-  visible.forEach((entry, n) => {
-    // A text may run up to the next one in its row; the newest are the ones to be read.
-    const room = visible.length > n + rows ? x(visible[n + rows][0]) - x(entry[0]) - 10 : Infinity;
-    const shown = fit(pen, mergedText(entry), Math.min(260, Math.max(60, room)));
-    const width = pen.measureText(shown).width;
-    const left = Math.min(x(entry[0]) + 3, box.x + box.w - width - 4);
-    const row = free.findIndex((taken) => left >= taken);
-    if (row < 0) return;
-    free[row] = left + width + 10;
+  for (const { entry, shown, left, row } of layMarks(pen, x, visible, rows).laid) {
     const middle = box.y - 8 - MARK_ROW * (rows - row) + MARK_ROW / 2;
     pen.fillStyle = tone(entry[3], colors.dark);
     pen.fillRect(left - 3, middle - 6, 2, 12);
     pen.fillStyle = colors.ink;
     pen.fillText(shown, left + 2, middle);
-  });
+  }
 }
 
 /** Cut a text to so many pixels; the list below the plot has it in full. */

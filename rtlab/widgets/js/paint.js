@@ -1,6 +1,9 @@
 // Part 3: the canvas.
 
 const MARGIN = { left: 52, right: 40, top: 22, bottom: 34 };
+const SPRITE = 9; // pixels of one point
+const FEW_SAMPLES = 40; // of a run: fewer are drawn large
+const LARGE = 1.8;
 const LABEL_SHARE = 0.3; // of the width, at most, for the names at the lines' ends
 const LINE_GAP = 0.7; // seconds: readings come every 0.2; further apart, the line breaks
 const UNITS = {
@@ -16,15 +19,16 @@ class Sprites {
     this.made = new Map();
   }
 
-  get(color, shape, ratio, dark) {
-    const key = `${color} ${shape} ${ratio} ${dark}`;
-    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, ratio, dark ? 1.4 : 1));
+  get(color, shape, ratio, dark, few) {
+    const key = `${color} ${shape} ${ratio} ${dark} ${few}`;
+    const strength = few ? 1.8 : dark ? 1.4 : 1;
+    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, few ? LARGE * ratio : ratio, strength));
     return this.made.get(key);
   }
 
   make(color, shape, ratio, strength) {
     const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = Math.ceil(9 * ratio);
+    canvas.width = canvas.height = Math.ceil(SPRITE * ratio);
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
     pen.strokeStyle = pen.fillStyle = color;
@@ -65,6 +69,7 @@ class Painter {
     this.axis = new Axis();
     this.sprites = new Sprites();
     this.drawn = []; // [x, y, n] of each visible point, in order of time
+    this.rows = 0; // of the marks' texts
   }
 
   /** Draw everything; false when the canvas has no size (hidden), so that nobody has seen it. */
@@ -84,18 +89,22 @@ class Painter {
     const byIntended = order === "intended";
     const names = Object.keys(DASHES).filter((name) => p95 || name !== "p95");
     const ends = byIntended ? [] : this.ends(mode, names);
-    const right = Math.max(MARGIN.right, ...ends.map(({ text }) => pen.measureText(text).width + 14));
-    const rows = Math.min(MARK_ROWS, store.marks.length);
-    const box = { x: MARGIN.left, y: MARGIN.top + (store.marks.length ? MARK_ROW * rows + 8 : 0) };
+    const right = Math.max(MARGIN.right, ...ends.map(({ owner, said }) => pen.measureText(owner + said).width + 14));
+    const box = { x: MARGIN.left, y: MARGIN.top };
     box.w = width - MARGIN.left - Math.min(right, width * LABEL_SHARE);
-    box.h = height - box.y - MARGIN.bottom;
     const end = Math.max(store.now, window);
     const start = end - window;
+    const x = (t) => box.x + ((t - start) / window) * box.w;
+    const most = Math.min(MARK_ROWS, Math.floor(height / 75));
+    const needed = store.marks.length ? markRows(pen, x, { start, end, window, most }, store.marks) : 0;
+    this.rows = needed && Math.max(needed, this.rows); // a row that is gone again would make the plot jump
+    const rows = this.rows;
+    if (rows) box.y += MARK_ROW * rows + 8;
+    box.h = height - box.y - MARGIN.bottom;
     const { t, latency } = store.points.columns;
     const when = byIntended ? (place) => t[place] - latency[place] / 1e3 : (place) => t[place];
     const visible = this.collect(start, end, mode, when);
     this.axis.fit(visible.low, visible.high, log);
-    const x = (t) => box.x + ((t - start) / window) * box.w;
     const y = (v) => box.y + box.h * (1 - this.axis.place(v));
     const frame = { pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
 
@@ -135,10 +144,13 @@ class Painter {
 
   shade({ pen, colors, box, x, start, end }) {
     pen.fillStyle = colors.late;
+    let painted = box.x; // up to here: two on top of each other would be darker than the legend says
     for (const [from, to] of this.store.late) {
       if (to < start || from > end) continue;
-      const left = Math.max(box.x, x(from));
-      pen.fillRect(left, box.y, Math.max(2, Math.min(box.x + box.w, x(to)) - left), box.h);
+      const right = Math.max(Math.max(box.x, x(from)) + 2, Math.min(box.x + box.w, x(to)));
+      const left = Math.max(painted, x(from));
+      if (right > left) pen.fillRect(left, box.y, right - left, box.h);
+      painted = Math.max(painted, right);
     }
   }
 
@@ -176,13 +188,15 @@ class Painter {
   scatter({ pen, colors, x, y, when, mode, ratio }, places) {
     const { points, series } = this.store;
     const { series: owner } = points.columns;
+    const few = this.store.total < FEW_SAMPLES;
+    const size = few ? LARGE * SPRITE : SPRITE;
     this.drawn = [];
     for (const n of places) {
       const place = points.at(n);
       const [px, py] = [x(when(place)), y(this.store.value(place, mode))];
       const color = tone(series[owner[place]]?.color ?? "#7f7f7f", colors.dark);
-      const sprite = this.sprites.get(color, shapeOf(this.store, place, mode), ratio, colors.dark);
-      pen.drawImage(sprite, px - 4.5, py - 4.5, 9, 9);
+      const sprite = this.sprites.get(color, shapeOf(this.store, place, mode), ratio, colors.dark, few);
+      pen.drawImage(sprite, px - size / 2, py - size / 2, size, size);
       this.drawn.push([px, py, n]);
     }
   }
@@ -229,31 +243,35 @@ class Painter {
       const owner = series.length > 1 ? `${series[index]?.name ?? ""} ` : "";
       (reading[mode] ?? []).forEach((value, n) => {
         const name = ["p50", "p95", "p99"][n];
-        if (names.includes(name)) found.push({ value, text: `${owner}${name} ${short(value)}`, index });
+        if (names.includes(name)) found.push({ value, owner, said: `${name} ${short(value)}`, index });
       });
     });
     return found;
   }
 
-  /** Draw them, moved apart where they would collide. */
+  /** Draw them, moved apart where they would collide; in a narrow plot a name is cut, and no number. */
   labels({ pen, colors, box, y }, ends) {
     const found = ends.map((end) => ({ ...end, at: y(end.value) })).sort((a, b) => b.at - a.at);
     let floor = box.y + box.h + 13;
     const room = this.canvas.clientWidth - box.x - box.w - 11;
     pen.textAlign = "left";
     pen.textBaseline = "middle";
-    for (const { at, text, index } of found) {
+    for (const { at, owner, said, index } of found) {
       floor = Math.min(at, floor - 13);
       if (floor < box.y - 4) break;
       pen.fillStyle = tone(this.store.series[index]?.color ?? "#7f7f7f", colors.dark);
       pen.fillRect(box.x + box.w + 3, floor - 4, 3, 8);
       pen.fillStyle = colors.ink;
-      pen.fillText(fit(pen, text, room), box.x + box.w + 9, floor);
+      const name = owner && fit(pen, owner, room - pen.measureText(said).width);
+      pen.fillText(name + said, box.x + box.w + 9, floor, room);
     }
   }
 
-  empty({ pen, colors, box }) {
-    const reason = this.store.series.map((s) => s.note).find(Boolean);
+  empty({ pen, colors, box, mode }) {
+    const unscheduled = mode !== "latency" && this.store.points.written > 0;
+    const reason =
+      this.store.series.map((s) => s.note).find(Boolean) ??
+      (unscheduled ? `no schedule here, so no ${mode}` : undefined);
     pen.fillStyle = colors.faint;
     pen.textAlign = "center";
     pen.textBaseline = "middle";

@@ -46,6 +46,7 @@ class Store {
     this.series = [];
     this.lines = []; // per series a Ring of percentiles over time
     this.stats = [];
+    this.ranked = false; // whether there ever were percentiles
     this.marks = [];
     this.late = [];
     this.now = 0;
@@ -62,9 +63,10 @@ class Store {
     this.stride = header.stride;
     this.series = header.series;
     this.marks = this.marks.concat(header.marks).slice(-200);
-    this.late = this.late.concat(header.late).slice(-500);
+    this.late = this.late.concat(header.late).slice(-3000);
     this.takePoints(buffer);
-    if (header.stats) this.takeStats(header.stats);
+    for (const [t, stats] of header.earlier ?? []) this.takeStats(stats, t);
+    if (header.stats) this.takeStats(header.stats, this.now);
     for (const listener of this.listeners) listener();
   }
 
@@ -84,17 +86,28 @@ class Store {
     }
   }
 
-  takeStats(stats) {
+  takeStats(stats, t) {
     this.stats = stats;
+    this.ranked ||= stats.some((found) => found.latency);
     stats.forEach((found, index) => {
       this.lines[index] ??= Object.fromEntries(
         ["latency", "transit", "lateness"].map((mode) => [mode, new Ring(LINE_CAPACITY, ["t", "p50", "p95", "p99"])]),
       );
       for (const mode in this.lines[index]) {
         const [p50, p95, p99] = found[mode] ?? [NaN, NaN, NaN];
-        this.lines[index][mode].push({ t: this.now, p50, p95, p99 });
+        this.lines[index][mode].push({ t, p50, p95, p99 });
       }
     });
+  }
+
+  /** The value of a series' latest point in one mode, in ms; NaN where there is none. */
+  latest(index, mode) {
+    const { points } = this;
+    for (let n = points.written - 1; n >= points.first; n--) {
+      const place = points.at(n);
+      if (points.columns.series[place] === index) return this.value(place, mode);
+    }
+    return NaN;
   }
 
   /** The value of point `place` in one mode, in ms; NaN where it means nothing. */

@@ -1,0 +1,34 @@
+"""A cell that is interrupted while it awaits ends in a CancelledError: says what to do, with no traceback."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+__all__ = ["install"]
+
+_WORDS: Final = (
+    "the cell was interrupted, or what it awaited was cancelled. What it was to make is missing, or of an "
+    "earlier run: run it again before the cells below it."
+)
+
+
+def install() -> None:
+    """Have this kernel say it instead of the traceback; does nothing outside IPython."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return
+    shell: Any = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((asyncio.CancelledError,), _say)
+
+
+def _say(
+    shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
+) -> None:
+    """Be IPython's handler of this exception: the last argument goes by its name."""
+    told = error if str(error) else kind(_WORDS)
+    shell._showtraceback(kind, told, [f"{kind.__name__}: {told}"])

@@ -1,0 +1,103 @@
+"""A panel that a view asks: it reads what it shows when somebody looks, and does what a reader wants.
+
+The browser asks as long as the panel can be seen, and no longer. So a panel needs no task of its own,
+and costs nothing in a notebook that nobody looks at.
+"""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar, Final, cast
+
+import anywidget
+import traitlets
+
+from rtlab.errors import RtlabError, describe
+from rtlab.widgets.loop_callback import LoopCallback
+
+__all__ = ["AskedPanel"]
+
+_TIMEOUT: Final = 5.0
+
+
+class AskedPanel(anywidget.AnyWidget):
+    """Looks when a view asks, and does what a reader wants, on the loop on which it was made.
+
+    A panel has `look`, which shows what is true now, and `act`, for everything else that a
+    browser says. What they raise becomes the panel's status; so does an answer that takes
+    longer than five seconds.
+
+    Attributes
+    ----------
+    silence : str
+        What is said of a `look` that got no answer.
+    """
+
+    silence: ClassVar[str] = "no answer"
+
+    status = traitlets.Unicode("").tag(sync=True)
+    tone = traitlets.Enum(("quiet", "bad"), "quiet").tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self._on_loop = LoopCallback()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unreachable = False
+        self.on_msg(self._from_any_thread)
+
+    async def settled(self) -> None:
+        """Return when everything that was asked for has been done."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    async def look(self) -> None:
+        """Show what is true now, whoever made it so."""
+        raise NotImplementedError
+
+    async def act(self, content: dict[str, Any]) -> None:
+        """Do what a reader wants; something that is not known is left alone, as a newer page may say it.
+
+        Parameters
+        ----------
+        content : dict
+            The browser's message: nothing in it is checked yet.
+        """
+        raise NotImplementedError
+
+    def say(self, text: str, tone: str = "quiet") -> None:
+        """Show a sentence, which a screen reader reads out."""
+        self.status, self.tone = text, tone
+
+    def _from_any_thread(self, _widget: object, content: object, _buffers: object) -> None:
+        if isinstance(content, dict):
+            self._on_loop(self._receive, cast("dict[str, Any]", content))
+
+    def _receive(self, content: dict[str, Any]) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # the lab's loop has ended, and what the panel shows with it
+        looks = content.get("action") == "look"
+        task = loop.create_task(self._answer_look() if looks else self._obey(content))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _obey(self, content: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self.act(content)
+        except (RtlabError, ValueError, OSError, TimeoutError) as error:
+            self.say(f"that did not work: {str(error) or self.silence or describe(error)}", "bad")
+
+    async def _answer_look(self) -> None:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self.look()
+            self._unreachable = False
+        except (RtlabError, OSError, TimeoutError):
+            self._unreachable = True
+            self.say(self.silence, "bad")
+        finally:
+            self.send({"kind": "looked"})

@@ -1,0 +1,58 @@
+"""*Copy as code*: a panel shows the cell that says with rtlab's own calls what its controls are set to."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import traitlets
+
+__all__ = ["CopyAsCode", "call_as_code"]
+
+_WIDTH: Final = 88
+
+
+class CopyAsCode(traitlets.HasTraits):
+    """A widget with the button *Copy as code*: the part on the kernel's side.
+
+    Set `code` whenever a setting changes. In the page, ``copyAsCode(model)`` of ``panel.js`` makes the
+    button, and the text that can be marked where the clipboard is out of reach.
+
+    Attributes
+    ----------
+    code : str
+        Python, for a notebook's cell; it may await. Empty as long as there is nothing to copy.
+
+    Examples
+    --------
+    ::
+
+        class FaultPanel(CopyAsCode, anywidget.AnyWidget):
+            _esm = page_files("panel.js", "kernel.js", "faults.js")
+            _css = page_files("panel.css", "faults.css")
+    """
+
+    code: Any = traitlets.Unicode("").tag(sync=True)
+
+
+def call_as_code(function: str, *arguments: str, **options: Any) -> str:
+    """Write a call, on one line or, where that is too long, with one argument a line.
+
+    Parameters
+    ----------
+    function : str
+        What is called, as source text.
+    *arguments : str
+        Source text too.
+    **options : any
+        Values, written as Python. Give only what differs from the default.
+
+    Examples
+    --------
+    >>> print(call_as_code("WireTimeline", "replay", speed=2.0))
+    WireTimeline(replay, speed=2.0)
+    """
+    parts = [*arguments, *(f"{name}={value!r}" for name, value in options.items())]
+    line = f"{function}({', '.join(parts)})"
+    if len(line) <= _WIDTH or not parts:
+        return line
+    return "\n".join([f"{function}(", *(f"    {part}," for part in parts), ")"])

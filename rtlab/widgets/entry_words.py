@@ -1,0 +1,111 @@
+"""A journal's entry in words: one line for a row, and the whole for whoever looks closer."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from rtlab.errors import MessageError
+from rtlab.protocol.close_codes import close_code
+from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.testing.journal import Entry
+
+__all__ = ["KINDS", "EntryWords", "fields_of_entry", "words_of"]
+
+#: Kinds of rows, which have a colour each.
+KINDS: Final = ("message", "heartbeat", "close", "fault", "state", "event")
+
+_OF_WHAT: Final = {
+    "message": "message",
+    "ping": "heartbeat",
+    "pong": "heartbeat",
+    "close": "close",
+    "reset": "close",
+    "fault": "fault",
+    "state": "state",
+    "recording": "state",
+}
+_LINE: Final = 90
+_WHOLE: Final = 4_000
+
+
+class EntryWords(NamedTuple):
+    """What is shown of an entry.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    line : str
+        Up to 90 characters.
+    whole : str
+        Up to 4,000.
+    """
+
+    kind: str
+    line: str
+    whole: str
+
+
+def fields_of_entry(entry: Entry) -> dict[str, Any]:
+    """Return the fields of an event that is kept as JSON; none of anything else."""
+    try:
+        return parse_json(entry.data, dict[str, Any])
+    except MessageError:
+        return {}
+
+
+def words_of(entry: Entry) -> EntryWords:
+    """Return an entry in words.
+
+    Parameters
+    ----------
+    entry : Entry
+        Of a recording, a scripted peer or a mock.
+
+    Examples
+    --------
+    >>> words_of(Entry(0.0, "peer", "message", '{"type": "echo", "payload": {"n": 1}}')).line
+    'echo {"n":1}'
+    >>> words_of(Entry(0.0, "peer", "close", "1012 restart")).line
+    'close 1012 restart'
+    """
+    kind = _OF_WHAT.get(entry.what, "event")
+    data = entry.data
+    text = data if isinstance(data, str) else f"{len(data)} bytes: {data[:48].hex(' ')}"
+    whole = text or entry.what
+    match entry.what:
+        case "message":
+            line = _message(entry, text)
+        case "recording":
+            line = "the recording begins"
+        case "fault" | "state" | "note":
+            line = text
+        case "close":
+            line = f"close {text}".strip()
+            code = text.partition(" ")[0]
+            if code.isdecimal():
+                found = close_code(int(code))
+                whole = f"{text}\n{found.name}: {found.meaning}"
+        case _:
+            fields = fields_of_entry(entry)
+            said = [f"{name} {_short(value)}" for name, value in fields.items() if value is not False]
+            told = ", ".join(said) if fields else text
+            line = f"{entry.what} {told}".strip()
+    line = " ".join(line.split())
+    return EntryWords(kind, line if len(line) <= _LINE else line[: _LINE - 1] + "…", whole[:_WHOLE])
+
+
+def _message(entry: Entry, text: str) -> str:
+    try:
+        message = JSON.decode(entry.data)
+    except MessageError:
+        return text  # a foreign peer's
+    if message.payload is None:
+        return message.type
+    return f"{message.type} {msgspec.json.encode(message.payload).decode()}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,80 @@
+// Shared by panels: elements, Copy as code, the notice that the kernel has gone, painting again.
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Make `el` a panel, whose keys are its own and not JupyterLab's. */
+function beginPanel(el, className, label) {
+  el.classList.add("rtlab-panel", className);
+  el.setAttribute("role", "group");
+  el.setAttribute("aria-label", label);
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
+/**
+ * The button, and what the model's `code` says. Returns the element to append, and what ends it.
+ * Where the clipboard is out of reach, the text is marked: Ctrl+C copies it.
+ */
+function copyAsCode(model, title = "these settings as code") {
+  const button = element("button", { type: "button", textContent: "Copy as code", className: "rtlab-copy" });
+  const status = element("output");
+  status.setAttribute("aria-live", "polite");
+  const pre = element("pre");
+  const text = element("details", {}, element("summary", { textContent: title }), pre);
+  const box = element("div", { className: "rtlab-wide" }, button, " ", status, text);
+  button.onclick = async () => {
+    text.open = true;
+    try {
+      await navigator.clipboard.writeText(model.get("code"));
+      status.textContent = "copied: paste it into a cell";
+    } catch {
+      getSelection().selectAllChildren(pre);
+      status.textContent = "marked: copy it with Ctrl+C";
+    }
+  };
+  const show = () => {
+    if (pre.textContent !== model.get("code")) status.textContent = "";
+    pre.textContent = model.get("code");
+    box.hidden = !model.get("code");
+  };
+  model.on("change:code", show);
+  show();
+  return [box, () => model.off("change:code", show)];
+}
+
+/** A line that says when the kernel has gone; `told(reason)` disables what would reach nobody. */
+function kernelNotice(model, silence, told) {
+  const notice = element("div", { className: "rtlab-wide rtlab-gone", hidden: true, role: "alert" });
+  const unwatch = watchKernel(model, silence, (reason) => {
+    notice.textContent = reason ?? "";
+    notice.hidden = !reason;
+    told(reason);
+  });
+  return [notice, unwatch];
+}
+
+/** Paint again when a canvas has another size, or the page another theme. Returns what ends it. */
+function paintAgain(canvas, paint) {
+  const resized = new ResizeObserver(paint);
+  resized.observe(canvas);
+  const themed = new MutationObserver(() => setTimeout(paint, 300)); // the style sheet comes after
+  themed.observe(document.body, { attributes: true });
+  return () => {
+    resized.disconnect();
+    themed.disconnect();
+  };
+}
+
+/** A pen for a canvas of CSS pixels, at the screen's resolution; null while the canvas is hidden. */
+function penOf(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (!width || !height) return null;
+  const ratio = globalThis.devicePixelRatio || 1;
+  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  return pen;
+}

@@ -1,0 +1,26 @@
+"""What a widget sends to the page: scripts in one scope, which need no build step, and styles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["page_files"]
+
+_JS: Final = Path(__file__).parent / "js"
+
+
+def page_files(*names: str) -> str:
+    """Return files of ``rtlab/widgets/js``, joined in this order.
+
+    Parameters
+    ----------
+    *names : str
+        Scripts, or style sheets. ``panel.js`` and ``panel.css`` hold what panels share: they come first.
+
+    Examples
+    --------
+    >>> page_files("kernel.js", "faults.js").count("export default")
+    1
+    """
+    return "\n".join((_JS / name).read_text("utf-8") for name in names)

@@ -1,0 +1,26 @@
+"""An interrupt of a cell that awaits: one sentence of what to do, and no traceback."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.notebook import start_jupyterlab
+from tests.hostile_reader import kernel
+
+#: Interrupts itself when it awaits: from outside, a busy kernel would be interrupted before it began.
+CELL = """
+import asyncio, os, signal
+asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+await asyncio.Event().wait()
+"""
+
+
+async def test_a_kernel_of_rtlab_lab_says_what_to_run_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONSTARTUP", start_jupyterlab.environment()["PYTHONSTARTUP"])
+    async with asyncio.timeout(120), kernel() as started:
+        ran = await started.run(CELL)
+        assert (ran.error, ran.stdout, ran.stderr) == ("CancelledError", "", "")
+        assert "run it again before the cells below it" in ran.message
+        assert (await started.run("1 / 0")).error == "ZeroDivisionError"

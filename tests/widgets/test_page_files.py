@@ -1,0 +1,29 @@
+"""Scripts of one widget share one scope: no name may be declared twice in it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from rtlab.widgets.page_files import page_files
+
+PAGES = (
+    ("panel.js", "scale.js", "kernel.js", "timeline.js"),
+    ("panel.js", "scale.js", "kernel.js", "inspector.js"),
+    ("panel.js", "scale.js", "kernel.js", "batching.js"),
+    ("panel.js", "scale.js", "kernel.js", "board.js"),
+    ("panel.js", "kernel.js", "look.js", "faults.js"),
+    ("panel.js", "kernel.js", "look.js", "queue.js"),
+    ("panel.js", "kernel.js", "look.js", "rooms.js"),
+    ("panel.js", "kernel.js", "chat.js"),
+)
+
+
+@pytest.mark.parametrize("names", PAGES)
+def test_no_name_is_declared_twice_and_one_module_is_exported(names: tuple[str, ...]) -> None:
+    script = page_files(*names)
+    declared = Counter(re.findall(r"^(?:function|class|const|let) (\w+)", script, re.MULTILINE))
+    assert [name for name, count in declared.items() if count > 1] == []
+    assert script.count("export default") == 1
