@@ -1,4 +1,4 @@
 """Benchmarks: ratios against a named peer, measured in the same run.
 
-Imports the lab and the experiments. Never `rtlab.models`, a pattern or a figure.
+Imports the lab, the experiments and the patterns that it measures. Never `rtlab.models` or a figure.
 """

@@ -10,9 +10,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Final
 
 from rtlab.bench.results import Result
+from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
@@ -22,12 +24,17 @@ __all__ = ["BENCHES", "Benchmark", "StartLab"]
 #: Starts a lab; takes the options of ``rtlab.Lab``.
 StartLab = Callable[..., Awaitable["Lab"]]
 
-Benchmark = Callable[[StartLab], Awaitable[list[Result]]]
+#: Takes what starts a lab and, by name, options of its own.
+Benchmark = Callable[..., Awaitable[list[Result]]]
 
 
 def _lazy(module: str) -> Benchmark:
-    async def run(start_lab: StartLab) -> list[Result]:
-        return await importlib.import_module(module).run(start_lab)
+    async def run(start_lab: StartLab, **options: Any) -> list[Result]:
+        chosen = importlib.import_module(module).run
+        unknown = [f"--{name}" for name in options if name not in signature(chosen).parameters]
+        if unknown:
+            raise RtlabError(f"{module.rpartition('.')[2]} takes no {', '.join(unknown)}: leave it out")
+        return await chosen(start_lab, **options)
 
     return run
 

@@ -14,10 +14,13 @@ from rtlab.measure.statistics.equivalence import equivalence
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["MIN_PAIRS", "Result", "spread", "table"]
+__all__ = ["LEAST_BUSY", "MIN_PAIRS", "Result", "spread", "table"]
 
 #: Fewer pairs have no interval worth printing.
 MIN_PAIRS: Final = 9
+
+#: A rate or a cost of a process that was idle for more than a tenth of the time is somebody else's.
+LEAST_BUSY: Final = 0.9
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         Interquartile range of the repeats over their median.
     interval : (float, float) or None
         The 95 % interval over pairs: of `ratio` for `paired`, of `value` for `added`.
+    busy : float or None
+        Share of a core that the process used of which the number is said; below `LEAST_BUSY` it
+        does not count.
+    at_most, at_least : float or None
+        What the ratio must be, or the value where there is no peer; stated before the run.
     """
 
     bench: str
@@ -52,6 +60,30 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     spread: float | None = None
     interval: tuple[float, float] | None = None
+    busy: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the process that is said to be measured was the busy one."""
+        return self.busy is None or self.busy >= LEAST_BUSY
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it is what it must be; None where nothing is asked, or where it does not count.
+
+        Examples
+        --------
+        >>> Result.of("b", "m", [2.0], "s", "peer", [1.0]).holds is None
+        True
+        """
+        if (self.at_most is None and self.at_least is None) or not self.counts:
+            return None
+        number = self.value if self.ratio is None else self.ratio
+        return (self.at_most is None or number <= self.at_most) and (
+            self.at_least is None or number >= self.at_least
+        )
 
     @classmethod
     def of(
@@ -214,21 +246,56 @@ def table(results: Iterable[Result]) -> Table:
     -------
     rich.table.Table
     """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(title="medians; spread = interquartile range / median")
-    for heading in ("bench", "metric", "value", "spread", "peer", "peer value", "ratio", "95 %"):
-        right = heading in ("value", "spread", "peer value", "ratio")
-        made.add_column(heading, justify="right" if right else "left")
-    for row in results:
+    rows = list(results)
+    benches = ", ".join(dict.fromkeys(row.bench for row in rows))
+    made = Table(
+        title=f"{benches}: medians, ± interquartile range / median, [95 % interval]",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+    )
+    judged = any(_must(row) for row in rows)
+    for heading in ("metric", "value", "peer", "ratio") + (("must",) if judged else ()):
+        made.add_column(
+            heading,
+            justify="right" if heading == "value" else "left",
+            min_width={"metric": 20, "peer": 10}.get(heading),
+            no_wrap=heading in ("value", "ratio", "must"),
+        )
+    for row in rows:
         made.add_row(
-            row.bench,
-            row.metric,
-            f"{row.value:,.4g} {row.unit}",
-            "" if row.spread is None else f"{row.spread:.0%}",
-            row.peer,
-            "" if row.peer_value is None else f"{row.peer_value:,.4g} {row.unit}",
-            "" if row.ratio is None else f"{row.ratio:.3g}",
-            "" if row.interval is None else f"{row.interval[0]:.3g} – {row.interval[1]:.3g}",
+            "\n".join(filter(None, (row.metric, _busy(row)))),
+            _amount(row.value, row.unit) + ("" if row.spread is None else f"\n± {row.spread:.0%}"),
+            row.peer + ("" if row.peer_value is None else "\n" + _amount(row.peer_value, row.unit)),
+            "\n".join(filter(None, (_ratio(row), _interval(row)))),
+            *((_must(row),) if judged else ()),
         )
     return made
+
+
+def _amount(number: float, unit: str) -> str:
+    return f"{number:,.0f} {unit}" if abs(number) >= 1000 else f"{number:.4g} {unit}"
+
+
+def _ratio(row: Result) -> str:
+    return "" if row.ratio is None else f"{row.ratio:.3g}"
+
+
+def _interval(row: Result) -> str:
+    return "" if row.interval is None else f"[{row.interval[0]:.3g}, {row.interval[1]:.3g}]"
+
+
+def _must(row: Result) -> str:
+    parts = [
+        f"{sign} {limit:g}" for sign, limit in (("≤", row.at_most), ("≥", row.at_least)) if limit is not None
+    ]
+    mark = {True: " ✓", False: " ✗", None: ""}[row.holds]
+    return ", ".join(parts) + mark
+
+
+def _busy(row: Result) -> str:
+    if row.busy is None:
+        return ""
+    return f"busy {row.busy:.0%}" + ("" if row.counts else ": does not count")

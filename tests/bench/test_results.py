@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import io
+
+import msgspec
+from rich.console import Console
+
 from rtlab.bench.results import Result, spread, table
 
 
@@ -18,3 +23,28 @@ def test_spread_has_no_value_where_it_has_no_meaning():
 def test_the_table_has_a_row_for_each_result():
     rows = [Result.of("b", "m", [1.0, 1.0], "s"), Result.of("b", "n", [1234.5], "msg/s", "limit", [1000.0])]
     assert table(rows).row_count == 2
+
+
+def test_a_number_of_an_idle_process_does_not_count():
+    row = Result.of("b", "m", [2.0], "µs", "peer", [1.0])
+    must = msgspec.structs.replace(row, at_most=1.5, busy=0.95)
+    assert (row.holds, must.holds) == (None, False)
+    assert msgspec.structs.replace(must, at_most=2.0).holds is True
+    assert msgspec.structs.replace(must, at_most=None, at_least=3.0).holds is False
+    idle = msgspec.structs.replace(must, busy=0.89)
+    assert (idle.counts, idle.holds) == (False, None)
+    shown = table([must, idle])
+    assert list(shown.columns[-1].cells) == ["≤ 1.5 ✗", "≤ 1.5"]
+    assert list(shown.columns[0].cells) == ["m\nbusy 95%", "m\nbusy 89%: does not count"]
+
+
+def test_a_terminal_of_80_columns_shows_every_column():
+    row = Result.paired(
+        "b", "sent, handled by the server, B = 100", [123456.0] * 9, "msg/s", "bare peer", [1e4] * 9
+    )
+    written = Console(width=80, record=True, file=io.StringIO())
+    written.print(table([msgspec.structs.replace(row, at_least=20.0, busy=0.97)]))
+    text = written.export_text()
+    assert all(
+        words in text for words in ("123,456", "bare peer", "12.3", "[12.3, 12.3]", "≥ 20 ✗", "busy 97%")
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
+import socket
 from collections.abc import AsyncGenerator
 from typing import Any, Final, Self
 
@@ -104,7 +106,71 @@ async def _serve_websockets() -> AsyncGenerator[int]:
         yield next(iter(server.sockets)).getsockname()[1]
 
 
-_SERVERS: Final = {"socketio": _serve_socketio, "websockets": _serve_websockets}
+@contextlib.asynccontextmanager
+async def _serve_counting() -> AsyncGenerator[int]:
+    """Decode every message: ``one`` is answered at once, others by the answer to the next ``last``."""
+    from websockets import ConnectionClosed
+    from websockets.asyncio.server import ServerConnection, serve
+
+    async def handle(connection: ServerConnection) -> None:
+        handled = 0
+        with contextlib.suppress(ConnectionClosed):
+            async for text in connection:
+                kind = json.loads(text)["type"]
+                handled += 1
+                if kind == "one":
+                    await connection.send('{"type":"ack"}')
+                elif kind == "last":
+                    await connection.send(json.dumps({"type": "ack", "payload": handled}))
+
+    async with serve(handle, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
+        yield next(iter(server.sockets)).getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def _serve_socketio_on_uvicorn() -> AsyncGenerator[int]:
+    """One room: a ``chat`` event of a member goes to all of them."""
+    import socketio  # pyright: ignore[reportMissingTypeStubs]
+    import uvicorn
+
+    server: Any = socketio.AsyncServer(async_mode="asgi", ping_interval=3600, ping_timeout=3600)
+
+    async def join(sid: str, room: str) -> None:
+        await server.enter_room(sid, room)
+        await server.emit("joined", to=sid)
+
+    async def chat(sid: str, data: Any) -> None:
+        await server.emit("chat", data, room=data["roomId"])
+
+    server.on("join", join)
+    server.on("chat", chat)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    config = uvicorn.Config(
+        socketio.ASGIApp(server),
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        lifespan="off",
+        log_level="warning",
+    )
+    running = uvicorn.Server(config)
+    running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    task = asyncio.create_task(running.serve([listener]), name="uvicorn")
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        running.should_exit = running.force_exit = True
+        await task
+
+
+_SERVERS: Final = {
+    "counting": _serve_counting,
+    "socketio": _serve_socketio,
+    "socketio-uvicorn": _serve_socketio_on_uvicorn,
+    "websockets": _serve_websockets,
+}
+#: Those that run on the loop that rtlab's server takes too.
+_ON_UVLOOP: Final = {"counting", "socketio-uvicorn", "websockets"}
 
 
 async def _serve(name: str, fd: int) -> None:
@@ -116,14 +182,13 @@ async def _serve(name: str, fd: int) -> None:
 
 
 def main() -> None:
-    """Serve python-socketio's echo, or a room of bare websockets, until the parent is gone."""
+    """Serve one of the peers until the parent is gone."""
     parser = argparse.ArgumentParser(prog="rtlab.bench.peers.peer_servers")
     parser.add_argument("peer", choices=sorted(_SERVERS))
     parser.add_argument("--watch-fd", type=int, required=True)
     known, _ = parser.parse_known_args()
     raise_nofile()
-    # The loop that rtlab's server takes too.
-    factory = uvloop.new_event_loop if uvloop is not None and known.peer == "websockets" else None
+    factory = uvloop.new_event_loop if uvloop is not None and known.peer in _ON_UVLOOP else None
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(known.peer, known.watch_fd))
 

@@ -9,13 +9,15 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import reacton
 import reacton.ipywidgets
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
+from rtlab.capture.tcp_tap import Tap, TappedConnection
+from rtlab.capture.traffic_parser import frames
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.hooks.links import hooks_settled, open_links
@@ -23,6 +25,7 @@ from rtlab.hooks.use_websocket import use_websocket
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.policies.heartbeat import Ping
 from rtlab.protocol.messages import Message
+from rtlab.protocol.websocket_frames import PING, PONG
 
 __all__ = ["run"]
 
@@ -31,6 +34,8 @@ RATE: Final = 20_000
 MESSAGES: Final = 100_000
 COMPONENTS: Final = 50
 STEPS: Final = 400
+#: Seconds between the pings of the crowd's heartbeat.
+BEAT: Final = 0.05
 TIMEOUT: Final = 60.0
 
 
@@ -95,13 +100,59 @@ async def _bare(url: str) -> float:
     return used
 
 
-async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> tuple[int, int]:
-    """Mount and unmount components that share a socket; return most connections at once, and what is left."""
+class _Crowd(NamedTuple):
+    """What a crowd of components did to one socket.
+
+    Parameters
+    ----------
+    most : int
+        Connections at once, as the server says.
+    left : int
+        Links and tasks that stayed.
+    expected, received : int
+        Pings of one heartbeat on each socket for as long as it was open, and those that reached the server.
+    extra : int
+        Of the second what is beyond the first, socket by socket.
+    """
+
+    most: int
+    left: int
+    expected: int
+    received: int
+    extra: int
+
+
+def _heartbeats(socket: TappedConnection) -> tuple[int, int]:
+    """Return the pings of one heartbeat on a socket, and those that came: the server has answered each."""
+    heads = [bytes(stream).find(b"\r\n\r\n") + 4 for stream in (socket.up, socket.down)]
+    pings, pongs = (
+        sum(frame.opcode == opcode for frame in frames(bytes(stream), head))
+        for stream, head, opcode in zip((socket.up, socket.down), heads, (PING, PONG), strict=True)
+    )
+    if pongs > pings:
+        raise LabError(f"the server answered {pings} pings {pongs} times: the tap lost bytes, run it again")
+    opened = next((at for at, up, _ in socket.chunks if not up), 0.0)
+    last = max((at for at, up, _ in socket.chunks if up), default=opened)
+    return int(max(0.0, last - opened) / BEAT + 1e-6), pongs
+
+
+async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> _Crowd:
+    """Mount and unmount components that share a socket, and count what the server got of it."""
+    async with Tap(url) as tap:
+        most, left = await _mount_and_unmount(tap.url, connections)
+    counted = [_heartbeats(socket) for socket in tap.connections]
+    expected, received = (sum(column) for column in zip(*counted, strict=True))
+    return _Crowd(most, left, expected, received, sum(max(0, came - one) for one, came in counted))
+
+
+async def _mount_and_unmount(url: str, connections: Callable[[], Awaitable[int]]) -> tuple[int, int]:
+    """Return most connections at once, and what is left."""
+    before = asyncio.all_tasks()
     rng = random.Random(1)
 
     @reacton.component
     def One() -> Any:  # noqa: N802  a component
-        use_websocket(url, share=True, heartbeat=Ping(0.05, 10.0))
+        use_websocket(url, share=True, heartbeat=Ping(BEAT, 10.0))
         return reacton.ipywidgets.Label()
 
     trees: list[Any] = []
@@ -120,7 +171,7 @@ async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> tuple[i
     async with asyncio.timeout(TIMEOUT):
         while await connections() > open_links():  # the server hears of the last close a moment later
             await asyncio.sleep(0.01)
-    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    left = asyncio.all_tasks() - before
     return most, open_links() + len(left)
 
 
@@ -136,7 +187,8 @@ async def run(start_lab: StartLab) -> list[Result]:
     -------
     list of Result
         Messages lost, renders a second, CPU beside a bare callback's; the most connections that a
-        crowd of components had at once, each of which has one heartbeat, and what it left behind.
+        crowd of components had at once, what it left behind, and the pings that the server received
+        beside those of one heartbeat on each socket.
     """
     lost: list[float] = []
     renders: list[float] = []
@@ -148,7 +200,7 @@ async def run(start_lab: StartLab) -> list[Result]:
         async def connections() -> int:
             return (await lab.stats())["connections"]["websocket"]
 
-        most, left = await _crowd(lab.ws_url, connections)
+        crowd = await _crowd(lab.url, connections)
         for _ in range(REPEATS):
             missing, rate, used = await _component(lab.ws_url)
             lost.append(missing)
@@ -161,6 +213,8 @@ async def run(start_lab: StartLab) -> list[Result]:
         Result.of("hooks", "messages lost", lost, "messages", "limit", [0]),
         Result.of("hooks", "renders", renders, "1/s", "limit", [60]),
         Result.of("hooks", "CPU of a feed", ours, "s", "bare callback", bare),
-        Result.of("hooks", "connections at once", [most], "sockets", "limit", [1]),
-        Result.of("hooks", "left after unmounting", [left], "things", "limit", [0]),
+        Result.of("hooks", "connections at once", [crowd.most], "sockets", "limit", [1]),
+        Result.of("hooks", "left after unmounting", [crowd.left], "things", "limit", [0]),
+        Result.of("hooks", "pings received", [crowd.received], "pings", "one heartbeat", [crowd.expected]),
+        Result.of("hooks", "pings too many", [crowd.extra], "pings", "limit", [0]),
     ]

@@ -8,6 +8,7 @@ from rtlab.bench.suites.observer import measure
 from rtlab.notebook.browser import chromium
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(chromium() is None, reason="no Chromium: install the chromium package")
 async def test_the_ways_of_watching_take_turns():
     """Briefly: the numbers say nothing here, the way they come about does."""

@@ -1,0 +1,80 @@
+"""PyPI's ``persist-queue``: its `SQLiteAckQueue`, which commits each step of each message by itself."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from rtlab.errors import LabError
+
+__all__ = ["enqueue_and_acknowledge", "enqueue_one_at_a_time"]
+
+_TIMEOUT: Final = 60.0
+
+
+def enqueue_and_acknowledge(folder: str, payload: Any, *, each: int, threads: int) -> float:
+    """Let threads enqueue while one takes and acknowledges; return the seconds until all is acknowledged.
+
+    Parameters
+    ----------
+    folder : str
+        An empty one.
+    payload : any
+        Of every message.
+    each : int
+        Messages of each thread.
+    threads : int
+        How many enqueue at once.
+    """
+    queue = _opened(folder)
+
+    def enqueue() -> None:
+        for _ in range(each):
+            queue.put(payload)
+
+    def acknowledge() -> None:
+        for _ in range(each * threads):
+            queue.ack(id=queue.get(timeout=_TIMEOUT, raw=True)["pqid"])
+
+    try:
+        with ThreadPoolExecutor(threads + 1) as pool:
+            began = time.perf_counter()
+            for done in [pool.submit(acknowledge), *(pool.submit(enqueue) for _ in range(threads))]:
+                done.result(_TIMEOUT)
+            return time.perf_counter() - began
+    finally:
+        queue.close()
+
+
+def enqueue_one_at_a_time(folder: str, payload: Any, *, count: int) -> float:
+    """Enqueue a message, take it and acknowledge it before the next; return the seconds for all."""
+    queue = _opened(folder)
+    try:
+        began = time.perf_counter()
+        for _ in range(count):
+            queue.put(payload)
+            queue.ack(id=queue.get(timeout=_TIMEOUT, raw=True)["pqid"])
+        return time.perf_counter() - began
+    finally:
+        queue.close()
+
+
+def _opened(folder: str) -> Any:
+    """Open a queue, and see to it that it keeps what our ``durability="full"`` keeps."""
+    try:
+        import persistqueue
+    except ImportError:
+        raise LabError("persist-queue is missing: pip install -e '.[test]' brings it") from None
+    queue = persistqueue.SQLiteAckQueue(folder, multithreading=True)
+    for connection in (queue._putter, queue._getter):
+        connection.execute("PRAGMA synchronous=FULL")
+        kept = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        ]
+        if kept != ["wal", 2]:
+            raise LabError(f"expected persist-queue's file in WAL mode with synchronous=FULL (2), got {kept}")
+    return queue

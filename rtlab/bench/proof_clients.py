@@ -1,0 +1,241 @@
+"""The clients of the proof of delivery, in a process of their own: ``python -m rtlab.bench.proof_clients``.
+
+So they can be stopped (SIGSTOP) as a whole. Each line of its input is a `Plan`, an answer to a question,
+or a word; each line of its output is a `Said`. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from rtlab.bench.proof_ends import back_in_room, follow, send
+from rtlab.client.connection import Connection
+from rtlab.client.delivery import DeliveryMode
+from rtlab.client.long_polling import LongPolling
+from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.webrtc_channel import WebRTCChannel
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.measure.stamp import Stamp
+from rtlab.patterns.realtime import RealtimeConnection
+from rtlab.policies.backoff import Constant
+from rtlab.policies.heartbeat import Ping
+
+__all__ = ["MODES", "Plan", "Record", "Said", "main"]
+
+MODES: Final[tuple[DeliveryMode, ...]] = ("at_most_once", "at_least_once", "effectively_once")
+_LINE_BYTES: Final = 1 << 16
+TIMEOUT: Final = 120.0
+
+
+class Plan(msgspec.Struct):
+    """One round: what carries the messages, to where, and how many of each client.
+
+    The last one of each is sent when the path is healed. ``url`` and ``ws_url`` lead through the faults,
+    ``direct_url`` does not (WebRTC's signalling). ``heartbeat`` is the interval and the timeout of pings
+    in seconds, where the transport has them.
+    """
+
+    kind: str
+    room: str
+    url: str
+    ws_url: str
+    direct_url: str
+    count: int
+    together: int
+    heartbeat: tuple[float, float] | None
+
+
+class Record(msgspec.Struct):
+    """What one client saw.
+
+    Parameters
+    ----------
+    sent, ok, failed : int and lists of int
+        How many it sent, and what became of them, by number.
+    arrived : list of int
+        Numbers of the messages that came; -1 where a resync was told.
+    """
+
+    sent: int = 0
+    ok: list[int] = []
+    failed: list[int] = []
+    arrived: list[int] = []
+
+
+class Said(msgspec.Struct, omit_defaults=True):
+    """One line to the parent: a word, or what goes with it."""
+
+    word: str
+    text: str = ""
+    port: int = 0
+    records: dict[str, Record] = {}
+
+
+class _Records:
+    """Keeps what the clients see (see `Notes`), and knows when the last message has come."""
+
+    def __init__(self, last: int) -> None:
+        self.of: dict[str, Record] = {mode: Record() for mode in MODES}
+        self.all_came = asyncio.Event()
+        self._last = last
+        self._missing: set[str] = set(MODES)
+
+    def stamp(self, sender: str) -> Stamp:
+        record = self.of[sender]
+        record.sent += 1
+        return Stamp(sender, record.sent - 1)
+
+    def ok(self, stamp: Stamp) -> None:
+        self.of[stamp.sender].ok.append(stamp.number)
+
+    def failed(self, stamp: Stamp) -> None:
+        self.of[stamp.sender].failed.append(stamp.number)
+
+    def watch(self, receiver: str) -> None: ...
+
+    def arrived(self, receiver: str, stamp: Stamp) -> None:
+        if stamp.sender != "bob":
+            return  # of the other clients' messages, bob keeps the account
+        self.of[receiver].arrived.append(stamp.number)
+        if stamp.number == self._last:
+            self._missing.discard(receiver)
+            if not self._missing:
+                self.all_came.set()
+
+    def resync(self, receiver: str) -> None:
+        self.of[receiver].arrived.append(-1)
+
+
+class _Parent:
+    """The lines to and from the process that wants the proof."""
+
+    def __init__(self, lines: asyncio.StreamReader) -> None:
+        self._lines = lines
+        self._ports: asyncio.Queue[int] = asyncio.Queue()
+        self._asking = asyncio.Lock()
+        self.words: asyncio.Queue[str | Plan | None] = asyncio.Queue()
+
+    async def listen(self) -> None:
+        """Sort what comes, until the end of the input."""
+        try:
+            while line := await self._lines.readline():
+                value = msgspec.json.decode(line)
+                if isinstance(value, int):
+                    self._ports.put_nowait(value)
+                elif isinstance(value, str):
+                    self.words.put_nowait(value)
+                else:
+                    self.words.put_nowait(msgspec.convert(value, Plan))
+        finally:
+            self.words.put_nowait(None)
+
+    def say(self, word: str, **more: Any) -> None:
+        """Print one line."""
+        sys.stdout.buffer.write(msgspec.json.encode(Said(word, **more)) + b"\n")
+        sys.stdout.buffer.flush()
+
+    async def relay(self, mode: str, port: int) -> int:
+        """Ask for the port of a client's relay, which leads to a port of the server from now on."""
+        async with self._asking:
+            self.say("relay", text=mode, port=port)
+            return await self._ports.get()
+
+    async def wait_for(self, word: str) -> None:
+        """Return when the parent says a word."""
+        async with asyncio.timeout(TIMEOUT):
+            while (got := await self.words.get()) != word:
+                if got is None:
+                    raise EOFError("the parent is gone")
+
+
+def _make(plan: Plan, parent: _Parent, mode: str) -> Connection:
+    options: dict[str, Any] = {
+        "backoff": Constant(0.02, min_uptime=0.0),
+        "request_timeout": max(0.5, sum(plan.heartbeat or ())),  # no repeats of what is only late
+        "retry_initial": True,  # a starved machine may be slower than the timeouts, the first time too
+    }
+    beats: dict[str, Any] = {} if plan.heartbeat is None else {"heartbeat": Ping(*plan.heartbeat)}
+    makers: dict[str, Callable[[], Connection]] = {
+        "websocket": lambda: WebSocketConnection(plan.ws_url, **beats, **options),
+        "sse": lambda: ServerSentEvents(plan.url, **options),
+        "longpoll": lambda: LongPolling(plan.url, **options),
+        "fallback": lambda: RealtimeConnection(plan.url, deadline=0.5, **options),
+        "webrtc": lambda: WebRTCChannel(
+            plan.direct_url,
+            relay=partial(parent.relay, mode),
+            **beats,
+            connect_timeout=3.0,  # an offer to a server that is killed is answered by nobody
+            **options,
+        ),
+    }
+    return makers[plan.kind]()
+
+
+async def _round(plan: Plan, parent: _Parent) -> None:
+    records = _Records(plan.count - 1)
+    clients: dict[DeliveryMode, Connection] = {mode: _make(plan, parent, mode) for mode in MODES}
+    try:
+        for mode, conn in clients.items():
+            conn.on("connected", lambda event, conn=conn: parent.say("carried", text=conn.stats.transport))
+            await conn.connect()
+            follow(records, conn, mode, plan.room)
+            await back_in_room(conn, plan.room)
+        parent.say("ready")
+
+        async def send_all(count: int) -> None:
+            work = [
+                send(records, conn, mode, mode, count, plan.room, together=plan.together)
+                for mode, conn in clients.items()
+            ]
+            await asyncio.gather(*work)
+
+        await send_all(plan.count - 1)
+        parent.say("sent")
+        await parent.wait_for("healed")
+        for conn in clients.values():
+            await back_in_room(conn, plan.room)
+        parent.say("back")
+        await parent.wait_for("last")
+        await send_all(1)
+        async with asyncio.timeout(TIMEOUT):
+            await records.all_came.wait()
+        parent.say("records", records=records.of)
+    finally:
+        for conn in clients.values():
+            await conn.close()
+
+
+async def main() -> None:
+    """Carry out the plans that come."""
+    lines = asyncio.StreamReader(_LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    parent = _Parent(lines)
+    listening = asyncio.create_task(parent.listen())
+    rounds = asyncio.create_task(_rounds(parent))
+    try:
+        # Without a parent, a round would go on for minutes: nobody wants to know how it ends.
+        await asyncio.wait([listening, rounds], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (listening, rounds):
+            task.cancel()
+        await asyncio.gather(listening, rounds, return_exceptions=True)
+
+
+async def _rounds(parent: _Parent) -> None:
+    while (plan := await parent.words.get()) is not None:
+        if not isinstance(plan, Plan):
+            continue
+        try:
+            await _round(plan, parent)
+        except Exception as error:
+            parent.say("broke", text=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

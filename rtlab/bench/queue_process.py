@@ -1,0 +1,41 @@
+"""A client to be killed: ``python -m rtlab.bench.queue_process PATH URL FIRST COUNT`` queues and sends.
+
+Prints the number of each message that is on disk: from then on it is promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Final
+
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.patterns.message_queue import MessageQueue
+from rtlab.policies.backoff import Constant
+
+__all__ = ["ROOM", "main"]
+
+ROOM: Final = "killed"
+_TOGETHER: Final = 10
+
+
+async def main(path: str, url: str, first: int, count: int) -> None:
+    """Queue messages ``first`` to ``first + count - 1``, and return when all were answered."""
+    conn = WebSocketConnection(url, backoff=Constant(0.02, min_uptime=0.0))
+    async with MessageQueue(conn, path) as queue, conn:
+        if queue.damage is not None:
+            print("damaged", flush=True)
+
+        async def one(n: int) -> None:
+            await queue.send("stamped", n, room_id=ROOM)
+            print(n, flush=True)
+
+        end = first + count
+        for n in range(first, end, _TOGETHER):
+            await asyncio.gather(*(one(k) for k in range(n, min(n + _TOGETHER, end))))
+        await queue.flush(20)
+    print("flushed", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

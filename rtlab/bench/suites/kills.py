@@ -1,0 +1,46 @@
+"""``rtlab bench kills``: 200 times ``kill -9`` of a client in mid-flush, and what became of its messages."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from rtlab.bench.killed_client import kill_in_mid_flush
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
+
+__all__ = ["run"]
+
+KILLS: Final = 200
+
+
+async def run(start_lab: StartLab) -> list[Result]:
+    """Kill a client that queues durably, and account for what it had promised.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts the lab whose server it sends to.
+
+    Returns
+    -------
+    list of Result
+        Messages lost, doubled and out of order of all that were promised; damaged copies of the file
+        that lost a promised message and did not report it.
+    """
+    lab = await start_lab()
+    try:
+        with tempfile.TemporaryDirectory(prefix="rtlab-bench-") as folder:
+            found = await kill_in_mid_flush(lab.ws_url, Path(folder), KILLS, seed=1)
+    finally:
+        await lab.stop()
+    account, of = found.account, f"of {found.promised:,} promised, {found.kills} kills"
+    copies = f"{found.copies} damaged copies, {found.reported} reported: messages lost in silence"
+    counts = {
+        f"{of}: lost": account.lost,
+        f"{of}: twice": account.duplicates,
+        f"{of}: out of order": account.reordered,
+        copies: found.silent,
+    }
+    return [Result.of("kills", name, [count], "", "limit", [0]) for name, count in counts.items()]

@@ -1,0 +1,269 @@
+"""``rtlab bench security``: what each check costs, and what attacks cost those who do not attack.
+
+Two servers side by side, one with the check and one without, in turns: the same bytes to both. Rates
+are messages for each second of the server's CPU time, so that a busy machine changes them little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import statistics
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
+from rtlab.client.tokens import Tokens
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import RtlabError
+from rtlab.experiments.attacks import PASSWORDS, log_in
+from rtlab.experiments.endpoint.frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.wire import Wire, dial
+from rtlab.measure.cpu import cpu_seconds
+from rtlab.processes.child import Child
+from rtlab.processes.parent_watch import raise_nofile
+from rtlab.protocol.urls import parse_url
+from rtlab.protocol.websocket_frames import PING, PONG, TEXT
+
+__all__ = ["run"]
+
+#: Pairs of readings; the first one warms up.
+REPEATS: Final = 21
+#: Of one reading: about half a second of CPU time.
+MESSAGES: Final = 15_000
+#: In one piece: as a client that is ahead of its server.
+PIECE: Final = 250
+START_TIMEOUT: Final = 30.0
+#: Seconds for one reading, on a busy machine.
+PATIENCE: Final = 120.0
+#: Half handshakes that stand while others measure their round trips, and how many they measure.
+LORIS: Final = 1_000
+ECHOES: Final = 1_000
+#: Refreshes on one connection, its feed's rate, and the round trip of its network in ms.
+REFRESHES: Final = 12
+FEED_RATE: Final = 200
+RTT_MS: Final = 50.0
+
+#: No limit that a benchmark meets.
+_UNLIMITED: Final = "connection messages 100000000 100000000"
+_FOUR: Final = [
+    *(_UNLIMITED.replace("connection", scope) for scope in ("connection", "user", "room")),
+    "address bytes 100000000000 100000000000",
+]
+_LINE: Final = (
+    b'{"type":"chat","roomId":"lobby","payload":{"text":"a line of a chat, neither short nor long"}}'
+)
+
+
+@asynccontextmanager
+async def _sender(ws_url: str, token: str | None) -> AsyncGenerator[Wire]:
+    """Open a bare WebSocket in a room."""
+    url = parse_url(ws_url)
+    fields = upgrade_fields(new_key()) | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    async with await dial(url, timeout=PATIENCE) as wire:
+        await wire.send(request_head(url, fields))
+        await wire.head()
+        await wire.send(raw_frame(TEXT, b'{"type":"join_room","roomId":"lobby"}'))
+        yield wire
+
+
+async def _rate(pid: int, wire: Wire, messages: int) -> float:
+    """Return how many messages the server handles in a second of its CPU time."""
+    pieces = max(1, messages // PIECE)
+    piece = raw_frame(TEXT, _LINE) * PIECE
+
+    async def send() -> None:
+        for _ in range(pieces):
+            await wire.send(piece)
+        await wire.send(raw_frame(PING, b"all"))
+
+    before = cpu_seconds(pid)
+    sending = asyncio.create_task(send())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while (frame := await wire.frame()) is not None and frame.opcode != PONG:
+                continue
+            await sending
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    return pieces * PIECE / (cpu_seconds(pid) - before)
+
+
+async def _pairs(
+    sides: tuple[tuple[int, Wire], tuple[int, Wire]], repeats: int, messages: int
+) -> tuple[list[float], list[float]]:
+    values: tuple[list[float], list[float]] = ([], [])
+    for turn in range(repeats + 1):
+        for which in (0, 1) if turn % 2 else (1, 0):
+            found = await _rate(*sides[which], messages)
+            if turn:
+                values[which].append(found)
+    return values
+
+
+#: Row → the metric, the server with a check, what it is held against, and the least ratio.
+_CHECKS: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any] | str, float | None]]] = {
+    "validation": ("handled, validated by schema", {"schemas": "default"}, {}, 0.85),
+    "keys": ("handled, and keys looked at twice", {"schemas": "default", "strict_keys": True}, {}, None),
+    "limit": ("handled, one rate limit", {"rate_limit": _UNLIMITED}, {}, 0.95),
+    "limits": ("handled, four rate limits", {"rate_limit": _FOUR}, {}, None),
+    "authorisation": (
+        "handled, authorised by room",
+        {"security": "right", "rate_limit": _UNLIMITED, "token_ttl": 3600},
+        "authorise",
+        0.97,
+    ),
+    "frames": ("handled, behind the strict frames", {}, "strict frames", 0.9),
+}
+
+
+async def _check(start_lab: StartLab, row: str, repeats: int, messages: int) -> Result:
+    """Measure a check against the same server without it."""
+    metric, with_it, without, least = _CHECKS[row]
+    async with AsyncExitStack() as stack:
+        sides: list[tuple[int, Wire]] = []
+        for options in (with_it, without):
+            pid, url, token = await _started(stack, start_lab, options, with_it)
+            sides.append((pid, await stack.enter_async_context(_sender(url, token))))
+        ours, theirs = await _pairs((sides[0], sides[1]), repeats, messages)
+    found = Result.paired("security", metric, ours, "msg/CPU s", "without", theirs)
+    return msgspec.structs.replace(found, at_least=least)
+
+
+async def _started(
+    stack: AsyncExitStack, start_lab: StartLab, options: dict[str, Any] | str, same: dict[str, Any]
+) -> tuple[int, str, str | None]:
+    """Start a lab, or the same one without a check; return its process, its URL and a token for it."""
+    if not isinstance(options, str):
+        lab = await start_lab(heartbeat=3600.0, **options)
+        stack.push_async_callback(lab.stop)
+        token = (await log_in(lab, "ada"))["accessToken"] if "security" in options else None
+        return lab.pids[0], lab.ws_url, token
+    secret = secrets.token_urlsafe(16)
+    arguments = [part for name, value in same.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    child = Child.module(
+        f"server without {options}",
+        "rtlab.bench.reduced_server",
+        *("--without", options),
+        *("--port", "0", "--heartbeat", "3600", *arguments),
+        token=secret,
+    )
+    stack.push_async_callback(child.stop, 5.0)
+    url = f"ws://127.0.0.1:{await child.announced(START_TIMEOUT)}/ws"
+    auth = Tokens("ada", PASSWORDS["ada"])
+    if "security" in same:
+        await auth.opening(parse_url(url))
+    return child.pid, url, auth.access_token
+
+
+async def _refreshes(start_lab: StartLab, repeats: int) -> list[Result]:
+    """Change the token of a connection with a feed; count what is lost, and what a change takes."""
+    lab = await start_lab(security="right", faults=True, rate_limit=_UNLIMITED, heartbeat=3600.0)
+    try:
+        auth = Tokens("ada", PASSWORDS["ada"])
+        came: list[int] = []
+        async with (
+            asyncio.timeout(PATIENCE),
+            lab.faults.rtt(RTT_MS),
+            WebSocketConnection(lab.faults.ws_url, auth=auth) as conn,
+        ):
+            conn.on("feed", lambda message: came.append(message.payload["n"]))
+            count = int(FEED_RATE * RTT_MS / 1000 * 8 * repeats)
+            await conn.request("feed", {"rate": FEED_RATE, "count": count, "size": 16})
+            takes: list[float] = []
+            echoes: list[float] = []
+            for _ in range(repeats):
+                token = await auth.renew()
+                takes.append(await _timed(lambda: conn.request("auth", {"token": token})))  # noqa: B023
+                echoes.append(await _timed(lambda: conn.request("echo", 0)))
+            while len(came) < count:
+                await asyncio.sleep(0.02)
+            lost = count - len(set(came)) + max(0, conn.stats.disconnects)
+    finally:
+        await lab.stop()
+    row = Result.paired("security", "a new token shown", takes, "s", "one round trip", echoes)
+    return [
+        msgspec.structs.replace(
+            Result.of("security", "messages and connections lost", [float(lost)], ""), at_most=0.0
+        ),
+        msgspec.structs.replace(row, at_most=1.1),
+    ]
+
+
+async def _timed(ask: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    await ask()
+    return time.perf_counter() - start
+
+
+async def _slow_loris(start_lab: StartLab, repeats: int, count: int, echoes: int) -> Result:
+    """Measure others' round trips while half handshakes stand, and while none does."""
+    lab = await start_lab(header_timeout=600.0, heartbeat=3600.0)
+    port = urlsplit(lab.url).port
+    p99: tuple[list[float], list[float]] = ([], [])
+    try:
+        async with WebSocketConnection(lab.ws_url) as conn:
+            for turn in range(repeats + 1):
+                for which in (0, 1) if turn % 2 else (1, 0):
+                    held: list[asyncio.StreamWriter] = []
+                    try:
+                        for _ in range(count if which == 0 else 0):
+                            _, writer = await asyncio.open_connection("127.0.0.1", port)
+                            writer.write(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+                            held.append(writer)
+                        trips = [await _timed(lambda: conn.request("echo", 0)) for _ in range(echoes)]
+                    finally:
+                        for writer in held:
+                            writer.transport.abort()
+                    if turn:
+                        p99[which].append(statistics.quantiles(trips, n=100)[98] * 1e3)
+    finally:
+        await lab.stop()
+    metric = f"others' round trip p99 beside {count:,} half handshakes"
+    row = Result.paired("security", metric, p99[0], "ms", "none", p99[1])
+    return msgspec.structs.replace(row, at_most=1.2)
+
+
+async def run(start_lab: StartLab, *, tiny: bool = False, only: str | None = None) -> list[Result]:
+    """Measure validation, limits, authorisation, strict frames, refreshes and a slow loris.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts each server.
+    tiny : bool
+        See that it runs, and measure nothing.
+    only : str, optional
+        One of its rows.
+
+    Returns
+    -------
+    list of Result
+        The ratios have the 95 % interval over the pairs.
+
+    Raises
+    ------
+    RtlabError
+        For a row that it does not have.
+    """
+    raise_nofile()
+    rows = (*_CHECKS, "refresh", "loris")
+    if only not in (None, *rows):
+        raise RtlabError(f"expected a row out of {', '.join(rows)}, got {only!r:.40}")
+    repeats, messages, loris, echoes = (1, 500, 20, 100) if tiny else (REPEATS, MESSAGES, LORIS, ECHOES)
+    results: list[Result] = []
+    for row in rows if only is None else (only,):
+        if row == "refresh":
+            results += await _refreshes(start_lab, 2 if tiny else REFRESHES)
+        elif row == "loris":
+            results.append(await _slow_loris(start_lab, repeats, loris, echoes))
+        else:
+            results.append(await _check(start_lab, row, repeats, messages))
+    return results

@@ -1,0 +1,233 @@
+"""Nobody waits for somebody else's message: an honest echo beside each attack that once stopped a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import threading
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from websockets.sync.client import connect
+
+from rtlab.bench.idle_clients import Kind, Opening, hold_idle_clients
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
+from rtlab.bench.throughput.counting_readers import (
+    ROOM,
+    CountingReaders,
+    counting_readers,
+)
+from rtlab.bench.throughput.honest_echo import round_trips
+from rtlab.bench.throughput.reading import BENCH
+from rtlab.lab.lab import Lab
+from rtlab.processes.parent_watch import raise_nofile
+
+__all__ = ["ATTACKS", "Attack", "attacks"]
+
+SECONDS: Final = 5.0
+LONGEST_TURN_MS: Final = 50.0
+ECHO_P99_MS: Final = 20.0
+_TIMEOUT: Final = 30.0
+
+
+def _message(kind: str, payload: Any, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "payload": payload, **more}
+
+
+def _text(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+#: 34 kB that make a million deliveries in a room of a thousand.
+_PUBLISHES: Final = _text(_message("batch", [_message("n", 1, roomId=ROOM)] * 1_000))
+
+
+@contextmanager
+def _meanwhile(work: Callable[[threading.Event], None]) -> Generator[None]:
+    """Work in a thread for the time of the block, at whose end the event is set."""
+    done = threading.Event()
+    thread = threading.Thread(target=work, args=(done,))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _reading(readers: CountingReaders) -> AbstractContextManager[None]:
+    """Read all that comes for the time of the block."""
+    return _meanwhile(lambda done: readers.read_while(lambda: not done.is_set()))
+
+
+def _batch_of_publishes(lab: Lab, crowd: int) -> Generator[None]:
+    with counting_readers(lab.url, crowd) as readers, _reading(readers):
+        readers.say(_PUBLISHES)
+        yield
+
+
+def _batch_of_joins(lab: Lab, crowd: int) -> Generator[None]:
+    """Fill a room's history, and ask for all of it a thousand times in one message."""
+    with counting_readers(lab.url, 2) as readers:
+        for _ in range(10):
+            readers.publish([_text(_message("n", "x" * 100, roomId=ROOM))] * 100)
+        join = _message("join_room", {"roomId": ROOM, "epoch": _epoch(lab), "offset": 0})
+        with _reading(readers):
+            for _ in range(5):
+                readers.say(_text(_message("batch", [join] * 1_000)), of=1)
+            yield
+
+
+def _epoch(lab: Lab) -> str:
+    """Return the name of the room's history, which the answer to a join says."""
+    with connect(lab.ws_url, compression=None) as ws:
+        ws.send(_text(_message("join_room", {"roomId": ROOM}, id="j")).decode())
+        while (answer := json.loads(ws.recv(_TIMEOUT)))["type"] != "ack":
+            pass
+        return answer["payload"]["epoch"]
+
+
+def _silent_feeds(lab: Lab, crowd: int) -> Generator[None]:
+    """Ask for forty feeds of 20,000 a second, each for a client that then reads nothing."""
+    feed = _text(_message("feed", {"rate": 20_000, "size": 10, "count": 600_000}))
+    with counting_readers(lab.url, 40) as readers:
+        for n in range(40):
+            readers.say(feed, of=n)
+        yield
+
+
+def _stalled_readers(lab: Lab, crowd: int) -> Generator[None]:
+    """Publish into a room where fifty members read nothing, and others everything."""
+    with counting_readers(lab.url, 50), counting_readers(lab.url, 10) as readers, _reading(readers):
+        publish = _text(_message("n", "x" * 1_000, roomId=ROOM))
+
+        def go_on(done: threading.Event) -> None:
+            while not done.wait(0.01):
+                readers.say(publish)
+
+        with _meanwhile(go_on):
+            yield
+
+
+def _bursts(lab: Lab, crowd: int) -> Generator[None]:
+    with counting_readers(lab.url, 1) as readers, _reading(readers):
+        for _ in range(5):
+            readers.say(_text(_message("batch", [_message("n", 1, roomId=ROOM)] * 100)))
+        yield
+
+
+def _huge_room(lab: Lab, crowd: int) -> Generator[None]:
+    """Publish into a room of ten times as many, again and again."""
+    with counting_readers(lab.url, 10 * crowd) as readers, _reading(readers):
+        for _ in range(20):
+            readers.say(_text(_message("n", 1, roomId=ROOM)))
+        yield
+
+
+class Attack(NamedTuple):
+    """What somebody does to a server.
+
+    Parameters
+    ----------
+    what : str
+        In words, with ``{crowd}`` for how many.
+    begin : callable
+        Takes the lab and the crowd's size; does its worst before its one ``yield``, and ends behind it.
+    listeners : (str, float, str), optional
+        Connections that only listen: of which kind, times the crowd's size, and their path.
+    heartbeat : float
+        Seconds between the server's pings.
+    """
+
+    what: str
+    begin: Callable[[Lab, int], Generator[None]]
+    listeners: tuple[Kind, float, str] | None = None
+    heartbeat: float = 3600.0
+
+
+def _nothing(lab: Lab, crowd: int) -> Generator[None]:
+    yield
+
+
+_IN_64_ROOMS: Final = f"/sse?user=crowd&room={ROOM}" + "".join(f"&room=r{n}" for n in range(63))
+
+ATTACKS: Final[dict[str, Attack]] = {
+    "nobody": Attack("nobody", _nothing),
+    "publishes": Attack("a batch of 1,000 publishes into a room of {crowd}", _batch_of_publishes),
+    "joins": Attack("5 batches of 1,000 joins, each for a history of 1,000", _batch_of_joins),
+    "feeds": Attack("40 feeds of 20,000/s to clients that fall silent", _silent_feeds),
+    "stalled": Attack("50 members that read nothing", _stalled_readers),
+    "streams": Attack("bursts to event streams in 64 rooms each", _bursts, ("sse", 0.2, _IN_64_ROOMS)),
+    "huge room": Attack("20 publishes into a room of ten times {crowd}", _huge_room),
+    "idle": Attack(
+        "twenty times {crowd} idle clients, pinged each second", _nothing, ("websocket", 20, "/ws"), 1.0
+    ),
+}
+
+
+async def attacks(
+    start_lab: StartLab,
+    *,
+    crowd: int = 500,
+    seconds: float = SECONDS,
+    which: tuple[str, ...] = tuple(ATTACKS),
+) -> list[Result]:
+    """Return, for each attack on a fresh server, its longest turn and an honest client's echoes.
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Starts each lab.
+    crowd : int
+        Members of the rooms.
+    seconds : float
+        How long echoes are sent.
+    which : tuple of str
+        Names in `ATTACKS`.
+    """
+    raise_nofile()
+    rows: list[Result] = []
+    for name in which:
+        attack = ATTACKS[name]
+        lab = await start_lab(heartbeat=attack.heartbeat)
+        try:
+            found = await _beside(lab, attack, crowd, seconds)
+            turns = (await lab.stats())["turns"]
+        finally:
+            await lab.stop()
+        what = attack.what.format(crowd=f"{crowd:,}")
+        p99 = 1e3 * statistics.quantiles(found, n=100)[98]
+        for metric, value, limit in (
+            (f"longest turn, {what}", 1e3 * turns["longest"], LONGEST_TURN_MS),
+            (f"echo p99, {what}", p99, ECHO_P99_MS),
+        ):
+            row = Result.of(BENCH, metric, [value], "ms", "limit", [limit])
+            rows.append(msgspec.structs.replace(row, at_most=1.0))
+        rows.append(
+            Result.of(BENCH, f"longest turn's own CPU time, {what}", [1e3 * turns["longest_cpu"]], "ms")
+        )
+    return rows
+
+
+async def _beside(lab: Lab, attack: Attack, crowd: int, seconds: float) -> list[float]:
+    """Return the honest client's round trips while the attack goes on."""
+    async with AsyncExitStack() as held:
+        if attack.listeners is not None:
+            kind, times, path = attack.listeners
+            opening = Opening(path, "", b'"type":"welcome"')
+            await held.enter_async_context(hold_idle_clients(lab.url, kind, round(times * crowd), opening))
+        trips = asyncio.create_task(round_trips(lab.ws_url, seconds))
+        running = contextmanager(attack.begin)(lab, crowd)
+        try:
+            await asyncio.to_thread(running.__enter__)
+            try:
+                return await trips
+            finally:
+                await asyncio.to_thread(running.__exit__, None, None, None)
+        finally:
+            trips.cancel()
+            await asyncio.gather(trips, return_exceptions=True)
