@@ -19,9 +19,8 @@ from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.delivery import DeliveryMode
 from rtlab.client.driver import Driver
-from rtlab.client.events import Listenable
 from rtlab.client.inbox import Inbox
-from rtlab.client.options import DefaultHeartbeat, checked, policy_of, positive
+from rtlab.client.options import DefaultHeartbeat, checked, in_force, policy_of, positive
 from rtlab.client.outbox import Outbox
 from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
@@ -31,6 +30,7 @@ from rtlab.client.throttle import Throttle
 from rtlab.client.token_keeper import TokenKeeper
 from rtlab.client.tokens import Tokens
 from rtlab.client.transports.base import Transport
+from rtlab.client.wire_watch import Watchable
 from rtlab.client.writes import Writes
 from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
@@ -46,7 +46,7 @@ __all__ = ["Connection", "State"]
 State = states.State
 
 
-class Connection(Listenable):
+class Connection(Watchable):
     """A connection that stays: typed events, resume, and reconnects by a policy.
 
     Parameters
@@ -154,7 +154,7 @@ class Connection(Listenable):
         requests = self._requests = Requests()
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
         self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
-        self._emitter = self._inbox.emitter
+        self._emitter, self._wire = self._inbox.emitter, self._inbox.wire
         make_attempt = partial(
             ConnectionAttempt,
             factory,
@@ -169,6 +169,9 @@ class Connection(Listenable):
         policy = policy_of(
             backoff, reconnect_interval, max_reconnect_attempts, min_uptime, retry_initial, max_retry_after
         )
+        waits = {"connect_timeout": connect_timeout, "request_timeout": request_timeout}
+        told = {"heartbeat": heartbeat, "breaker": breaker, "throttle": throttle}
+        self._options = in_force(policy, **told, **waits, **limits)
         self._driver = Driver(
             make_attempt,
             self._inbox,
@@ -364,12 +367,14 @@ class Connection(Listenable):
             self._inbox.forget_join(join)
 
     async def leave_room(self, room_id: str) -> Message:
-        """Leave a room; returns the ``ack``."""
+        """Leave a room; returns the ``ack``. Without an answer it is left when a connection is open again."""
+        unheard = True
         try:
-            return await self.request("leave_room", {"roomId": room_id})
-        finally:
-            # Only now: a message of the room that is on its way would enter it again.
-            self._inbox.position.leave(room_id)
+            answer = await self.request("leave_room", {"roomId": room_id})
+            unheard = False
+        finally:  # only now: a message on its way would enter the room again
+            self._inbox.position.leave(room_id, unheard=unheard)
+        return answer
 
     @property
     def buffered_amount(self) -> int:
@@ -377,10 +382,7 @@ class Connection(Listenable):
         return self._outbox.buffered_bytes
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Wait until `buffered_amount` is 0; `timeout` is in seconds, None takes `request_timeout`.
-
-        Raises `TimeoutError`, or `NotConnected` when the connection has ended.
-        """
+        """Wait for `buffered_amount` 0, or raise `TimeoutError`, `NotConnected`; None: `request_timeout`."""
         await self._outbox.drain(timeout if timeout is not None else self.request_timeout)
 
     async def ping(self) -> float:

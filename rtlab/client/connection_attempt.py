@@ -19,6 +19,7 @@ from rtlab.client.transports.base import Transport
 from rtlab.client.writes import Writes
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.protocol.batches import messages_of
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import session_of
 
@@ -138,8 +139,9 @@ class ConnectionAttempt:
         resumed = self._inbox.begin(self.welcome)
         limit = self._inbox.limit_of(self.welcome)
         transport.max_message_bytes = min(transport.max_message_bytes, limit)
-        if not resumed and self._inbox.position.rooms:
-            # Before the handlers are told: what their tasks publish comes after the joins.
+        if self._inbox.position.unconfirmed() or self._inbox.position.leaving:
+            # Before the handlers are told: what their tasks publish comes after the joins. A session that
+            # goes on may need it too: the way back into its rooms was lost with the last connection.
             self._spawn(self._rejoin(transport))
         return resumed
 
@@ -203,7 +205,7 @@ class ConnectionAttempt:
         heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
         self._beats = None
         if heartbeat is not None and self._reading is not None and not self._ended:
-            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead)
+            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead, self._inbox.wire)
             if self._blocked:
                 self._beats.pause()
 
@@ -242,13 +244,30 @@ class ConnectionAttempt:
                     self.welcome = message
                     self.begin_session(transport)
                     continue
+            if message.type == "batch" and self.welcome is not None:
+                await self._unpack(message, transport.cursor)
+                continue
             space = put(message, transport.cursor)
+            if space is not None:
+                await self._wait_for_space(space)
+
+    async def _unpack(self, batch: Message, cursor: str | None) -> None:
+        """Handle the messages of a batch that our server made, each as if it had come alone."""
+        items = messages_of(batch)
+        for item in items:
+            if self._ended:
+                return
+            if isinstance(item, MessageError):
+                self._inbox.put_unreadable(item)
+                continue
+            # The frame's cursor stands behind its last message: a resume before it goes by the number alone.
+            space = self._inbox.put(item, cursor if item is items[-1] else None)
             if space is not None:
                 await self._wait_for_space(space)
 
     def _take(self, transport: Transport, message: Message) -> bool:
         """Handle a message as it arrives, unless the reader may have to wait after it."""
-        if self._broken is not None or not self._inbox.has_room():
+        if self._broken is not None or message.type == "batch" or not self._inbox.has_room():
             return False
         if not self._ended:
             try:
@@ -274,6 +293,8 @@ class ConnectionAttempt:
         """
         try:
             for message in self._inbox.rejoins(transport.max_message_bytes):
+                if self._inbox.wire.watchers:
+                    self._inbox.wire.tell("client", "message", message)
                 await self._writes.run(transport.send(message))
         except (TransportClosed, NotConnected):
             pass  # the reader learns of the end itself

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Literal, cast
@@ -33,6 +34,8 @@ _FRAME_BYTES: Final = 128 * 1024
 _OVERHEAD_BYTES: Final = 256
 #: Seconds before a refusal that is not final is tried again, without a hint of the server's.
 _PAUSE: Final = 0.1
+#: Seconds that the wait for an answer may grow to (RFC 6298 §2.5 asks for 60 at least).
+_MOST_PATIENCE: Final = 60.0
 
 #: Refusals after which the server expects the same message again.
 _GAPS: Final = frozenset({"gap", "not_opened"})
@@ -132,7 +135,8 @@ class Delivery:
     window : int
         Messages that may have no answer.
     answer_timeout : float
-        Seconds until a frame goes again on a connection that is open.
+        Seconds until a frame goes again on an open connection; doubled with each answer that is missing, up
+        to 60 (RFC 6298 §5.5): repeats would make a slow path slower still.
     max_retries : int or None
         Refusals and missing answers until a message is given up; None never does.
     progress : callable, optional
@@ -156,7 +160,7 @@ class Delivery:
         self._request = request
         self._spawn = spawn
         self._limit = limit
-        self._answer_timeout = answer_timeout
+        self._answer_timeout = self._patience = answer_timeout
         self._max_retries = max_retries
         self._progress = progress
         self._flight = GoBackN(window, first=0)
@@ -179,9 +183,9 @@ class Delivery:
 
     # What happens
 
-    def put(self, parcel: Parcel) -> None:
-        """Take a parcel; it leaves in this turn of the loop, with the others of this turn."""
-        self._parcels.append(parcel)
+    def put(self, *parcels: Parcel) -> None:
+        """Take parcels; they leave in this turn of the loop, with the others of this turn."""
+        self._parcels.extend(parcels)
         self._schedule()
 
     def withdraw(self, before: float = math.inf) -> Parcel | None:
@@ -283,8 +287,10 @@ class Delivery:
         head = len(items)
         stream = None if life is None else life.stream
         items += [parcel.item(stream) for parcel in frame]
+        began = time.monotonic()
         try:
-            answer = await self._request(items, self._answer_timeout)
+            answer = await self._request(items, self._patience)
+            self._be_patient(2 * (time.monotonic() - began))
             results = fields_of(answer.payload).get("results")
             listed = cast("list[Any]", results) if isinstance(results, list) else []
             if len(listed) != len(items):
@@ -351,6 +357,8 @@ class Delivery:
         """Send a frame again that has no results, in smaller frames: one message may be why."""
         alone = len(frame) == 1
         self._per_frame = max(1, self._per_frame // 8)
+        if isinstance(error, TimeoutError):
+            self._be_patient(2 * self._patience)
         if isinstance(error, RequestRefused) and error.code in _FATAL:
             self.end(error)
             return
@@ -360,6 +368,9 @@ class Delivery:
         hint = getattr(error, "retry_after", None)
         self._announced = False
         self._again(_PAUSE if hint is None else max(hint, 0.001))
+
+    def _be_patient(self, seconds: float) -> None:
+        self._patience = max(self._answer_timeout, min(_MOST_PATIENCE, seconds))
 
     def _counted_out(self, parcel: Parcel) -> bool:
         """Count one more failure of a parcel; return whether it was the last one."""

@@ -190,6 +190,11 @@ class Driver:
     def _disconnect(self) -> None:
         life = self.life
         self.life = replace(life, state=State.DISCONNECTED, generation=life.generation + 1, waiting=False)
+        self._tell_state(life.state)
+
+    def _tell_state(self, before: State) -> None:
+        if self.life.state is not before and self._inbox.wire.watchers:
+            self._inbox.wire.tell("client", "state", self.life.state.value)
 
     def feed(self, event: states.Event) -> None:
         """Apply one event to the state machine, and carry out what follows.
@@ -219,11 +224,13 @@ class Driver:
             raise interrupt
 
     def _decide(self, event: states.Event) -> tuple[states.Action, ...]:
+        before = self.life.state
         try:
             self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
         except Exception as error:  # a backoff of the user's, say
             self._abandon(error)
             return ()
+        self._tell_state(before)
         return actions
 
     def _abandon(self, error: Exception) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "Moved",
     "Reconnecting",
     "Resync",
+    "event_fields",
 ]
 
 Handler = Callable[[Any], object]
@@ -165,6 +166,16 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
     error: BaseException | None = None
     ref: str | None = None
+
+
+def event_fields(event: object) -> dict[str, Any]:
+    """Return what an event says beside its time, as JSON can say it; nothing of what is no event of ours."""
+    names: tuple[str, ...] = getattr(event, "__struct_fields__", ())
+    return {
+        name: value
+        for name in names
+        if name not in ("at", "error") and (value := getattr(event, name)) not in (None, "")
+    }
 
 
 class Emitter:

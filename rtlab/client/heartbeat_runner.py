@@ -11,6 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rtlab.client.transports.base import Transport
+from rtlab.client.wire_watch import WireWatch
 from rtlab.errors import TransportClosed, describe
 from rtlab.policies.heartbeat import Beat, Dead, Event, Heartbeat, Pong, Received, Rtt, SendPing, Tick
 
@@ -32,6 +33,8 @@ class HeartbeatRunner:
         Monotonic seconds, the clock of ``transport.heard``.
     on_dead : callable
         Called once, with the reason: the peer is silent, or the policy itself raised.
+    wire : WireWatch, optional
+        Who is told of pings and their answers.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class HeartbeatRunner:
         transport: Transport,
         clock: Callable[[], float],
         on_dead: Callable[[str], object],
+        wire: WireWatch | None = None,
     ) -> None:
         self._heartbeat = heartbeat
         self._transport = transport
         self._clock = clock
         self._on_dead = on_dead
+        self._wire = wire or WireWatch()
         self._beat: Beat = heartbeat.start(clock())
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -108,7 +113,7 @@ class HeartbeatRunner:
 
     async def _ping(self, number: int) -> None:
         try:
-            await self._transport.ping()
+            await self._wire.ping(self._transport)
             self._step(Pong(number), self._clock())
         except (TransportClosed, TimeoutError):
             pass  # the reader learns of the end itself; a missing answer is for the policy to judge

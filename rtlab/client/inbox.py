@@ -18,6 +18,7 @@ from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.requests import Requests, published
 from rtlab.client.stream import Stream
+from rtlab.client.wire_watch import WireWatch
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
@@ -71,6 +72,7 @@ class Inbox:
         if max_queue < 1:
             raise ValueError(f"expected max_queue >= 1, got {max_queue}")
         self.emitter = Emitter()
+        self.wire = WireWatch()
         self.position = Position(client_id)
         self.dead_letters: deque[tuple[Message | None, Exception]] = deque(maxlen=max_dead_letters)
         self.messages_in = 0
@@ -97,6 +99,8 @@ class Inbox:
         cursor : str or None
             The token that came with it.
         """
+        if self.wire.watchers:
+            self.wire.tell("peer", "message", message)
         receipt = self.position.count(cursor)
         if receipt is None or (message.room_id is not None and not self._follow(message)):
             return None
@@ -208,6 +212,8 @@ class Inbox:
         bool
             Whether the former session goes on.
         """
+        if self.wire.watchers:
+            self.wire.tell("peer", "message", welcome)
         detail, position = fields_of(welcome.payload), self.position
         resumed, had_session = detail.get("resumed") is True, position.session is not None
         seq = detail.get("seq")
@@ -237,16 +243,20 @@ class Inbox:
         return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
 
     def rejoins(self, max_bytes: int) -> list[Message]:
-        """Return what asks for the followed rooms again, each from its offset.
+        """Return what leaves rooms that were left unheard, and asks for the others, each from its offset.
+
+        Those of which the server has said in this session that the client is in them are left out.
 
         Parameters
         ----------
         max_bytes : int
             The largest message to send. All rooms go in one ``batch`` if they fit.
         """
+        leaving = sorted(self.position.leaving)
+        leaves = [Message("leave_room", {"roomId": one}, id=self._requests.new_id()) for one in leaving]
         groups: list[list[Message]] = []
         size = max_bytes
-        for room_id in self.position.rooms:
+        for room_id in self.position.unconfirmed():
             join = self.join(room_id)
             # 100 bytes more than enough for the comma, and the batch around its items.
             length = len(JSON.encode(join)) + 100
@@ -255,7 +265,7 @@ class Inbox:
                 groups.append([])
                 size = length
             groups[-1].append(join)
-        return [group[0] if len(group) == 1 else self._batch(group) for group in groups]
+        return leaves + [group[0] if len(group) == 1 else self._batch(group) for group in groups]
 
     def _batch(self, joins: list[Message]) -> Message:
         ident = self._requests.new_id()

@@ -8,7 +8,7 @@ from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
 from rtlab.policies.heartbeat import Heartbeat, Ping
 from rtlab.policies.reconnect_policy import RetryPolicy
 
-__all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "policy_of", "positive"]
+__all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "in_force", "policy_of", "positive"]
 
 DefaultHeartbeat = Literal["default"]
 
@@ -107,3 +107,42 @@ def policy_of(
         retry_initial=retry_initial,
         max_retry_after=max_retry_after,
     )
+
+
+def in_force(policy: RetryPolicy, **options: object) -> dict[str, str]:
+    """Return what holds for a connection: its policy's parts and the other options, as Python writes them.
+
+    Parameters
+    ----------
+    policy : RetryPolicy
+        What `policy_of` made of several options.
+    **options : object
+        The others. One without a repr of its own is shown by its class alone.
+
+    Examples
+    --------
+    >>> in_force(policy_of(None, 1.0, 5, None, False, 300.0), heartbeat=None)["backoff"]
+    'FullJitter(base=1.0, cap=30.0, factor=2.0)'
+    """
+    shown = {
+        "backoff": policy.backoff,
+        "max_reconnect_attempts": policy.max_attempts,
+        "min_uptime": policy.min_uptime,
+        "retry_initial": policy.retry_initial,
+        "max_retry_after": policy.max_retry_after,
+        **options,
+    }
+    return {name: _as_code(value) for name, value in shown.items()}
+
+
+#: What a backoff says of itself and the policy overrides, and what no reader of a panel needs.
+_UNTOLD: Final = ("max_attempts", "min_uptime", "source")
+
+
+def _as_code(value: object) -> str:
+    kind = type(value)
+    fields = getattr(kind, "__struct_fields__", None) or getattr(kind, "__dataclass_fields__", ())
+    if fields:
+        named = [f"{name}={getattr(value, name)!r}" for name in fields if name not in _UNTOLD]
+        return f"{kind.__name__}({', '.join(named)})"
+    return repr(value) if kind.__repr__ is not object.__repr__ else f"{kind.__name__}(…)"

@@ -13,6 +13,7 @@ from rtlab.client.inbox import Inbox
 from rtlab.client.requests import Requests, unwrap
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
+from rtlab.client.waiting import within
 from rtlab.client.writes import Writes
 from rtlab.errors import MessageError, NotConnected, TransportClosed
 from rtlab.protocol.messages import Message
@@ -130,7 +131,7 @@ class Outbox:
             No connection is open, or it ended meanwhile.
         """
         transport = self._transport()
-        async with asyncio.timeout(timeout):
+        async with within(timeout, lambda: f"{transport.buffered_bytes:,} bytes have not left: a slow path?"):
             while transport.buffered_bytes:
                 await asyncio.sleep(_LOOK_AGAIN)
                 if self._transport() is not transport:
@@ -148,8 +149,8 @@ class Outbox:
         """
         transport = self._transport()
         try:
-            async with asyncio.timeout(timeout):
-                self.rtt = await transport.ping()
+            async with within(timeout, lambda: "no answer to a ping: the path may be dead"):
+                self.rtt = await self._inbox.wire.ping(transport)
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the answer came: {error}") from error
         return self.rtt
@@ -160,7 +161,12 @@ class Outbox:
         try:
             if self._schemas is not None:
                 self._schemas.check(message)
-            write = transport.send(message) if self._throttle is None else self._paced(transport, message)
+            if self._throttle is not None:
+                write = self._paced(transport, message)
+            else:
+                if self._inbox.wire.watchers:
+                    self._inbox.wire.tell("client", "message", message)
+                write = transport.send(message)
             await self._writes.run(write, answer)
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
@@ -177,6 +183,8 @@ class Outbox:
             raise MessageError(
                 f"the throttle can never let this message through: {error}", "too_large"
             ) from None
+        if self._inbox.wire.watchers:
+            self._inbox.wire.tell("client", "message", message)
         await transport.send(message)
 
     def _transport(self) -> Transport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from rtlab.client.waiting import within
 from rtlab.errors import InvalidState, MessageError, RequestRefused
 from rtlab.protocol.messages import Message
 
@@ -73,7 +74,7 @@ class Receipt:
         NotConnected, TimeoutError
             No answer came: it is unknown whether the message was handled.
         """
-        async with asyncio.timeout(timeout):
+        async with within(timeout, lambda: f"no answer; the message is {self.outcome}, await acked() again"):
             return await asyncio.shield(self._future)
 
 

@@ -87,6 +87,7 @@ class Position:
         self.confirming = False
         self.cursor: str | None = None
         self.rooms: dict[str, RoomPosition] = {}
+        self.leaving: set[str] = set()  # left in this session, and the server has not said that it knows
         self._repeated = 0
 
     def resume(self) -> Resume:
@@ -102,9 +103,12 @@ class Position:
         """Start a session at `seq`."""
         if session != self.session:
             self.cursor = None
+        self.leaving.clear()  # a new session is in no room
         self.client_id, self.session = client_id, session
         self.received = self.handled = self.confirmed = seq
         self._repeated = 0
+        for room in self.rooms.values():
+            room.session = None
 
     def go_on(self, after: int) -> None:
         """Continue the session behind a message.
@@ -132,11 +136,18 @@ class Position:
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
         """Follow a room from `offset` on."""
+        self.leaving.discard(room_id)
         self.rooms[room_id] = RoomPosition(epoch, offset, self.session)
 
-    def leave(self, room_id: str) -> None:
-        """Stop following a room."""
+    def unconfirmed(self) -> list[str]:
+        """Return the rooms of which the server has not said in this session that this client is a member."""
+        return [room_id for room_id, room in self.rooms.items() if room.session != self.session]
+
+    def leave(self, room_id: str, *, unheard: bool = False) -> None:
+        """Stop following a room; `unheard` if the server may not know, and is to be told when it is back."""
         self.rooms.pop(room_id, None)
+        if unheard and self.session is not None:
+            self.leaving.add(room_id)
 
     def accept(self, message: Message) -> Verdict:
         """Note that a message arrived, and say whether it was expected.
@@ -155,6 +166,8 @@ class Position:
         if room_id is None or offset is None:
             return "new"
         room = self.rooms.get(room_id)
+        if room is None and room_id in self.leaving:
+            return "repeat"
         if room is None:
             self.enter(room_id, message.epoch, offset - 1)
             room = self.rooms[room_id]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from rtlab.client.driver import Driver
@@ -9,7 +11,22 @@ from rtlab.client.inbox import Inbox
 from rtlab.client.outbox import Outbox
 from rtlab.policies.states_and_events import State
 
-__all__ = ["ConnectionStats", "read_stats"]
+__all__ = ["ConnectionStats", "RoomPlace", "read_stats"]
+
+
+class RoomPlace(NamedTuple):
+    """The last message of a room that came.
+
+    Parameters
+    ----------
+    epoch : str or None
+        Which history; None until the server has told.
+    offset : int
+        Its number in it.
+    """
+
+    epoch: str | None
+    offset: int
 
 
 class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +60,8 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
         Messages that wait for the open iterator.
     dead_letters : int
         Messages that could not be read or sent.
+    rooms : dict of str to RoomPlace
+        From where each room goes on after a reconnect.
     """
 
     state: str
@@ -61,6 +80,7 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     queue_depth: int
     dead_letters: int
+    rooms: dict[str, RoomPlace]
 
 
 def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> ConnectionStats:
@@ -85,4 +105,5 @@ def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> Conn
         repeats=inbox.repeats,
         queue_depth=stream.queue.qsize() if stream is not None else 0,
         dead_letters=len(inbox.dead_letters),
+        rooms={name: RoomPlace(room.epoch, room.received) for name, room in inbox.position.rooms.items()},
     )

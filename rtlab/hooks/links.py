@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from collections.abc import Callable, Hashable, Mapping
@@ -31,10 +32,17 @@ class Listener(Protocol):
 
     Attributes
     ----------
+    room : str or None
+        The room that it has entered, or is about to.
+    is_open : bool
+        Whether it was told that the connection is open, and not yet that it has ended.
     reconnects : callable
         Whether to come back after a `Disconnected`; False from any listener is no reason while
         others want to.
     """
+
+    room: str | None
+    is_open: bool
 
     def message(self, message: Message) -> None: ...
     def opened(self, event: Connected) -> None: ...
@@ -96,6 +104,8 @@ class Link:
         self.options = dict(options)
         self.listeners: tuple[Listener, ...] = ()
         self.conn = connect(url, **options)
+        self._connect_with = connect  # the key may hold its id, which must not be given to another
+        self._opened_by: Connected | None = None
         self._registry = registry
         self._key = key
         self._leaving: asyncio.Handle | None = None
@@ -127,17 +137,24 @@ class Link:
         self.listeners = (*self.listeners, listener)
         listener.moved(self.status)
 
+    def greet(self, listener: Listener) -> None:
+        """Tell a component that came late what the others were told: the connection is open."""
+        if self._opened_by is not None and self.conn.state is State.CONNECTED:
+            listener.opened(self._opened_by)
+
     def remove(self, listener: Listener) -> None:
-        """Let a component go; its own ``on_close`` is told if the connection was open for it."""
+        """Let a component go; one that was told of an open connection is told its end."""
         if listener not in self.listeners:
             return
         self.listeners = tuple(one for one in self.listeners if one is not listener)
-        if self.conn.state is State.CONNECTED:
+        if listener.is_open:
             now = asyncio.get_running_loop().time()
             listener.closed(Disconnected(at=now, code=1000, reason="the component was unmounted", clean=True))
         if not self.listeners:
             # A turn later: who is mounted in the place of another keeps the connection.
             self._leaving = asyncio.get_running_loop().call_soon(self._end)
+        elif listener.room is not None and all(one.room != listener.room for one in self.listeners):
+            self._registry.spawn(self._leave_room(listener.room))
 
     async def send(self, type: str, payload: Any, options: Mapping[str, Any]) -> Receipt:
         """Send over the connection."""
@@ -164,6 +181,10 @@ class Link:
             _log.warning("closing a component's connection: %s", error)
         await asyncio.wait((self._task,))
 
+    async def _leave_room(self, room_id: str) -> None:
+        with contextlib.suppress(RtlabError, TimeoutError):  # then it is not entered again, at least
+            await self.conn.leave_room(room_id)
+
     # What the connection tells
 
     def _message(self, message: Message) -> None:
@@ -171,6 +192,7 @@ class Link:
             listener.message(message)
 
     def _opened(self, event: Connected) -> None:
+        self._opened_by = event
         self._tell(lambda one: one.moved(State.CONNECTED.value))
         self._tell(lambda one: one.opened(event))
 

@@ -122,13 +122,14 @@ def WebSocketProvider(  # noqa: N802  a component
     def new_store() -> Store:
         return Store(clock, reducer, WebSocketState(max_messages=max_messages), max_actions=max_actions)
 
-    store = reacton.use_memo(new_store, [url, room_id, max_messages, max_actions])
+    place = [room_id, max_messages, max_actions]
+    store = reacton.use_memo(new_store, [url, *place])
     store.reducer = reducer
 
     def opened(event: Connected) -> None:
         store.dispatch(Action("CONNECT"))
-        if room_id is not None and not event.resumed and event.attempt == 0:
-            seat.spawn(_enter(seat.connection, room_id))  # later connections enter it again by themselves
+        if room_id is not None:
+            seat.spawn(seat.enter(room_id))
 
     def closed(event: Disconnected) -> None:
         reason = (
@@ -154,15 +155,11 @@ def WebSocketProvider(  # noqa: N802  a component
         ),
         options=options,
         renders_messages=False,
+        place=place,
     )
     store.send = seat.send_message
     _STORE.provide(store)
     return reacton.ipywidgets.VBox(children=list(children))
-
-
-async def _enter(conn: Any, room_id: str) -> None:
-    if conn is not None:
-        await conn.join_room(room_id)
 
 
 def use_websocket_context(select: Callable[[WebSocketState], Any] | None = None) -> WebSocketContext:

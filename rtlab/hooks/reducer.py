@@ -20,7 +20,7 @@ __all__ = [
     "websocket_reducer",
 ]
 
-ActionType = Literal["CONNECT", "DISCONNECT", "MESSAGE_RECEIVED", "USERS_UPDATE"]
+ActionType = Literal["CONNECT", "DISCONNECT", "MESSAGE_RECEIVED", "USERS_UPDATE", "ERROR"]
 
 #: The only actions there are. None is ever built from a word that came over the wire.
 ACTIONS: Final[tuple[str, ...]] = get_args(ActionType)
@@ -58,7 +58,8 @@ class Action(msgspec.Struct, frozen=True):
     type : str
         One of `ACTIONS`.
     payload : any
-        Of MESSAGE_RECEIVED the `Message`; of USERS_UPDATE the names; of DISCONNECT the reason, if any.
+        Of MESSAGE_RECEIVED the `Message`; of USERS_UPDATE the names; of DISCONNECT the reason, if any;
+        of ERROR what is wrong.
     """
 
     type: ActionType
@@ -76,7 +77,7 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
     state : WebSocketState
         Before. It is not changed.
     action : Action
-        One of the four.
+        One of `ACTIONS`.
 
     Returns
     -------
@@ -99,6 +100,8 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
     match action.type:
         case "CONNECT":
             return changed(state, is_connected=True, error=None)
+        case "ERROR":
+            return changed(state, error=action.payload)
         case "DISCONNECT":
             return changed(state, is_connected=False, error=action.payload)
         case "MESSAGE_RECEIVED":

@@ -74,6 +74,8 @@ class Seat:
         self.status = State.DISCONNECTED.value
         self.tree = tree
         self.render = render
+        self.room: str | None = None
+        self.is_open = False
         self._loop = loop
         self._clock: FrameClock = frame_clock(loop)
         self._link: Link | None = None
@@ -102,6 +104,8 @@ class Seat:
         except (TypeError, ValueError) as error:
             self.status = State.DISCONNECTED.value
             self.failed(str(error), error)
+            return
+        self._link.greet(self)
 
     def _leave(self) -> None:
         link, self._link = self._link, None
@@ -160,10 +164,24 @@ class Seat:
             self.failed(str(error) or describe(error), error)
             raise
 
+    async def enter(self, room_id: str) -> None:
+        """Enter a room; later connections enter it again by themselves."""
+        if self.room is not None or self._link is None:
+            return
+        # At once: another component that leaves the room now must not take this one along.
+        self.room = room_id
+        try:
+            await self._link.conn.join_room(room_id)
+        except BaseException:
+            self.room = None
+            raise
+
     # What the link tells
 
     def message(self, message: Message) -> None:
         """Keep a message for the next render, if the component looks at it."""
+        if not self._mounted:
+            return  # another component's handler of this very message has unmounted this one
         fresh = self.feed.put(message)
         if self.callbacks.on_message is not None and fresh:
             self._call(self.callbacks.on_message, message)
@@ -173,11 +191,15 @@ class Seat:
     def opened(self, event: Connected) -> None:
         """Note that the connection is open."""
         self.feed.error = None
-        self._call(self.callbacks.on_open, event)
+        if self._mounted:
+            self.is_open = True
+            self._call(self.callbacks.on_open, event)
 
     def closed(self, event: Disconnected) -> None:
         """Note that an open connection has ended."""
-        self._call(self.callbacks.on_close, event)
+        self.is_open = False
+        if self._mounted:
+            self._call(self.callbacks.on_close, event)
 
     def failed(self, error: str, event: ErrorEvent | Exception) -> None:
         """Note what is wrong."""

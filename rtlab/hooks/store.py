@@ -63,7 +63,8 @@ class Store:
     Attributes
     ----------
     state, base : WebSocketState
-        Now, and before the oldest action that is kept: ``replay(store.actions, store.base)`` is `state`.
+        Now, and before the oldest action that is kept: ``replay(store.actions, store.base, reducer)`` is
+        `state`, errors included.
     send : callable
         Sends a message, once a provider has a connection.
     """
@@ -83,32 +84,36 @@ class Store:
         self.send: Callable[..., Any] = _no_connection
         self._clock = clock
         self._max_actions = max_actions
-        self._actions: deque[Action] = deque()
+        self._actions: deque[tuple[Action, WebSocketState]] = deque()  # and the state behind each
         self._watchers: dict[Rendered, None] = {}
 
     @property
     def actions(self) -> Sequence[Action]:
         """The newest actions, oldest first."""
-        return tuple(self._actions)
+        return tuple(action for action, _ in self._actions)
 
     def dispatch(self, action: Action) -> None:
-        """Apply an action. A reducer that raises changes nothing but the state's `error`, which says so."""
+        """Apply an action. One on which the reducer raises changes nothing but the error, by an ERROR."""
         try:
-            state = self.reducer(self.state, action)
-            if not isinstance(state, WebSocketState):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"it returned {state!r:.80}, and no WebSocketState")
+            self._apply(action)
         except Exception as error:
-            text = f"the reducer raised {describe(error)} on {action.type}; the state is as before"
-            self._set(_with_error(self.state, text))
-            return
-        self._actions.append(action)
-        if len(self._actions) > self._max_actions:
-            self.base = self.reducer(self.base, self._actions.popleft())
-        self._set(state)
+            self.fail(f"the reducer raised {describe(error)} on {action.type}; the state is as before")
 
     def fail(self, text: str) -> None:
         """Say what is wrong, in the state's `error`."""
-        self._set(_with_error(self.state, text))
+        try:
+            self._apply(Action("ERROR", text))
+        except Exception:  # it knows no ERROR
+            self._set(msgspec.structs.replace(self.state, error=text))
+
+    def _apply(self, action: Action) -> None:
+        state = self.reducer(self.state, action)
+        if not isinstance(state, WebSocketState):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"it returned {state!r:.80}, and no WebSocketState")
+        self._actions.append((action, state))
+        if len(self._actions) > self._max_actions:
+            _, self.base = self._actions.popleft()
+        self._set(state)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Render a watcher on changes; return what ends it."""
@@ -126,10 +131,6 @@ class Store:
             self.state = state
             for watcher in self._watchers:
                 self._clock.ask(watcher)
-
-
-def _with_error(state: WebSocketState, text: str) -> WebSocketState:
-    return msgspec.structs.replace(state, error=text)
 
 
 async def _no_connection(*_args: Any, **_options: Any) -> None:

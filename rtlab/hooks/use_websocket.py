@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -98,6 +98,7 @@ def use_seat(
     callbacks: Callbacks | None = None,
     options: dict[str, Any] | None = None,
     renders_messages: bool = True,
+    place: Sequence[object] = (),
 ) -> Seat:
     """Give the component a seat at its connection; for hooks that build on it.
 
@@ -113,6 +114,8 @@ def use_seat(
         For the connection.
     renders_messages : bool
         Whether messages are a reason to render.
+    place : sequence
+        Another one gives another seat, as another URL does.
     """
     url = check_url(url)
     make = connect if connect is not None else plain_connect(transport)
@@ -124,8 +127,9 @@ def use_seat(
         return Seat(loop, tree, lambda: set_renders(lambda n: n + 1), renders_messages=renders_messages)
 
     # Another URL begins afresh: nothing of the former one is shown under the new one's name.
-    place = [url, transport, share, id(connect)]
-    seat = reacton.use_memo(new_seat, place)
+    # `connect` is no reason to: written in place, it is another function in every render.
+    here = [url, transport, share, *place]
+    seat = reacton.use_memo(new_seat, here)
 
     def commit() -> None:
         seat.feed.look = look or Look()
@@ -138,7 +142,7 @@ def use_seat(
         return seat.mount(key, make, url, options or {})
 
     reacton.use_effect(commit)
-    reacton.use_effect(mount, [*place, id(seat)])
+    reacton.use_effect(mount, [*here, id(seat)])
     return seat
 
 
@@ -189,7 +193,8 @@ def use_websocket(
         connection, it comes back as long as one component wants it.
     connect : callable, optional
         Makes the connection in place of `transport`: ``connect(url, **options)``. For tests, and
-        for the replay of a recorded run.
+        for the replay of a recorded run. Read when the connection is made; those who share give the
+        same function.
     **options
         As for `Connection`: ``backoff``, ``heartbeat``, … Read when the connection is made. A first
         connect that fails is retried, unless ``retry_initial=False``.

@@ -23,7 +23,7 @@ from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnect
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
 __all__ = ["BatcherStats", "MessageBatcher"]
 
@@ -200,7 +200,8 @@ class MessageBatcher:
         """
         if type == "batch":
             raise MessageError("a batch cannot hold a batch: send its messages one by one", "payload")
-        encoded = JSON.encode(Message(type, payload, room_id=room_id))
+        message = Message(type, payload, room_id=room_id)
+        encoded = JSON.encode(message)
         size_bytes = len(encoded)
         if size_bytes > self.window.max_bytes:
             raise MessageTooLarge(size_bytes, self.window.max_bytes)
@@ -212,9 +213,11 @@ class MessageBatcher:
         now = self._clock()
         if self._collected and not self.window.has_room(self._batch, size_bytes):
             self._leave(now)
-        # The caller may change the payload before the batch leaves: keep what was said now.
-        kept = msgspec.json.decode(encoded, type=Message)
-        receipt = Receipt(kept, asyncio.get_running_loop().create_future())
+        if isinstance(payload, list | tuple | dict):
+            # The caller may change it before the batch leaves: keep what was said now.
+            message.payload = msgspec.json.decode(encoded)["payload"]
+        loop = asyncio.get_running_loop()
+        receipt = Receipt(message, loop.create_future())
         self._collected.append(receipt)
         self._in_flight += 1
         self._batch = self.window.add(self._batch, size_bytes, now)
@@ -222,8 +225,7 @@ class MessageBatcher:
         if full or self._batch.size_bytes >= self.window.max_bytes:
             self._leave(now)
         elif self._timer is None:
-            wait = max(0.0, self._batch.due - now)
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+            self._timer = loop.call_later(max(0.0, self._batch.due - now), self._tick)
         return receipt
 
     async def flush(self) -> None:
@@ -263,7 +265,7 @@ class MessageBatcher:
         task.add_done_callback(self._asking.discard)
 
     async def _ask(self, receipts: list[Receipt]) -> None:
-        items = [msgspec.to_builtins(receipt.message) for receipt in receipts]
+        items = CheckedItems([_item(receipt.message) for receipt in receipts])
         results: list[Any] = []
         error: Exception | None = None
         try:
@@ -292,6 +294,13 @@ class MessageBatcher:
             self._refused += 1
         else:
             self._unknown += 1
+
+
+def _item(message: Message) -> dict[str, Any]:
+    """Return what a batch says of a message: the three fields that `send` sets."""
+    if message.room_id is None:
+        return {"type": message.type, "payload": message.payload}
+    return {"type": message.type, "payload": message.payload, "roomId": message.room_id}
 
 
 def _refusal(result: Any) -> RequestRefused | None:

@@ -23,18 +23,12 @@ from rtlab.client.acknowledged_outbox import kept_copy
 from rtlab.client.connection import Connection
 from rtlab.client.delivery import Parcel
 from rtlab.client.receipt import Receipt
-from rtlab.errors import (
-    InvalidState,
-    MessageTooLarge,
-    NotConnected,
-    QueueError,
-    QueueFull,
-    describe,
-)
+from rtlab.client.waiting import within
+from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.queue_contents import QueueContents
 from rtlab.patterns.queue_file import Change, Damage, Durability, Row
 from rtlab.patterns.queue_link import QueueLink
-from rtlab.patterns.queue_types import Overflow, QueuedMessage, QueueStats, as_queued
+from rtlab.patterns.queue_types import Overflow, QueuedMessage, QueueOptions, QueueStats, as_queued
 from rtlab.patterns.queue_worker import QueueWorker
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
@@ -86,6 +80,8 @@ class MessageQueue:
 
     Attributes
     ----------
+    conn, path, name, options
+        What it was made with.
     damage : Damage or None
         A file that could not be used, and where it was set aside: what it held is not sent.
 
@@ -117,22 +113,13 @@ class MessageQueue:
         # Injected
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if overflow not in ("reject", "drop_oldest", "drop_newest"):
-            raise ValueError(f"expected overflow reject, drop_oldest or drop_newest, got {overflow!r}")
-        if durability not in ("full", "normal"):
-            raise ValueError(f"expected durability full or normal, got {durability!r}")
-        if min(max_messages, max_bytes, window) < 1 or not max_age > 0 or max_retries < 0:
-            raise ValueError("expected limits and a window >= 1, max_age > 0 and max_retries >= 0")
+        self.options = QueueOptions(
+            durability, max_messages, max_bytes, max_age, overflow, max_retries, window, answer_timeout
+        )
         self.damage: Damage | None = None
+        self.conn = conn
+        self.path = path
         self.name = name
-        self._conn = conn
-        self._path = path
-        self._durability: Durability = durability
-        self._max_age = max_age
-        self._overflow: Overflow = overflow
-        self._max_retries = max_retries
-        self._window = window
-        self._answer_timeout = answer_timeout
         self._clock = clock
         self._worker: QueueWorker | None = None
         self._link: QueueLink | None = None
@@ -142,7 +129,12 @@ class MessageQueue:
         self._sent = self._dead = self._dropped = 0
 
     def __repr__(self) -> str:
-        return f"<MessageQueue {self.name} {'closed' if self._worker is None else 'open'}>"
+        return f"<MessageQueue {self.name} {'open' if self.is_open else 'closed'}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has its file."""
+        return self._worker is not None
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -176,12 +168,12 @@ class MessageQueue:
         """
         if self._worker is not None:
             return
-        worker = await QueueWorker.use(self._path, self.name, self._durability)
+        worker = await QueueWorker.use(self.path, self.name, self.options.durability)
         try:
             file = await worker.opened()
-            head = await worker.do(lambda: file.queue(self.name, self._conn.client_id))
-            self._conn.client_id = head.client_id
-            rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62))
+            head = await worker.do(lambda: file.queue(self.name, self.conn.client_id))
+            self.conn.client_id = head.client_id
+            rows = await worker.do(lambda: file.waiting(self.name))
         except BaseException:
             await worker.leave(self.name)
             raise
@@ -191,17 +183,17 @@ class MessageQueue:
         self._worker = worker
         self._next = head.next_seq
         self._link = QueueLink(
-            self._conn,
+            self.conn,
             head,
             lambda number: self._submit(Change(self.name, incarnation=number)),
             self._expire,
-            window=self._window,
-            answer_timeout=self._answer_timeout,
-            max_retries=self._max_retries,
+            window=self.options.window,
+            answer_timeout=self.options.answer_timeout,
+            max_retries=self.options.max_retries,
         )
-        for row in rows:
-            self._contents.add(row)
-            self._put(row)
+        with self._contents.filling():
+            self._contents.add(*rows)
+            self._put(*rows)
         self._link.start()
 
     async def close(self) -> None:
@@ -256,26 +248,31 @@ class MessageQueue:
             raise MessageTooLarge(size_bytes, link.limit())
         receipt = Receipt(message, asyncio.get_running_loop().create_future())
         if not self._make_place(size_bytes):
-            if self._overflow == "reject":
+            if self.options.overflow == "reject":
                 raise QueueFull(f"{self._contents}: wait until it has been sent, or raise the limit")
             self._dropped += 1
             receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped"))
             return receipt
         row = Row(self._next, JSON.encode(message), self._clock())
         self._next += 1
-        self._contents.add(row)
         self._receipts[row.seq] = receipt
+        await self._accept(row)
+        return receipt
+
+    async def _accept(self, row: Row, instead_of: tuple[int, ...] = ()) -> None:
+        """Count a message, and return when it is on disk; whoever gives up waiting does not take it back."""
+        worker, link = self._opened()
+
+        async def add() -> None:
+            await worker.commit(Change(self.name, add=(row,), remove=instead_of))
+            self._put(row)
+
+        self._contents.add(row)
         try:
-            # Whoever gives up waiting does not take the message back.
-            await asyncio.shield(link.spawn(self._add(row)))
+            await asyncio.shield(link.spawn(add()))
         except QueueError:
             self._forget(row.seq)
             raise
-        return receipt
-
-    async def _add(self, row: Row) -> None:
-        await self._opened()[0].commit(Change(self.name, add=(row,)))
-        self._put(row)
 
     def _opened(self) -> tuple[QueueWorker, QueueLink]:
         if self._worker is None or self._link is None:
@@ -287,7 +284,7 @@ class MessageQueue:
     def _make_place(self, size_bytes: int) -> bool:
         """Return whether one more message fits, after dropping older ones if that is the policy."""
         while not self._contents.has_room(size_bytes):
-            if self._overflow != "drop_oldest" or self._link is None:
+            if self.options.overflow != "drop_oldest" or self._link is None:
                 return False
             parcel = self._link.delivery.withdraw()
             if parcel is None:
@@ -306,17 +303,17 @@ class MessageQueue:
 
     # Sending them
 
-    def _put(self, row: Row) -> None:
-        """Give a message that is on disk to the delivery."""
+    def _put(self, *rows: Row) -> None:
+        """Give messages that are on disk to the delivery."""
+        new = [Parcel(r.message, len(r.message), partial(self._settled, r), r.seq, r.timestamp) for r in rows]
         if self._link is not None:
-            settle = partial(self._settled, row)
-            self._link.delivery.put(Parcel(row.message, len(row.message), settle, row.seq, row.timestamp))
+            self._link.delivery.put(*new)
 
     def _expire(self) -> None:
         """Give up what was never sent and is too old; a clock that jumps makes dead letters, no loss."""
-        before = self._clock() - self._max_age
+        before = self._clock() - self.options.max_age
         while self._link is not None and (parcel := self._link.delivery.withdraw(before)) is not None:
-            parcel.settle({}, QueueError(f"it waited longer than {self._max_age:g} s"))
+            parcel.settle({}, QueueError(f"it waited longer than {self.options.max_age:g} s"))
 
     def _settled(self, row: Row, result: dict[str, Any], error: Exception | None) -> None:
         if isinstance(error, NotConnected) or self._worker is None:
@@ -356,7 +353,7 @@ class MessageQueue:
 
     async def flush(self, timeout: float | None = None) -> None:
         """Return when nothing waits, and the file knows it; raise `TimeoutError` after so many seconds."""
-        async with asyncio.timeout(timeout):
+        async with within(timeout, lambda: f"{len(self):,} messages wait: {self.conn.state.value}"):
             while len(self._contents):
                 self._opened()
                 await self._contents.idle.wait()
@@ -383,6 +380,11 @@ class MessageQueue:
         -------
         int
             How many.
+
+        Raises
+        ------
+        QueueError
+            One could not be written (a full disk, say): it, and those behind it, stay dead letters.
         """
         worker, _ = self._opened()
         file = await worker.opened()
@@ -393,8 +395,6 @@ class MessageQueue:
                 continue
             again = Row(self._next, row.message, self._clock())
             self._next += 1
-            self._contents.add(again)
-            await worker.commit(Change(self.name, add=(again,), remove=(row.seq,)))
-            self._put(again)
+            await self._accept(again, (row.seq,))
             count += 1
         return count

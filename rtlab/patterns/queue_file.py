@@ -57,8 +57,8 @@ class Damage(NamedTuple):
     kept_as: Path
 
 
-class Row(msgspec.Struct):
-    """One message on disk.
+class Row(msgspec.Struct, gc=False):
+    """One message on disk. The collector of cycles passes over it: a file may hold a hundred thousand.
 
     Parameters
     ----------
@@ -82,8 +82,14 @@ class Row(msgspec.Struct):
 
     def crc(self, queue: str) -> int:
         """Return the checksum of everything."""
-        head = f"{queue}\0{self.seq}\0{self.dead}\0{self.timestamp!r}\0{self.retry_count}\0"
-        return zlib.crc32(self.message, zlib.crc32(head.encode()))
+        begin = zlib.crc32(f"{queue}\0".encode())
+        return _row_crc(begin, self.seq, self.message, self.timestamp, self.retry_count, self.dead)
+
+
+def _row_crc(begin: int, seq: int, message: bytes, timestamp: float, retry_count: int, dead: str) -> int:
+    """Return the checksum of a row, from that of its queue's name on."""
+    head = f"{seq}\0{dead}\0{timestamp!r}\0{retry_count}\0"
+    return zlib.crc32(message, zlib.crc32(head.encode(), begin))
 
 
 class QueueHead(msgspec.Struct):
@@ -148,6 +154,7 @@ class QueueFile:
         self.path = str(path)
         self.damage: Damage | None = None
         self.heads: dict[str, QueueHead] = {}
+        self._checked: dict[str, list[Row]] = {}
         self._durability = durability
         self._mark: int | None = None
         self._commits = 0
@@ -212,18 +219,32 @@ class QueueFile:
             if head.crc() != crc:
                 return f"the head of the queue {head.name!r} is not what was written"
             heads[head.name] = head
-        counted = dict.fromkeys(heads, 0)
-        columns = "queue, seq, message, timestamp, retry_count, dead, crc"
-        for queue, *fields, crc in self._db.execute(f"SELECT {columns} FROM messages"):
-            row = Row(*fields)
-            if queue not in heads or row.crc(queue) != crc:
-                return f"message {row.seq} of the queue {queue!r} is not what was written"
-            counted[queue] += 1
+        total = self._db.execute("SELECT count(*) FROM messages").fetchone()[0]
+        waiting: dict[str, list[Row]] = {}
         for name, head in heads.items():
-            if head.live != counted[name]:
-                return f"the queue {name!r} has {counted[name]} messages of {head.live}"
-        self.heads = heads
+            rows = self._read_checked(name)
+            if isinstance(rows, int):
+                return f"message {rows} of the queue {name!r} is not what was written"
+            if head.live != len(rows):
+                return f"the queue {name!r} has {len(rows)} messages of {head.live}"
+            total -= len(rows)
+            waiting[name] = [row for row in rows if not row.dead]
+        if total:
+            return f"{total} messages belong to no queue"
+        self.heads, self._checked = heads, waiting
         return None
+
+    def _read_checked(self, queue: str) -> list[Row] | int:
+        """Return all rows of a queue in order, or the number of one that is not what was written."""
+        rows = list[Row]()
+        begin = zlib.crc32(f"{queue}\0".encode())  # once: a hundred thousand rows may wait
+        columns = "seq, message, timestamp, retry_count, dead, crc"
+        found = self._db.execute(f"SELECT {columns} FROM messages WHERE queue = ? ORDER BY seq", (queue,))
+        for seq, message, timestamp, retries, dead, crc in found:
+            if _row_crc(begin, seq, message, timestamp, retries, dead) != crc:
+                return seq
+            rows.append(Row(seq, message, timestamp, retries, dead))
+        return rows
 
     def _begin(self) -> None:
         try:
@@ -266,7 +287,7 @@ class QueueFile:
                 # Copied before SQLite closes its files, which could change them.
                 shutil.copy2(self.path + suffix, str(kept) + suffix)
         self._db.close()
-        self._commits, self.heads = 0, {}
+        self._commits, self.heads, self._checked = 0, {}, {}
         for suffix in ("", "-wal", "-shm", ".mark"):
             with suppress(FileNotFoundError):
                 os.unlink(self.path + suffix)
@@ -343,6 +364,11 @@ class QueueFile:
             for row in rows
         ]
         self._db.executemany(f"{how} INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def waiting(self, name: str) -> list[Row]:
+        """Return what waits in a queue, in order: the first time, what the opening of the file has read."""
+        rows = self._checked.pop(name, None)
+        return self.load(name, 0, 1 << 62) if rows is None else rows
 
     def load(self, name: str, after: int, limit: int, *, dead: bool = False) -> list[Row]:
         """Return rows in order, from the first after a number on."""

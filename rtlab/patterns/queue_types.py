@@ -1,4 +1,4 @@
-"""What a queue tells of its messages and of itself."""
+"""How a queue is set up, and what it tells of its messages and of itself."""
 
 from __future__ import annotations
 
@@ -6,13 +6,41 @@ from typing import Any, Literal
 
 import msgspec
 
-from rtlab.patterns.queue_file import Row
+from rtlab.patterns.queue_file import Durability, Row
 from rtlab.protocol.codecs import JSON
 
-__all__ = ["Overflow", "QueueStats", "QueuedMessage", "as_queued"]
+__all__ = ["Overflow", "QueueOptions", "QueueStats", "QueuedMessage", "as_queued"]
 
 #: What becomes of a message for which there is no place: `MessageQueue` says it.
 Overflow = Literal["reject", "drop_oldest", "drop_newest"]
+
+
+class QueueOptions(msgspec.Struct, frozen=True):
+    """How a queue was set up: the parameters of `MessageQueue`, by their names.
+
+    Raises
+    ------
+    ValueError
+        One that makes no sense.
+    """
+
+    durability: Durability
+    max_messages: int
+    max_bytes: int
+    max_age: float
+    overflow: Overflow
+    max_retries: int
+    window: int
+    answer_timeout: float
+
+    def __post_init__(self) -> None:
+        if self.overflow not in ("reject", "drop_oldest", "drop_newest"):
+            raise ValueError(f"expected overflow reject, drop_oldest or drop_newest, got {self.overflow!r}")
+        if self.durability not in ("full", "normal"):
+            raise ValueError(f"expected durability full or normal, got {self.durability!r}")
+        limits = min(self.max_messages, self.max_bytes, self.window)
+        if limits < 1 or not self.max_age > 0 or self.max_retries < 0:
+            raise ValueError("expected limits and a window >= 1, max_age > 0 and max_retries >= 0")
 
 
 class QueuedMessage(msgspec.Struct, frozen=True):

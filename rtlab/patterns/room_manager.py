@@ -54,6 +54,13 @@ class RoomManager:
         Seconds after which the server is asked about a room in which nothing was said, see
         `QuietLinkProbe`; None asks nothing.
 
+    Attributes
+    ----------
+    conn : Connection
+        The connection.
+    closed : bool
+        Whether `close` was called.
+
     Examples
     --------
     >>> async def talk(conn: Connection) -> None:
@@ -64,7 +71,8 @@ class RoomManager:
     """
 
     def __init__(self, conn: Connection, *, probe_interval: float | None = None) -> None:
-        self._conn = conn
+        self.conn = conn
+        self.closed = False
         self._rooms: dict[str, _Room] = {}
         self._probe = None if probe_interval is None else QuietLinkProbe(conn, self.__iter__, probe_interval)
         conn.on("*", self._take)
@@ -75,6 +83,11 @@ class RoomManager:
 
     def __contains__(self, room_id: object) -> bool:
         return room_id in self._rooms
+
+    def is_in(self, room_id: str) -> bool:
+        """Whether the server has let this client into a room; not yet while it is being entered."""
+        room = self._rooms.get(room_id)
+        return room is not None and room.joined
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._rooms))
@@ -92,8 +105,9 @@ class RoomManager:
 
     def close(self) -> None:
         """Call no callback any more. The connection stays in its rooms."""
-        self._conn.off("*", self._take)
-        self._conn.off("resync", self._resync)
+        self.closed = True
+        self.conn.off("*", self._take)
+        self.conn.off("resync", self._resync)
         self._rooms.clear()
         if self._probe is not None:
             self._probe.stop()
@@ -136,7 +150,7 @@ class RoomManager:
         # Before the answer: what the room held comes right behind it.
         room = self._rooms[room_id] = _Room(chosen)
         try:
-            await self._conn.join_room(room_id)
+            await self.conn.join_room(room_id)
         except BaseException:
             if self._rooms.get(room_id) is room:
                 del self._rooms[room_id]
@@ -152,11 +166,12 @@ class RoomManager:
         Raises
         ------
         TimeoutError, NotConnected
-            No answer came; the room's callbacks are forgotten all the same.
+            No answer came; the room is left all the same: its callbacks are forgotten, and the server is
+            told when a connection is open again.
         """
         if self._rooms.pop(room_id, None) is None:
             return False
-        await self._conn.leave_room(room_id)
+        await self.conn.leave_room(room_id)
         return True
 
     async def send(
@@ -185,7 +200,7 @@ class RoomManager:
             As for `Connection.send`.
         """
         self._entered(room_id)
-        return await self._conn.send(type, payload, room_id=room_id, ts=ts, delivery=delivery)
+        return await self.conn.send(type, payload, room_id=room_id, ts=ts, delivery=delivery)
 
     def active_users(self, room_id: str) -> tuple[str, ...]:
         """Return who is in a room, in order of arrival, as the server said last.

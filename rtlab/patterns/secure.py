@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from typing import Any
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from rtlab.client.tokens import Tokens
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.protocol.urls import Origin, parse_url
+
+#: Those in use that began with a refresh token, by whom it is for: whoever brings the same one shares
+#: them, because a refresh token that is shown twice ends its login.
+_SHARED: Final[WeakValueDictionary[tuple[Origin, str], Tokens]] = WeakValueDictionary()
 
 __all__ = ["SecureWebSocket"]
 
@@ -19,7 +25,7 @@ class SecureWebSocket(WebSocketConnection):
     url : str
         ``ws://`` or ``wss://``.
     token, refresh_token : str, optional
-        What a login gave.
+        What a login gave. Connections of one program with the same refresh token refresh it once, together.
     auth : Tokens, optional
         In their place: logs in by itself, say.
     **options
@@ -42,8 +48,20 @@ class SecureWebSocket(WebSocketConnection):
         **options: Any,
     ) -> None:
         if auth is None:
-            auth = Tokens(access_token=token, refresh_token=refresh_token, ssl=ssl)
+            auth = _tokens(url, token, refresh_token, ssl)
         elif token is not None or refresh_token is not None:
             raise ValueError("expected auth, or token and refresh_token, not both")
         super().__init__(url, auth=auth, ssl=ssl, **options)
         self.auth = auth
+
+
+def _tokens(
+    url: str, token: str | None, refresh_token: str | None, ssl: ssl_module.SSLContext | None
+) -> Tokens:
+    if refresh_token is None:
+        return Tokens(access_token=token, ssl=ssl)
+    whose = parse_url(url, "ws://host:port/ws").origin, refresh_token
+    known = _SHARED.get(whose)
+    if known is None:
+        known = _SHARED[whose] = Tokens(access_token=token, refresh_token=refresh_token, ssl=ssl)
+    return known

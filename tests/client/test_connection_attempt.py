@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -15,44 +14,56 @@ from rtlab.policies.circuit_breaker import Breaker, Circuit
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import FAST, Calling, Factory, leftovers, turns, until, welcome
+from rtlab.testing.peer_script import PeerScript
+from tests.memory import Calling, Factory, leftovers, turns, until, welcome
 
 
-async def test_a_silent_server_is_given_up():
-    transport = MemoryTransport(gate=asyncio.Event())
-    conn = Connection(Factory(transport), connect_timeout=0.02)
-    with pytest.raises(ConnectFailed, match=r"no answer within 0\.02 s"):
-        await conn.connect()
-    assert transport.aborted
+def test_a_silent_server_is_given_up(fake_clock, mock_websocket):
+    async def main():
+        conn = mock_websocket.connection(PeerScript().slow_open(60), connect_timeout=20)
+        with pytest.raises(ConnectFailed, match=r"no answer within 20 s"):
+            await conn.connect()
+        assert mock_websocket.peers[0].current.over
+
+    fake_clock.run(main())
+    assert fake_clock.now == 20
 
 
-async def test_a_peer_that_goes_silent_is_noticed_and_left():
-    factory = Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome("s2")))
-    conn = Connection(factory, backoff=FAST, heartbeat=Ping(interval=0.01, timeout=0.02))
-    told = []
-    conn.on("disconnected", told.append)
-    await conn.connect()
-    await until(lambda: conn.stats.rtt is not None)
-    assert told == []
-    factory.made[0].deaf = True
-    await until(lambda: conn.stats.connects == 2)
-    assert told[0].code == 1006
+def ends(fake_clock, conn):
+    """Let a connection live until it has come back once; return the ends that were told."""
+
+    async def main():
+        told, back = [], asyncio.Event()
+        conn.on("disconnected", told.append)
+        conn.on("connected", lambda event: back.set() if event.attempt else None)
+        async with asyncio.timeout(600), conn:
+            await back.wait()
+        assert leftovers() == []
+        return told
+
+    return fake_clock.run(main())
+
+
+def test_a_peer_that_goes_silent_is_noticed_and_left(fake_clock, mock_websocket):
+    gone = PeerScript().pause(65).half_open()
+    conn = mock_websocket.connection(
+        gone, PeerScript(), backoff=Constant(1), heartbeat=Ping(interval=20, timeout=10)
+    )
+    told = ends(fake_clock, conn)
+    # The ping that was due at 80 s has until 90 s.
+    assert (told[0].code, told[0].at) == (1006, pytest.approx(90, abs=0.01))
     assert "not answered" in told[0].reason
-    assert factory.made[0].aborted
-    await conn.close()
-    assert leftovers() == []
 
 
-async def test_a_watchdog_counts_anything_that_arrives():
-    transport = MemoryTransport(welcome=welcome())
-    conn = Connection(Factory(transport), max_reconnect_attempts=0, heartbeat=Watchdog(0.02, grace=0.02))
-    await conn.connect()
-    began = time.monotonic()
-    while time.monotonic() - began < 0.12:
-        transport.push(Message("beat"))
-        await asyncio.sleep(0.01)
-    assert conn.state is State.CONNECTED
-    await until(lambda: conn.state is State.DISCONNECTED)
+def test_a_watchdog_counts_anything_that_arrives(fake_clock, mock_websocket):
+    beats = PeerScript()
+    for _ in range(10):
+        beats = beats.pause(25).send({"type": "beat"})
+    conn = mock_websocket.connection(
+        beats.stay_silent(), PeerScript(), backoff=Constant(1), heartbeat=Watchdog(20, grace=20)
+    )
+    told = ends(fake_clock, conn)
+    assert told[0].at == pytest.approx(250 + 40, abs=0.01)
 
 
 async def test_an_open_breaker_stops_attempts_and_a_success_closes_it():
@@ -102,6 +113,33 @@ async def test_a_welcome_that_comes_late_still_begins_the_session():
         assert conn._inbox.position.resume().session == "s9"
         assert conn._inbox.position.handled == 4
         assert transport.max_message_bytes == 500
+
+
+async def test_the_messages_of_a_batch_count_one_by_one_and_only_the_last_has_its_cursor():
+    transport = MemoryTransport(welcome=welcome())
+    conn = Connection(Factory(transport), max_queue=1)
+    async with conn:
+        messages, position = conn.__aiter__(), conn._inbox.position
+        transport.cursor = "behind all three"
+        transport.push(Message("batch", [{"type": "a"}, {"type": "b"}, 5, {"type": "c"}]))
+        for kind, handled in (("a", 0), ("b", 1), ("c", 2)):
+            assert (await anext(messages)).type == kind
+            assert (position.handled, position.resume().cursor) == (handled, None)
+        transport.push(Message("d"))
+        await anext(messages)
+        assert (position.handled, position.resume().cursor) == (4, "behind all three")
+        assert [str(error) for _, error in conn.dead_letters] == [
+            "a batch's message: Expected `object`, got `int`"
+        ]
+
+
+async def test_a_foreign_servers_batch_is_a_message_like_any_other():
+    transport = MemoryTransport()
+    conn = Connection(Factory(transport))
+    async with conn:
+        messages = conn.__aiter__()
+        transport.push(Message("batch", [{"type": "a"}]))
+        assert (await anext(messages)).type == "batch"
 
 
 async def test_a_foreign_servers_welcome_is_a_message_like_any_other():

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.client.connection import Connection
+from rtlab.client.delivery import Delivery, Parcel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
@@ -193,6 +194,39 @@ async def test_a_message_for_which_the_server_has_no_room_does_not_stop_the_next
             await large.acked(5)
         await small.acked(5)
     assert server.frames[0][0]["payload"]["base"] == 2  # the server need not wait for the first
+
+
+async def test_the_wait_for_an_answer_grows_on_a_path_that_is_slower_and_shrinks_with_it():
+    """With a wait that stays, each answer would come too late, and each repeat make it later, for ever."""
+    waits: list[float] = []
+    settled = asyncio.Event()
+
+    async def request(items: list[dict], timeout: float) -> Message:
+        waits.append(timeout)
+        if timeout < 0.8:
+            raise TimeoutError  # the answer is still on its way, and nobody will know what it answers
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    tasks: list[asyncio.Task[None]] = []
+    delivery = Delivery(
+        request,
+        lambda work: tasks.append(asyncio.create_task(work)),
+        lambda: 100_000,
+        life=None,
+        window=8,
+        answer_timeout=0.2,
+        progress=settled.set,
+    )
+    delivery.opened()
+    for expected in ([0.2, 0.4, 0.8], [0.2, 0.4, 0.8] * 2):
+        settled.clear()
+        delivery.put(Parcel(Message("chat", 1, id="a"), 40, lambda result, error: None))
+        async with asyncio.timeout(30):
+            await settled.wait()
+        # It was answered at once, so the next wait is the one that was asked for again.
+        assert waits == expected
+    delivery.end(NotConnected("the end"))
+    await asyncio.gather(*tasks)
 
 
 async def test_the_words_for_delivery_are_three():

@@ -48,6 +48,33 @@ async def test_a_message_of_an_ended_session_does_not_move_the_next_ones_positio
     await conn.close()
 
 
+async def test_a_session_that_goes_on_without_its_rooms_is_asked_for_them_again():
+    """Else the server, which never got the first request, refuses what is said in the room, for good."""
+
+    def answer(payload):
+        return {"recovered": True, "epoch": "e1", "offset": 4}
+
+    first = room_server(answer, welcome=welcome("s1"))
+    restarted = MemoryTransport(welcome=welcome("s2"))  # it ends before the answer
+    third = room_server(answer, welcome=welcome("s2", resumed=True))
+    fourth = room_server(answer, welcome=welcome("s2", resumed=True))
+    conn = Connection(Factory(first, restarted, third, fourth), backoff=FAST)
+    resyncs: list[str | None] = []
+    conn.on("resync", lambda event: resyncs.append(event.room_id))
+    await conn.connect()
+    await conn.join_room("r")
+    for n, transport in enumerate((first, restarted, third), 2):
+        transport.drop()
+        await until(lambda n=n: conn.stats.connects == n)
+        await turns()
+    asked = [
+        [m.payload["roomId"] for m in t.sent if m.type == "join_room"] for t in (restarted, third, fourth)
+    ]
+    assert asked == [["r"], ["r"], []]
+    assert resyncs == [None]  # the session's end alone: the room went on
+    await conn.close()
+
+
 async def test_a_frame_that_cannot_be_read_is_replayed_like_any_other():
     first, second, conn = two(MemoryTransport(welcome=welcome(seq=1, resumed=True)))
     conn.on("error", lambda event: None)

@@ -48,3 +48,11 @@ async def test_many_may_wait_and_one_may_give_up():
     await asyncio.wait({others[0]})
     one.settle({"ok": True}, None)
     assert await asyncio.gather(*others[1:]) == [{"ok": True}] * 2
+
+
+async def test_who_waits_too_short_reads_what_became_of_the_message():
+    one = await receipt()
+    with pytest.raises(TimeoutError, match="after 0 s: no answer; the message is waiting"):
+        await one.acked(0)
+    one.settle({"ok": True}, None)
+    assert await one.acked(1) == {"ok": True}

@@ -41,10 +41,9 @@ async def test_any_transport_resumes_and_loses_nothing(transport):
             await conn.join_room("r")
             publish(server, "r", 0)
             await until(lambda: got == [0], 20)
-            if transport != "webrtc":  # its lost peer is noticed after seconds
-                conn._driver.transport.abort()
-                publish(server, "r", 1)
-                await until(lambda: got == [0, 1], 20)
+            conn._driver.transport.abort()
+            publish(server, "r", 1)
+            await until(lambda: got == [0, 1], 20)
 
 
 async def test_a_crowd_on_one_socket_leaves_nothing_and_beats_once():

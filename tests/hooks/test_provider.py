@@ -6,12 +6,13 @@ import pytest
 import reacton
 import reacton.ipywidgets as w
 
-from rtlab.errors import InvalidState
+from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
 from rtlab.hooks.reducer import replay, websocket_reducer
 from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
-from tests.memory import turns, until
+from tests.memory import room_server, turns, until, welcome
 
 URL = "ws://server/ws"
 
@@ -76,6 +77,59 @@ async def test_a_reducer_that_raises_changes_nothing_and_says_so():
         assert seen[-1].is_connected
         assert "KeyError" in seen[-1].error
         assert "MESSAGE_RECEIVED" in seen[-1].error
+        store = seen[-1].store
+        assert replay(store.actions, store.base, mine) == store.state  # the error is replayed too
+        store.reducer = lambda state, action: 1 / 0  # one that raises on everything
+        store.fail("what is wrong")
+        assert store.state.error == "what is wrong"
+
+
+def room_names(transport):
+    return [(m.type, m.payload["roomId"]) for m in transport.sent if m.type in ("join_room", "leave_room")]
+
+
+def rooms():
+    """A server whose connections answer `join_room`."""
+    return Server(lambda n: room_server(lambda p: {"roomId": p["roomId"]}, welcome=welcome(f"s{n}")))
+
+
+async def test_a_provider_that_comes_late_to_a_shared_connection_is_connected_and_leaves_only_its_own_room():
+    server, seen, late = rooms(), [], []
+    first = WebSocketProvider(URL, [watcher(seen)], connect=server, share=True, room_id="a").key("1")
+
+    def second(room):
+        return WebSocketProvider(URL, [watcher(late)], connect=server, share=True, room_id=room).key(room)
+
+    async with rendered(w.VBox(children=[first])) as tree:
+        await until(lambda: seen[-1].is_connected)
+        tree.render(w.VBox(children=[first, second("a")]))
+        await until(lambda: bool(late) and late[-1].is_connected)
+        tree.render(w.VBox(children=[first, second("b")]))
+        await until(lambda: late[-1].is_connected and room_names(server.made[0])[-1] == ("join_room", "b"))
+        tree.render(w.VBox(children=[first]))
+        await until(lambda: room_names(server.made[0])[-1] == ("leave_room", "b"))
+    assert len(server.made) == 1
+    assert ("leave_room", "a") not in room_names(server.made[0])
+
+
+async def test_the_room_is_entered_though_the_first_connect_failed_and_another_room_begins_afresh():
+    good = rooms()
+    server, seen = (
+        Server(lambda n: good._make(n) if n else MemoryTransport(fail=ConnectFailed("not yet"))),
+        [],
+    )
+
+    def provider(room):
+        return WebSocketProvider(
+            URL, [watcher(seen)], connect=server, room_id=room, options={"retry_initial": True}
+        )
+
+    async with rendered(provider("a")) as tree:
+        await until(lambda: bool(server.made[1:]) and room_names(server.made[1]) == [("join_room", "a")])
+        tree.render(provider("b"))
+        await until(lambda: bool(server.made[2:]) and room_names(server.made[2]) == [("join_room", "b")])
+        await until(lambda: seen[-1].is_connected)
+        assert server.made[1].closed_with == 1000
 
 
 async def test_without_a_provider_it_says_what_to_do():

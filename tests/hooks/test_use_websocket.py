@@ -138,6 +138,114 @@ async def test_who_is_mounted_in_the_place_of_another_keeps_the_connection():
     assert len(server.made) == 1
 
 
+async def test_who_comes_late_to_a_shared_connection_hears_that_it_is_open():
+    server, seen, opened = Server(), [], []
+    Probe = probe(server, seen, share=True, on_open=opened.append)
+    async with rendered(w.VBox(children=[Probe().key("a")])) as tree:
+        await until(lambda: len(opened) == 1)
+        tree.render(w.VBox(children=[Probe().key("a"), Probe().key("b")]))
+        await until(lambda: len(opened) == 2)
+        assert opened[0] == opened[1]
+
+
+async def test_a_component_sends_from_on_open_and_on_the_new_connection_after_a_reconnect():
+    server, views = Server(), {}
+
+    @reacton.component
+    def One(number):
+        ws = use_websocket(
+            URL, connect=server, share=True, on_open=lambda event: ws.send_message("hello", number)
+        )
+        views[number] = ws
+        return w.Label()
+
+    async with rendered(w.VBox(children=[One(1).key("1")])) as tree:
+        await until(lambda: bool(server.made) and server.made[0].sent == [Message("hello", 1)])
+        tree.render(w.VBox(children=[One(1).key("1"), One(2).key("2")]))  # late, on the open connection
+        await until(lambda: server.made[0].sent[1:] == [Message("hello", 2)])
+        server.made[0].drop(1012, "restart")
+        await until(lambda: len(server.made) == 2 and len(server.made[1].sent) == 2)
+        for view in views.values():
+            await view.send_message("chat")
+        assert [message.type for message in server.made[1].sent] == ["hello", "hello", "chat", "chat"]
+
+
+@pytest.mark.parametrize("event", ["on_message", "on_open", "on_close"])
+async def test_who_is_unmounted_by_anothers_handler_hears_nothing_more(event):
+    server, seen, heard = Server(), [], []
+
+    def unmount_the_other(_):
+        heard.append("first")
+        tree.render(w.VBox(children=[first]))
+
+    first = probe(server, seen, share=True, **{event: unmount_the_other})().key("1")
+    second = probe(server, seen, share=True, **{event: lambda _: heard.append("second")})().key("2")
+    async with rendered(w.VBox(children=[first, second])) as tree:
+        await until(lambda: bool(server.made) and seen[-1].connection_status == "Connected")
+        if event == "on_message":
+            server.made[0].push(Message("tick", 1))
+        elif event == "on_close":
+            server.made[0].drop(1012, "restart")
+        await until(lambda: bool(heard))
+        await turns()
+        assert heard[:1] == ["first"]
+        assert heard.count("second") == (1 if event == "on_close" else 0)  # its own unmounting is its close
+
+
+async def test_mounted_twice_as_in_strict_mode_leaves_one_connection():
+    server, seen = Server(), []
+    Probe = probe(server, seen)
+    async with rendered(w.VBox(children=[Probe()])) as tree:
+        tree.render(w.VBox(children=[]))
+        tree.render(w.VBox(children=[Probe()]))
+        await until(lambda: seen[-1].connection_status == "Connected")
+        await until(lambda: all(transport.aborted for transport in server.made[:-1]))
+        assert not server.made[-1].aborted
+    assert server.made[-1].closed_with == 1000
+
+
+async def test_a_function_written_in_place_is_no_reason_to_connect_again():
+    server, seen = Server(), []
+
+    @reacton.component
+    def Inline():
+        seen.append(use_websocket(URL, connect=lambda url, **options: server(url, **options)))
+        return w.Label()
+
+    async with rendered(Inline()):
+        await until(lambda: seen[-1].connection_status == "Connected")
+        await turns()
+    assert len(server.made) == 1
+
+
+async def test_another_transport_begins_afresh():
+    server, seen = Server(), []
+
+    @reacton.component
+    def Over(transport):
+        seen.append(use_websocket(URL, transport=transport, connect=server))
+        return w.Label()
+
+    async with rendered(Over("websocket")) as tree:
+        await until(lambda: seen[-1].connection_status == "Connected")
+        tree.render(Over("sse"))
+        await until(lambda: len(server.made) == 2 and seen[-1].connection_status == "Connected")
+        assert server.made[0].closed_with == 1000
+
+
+async def test_a_url_that_becomes_something_else_is_told_and_the_connection_stays_until_it_is_mended():
+    server, seen = Server(), []
+    Probe = probe(server, seen)
+    async with rendered(Probe(URL)) as tree:
+        await until(lambda: seen[-1].connection_status == "Connected")
+        with pytest.raises(TypeError, match="expected a URL such as"):
+            tree.render(Probe(8000))
+        tree.render(Probe(URL))
+        server.made[0].push(Message("tick", 1))
+        await until(lambda: seen[-1].last_message == Message("tick", 1))
+    assert len(server.made) == 1
+
+
 async def test_sharers_with_other_options_are_told():
     server, seen = Server(), []
     one, two = probe(server, [], share=True), probe(server, seen, share=True, close_timeout=1.0)

@@ -11,61 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.client.connection import Connection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.message_queue import MessageQueue
-from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import turns, until, welcome
-
-
-class Server:
-    """Handles each seq once, as ours does; `refuse` says what it refuses."""
-
-    def __init__(self) -> None:
-        self.handled: list[object] = []
-        self.frames: list[list[dict]] = []
-        self.last = 0
-        self.silent = False
-        self.refuse = lambda item: None
-        self.openings: list[dict] = []
-
-    def transport(self):
-        box = {}
-
-        def take(message):
-            if message.type == "join_room":
-                box["t"].push(Message("ack", {"epoch": "e", "offset": 0}, id=message.id))
-            if message.type != "batch" or self.silent:
-                return
-            self.frames.append(message.payload)
-            results = [self.item(item) for item in message.payload]
-            box["t"].push(Message("ack", {"results": results}, id=message.id))
-
-        box["t"] = MemoryTransport(welcome=welcome(limit=100_000), on_send=take)
-        return box["t"]
-
-    def item(self, item):
-        if item["type"] == "outbox":
-            self.openings.append(item["payload"])
-            self.last = max(self.last, item["payload"]["base"] - 1)
-            return {"ok": True, "incarnation": len(self.openings)}
-        code = self.refuse(item)
-        if code is not None:
-            self.last = item["seq"]
-            return {"ok": False, "error": {"code": code, "message": code}}
-        if item["seq"] > self.last + 1:
-            return {"ok": False, "error": {"code": "gap", "message": "gap", "expected": self.last + 1}}
-        if item["seq"] == self.last + 1:
-            self.last += 1
-            self.handled.append(item["payload"])
-        return {"ok": True, "id": item["id"]}
-
-    def connection(self, **options):
-        conn = Connection(lambda: self.transport(), backoff=Constant(0.0, min_uptime=0.0), **options)
-        conn.on("error", lambda event: None)
-        return conn
+from tests.memory import turns, until
+from tests.patterns.numbering_server import Server
 
 
 @pytest.fixture
@@ -129,6 +78,32 @@ async def test_one_that_is_refused_is_a_dead_letter_and_holds_nobody_up(server):
     assert server.handled == ["a", "b", "bad"]
 
 
+async def test_a_retry_goes_on_when_nobody_waits_and_stays_dead_when_it_cannot_be_written(
+    server,
+):
+    server.refuse = lambda item: "not_joined" if item["payload"] == "bad" else None
+    conn = server.connection()
+    async with MessageQueue(conn) as queue, conn:
+        await queue.send("chat", "bad", room_id="r")
+        await queue.flush(5)
+        server.refuse = lambda item: None
+        commit, queue._worker.commit = queue._worker.commit, full_disk
+        with pytest.raises(QueueError, match="full"):
+            await queue.retry()
+        assert len(queue) == 0
+        assert len(await queue.dead_letters()) == 1
+        queue._worker.commit = commit
+        waiting = asyncio.create_task(queue.retry())
+        await until(lambda: len(queue) == 1)
+        waiting.cancel()
+        await queue.flush(5)
+    assert server.handled == ["bad"]
+
+
+async def full_disk(change):
+    raise QueueError("the disk is full")
+
+
 async def test_one_that_is_always_to_be_tried_again_is_given_up(server):
     server.item_ = server.item
     poison = {"ok": False, "error": {"code": "not_published", "message": "no", "retryAfter": 0.001}}
@@ -140,6 +115,22 @@ async def test_one_that_is_always_to_be_tried_again_is_given_up(server):
         await queue.flush(5)
         assert [letter.payload for letter in await queue.dead_letters()] == ["bad"]
     assert server.handled == ["a", "b"]  # the opening told that number 2 does not come any more
+
+
+async def test_a_queue_that_is_opened_again_beside_another_has_what_its_file_has_now(server, tmp_path):
+    path = tmp_path / "q.sqlite"
+    async with MessageQueue(server.connection(), path, name="a") as queue:
+        await queue.send("chat", "old")
+    async with MessageQueue(Server().connection(), path, name="b"):  # the file stays open
+        conn = server.connection()
+        async with MessageQueue(conn, path, name="a") as queue, conn:
+            await queue.flush(5)
+            await conn.close()
+            for what in ("new", "newer"):
+                await queue.send("chat", what)
+        async with MessageQueue(server.connection(), path, name="a") as queue:
+            assert [message.payload for message in await queue.messages()] == ["new", "newer"]
+            assert len(queue) == 2
 
 
 async def test_a_full_queue_does_what_its_policy_says(server):

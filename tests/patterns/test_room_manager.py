@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.connection import Connection
+from rtlab.client.connection import Connection, State
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.websocket_connection import WebSocketConnection
@@ -107,6 +107,35 @@ async def test_after_a_cut_the_room_goes_on_where_it_was(lab):
             await bob.send("lobby", "chat", n)
         await seen.until(("on_message", 4))
         assert [value for _, value in seen.calls] == [0, 1, 2, 3, 4]
+
+
+async def test_a_room_that_is_left_without_a_connection_is_not_entered_again(lab):
+    """The session goes on, and at the server it is in the room still: it has to be told."""
+    seen, heard = Log(), []
+    through = WebSocketConnection(f"{lab.faults.ws_url}?user=ada", backoff=Constant(0.02))
+    async with (
+        asyncio.timeout(60),
+        through as conn,
+        user(lab, "bob") as other,
+        RoomManager(conn) as ada,
+        RoomManager(other) as bob,
+    ):
+        conn.on("chat", heard.append)
+        await bob.join_room("lobby", seen.callbacks("on_leave"))
+        await ada.join_room("lobby")
+        async with lab.faults.down():
+            while conn.state is State.CONNECTED:
+                await asyncio.sleep(0.01)
+            with pytest.raises(NotConnected):
+                await ada.leave_room("lobby")
+            await bob.send("lobby", "chat", "meanwhile")
+        await seen.until(("on_leave", "ada"))
+        assert (heard, conn.stats.rooms, conn.stats.connects) == ([], {}, 2)
+        assert await ada.join_room("lobby") is True
+        await bob.send("lobby", "chat", "again")
+        while not heard:
+            await asyncio.sleep(0.01)
+        assert [message.payload for message in heard] == ["again"]
 
 
 async def test_a_user_whose_process_died_leaves_after_the_grace_period(lab):

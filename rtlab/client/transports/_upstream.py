@@ -2,12 +2,15 @@
 
 HTTP alone promises no order between requests, so at most one is under way. What
 piles up meanwhile goes together in the next one, as a JSON array: the slower the
-path, the larger the batches.
+path, the larger the batches. Each has a number, so that the server handles one that a
+proxy sends twice only once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -70,6 +73,8 @@ class Upstream:
         self._batch_bytes = MAX_BATCH_BYTES
         self._batch: list[_Pending] = []  # the messages of the request under way
         self._pending: deque[_Pending] = deque()
+        # They grow in the whole session, over all transports that carry it.
+        self._numbers = itertools.count(time.monotonic_ns())
         self._slots = asyncio.Semaphore(MAX_PENDING)  # it is fair, which keeps the order of callers
         self._task: asyncio.Task[None] | None = None
 
@@ -160,10 +165,11 @@ class Upstream:
         """Send one batch, and tell its senders. Raises `TransportClosed` when the path is broken."""
         frames = [item.data for item in self._batch]
         body = frames[0] if len(frames) == 1 else b"[%b]" % b",".join(frames)
+        headers = {**_HEADERS, "Idempotency-Key": str(next(self._numbers))}
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 response, _ = await self._http.start(
-                    "POST", self._url, _HEADERS, content=body, read_timeout=ANSWER_TIMEOUT, follow=False
+                    "POST", self._url, headers, content=body, read_timeout=ANSWER_TIMEOUT, follow=False
                 )
                 answer = await self._http.read(response, MAX_ANSWER_BYTES)
         except TimeoutError as error:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, cast
 
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-
+from rtlab.client.transports.strict_reading import ClientDeflate
 from rtlab.protocol.deflate import Deflate
 
 __all__ = ["Compression", "offer"]
@@ -16,7 +15,7 @@ _KINDS: Final = 'expected compression to be "deflate", a Deflate or None, got {!
 
 
 def offer(compression: Compression) -> dict[str, Any]:
-    """Return what the library's `connect` takes for a compression.
+    """Return what the library's `connect` takes for a compression; what it agrees on reads strictly.
 
     Parameters
     ----------
@@ -30,15 +29,17 @@ def offer(compression: Compression) -> dict[str, Any]:
 
     Examples
     --------
-    >>> offer("deflate")
-    {'compression': 'deflate'}
+    >>> offer("deflate")  # doctest: +ELLIPSIS
+    {'compression': None, 'extensions': [<...ClientDeflate object at 0x...>]}
     """
-    if compression is None or compression == "deflate":
-        return {"compression": compression}
+    if compression is None:
+        return {"compression": None}
+    if compression == "deflate":  # as the library offers it
+        return {"compression": None, "extensions": [ClientDeflate(compress_settings={"memLevel": 5})]}
     if not isinstance(cast("object", compression), Deflate):
         raise TypeError(_KINDS.format(compression))
     server_bits, client_bits = compression.server_max_window_bits, compression.client_max_window_bits
-    factory = ClientPerMessageDeflateFactory(
+    factory = ClientDeflate(
         server_no_context_takeover=compression.server_no_context_takeover,
         client_no_context_takeover=compression.client_no_context_takeover,
         # 15 is what holds when nobody says anything; True lets the server set a limit.

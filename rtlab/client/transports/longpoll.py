@@ -22,7 +22,7 @@ from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http_status import closed_by, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.session_resume import Resume, session_of, session_query
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]
@@ -156,9 +156,10 @@ class LongPollTransport:
             self.abort()
             raise
         there = settled(base, answered)
-        self._poll_url = there.adding(session=session)
+        whose = session_query(welcome)
+        self._poll_url = there.adding(**whose)
         self._health_url = there.beside("healthz")
-        self._upstream = Upstream(self._http, there.beside("send").adding(session=session), self._http.abort)
+        self._upstream = Upstream(self._http, there.beside("send").adding(**whose), self._http.abort)
         return welcome
 
     async def _poll(self, url: Url) -> Url:

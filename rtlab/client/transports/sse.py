@@ -26,7 +26,7 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.session_resume import Resume, session_of, session_query
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]
@@ -199,11 +199,11 @@ class SseTransport:
             session = session_of(welcome)
         except MessageError:
             welcome = session = None
-        if session is None:
+        if welcome is None or session is None:
             self.plain = True
             return None
         self._take()
-        self._upstream = Upstream(self._http, send_url.adding(session=session), self._http.abort)
+        self._upstream = Upstream(self._http, send_url.adding(**session_query(welcome)), self._http.abort)
         return welcome
 
     async def receive(self, take: Take | None = None) -> Message:

@@ -65,6 +65,8 @@ class SseDecoder:
         What to send as ``Last-Event-ID`` when reconnecting now.
     retry : float or None
         The reconnection time that the stream asked for, in seconds.
+    comments : int
+        Lines so far that begin with a colon: what servers send as heartbeats.
 
     Notes
     -----
@@ -89,6 +91,7 @@ class SseDecoder:
     ) -> None:
         self.last_event_id = last_event_id
         self.retry: float | None = None
+        self.comments = 0
         self._max_event_bytes = max_event_bytes
         self._max_line_bytes = max_line_bytes
         self._started = False  # whether the first bytes, where a BOM may stand, have been read
@@ -172,7 +175,6 @@ class SseDecoder:
 
     def _field(self, line: bytes) -> None:
         self._check_line(line)
-        # A comment begins with the colon: its name is empty, and ignored like every unknown name.
         name, _, value = line.partition(b":")
         if value.startswith(b" "):
             value = value[1:]
@@ -188,3 +190,5 @@ class SseDecoder:
                 self._id = str(value, "utf-8", "replace")
         elif name == b"retry" and value.isdigit():  # of bytes: ASCII digits only
             self.retry = int(value.lstrip(b"0")[:_RETRY_DIGITS] or b"0") / 1000
+        elif not name:  # it begins with the colon
+            self.comments += 1

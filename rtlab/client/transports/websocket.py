@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import broadcast
+from websockets.client import ClientProtocol
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidStatus,
@@ -25,6 +26,7 @@ from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import NOTHING, Credentials
+from rtlab.client.transports.strict_reading import StrictReader
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
@@ -53,6 +55,12 @@ class _Listener(ClientConnection):
 
     heard = 0.0
     take: Callable[[Frame], bool] | None = None
+
+    def __init__(self, protocol: ClientProtocol, *args: Any, **options: Any) -> None:
+        protocol.reader = StrictReader()
+        protocol.parser = protocol.parse()  # the library's has begun to read from the reader before
+        next(protocol.parser)
+        super().__init__(protocol, *args, **options)
 
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()

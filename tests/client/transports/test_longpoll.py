@@ -117,7 +117,7 @@ async def test_the_cursor_goes_on_and_nothing_is_lost_between_polls(rig: Rig) ->
         got.append((await transport.receive()).payload)
         assert got == [3 * n, 3 * n + 1, 3 * n + 2]
     polls = [request.query for request in server.requests[1:]]
-    assert [query["session"] for query in polls] == ["s1"] * len(polls)
+    assert [(query["session"], query["clientId"]) for query in polls] == [("s1", "c")] * len(polls)
     assert [int(query["cursor"]) for query in polls] == sorted(int(query["cursor"]) for query in polls)
     await transport.close()
 
@@ -202,7 +202,7 @@ async def test_up_by_post_and_a_ping_beside_the_poll(rig: Rig) -> None:
             next(request.body for request in server.requests if request.method == "POST")
         )
     post = next(request for request in server.requests if request.method == "POST")
-    assert (post.path, post.query) == ("/send", {"token": "t", "session": "s1"})
+    assert (post.path, post.query) == ("/send", {"token": "t", "session": "s1", "clientId": "c"})
 
 
 class TestServersThatFail:

@@ -471,7 +471,7 @@ class TestOurServersStream:
             assert conn.stats.bytes_out == len(server.requests[1].body)
         get, post = server.requests
         assert (get.path, get.query) == ("/sse", {"token": "t", "clientId": "me"})
-        assert (post.path, post.query) == ("/send", {"token": "t", "session": "s1"})
+        assert (post.path, post.query) == ("/send", {"token": "t", "session": "s1", "clientId": "c"})
 
     async def test_resumes_by_session_and_last_event_id(self, lab: tuple[Lab, ScriptedServer]) -> None:
         script, server = lab
