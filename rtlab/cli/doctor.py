@@ -36,6 +36,8 @@ _OPTIONAL: Final = (
     ("chromium", "browser tests, and `rtlab bench observer`", "chromium"),
     ("nginx", "`rtlab proxies`, and notebook 01", "nginx-light"),
     ("haproxy", "`rtlab proxies`, and notebook 01", "haproxy"),
+    ("redis-server", '`Lab(nodes=3, broker="redis")`', "redis-server"),
+    ("rabbitmq-server", '`Lab(nodes=3, broker="rabbitmq")`', "--no-install-recommends rabbitmq-server"),
 )
 
 

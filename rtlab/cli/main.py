@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from rtlab.cli.audit import audit
 from rtlab.cli.compare import compare
 from rtlab.cli.output import print_table
 from rtlab.cli.probe import probe
@@ -78,6 +79,14 @@ def bench(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which: see `rtlab bench list`.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+    messages: Annotated[int | None, typer.Option(min=1, help="How many (ledger, metrics, scale).")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep what is done in this file, and go on from it (ledger).")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="One of its rows (throughput, security).")] = None,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="See that it runs, and measure nothing (throughput, security).")
+    ] = False,
 ) -> None:
     """Measure rtlab on this machine, beside its peers."""
     import msgspec
@@ -93,8 +102,26 @@ def bench(
         if name not in BENCHES:
             raise RtlabError(f"unknown benchmark {name!r}: expected {', '.join(BENCHES)}")
 
+    given = {
+        "messages": messages,
+        "resume": None if resume is None else str(resume),
+        "only": only,
+        "tiny": tiny or None,
+    }
+    options: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    models: dict[str, dict[str, object]] = {}
+    if "throughput" in names:
+        from rtlab.models.batching import batch_delay, batch_size
+
+        # A benchmark knows no model: what it is held against comes from here.
+        models["throughput"] = {"closed_forms": (batch_size, batch_delay)}
+
     async def run_all() -> list[Result]:
-        return [result for name in names for result in await BENCHES[name](Lab.start)]
+        return [
+            result
+            for name in names
+            for result in await BENCHES[name](Lab.start, **options, **models.get(name, {}))
+        ]
 
     results = asyncio.run(run_all())
     if as_json:
@@ -103,6 +130,7 @@ def bench(
         print_table(table(results))
 
 
+app.command()(audit)
 app.command()(compare)
 app.command()(probe)
 app.command()(proxies)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rtlab.cli.headers import headers_of
 from rtlab.cli.output import Json, print_table
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ def probe(
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Round trips to measure.")] = 50,
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for each answer.")] = 5.0,
     cafile: Annotated[str | None, typer.Option(help="Trust the authorities in this PEM file.")] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'Name: value' of every request: credentials, a subprotocol; repeatable."),
+    ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Look without trust.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +44,7 @@ def probe(
     from rtlab.experiments.endpoint.wire import insecure_tls, trusting_tls
     from rtlab.experiments.probe import probe as run
 
+    headers = headers_of(header)
     tls = insecure_tls() if insecure else trusting_tls(cafile)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("connecting", total=1.0)
@@ -50,6 +56,7 @@ def probe(
                 count=count,
                 ssl=tls,
                 timeout=timeout,
+                headers=headers,
                 progress=lambda share, text: bar.update(task, completed=share, description=text),
             )
         )
@@ -86,6 +93,8 @@ def table(report: Report) -> Table:
         ("nonsense", report.nonsense),
         ("headers", "\n".join(f"{name}: {value}" for name, value in report.headers.items())),
     ]
+    if report.incomplete:
+        rows.append(("incomplete", report.incomplete))
     made = Table.grid("what", "seen", padding=(0, 2, 0, 0))
     made.columns[1].overflow = "fold"
     for name, value in rows:

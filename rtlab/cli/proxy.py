@@ -18,8 +18,9 @@ from rtlab.cli.output import Json
 from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:
+    from rtlab.faults.player import Player
     from rtlab.faults.proxy.proxy import Proxy
-    from rtlab.faults.script import FaultScript, Player
+    from rtlab.faults.script import FaultScript
     from rtlab.faults.trace import Trace, TraceEvent
 
 __all__ = ["proxy"]
@@ -51,26 +52,25 @@ def proxy(
     as_json: Json = False,
 ) -> None:
     """Put the fault proxy in front of a TCP service, until Ctrl-C; print what it does to whom."""
-    played = None if script is None else _load(script)
-    if played is not None and seed is not None:
-        import msgspec
-
-        played = msgspec.structs.replace(played, seed=seed)
+    played = None if script is None else _load(script, seed)
     secret = secrets.token_urlsafe(16) if token else None
     asyncio.run(_run(name, listen, _address(upstream), played, seed or 0, api, secret, as_json=as_json))
 
 
-def _load(path: Path) -> FaultScript:
+def _load(path: Path, seed: int | None) -> FaultScript:
+    import msgspec
+
     from rtlab.faults.errors import FaultError
     from rtlab.faults.script import FaultScript
 
     try:
-        return FaultScript.load(path)
+        script = FaultScript.load(path)
+        return script if seed is None else msgspec.structs.replace(script, seed=seed).checked()
     except OSError as error:
         raise RtlabError(f"cannot read the script {path}: {error.strerror}") from None
     except FaultError as error:
         raise RtlabError(
-            f'{path} is no script: {error}; one line is {{"steps": [{{"at": 1, "do": "cut"}}]}}'
+            f'{path} cannot be played: {error}; one line is {{"steps": [{{"at": 1, "do": "cut"}}]}}'
         ) from None
 
 
@@ -122,9 +122,11 @@ async def _run(
     from aiohttp import web
 
     from rtlab.faults.api import make_app
+    from rtlab.faults.player import Player
     from rtlab.faults.proxy.collection import Collection
-    from rtlab.faults.script import Player
     from rtlab.faults.trace import Trace
+    from rtlab.processes.http_expect import read_expectations
+    from rtlab.processes.http_log import server_log
     from rtlab.processes.parent_watch import raise_nofile
 
     raise_nofile()
@@ -134,8 +136,14 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     trace, player = Trace(), Player()
     collection = Collection(trace, seed)
-    runner = web.AppRunner(make_app(collection, token, player), access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        make_app(collection, token, player),
+        access_log=None,
+        logger=server_log("rtlab.faults.http"),
+        shutdown_timeout=2.0,
+    )
     await runner.setup()
+    read_expectations(runner.server)
     try:
         try:
             await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -138,6 +138,9 @@ def test_bench_prints_what_it_measured(monkeypatch: pytest.MonkeyPatch, capfd: p
         "ratio": 0.5,
         "spread": 0.5,
         "interval": None,
+        "busy": None,
+        "at_most": None,
+        "at_least": None,
     }
     assert cli.run(["bench", "fake"]) == 0
     assert "round trip" in capfd.readouterr().out

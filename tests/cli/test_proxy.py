@@ -115,6 +115,17 @@ def test_a_token_is_made_and_printed_and_people_get_lines(echo: str) -> None:
     assert "#1" in out
 
 
+def test_a_script_that_contradicts_itself_is_refused_with_the_seed_that_is_played(
+    echo: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "either.json"
+    slow = {"at": [0, 2], "do": "add", "toxic": "latency", "name": "slow", "attributes": {"latency": 1}}
+    file.write_text(json.dumps({"steps": [slow, {"at": 1, "do": "remove", "name": "slow"}]}))
+    # The file's own seed, 0, adds it at 0.2 s, and 1 at 1.5 s.
+    assert cli.run(["proxy", echo, "--script", str(file), "--seed", "1"]) == 1
+    assert "remove slow at 1 s, when it is not there" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -122,7 +133,7 @@ def test_a_token_is_made_and_printed_and_people_get_lines(echo: str) -> None:
         (["127.0.0.1:0"], "expected UPSTREAM as HOST:PORT"),
         (["no-such-host.invalid:80", "--api", "0"], "no address is known for no-such-host.invalid:80"),
         (["127.0.0.1:9", "--script", "/nowhere"], "cannot read the script /nowhere: No such file"),
-        (["127.0.0.1:9", "--script", __file__], "is no script: "),
+        (["127.0.0.1:9", "--script", __file__], "cannot be played: "),
         (["127.0.0.1:9", "--api", "0", "--listen", "127.0.0.1:x"], "invalid port"),
         (["ftp://127.0.0.1", "--api", "0"], "expected a URL that starts with http://"),
     ],
