@@ -15,5 +15,5 @@ async def test_exercise_1():
             WebSocketConnection=WebSocketConnection,
             take_feed=take_feed,
         )
-    # Half of the round trip, and what the machine adds.
-    assert 50 <= names["slow"].percentiles("websocket", column="transit")[50] < 80
+    # Half of the round trip, to what the two clocks are known; the machine adds least to the quickest.
+    assert 48 <= names["slow"].percentiles("websocket", [0], "transit")[0] < 100

@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import websockets
 
 from rtlab.experiments.batch_queue import play_window
 from rtlab.measure.open_loop import poisson_times
@@ -10,6 +16,7 @@ from rtlab.policies.batching import FixedTick
 from tests.notebook_exercises import run
 
 NAME = "11_batching"
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / f"{NAME}.ipynb"
 COSTS = {"per_frame": 0.0009, "per_message": 0.0001}
 
 
@@ -36,3 +43,28 @@ async def test_exercise_3():
 
 async def test_exercise_4():
     assert (await run(NAME, 4))["p99"] == pytest.approx(4.4)
+
+
+async def test_each_result_of_the_batcher_without_rtlab_ends_when_the_connection_is_cut():
+    cells: list[dict[str, Any]] = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    sources = [source for source in sources if source.startswith(("def settle", "class Batcher:"))]
+    names: dict[str, Any] = {"asyncio": asyncio, "json": json, "websockets": websockets}
+    exec("\n".join(sources), names)
+
+    async def cut(connection: websockets.ServerConnection) -> None:
+        await connection.recv()
+        connection.transport.abort()
+
+    async with (
+        asyncio.timeout(30),
+        websockets.serve(cut, "127.0.0.1", 0) as server,
+        websockets.connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", proxy=None) as socket,
+    ):
+        batcher = names["Batcher"](socket, size=2, wait=0.001)
+        before = [batcher.send("echo", n) for n in range(2)]
+        with pytest.raises(websockets.ConnectionClosedError):
+            await batcher.read()
+        after = batcher.send("echo", 2)  # its timer fires when nothing can be sent any more
+        ended = await asyncio.gather(*before, after, return_exceptions=True)
+    assert [str(error) for error in ended] == ["unknown: the connection ended"] * 3

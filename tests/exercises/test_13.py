@@ -22,6 +22,8 @@ async def test_exercise_2():
 
 
 async def test_exercise_3():
-    ages = (await run(NAME, 3, np=np, play_overflow=play_overflow))["ages"]
+    names = await run(NAME, 3, np=np, play_overflow=play_overflow)
+    ages = names["ages"]
     assert ages[0] == ages[1]
     assert 0.9 * 0.2 < ages[0] <= 0.2
+    assert names["while_they_come"] == pytest.approx([0.04, 0.04], rel=0.1)

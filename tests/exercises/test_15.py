@@ -32,3 +32,24 @@ async def test_exercise_2():
     now = 4.0
     with pytest.raises(PermissionError):
         tokens.use(late)
+
+
+async def test_exercise_2_ends_by_itself_and_keeps_no_successor():
+    forgiving = (await run(NAME, 2))["Forgiving"]
+    now = 0.0
+    tokens = forgiving(clock=lambda: now)
+    both = tokens.use(stolen := tokens.issue("bob"))
+    now = 1.0
+    assert tokens.use(stolen) == both  # the thief, within the grace
+    now = 60.0
+    newest = tokens.use(both)
+    now = 61.0
+    with pytest.raises(PermissionError):
+        tokens.use(both)  # again within it: what two have is forgiven nothing
+    with pytest.raises(PermissionError):
+        tokens.use(newest)
+    honest = tokens.issue("ada")
+    for _ in range(20):
+        now += 60.0
+        honest = tokens.use(honest)
+    assert len(tokens.recent) == 1

@@ -21,7 +21,10 @@ async def test_exercise_2():
     assert [message.payload for message in names["after_chat"].messages] == ["hi"]
 
 
-def test_exercise_3_effects_compare_by_value():
+async def test_exercise_3():
     from reacton import utils
 
+    names = await run(NAME, 3)
+    assert names["twice"]
+    assert not names["in_a_room"]
     assert utils.equals([(1,)], [(1,)])  # the hint: an equal list, and the effect does not run
