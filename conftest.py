@@ -9,7 +9,7 @@ import sys
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 pytest_plugins = [
-    "tests.plugins.bytecode",
+    "tests.plugins.collection",
     "nbval.plugin",
     "tests.plugins.strict",
     "tests.plugins.marks",

@@ -48,16 +48,22 @@ if TYPE_CHECKING:
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.testing.mock_websocket import MockWebSocket as MockWebSocket
+    from rtlab.testing.replay import Replay as Replay
+    from rtlab.testing.wire_recording import WireRecording as WireRecording
     from rtlab.widgets import expect as expect
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
+    from rtlab.widgets.connection_inspector import ConnectionInspector as ConnectionInspector
     from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.metrics_board import MetricsBoard as MetricsBoard
     from rtlab.widgets.plain_table import PlainTable as PlainTable
     from rtlab.widgets.predict import Predict as Predict
+    from rtlab.widgets.queue_panel import QueuePanel as QueuePanel
+    from rtlab.widgets.rooms_panel import RoomsPanel as RoomsPanel
     from rtlab.widgets.verdict_row import marked as marked
     from rtlab.widgets.verdict_table import Verdicts as Verdicts
+    from rtlab.widgets.wire_timeline import WireTimeline as WireTimeline
 
 __version__ = "0.1.0"
 
@@ -67,6 +73,7 @@ _HOME: Final[dict[str, str]] = {
     "Box": "rtlab.patterns.encryption",
     "Chart": "rtlab.figures.chart",
     "ChatPanel": "rtlab.widgets.chat_panel",
+    "ConnectionInspector": "rtlab.widgets.connection_inspector",
     "Constant": "rtlab.policies.backoff",
     "FaultPanel": "rtlab.widgets.fault_panel",
     "Identity": "rtlab.patterns.encryption",
@@ -83,9 +90,12 @@ _HOME: Final[dict[str, str]] = {
     "NotConnected": "rtlab.errors",
     "PlainTable": "rtlab.widgets.plain_table",
     "Predict": "rtlab.widgets.predict",
+    "QueuePanel": "rtlab.widgets.queue_panel",
     "RealtimeClient": "rtlab.patterns.realtime",
     "Recorder": "rtlab.measure.recorder",
+    "Replay": "rtlab.testing.replay",
     "RoomManager": "rtlab.patterns.room_manager",
+    "RoomsPanel": "rtlab.widgets.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure",
     "ServerSentEvents": "rtlab.client.server_sent_events",
@@ -97,6 +107,8 @@ _HOME: Final[dict[str, str]] = {
     "WebSocketConnection": "rtlab.client.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
+    "WireRecording": "rtlab.testing.wire_recording",
+    "WireTimeline": "rtlab.widgets.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
     "dress": "rtlab.figures.chart",

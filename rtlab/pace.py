@@ -13,7 +13,7 @@ from typing import Final
 
 from rtlab.errors import RtlabError
 
-__all__ = ["PACES", "factor", "seconds"]
+__all__ = ["PACES", "factor", "for_reader", "seconds"]
 
 PACES: Final[dict[str, float]] = {"quick": 0.3, "normal": 1.0, "slow": 3.0}
 
@@ -67,3 +67,19 @@ def seconds(duration: float) -> float:
     6.0
     """
     return duration * factor()
+
+
+def for_reader(duration: float) -> float:
+    """Return how long to wait for a person who may want to do something, and need not.
+
+    Parameters
+    ----------
+    duration : float
+        Seconds at normal pace.
+
+    Returns
+    -------
+    float
+        Seconds to use: at a pace that is quicker than normal nobody is there, and it is 0.3 at most.
+    """
+    return seconds(duration) if factor() >= PACES["normal"] else min(duration, 0.3)

@@ -37,6 +37,7 @@ import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from tests.kernel_ports import kernel_ports
 from tests.refusals import Refusals
 
 __all__ = ["NOTEBOOKS", "play"]
@@ -58,9 +59,10 @@ _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
 #: What Python prints when an interrupt falls into a finalizer or a callback of a weak reference.
 _SWALLOWED: Final = re.compile(r"\AException ignored in: .*\bKeyboardInterrupt:?\s*\Z", re.DOTALL)
 #: A cell that starts a lab for those after it.
-_LAB: Final = re.compile(r"^\w+ = await Lab\.start\(", re.MULTILINE)
+_LAB: Final = re.compile(r"^\w+ = await (?:Lab|BreakableCluster)\.start\(", re.MULTILINE)
 #: How an error of ours says what to run.
 _REMEDY: Final = re.compile(r"\bagain\b|Lab\.start")
+_ITSELF: Final = re.compile(r"\brun (?:the|this) cell again\b")
 
 
 class Row(NamedTuple):
@@ -188,7 +190,7 @@ class Kernel:
 @asynccontextmanager
 async def kernel() -> AsyncGenerator[Kernel]:
     """Start a kernel in the notebooks' folder, at the reader's pace."""
-    manager = AsyncKernelManager(kernel_name="python3")
+    manager = AsyncKernelManager(kernel_name="python3", **kernel_ports())
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH", ""))))
     await manager.start_kernel(cwd=str(NOTEBOOKS), env=env | {"RTLAB_PACE": PACE}, stderr=subprocess.DEVNULL)
@@ -310,6 +312,8 @@ class Reader:
         if not ours or cell.error or ran.interrupted_at is not None:
             return ran
         wanted = [self._lab_cell] if "Lab.start" in ran.message else self._interrupted[-1:]
+        if _ITSELF.search(ran.message):
+            wanted = []
         for other in filter(None, wanted):
             await self._run(play, other)
         return await self._run(play, cell, interrupt=interrupt)

@@ -17,6 +17,7 @@ _BARE: Final = re.compile(r"(?<![=\w'\"“‹`])(?:True|False)(?![\w'\"”›`])
 _COMMENT: Final = re.compile(r"^\s*#\s*(?:NBVAL_\w+|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.MULTILINE)
 _DETAILS: Final = re.compile(r"<details>.*?</details>", re.DOTALL)
 _CHART_NAMES: Final = {"ax", "axes", "chart", "fig", "figure", "Chart", "dress", "plt"}
+_FAILED: Final = re.compile(r'data-verdict="(?!holds|pending)(\w+)"')
 _DOUBLED: Final = re.compile(r"\$[^$\n]*\\\\[a-zA-Z][^$\n]*\$")
 _SECTION: Final = r"^##\s+{}\b.*?(?=^##\s|\Z)"
 
@@ -84,6 +85,18 @@ def no_verdicts(notebook: Any) -> list[str]:
     return [] if used else ["no claim is a row of Verdicts"]
 
 
+def failed_rows(notebook: Any) -> list[str]:
+    """Refuse a published row that does not hold: nbval passes over the verdicts on timing."""
+    found: list[str] = []
+    for cell in _code(notebook):
+        for output in cell.outputs:
+            shown = "".join(output.get("data", {}).get("text/html", ""))
+            found += [
+                f"a published row {verdict}: {cell.source[:40]!r}" for verdict in _FAILED.findall(shown)
+            ]
+    return found
+
+
 def stale_outputs(notebook: Any) -> list[str]:
     """Demand that the first cell says how to clear the outputs of another machine."""
     opening = notebook.cells[0].source if notebook.cells else ""
@@ -97,6 +110,20 @@ def broken_formulas(notebook: Any) -> list[str]:
     return [f"a doubled backslash in {match!r}" for text in prose for match in _DOUBLED.findall(text)]
 
 
+def hidden_answers(notebook: Any) -> list[str]:
+    """Demand that each answer to a prediction is shown: the last expression is, or what is displayed."""
+    found: list[str] = []
+    for cell in _code(notebook):
+        asked = len(re.findall(r"\.reveal\(", cell.source))
+        shown = sum(
+            "".join(output.get("data", {}).get("text/html", "")).count('class="rtlab-reveal"')
+            for output in cell.outputs
+        )
+        if shown < asked:
+            found.append(f"{asked} answers to predictions, {shown} shown: {cell.source[:40]!r}")
+    return found
+
+
 RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
     rule.__name__: rule
     for rule in (
@@ -106,8 +133,10 @@ RULES: Final[dict[str, Callable[[Any], list[str]]]] = {
         open_answers,
         unsolved_exercises,
         no_verdicts,
+        failed_rows,
         stale_outputs,
         broken_formulas,
+        hidden_answers,
     )
 }
 
@@ -120,8 +149,10 @@ EXCUSED: Final[dict[str, frozenset[str]]] = {
     "open_answers": _LATER,
     "unsolved_exercises": _LATER,
     "no_verdicts": _LATER,
+    "failed_rows": _LATER,
     "stale_outputs": _LATER,
     "broken_formulas": _LATER,
+    "hidden_answers": _LATER,
 }
 
 

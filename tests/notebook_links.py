@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import nbformat
 
-__all__ = ["anchors", "broken_links", "neighbours_missing"]
+__all__ = ["anchors", "broken_links", "neighbours_missing", "unanswered"]
 
 _LINK: Final = re.compile(r"\]\(([^()\s]*)\)|href=\"([^\"]*)\"")
 _HEADING: Final = re.compile(r"^#{1,6}\s+(.*?)\s*$", re.MULTILINE)
@@ -53,6 +53,13 @@ def neighbours_missing(paths: list[Path]) -> list[str]:
         if not any(wanted <= {link.partition("#")[0] for link in _found(line)} for line in lines):
             found.append(f"{path.name} has no line with links to {' and '.join(sorted(wanted))}")
     return found
+
+
+def unanswered(path: Path, entries: list[str]) -> list[str]:
+    """Return the entries without a row, with a link to a notebook, in a notebook's tables."""
+    rows = [line for text in _prose(path) for line in text.splitlines() if line.startswith("|")]
+    linked = [row.split("|")[1] for row in rows if any(".ipynb" in link for link in _found(row))]
+    return [entry for entry in entries if not any(entry in cell for cell in linked)]
 
 
 def _links(path: Path) -> list[str]:

@@ -13,12 +13,14 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
+from tests.kernel_ports import kernel_ports
+
 TIMEOUT = 30.0
 
 
 @pytest.fixture
 def kernel() -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    manager = KernelManager(kernel_name="python3")
+    manager = KernelManager(kernel_name="python3", **kernel_ports())
     manager.start_kernel()
     client = manager.client()
     client.start_channels()

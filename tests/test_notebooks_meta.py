@@ -194,7 +194,8 @@ slow = 3
 
 def formed() -> Any:
     opening = "# Title\nWithout `rtlab lab`: *Edit → Clear Outputs of All Cells*."
-    verdicts = new_code_cell("v = Verdicts()\nv", outputs=[result({"text/plain": "✓ quick: holds"})])
+    shown = {"text/plain": "✓ quick: holds", "text/html": '<td data-verdict="holds">'}
+    verdicts = new_code_cell("v = Verdicts()\nv", outputs=[result(shown)])
     return new_notebook(cells=[new_markdown_cell(opening), verdicts, new_markdown_cell(SOLVED)])
 
 
@@ -202,6 +203,13 @@ def prints(text: str, kind: str = "stream") -> Any:
     def damage(notebook: Any) -> None:
         output = new_output("stream", text=text) if kind == "stream" else result({"text/plain": text})
         notebook.cells[1].outputs.append(output)
+
+    return damage
+
+
+def ends_as(verdict: str) -> Any:
+    def damage(notebook: Any) -> None:
+        notebook.cells[1].outputs.append(result({"text/html": f'<td data-verdict="{verdict}">'}))
 
     return damage
 
@@ -239,7 +247,10 @@ def becomes(cell: int, old: str, new: str) -> Any:
         (becomes(2, "2. Why?", "2. Why?\n\n**Solution.** Because."), "open_answers", "stands open"),
         (becomes(2, "Solution 2", "Answer 2"), "unsolved_exercises", "exercise 2"),
         (becomes(1, "Verdicts()", "dict()"), "no_verdicts", "no claim"),
+        (ends_as("fails"), "failed_rows", "a published row fails"),
+        (ends_as("blind"), "failed_rows", "a published row blind"),
         (becomes(0, "Clear", "Keep"), "stale_outputs", "how to clear"),
+        (becomes(1, "v = ", "guess.reveal(3)\nv = "), "hidden_answers", "0 shown"),
     ],
 )
 def test_each_rule_of_the_form_sees_its_fault(damage: Any, rule: str, complaint: str):

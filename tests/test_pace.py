@@ -35,3 +35,10 @@ def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str):
     monkeypatch.setenv("RTLAB_PACE", asked)
     with pytest.raises(RtlabError, match="expected quick, normal, slow or a positive number"):
         pace.seconds(1)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("quick", 0.3), ("normal", 60), ("slow", 180)])
+def test_nobody_waits_for_a_person_where_a_program_runs(monkeypatch, asked, waited):
+    monkeypatch.setenv("RTLAB_PACE", asked)
+    assert pace.for_reader(60) == waited
+    assert pace.for_reader(0.1) <= waited

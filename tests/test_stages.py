@@ -1,4 +1,4 @@
-"""The two stages of `tests/plugins/stages.py`, tried on small suites of their own."""
+"""The stages of `tests/plugins/stages.py`, tried on small suites of their own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
+    config.addinivalue_line("markers", "pair: one such file may run beside it")
     config.addinivalue_line("markers", "spread: any worker takes it")
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,9 @@ def test_measures(n): time.sleep(0.05)
 """
 
 
+JUDGES = WAITS.replace("test_waits", "test_judges").replace("@", "pytestmark = pytest.mark.pair\n@", 1)
+
+
 class Ran:
     """What a small suite's run said and did."""
 
@@ -49,6 +53,7 @@ class Ran:
         self.said = said
         self.together = [entry for entry in entries if "test_waits" in entry[0]]
         self.alone = [entry for entry in entries if "test_measures" in entry[0]]
+        self.pairs = [entry for entry in entries if "test_judges" in entry[0]]
 
 
 def command(folder: Path, files: dict[str, str], *options: str) -> list[str]:
@@ -89,6 +94,21 @@ def test_what_measures_runs_after_all_others_in_one_worker_and_in_order(tmp_path
         f"test_{file}.py::test_measures[{n}]" for file in "bd" for n in range(3)
     ]
     assert max(end for *_, end in ran.together) < min(begin for *_, begin, _ in ran.alone)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_pairs_run_two_at_a_time_between_the_two(tmp_path: Path, workers: int):
+    files = {"test_a.py": MEASURES, "test_b.py": JUDGES, "test_c.py": WAITS, "test_d.py": JUDGES}
+    ran = run(tmp_path, files | {"test_e.py": JUDGES}, "-n", str(workers), "-v")
+    assert "15 passed" in ran.said
+    assert len({worker for _, worker, *_ in ran.pairs}) == 2
+    for nodeid, worker, begin, end in ran.pairs:
+        beside = {other for file, other, start, stop in ran.pairs if start < end and stop > begin}
+        assert len(beside - {worker}) <= 1, nodeid
+        assert end < min(start for *_, start, _ in ran.alone)
+        file = [start for other, _, start, _ in ran.pairs if other[:9] == nodeid[:9]]
+        assert file == sorted(file)
+        assert begin > max(stop for *_, stop in ran.together)
 
 
 def test_what_is_spread_does_not_wait_for_its_file(tmp_path: Path):

@@ -111,7 +111,9 @@ class _Policy:
 
     def delay(self, attempt: Any, previous: Any, rng: np.random.Generator) -> Any:
         """Seconds to wait before attempt number `attempt`: see `Backoff.delay`."""
-        n = np.asarray(attempt, dtype=np.float64)
+        # numpy's own scalar: a connection asks for one delay, and arrays without dimensions are slow.
+        one = isinstance(attempt, (int, float))
+        n: Any = np.float64(attempt) if one else np.asarray(attempt, dtype=np.float64)
         seconds = self._seconds(n, previous, rng)
         if self.max_attempts is not None:
             seconds = np.where(n < self.max_attempts, seconds, np.inf)
@@ -121,6 +123,8 @@ class _Policy:
 def _grown(base: float, cap: float, factor: float, n: NDArray[np.float64]) -> Any:
     """``min(cap, base · factorⁿ)``; n stops where the cap is reached, so nothing overflows."""
     enough = math.ceil(math.log(cap / base, factor)) + 1
+    if not n.ndim:
+        return min(cap, base * factor ** min(float(n), enough))
     return np.minimum(cap, base * np.power(factor, np.minimum(n, enough)))
 
 
@@ -217,7 +221,7 @@ class FullJitter(Exponential):
     """
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
-        return self._ceiling(n) * rng.random(n.shape)
+        return self._ceiling(n) * rng.random(n.shape or None)
 
 
 @dataclass(frozen=True)
@@ -225,7 +229,7 @@ class EqualJitter(Exponential):
     """``c/2 + U(0, c/2)`` with ``c = min(cap, base · factorⁿ)`` (Brooker, 2015)."""
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
-        return self._ceiling(n) * (0.5 + 0.5 * rng.random(n.shape))
+        return self._ceiling(n) * (0.5 + 0.5 * rng.random(n.shape or None))
 
 
 @dataclass(frozen=True)

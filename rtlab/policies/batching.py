@@ -9,12 +9,21 @@ caller owns the clock and the messages themselves.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
-__all__ = ["Adaptive", "Batch", "BatchWindow", "FixedTick", "SizeOrTimeout"]
+__all__ = ["Adaptive", "Batch", "BatchWindow", "FixedTick", "SizeOrTimeout", "parse_window"]
+
+
+_WINDOW: Final = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)(?::(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
+
+#: What a client may ask of a server: beyond them an answer would be given up, a frame be too large.
+_MAX_DELAY: Final = 1.0
+_MAX_SIZE: Final = 1000
+_MAX_BYTES: Final = 256 * 1024
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -96,12 +105,15 @@ class BatchWindow:
             Seconds, of a clock that does not go back.
         """
         if not batch.messages:
-            return replace(batch, messages=1, size_bytes=size_bytes, first_at=now, due=self._due(batch, now))
-        return replace(
-            batch,
-            messages=batch.messages + 1,
-            size_bytes=batch.size_bytes + size_bytes,
-            arrivals=batch.arrivals + now - batch.first_at,
+            return Batch(batch.wait, 1, size_bytes, now, batch.arrivals, self._due(batch, now))
+        # Field by field: `replace` takes three times as long, for each message that is collected.
+        return Batch(
+            batch.wait,
+            batch.messages + 1,
+            batch.size_bytes + size_bytes,
+            batch.first_at,
+            batch.arrivals + now - batch.first_at,
+            batch.due,
         )
 
     def leaves(self, batch: Batch, now: float) -> bool:
@@ -232,6 +244,39 @@ class Adaptive(BatchWindow):
         delay = batch.mean_delay(min(now, batch.due))
         wait = batch.wait * math.exp(self.gain * (1 - delay / self.target))
         return Batch(min(2 * self.target, max(self.target / 100, wait)))
+
+
+def parse_window(text: str) -> SizeOrTimeout:
+    """Read a window as it is written in URLs: seconds, and perhaps messages, and bytes.
+
+    Parameters
+    ----------
+    text : str
+        ``DELAY``, ``DELAY:MESSAGES`` or ``DELAY:MESSAGES:BYTES``.
+
+    Returns
+    -------
+    SizeOrTimeout
+
+    Raises
+    ------
+    ValueError
+        It says what was expected.
+
+    Examples
+    --------
+    >>> parse_window("0.02:50")
+    SizeOrTimeout(batch_size=50, max_bytes=65536, flush_interval=0.02)
+    """
+    match = _WINDOW.fullmatch(text)
+    if match is not None:
+        delay, size, limit = float(match[1]), int(match[2] or 100), int(match[3] or 65_536)
+        if delay <= _MAX_DELAY and 1 <= size <= _MAX_SIZE and 1 <= limit <= _MAX_BYTES:
+            return SizeOrTimeout(flush_interval=delay, batch_size=size, max_bytes=limit)
+    raise ValueError(
+        f"batch: expected DELAY[:MESSAGES[:BYTES]], up to {_MAX_DELAY:g} s, {_MAX_SIZE} messages "
+        f"and {_MAX_BYTES} bytes, got {text!r:.80}"
+    )
 
 
 def _seconds(name: str, value: float, *, zero: bool) -> None:

@@ -61,13 +61,20 @@ class FixedWindow(msgspec.Struct, frozen=True):
 
     def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
         """Take `tokens` if the window has them; as `TokenBucket.take`."""
+        after = Bucket(bucket.tokens, bucket.at)
+        return after, self.spend(after, now, tokens)
+
+    def spend(self, bucket: Bucket, now: float, tokens: float = 1.0) -> bool:
+        """Take `tokens` out of this very bucket; as `TokenBucket.spend`."""
         if not 0 < tokens <= self.limit:
             raise ValueError(f"expected 0 < tokens <= limit = {self.limit:g}, got {tokens!r}: split it")
         if now >= bucket.at + self.window:
-            bucket = self.start(now)
+            begun = self.start(now)
+            bucket.tokens, bucket.at = begun.tokens, begun.at
         if bucket.tokens < tokens:
-            return bucket, False
-        return Bucket(bucket.tokens - tokens, bucket.at), True
+            return False
+        bucket.tokens -= tokens
+        return True
 
     def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
         """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""

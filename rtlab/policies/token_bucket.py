@@ -12,8 +12,8 @@ __all__ = ["Bucket", "TokenBucket"]
 _ROUNDING = 1e-6
 
 
-class Bucket(msgspec.Struct, frozen=True):
-    """The tokens that were left at a moment.
+class Bucket(msgspec.Struct, gc=False):
+    """The tokens that were left at a moment. Only `spend` changes one.
 
     Parameters
     ----------
@@ -92,18 +92,37 @@ class TokenBucket(msgspec.Struct, frozen=True):
         ValueError
             If `tokens` is not above 0, or is more than the bucket ever holds.
         """
-        bucket = self._filled(bucket, now, tokens)
-        if bucket.tokens < tokens - _ROUNDING:
-            return bucket, False
-        return Bucket(bucket.tokens - tokens, bucket.at), True
+        after = Bucket(bucket.tokens, bucket.at)
+        return after, self.spend(after, now, tokens)
+
+    def spend(self, bucket: Bucket, now: float, tokens: float = 1.0) -> bool:
+        """Take `tokens` as `take` does, out of this very bucket: what a server does for every message.
+
+        Parameters
+        ----------
+        bucket, now, tokens
+            As for `take`.
+
+        Returns
+        -------
+        bool
+            False: nothing was taken.
+        """
+        if not 0 < tokens <= self.burst:
+            raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
+        left, passed = bucket.tokens, now - bucket.at
+        if passed > 0:
+            bucket.at = now
+            left += self.rate * passed
+            if left > self.burst:
+                left = self.burst
+        allowed = left >= tokens - _ROUNDING
+        bucket.tokens = left - tokens if allowed else left
+        return allowed
 
     def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
         """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""
-        return max(0.0, (tokens - self._filled(bucket, now, tokens).tokens) / self.rate)
-
-    def _filled(self, bucket: Bucket, now: float, tokens: float) -> Bucket:
         if not 0 < tokens <= self.burst:
             raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
-        if now <= bucket.at:
-            return bucket
-        return Bucket(min(self.burst, bucket.tokens + self.rate * (now - bucket.at)), now)
+        there = min(self.burst, bucket.tokens + self.rate * max(0.0, now - bucket.at))
+        return max(0.0, (tokens - there) / self.rate)

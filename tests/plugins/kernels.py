@@ -6,11 +6,20 @@ import os
 from pathlib import Path
 from typing import Final
 
+import nbval.kernel
 import pytest
+from jupyter_client.manager import KernelManager
+
+from tests.kernel_ports import kernel_ports
 
 __all__ = ["STARTUP"]
 
 STARTUP: Final = str(Path(__file__).resolve().parent.parent / "cheaper_kernel.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let nbval's kernels have ports that nobody else takes."""
+    nbval.kernel.KernelManager = lambda **given: KernelManager(**given, **kernel_ports())
 
 
 @pytest.hookimpl(tryfirst=True)

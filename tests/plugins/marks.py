@@ -1,6 +1,7 @@
-"""The marks `alone`, `long`, `spread` and `quick`: by folder and file here, by `pytest.mark` in the tests.
+"""Marks by folder and file here, by `pytest.mark` in the tests: `alone`, `pair`, `long`, `spread`, `quick`.
 
-- ``alone``: measures time, as every notebook does; nothing may run beside it.
+- ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
+- ``pair``: a notebook, or what else takes a busy machine badly; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
@@ -14,11 +15,21 @@ import pytest
 
 __all__ = ["ALONE", "QUICK"]
 
+#: The notebooks of which a measurement refuses a machine that is too busy for it.
+REFUSING = (
+    "01_transports",
+    "04_long_polling",
+    "05_webrtc",
+    "08_heartbeats_and_breakers",
+)
 ALONE = (
-    "notebooks",
+    *(f"notebooks/{name}.ipynb" for name in REFUSING),
     "tests/bench/suites/test_faults.py",
     "tests/bench/suites/test_recorder.py",
     "tests/bench/test_registry.py",
+)
+PAIR = (
+    "notebooks",
     "tests/browser/test_notebooks.py",
     "tests/exercises/test_00.py",
     "tests/exercises/test_05.py",
@@ -29,6 +40,7 @@ LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
     "tests/browser/test_live_plot.py",
+    "tests/browser/test_notebooks.py",
 )
 QUICK = (
     "tests/figures",
@@ -43,6 +55,7 @@ QUICK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
+    config.addinivalue_line("markers", "pair: takes a busy machine badly; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
@@ -50,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "long": LONG, "quick": QUICK}
+    folders = {"alone": ALONE, "pair": PAIR, "long": LONG, "quick": QUICK}
     marks = {
         path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}

@@ -1,13 +1,14 @@
-"""Two stages in one run: tests that wait run side by side, then those marked `alone` run one by one.
+"""Three stages in one run: what waits side by side, files marked `pair` two at a time, `alone` one by one.
 
-A scheduler for xdist, which has no such mode. One worker is kept for the second
-stage. It gets its first test when all other workers have ended, so no test ever
-waits for a lock, and what is measured shares the machine with nobody.
+A scheduler for xdist, which has no such mode. A stage begins when all workers but those it takes have
+ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. One
+worker is kept for that from the beginning: a test that it had before would wait in it for the next.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections import deque
@@ -18,26 +19,28 @@ import pytest
 from xdist.report import report_collection_diff
 from xdist.workermanage import WorkerController
 
-__all__ = ["TwoStages"]
+__all__ = ["Stages"]
 
 # Tests that a worker knows ahead: it runs one when it knows the next, and shall not wait for that.
 AHEAD = 3
 # Workers of the first stage for each processor: their tests also wait.
 PER_CPU = 2
-MARKS = ("alone", "long", "spread")
+MARKS = ("alone", "long", "pair", "spread")
+# How many workers a stage takes at most.
+WORKERS = (math.inf, 2, 1)
 
 
-class TwoStages:
-    """Gives a worker file after file, and the kept worker the rest at the end."""
+class Stages:
+    """Gives a worker file after file, of one stage after the other."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._expected = len(config.option.tx)
         self._collections: dict[WorkerController, list[str]] = {}
         self._planned = False
-        self._together: deque[deque[int]] = deque()  # one entry a file, or a test that is marked `spread`
-        self._alone: deque[int] = deque()
-        self._kept: WorkerController | None = None
+        self._stage_of: dict[int, int] = {}
+        # For each stage one entry a file, or a test that is marked `spread`.
+        self._stages: list[deque[deque[int]]] = [deque() for _ in WORKERS]
         self._file: dict[WorkerController, deque[int]] = {}  # what is left of the worker's file
         self._sent: dict[WorkerController, deque[int]] = {}  # at the worker; the first one runs
 
@@ -70,24 +73,19 @@ class TwoStages:
             self._planned = True
             if self._same_collections():
                 self._plan()
-        if self._alone and self._kept is None:
-            self._kept = self.nodes[-1]
         self._feed_all()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
         self._sent[node].remove(item_index)
-        self._feed(node)
+        self._feed_all()
 
     def remove_node(self, node: WorkerController) -> str | None:
         """Forget a worker that ended; after a crash, name the test and give the others to the next."""
         sent, file = self._sent.pop(node), self._file.pop(node)
         crashed = self._collections[node][sent.popleft()] if sent else None
-        left = deque([*sent, *file])
-        if node is self._kept:
-            self._kept = None
-            self._alone.extendleft(reversed(left))
-        elif left:
-            self._together.appendleft(left)
+        for stage, files in enumerate(self._stages):
+            if left := deque(index for index in (*sent, *file) if self._stage_of[index] == stage):
+                files.appendleft(left)
         if crashed is None:  # else a new worker is on its way
             self._feed_all()
         return crashed
@@ -101,18 +99,18 @@ class TwoStages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        alone, long, spread = (set(marked[mark]) for mark in MARKS)
-        files: dict[str, deque[int]] = {}
+        alone, long, pair, spread = (set(marked[mark]) for mark in MARKS)
+        files: dict[tuple[int, str], deque[int]] = {}
         for index, nodeid in enumerate(collection):
-            if index in alone:
-                self._alone.append(index)
-            else:
-                file = nodeid if index in spread else nodeid.partition("::")[0]
-                files.setdefault(file, deque()).append(index)
+            stage = self._stage_of[index] = 2 if index in alone else 1 if index in pair else 0
+            file = nodeid if index in spread else nodeid.partition("::")[0]
+            files.setdefault((stage, file), deque()).append(index)
+        for (stage, _), tests in files.items():
+            self._stages[stage].append(tests)
         # What takes long begins first, or all would wait for it at the end.
-        self._together.extend(
-            sorted(files.values(), key=lambda file: (file[0] in long, len(file)), reverse=True)
-        )
+        for stage, waiting in enumerate(self._stages):
+            by_length = sorted(waiting, key=lambda file: (file[0] in long, len(file)), reverse=True)
+            self._stages[stage] = deque(by_length)
 
     def _feed_all(self) -> None:
         for node in self.nodes:
@@ -128,24 +126,40 @@ class TwoStages:
                 break
             sent.append(index)
             node.send_runtest_some([index])
-        if not (self._file[node] or self._together or (self._alone and node is self._kept)):
+        takes_part = any(files and self._takes(stage, node) for stage, files in enumerate(self._stages))
+        if not (self._file[node] or takes_part):
             node.shutdown()
 
     def _next(self, node: WorkerController) -> int | None:
         if file := self._file[node]:
             return file.popleft()
-        others = len(self._sent) > 1
-        if node is self._kept and others:
-            return None
-        if self._together:
-            if len(self._sent[node]) > 1:
-                return None  # another worker may begin it earlier
-            self._file[node] = self._together.popleft()
+        for stage, files in enumerate(self._stages):
+            if not files:
+                continue
+            if not self._takes(stage, node) or not self._begins(stage, node) or len(self._sent[node]) > 1:
+                return None  # with more than one test ahead, another worker may begin the file earlier
+            self._file[node] = files.popleft()
             return self._file[node].popleft()
-        return self._alone.popleft() if self._alone and not others else None
+        return None
+
+    def _begins(self, stage: int, node: WorkerController) -> bool:
+        """Whether the other workers are done with earlier stages, and gone if this one takes fewer."""
+        others = [*self._sent.keys() - {node}]
+        return len(others) < WORKERS[stage] and all(
+            self._stage_of[index] >= stage
+            for other in others
+            for index in (*self._sent[other], *self._file[other])
+        )
+
+    def _takes(self, stage: int, node: WorkerController) -> bool:
+        """Whether a stage is for this worker: the newest ones take part in the later stages."""
+        *others, newest = self.nodes
+        if stage == 0:
+            return node is not newest or not others or not any(self._stages[1:])
+        return node in self.nodes[-int(WORKERS[stage]) :]
 
     def _waiting(self) -> bool:
-        return bool(self._together or self._alone or any(self._file.values()))
+        return any(self._stages) or any(self._file.values())
 
     def _same_collections(self) -> bool:
         (first, expected), *others = self._collections.items()
@@ -158,8 +172,8 @@ class TwoStages:
         return True
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> TwoStages | None:
-    return TwoStages(config) if config.option.dist == "load" else None
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Stages | None:
+    return Stages(config) if config.option.dist == "load" else None
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

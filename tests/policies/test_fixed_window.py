@@ -53,3 +53,12 @@ def test_a_cost_that_can_never_be_paid_is_refused() -> None:
     rule = FixedWindow(5)
     with pytest.raises(ValueError, match=r"expected 0 < tokens <= limit = 5"):
         rule.take(rule.start(0), 0, 6)
+
+
+def test_a_window_that_is_spent_in_place_is_what_take_returns() -> None:
+    rule = FixedWindow(3)
+    pure, spent = rule.start(0.5), rule.start(0.5)
+    for n in range(40):
+        pure, allowed = rule.take(pure, 0.5 + n / 8)
+        assert rule.spend(spent, 0.5 + n / 8) is allowed
+        assert spent == pure

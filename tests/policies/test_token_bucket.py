@@ -85,3 +85,19 @@ def test_a_cost_that_can_never_be_paid_is_refused(tokens: float) -> None:
     limit = TokenBucket(rate=1, burst=5)
     with pytest.raises(ValueError, match=r"expected 0 < tokens <= burst = 5"):
         limit.take(limit.start(0.0), 0.0, tokens)
+
+
+@given(rates, bursts, gaps, st.lists(st.floats(0.1, 1.0), min_size=60, max_size=60))
+def test_a_bucket_that_is_spent_in_place_is_what_take_returns(
+    rate: float, burst: float, gaps: list[float], costs: list[float]
+) -> None:
+    limit, now = TokenBucket(rate, burst), 5.0
+    pure, spent = limit.start(now), limit.start(now)
+    for gap, cost in zip(gaps, costs, strict=False):
+        now += gap - 0.1  # a clock that goes back adds nothing
+        before = (pure.tokens, pure.at)
+        after, allowed = limit.take(pure, now, cost)
+        assert (pure.tokens, pure.at) == before
+        pure = after
+        assert limit.spend(spent, now, cost) is allowed
+        assert spent == pure
