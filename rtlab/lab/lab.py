@@ -178,6 +178,8 @@ class Lab:
             try:
                 await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
             finally:  # an interrupt ends the wait for them, and leaves nothing
+                for child in children:  # also one whose stop was not begun
+                    child.kill()
                 for part in filter(None, (self._balancer, self._broker)):
                     await part.stop()
                 if self._certificates is not None:

@@ -207,12 +207,13 @@ async def test_an_interrupted_restart_leaves_no_hole():
         assert lab.pids != old
 
 
-async def test_an_interrupted_stop_leaves_nothing():
+@pytest.mark.parametrize("turns", [1, 3])  # before its children were asked, and after
+async def test_an_interrupted_stop_leaves_nothing(turns: int):
     lab = await Lab.start(nodes=2, broker="nats")
     assert lab._broker is not None
     pids = [*lab.pids, lab._broker.pid]
     stop = asyncio.create_task(lab.stop())
-    for _ in range(3):  # then it has asked the nodes to stop
+    for _ in range(turns):
         await asyncio.sleep(0)
     stop.cancel()
     with pytest.raises(asyncio.CancelledError):
