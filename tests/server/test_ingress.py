@@ -26,6 +26,7 @@ from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each
+from rtlab.server.turns import Turns
 
 
 class Everything:
@@ -74,7 +75,11 @@ class Bench:
         self.hub = Hub(time.monotonic, HubLimits(**limits), new_epoch=lambda: "e0")
         self.expelled: list[Session] = []
         services = self.services = Services(
-            self.hub, MemoryBroker(self.hub), Producers(time.monotonic, ProducerLimits()), time.monotonic
+            self.hub,
+            MemoryBroker(self.hub),
+            Producers(time.monotonic, ProducerLimits()),
+            time.monotonic,
+            Turns(slice_seconds=60),  # a busy machine must not end a turn: all answers come at once here
         )
         self.ingress = Ingress(services, 1 << 20, self.expelled.append)
         self.session = Session("s", "ada", "ada", SessionLimits())
