@@ -56,15 +56,35 @@ def batch(services: Services, incoming: Incoming) -> Later[Answer]:
     if len(items) > MAX_BATCH:
         raise Refused("wrong_payload", f"batch: expected at most {MAX_BATCH} messages, got {len(items)}")
     before = dict(session.rooms)
+    receive = services.receive_item
+    results: list[Result] = []
+    for n, item in enumerate(items):
+        result = receive(session, item, _ITEM, _IN_THE_ACK)
+        if isinstance(result, asyncio.Future):
+            return _later(services, session, before, results, result, items[n + 1 :])
+        results.append(result)
+    return _answer(services, session, before, results)
+
+
+def _later(
+    services: Services,
+    session: Session,
+    before: dict[str, None],
+    results: list[Result],
+    waits: asyncio.Future[Result],
+    items: list[Any],
+) -> Later[Answer]:
+    """Answer once an item that waits has its result, and those behind it had their turn."""
     order = InOrder()
     receive = services.receive_item
-    results = [order.run(partial(receive, session, item, _ITEM, _IN_THE_ACK)) for item in items]
-    done = partial(_answer, services, session, before)
-    waiting = [result for result in results if isinstance(result, asyncio.Future)]
-    if not waiting:
-        return done(cast("list[Result]", results))
+    later = [order.run(lambda: waits)]
+    later += [order.run(partial(receive, session, item, _ITEM, _IN_THE_ACK)) for item in items]
+
+    def done(_: object) -> Answer:
+        return _answer(services, session, before, results + [_result(result) for result in later])
+
     # Items are obeyed in order: with the last one, all have their results.
-    return then(waiting[-1], lambda _: done([_result(result) for result in results]), _failed)
+    return then([result for result in later if isinstance(result, asyncio.Future)][-1], done, _failed)
 
 
 def _result(result: Later[Result]) -> Result:
