@@ -127,7 +127,7 @@ class AcknowledgedOutbox:
             await self._space.wait()
         if delivery.failed is not None:
             raise delivery.failed
-        receipt = Receipt(kept, loop.create_future())
+        receipt = Receipt(kept)
         seq = 0
         if delivery.life is not None:
             self._numbers = seq = self._numbers + 1

@@ -18,18 +18,21 @@ class Receipt:
     Examples
     --------
     >>> async def talk() -> None:
-    ...     receipt = Receipt(Message("chat", "hi"), asyncio.get_running_loop().create_future())
+    ...     receipt = Receipt(Message("chat", "hi"))
     ...     receipt.settle({"ok": True}, None)
     ...     print(receipt.outcome, await receipt.acked(timeout=1))
     >>> asyncio.run(talk())
     handled {'ok': True}
     """
 
-    __slots__ = ("_future", "message")
+    __slots__ = ("_error", "_future", "_result", "message")
 
-    def __init__(self, message: Message, future: asyncio.Future[dict[str, Any]]) -> None:
+    def __init__(self, message: Message) -> None:
         self.message = message
-        self._future = future
+        self._result: dict[str, Any] | None = None
+        self._error: Exception | None = None
+        # Made when somebody waits: most receipts are never asked, and a future is a third of what one costs.
+        self._future: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Receipt {self.outcome}>"
@@ -37,22 +40,17 @@ class Receipt:
     @property
     def outcome(self) -> str:
         """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: it may have arrived."""
-        if not self._future.done():
-            return "waiting"
-        error = None if self._future.cancelled() else self._future.exception()
-        if self._future.cancelled() or (error and not isinstance(error, (RequestRefused, MessageError))):
-            return "unknown"
-        return "refused" if error else "handled"
+        if self._error is not None:
+            return "refused" if isinstance(self._error, RequestRefused | MessageError) else "unknown"
+        return "waiting" if self._result is None else "handled"
 
     def settle(self, result: dict[str, Any], error: Exception | None) -> None:
         """Give the result, or what came in its place: for who sends."""
-        if self._future.done():
+        if self._result is not None:
             return
-        if error is None:
-            self._future.set_result(result)
-            return
-        self._future.set_exception(error)
-        self._future.exception()  # marks it as read: nobody has to wait for a receipt
+        self._result, self._error = result, error
+        if self._future is not None:
+            self._future.set_result(None)
 
     async def acked(self, timeout: float | None = None) -> dict[str, Any]:
         """Wait for the server's result.
@@ -75,7 +73,14 @@ class Receipt:
             No answer came: it is unknown whether the message was handled.
         """
         async with within(timeout, lambda: f"no answer; the message is {self.outcome}, await acked() again"):
-            return await asyncio.shield(self._future)
+            if self._result is None:
+                if self._future is None:
+                    self._future = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._future)  # others may wait for it, too
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
 
 
 class _Unacknowledged(Receipt):

@@ -30,6 +30,13 @@ __all__ = ["BatcherStats", "MessageBatcher"]
 #: Failures that are kept for inspection.
 _MAX_FAILURES: Final = 100
 
+#: What the caller may change later, of all that a payload can be.
+_CONTAINERS: Final = frozenset({list, tuple, dict})
+
+#: Messages of batches that left, after which a sender that never waits lets others have the loop: what it
+#: sent goes out while it collects the next, and answers are read.
+_TURN: Final = 100
+
 
 class BatcherStats(msgspec.Struct, frozen=True):
     """A snapshot of a batcher.
@@ -143,7 +150,7 @@ class MessageBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
-        self._in_flight = 0
+        self._in_flight = self._since_turn = 0
         self._closed = False
         self._batches = self._messages = self._handled = self._refused = self._unknown = 0
 
@@ -211,21 +218,26 @@ class MessageBatcher:
         if self._closed:
             raise InvalidState("an open batcher", "a closed one", "make another MessageBatcher")
         now = self._clock()
-        if self._collected and not self.window.has_room(self._batch, size_bytes):
+        window, collected = self.window, self._collected
+        if collected and not window.has_room(self._batch, size_bytes):
             self._leave(now)
-        if isinstance(payload, list | tuple | dict):
+            collected = self._collected
+        if payload.__class__ in _CONTAINERS:
             # The caller may change it before the batch leaves: keep what was said now.
             message.payload = msgspec.json.decode(encoded)["payload"]
-        loop = asyncio.get_running_loop()
-        receipt = Receipt(message, loop.create_future())
-        self._collected.append(receipt)
+        receipt = Receipt(message)
+        collected.append(receipt)
         self._in_flight += 1
-        self._batch = self.window.add(self._batch, size_bytes, now)
-        full = self._batch.messages >= self.window.batch_size
-        if full or self._batch.size_bytes >= self.window.max_bytes:
+        batch = self._batch = window.add(self._batch, size_bytes, now)
+        if batch.messages >= window.batch_size or batch.size_bytes >= window.max_bytes:
             self._leave(now)
+            self._since_turn += batch.messages
+            if self._since_turn >= _TURN:
+                self._since_turn = 0
+                await asyncio.sleep(0)
         elif self._timer is None:
-            self._timer = loop.call_later(max(0.0, self._batch.due - now), self._tick)
+            wait = max(0.0, batch.due - now)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
         return receipt
 
     async def flush(self) -> None:
@@ -265,7 +277,7 @@ class MessageBatcher:
         task.add_done_callback(self._asking.discard)
 
     async def _ask(self, receipts: list[Receipt]) -> None:
-        items = CheckedItems([_item(receipt.message) for receipt in receipts])
+        items = CheckedItems([receipt.message for receipt in receipts])
         results: list[Any] = []
         error: Exception | None = None
         try:
@@ -279,16 +291,22 @@ class MessageBatcher:
             error = NotConnected("the batcher was cancelled before the answer came")
             raise
         finally:
-            for n, receipt in enumerate(receipts):
-                self._settle(receipt, error or _refusal(results[n]), results[n] if error is None else {})
+            if error is None:
+                for receipt, result in zip(receipts, results, strict=True):
+                    refusal = _refusal(result)
+                    receipt.settle(result, refusal)
+                    if refusal is not None:
+                        self._failed(receipt, refusal)
+            else:
+                for receipt in receipts:
+                    receipt.settle({}, error)
+                    self._failed(receipt, error)
             self._in_flight -= len(receipts)
+            self._handled += len(receipts)
             self._room.set()
 
-    def _settle(self, receipt: Receipt, error: Exception | None, result: Any) -> None:
-        receipt.settle(result, error)
-        if error is None:
-            self._handled += 1
-            return
+    def _failed(self, receipt: Receipt, error: Exception) -> None:
+        self._handled -= 1
         self.failures.append((receipt.message, error))
         if isinstance(error, RequestRefused | MessageError):
             self._refused += 1
@@ -296,17 +314,10 @@ class MessageBatcher:
             self._unknown += 1
 
 
-def _item(message: Message) -> dict[str, Any]:
-    """Return what a batch says of a message: the three fields that `send` sets."""
-    if message.room_id is None:
-        return {"type": message.type, "payload": message.payload}
-    return {"type": message.type, "payload": message.payload, "roomId": message.room_id}
-
-
 def _refusal(result: Any) -> RequestRefused | None:
     """Return the error of one message's result, None when it was handled."""
-    fields = fields_of(result)
-    if fields.get("ok") is True:
+    if result.__class__ is dict and result.get("ok") is True:
         return None
+    fields = fields_of(result)
     error = fields_of(fields.get("error"))
     return RequestRefused(str(error.get("message") or result), str(error.get("code") or ""))

@@ -246,7 +246,7 @@ class MessageQueue:
         message, size_bytes = kept_copy(Message(type, payload, secrets.token_urlsafe(9), room_id=room_id))
         if size_bytes > link.limit():
             raise MessageTooLarge(size_bytes, link.limit())
-        receipt = Receipt(message, asyncio.get_running_loop().create_future())
+        receipt = Receipt(message)
         if not self._make_place(size_bytes):
             if self.options.overflow == "reject":
                 raise QueueFull(f"{self._contents}: wait until it has been sent, or raise the limit")

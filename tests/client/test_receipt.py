@@ -12,7 +12,7 @@ from rtlab.protocol.messages import Message
 
 
 async def receipt():
-    return Receipt(Message("chat"), asyncio.get_running_loop().create_future())
+    return Receipt(Message("chat"))
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,12 @@ class Server:
         self.batches: list[list[object]] = []
 
     def take(self, message: Message) -> None:
-        self.batches.append([item["payload"] for item in message.payload])
+        self.batches.append([item.payload for item in message.payload])
         if self.silent:
             return
         results = [
             {"ok": True, "id": None}
-            if item["type"] != "bad"
+            if item.type != "bad"
             else {"ok": False, "id": None, "error": {"code": "unknown_type", "message": "no such type"}}
             for item in message.payload
         ]
@@ -81,6 +81,26 @@ async def test_an_interval_of_zero_sends_together_what_one_turn_sends(server, co
             receipt = await batcher.send("note", n)
         await receipt.acked(5)
     assert server.batches == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+async def test_a_sender_that_never_waits_lets_others_have_the_loop(server, conn):
+    turns: list[int] = []
+    sending = True
+
+    async def other():
+        while sending:
+            turns.append(len(server.batches))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(other())
+    async with MessageBatcher(conn, batch_size=10, flush_interval=60) as batcher:
+        for n in range(1_000):
+            await batcher.send("note", n)
+        sending = False
+        assert batcher.stats.handled > 0  # answers were read meanwhile
+    await looking
+    assert len(turns) >= 10
+    assert [n for batch in server.batches for n in batch] == list(range(1_000))
 
 
 async def test_closing_sends_what_was_collected(server, conn):
