@@ -26,6 +26,10 @@ __all__ = ["Outbox"]
 #: Seconds between two looks at a buffer: no transport says when it is empty.
 _LOOK_AGAIN: Final = 0.002
 
+#: Messages after which `write` lets the event loop read. A write that does not wait does not suspend its
+#: caller, so that a loop of them reads nothing, and a server ends who reads nothing.
+_IN_A_ROW: Final = 128
+
 
 class Outbox:
     """Everything that happens to a message before a transport takes it.
@@ -70,6 +74,7 @@ class Outbox:
         self._writes = writes
         self._throttle = throttle
         self._schemas = schemas
+        self._in_a_row = 0
 
     async def write(self, message: Message) -> None:
         """Send one message, at most once.
@@ -82,6 +87,10 @@ class Outbox:
             The payload is not in the JSON data model, or too large for the server.
         """
         await self._write(self._transport(), message)
+        self._in_a_row += 1
+        if self._in_a_row >= _IN_A_ROW:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
 
     async def ask(self, message: Message, timeout: float) -> Message:
         """Send one message, and return the answer that carries its id.

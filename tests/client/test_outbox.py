@@ -21,6 +21,17 @@ async def test_send_without_a_connection():
         await conn.send("chat")
 
 
+async def test_who_sends_in_a_loop_lets_the_event_loop_read():
+    got: list[Message] = []
+    transport = MemoryTransport(welcome=welcome())
+    async with Connection(Factory(transport)) as conn:
+        conn.on("chat", got.append)
+        transport.push(Message("chat", "while it sends"))
+        for n in range(1000):
+            await conn.send("echo", n)
+        assert len(got) == 1
+
+
 async def test_the_servers_limit_is_checked_before_sending():
     conn = Connection(Factory(MemoryTransport(welcome=welcome(limit=50))))
     errors = []
