@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, get_args
 
-from rtlab.client.delivery import Delivery, DeliveryMode, Life, Parcel
+import msgspec
+
+from rtlab.client.delivery import PER_FRAME, Delivery, DeliveryMode, Life, Parcel
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
 from rtlab.client.receipt import Receipt
@@ -24,6 +26,10 @@ STREAM: Final = "outbox"
 
 #: Messages without an answer, above which `send` waits.
 _CAPACITY: Final = 10_000
+
+#: Payloads that nobody can change.
+_IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
+_decode: Final = msgspec.json.Decoder(Message).decode
 
 Ask = Callable[[Message, float], Awaitable[Message]]
 
@@ -42,7 +48,10 @@ def kept_copy(message: Message) -> tuple[Message, int]:
             "payload",
         )
     encoded = JSON.encode(message)
-    return JSON.decode(encoded), len(encoded)
+    if message.payload.__class__ in _IMMUTABLE:
+        return message, len(encoded)
+    # It was checked before it was encoded.
+    return _decode(encoded), len(encoded)
 
 
 class AcknowledgedOutbox:
@@ -83,6 +92,7 @@ class AcknowledgedOutbox:
         self._answer_timeout = answer_timeout
         self._deliveries: dict[str, Delivery] = {}
         self._numbers = 0
+        self._in_a_row = 0
         self._space: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         driver.follow = self.follow
@@ -94,7 +104,8 @@ class AcknowledgedOutbox:
     async def send(self, message: Message, mode: DeliveryMode) -> Receipt:
         """Take a message; it leaves when a connection is open.
 
-        Waits only while 10,000 messages have no answer.
+        Waits only while 10,000 messages have no answer; each time that a frame is full, the event loop
+        may send it.
 
         Raises
         ------
@@ -121,6 +132,10 @@ class AcknowledgedOutbox:
             self._inbox.refuse(kept, error, "codec")
             raise error
         delivery = self._delivery(mode)
+        self._in_a_row += 1
+        if self._in_a_row >= PER_FRAME:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
         while len(delivery) >= _CAPACITY and delivery.failed is None:
             assert self._space is not None
             self._space.clear()

@@ -20,14 +20,14 @@ import msgspec
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
-__all__ = ["Delivery", "DeliveryMode", "Life", "Parcel"]
+__all__ = ["PER_FRAME", "Delivery", "DeliveryMode", "Life", "Parcel"]
 
 DeliveryMode = Literal["at_most_once", "at_least_once", "effectively_once"]
 
 #: Messages of one frame, and frames without an answer: above, messages wait and share a frame.
-_PER_FRAME: Final = 64
+PER_FRAME: Final = 64
 _FRAMES: Final = 16
 _FRAME_BYTES: Final = 128 * 1024
 #: What `seq`, `stream` and the frame around it add to a message, at most.
@@ -165,7 +165,7 @@ class Delivery:
         self._progress = progress
         self._flight = GoBackN(window, first=0)
         self._parcels: deque[Parcel] = deque()  # the first one is at `_flight.base`
-        self._per_frame = _PER_FRAME
+        self._per_frame = PER_FRAME
         self._generation = 0
         self._frames = 0
         self._up = self._announced = False
@@ -256,8 +256,8 @@ class Delivery:
 
     def _next_frame(self) -> list[Parcel]:
         """Take what goes in one frame; a parcel that no frame can hold is given up."""
-        flight, parcels = self._flight, self._parcels
-        most = min(_FRAME_BYTES, self._limit())
+        flight, parcels, limit = self._flight, self._parcels, self._limit()
+        most = min(_FRAME_BYTES, limit)
         frame: list[Parcel] = []
         size = _OVERHEAD_BYTES * 2  # an opening
         while flight.room and len(frame) < self._per_frame:
@@ -266,8 +266,8 @@ class Delivery:
                 break
             parcel = parcels[place]
             cost = parcel.size_bytes + _OVERHEAD_BYTES
-            if not parcel.done and _OVERHEAD_BYTES * 2 + cost > self._limit():
-                error = MessageTooLarge(parcel.size_bytes, max(1, self._limit() - 3 * _OVERHEAD_BYTES))
+            if not parcel.done and _OVERHEAD_BYTES * 2 + cost > limit:
+                error = MessageTooLarge(parcel.size_bytes, max(1, limit - 3 * _OVERHEAD_BYTES))
                 self._settle(parcel, {}, error)
                 continue
             if not parcel.done:
@@ -280,7 +280,7 @@ class Delivery:
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:
         life = self.life
-        items: list[dict[str, Any]] = []
+        items: list[dict[str, Any]] = CheckedItems()  # each message was, when it was given
         if life is not None and not self._announced:
             self._announced = True
             items.append(self._opening(life, frame[0].seq))
@@ -334,7 +334,8 @@ class Delivery:
             detail = fields_of(result)
             refusal = _refusal(detail)
             if refusal is None:
-                self._per_frame = min(_PER_FRAME, self._per_frame * 2)
+                if self._per_frame < PER_FRAME:
+                    self._per_frame = min(PER_FRAME, self._per_frame * 2)
                 self._settle(parcel, detail, None)
             elif refusal.code in _FATAL:
                 self.end(refusal)

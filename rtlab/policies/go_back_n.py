@@ -75,6 +75,10 @@ class GoBackN:
         """Note that a message has its answer; one that had it before changes nothing."""
         if number < self.base:
             return
+        if number == self.base and not self._settled:
+            self.base += 1
+            self.next = max(self.next, self.base)
+            return
         self._settled.add(number)
         while self.base in self._settled:
             self._settled.discard(self.base)

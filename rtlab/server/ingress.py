@@ -199,9 +199,10 @@ class Ingress:
             for step in self.steps:
                 step(incoming)
             handle = HANDLERS.get(incoming.message.type, self._other_types)
-            if incoming.message.stream is not None:
-                handle = partial(in_sequence, handle)
-            answer = handle(self._services, incoming)
+            if incoming.message.stream is None:
+                answer = handle(self._services, incoming)
+            else:
+                answer = in_sequence(handle, self._services, incoming)
         except Refused as error:
             return self._refuse(incoming, error)
         except MessageError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from rtlab.client.connection import Connection
-from rtlab.client.delivery import Delivery, Parcel
+from rtlab.client.delivery import PER_FRAME, Delivery, Parcel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
@@ -181,6 +182,26 @@ async def test_what_nobody_could_take_is_refused_at_once(type, payload, error):
     conn = Connection(Factory())
     with pytest.raises(error):
         await conn.send(type, payload, room_id="r", delivery=ONCE)
+
+
+@pytest.mark.parametrize("payload", [{"text": "said"}, ["said"], ({"deep": ["said"]},)])
+async def test_what_was_said_is_sent_whatever_its_payload_becomes(payload):
+    server, said = Server(), msgspec.json.decode(msgspec.json.encode(payload))
+    conn = Connection(Factory(server.transport()))
+    receipt = await conn.send("chat", payload, room_id="r", delivery=ONCE)
+    inner = payload[0] if isinstance(payload, tuple) else payload
+    inner.clear()
+    async with conn:
+        await receipt.acked(5)
+    assert server.frames[0][1]["payload"] == said
+
+
+async def test_full_frames_leave_while_their_sender_sends_on():
+    server = Server()
+    async with Connection(Factory(server.transport())) as conn:
+        for n in range(2 * PER_FRAME):
+            await conn.send("chat", n, room_id="r", delivery=ONCE)
+        assert len(server.frames) >= 1
 
 
 async def test_a_message_for_which_the_server_has_no_room_does_not_stop_the_next():

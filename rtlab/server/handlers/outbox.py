@@ -12,13 +12,15 @@ from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.handlers.base import Handler, Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import Later, then
-from rtlab.server.producers import Incarnation, Opening
+from rtlab.server.producers import Incarnation, Opening, Producer
 from rtlab.server.refusal import Refused
 
 __all__ = ["in_sequence", "outbox"]
 
 #: Refusals after which the same message may be tried again: it does not use up its number.
 _NOT_FINAL: Final = frozenset({"not_published"})
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def outbox(services: Services, incoming: Incoming) -> Answer:
@@ -76,22 +78,25 @@ def _take(
         details = kept.outcome if kept.outcome is not None else {"forgotten": True}
         return Answer(details)
 
-    def settled(answer: Answer | None) -> Answer:
-        made = answer if answer is not None else Answer({})
-        producer.settle(seq, message.id, made.details, len(msgspec.json.encode(made.details)))
-        return Answer(made.details, made.positions, made.behind)
-
-    def refused(error: BaseException) -> NoReturn:
-        if isinstance(error, Refused) and error.code not in _NOT_FINAL:
-            producer.settle(seq, message.id, error, len(str(error)))
-        raise error
-
     try:
         if message.type in RESERVED_TYPES and message.type != "echo":
             raise Refused("reserved_type", f"a {message.type!r} message cannot be numbered")
         answer = handle(services, incoming)
     except Refused as error:
-        refused(error)
+        _refused(producer, seq, message.id, error)
     if isinstance(answer, asyncio.Future):
-        return then(answer, settled, refused)
-    return settled(answer)
+        settled = partial(_settled, producer, seq, message.id)
+        return then(answer, settled, partial(_refused, producer, seq, message.id))
+    return _settled(producer, seq, message.id, answer)
+
+
+def _settled(producer: Producer, seq: int, ident: str | None, answer: Answer | None) -> Answer:
+    made = answer if answer is not None else Answer({})
+    producer.settle(seq, ident, made.details, len(_encode(made.details)))
+    return Answer(made.details, made.positions, made.behind)
+
+
+def _refused(producer: Producer, seq: int, ident: str | None, error: BaseException) -> NoReturn:
+    if isinstance(error, Refused) and error.code not in _NOT_FINAL:
+        producer.settle(seq, ident, error, len(str(error)))
+    raise error
