@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.plugins.marks",
     "tests.plugins.stages",
     "tests.plugins.kernels",
+    "tests.plugins.warm_start",
 ]

@@ -22,6 +22,7 @@ from rtlab.client.connection import Connection
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
 from rtlab.widgets.verdict_table import Verdicts
+from tests import warm_start
 
 __all__ = ["claims", "error_names", "prepare", "report"]
 
@@ -60,6 +61,8 @@ def _children() -> list[str]:
         try:
             if child.status() != psutil.STATUS_ZOMBIE:
                 command = child.cmdline()
+                if warm_start.__file__ in command:  # it lives as long as the kernel
+                    continue
                 found.append(f"child {command[command.index('-m') + 1] if '-m' in command else child.name()}")
         except psutil.NoSuchProcess:
             continue

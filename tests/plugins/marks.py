@@ -1,9 +1,10 @@
-"""Marks by folder and file here, by `pytest.mark` in the tests: `alone`, `pair`, `long`, `spread`, `quick`.
+"""Marks: by folder and file here, by `pytest.mark` in the tests.
 
 - ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
 - ``pair``: a notebook, or what else takes a busy machine badly; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
+- ``cold``: its servers start as a user's do, also where `tests.warm_start` would fork them.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
 """
 
@@ -42,6 +43,13 @@ LONG = (
     "tests/browser/test_live_plot.py",
     "tests/browser/test_notebooks.py",
 )
+COLD = (
+    "tests/bench",
+    "tests/faults/test_main.py",
+    "tests/lab/test_lab.py",
+    "tests/processes",
+    "tests/server/test_main.py",
+)
 QUICK = (
     "tests/figures",
     "tests/models",
@@ -58,12 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pair: takes a busy machine badly; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
+    config.addinivalue_line("markers", "cold: its servers start as a user's do")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "pair": PAIR, "long": LONG, "quick": QUICK}
+    folders = {"alone": ALONE, "pair": PAIR, "long": LONG, "cold": COLD, "quick": QUICK}
     marks = {
         path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}
