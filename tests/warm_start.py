@@ -86,7 +86,8 @@ def _prepared_for(environment: dict[str, str]) -> _Prepared:
     read = {name: value for name, value in environment.items() if name.startswith(("PYTHON", "SSL_", "LD_"))}
     key = tuple(sorted(read.items()))
     found = _prepared.get(key)
-    if found is None or not found.usable or found.owner != os.getpid():  # a fork's children would not be its own
+    # A fork of this process shall have children of its own.
+    if found is None or not found.usable or found.owner != os.getpid():
         found = _prepared[key] = _Prepared({**os.environ, **read})
     return found
 
