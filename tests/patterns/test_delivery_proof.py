@@ -14,15 +14,18 @@ import pytest_asyncio
 from rtlab.bench.proof_ends import follow, send
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.repeats_and_gaps import Position
+from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Ledger
+from rtlab.measure.ledger import Anomalies, Ledger
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.session_resume import Resume
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+over_each = pytest.mark.parametrize("kind", [WebSocketConnection, ServerSentEvents, LongPolling])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,15 +50,19 @@ async def until_read(ledger: Ledger, receiver: str, sender: str) -> None:
 # One mechanism switched off each time
 
 
-async def run_with(lab: Lab, mode: str, kind=WebSocketConnection, **options) -> tuple[str, ...]:
-    """Send to bob while the sender's answers are lost and its connection is cut; return the anomalies."""
+def through(lab: Lab, kind, **options):
+    url = lab.faults.ws_url if kind is WebSocketConnection else lab.faults.url
+    return kind(url, backoff=Constant(0.01, min_uptime=0.0), **options)
+
+
+async def run_with(lab: Lab, mode: str, kind) -> Anomalies:
+    """Send to bob while the sender's answers are lost and its connection is cut; return what is missing."""
     ledger = Ledger()
     room = f"off-{random.random()}"
-    through = lab.faults.ws_url if kind is WebSocketConnection else lab.faults.url
     async with (
         asyncio.timeout(30),
         WebSocketConnection(lab.ws_url) as bob,
-        kind(through, backoff=Constant(0.01, min_uptime=0.0), request_timeout=0.3, **options) as ada,
+        through(lab, kind, request_timeout=0.3) as ada,
     ):
         follow(ledger, bob, "bob", room)
         ada.on("error", lambda event: None)
@@ -74,33 +81,41 @@ async def run_with(lab: Lab, mode: str, kind=WebSocketConnection, **options) -> 
         await send(ledger, ada, "ada", mode, 4, room)
         await (await ada.send("last", room_id=room, delivery="at_least_once")).acked(10)
         await bob.ping()
-    return ledger.account("bob", "ada").names
+    return ledger.account("bob", "ada")
 
 
-async def test_with_everything_on_there_is_no_anomaly(healed):
-    assert await run_with(healed, "effectively_once") == ()
+@over_each
+async def test_with_everything_on_there_is_no_anomaly(healed, kind):
+    assert (await run_with(healed, "effectively_once", kind)).names == ()
 
 
 async def test_without_acknowledgements_messages_are_lost(healed):
-    assert await run_with(healed, "at_most_once") == ("lost_middle",)
+    assert (await run_with(healed, "at_most_once", WebSocketConnection)).names == ("lost_middle",)
 
 
-async def test_without_numbers_messages_are_duplicated(healed):
-    assert await run_with(healed, "at_least_once") == ("duplicates",)
+@pytest.mark.parametrize("kind", [ServerSentEvents, LongPolling])
+async def test_a_post_without_an_answer_may_have_arrived_and_its_sender_is_told(healed, kind):
+    account = await run_with(healed, "at_most_once", kind)
+    assert (account.names, account.unknown + account.failed > 0) == ((), True)
 
 
-async def receive_through(lab: Lab, restart: bool = False) -> tuple[str, ...]:
+@over_each
+async def test_without_numbers_messages_are_duplicated(healed, kind):
+    assert (await run_with(healed, "at_least_once", kind)).names == ("duplicates",)
+
+
+async def receive_through(lab: Lab, kind, *, restart: bool = False, before: int = 4) -> tuple[str, ...]:
     """Let ada follow a room through a cut, or a restart of the server; return the anomalies."""
     ledger = Ledger()
     async with (
         asyncio.timeout(30),
         WebSocketConnection(lab.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as bob,
-        WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.01, min_uptime=0.0)) as ada,
+        through(lab, kind) as ada,
     ):
         follow(ledger, ada, "ada", "down")
         await bob.join_room("down")
         await ada.join_room("down")
-        await send(ledger, bob, "bob", "effectively_once", 4, "down")
+        await send(ledger, bob, "bob", "effectively_once", before, "down")
         await until_read(ledger, "ada", "bob")
         if restart:
             await lab.restart()
@@ -122,14 +137,17 @@ async def receive_through(lab: Lab, restart: bool = False) -> tuple[str, ...]:
     return ledger.account("ada", "bob").names
 
 
-async def test_without_resume_what_came_in_between_is_lost(healed, monkeypatch):
-    assert await receive_through(healed) == ()
+@over_each
+@pytest.mark.parametrize(("before", "lost"), [(4, "lost_middle"), (0, "lost_prefix")])
+async def test_without_resume_what_came_in_between_is_lost(healed, monkeypatch, kind, before, lost):
+    assert await receive_through(healed, kind, before=before) == ()
     monkeypatch.setattr(Position, "resume", lambda self: self.rooms.clear() or Resume(None, None, 0))
-    assert await receive_through(healed) == ("lost_middle",)
+    assert await receive_through(healed, kind, before=before) == (lost,)
 
 
-async def test_without_a_look_at_the_epoch_a_new_history_counts_as_repeats(healed, monkeypatch):
-    assert await receive_through(healed, restart=True) == ()
+@over_each
+async def test_without_a_look_at_the_epoch_a_new_history_counts_as_repeats(healed, monkeypatch, kind):
+    assert await receive_through(healed, kind, restart=True) == ()
     accept, enter = Position.accept, Position.enter
 
     def blind(self, message):
@@ -145,7 +163,7 @@ async def test_without_a_look_at_the_epoch_a_new_history_counts_as_repeats(heale
     monkeypatch.setattr(Position, "accept", blind)
     monkeypatch.setattr(Position, "enter", kept)
     # Offsets begin at 1 again, and look old.
-    assert await receive_through(healed, restart=True) == ("lost_postfix",)
+    assert await receive_through(healed, kind, restart=True) == ("lost_postfix",)
 
 
 async def test_without_the_order_of_posts_messages_overtake_each_other(healed, monkeypatch):

@@ -219,6 +219,17 @@ async def test_a_connection_that_has_another_name_already_is_refused(server, tmp
         assert conn.client_id == "ada"
 
 
+@pytest.mark.parametrize(
+    ("options", "level"), [({}, 2), ({"durability": "full"}, 2), ({"durability": "normal"}, 1)]
+)
+async def test_durability_is_what_sqlite_is_asked_for(server, tmp_path, options, level):
+    """2 is FULL, which syncs each commit; 1 is NORMAL, of which a power cut may take the newest."""
+    async with MessageQueue(server.connection(), tmp_path / "q.sqlite", **options) as queue:
+        database = queue._worker.file._db
+        told = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert told == ["wal", level]
+
+
 async def test_a_folder_that_cannot_be_written_and_a_disk_that_is_full(server, tmp_path):
     with pytest.raises(QueueError, match="does its folder exist"):
         await MessageQueue(server.connection(), tmp_path / "no" / "q.sqlite").open()
