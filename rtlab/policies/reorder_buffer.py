@@ -57,6 +57,10 @@ class ReorderBuffer(Generic[T]):
     """
 
     def __init__(self, *, max_items: int = 1024, max_wait: float = 1.0, first: int = 0) -> None:
+        whole: dict[str, object] = {"max_items": max_items, "first": first}
+        for name, value in whole.items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise ValueError(f"expected {name} to be a whole number, got {value!r}")
         if max_items < 1:
             raise ValueError(f"expected max_items >= 1, got {max_items!r}")
         if not 0 <= max_wait < math.inf:

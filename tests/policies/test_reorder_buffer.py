@@ -54,7 +54,14 @@ def test_a_number_that_never_comes_is_given_up_after_the_wait():
     assert buffer.late == 1
 
 
-@pytest.mark.parametrize("options", [{"max_items": 0}, {"max_wait": -1}, {"max_wait": math.nan}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"max_items": value} for value in (0, math.nan, math.inf, 2.5, True)),
+        *({"max_wait": value} for value in (-1, math.nan, math.inf)),
+        {"first": math.nan},
+    ],
+)
 def test_limits_out_of_range_are_refused(options):
-    with pytest.raises(ValueError, match="expected max_"):
+    with pytest.raises(ValueError, match=f"expected {next(iter(options))}|<= {next(iter(options))}"):
         ReorderBuffer(**options)
