@@ -9,6 +9,7 @@ import pytest
 from rtlab.client import throttle as module
 from rtlab.client.throttle import Throttle
 from rtlab.policies.token_bucket import TokenBucket
+from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 
 
@@ -55,3 +56,18 @@ async def test_who_asks_first_goes_first(clock: Clock) -> None:
 async def test_a_message_that_can_never_pass_is_refused(clock: Clock) -> None:
     with pytest.raises(ValueError, match="split it"):
         await Throttle(bytes=TokenBucket(10, 10), clock=clock).admit(Message("chat", "x" * 100))
+
+
+async def test_a_batch_costs_what_the_server_counts_for_it(clock: Clock) -> None:
+    size = len(JSON.encode(Message("batch", [{"type": "chat"}] * 3)))
+    throttle = Throttle(TokenBucket(10, 5), TokenBucket(1e6, float(size)), clock=clock)
+    await throttle.admit(Message("batch", [{"type": "chat"}] * 3))
+    assert clock.now == pytest.approx(0)  # four of five
+    await throttle.admit(Message("batch", [{"type": "chat"}] * 3))
+    assert clock.now == pytest.approx(0.3)
+
+
+async def test_a_batch_larger_than_the_burst_waits_until_the_rate_allows_all_of_it(clock: Clock) -> None:
+    throttle = Throttle(TokenBucket(10, 5), clock=clock)
+    await throttle.admit(Message("batch", [{"type": "chat"}] * 24))
+    assert clock.now == pytest.approx(2.0)
