@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -13,6 +12,7 @@ import msgspec
 from rtlab.client.delivery import PER_FRAME, Delivery, DeliveryMode, Life, Parcel
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
+from rtlab.client.outbox import Outbox
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
@@ -30,8 +30,6 @@ _CAPACITY: Final = 10_000
 #: Payloads that nobody can change.
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
 _decode: Final = msgspec.json.Decoder(Message).decode
-
-Ask = Callable[[Message, float], Awaitable[Message]]
 
 
 def kept_copy(message: Message) -> tuple[Message, int]:
@@ -65,8 +63,8 @@ class AcknowledgedOutbox:
         Keeps what was refused.
     requests : Requests
         Makes ids.
-    ask : callable
-        Sends a message, and returns its answer within so many seconds.
+    outbox : Outbox
+        Checks messages, and sends batches of them.
     window : int
         Messages that may be under way without an answer.
     answer_timeout : float
@@ -78,7 +76,7 @@ class AcknowledgedOutbox:
         driver: Driver,
         inbox: Inbox,
         requests: Requests,
-        ask: Ask,
+        outbox: Outbox,
         window: int,
         answer_timeout: float,
     ) -> None:
@@ -87,7 +85,8 @@ class AcknowledgedOutbox:
         self._driver = driver
         self._inbox = inbox
         self._requests = requests
-        self._ask = ask
+        self._ask = outbox.ask
+        self._check = outbox.check
         self._window = window
         self._answer_timeout = answer_timeout
         self._deliveries: dict[str, Delivery] = {}
@@ -126,6 +125,7 @@ class AcknowledgedOutbox:
             self._deliveries.clear()
         message.id = message.id if message.id is not None else self._requests.new_id()
         kept, size_bytes = kept_copy(message)
+        self._check(kept)
         limit = self._limit()
         if size_bytes > limit:
             error = MessageTooLarge(size_bytes, limit)

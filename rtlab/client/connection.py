@@ -184,7 +184,7 @@ class Connection(Watchable):
         )
         self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle, schemas)
         self._acknowledged = AcknowledgedOutbox(
-            self._driver, self._inbox, requests, self._outbox.ask, delivery_window, self.request_timeout
+            self._driver, self._inbox, requests, self._outbox, delivery_window, self.request_timeout
         )
 
     # What it is
@@ -343,6 +343,16 @@ class Connection(Watchable):
         """
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
+
+    def check(self, message: Message) -> None:
+        """Raise `MessageError` unless a message is what the connection's schemas say: for who batches it.
+
+        Parameters
+        ----------
+        message : Message
+            One that will not be sent alone: `send` and `request` look at theirs.
+        """
+        self._outbox.check(message)
 
     async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
         """Enter a room and follow its history, across reconnects too.

@@ -92,6 +92,18 @@ class Outbox:
             self._in_a_row = 0
             await asyncio.sleep(0)
 
+    def check(self, message: Message) -> None:
+        """Raise `MessageError` unless a payload is what its type must be, and keep it with its error.
+
+        `write` and `ask` do this by themselves; who puts messages into a batch asks for each.
+        """
+        if self._schemas is not None:
+            try:
+                self._schemas.check(message)
+            except MessageError as error:
+                self._inbox.refuse(message, error, "schema")
+                raise
+
     async def ask(self, message: Message, timeout: float) -> Message:
         """Send one message, and return the answer that carries its id.
 

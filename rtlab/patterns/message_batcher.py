@@ -18,17 +18,21 @@ from typing import Any, Final, Self, cast
 import msgspec
 
 from rtlab.client.connection import Connection
+from rtlab.client.inbox import Inbox
 from rtlab.client.receipt import Receipt
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import CheckedItems, Message, fields_of
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, CheckedItems, Message, fields_of
 
 __all__ = ["BatcherStats", "MessageBatcher"]
 
 #: Failures that are kept for inspection.
 _MAX_FAILURES: Final = 100
+
+#: What a batch has besides its messages, its id included: about 60 bytes.
+_ENVELOPE_BYTES: Final = 100
 
 #: What the caller may change later, of all that a payload can be.
 _CONTAINERS: Final = frozenset({list, tuple, dict})
@@ -84,7 +88,8 @@ class MessageBatcher:
         Seconds after a batch's first message at which it leaves; 0 sends together what one
         turn of the event loop sends.
     max_bytes : int
-        Bytes of a batch's messages as JSON; one that is larger alone is refused.
+        Bytes of a batch's messages as JSON; one that is larger alone is refused. A batch never
+        exceeds what the server takes either.
     window : BatchWindow, optional
         Another rule, in place of the three above.
 
@@ -150,6 +155,9 @@ class MessageBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
+        self._line = asyncio.Lock()
+        self._in_line = 0
+        self._frame_bytes = 0
         self._in_flight = self._since_turn = 0
         self._closed = False
         self._batches = self._messages = self._handled = self._refused = self._unknown = 0
@@ -200,8 +208,8 @@ class MessageBatcher:
         Raises
         ------
         MessageError
-            The payload is not in the JSON data model, or the message alone exceeds the
-            byte limit. Nothing else is touched.
+            The payload is not in the JSON data model, not what the connection's schemas say,
+            or the message alone exceeds the byte limit. Nothing else is touched.
         InvalidState
             The batcher is closed.
         """
@@ -210,16 +218,23 @@ class MessageBatcher:
         message = Message(type, payload, room_id=room_id)
         encoded = JSON.encode(message)
         size_bytes = len(encoded)
-        if size_bytes > self.window.max_bytes:
-            raise MessageTooLarge(size_bytes, self.window.max_bytes)
-        while self._in_flight >= self._max_in_flight and not self._closed:
-            self._room.clear()
-            await self._room.wait()
+        self._conn.check(message)
+        if not self._collected:
+            self._frame_bytes = self._limit()
+        most = min(self.window.max_bytes, self._frame_bytes)
+        if size_bytes > most:
+            raise MessageTooLarge(size_bytes, most)
+        if self._in_flight >= self._max_in_flight or self._in_line:
+            await self._wait_in_line()
         if self._closed:
             raise InvalidState("an open batcher", "a closed one", "make another MessageBatcher")
         now = self._clock()
         window, collected = self.window, self._collected
-        if collected and not window.has_room(self._batch, size_bytes):
+        batch = self._batch
+        if collected and (
+            batch.size_bytes + len(collected) + size_bytes > self._frame_bytes
+            or not window.has_room(batch, size_bytes)
+        ):
             self._leave(now)
             collected = self._collected
         if payload.__class__ in _CONTAINERS:
@@ -241,10 +256,10 @@ class MessageBatcher:
         return receipt
 
     async def flush(self) -> None:
-        """Send what was collected, and wait until all that has left is answered or given up."""
+        """Send what was collected, and wait until all that was sent before is answered or given up."""
         self._leave(self._clock())
-        while self._asking:
-            await asyncio.wait(self._asking)
+        if self._asking:  # not what others send meanwhile: that might never end
+            await asyncio.wait(tuple(self._asking))
 
     async def close(self) -> None:
         """Flush, and refuse what comes later. A second call waits for the first one's end."""
@@ -256,6 +271,22 @@ class MessageBatcher:
             for task in self._asking:
                 task.cancel()
             raise
+
+    async def _wait_in_line(self) -> None:
+        """Return when there is room, or none is needed: who came first goes first."""
+        self._in_line += 1
+        try:
+            async with self._line:
+                while self._in_flight >= self._max_in_flight and not self._closed:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._in_line -= 1
+
+    def _limit(self) -> int:
+        """Return how many bytes a batch's messages may have, commas included, for the server to take it."""
+        welcome = self._conn.welcome
+        return (MAX_MESSAGE_BYTES if welcome is None else Inbox.limit_of(welcome)) - _ENVELOPE_BYTES
 
     def _tick(self) -> None:
         self._timer = None

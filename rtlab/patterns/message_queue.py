@@ -244,6 +244,7 @@ class MessageQueue:
         """
         _, link = self._opened()
         message, size_bytes = kept_copy(Message(type, payload, secrets.token_urlsafe(9), room_id=room_id))
+        link.check(message)
         if size_bytes > link.limit():
             raise MessageTooLarge(size_bytes, link.limit())
         receipt = Receipt(message)

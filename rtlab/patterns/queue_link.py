@@ -92,6 +92,10 @@ class QueueLink:
         if not task.cancelled():
             task.exception()  # marks it as read: who waits for the task has it too
 
+    def check(self, message: Message) -> None:
+        """Raise `MessageError` unless a message is what the connection's schemas say."""
+        self._conn.check(message)
+
     def limit(self) -> int:
         """Return the largest frame that the server takes, in bytes, as far as it is known."""
         welcome = self._conn.welcome

@@ -8,9 +8,10 @@ import gc
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.errors import MessageTooLarge, NotConnected, RequestRefused, TransportClosed
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, TransportClosed
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
+from rtlab.protocol.schemas import Schemas
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, until, welcome
 
@@ -41,6 +42,18 @@ async def test_the_servers_limit_is_checked_before_sending():
             await conn.send("chat", "x" * 100)
     assert conn.stats.dead_letters == 1
     assert errors[0].code == "too_large"
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once", "effectively_once"])
+async def test_a_schema_holds_however_a_message_is_delivered(delivery):
+    schemas = Schemas({("chat", 1): {"type": "string"}})
+    transport = MemoryTransport(welcome=welcome())
+    async with Connection(Factory(transport), schemas=schemas) as conn:
+        with pytest.raises(MessageError, match="chat: payload"):
+            await conn.send("chat", 5, delivery=delivery)
+        await turns(3)
+        assert conn.stats.dead_letters == 1
+    assert transport.sent == []
 
 
 def answering(kind="echo", payload=None):

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from rtlab.client.connection import Connection
+from rtlab.client.inbox import Inbox
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.webrtc_channel import WebRTCChannel
@@ -19,8 +20,9 @@ from rtlab.policies.backoff import Constant
 from rtlab.policies.batching import FixedTick
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
+from rtlab.protocol.schemas import Schemas
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import Factory, welcome
+from tests.memory import Factory, turns, welcome
 
 TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
 
@@ -121,6 +123,65 @@ async def test_a_batch_never_exceeds_its_bytes(server, conn):
         with pytest.raises(MessageTooLarge, match="split it"):
             await batcher.send("note", "x" * 300)
     assert [len(batch) for batch in server.batches] == [2, 2, 1]
+
+
+async def test_a_batch_never_exceeds_what_the_server_takes(server, conn):
+    limit = Inbox.limit_of(conn.welcome)
+    async with MessageBatcher(conn, batch_size=100, flush_interval=60) as batcher:
+        for n in range(30):
+            await batcher.send("note", f"{n:070}")
+        with pytest.raises(MessageTooLarge):
+            await batcher.send("note", "x" * limit)
+    assert batcher.stats.handled == 30
+    assert len(server.batches) > 1
+    assert all(len(JSON.encode(frame)) <= limit for frame in server.transport.sent)
+
+
+async def test_flushing_waits_for_what_was_sent_before_and_not_for_what_others_send_meanwhile(server, conn):
+    batcher = MessageBatcher(conn, batch_size=1)
+    sending = True
+
+    async def other():
+        while sending:
+            await batcher.send("note", "other")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    receipt = await batcher.send("note", "mine")
+    await asyncio.wait_for(batcher.flush(), 5)
+    assert receipt.outcome == "handled"
+    sending = False
+    await task
+    await batcher.close()
+
+
+async def test_who_waits_for_room_goes_before_who_comes_when_there_is_some(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, max_in_flight=1, answer_timeout=60)
+    await batcher.send("note", 0)
+    waiting = [asyncio.create_task(batcher.send("note", n)) for n in (1, 2, 3)]
+    await turns(3)
+    server.silent = False
+    server.take(server.transport.sent[0])
+    while batcher.stats.in_flight:
+        await asyncio.sleep(0)
+    newcomer = asyncio.create_task(batcher.send("note", 4))
+    await asyncio.gather(*waiting, newcomer)
+    await batcher.close()
+    assert [n for batch in server.batches[2:] for n in batch] == [1, 2, 3, 4]
+
+
+async def test_a_schema_of_the_connections_holds_for_what_is_batched(server):
+    schemas = Schemas({("note", 1): {"type": "integer"}})
+    async with (
+        Connection(Factory(server.transport), schemas=schemas) as conn,
+        MessageBatcher(conn, batch_size=10, flush_interval=60) as batcher,
+    ):
+        await batcher.send("note", 1)
+        with pytest.raises(MessageError, match="note: payload"):
+            await batcher.send("note", "one")
+        assert conn.stats.dead_letters == 1
+    assert server.batches == [[1]]
 
 
 async def test_a_refused_message_does_not_touch_the_others(server, conn):

@@ -13,6 +13,7 @@ import pytest
 
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.message_queue import MessageQueue
+from rtlab.protocol.schemas import Schemas
 from tests.memory import turns, until
 from tests.patterns.numbering_server import Server
 
@@ -247,11 +248,13 @@ async def test_a_folder_that_cannot_be_written_and_a_disk_that_is_full(server, t
 
 
 async def test_what_nobody_could_take_is_refused_before_it_is_written(server):
-    conn = server.connection()
+    conn = server.connection(schemas=Schemas({("note", 1): {"type": "string"}}))
     async with MessageQueue(conn) as queue, conn:
         for payload in (float("nan"), {1: 2}, b"bytes"):
             with pytest.raises(MessageError):
                 await queue.send("chat", payload)
+        with pytest.raises(MessageError, match="note: payload"):
+            await queue.send("note", 5)
         with pytest.raises(MessageTooLarge):
             await queue.send("chat", "x" * 100_001)
         with pytest.raises(MessageError, match="for the server itself"):
