@@ -17,6 +17,7 @@ from rtlab.server.frames import Frame, RoomPosition, error_message
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
+from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session import Session
 from rtlab.server.sessions import Sessions
@@ -78,11 +79,22 @@ class Guard:
 
     def authorise(self, incoming: Incoming) -> None:
         """Refuse, as a step, to join or to publish where the sender's roles do not allow it."""
-        kind = incoming.message.type
-        action: Action = "subscribe" if kind == "join_room" else "publish"
-        if (kind in RESERVED_TYPES and kind != "join_room") or (room_id := room_of(incoming)) is None:
+        session, message = incoming.session, incoming.message
+        kind, room_id, proof = message.type, message.room_id, session.principal
+        if kind in RESERVED_TYPES and kind != "join_room":
             return
-        self.check(incoming.session, action, room_id)
+        publishing = kind != "join_room"
+        if publishing and proof is not None and room_id and session.may_publish.get(room_id) is proof:
+            incoming.room = room_id  # a name, or it would not be there
+            return
+        room_id = room_of(incoming)
+        if room_id is None:
+            return
+        self.check(session, "publish" if publishing else "subscribe", room_id)
+        if publishing and proof is not None and room_id in session.rooms:
+            if len(session.may_publish) >= MAX_ROOMS:
+                session.may_publish.clear()  # some of them were left
+            session.may_publish[room_id] = proof
 
     def check(self, session: Session, action: Action, room_id: str) -> None:
         """Raise `Refused` unless a session may do this; a room that it may not see need not exist."""

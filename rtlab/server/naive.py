@@ -79,7 +79,8 @@ class CheckFirstValues:
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
 
-    def __call__(self, incoming: Incoming) -> None:
+    def check(self, incoming: Incoming) -> None:
+        """Refuse, as a step, a message whose first values are not what its type must be."""
         if not isinstance(incoming.data, bytes | str):
             return
         try:

@@ -64,9 +64,9 @@ class Session:
 
     __slots__ = (
         "_actions", "_backlog", "_bytes", "_fan_out", "_held", "_limits", "_positions", "_rules", "address",
-        "check_outgoing", "client_id", "close_code", "detached_at", "ended", "feeds", "order", "outboxes",
-        "over", "overflow", "position", "posts", "principal", "rooms", "session_id", "sink", "strikes",
-        "unreadable", "used", "user",
+        "check_outgoing", "client_id", "close_code", "detached_at", "ended", "feeds", "may_publish", "order",
+        "outboxes", "over", "overflow", "position", "posts", "principal", "rooms", "session_id", "sink",
+        "strikes", "unreadable", "used", "user",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,9 @@ class Session:
         self.used = False  # whether its client came back for it, or said something
         # Whose it is, as credentials proved; None where nobody asks for any.
         self.principal: Principal | None = None
+        # Of the rooms that it is in, those where its roles let it publish, by the proof that said so:
+        # another proof is asked for anew.
+        self.may_publish: dict[str, Principal] = {}
         self.address: str | None = None  # where its newest connection comes from
         # The client's messages, while a broker has not answered for one of them.
         self.order = InOrder()

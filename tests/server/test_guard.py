@@ -8,6 +8,7 @@ from rtlab.server.auth.authority import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import Result
+from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.session import Session
 from tests.server.steps.bench import Bench
 
@@ -51,6 +52,28 @@ async def test_rooms_that_a_new_token_does_not_open_are_left() -> None:
     assert (result["required"], result["left"]) == (True, ["staff"])
     assert list(session.rooms) == ["lobby"]
     assert bench.say(session, JOIN % "staff")["error"]["code"] == "forbidden"
+
+
+async def test_what_one_token_let_a_client_publish_another_may_not() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "member")
+    chat = '{"type":"chat","roomId":"lobby","payload":{"text":"hi"}}'
+    assert bench.say(session, JOIN % "lobby")["ok"]
+    assert [bench.say(session, chat)["ok"] for _ in range(2)] == [True, True]
+    assert bench.show(session, bench.token("ada", "guest"))["left"] == []
+    assert bench.say(session, chat)["error"]["code"] == "forbidden"
+    assert bench.show(session, bench.token("ada", "member"))["left"] == []
+    assert bench.say(session, chat)["ok"]
+
+
+async def test_the_memory_of_what_was_allowed_is_bounded() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "member")
+    for n in range(200):
+        assert bench.say(session, JOIN % f"r{n}")["ok"]
+        assert bench.say(session, f'{{"type":"chat","roomId":"r{n}","payload":{{"text":"hi"}}}}')["ok"]
+        assert bench.say(session, f'{{"type":"leave_room","roomId":"r{n}"}}')["ok"]
+    assert 0 < len(session.may_publish) <= MAX_ROOMS
 
 
 async def test_after_its_end_a_token_opens_nothing_until_there_is_another() -> None:

@@ -9,7 +9,7 @@ from rtlab.server.incoming_message import Incoming
 from rtlab.server.naive import CheckFirstValues, resolve_room
 from rtlab.server.options import Options
 from rtlab.server.steps.rate_limit import LimitRate
-from rtlab.server.steps.validate import RefuseDuplicateKeys, Validate
+from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
 
 __all__ = ["make_steps"]
 
@@ -32,16 +32,16 @@ def make_steps(
     guard : Guard or None
         Who knows what sessions may do; None where all may.
     """
-    before: _Steps = [limit for limit in limits if limit.before_decoding]
-    after: _Steps = [limit for limit in limits if not limit.before_decoding]
+    before: _Steps = [limit.check for limit in limits if limit.before_decoding]
+    after: _Steps = [limit.check for limit in limits if not limit.before_decoding]
     if guard is not None:
         after = [guard.authenticate, *after, guard.authorise]
         if options.security == "naive":
             after.append(resolve_room)
     if options.strict_keys:
-        before.append(RefuseDuplicateKeys())
+        before.append(refuse_duplicate_keys)
     if options.schemas is not None and options.security == "naive":
-        after.append(CheckFirstValues(options.schemas))
+        after.append(CheckFirstValues(options.schemas).check)
     elif options.schemas is not None:
-        after.append(Validate(options.schemas))
+        after.append(Validate(options.schemas).check)
     return before, after

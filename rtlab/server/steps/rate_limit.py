@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from rtlab.policies.rate_limit import RateLimit, Scope
-from rtlab.policies.token_bucket import Bucket
+from rtlab.policies.token_bucket import Bucket, TokenBucket
 from rtlab.protocol.codecs import utf8_bytes
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Incoming
@@ -23,13 +23,8 @@ MAX_KEYS: Final = 10_000
 STRIKE: Final = 1 / 40
 
 
-#: Whose bucket a message takes from.
-_KEYS: Final[dict[Scope, Callable[[Incoming], str | None]]] = {
-    "connection": lambda incoming: incoming.session.session_id,
-    "user": lambda incoming: incoming.session.user,
-    "address": lambda incoming: incoming.session.address,
-    "room": room_of,
-}
+#: Of a session, the name of the bucket that its messages take from; a room's is in the message.
+_KEYS: Final[dict[Scope, str]] = {"connection": "session_id", "user": "user", "address": "address"}
 
 
 class LimitRate:
@@ -58,30 +53,43 @@ class LimitRate:
         self.refused = 0
         self._limit = limit
         self._clock = clock
-        self._key = _KEYS[limit.scope]
+        self._attribute = _KEYS.get(limit.scope, "")
         self._by_message = limit.unit == "messages"
         self._burst = limit.rule.burst
-        self._spend = limit.rule.spend
-        self._buckets: dict[str, Bucket] = {}
+        self._rate = limit.rule.rate if isinstance(limit.rule, TokenBucket) else None
+        self._buckets: dict[str | None, Bucket] = {}
 
-    def __call__(self, incoming: Incoming) -> None:
-        key = self._key(incoming)
+    def check(self, incoming: Incoming) -> None:
+        """Take, as a step, what a message costs; refuse it when that is not there."""
+        attribute = self._attribute
+        key = getattr(incoming.session, attribute) if attribute else room_of(incoming)
         cost = 1 if self._by_message else self._size(incoming)
-        if key is None or not cost:
-            return
-        if cost > self._burst:
-            raise self._too_much(cost)
-        now = self._clock()
+        bucket, rate, now = self._buckets.get(key), self._rate, self._clock()
+        if bucket is not None and rate is not None:
+            # `TokenBucket.spend` without a call, for every message that is let in.
+            left = bucket.tokens + rate * (now - bucket.at)
+            if left > self._burst:
+                left = self._burst
+            if left >= cost:
+                bucket.at, bucket.tokens = now, left - cost
+                return
+        if key is not None and cost:
+            self._take(key, now, cost)
+
+    def _take(self, key: str, now: float, cost: int) -> None:
+        rule, unit = self._limit.rule, self._limit.unit
+        if cost > rule.burst:
+            text = f"the message costs {cost:,} {unit}, and {rule.burst:,.0f} is the burst: split it"
+            raise Refused("rate_limited", text)
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = self._first(now)
-        if not self._spend(bucket, now, cost):
+        if not rule.spend(bucket, now, cost):
             self.refused += 1
-            rule = self._limit.rule
             wait = rule.wait(bucket, now, cost)
             raise Refused(
                 "rate_limited",
-                f"expected at most {rule.rate:g} {self._limit.unit} per second of this "
+                f"expected at most {rule.rate:g} {unit} per second of this "
                 f"{self._limit.scope}: wait {wait:.3f} s",
                 retry_after=wait,
                 strikes=STRIKE,
@@ -103,9 +111,3 @@ class LimitRate:
             for key in idle or [next(iter(buckets))]:
                 del buckets[key]
         return rule.start(now)
-
-    def _too_much(self, cost: float) -> Refused:
-        burst, unit = self._limit.rule.burst, self._limit.unit
-        return Refused(
-            "rate_limited", f"the message costs {cost:,} {unit}, and {burst:,.0f} is the burst: split it"
-        )

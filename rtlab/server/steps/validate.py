@@ -8,7 +8,7 @@ from rtlab.protocol.schemas import Schemas
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.refusal import Refused
 
-__all__ = ["RefuseDuplicateKeys", "Validate"]
+__all__ = ["Validate", "refuse_duplicate_keys"]
 
 
 class Validate:
@@ -23,28 +23,27 @@ class Validate:
     def __init__(self, schemas: Schemas) -> None:
         self._check = schemas.check
 
-    def __call__(self, incoming: Incoming) -> None:
+    def check(self, incoming: Incoming) -> None:
+        """Look, as a step, at one message."""
         try:
             self._check(incoming.message)
         except MessageError as error:
             raise Refused(error.code, str(error), strikes=1) from None
 
 
-class RefuseDuplicateKeys:
-    """Refuses bytes in which an object names a key twice; stands before the decoder, who drops one.
+def refuse_duplicate_keys(incoming: Incoming) -> None:
+    """Refuse, as a step, bytes in which an object names a key twice; before the decoder, which drops one.
 
     It reads the message a second time, in Python: strictness has its price.
     """
-
-    def __call__(self, incoming: Incoming) -> None:
-        data = incoming.data
-        try:
-            if isinstance(data, str) or (isinstance(data, bytes) and not _binary(incoming)):
-                check_json_keys(data)
-            elif isinstance(data, bytes):
-                check_msgpack_keys(data)
-        except MessageError as error:
-            raise Refused(error.code, str(error), strikes=1) from None
+    data = incoming.data
+    try:
+        if isinstance(data, str) or (isinstance(data, bytes) and not _binary(incoming)):
+            check_json_keys(data)
+        elif isinstance(data, bytes):
+            check_msgpack_keys(data)
+    except MessageError as error:
+        raise Refused(error.code, str(error), strikes=1) from None
 
 
 def _binary(incoming: Incoming) -> bool:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any, cast
 
-from rtlab.policies.rate_limit import parse_rate_limit
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
+from rtlab.policies.token_bucket import TokenBucket
+from rtlab.server.refusal import Refused
 from rtlab.server.session import Session
 from rtlab.server.steps import rate_limit
+from rtlab.server.steps.rate_limit import LimitRate
 from tests.server.steps.bench import Bench, results_of_batch
 
 
@@ -53,6 +61,24 @@ async def test_a_room_has_a_limit_of_its_own_in_bytes_too() -> None:
     session = bench.session(rooms=("a", "b"))
     chat = '{"type":"chat","roomId":"%s","payload":"' + "x" * 100 + '"}'
     assert [bench.say(session, chat % room)["ok"] for room in "aba"] == [True, True, False]
+
+
+@given(st.lists(st.floats(0, 0.5), max_size=60))
+def test_it_lets_in_what_the_policy_lets_in(pauses: list[float]) -> None:
+    # The step does the sums of a message that is let in by itself, which spares it a call.
+    now, rule = 0.0, TokenBucket(rate=10, burst=3)
+    step = LimitRate(RateLimit("user", "messages", rule), lambda: now)
+    incoming = SimpleNamespace(session=SimpleNamespace(user="ada"))
+    bucket = rule.start(now)
+    for pause in pauses:
+        now += pause
+        bucket, allowed = rule.take(bucket, now)
+        try:
+            step.check(cast("Any", incoming))
+        except Refused:
+            assert not allowed
+        else:
+            assert allowed
 
 
 @pytest.mark.parametrize("limit", ["connection messages 1 5", "room messages 1 4"])

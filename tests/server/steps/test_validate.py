@@ -33,11 +33,7 @@ async def test_a_wrong_payload_is_refused_and_five_end_the_session() -> None:
 
 
 async def test_an_open_server_pays_for_nothing() -> None:
-    assert [type(step).__name__ for step in Bench().node.ingress.steps] == [
-        "CheckStanding",
-        "Decode",
-        "CheckId",
-    ]
+    assert [step.__name__ for step in Bench().node.ingress.steps] == ["check_standing", "decode", "check_id"]
 
 
 async def test_items_of_a_batch_are_validated_too() -> None:

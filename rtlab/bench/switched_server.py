@@ -1,0 +1,99 @@
+"""The lab's server, one of whose checks its client switches off and on: what a check is held against.
+
+``python -m rtlab.bench.switched_server --switch CHECK …``, and the arguments of the server itself. A message
+``{"type": "switch", "payload": false}`` takes the check out, for all that comes after it on its connection.
+
+With and without it is then one process, one connection, one layout of memory and one order of hashes:
+two processes of the same program differ by up to a tenth.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from rtlab.server.__main__ import main
+from rtlab.server.guard import Guard
+from rtlab.server.handlers import HANDLERS, Services
+from rtlab.server.incoming_message import Incoming
+from rtlab.server.node import Node
+from rtlab.server.steps.rate_limit import LimitRate
+from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
+
+__all__ = ["CHECKS", "main"]
+
+#: Takes a check out for what comes next, or puts it back.
+_Switch = Callable[[Incoming, bool], None]
+
+
+def _steps(node: Node, ours: Callable[[Any], bool]) -> _Switch:
+    steps, hub = node.ingress.steps, node.hub
+    checked = list(steps)
+    rest = [step for step in steps if not ours(step)]
+    if rest == checked:
+        raise SystemExit("rtlab.bench.switched_server: this server has no such check to switch")
+    # Schemas look at what leaves, too.
+    both_ways = any(ours(step) and _is_of(Validate)(step) for step in checked)
+    outgoing = hub.check_outgoing
+
+    def switch(_: Incoming, on: bool) -> None:
+        steps[:] = checked if on else rest
+        if both_ways:
+            hub.check_outgoing = outgoing if on else None
+
+    return switch
+
+
+def _frames(_: Node) -> _Switch:
+    strict: list[Any] = []  # the connection's own, once it was seen
+
+    def switch(incoming: Incoming, on: bool) -> None:
+        sink: Any = incoming.session.sink
+        connection = sink._transport.get_protocol()
+        if not strict:
+            strict.append(connection._payload_parser)
+        connection._payload_parser = strict[0] if on else strict[0]._parser
+
+    return switch
+
+
+def _is_of(kind: type) -> Callable[[Any], bool]:
+    return lambda step: isinstance(getattr(step, "__self__", None), kind)
+
+
+def _is_authorise(step: Any) -> bool:
+    return getattr(step, "__func__", None) is Guard.authorise
+
+
+#: Check → what makes a node's switch for it.
+CHECKS: Final[dict[str, Callable[[Node], _Switch]]] = {
+    "validation": partial(_steps, ours=_is_of(Validate)),
+    "keys": partial(_steps, ours=lambda step: step is refuse_duplicate_keys or _is_of(Validate)(step)),
+    "limits": partial(_steps, ours=_is_of(LimitRate)),
+    "authorisation": partial(_steps, ours=_is_authorise),
+    "frames": _frames,
+}
+
+
+def _make_switchable(check: str) -> None:
+    build = Node.__init__
+
+    def init(self: Node, *args: Any, **named: Any) -> None:
+        build(self, *args, **named)
+        switch = CHECKS[check](self)
+
+        def obey(_: Services, incoming: Incoming) -> None:
+            switch(incoming, bool(incoming.message.payload))
+
+        HANDLERS["switch"] = obey
+
+    Node.__init__ = init  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    at = sys.argv.index("--switch")
+    _, check = sys.argv.pop(at), sys.argv.pop(at)
+    _make_switchable(check)
+    raise SystemExit(main())
