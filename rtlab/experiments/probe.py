@@ -297,7 +297,7 @@ def _progress_of(share: float) -> float:
 
 
 def _beats(times: list[float], what: str, messages: int) -> str:
-    others = f"; {messages} messages" if messages else ""
+    others = f"; {messages} message{'s' * (messages > 1)}" if messages else ""
     if not times:
         return f"none seen{others}"
     gaps = np.diff(times)

@@ -1,4 +1,4 @@
-"""Fixtures for tests of real-time code; ``pip install rtlab`` is enough for pytest to know them.
+"""Fixtures for tests of real-time code: pytest knows them where rtlab is installed.
 
 Imports nothing of rtlab until a fixture is used. Examples to paste stand in the README.
 """

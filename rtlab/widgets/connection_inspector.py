@@ -86,8 +86,8 @@ class ConnectionInspector(EntryPanel):
         facts, counts = self.facts, self.facts.counts
         last = f", last close {facts.closes[-1]['code']}" if facts.closes else ""
         return (
-            f"{facts.state}: {counts['connects']} connects, {counts['disconnects']} disconnects{last}, "
-            f"{counts['messages_out']} messages out, {counts['messages_in']} in"
+            f"{facts.state}: connected {counts['connects']} ×, disconnected {counts['disconnects']} ×{last}, "
+            f"messages: {counts['messages_out']} out, {counts['messages_in']} in"
         )
 
     def __repr__(self) -> str:
