@@ -10,8 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jupyter_client.manager import KernelManager
 
 from tests import warm_start
+from tests.kernel_ports import kernel_ports
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="clones with Linux's CLONE_PARENT")
 
@@ -86,6 +88,30 @@ def test_it_ends_with_its_parents_pipe(cold: set[int]):
     process.stdout.readline()
     process.stdin.close()
     assert end(process) == 0
+
+
+def test_a_kernel_is_told_its_parent_and_nothing_of_earlier_ones(cold: set[int], tmp_path: Path):
+    for name in ("first", "second"):
+        manager = KernelManager(kernel_name="python3", **kernel_ports())
+        (tmp_path / name).mkdir()
+        manager.start_kernel(cwd=str(tmp_path / name), env={**os.environ, "NAME": name})
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=60)
+            said: list[str] = []
+            client.execute_interactive(
+                "import os, sys, threading, ipykernel.parentpoller as p\n"
+                "polls = any(isinstance(t, p.ParentPollerUnix) for t in threading.enumerate())\n"
+                "print(os.getppid(), polls, os.environ['NAME'], os.path.basename(os.getcwd()), sys.argv[1])",
+                output_hook=lambda message: said.append(message["content"].get("text", "")),  # noqa: B023
+                timeout=60,
+            )
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)  # which kills the kernel's group
+        assert "".join(said).split() == [str(os.getpid()), "True", name, name, "-f"]
+    assert cold <= {one._process.pid for one in warm_start._prepared.values()}
 
 
 def test_where_a_start_counts_it_is_as_ever(cold: set[int], monkeypatch: pytest.MonkeyPatch):

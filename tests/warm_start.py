@@ -1,10 +1,11 @@
 """Processes of a test run start as forks of one that has imported what they need.
 
-A run starts some two thousand of rtlab's servers and proxies. Each would take 0.4 s of processor, nearly
-all of it imports; a fork of a prepared process takes a tenth. `install` lets `subprocess.Popen` do so for
-``python -P -m rtlab.server`` and its like: the prepared process clones itself with Linux's CLONE_PARENT, so
-the new process is the caller's child in every respect: its id, exit code, parent, session, standard streams,
-environment, and command line as other processes see it. Wherever that cannot be, a process starts as ever.
+A run starts some two thousand of rtlab's servers and proxies, and a hundred kernels. A server would take
+0.4 s of processor, a kernel 2 s, nearly all of it imports; a fork of a prepared process takes a tenth.
+`install` lets `subprocess.Popen` do so for ``python -P -m rtlab.server`` and its like: the prepared process
+clones itself with Linux's CLONE_PARENT, so the new process is the caller's child in every respect: its id,
+exit code, parent, session, standard streams, environment, and command line as other processes see it.
+Wherever that cannot be, a process starts as ever.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ from typing import Any, Final
 
 __all__ = ["install", "prepare", "suspended"]
 
-#: What is started so, and what it imports when it runs.
-_MODULES: Final = ("rtlab.server", "rtlab.faults")
+#: What is started so, and what is imported for it.
+_SERVERS: Final = ("rtlab.server", "rtlab.faults")
 _LATER: Final = ("concurrent.futures.thread", "encodings.idna", "uvloop")
+_KERNEL: Final = "ipykernel_launcher"
+_OF_KERNELS: Final = ("ipykernel.kernelapp", "ipykernel.subshell_manager", "matplotlib_inline.backend_inline")
+#: Libraries of a kernel start threads, which a fork would not have, unless they are told not to.
+_NO_THREADS: Final = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+#: Variables that are read by Python or at imports.
+_READ: Final = ("PYTHON", "SSL_", "LD_", "JPY_", "JUPYTER", "IPYTHON", "MPL")
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _CLONE_PARENT: Final = 0x8000
 #: Seconds for an answer: a busy machine imports slowly.
@@ -42,14 +49,14 @@ suspended = False
 class _Prepared:
     """A prepared process, as its parent sees it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, kind: str, environment: dict[str, str]) -> None:
         self.owner = os.getpid()
         self.lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno()), _ROOM],
-                env=environment,
+                [sys.executable, "-P", __file__, str(theirs.fileno()), kind, _ROOM],
+                env=environment | _NO_THREADS,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -78,44 +85,49 @@ class _Prepared:
         self._process.wait()
 
 
-_prepared: dict[tuple[tuple[str, str], ...], _Prepared] = {}
+_prepared: dict[tuple[object, ...], _Prepared] = {}
 
 
-def _prepared_for(environment: dict[str, str]) -> _Prepared:
+def _prepared_for(kind: str, environment: dict[str, str]) -> _Prepared:
     # What a process reads when it starts must be what the prepared one has read.
-    read = {name: value for name, value in environment.items() if name.startswith(("PYTHON", "SSL_", "LD_"))}
-    key = tuple(sorted(read.items()))
+    read = {name: value for name, value in environment.items() if name.startswith(_READ)}
+    read.pop("PYTHONSTARTUP", None)  # read by kernels, later
+    key = (kind, *sorted(read.items()))
     found = _prepared.get(key)
     # A fork of this process shall have children of its own.
     if found is None or not found.usable or found.owner != os.getpid():
-        found = _prepared[key] = _Prepared({**os.environ, **read})
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_READ)}
+        found = _prepared[key] = _Prepared(kind, kept | read)
     return found
 
 
 def prepare() -> None:
-    """Have a process prepared, which it is some time later: a first server need not wait as long."""
-    _prepared_for({**os.environ, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull})  # as `Child` does
+    """Have a process prepared for servers, which it is later: the first one need not wait as long."""
+    _prepared_for("servers", {**os.environ, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull})
+
+
+def _kind(argv: list[str]) -> str:
+    match argv:
+        case [sys.executable, "-P", "-m", module, *_] if module in _SERVERS:
+            return "servers"
+        case [sys.executable, "-m", module, *_] if module == _KERNEL:
+            return "kernels"
+        case _:
+            return ""
 
 
 class _Popen(subprocess.Popen):  # type: ignore[type-arg]
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, *rest: Any) -> None:
         pass_fds, cwd, env, _, _, shell, *pipes = rest[:12]
-        session = rest[-2]
-        asked = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
-        suits = (
-            not (suspended or shell or executable or preexec_fn or pass_fds)
-            and session
-            and env is not None
-            and asked[:3] == [sys.executable, "-P", "-m"]
-            and asked[3:4]
-            and asked[3] in _MODULES
-        )
-        stdin, _, _, stdout, _, stderr = pipes
-        if suits and min(stdin, stdout, stderr) >= 0:
-            prepared = _prepared_for(env)
-            request = {"argv": asked, "env": dict(env), "cwd": os.fspath(cwd or os.getcwd())}
+        own_session = rest[-2]
+        argv = [os.fspath(word) for word in args] if isinstance(args, list | tuple) else []
+        plain = own_session and env is not None and not (shell or executable or preexec_fn or pass_fds)
+        if plain and not suspended and (kind := _kind(argv)):
+            prepared = _prepared_for(kind, env)
+            request = {"argv": argv, "env": dict(env), "cwd": os.fspath(cwd or os.getcwd())}
+            streams = [own if pipe < 0 else pipe for own, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
             with prepared.lock:
-                pid = prepared.start(request, [stdin, stdout, stderr])
+                pid = prepared.start(request, streams)
             if pid > 0:
                 self.pid = pid
                 self._child_created = True
@@ -128,13 +140,15 @@ def install() -> None:
     """Let this process start what can be started so as a fork."""
     if sys.platform == "linux" and os.uname().machine in _CLONE:
         subprocess.Popen = _Popen  # type: ignore[misc]
+        if launcher := sys.modules.get("jupyter_client.launcher"):  # else it will find it
+            launcher.Popen = _Popen  # type: ignore[attr-defined]
 
 
 # The prepared process
 
 
 def _clone() -> int:
-    """Fork, as a child of our parent; return 0 in the fork, and its process id, or -1, here."""
+    """Fork, as a child of our parent; return 0 in the fork, and its process id here; -1 if it cannot be."""
     if len(os.listdir("/proc/self/task")) > 1:  # another thread may hold a lock, for good in the fork
         return -1
     calls = ctypes.PyDLL(None)
@@ -166,7 +180,8 @@ def _serve(requests: socket.socket) -> dict[str, Any]:
         request = json.loads(data)
         pid = _clone()
         if pid == 0:
-            os.setsid()
+            os.setsid()  # before the answer: its parent may ask for its group at once
+            requests.send(str(os.getpid()).encode())
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
             os.closerange(3, 1024)
@@ -178,18 +193,33 @@ def _serve(requests: socket.socket) -> dict[str, Any]:
             return request
         for stream in streams:
             os.close(stream)
-        requests.send(str(pid).encode())
+        if pid < 0:
+            requests.send(b"0")
+
+
+def _import(kind: str) -> None:
+    gc.disable()
+    if kind == "servers":
+        for name in _SERVERS:
+            import_module(f"{name}.__main__")
+            del sys.modules[f"{name}.__main__"]  # or runpy would warn that it is there
+        for name in _LATER:
+            import_module(name)
+    else:
+        for name in _OF_KERNELS:
+            import_module(name)
+        rtlab = import_module("rtlab")
+        for name in rtlab.__all__:
+            getattr(rtlab, name)
+    gc.freeze()  # a fork's collector leaves alone, and in shared memory, what was made here
+    gc.enable()
 
 
 if __name__ == "__main__":
-    gc.disable()
-    for _name in _MODULES:
-        import_module(f"{_name}.__main__")
-        del sys.modules[f"{_name}.__main__"]  # or runpy would warn that it is there
-    for _name in _LATER:
-        import_module(_name)
-    gc.freeze()  # a fork's collector leaves alone, and in shared memory, what was made here
-    gc.enable()
+    _import(sys.argv[2])
     _request = _serve(socket.socket(fileno=int(sys.argv[1])))
-    _, _, _, _module, *sys.argv[1:] = _request["argv"]
+    _, *_flags, _module = _request["argv"][: _request["argv"].index("-m") + 2]
+    sys.argv[1:] = _request["argv"][len(_flags) + 2 :]
+    if "-P" not in _flags:
+        sys.path.insert(0, _request["cwd"])
     runpy.run_module(_module, run_name="__main__", alter_sys=True)

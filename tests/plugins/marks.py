@@ -4,7 +4,7 @@
 - ``pair``: a notebook, or what else takes a busy machine badly; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
-- ``cold``: its servers start as a user's do, also where `tests.warm_start` would fork them.
+- ``cold``: its servers and kernels start as a user's do, also where `tests.warm_start` would fork them.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
 """
 
@@ -49,6 +49,7 @@ COLD = (
     "tests/lab/test_lab.py",
     "tests/processes",
     "tests/server/test_main.py",
+    "tests/test_kernel.py",
 )
 QUICK = (
     "tests/figures",
@@ -66,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pair: takes a busy machine badly; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
-    config.addinivalue_line("markers", "cold: its servers start as a user's do")
+    config.addinivalue_line("markers", "cold: its servers and kernels start as a user's do")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
 
 

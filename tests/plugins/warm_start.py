@@ -1,4 +1,4 @@
-"""Servers that tests start are forks of a prepared process; see `tests/warm_start.py`.
+"""Servers and kernels that tests start are forks of a prepared process; see `tests/warm_start.py`.
 
 Not where their start or their processor time is looked at.
 """
