@@ -36,7 +36,7 @@ from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
-from rtlab.protocol.messages import Message
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
@@ -343,6 +343,12 @@ class Connection(Watchable):
         """
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message to send: what the server takes, or this client, whichever is less."""
+        transport = self._driver.transport
+        return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
 
     def check(self, message: Message) -> None:
         """Raise `MessageError` unless a message is what the connection's schemas say: for who batches it.

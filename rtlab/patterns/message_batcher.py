@@ -18,13 +18,12 @@ from typing import Any, Final, Self, cast
 import msgspec
 
 from rtlab.client.connection import Connection
-from rtlab.client.inbox import Inbox
 from rtlab.client.receipt import Receipt
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, CheckedItems, Message, fields_of
+from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
 __all__ = ["BatcherStats", "MessageBatcher"]
 
@@ -220,7 +219,7 @@ class MessageBatcher:
         size_bytes = len(encoded)
         self._conn.check(message)
         if not self._collected:
-            self._frame_bytes = self._limit()
+            self._frame_bytes = self._conn.max_message_bytes - _ENVELOPE_BYTES
         most = min(self.window.max_bytes, self._frame_bytes)
         if size_bytes > most:
             raise MessageTooLarge(size_bytes, most)
@@ -282,11 +281,6 @@ class MessageBatcher:
                     await self._room.wait()
         finally:
             self._in_line -= 1
-
-    def _limit(self) -> int:
-        """Return how many bytes a batch's messages may have, commas included, for the server to take it."""
-        welcome = self._conn.welcome
-        return (MAX_MESSAGE_BYTES if welcome is None else Inbox.limit_of(welcome)) - _ENVELOPE_BYTES
 
     def _tick(self) -> None:
         self._timer = None

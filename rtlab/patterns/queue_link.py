@@ -10,10 +10,9 @@ from typing import Any
 from rtlab.client.connection import Connection, State
 from rtlab.client.delivery import Delivery, Life
 from rtlab.client.events import Connected, Disconnected
-from rtlab.client.inbox import Inbox
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.messages import Message
 
 __all__ = ["QueueLink"]
 
@@ -97,9 +96,8 @@ class QueueLink:
         self._conn.check(message)
 
     def limit(self) -> int:
-        """Return the largest frame that the server takes, in bytes, as far as it is known."""
-        welcome = self._conn.welcome
-        return MAX_MESSAGE_BYTES if welcome is None else Inbox.limit_of(welcome)
+        """Return the largest frame to send, in bytes, as far as it is known."""
+        return self._conn.max_message_bytes
 
     async def _request(self, items: list[dict[str, Any]], timeout: float) -> Message:
         rooms = {str(item["roomId"]) for item in items if item.get("roomId")}

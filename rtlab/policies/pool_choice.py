@@ -103,11 +103,12 @@ class HashByKey:
         Raises
         ------
         ValueError
-            There is no key.
+            There is no key, or it is no string.
         """
-        if key is None:
-            raise ValueError("expected key='…', which says what a message is about: HashByKey needs it")
-        return max(members, key=lambda member: _hash(key, member.name))
+        text: object = key
+        if not isinstance(text, str):
+            raise ValueError(f"HashByKey needs key='…', a string: what a message is about; got {key!r:.80}")
+        return max(members, key=lambda member: _hash(text, member.name))
 
 
 def _hash(key: str, name: str) -> bytes:

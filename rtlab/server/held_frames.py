@@ -189,6 +189,8 @@ def _about(message: Message, policy: Overflow) -> Hashable:
     if policy.name != "conflate":
         return None
     about = fields_of(message.payload).get(policy.key)
+    if isinstance(about, bool):
+        return "bool", about  # Python takes True for 1, and False for 0
     return about if isinstance(about, str | int | float) else None
 
 

@@ -39,6 +39,7 @@ def test_a_hash_does_not_depend_on_the_order_of_members():
         assert HashByKey().choose(MEMBERS, 0, key) == HashByKey().choose(MEMBERS[::-1], 5, key)
 
 
-def test_a_hash_needs_a_key():
+@pytest.mark.parametrize("key", [None, 7, b"player-7"])
+def test_a_hash_needs_a_key(key):
     with pytest.raises(ValueError, match="key="):
-        HashByKey().choose(MEMBERS, 0, None)
+        HashByKey().choose(MEMBERS, 0, key)
