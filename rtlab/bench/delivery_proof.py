@@ -194,13 +194,15 @@ async def _run(
             await bob.join_room(room)
             await clients.begin(plan, {name: proxy.relay for name, proxy in proxies.items()})
             progress.step = "all send, through faults"
-            own = send(ledger, bob, "bob", "effectively_once", count - 1, room, together=together)
+            healed = asyncio.Event()
+            own = _send_own(ledger, bob, count - 1, room, together, healed)
             sending = asyncio.gather(own, clients.heard("sent"))
             if kind == "fallback":
                 # What it tries first does not get through; later it climbs back.
                 await _no_upgrade(lab.faults, clients)
                 done["no_upgrade"] = 1
             await _break_things(lab, clients, [*proxies.values()], deck, rng, sending, faults, done, silence)
+            healed.set()
             progress.step = "all wait for their answers, on a healed path"
             await sending
             clients.say("healed")
@@ -220,6 +222,17 @@ async def _run(
                 await asyncio.gather(sending, return_exceptions=True)
     up, down = _accounts(ledger, records)
     return Round(kind, (len(MODES) + 1) * count, done, sorted(clients.carried), up, down)
+
+
+async def _send_own(
+    ledger: Ledger, bob: WebSocketConnection, count: int, room: str, together: int, healed: asyncio.Event
+) -> None:
+    """Send from the quiet path, one by one while there are faults: each falls on messages under way."""
+    sent = 0
+    while sent < count and not healed.is_set():
+        await send(ledger, bob, "bob", "effectively_once", 1, room, together=1)
+        sent += 1
+    await send(ledger, bob, "bob", "effectively_once", count - sent, room, together=together)
 
 
 def _deck(kinds: Sequence[str], restarts: int, rng: random.Random) -> Iterator[str]:
