@@ -108,6 +108,7 @@ def _by_room(given: list[tuple[str | None, Overflow]]) -> dict[str, Any]:
 
 
 _seconds = _bounded(float, 0, 86_400, "seconds from 0 to 86400")
+_lasting = _bounded(float, 0.001, 86_400, "seconds from 0.001 to 86400: with 0 it would end before it began")
 _count = _bounded(int, 1, 1 << 31, "a whole number from 1")
 _size = _bounded(int, 0, 1 << 31, "a number of bytes")
 _rate = _bounded(float, 0, 1_000_000, "handshakes per second from 0 to 1000000")
@@ -148,19 +149,39 @@ def make_parser() -> argparse.ArgumentParser:
         help="besides its own; repeatable",
     )
     add("--heartbeat", type=_seconds, default=defaults.heartbeat, help="pings and comments; 0 for none")
-    add("--poll-timeout", type=_seconds, default=defaults.poll_timeout, help="how long a poll waits")
-    add("--header-timeout", type=_seconds, default=defaults.header_timeout, help="for a first request")
-    add("--session-ttl", type=_seconds, default=sessions.ttl, help="a session without a connection")
-    add("--leave-grace", type=_seconds, default=hub.leave_grace, help="before a leave is announced")
-    add("--stop-window", type=_seconds, default=defaults.stop_window, help="spread of the close frames")
+    add(
+        "--poll-timeout",
+        type=_seconds,
+        default=defaults.poll_timeout,
+        help="how long a poll waits; 0: it is answered at once",
+    )
+    add("--header-timeout", type=_lasting, default=defaults.header_timeout, help="for a first request")
+    add(
+        "--session-ttl",
+        type=_seconds,
+        default=sessions.ttl,
+        help="a session without a connection; 0: it ends with its connection, which no client can resume",
+    )
+    add(
+        "--leave-grace",
+        type=_seconds,
+        default=hub.leave_grace,
+        help="before a leave is announced; 0: at once",
+    )
+    add(
+        "--stop-window",
+        type=_seconds,
+        default=defaults.stop_window,
+        help="spread of the close frames; 0: all at once",
+    )
     add("--history-messages", type=_count, default=hub.history_messages, help="of each room")
     add("--history-bytes", type=_count, default=hub.history_bytes, help="of each room")
-    add("--history-age", type=_seconds, default=hub.history_age, help="of each room")
+    add("--history-age", type=_seconds, default=hub.history_age, help="of each room; 0 keeps none")
     add("--cache-rooms", metavar="PREFIX", help="rooms of these names give whoever enters the newest message")
     add("--backlog-messages", type=_count, default=sessions.backlog_messages, help="of each session")
     add("--backlog-bytes", type=_count, default=sessions.backlog_bytes, help="of each session")
     add("--results-kept", type=_count, default=producers.results, help="of each client's outbox")
-    add("--results-age", type=_seconds, default=producers.age, help="of an outbox without a message")
+    add("--results-age", type=_lasting, default=producers.age, help="of an outbox without a message")
     add("--max-connections", type=_count, default=defaults.max_connections, help="open at once")
     add("--max-per-user", type=_count, help="open at once, of one user; none by default")
     add("--max-per-address", type=_count, help="open at once, from one address; none by default")
@@ -192,14 +213,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add("--schemas", type=_schemas, metavar="DIR", help="check payloads; 'default' for data/schemas")
     add("--security", choices=("open", "naive", "right"), default="open", help="who is asked for what")
-    add("--token-ttl", type=_seconds, default=defaults.token_ttl, help="of access tokens")
-    add("--refresh-ttl", type=_seconds, default=defaults.refresh_ttl, help="of refresh tokens")
-    add("--ticket-ttl", type=_seconds, default=defaults.ticket_ttl, help="of tickets for URLs")
+    add("--token-ttl", type=_lasting, default=defaults.token_ttl, help="of access tokens")
+    add("--refresh-ttl", type=_lasting, default=defaults.refresh_ttl, help="of refresh tokens")
+    add("--ticket-ttl", type=_lasting, default=defaults.ticket_ttl, help="of tickets for URLs")
     add(
         "--revalidate",
         type=_seconds,
         default=defaults.revalidate,
-        help="look up users of open sessions again",
+        help="look up users of open sessions again; 0: four times a second",
     )
     add("--strict-keys", action="store_true", help="refuse a key that stands twice in one object")
     add("--loop", choices=("auto", "asyncio", "uvloop"), default="auto", help="auto: uvloop when present")

@@ -22,7 +22,7 @@ from rtlab.policies.overflow import (
     SlowReader,
 )
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.server.frames import Frame, RoomPosition
+from rtlab.server.frames import Frame, RoomPosition, checked
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "HeldFrames", "OverflowOptions", "OverflowRules"]
 
@@ -97,12 +97,20 @@ class HeldFrames:
         The server's.
     chosen : Overflow or None
         The connection's own policy.
+    check_outgoing : callable, optional
+        Raises `MessageError` for what the client may not be sent.
     """
 
-    __slots__ = ("_answers", "_answers_bytes", "_chosen", "_queue", "_reader", "_rules")
+    __slots__ = ("_answers", "_answers_bytes", "_check", "_chosen", "_queue", "_reader", "_rules")
 
-    def __init__(self, rules: OverflowRules, chosen: Overflow | None) -> None:
+    def __init__(
+        self,
+        rules: OverflowRules,
+        chosen: Overflow | None,
+        check_outgoing: Callable[[Message], None] | None = None,
+    ) -> None:
         options = rules.options
+        self._check = check_outgoing
         self._rules = rules
         self._chosen = chosen
         self._queue = OverflowQueue[tuple[Frame, bool]](options.messages, options.size_bytes)
@@ -176,7 +184,7 @@ class HeldFrames:
         """Return what is to be written next; None when nothing waits."""
         taken = self._queue.take()
         if taken is None or isinstance(taken, Skipped):
-            return None if taken is None else _announcement(taken)
+            return None if taken is None else _announcement(taken, self._check)
         frame, is_answer = taken
         if is_answer:
             self._answers -= 1
@@ -194,7 +202,7 @@ def _about(message: Message, policy: Overflow) -> Hashable:
     return about if isinstance(about, str | int | float) else None
 
 
-def _announcement(skipped: Skipped) -> Frame:
+def _announcement(skipped: Skipped, check: Callable[[Message], None] | None) -> Frame:
     payload = {
         "roomId": skipped.room_id,
         "epoch": skipped.epoch,
@@ -203,4 +211,4 @@ def _announcement(skipped: Skipped) -> Frame:
         "policy": skipped.policy,
     }
     place = RoomPosition(skipped.room_id, skipped.epoch, skipped.last)
-    return Frame(Message("skipped", payload, room_id=skipped.room_id), (place,))
+    return Frame(checked(Message("skipped", payload, room_id=skipped.room_id), check), (place,))

@@ -209,7 +209,7 @@ class Session:
     def _hold(self, sink: Sink, frame: Frame, asked_for: bool) -> None:
         held = self._held
         if held is None:
-            held = self._held = HeldFrames(self._rules, self.overflow)
+            held = self._held = HeldFrames(self._rules, self.overflow, self.check_outgoing)
             sink.when_writable(self._pump)
         if not held.put(frame, asked_for=asked_for):
             self.release()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +15,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from rtlab.errors import LabError
+from rtlab.lab.lab import Lab
+from rtlab.server.__main__ import make_parser
 from tests.server.conftest import TOKEN, Child
 
 
@@ -61,6 +66,48 @@ def test_wrong_options_are_one_clear_error(options: list[str], said: str) -> Non
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+def numbers() -> list[argparse.Action]:
+    """The options that take a number, by trying one."""
+    found: list[argparse.Action] = []
+    for action in make_parser()._actions:
+        try:
+            taken = action.type is not None and action.type("3")  # type: ignore[operator]
+        except argparse.ArgumentTypeError:
+            continue
+        if isinstance(taken, int | float) and not isinstance(taken, bool):
+            found.append(action)
+    return found
+
+
+@pytest.mark.parametrize("option", [action.option_strings[0] for action in numbers()])
+def test_a_limit_of_zero_means_what_its_help_says_or_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    action = next(action for action in numbers() if option in action.option_strings)
+    if option == "--watch-fd" or re.search(r"\b0\b", action.help or ""):
+        make_parser().parse_args([option, "0"])
+        return
+    with pytest.raises(SystemExit, match="2"):
+        make_parser().parse_args([option, "0"])
+    assert f"argument {option}: expected " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "limit", ["user messages 0 5", "user messages 5 0", "room bytes 0 0", "x messages 1 1"]
+)
+def test_a_rate_limit_of_zero_is_refused_with_an_example(
+    limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["--rate-limit", limit])
+    assert "expected a rate limit like 'connection messages 50 100'" in capsys.readouterr().err
+
+
+async def test_a_lab_says_why_a_token_cannot_live_for_no_time() -> None:
+    with pytest.raises(LabError, match=r"--token-ttl: expected seconds from 0\.001 to 86400"):
+        await Lab.start(security="right", token_ttl=0)
 
 
 def test_a_taken_port_is_one_line() -> None:

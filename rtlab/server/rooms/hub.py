@@ -207,7 +207,8 @@ class Hub:
             room.history.append(Frame(checked(message, self.check_outgoing), (place,)), now, self._limits)
         if room.members:
             notice = Message("resync", room_id=room_id, epoch=epoch, offset=offset)
-            self.fan_out.publish(room, Frame(notice, (RoomPosition(room_id, epoch, offset),)))
+            place = RoomPosition(room_id, epoch, offset)
+            self.fan_out.publish(room, Frame(checked(notice, self.check_outgoing), (place,)))
 
     def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
         """Note who is in a room at another node."""

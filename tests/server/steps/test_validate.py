@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from rtlab.policies.overflow import Overflow
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.connect_request import ConnectRequest
+from rtlab.server.held_frames import OverflowOptions
 from tests.server.steps.bench import Bench, results_of_batch
 
 
@@ -102,6 +104,47 @@ async def test_every_answer_of_the_server_is_checked_before_it_is_sent() -> None
     assert "left out" not in str(sent)
 
 
+async def test_the_news_of_a_gap_is_checked_too() -> None:
+    schemas, told = Schemas.load(), list[Message]()
+
+    def check(message: Message) -> None:
+        told.append(message)
+        schemas.check(message)
+
+    bench = Bench(schemas=schemas, overflow=OverflowOptions(messages=2, default=Overflow("drop_oldest")))
+    hub = bench.node.hub
+    hub.check_outgoing = bench.node.sessions.check_outgoing = check
+    session = bench.session(rooms=("r",))
+    slow = SlowSink()
+    session.attach(cast("Any", slow))
+    for n in range(5):
+        chat = Message("chat", {"text": str(n)}, room_id="r", epoch=hub.next_place("r")[0], offset=n + 1)
+        hub.deliver("r", chat)
+        hub.fan_out.finish("r")
+    slow.congested = False
+    session._pump()
+    hub.begin("r", "another", 3)
+    hub.fan_out.finish("r")
+    news = [frame.message for _, frame in session.after(0) if frame.message.type in ("skipped", "resync")]
+    assert [message.type for message in news] == ["skipped", "resync"]
+    assert all(message in told for message in news)
+
+
+class SlowSink:
+    """A connection that takes nothing until it is told to."""
+
+    transport = "test"
+    congested = True
+
+    def write(self, frame: object, position: int) -> None: ...
+
+    def write_burst(self, burst: object, position: int) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def when_writable(self, then: object) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong"),
     [
@@ -110,6 +153,8 @@ async def test_every_answer_of_the_server_is_checked_before_it_is_sent() -> None
         ("welcome", {"clientId": "c"}),
         ("users_update", [1]),
         ("error", {"code": "x"}),
+        ("skipped", {"roomId": "r", "epoch": "e", "from": 1, "policy": "drop_oldest"}),
+        ("resync", {"roomId": "r"}),
     ],
 )
 async def test_an_error_stands_in_place_of_an_answer_that_is_wrong(kind: str, wrong: Any) -> None:
