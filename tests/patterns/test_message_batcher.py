@@ -107,7 +107,7 @@ async def test_a_sender_that_never_waits_lets_others_have_the_loop(server, conn)
 async def test_closing_sends_what_was_collected(server, conn):
     batcher = MessageBatcher(conn, batch_size=100, flush_interval=60)
     receipts = [await batcher.send("note", n) for n in range(5)]
-    await asyncio.gather(batcher.close(), batcher.close())
+    await asyncio.gather(batcher.flush(), batcher.close(), batcher.close())
     assert server.batches == [[0, 1, 2, 3, 4]]
     assert [receipt.outcome for receipt in receipts] == ["handled"] * 5
     with pytest.raises(InvalidState, match="MessageBatcher"):

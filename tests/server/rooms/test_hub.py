@@ -178,6 +178,17 @@ def test_who_comes_back_within_the_grace_never_left_nor_lost_the_place() -> None
     assert ada.users() == [["bob", "ada"]]
 
 
+def test_users_that_come_and_go_in_one_turn_are_announced_once() -> None:
+    hub, _ = make()
+    people = [Someone(str(n)) for n in range(50)]
+    for someone in people:
+        hub.join(someone, "r")
+    hub.leave(people[7], "r")
+    hub.announce()
+    users = [str(n) for n in range(50) if n != 7]
+    assert [someone.users() for someone in people] == [[] if n == 7 else [users] for n in range(50)]
+
+
 def test_large_rooms_do_not_announce_their_users() -> None:
     hub, _ = make(presence_users=3)
     people = [Someone(str(n)) for n in range(5)]
