@@ -8,7 +8,7 @@ from typing import Final
 
 from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
-from rtlab.protocol.messages import Message, fields_of
+from rtlab.protocol.messages import Message
 
 __all__ = ["Ask", "TokenKeeper"]
 
@@ -47,8 +47,7 @@ class TokenKeeper:
         while (pause := tokens.renew_in) is not None:
             await asyncio.sleep(pause)
             try:
-                token = await tokens.fresh()
-                await self._show(token)
+                await self._ask("auth", {"token": await tokens.fresh()})
             except ConnectFailed as error:
                 if not error.retryable:
                     raise TransportClosed(4501, str(error), reconnect=False) from error
@@ -57,9 +56,3 @@ class TokenKeeper:
                 raise TransportClosed(4001, f"the new token is not taken here: {error}") from error
             except NotConnected:
                 return  # the connection has ended: the next one begins with the new token
-
-    async def _show(self, token: str) -> None:
-        answer = await self._ask("auth", {"token": token})
-        seconds = fields_of(answer.payload).get("expiresIn")
-        if isinstance(seconds, int | float):
-            self._tokens.expires_in(float(seconds))

@@ -83,7 +83,7 @@ class Tokens:
         self._clock = clock
         self._rng = rng if rng is not None else np.random.default_rng()
         if (left := _seconds_left(access_token)) is not None:
-            self.expires_in(left)
+            self._lives(left, clock())
         self._home: Url | None = None
         self._turn = asyncio.Lock()
 
@@ -107,11 +107,10 @@ class Tokens:
             return None
         return max(0.0, self._renew_at - self._clock())
 
-    def expires_in(self, seconds: float) -> None:
-        """Take note of how long the access token lives, as a server said."""
-        now = self._clock()
-        self._ends = now + seconds
-        self._renew_at = now + seconds * (1 - float(self._rng.uniform(*EARLY)))
+    def _lives(self, seconds: float, since: float) -> None:
+        """Take note of how long the access token lives, as its issuer said, and from when on."""
+        self._ends = since + seconds
+        self._renew_at = since + seconds * (1 - float(self._rng.uniform(*EARLY)))
 
     @property
     def _spent(self) -> bool:
@@ -175,7 +174,7 @@ class Tokens:
             return await self._renewed()
 
     async def _renewed(self) -> str:
-        home = self._home
+        home, asked = self._home, self._clock()
         if home is None:
             raise ConnectFailed("expected tokens that a connection has used: connect first", retryable=False)
         if self._refresh is not None:
@@ -183,7 +182,7 @@ class Tokens:
             spent, self._refresh = self._refresh, None
             try:
                 return self._keep(
-                    await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl)
+                    await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl), asked
                 )
             except ConnectFailed as error:
                 if error.status is None or error.retryable:
@@ -198,14 +197,15 @@ class Tokens:
                 "the access token has ended, and there is no refresh token: log in again", retryable=False
             )
         login = {"user": self._user, "password": self._password}
-        return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl))
+        return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl), asked)
 
-    def _keep(self, answer: dict[str, Any]) -> str:
+    def _keep(self, answer: dict[str, Any], asked: float) -> str:
+        """Take a pair of tokens; counted from when they were asked for, no life ends too late."""
         access, refresh, seconds = (answer.get(name) for name in ("accessToken", "refreshToken", "expiresIn"))
         if not isinstance(access, str) or not isinstance(refresh, str | None):
             raise ConnectFailed("expected accessToken and refreshToken, got another answer", retryable=False)
         self._access, self._refresh = access, refresh
-        self.expires_in(float(seconds) if isinstance(seconds, int | float) else 60.0)
+        self._lives(float(seconds) if isinstance(seconds, int | float) else 60.0, asked)
         return access
 
     def _at_home(self, url: Url) -> Url:

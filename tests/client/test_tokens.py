@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
 import pytest
 
+from rtlab.client import token_keeper
 from rtlab.client import tokens as module
 from rtlab.client.tokens import Tokens
-from rtlab.errors import ConnectFailed
+from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure import SecureWebSocket
+from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 
 HERE, THERE = parse_url("ws://127.0.0.1:1/ws"), parse_url("ws://127.0.0.1:2/ws")
@@ -70,6 +73,38 @@ async def test_connections_that_share_tokens_renew_them_once(server: Server) -> 
     now = 8.5
     assert [await auth.fresh(), await auth.fresh()] == ["a2", "a2"]
     assert server.asked == ["token", "refresh r1"]
+
+
+async def test_every_renewal_comes_before_its_token_ends(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a server's answer to the new token says of its life: with the leeway, here as long again."""
+    now, pauses = 0.0, list[float]()
+    auth = Tokens("ada", "pw", clock=lambda: now)
+    await auth.request(HERE)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        pauses.append(seconds)
+        now += seconds
+
+    async def ask(kind: str, payload: dict[str, str]) -> Message:
+        if len(pauses) == 20:
+            raise NotConnected
+        return Message("ack", payload={"required": True, "expiresIn": 20.0})
+
+    monkeypatch.setattr(token_keeper, "asyncio", SimpleNamespace(sleep=sleep))
+    await token_keeper.TokenKeeper(auth, ask).keep()
+    assert len(pauses) == 20
+    assert all(6.0 <= pause <= 8.0 for pause in pauses)
+
+
+async def test_a_token_lives_from_when_it_was_asked_for(server: Server) -> None:
+    """It was made no sooner; and nobody knows for how long its answer was under way."""
+    times = iter([0.0, 5.0])
+    auth = Tokens("ada", "pw", clock=lambda: next(times))
+    await auth.request(HERE)
+    assert 1.0 <= (auth.renew_in or 0) <= 3.0
 
 
 async def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_final(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.auth.authority import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -84,6 +85,19 @@ async def test_after_its_end_a_token_opens_nothing_until_there_is_another() -> N
     assert bench.say(session)["error"]["code"] == "token_expired"
     assert bench.show(session, bench.token("ada", "staff"))["ok"]
     assert bench.say(session)["ok"]
+
+
+async def test_a_token_is_told_its_own_end_and_honoured_for_the_leeway_beyond() -> None:
+    bench = Guarded()
+    session = bench.of("ada", "staff")
+    bench.now += 4
+    token = bench.token("ada", "staff")
+    bench.now += 2
+    assert bench.show(session, token)["expiresIn"] == 8.0
+    bench.now += 8 + LEEWAY / 2
+    assert bench.say(session)["ok"]
+    bench.now += LEEWAY
+    assert bench.say(session)["error"]["code"] == "token_expired"
 
 
 async def test_another_users_token_is_not_taken_and_the_old_one_counts_on() -> None:

@@ -86,7 +86,7 @@ class AccessTokens:
                 str(claims["sub"]),
                 tuple(map(str, claims.get("roles", ()))),
                 str(claims.get("fam", "")),
-                float(claims["exp"]) + LEEWAY,
+                float(claims["exp"]),
             )
         except jwt.ExpiredSignatureError:
             raise BadCredentials("token_expired", "the access token has expired: refresh it") from None

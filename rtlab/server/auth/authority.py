@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.server.auth.access_tokens import AccessTokens
+from rtlab.server.auth.access_tokens import LEEWAY, AccessTokens
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.auth.refresh_tokens import RefreshTokens
 from rtlab.server.auth.tickets import Tickets
@@ -142,7 +142,8 @@ class Authority:
         """Return what is wrong with a proof by now: ``"revoked"``, ``"token_expired"``, or None."""
         if self.refresh_tokens.is_revoked(principal.family):
             return "revoked"
-        return "token_expired" if self.strict and self.clock() >= principal.expires_at else None
+        ended = self.strict and self.clock() >= principal.expires_at + LEEWAY
+        return "token_expired" if ended else None
 
     def _pair(self, user: str, family: str, refresh: str) -> Pair:
         access = self.access.issue(user, self.users.roles(user), family)

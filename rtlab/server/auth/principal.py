@@ -19,7 +19,7 @@ class Principal(msgspec.Struct, frozen=True):
     family : str
         The login that the token goes back to; revoking it ends all tokens that came of it.
     expires_at : float
-        When this proof ends, seconds since 1970, the leeway included.
+        When its token ends, seconds since 1970. The server honours it for a leeway longer.
     """
 
     user: str
