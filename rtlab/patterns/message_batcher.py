@@ -152,6 +152,8 @@ class MessageBatcher:
         self._batch = self.window.start()
         self._collected: list[Receipt] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_for = 0.0
+        self._check = conn.check
         self._asking: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._line = asyncio.Lock()
@@ -217,19 +219,18 @@ class MessageBatcher:
         message = Message(type, payload, room_id=room_id)
         encoded = JSON.encode(message)
         size_bytes = len(encoded)
-        self._conn.check(message)
+        self._check(message)
         if not self._collected:
             self._frame_bytes = self._conn.max_message_bytes - _ENVELOPE_BYTES
-        most = min(self.window.max_bytes, self._frame_bytes)
-        if size_bytes > most:
-            raise MessageTooLarge(size_bytes, most)
+        window = self.window
+        if size_bytes > window.max_bytes or size_bytes > self._frame_bytes:
+            raise MessageTooLarge(size_bytes, min(window.max_bytes, self._frame_bytes))
         if self._in_flight >= self._max_in_flight or self._in_line:
             await self._wait_in_line()
         if self._closed:
             raise InvalidState("an open batcher", "a closed one", "make another MessageBatcher")
         now = self._clock()
-        window, collected = self.window, self._collected
-        batch = self._batch
+        batch, collected = self._batch, self._collected
         if collected and (
             batch.size_bytes + len(collected) + size_bytes > self._frame_bytes
             or not window.has_room(batch, size_bytes)
@@ -249,9 +250,8 @@ class MessageBatcher:
             if self._since_turn >= _TURN:
                 self._since_turn = 0
                 await asyncio.sleep(0)
-        elif self._timer is None:
-            wait = max(0.0, batch.due - now)
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+        elif batch.messages == 1 and (self._timer is None or batch.due < self._timer_for):
+            self._start_timer(now)
         return receipt
 
     async def flush(self) -> None:
@@ -264,6 +264,9 @@ class MessageBatcher:
         """Flush, and refuse what comes later. A second call waits for the first one's end."""
         self._closed = True
         self._room.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
             await self.flush()
         except asyncio.CancelledError:
@@ -282,15 +285,24 @@ class MessageBatcher:
         finally:
             self._in_line -= 1
 
+    def _start_timer(self, now: float) -> None:
+        """Wait for the batch's time. Of one that fills up before it, the timer stays, for a later one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_for = self._batch.due
+        wait = max(0.0, self._batch.due - now)
+        self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
     def _tick(self) -> None:
         self._timer = None
-        self._leave(self._clock())
+        now = self._clock()
+        if self._timer_for >= self._batch.due:
+            self._leave(now)
+        elif self._collected:
+            self._start_timer(now)
 
     def _leave(self, now: float) -> None:
         """Let the batch go. Each asks in a task of its own; they write in the order of their start."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if not self._collected:
             return
         receipts, self._collected = self._collected, []

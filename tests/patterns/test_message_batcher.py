@@ -16,7 +16,7 @@ from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnect
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.policies.backoff import Constant
-from rtlab.policies.batching import FixedTick
+from rtlab.policies.batching import Adaptive, Batch, FixedTick
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
@@ -24,6 +24,11 @@ from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, welcome
 
 TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
+
+
+class Timer:
+    def cancel(self):
+        pass
 
 
 class Server:
@@ -74,6 +79,45 @@ async def test_one_that_waits_alone_leaves_after_the_interval(server, conn):
         assert batcher.stats.collected == 1
         await receipt.acked(5)
     assert server.batches == [[1]]
+
+
+async def test_full_batches_share_a_timer_and_the_last_one_leaves_in_its_own_time(server, conn, monkeypatch):
+    loop, clock = asyncio.get_running_loop(), [0.0]
+    timers = []
+    monkeypatch.setattr(loop, "call_later", lambda wait, call: timers.append((wait, call)) or Timer())
+    batcher = MessageBatcher(conn, batch_size=2, flush_interval=1.0, clock=lambda: clock[0])
+    for n in range(9):
+        clock[0] = n / 10
+        await batcher.send("note", n)
+    assert [wait for wait, _ in timers] == [1.0]
+    clock[0] = 1.0
+    timers[0][1]()  # the first batch's time: the last one's comes at 1.8
+    assert batcher.stats.collected == 1
+    assert timers[1][0] == pytest.approx(0.8)
+    clock[0] = 1.8
+    timers[1][1]()
+    assert batcher.stats.collected == 0
+    monkeypatch.undo()
+    await batcher.close()
+    assert server.batches == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]
+
+
+async def test_a_window_that_gets_shorter_sets_its_timer_again(server, conn, monkeypatch):
+    loop, clock = asyncio.get_running_loop(), [0.0]
+    timers = []
+    monkeypatch.setattr(loop, "call_later", lambda wait, call: timers.append((wait, call)) or Timer())
+    window = Adaptive(target=1.0, gain=1.0, batch_size=2)
+    batcher = MessageBatcher(conn, window=window, clock=lambda: clock[0])
+    await batcher.send("note", 0)
+    clock[0] = 1.5
+    timers[0][1]()  # waited 1.5 s for a target of 1: the next one waits for less
+    await batcher.send("note", 1)
+    await batcher.send("note", 2)  # full; its timer stays
+    batcher._batch = Batch(0.1)
+    await batcher.send("note", 3)
+    assert [wait for wait, _ in timers] == [1.5, pytest.approx(1.5 / math.exp(0.5)), pytest.approx(0.1)]
+    monkeypatch.undo()
+    await batcher.close()
 
 
 async def test_an_interval_of_zero_sends_together_what_one_turn_sends(server, conn):
