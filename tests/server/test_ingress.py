@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any, ClassVar
 
@@ -203,6 +204,26 @@ def test_a_batch_is_obeyed_in_order_and_answered_by_one_ack() -> None:
     assert results[1]["offset"] == 1
     assert results[6]["error"]["code"] == "unknown_type"
     assert bench.session.room_positions(bench.session.position) == {"r": RoomPosition("r", "e0", 1)}
+
+
+async def test_a_batch_of_joins_replays_their_histories_in_slices() -> None:
+    bench = Bench()
+    bench.say("join_room", room_id="r")
+    for n in range(20):
+        bench.say("chat", n, room_id="r")
+    ticks = itertools.count()
+    # Each look at the clock is a millisecond later: a turn has four of them.
+    bench.services.turns = Turns(lambda: next(ticks) / 1000, slice_seconds=0.004)
+    join = {"type": "join_room", "payload": {"roomId": "r", "epoch": "e0", "offset": 0}}
+    before = bench.session.position
+    result = bench.ingress.receive(bench.session, Message("batch", [join] * 100, id="b"), AsItIs())
+    assert isinstance(result, asyncio.Future)
+    turns = [bench.session.position - before]
+    while not result.done():
+        turns.append(bench.session.position - before - sum(turns))
+        await asyncio.sleep(0)
+    assert max(turns) <= 20 * 8  # messages of histories in one turn; all are 2,000
+    assert [one["ok"] for one in result.result()["results"]] == [True] * 100
 
 
 @pytest.mark.parametrize("deeper", [0, 1])
