@@ -14,7 +14,7 @@ from rtlab.figures.chart import Chart as _Chart
 from tests import warm_start as _warm_start
 
 _warm_start.install()
-_warm_start.prepare()
+_warm_start.prepare("servers")
 _POINT = _b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

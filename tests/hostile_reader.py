@@ -38,7 +38,9 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
 from tests.kernel_ports import kernel_ports
+from tests.plugins.marks import COLD as STARTED_COLD
 from tests.refusals import Refusals
+from tests.warm_start import COLD
 
 __all__ = ["NOTEBOOKS", "play"]
 
@@ -188,11 +190,12 @@ class Kernel:
 
 
 @asynccontextmanager
-async def kernel() -> AsyncGenerator[Kernel]:
-    """Start a kernel in the notebooks' folder, at the reader's pace."""
+async def kernel(*, cold: bool) -> AsyncGenerator[Kernel]:
+    """Start a kernel in the notebooks' folder, at the reader's pace; `cold` is for its servers."""
     manager = AsyncKernelManager(kernel_name="python3", **kernel_ports())
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH", ""))))
+    env |= {COLD: "1"} if cold else {}
     await manager.start_kernel(cwd=str(NOTEBOOKS), env=env | {"RTLAB_PACE": PACE}, stderr=subprocess.DEVNULL)
     client = manager.client()
     client.start_channels()
@@ -356,7 +359,7 @@ class Reader:
 
 async def play(path: Path, timings: dict[str, float] | None = None) -> list[str]:
     """Play the hostile reader on a notebook; return what went wrong, a line each."""
-    async with kernel() as running:
+    async with kernel(cold=f"notebooks/{path.name}" in STARTED_COLD) as running:
         reader = Reader(path, running)
         faults = await reader.play()
         if timings is not None:

@@ -10,6 +10,7 @@ Wherever that cannot be, a process starts as ever.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import gc
 import json
@@ -22,19 +23,37 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
-__all__ = ["install", "prepare", "suspended"]
+__all__ = ["COLD", "install", "prepare", "suspended"]
+
+#: A variable, in whose presence `install` does nothing: a fork shares memory, so its own cannot be measured.
+COLD: Final = "RTLAB_TESTS_START_COLD"
 
 #: What is started so, and what is imported for it.
 _SERVERS: Final = ("rtlab.server", "rtlab.faults")
 _LATER: Final = ("concurrent.futures.thread", "encodings.idna", "uvloop")
 _KERNEL: Final = "ipykernel_launcher"
-_OF_KERNELS: Final = ("ipykernel.kernelapp", "ipykernel.subshell_manager", "matplotlib_inline.backend_inline")
+#: Not what asks, when it is imported, whether it is in a notebook, as ipywidgets does, nor rtlab itself.
+_OF_KERNELS: Final = (
+    "ipykernel.kernelapp",
+    "ipykernel.subshell_manager",
+    "aiohttp",
+    "aiortc",
+    "cryptography.x509",
+    "httpx",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "msgspec",
+    "numpy",
+    "psutil",
+    "websockets.asyncio.client",
+)
 #: Libraries of a kernel start threads, which a fork would not have, unless they are told not to.
 _NO_THREADS: Final = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 #: Variables that are read by Python or at imports.
-_READ: Final = ("PYTHON", "SSL_", "LD_", "JPY_", "JUPYTER", "IPYTHON", "MPL")
+_READ: Final = ("PYTHON", "SSL_", "LD_", "JPY_PARENT_PID", "JUPYTER", "IPYTHON", "MPL")
 _CLONE: Final = {"x86_64": 56, "aarch64": 220}
 _CLONE_PARENT: Final = 0x8000
 #: Seconds for an answer: a busy machine imports slowly.
@@ -101,9 +120,15 @@ def _prepared_for(kind: str, environment: dict[str, str]) -> _Prepared:
     return found
 
 
-def prepare() -> None:
-    """Have a process prepared for servers, which it is later: the first one need not wait as long."""
-    _prepared_for("servers", {**os.environ, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull})
+def prepare(kind: str) -> None:
+    """Have a process prepared for ``"servers"`` or ``"kernels"``: the first of them need not wait."""
+    if COLD in os.environ:
+        return
+    given = {
+        "servers": {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull},
+        "kernels": {"JPY_PARENT_PID": str(os.getpid())},
+    }
+    _prepared_for(kind, os.environ | given[kind])
 
 
 def _kind(argv: list[str]) -> str:
@@ -138,7 +163,7 @@ class _Popen(subprocess.Popen):  # type: ignore[type-arg]
 
 def install() -> None:
     """Let this process start what can be started so as a fork."""
-    if sys.platform == "linux" and os.uname().machine in _CLONE:
+    if COLD not in os.environ and sys.platform == "linux" and os.uname().machine in _CLONE:
         subprocess.Popen = _Popen  # type: ignore[misc]
         if launcher := sys.modules.get("jupyter_client.launcher"):  # else it will find it
             launcher.Popen = _Popen  # type: ignore[attr-defined]
@@ -208,9 +233,10 @@ def _import(kind: str) -> None:
     else:
         for name in _OF_KERNELS:
             import_module(name)
-        rtlab = import_module("rtlab")
-        for name in rtlab.__all__:
-            getattr(rtlab, name)
+        # pandas asks, too, but only this, and only to choose how wide a table may be.
+        builtins.get_ipython = lambda: SimpleNamespace(kernel=None)  # type: ignore[attr-defined]
+        import_module("pandas")
+        del builtins.get_ipython  # type: ignore[attr-defined]
     gc.freeze()  # a fork's collector leaves alone, and in shared memory, what was made here
     gc.enable()
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.browser.lab import JupyterLab, PageOf, chromium, open_browser, open_page
+from tests.browser.lab import JupyterLab, PageOf, chromium, home_of, open_browser, open_page
 
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
@@ -17,7 +17,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     """A JupyterLab as it comes: comm messages go over subshells."""
     if chromium() is None:
         pytest.skip("no Chromium: install the chromium package")
-    with JupyterLab(tmp_path_factory.mktemp("lab")) as running:
+    with JupyterLab(home_of(tmp_path_factory.mktemp("lab"))) as running:
         yield running
 
 
@@ -27,7 +27,7 @@ def lab_without_subshells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if chromium() is None:
         pytest.skip("no Chromium: install the chromium package")
     settings = {KERNELS: {"commsOverSubshells": "disabled"}}
-    with JupyterLab(tmp_path_factory.mktemp("lab"), settings) as running:
+    with JupyterLab(home_of(tmp_path_factory.mktemp("lab")), settings) as running:
         yield running
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "canvas_states",
     "chromium",
+    "home_of",
     "load",
     "open_browser",
     "open_notebook",
@@ -42,6 +43,17 @@ __all__ = [
 PageOf = Callable[[JupyterLab], Awaitable[Page]]
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("RTLAB_ARTEFACTS", ROOT / "artefacts"))
+
+
+def home_of(folder: Path) -> Path:
+    """Make a folder the home of a JupyterLab whose kernels start as `tests.warm_start` says."""
+    config = folder / "config" / "jupyter_server_config.py"
+    config.parent.mkdir()
+    config.write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\n"
+        "from tests import warm_start\nwarm_start.install()\nwarm_start.prepare('kernels')\n"
+    )
+    return folder
 
 
 async def screenshot(page: Page, name: str, selector: str | None = None) -> Path:

@@ -28,6 +28,7 @@ from tests.browser.lab import (
     ROOT,
     JupyterLab,
     chromium,
+    home_of,
     load,
     open_browser,
     open_page,
@@ -74,7 +75,7 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab]:
     """A JupyterLab on a copy of the notebooks, without outputs, as a reader gets them."""
     if chromium() is None:
         pytest.skip("no Chromium: install the chromium package")
-    home = tmp_path_factory.mktemp("notebooks")
+    home = home_of(tmp_path_factory.mktemp("notebooks"))
     (home / "work").mkdir()
     for path in NOTEBOOKS:
         (home / "work" / path.name).write_bytes(clean(path.read_bytes()))

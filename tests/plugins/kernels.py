@@ -11,6 +11,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from tests.kernel_ports import kernel_ports
+from tests.warm_start import COLD
 
 __all__ = ["STARTUP"]
 
@@ -25,7 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The notebook's kernel is started in the setup of its first cell, and inherits this."""
+    os.environ.pop(COLD, None)
     if item.path.suffix == ".ipynb":
         os.environ["PYTHONSTARTUP"] = STARTUP
+        if item.get_closest_marker("cold"):
+            os.environ[COLD] = "1"
     elif os.environ.get("PYTHONSTARTUP") == STARTUP:
         del os.environ["PYTHONSTARTUP"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ALONE", "QUICK"]
+__all__ = ["ALONE", "COLD", "QUICK"]
 
 #: The notebooks of which a measurement refuses a machine that is too busy for it.
 REFUSING = (
@@ -44,6 +44,14 @@ LONG = (
     "tests/browser/test_notebooks.py",
 )
 COLD = (
+    # Here memory is measured, which forks share.
+    "notebooks/12_compression_and_encoding.ipynb",
+    "notebooks/13_backpressure.ipynb",
+    "notebooks/16_input_limits_encryption.ipynb",
+    "notebooks/18_monitoring.ipynb",
+    "tests/experiments/test_attacks_on_sockets.py",
+    "tests/experiments/test_compression_memory.py",
+    # And here what a start is.
     "tests/bench",
     "tests/faults/test_main.py",
     "tests/lab/test_lab.py",
