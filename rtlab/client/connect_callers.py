@@ -88,6 +88,7 @@ def _failure(reason: str, cause: BaseException | None, retries: int) -> ConnectF
         status=known.status,
         retry_after=known.retry_after,
         attempts=retries + min(1, known.attempts),
+        code=known.code,
     )
     error.__cause__ = known.__cause__ or cause
     return error

@@ -115,7 +115,15 @@ class ConnectionAttempt:
         breaker, started = self._breaker, self._clock()
         try:
             async with asyncio.timeout(self._connect_timeout):
-                self.welcome = await transport.open(self._inbox.position.resume())
+                try:
+                    self.welcome = await transport.open(self._inbox.position.resume())
+                except ConnectFailed as error:
+                    if self._keeper is None or not self._keeper.may_renew(error):
+                        raise
+                    # Once: a server that takes no fresh token either has the last word.
+                    transport.abort()
+                    transport = self._transport = self._factory()
+                    self.welcome = await transport.open(self._inbox.position.resume())
         except (ConnectFailed, TransportClosed, TimeoutError) as error:
             if breaker is not None:
                 # An origin that answers with a final refusal (401, 404 …) is up.

@@ -18,6 +18,9 @@ Ask = Callable[[str, dict[str, str]], Awaitable[Message]]
 #: Seconds until another try when the server did not answer.
 RETRY: Final = 1.0
 
+#: What a server says of an access token that another one may replace; a foreign server has no word for it.
+_STALE: Final = frozenset({"token_expired", "bad_token", ""})
+
 
 class TokenKeeper:
     """Refreshes tokens, and shows the new one in an ``auth`` message.
@@ -33,6 +36,10 @@ class TokenKeeper:
     def __init__(self, tokens: Tokens, ask: Ask) -> None:
         self._tokens = tokens
         self._ask = ask
+
+    def may_renew(self, error: ConnectFailed) -> bool:
+        """Whether an attempt that failed is worth one more, which begins with another access token."""
+        return error.status == 401 and error.code in _STALE and self._tokens.refused()
 
     async def keep(self) -> None:
         """Renew again and again; for as long as the connection is open.

@@ -112,6 +112,14 @@ class Tokens:
         self._ends = since + seconds
         self._renew_at = since + seconds * (1 - float(self._rng.uniform(*EARLY)))
 
+    def refused(self) -> bool:
+        """Take note that a server takes the access token no more; return whether another can be got.
+
+        This clock does not know: it stands still while a machine sleeps, and an opaque token says nothing.
+        """
+        self._ends = self._renew_at = self._clock()
+        return not self._spent
+
     @property
     def _spent(self) -> bool:
         """Whether there is nothing to get another access token with."""

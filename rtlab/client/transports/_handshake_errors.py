@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationEr
 
 from rtlab.client.transports.failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed
-from rtlab.protocol.http_status import may_retry, reason_in, retry_after
+from rtlab.protocol.http_status import code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Url
 
 __all__ = ["explain_handshake"]
@@ -64,4 +64,5 @@ def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
         retryable=may_retry(status, kind),
         status=status,
         retry_after=retry_after(hint, date, now=time.time()),
+        code=code_in(bytes(error.response.body or b"")),
     )
