@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.auth.authority import Authority
@@ -65,6 +66,26 @@ async def test_what_one_token_let_a_client_publish_another_may_not() -> None:
     assert bench.say(session, chat)["error"]["code"] == "forbidden"
     assert bench.show(session, bench.token("ada", "member"))["left"] == []
     assert bench.say(session, chat)["ok"]
+
+
+@pytest.mark.parametrize(
+    "room_id", ["../lobby", "lobby\0", "lobby\u202e", "x" * 10_000, "", "lobby/", "\uff4cobby"]
+)
+@pytest.mark.parametrize("place", ["top", "payload"])
+async def test_a_room_name_that_is_none_is_refused_and_not_repeated(room_id: str, place: str) -> None:
+    bench = Guarded()
+    session = bench.of("ada", "staff")
+    for kind, payload in (("join_room", {}), ("chat", {"text": "hi"})):
+        named = {"roomId": room_id} if place == "top" else {}
+        inside = payload if place == "top" else {**payload, "roomId": room_id}
+        message = {"type": kind, "id": "1", "payload": inside, **named}
+        answer = bench.say(session, msgspec.json.encode(message))
+        assert not answer["ok"]
+        said = answer["error"]["message"]
+        assert len(said) < 200
+        assert not room_id or room_id not in said
+    assert session.rooms == {}
+    assert len(bench.node.hub) == 0
 
 
 async def test_the_memory_of_what_was_allowed_is_bounded() -> None:
