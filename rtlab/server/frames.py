@@ -217,12 +217,15 @@ class Burst:
         The sum of theirs.
     websockets : dict
         As `Frame.websockets`, of all of them.
+    alone : bool
+        Nothing else is on its way to its receivers: it need not wait for the end of the turn.
     """
 
-    __slots__ = ("frames", "size_bytes", "websockets")
+    __slots__ = ("alone", "frames", "size_bytes", "websockets")
 
     def __init__(self, frame: Frame) -> None:
         self.frames = [frame]
+        self.alone = False
         self.size_bytes = frame.measure()
         self.websockets: dict[Codec | SharedForm, bytes] = {}
 

@@ -176,16 +176,12 @@ class Session:
         backlog, limits = self._backlog, self._limits
         if backlog is _NOTHING:
             backlog = self._backlog = deque[Frame]()
-        if len(frames) == 1:
-            self.position += 1
-            backlog.append(frames[0])
-        else:
-            self.position += len(frames)
-            backlog.extend(frames)
+        backlog.extend(frames)
+        self.position = position = self.position + len(frames)
         if sink is not None:
-            sink.write_burst(burst, self.position)
-        self._bytes += burst.size_bytes
-        if self._bytes > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
+            sink.write_burst(burst, position)
+        size = self._bytes = self._bytes + burst.size_bytes
+        if size > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
 
     def _take(self, frame: Frame, asked_for: bool = False) -> None:

@@ -102,11 +102,10 @@ class FanOut:
 
     def publish(self, room: Room, frame: Frame) -> None:
         """Hand a frame to all who are in a room now."""
-        if self._turns is None:
-            for member in room.members:
+        if self._turns is None or len(room.members) <= 1:
+            # One member's own connection puts a turn's messages together: the rest would cost it 15 µs more.
+            for member in tuple(room.members):
                 member.deliver(frame)
-            return
-        if not room.members:
             return
         out = self.outgoing.get(room.room_id)
         if out is None:
@@ -122,6 +121,7 @@ class FanOut:
         """Reach some members of one room; return whether there is more to do."""
         if self.outgoing:  # else it was finished meanwhile
             room_id, out = next(iter(self.outgoing.items()))
+            out.bursts[0][0].alone = len(self.outgoing) == len(out.bursts) == 1
             out.reach(_DELIVERIES_PER_STEP)
             if out.bursts:
                 self.outgoing.move_to_end(room_id)

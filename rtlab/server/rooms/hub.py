@@ -285,11 +285,11 @@ class Hub:
         room.offset = offset
         frame = Frame(checked(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
         self.published += 1
-        self.fan_out.publish(room, frame)
         now = self._clock()
         room.history.append(frame, now, self._limits)
         if room.keeps_newest:
             room.cached = (now, frame)
+        self.fan_out.publish(room, frame)
 
     def _touch(self, room: Room, *, arrival: bool = False) -> None:
         self._changed[room] = arrival or self._changed.get(room, False)

@@ -174,12 +174,16 @@ class StreamSink:
 
     def flush(self) -> None:
         """Write what is held."""
-        held, transport = self._held, self._transport
+        held = self._held
         if not held:
             return
-        data = held[0] if len(held) == 1 else self._joined(held)
+        data = held[0] if len(held) == 1 else b"".join(held)
         held.clear()
         self._held_bytes = 0
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
         if transport.is_closing():
             return
         transport.write(data)
@@ -197,9 +201,6 @@ class StreamSink:
             await protocol._drain_helper()
         self.congested = False
         then()
-
-    def _joined(self, held: list[bytes]) -> bytes:
-        return b"".join(held)
 
     def abort(self) -> None:
         if not self._transport.is_closing() or self._transport.get_write_buffer_size():

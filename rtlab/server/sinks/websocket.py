@@ -61,10 +61,14 @@ class WebSocketSink(StreamSink):
             self._send(websocket_frame(opcode, self._deflater(frame.encoded(self.codec)), 0x40))
 
     def write_burst(self, burst: Burst, position: int) -> None:
-        if self._deflater is None:
-            self._send(burst.websockets.get(self._form) or burst.websocket(self._form))
-        else:
+        if self._deflater is not None:
             write_each(self, burst, position)
+            return
+        data = burst.websockets.get(self._form) or burst.websocket(self._form)
+        if burst.alone and not self._held and not self.closing:
+            self._write(data)
+        else:
+            self._send(data)
 
     def close(self, code: int, reason: str = "") -> None:
         if self.closing:
