@@ -7,6 +7,7 @@ control frames. Headers are read here, payloads only counted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from aiohttp import WebSocketError, WSCloseCode
@@ -37,9 +38,14 @@ class StrictFrames:
         Gets the bytes in front of the frame that is refused.
     queue : aiohttp's WebSocketDataQueue
         What the parser fills; told of a refusal, which is read behind what came before.
+
+    Attributes
+    ----------
+    when_fed : callable or None
+        Called when the parser has something new, or the end has come.
     """
 
-    __slots__ = ("_between", "_failed", "_left", "_open", "_parser", "_partial", "_queue")
+    __slots__ = ("_between", "_failed", "_left", "_open", "_parser", "_partial", "_queue", "when_fed")
 
     def __init__(self, parser: _Parser, queue: _Queue) -> None:
         self._parser = parser
@@ -49,15 +55,25 @@ class StrictFrames:
         self._open = False  # whether a message has begun and not ended
         self._failed = False
         self._between = True  # messages: nothing has begun
+        self.when_fed: Callable[[], object] | None = None
 
     def feed_eof(self) -> None:
         """Pass the end on."""
         self._parser.feed_eof()
+        if self.when_fed is not None:
+            self.when_fed()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take what was received, as a parser does."""
         if self._between and _is_one_message(data):
-            return self._parser.feed_data(data)
+            found = self._parser.feed_data(data)
+        else:
+            found = self._checked(data)
+        if self.when_fed is not None:
+            self.when_fed()
+        return found
+
+    def _checked(self, data: bytes) -> tuple[bool, bytes]:
         if self._failed:
             return _NOTHING
         known = len(self._partial)

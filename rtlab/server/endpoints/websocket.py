@@ -18,7 +18,8 @@ from rtlab.server.endpoints.strict_frames import StrictFrames
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
-from rtlab.server.ordered_answers import settled
+from rtlab.server.ordered_answers import Later, settled
+from rtlab.server.refusal import Result
 from rtlab.server.session import Session
 from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.batching import batched
@@ -30,9 +31,7 @@ __all__ = ["websocket"]
 #: connection is closed: with unread input it would be reset, and the frame be lost.
 LINGER: Final = 1.0
 
-#: After so many messages in a row, others get their turn.
-TURN: Final = 128
-
+_DATA: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 #: What a 426 has to name (RFC 9110 §15.5.22, RFC 6455 §4.4).
 UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
@@ -65,6 +64,8 @@ class _Socket(web.WebSocketResponse):
 
     peer: asyncio.Transport | None = None
     agreement: Agreement | None = None
+    queue: Any
+    frames: StrictFrames
 
     def _handshake(self, request: web.BaseRequest) -> Any:
         # aiohttp ignores what the server wants, and what a client may be limited to.
@@ -84,10 +85,10 @@ class _Socket(web.WebSocketResponse):
         connection: Any = request.protocol
         early, connection._message_tail = connection._message_tail, b""
         super()._post_start(request, protocol, writer)
-        parser = StrictFrames(connection._payload_parser, cast("Any", self._reader))
-        connection._payload_parser = parser
+        self.queue = cast("Any", self._reader)
+        connection._payload_parser = self.frames = StrictFrames(connection._payload_parser, self.queue)
         if early:  # sent with the handshake
-            parser.feed_data(early)
+            self.frames.feed_data(early)
 
     def count_afterwards(self) -> None:
         """Inflate messages without end, and look at their size then: the naive setting's hole."""
@@ -167,40 +168,107 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     ws.headers.clear()
     connection = cast("Any", request.protocol)
     connection._messages = _NO_REQUESTS
+    hearing = _Hearing(node, sink, session, ws.queue)
+    ws.frames.when_fed = hearing.obey
     ended = False
     try:
-        ended = await _receive(node, ws, sink, session)
+        ended = await _receive(ws, sink, hearing)
     finally:
+        ws.frames.when_fed = None
         connection._messages = deque[Any]()
         node.connections.detach(session, carrier, ended=ended)
     return ws
 
 
-async def _receive(node: Node, ws: _Socket, sink: WebSocketSink, session: Session) -> bool:
+class _Hearing:
+    """Obeys a client's messages in the call that brings their bytes.
+
+    A task that is woken for each of them would cost some 5 µs and a turn of the loop. The connection's
+    task gets the rest: what has to be waited for, control frames, and the end.
+
+    Parameters
+    ----------
+    node : Node
+        The server.
+    sink, session : WebSocketSink and Session
+        The client's.
+    queue : aiohttp's WebSocketDataQueue
+        Its messages.
+    """
+
+    __slots__ = ("_ingress", "_queue", "_session", "_sink", "_turns", "_waiter")
+
+    def __init__(self, node: Node, sink: WebSocketSink, session: Session, queue: Any) -> None:
+        self._ingress = node.ingress
+        self._turns = node.turns
+        self._sink = sink
+        self._session = session
+        self._queue = queue
+        # The task's, while it waits; nothing is obeyed while it is at work.
+        self._waiter: asyncio.Future[asyncio.Future[Any] | None] | None = None
+
+    def obey(self) -> None:
+        """Obey what has come, up to the first thing that is the task's."""
+        waiter, queue = self._waiter, self._queue
+        if waiter is None or waiter.done():
+            return
+        messages = queue._buffer
+        try:
+            while messages and messages[0][0].type in _DATA:
+                result = self._take(_next(queue).data)
+                if isinstance(result, asyncio.Future):
+                    waiter.set_result(result)
+                    return
+        except Exception as error:
+            waiter.set_exception(error)
+            return
+        if messages or queue.is_eof():
+            waiter.set_result(None)
+
+    def _take(self, data: bytes | str) -> Later[Result]:
+        sink = self._sink
+        sink.heard()
+        if sink.closing:
+            return {}
+        self._ingress.received_size += len(data)
+        self._turns.enter()
+        try:
+            return self._ingress.receive(self._session, data, sink.codec)
+        finally:
+            self._turns.settle(sink)
+
+    async def rest(self) -> asyncio.Future[Any] | None:
+        """Obey until there is something to wait for, which is returned; None for what is no message."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        self.obey()  # what came meanwhile
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+
+
+def _next(queue: Any) -> Any:
+    """Take the first message of a queue that has one."""
+    try:
+        queue.read().send(None)  # a coroutine that does not wait then
+    except StopIteration as found:
+        return found.value
+    raise RuntimeError("expected a message in the queue")
+
+
+async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing) -> bool:
     """Obey what comes until the connection ends; return whether the session has ended too."""
-    codec = sink.codec
-    received = 0
     while True:
+        result = await hearing.rest()
+        if result is not None:
+            # Nothing more is read until this has its answer: TCP holds the client back.
+            sink.not_reading()
+            await settled(result)
+            sink.heard()
+            continue
         message = await ws.receive()
         sink.heard()
-        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-            if not sink.closing:
-                node.ingress.received_size += len(message.data)
-                node.turns.enter()
-                try:
-                    result = node.ingress.receive(session, message.data, codec)
-                finally:
-                    node.turns.settle(sink)
-                if isinstance(result, asyncio.Future):
-                    # Nothing more is read until this has its answer: TCP holds the client back.
-                    sink.not_reading()
-                    await settled(result)
-                    sink.heard()
-            received += 1
-            if received % TURN == 0:
-                # A client that floods would not be suspended by receive() alone.
-                await asyncio.sleep(0)
-        elif message.type is WSMsgType.PING:
+        if message.type is WSMsgType.PING:
             sink.pong(message.data)
         elif message.type is WSMsgType.PONG:
             continue
