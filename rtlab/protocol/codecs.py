@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar, overload
 import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, check_message, check_payload, depth_of
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, check_message, check_payload_of
 
 __all__ = [
     "CODECS",
@@ -179,7 +179,7 @@ class JsonCodec:
         except Exception as error:
             raise _unreadable(error, "JSON") from None
         # JSON itself knows no limit of depth, nor of integers, which MessagePack could not pass on.
-        check_payload(message.payload, depth_of(message))
+        check_payload_of(message)
         return message
 
 
@@ -262,7 +262,7 @@ class MsgpackCodec:
             message = self._decode(data)
         except Exception as error:
             raise _unreadable(error, "MessagePack") from None
-        check_payload(message.payload, depth_of(message))
+        check_payload_of(message)
         return message
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "Message",
     "check_message",
     "check_payload",
-    "depth_of",
+    "check_payload_of",
     "fields_of",
 ]
 
@@ -195,9 +195,11 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
         )
 
 
-def depth_of(message: Message) -> int:
-    """Return how deeply a message's payload may be nested: a batch's are each two deeper than alone."""
-    return MAX_DEPTH + 2 if message.type == "batch" else MAX_DEPTH
+def check_payload_of(message: Message) -> None:
+    """As `check_payload`, for a message: what is in a batch may be nested as deeply as alone."""
+    payload = message.payload
+    if payload.__class__ not in _ANY_VALUE:
+        check_payload(payload, MAX_DEPTH + 2 if message.type == "batch" else MAX_DEPTH)
 
 
 def check_message(message: Message) -> None:
@@ -223,6 +225,4 @@ def check_message(message: Message) -> None:
     ):
         got = f"{kind!r:.80}, {ident!r:.80} and {room_id!r:.80}"
         raise MessageError(f"a message's type, id and room_id are strings, got {got}", "wrong_type")
-    payload = message.payload
-    if payload.__class__ not in _ANY_VALUE:
-        check_payload(payload, depth_of(message))
+    check_payload_of(message)
