@@ -19,6 +19,9 @@ __all__ = ["LEAST_BUSY", "MIN_PAIRS", "Result", "spread", "table"]
 #: Fewer pairs have no interval worth printing.
 MIN_PAIRS: Final = 9
 
+#: A ratio that may differ from 1 by less than this is judged by its interval.
+NARROW: Final = 0.1
+
 #: A rate or a cost of a process that was idle for more than a tenth of the time is somebody else's.
 LEAST_BUSY: Final = 0.9
 
@@ -73,6 +76,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def holds(self) -> bool | None:
         """Whether it is what it must be; None where nothing is asked, or where it does not count.
 
+        A ratio that may differ from 1 by less than 10 % is judged by its interval: that has to reach into
+        what is allowed, and to be no wider; a wider one has decided nothing.
+
         Examples
         --------
         >>> Result.of("b", "m", [2.0], "s", "peer", [1.0]).holds is None
@@ -80,6 +86,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """
         if (self.at_most is None and self.at_least is None) or not self.counts:
             return None
+        narrow = [bound for bound in (self.at_most, self.at_least) if bound and 0 < abs(bound - 1) < NARROW]
+        if narrow and self.peer_value and self.ratio is not None and self.interval is not None:
+            low, high = self.interval
+            return (
+                high - low <= min(abs(bound - 1) for bound in narrow)
+                and (self.at_most is None or low <= self.at_most)
+                and (self.at_least is None or high >= self.at_least)
+            )
         number = self.value if self.ratio is None else self.ratio
         return (self.at_most is None or number <= self.at_most) and (
             self.at_least is None or number >= self.at_least

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 
 import msgspec
+import pytest
 from rich.console import Console
 
 from rtlab.bench.results import Result, spread, table
@@ -23,6 +24,23 @@ def test_spread_has_no_value_where_it_has_no_meaning():
 def test_the_table_has_a_row_for_each_result():
     rows = [Result.of("b", "m", [1.0, 1.0], "s"), Result.of("b", "n", [1234.5], "msg/s", "limit", [1000.0])]
     assert table(rows).row_count == 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "limits", "holds"),
+    [
+        ([1.0] * 9, {"at_most": 1.03}, True),
+        ([1.04] * 9, {"at_most": 1.03}, False),
+        ([1.04, 1.01] * 5, {"at_most": 1.03}, True),
+        ([0.9, 1.1] * 5, {"at_most": 1.03}, False),
+        ([0.98] * 9, {"at_least": 0.97}, True),
+        ([0.96] * 9, {"at_least": 0.97}, False),
+        ([1.5, 0.5] * 5, {"at_most": 2.0}, True),
+    ],
+)
+def test_a_narrow_limit_is_judged_by_the_interval_and_a_wide_one_decides_nothing(ours, limits, holds):
+    row = Result.paired("b", "m", ours, "µs", "peer", [1.0] * len(ours))
+    assert msgspec.structs.replace(row, **limits).holds is holds
 
 
 def test_a_number_of_an_idle_process_does_not_count():
