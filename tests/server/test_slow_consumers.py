@@ -224,21 +224,21 @@ async def test_many_deliveries_are_cut_into_slices(server: Child) -> None:
     for _, writer in ends:
         writer.write(hello + bytes((0x81, 0x80 | len(join))) + bytes(4) + join)
 
-    async def drop(reader: asyncio.StreamReader) -> None:
-        while await reader.read(1 << 16):
-            pass
+    async def read_all(reader: asyncio.StreamReader) -> None:
+        heard = b""
+        while b'"offset":1000' not in heard:
+            heard = heard[-16:] + await reader.read(1 << 16)
 
-    reading = [asyncio.create_task(drop(reader)) for reader, _ in ends]
+    reading = [asyncio.create_task(read_all(reader)) for reader, _ in ends]
     async with WebSocketConnection(server.ws_url, request_timeout=30) as conn:
         await conn.join_room("crowd")
         items = [{"type": "tick", "roomId": "crowd", "payload": n} for n in range(1000)]
-        before = await asyncio.to_thread(server.stats)
         answer = await conn.request("batch", items)
         assert [result["offset"] for result in answer.payload["results"]] == list(range(1, 1001))
+        async with asyncio.timeout(30):
+            await asyncio.gather(*reading)
         after = await asyncio.to_thread(server.stats)
-    assert after["cpu_seconds"] - before["cpu_seconds"] > 0.05  # it was work
-    # In one turn it would be all of that; how few a turn makes is counted in test_fan_out.
+    # How few a turn makes is counted in test_fan_out.
     assert after["turns"]["longest_cpu"] < 0.5
     for _, writer in ends:
         writer.close()
-    await asyncio.gather(*reading)
