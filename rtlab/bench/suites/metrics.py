@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
+from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.room_readers import Readers, gather_readers
-from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
 from rtlab.lab.node_metrics import MetricsReader
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child
