@@ -46,6 +46,20 @@ def _steps(node: Node, ours: Callable[[Any], bool]) -> _Switch:
     return switch
 
 
+class _Unchecked:
+    """Passes a client's bytes on as they are, to whom `StrictFrames` passes them."""
+
+    def __init__(self, strict: Any) -> None:
+        self._strict = strict
+        self.feed_eof = strict.feed_eof
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        found: tuple[bool, bytes] = self._strict._parser.feed_data(data)
+        if self._strict.when_fed is not None:
+            self._strict.when_fed()
+        return found
+
+
 def _frames(_: Node) -> _Switch:
     strict: list[Any] = []  # the connection's own, once it was seen
 
@@ -54,7 +68,7 @@ def _frames(_: Node) -> _Switch:
         connection = sink._transport.get_protocol()
         if not strict:
             strict.append(connection._payload_parser)
-        connection._payload_parser = strict[0] if on else strict[0]._parser
+        connection._payload_parser = strict[0] if on else _Unchecked(strict[0])
 
     return switch
 
