@@ -41,5 +41,5 @@ def _listen(meter: TurnMeter) -> None:
 
 
 if __name__ == "__main__":
-    TurnMeter.start = _listen
+    TurnMeter.start = _listen  # type: ignore[method-assign]
     raise SystemExit(main())
