@@ -14,8 +14,6 @@ from rtlab.server.node import Node
 
 __all__ = ["read_stats"]
 
-_process = psutil.Process()
-
 #: So many clients are named among the slowest.
 _NAMED: Final = 10
 
@@ -30,14 +28,15 @@ def read_stats(node: Node) -> dict[str, Any]:
     """
     sinks, sessions = node.connections.sinks, node.sessions
     connections = Counter(sink.transport for sink in sinks)
-    cpu = _process.cpu_times()
+    process = psutil.Process()
+    cpu = process.cpu_times()
     return {
         "node": node.options.node,
-        "pid": _process.pid,
+        "pid": process.pid,
         "uptime": node.clock() - node.started,
         "tasks": len(asyncio.all_tasks()),
-        "descriptors": _process.num_fds() if hasattr(_process, "num_fds") else None,
-        "rss_bytes": _process.memory_info().rss,
+        "descriptors": process.num_fds() if hasattr(process, "num_fds") else None,
+        "rss_bytes": process.memory_info().rss,
         "cpu_seconds": cpu.user + cpu.system,
         "sessions": len(sessions),
         "connections": {name: connections[name] for name in TRANSPORTS},
