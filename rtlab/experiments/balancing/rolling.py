@@ -102,6 +102,9 @@ async def real_rolling_restart(
         if first:
             herd.begin()
 
+    for node, seen in enumerate(lab.nodes):
+        if not seen.alive:  # an interrupted run has left a hole
+            await lab.restart(node, **changed)
     await balancer.restore()
     try:
         if spare is not None:
