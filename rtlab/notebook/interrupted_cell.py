@@ -30,5 +30,5 @@ def _say(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
 ) -> None:
     """Be IPython's handler of this exception: the last argument goes by its name."""
-    told = error if str(error) else kind(_WORDS)
-    shell._showtraceback(kind, told, [f"{kind.__name__}: {told}"])
+    # What the error says itself is no help: a library's words of its scopes and tasks, if anything.
+    shell._showtraceback(kind, asyncio.CancelledError(_WORDS), [f"{kind.__name__}: {_WORDS}"])
