@@ -138,7 +138,7 @@ class Alerts:
                 # A server that does not answer is judged by nothing but that: its last numbers are old.
                 holds = expression.holds(history) if history.up or rule.when.startswith("up") else None
             except LabError:
-                holds = None  # an older server, or another's: it has no such metric
+                holds = None  # an older server, or another's: it has no such metric, or no such class
             if not holds:
                 self._since.pop(key, None)
                 self._states[key] = "no data" if holds is None else "quiet"

@@ -123,7 +123,7 @@ class Expression:
         Raises
         ------
         LabError
-            For a metric that the server does not have.
+            For a metric that the server does not have, or where ``within`` is no upper bound of a class.
         """
         return self._holds(history)
 

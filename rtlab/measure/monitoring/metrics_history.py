@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from rtlab.errors import LabError
 from rtlab.measure.monitoring.metrics_page import MetricsPage
 
 __all__ = ["MetricsHistory"]
@@ -138,13 +139,29 @@ class MetricsHistory:
     def share_above(self, seconds: float, name: str, over: float) -> float:
         """Return the share of a histogram's durations that are longer; NaN where nothing was counted.
 
-        `seconds` is rounded up to the next bound: a histogram knows no more.
+        Parameters
+        ----------
+        seconds : float
+            The upper bound of a class.
+        name : str
+            The histogram's.
+        over : float
+            Seconds.
+
+        Raises
+        ------
+        LabError
+            For any other number of seconds: of what lies between two bounds a histogram knows nothing, and
+            the next bound's share may never be anything but 0.
         """
-        counted = self._classes(name, over)
-        if not counted or not counted[-1][1] > 0:
+        counted = dict(self._classes(name, over))
+        if not counted:
             return math.nan
-        within = next(below for bound, below in counted if bound >= seconds)
-        return 1 - within / counted[-1][1]
+        if seconds not in counted:
+            bounds = ", ".join(f"{bound:g}" for bound in counted if math.isfinite(bound))
+            raise LabError(f"expected an upper bound of {name}'s classes, one of {bounds}, got {seconds:g}")
+        total = max(counted.values())
+        return 1 - counted[seconds] / total if total > 0 else math.nan
 
     # Between two looks
 

@@ -4,7 +4,9 @@ import math
 
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.measure.monitoring.alerts import Alert, Alerts
+from rtlab.measure.monitoring.expression import Expression
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.metrics_page import MetricsPage
 
@@ -53,7 +55,16 @@ def test_a_percentile_is_of_what_came_meanwhile() -> None:
     assert looks.share_above(0.1, "t", 60) == 1
     above = history((0.0, page()), (1.0, page(counts=(98, 0, 2))))
     assert above.quantile(0.99, "t", 60) == 0.2  # the highest bound stands for all above it
-    assert above.share_above(0.15, "t", 60) == pytest.approx(0.02)
+    assert above.share_above(0.2, "t", 60) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("between", [0.0999, 0.15, 0.3])
+def test_a_share_above_what_is_no_bound_is_refused(between: float) -> None:
+    looks = history((0.0, page()), (1.0, page(counts=(50, 0, 50))))
+    with pytest.raises(LabError, match=r"one of 0\.1, 0\.2, got"):
+        looks.share_above(between, "t", 60)
+    with pytest.raises(LabError, match=r"0\.1, 0\.2"):
+        Expression(f"burn(t, within={between}, objective=0.99) > 0").holds(looks)
 
 
 def test_old_pages_are_forgotten() -> None:
