@@ -55,7 +55,7 @@ def guesses_figure(lengths: Mapping[str, Mapping[str, int]], *, title: str = "")
 
 
 def lengths_figure(lengths: Sequence[int], sent: Mapping[str, Sequence[int]], *, title: str = "") -> Chart:
-    """Draw how long what is sent is, over how long the text was.
+    """Draw how long what was encrypted is, over how long the text was.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def lengths_figure(lengths: Sequence[int], sent: Mapping[str, Sequence[int]], *,
     Examples
     --------
     >>> lengths_figure([1, 2], {"sealed": [64, 64]})
-    <Chart: bytes sent over bytes written: sealed>
+    <Chart: bytes encrypted over bytes written: sealed>
     """
-    chart = Chart(9, 3.2, about=f"bytes sent over bytes written: {', '.join(sent)}")
-    axes: Any = dress(chart.add_subplot(), title=title, xlabel="bytes of the text", ylabel="bytes sent")
+    chart = Chart(9, 3.2, about=f"bytes encrypted over bytes written: {', '.join(sent)}")
+    axes: Any = dress(chart.add_subplot(), title=title, xlabel="bytes of the text", ylabel="bytes encrypted")
     for (name, found), color in zip(sent.items(), SERIES_CYCLE, strict=False):
         axes.plot(lengths, found, color=color, drawstyle="steps-post", label=name)
     axes.set_ylim(0)

@@ -65,7 +65,7 @@ def compare(predicted: float | None, found: float, unit: str = "", kind: Kind = 
     factor = max(predicted, found) / min(predicted, found)
     if factor < 1.1:
         return f"{start}: {marked('within 10 %')}."
-    factor = float(f"{factor:.2g}")
+    factor = float(f"{factor:.3g}")
     direction = "high" if predicted > found else "low"
     return f"{start}: {marked(f'{readable(factor)} times too {direction}')}."
 

@@ -72,7 +72,9 @@ def parse_number(text: str, minimum: float = 0.0, unit: str = "", *, maximum: fl
     if re.fullmatch(r"[-+−]?(?:nan|inf(?:inity|inite)?|∞)", bare, re.I):
         raise ValueError("a finite number, please: write it like 0.5 or 200")
     if bare[:1] in "<>≤≥" and bare:
-        raise ValueError(f"“{typed}” is a range: commit to one number, like {bare[1:].strip() or '0.5'}")
+        bound = _NUMBER.match(bare.lstrip("<>=≤≥ "))
+        if bound is not None:
+            raise ValueError(f"“{typed}” is a range: commit to one number, like {bound['digits'].strip()}")
     match = _NUMBER.fullmatch(bare)
     if match is None:
         raise ValueError(f"“{typed}” is not a number: write it like {_example(unit)}")

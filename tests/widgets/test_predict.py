@@ -32,6 +32,7 @@ def test_the_factor_is_the_same_in_both_directions(a: float, b: float) -> None:
     [
         (5, 0.5, "‹10 times too high›."),
         (0.1, 0.4, "‹4 times too low›."),
+        (5, 4, "‹1.25 times too high›."),
         (1e6, 400, "You predicted ‹1,000,000 ms›, measured was ‹400 ms›: ‹2,500 times too high›."),
         (1.0, 1.05, "‹within 10 %›."),
         (2, 2, "‹exact›."),
