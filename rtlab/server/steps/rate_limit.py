@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -86,7 +87,8 @@ class LimitRate:
             bucket = self._buckets[key] = self._first(now)
         if not rule.spend(bucket, now, cost):
             self.refused += 1
-            wait = rule.wait(bucket, now, cost)
+            # In whole milliseconds, as it is told, and upwards: who comes back then is let in.
+            wait = math.ceil(1000 * rule.wait(bucket, now, cost)) / 1000
             raise Refused(
                 "rate_limited",
                 f"expected at most {rule.rate:g} {unit} per second of this "
