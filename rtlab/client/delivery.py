@@ -334,8 +334,7 @@ class Delivery:
             detail = fields_of(result)
             refusal = _refusal(detail)
             if refusal is None:
-                if self._per_frame < PER_FRAME:
-                    self._per_frame = min(PER_FRAME, self._per_frame * 2)
+                self._per_frame = min(PER_FRAME, self._per_frame * 2)
                 self._settle(parcel, detail, None)
             elif refusal.code in _FATAL:
                 self.end(refusal)
