@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -232,8 +231,7 @@ class Connection(Watchable):
     async def connect(self) -> None:
         """Open the connection; return when messages can flow.
 
-        Returns at once when it is open already. While it is reconnecting, waits
-        for the outcome.
+        Returns at once when it is open already; while it is reconnecting, waits for the outcome.
 
         Raises
         ------
@@ -263,9 +261,7 @@ class Connection(Watchable):
         await self.connect()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     # Messages
@@ -351,13 +347,7 @@ class Connection(Watchable):
         return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
 
     def check(self, message: Message) -> None:
-        """Raise `MessageError` unless a message is what the connection's schemas say: for who batches it.
-
-        Parameters
-        ----------
-        message : Message
-            One that will not be sent alone: `send` and `request` look at theirs.
-        """
+        """Raise `MessageError` unless the schemas allow a message that will be batched; `send` asks, too."""
         self._outbox.check(message)
 
     async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
@@ -402,13 +392,7 @@ class Connection(Watchable):
         await self._outbox.drain(timeout if timeout is not None else self.request_timeout)
 
     async def ping(self) -> float:
-        """Measure one round trip.
-
-        Returns
-        -------
-        float
-            Seconds, also kept in ``stats.rtt`` unless a heartbeat measures it.
-        """
+        """Measure one round trip, in seconds; ``stats.rtt`` keeps it unless a heartbeat measures it."""
         return await self._outbox.ping(self.request_timeout)
 
     def __aiter__(self) -> Stream:

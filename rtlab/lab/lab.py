@@ -282,13 +282,7 @@ class Lab:
     # Breaking and restoring
 
     def kill(self, node: int = 0) -> None:
-        """Kill a node without warning, as a crash would; `restart` brings it back.
-
-        Parameters
-        ----------
-        node : int
-            Which.
-        """
+        """Kill a node, the first if left out, without warning, as a crash would; `restart` brings it back."""
         self._nodes[node].kill()
 
     async def restart(self, node: int = 0, **changed: Unpack[ServerOptions]) -> None:

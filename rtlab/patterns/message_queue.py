@@ -320,13 +320,12 @@ class MessageQueue:
         if isinstance(error, NotConnected) or self._worker is None:
             return
         code = getattr(error, "code", "")
-        if code in ("fenced", "wrong_user", "too_many_outboxes"):
-            receipt = self._receipts.get(row.seq)  # it stays in the file
+        receipt = self._receipts.get(row.seq)
+        if code in ("fenced", "wrong_user", "too_many_outboxes"):  # it stays in the file
             if receipt is not None:
                 receipt.settle({}, error)
             self._contents.idle.set()
             return
-        receipt = self._receipts.get(row.seq)
         self._forget(row.seq)
         if error is None:
             self._sent += 1
