@@ -350,7 +350,6 @@ async def test_who_reads_may_ask_for_much() -> None:
 )
 async def test_odd_limits_of_a_clients_messages(lab: Lab, size: str, status: int) -> None:
     await opened_and_closed(lab)
-    lab.peers._open_timeout = 0.3
     peer = LoopbackPeerConnection()
     peer.createDataChannel("x")
     await peer.setLocalDescription()
