@@ -10,6 +10,7 @@ Wherever that cannot be, a process starts as ever.
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import ctypes
 import gc
@@ -84,6 +85,7 @@ class _Prepared:
             )
         self._socket.settimeout(_PATIENCE)
         self.usable = True
+        atexit.register(self.end)
 
     def start(self, request: dict[str, Any], streams: list[int]) -> int:
         """Return the process id of a new child of ours, 0 if there can be none."""
@@ -98,6 +100,8 @@ class _Prepared:
             raise
 
     def end(self) -> None:
+        if self.owner != os.getpid():  # a fork of the owner ends: others still use it
+            return
         self.usable = False
         self._socket.close()
         self._process.kill()
