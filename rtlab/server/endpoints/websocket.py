@@ -24,6 +24,7 @@ from rtlab.server.session import Session
 from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink
+from rtlab.server.turns import Turns
 
 __all__ = ["websocket"]
 
@@ -32,6 +33,7 @@ __all__ = ["websocket"]
 LINGER: Final = 1.0
 
 _DATA: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
+_PINGS: Final = frozenset({WSMsgType.PING, WSMsgType.PONG})
 
 #: What a 426 has to name (RFC 9110 §15.5.22, RFC 6455 §4.4).
 UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
@@ -172,7 +174,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     ws.frames.when_fed = hearing.obey
     ended = False
     try:
-        ended = await _receive(ws, sink, hearing)
+        ended = await _receive(ws, sink, hearing, node.turns)
     finally:
         ws.frames.when_fed = None
         connection._messages = deque[Any]()
@@ -256,7 +258,7 @@ def _next(queue: Any) -> Any:
     raise RuntimeError("expected a message in the queue")
 
 
-async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing) -> bool:
+async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing, turns: Turns) -> bool:
     """Obey what comes until the connection ends; return whether the session has ended too."""
     while True:
         result = await hearing.rest()
@@ -268,10 +270,12 @@ async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing) -> bool:
             continue
         message = await ws.receive()
         sink.heard()
-        if message.type is WSMsgType.PING:
-            sink.pong(message.data)
-        elif message.type is WSMsgType.PONG:
-            continue
+        if message.type in _PINGS:
+            if message.type is WSMsgType.PING:
+                sink.pong(message.data)
+            if turns.spent():
+                # Nothing else would suspend this task while control frames are there.
+                await turns.later(lambda: None)
         elif message.type is WSMsgType.CLOSE:
             if message.data and not close_code(message.data).on_wire:
                 await ws.close(code=1002)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 from rtlab.protocol.messages import Message
@@ -47,6 +48,8 @@ class Member:
         self.rooms: dict[str, None] = {}
         self.got: list[int] = []
         self.pieces = 0
+        self.alone: list[bool] = []  # as its bursts said
+        self.reacts: Callable[[], object] | None = None  # done once, while it is delivered to
         self._bench = bench
 
     def join(self, room_id: str) -> None:
@@ -60,6 +63,7 @@ class Member:
     def deliver(self, frame: Frame) -> None:
         self._bench.fan_out.catch_up(self)
         self.got.append(frame.message.payload)
+        self._react()
 
     def deliver_burst(self, burst: Burst, had: int | None) -> None:
         frames = burst.frames[had:]
@@ -67,6 +71,13 @@ class Member:
         self.pieces += bool(frames)
         self._bench.now += COST * len(frames)
         self._bench.delivered += len(frames)
+        self.alone.append(burst.alone)
+        self._react()
+
+    def _react(self) -> None:
+        reacts, self.reacts = self.reacts, None
+        if reacts is not None:
+            reacts()
 
     def blocks(self, room_id: str) -> bool:
         return False
@@ -149,6 +160,121 @@ async def test_what_is_a_members_own_comes_behind_what_was_published_before() ->
     await turn()
     assert one.got == [1, -1, 2]
     assert (other.got, other.pieces) == ([1, 2], 1)
+
+
+async def test_the_only_member_of_a_room_gets_each_message_at_once_and_in_order() -> None:
+    bench = Bench()
+    one, other = bench.crowd(2, "r")
+    other.join("s")
+    bench.publish("s", 1)
+    assert other.got == [1]
+    bench.publish("r", 2)
+    assert other.got == [1]
+    bench.publish("s", 3)  # what was said to it before, in another room, goes first
+    assert other.got == [1, 2, 3]
+    bench.publish("r", 4)
+    one.leave("r")
+    bench.publish("r", 5)  # in a room that was not its own until now
+    assert (one.got, other.got) == ([2, 4], [1, 2, 3, 4, 5])
+    await turn()
+    assert (one.got, other.got) == ([2, 4], [1, 2, 3, 4, 5])
+    other.leave("r")
+    bench.publish("r", 6)
+    assert not bench.fan_out.outgoing
+
+
+async def test_only_a_burst_beside_which_nothing_is_on_its_way_need_not_wait() -> None:
+    bench = Bench()
+    one, _ = bench.crowd(2, "r")
+    two, _ = bench.crowd(2, "s")
+    bench.publish("r", 1)
+    await turn()
+    assert one.alone == [True]
+    bench.publish("r", 2)
+    bench.publish("s", 2)
+    while bench.fan_out.outgoing:
+        await turn()
+    assert (one.alone, two.alone) == ([True, False], [True])  # of two the second is the last
+    for n in range(BURST_FRAMES + 1):
+        bench.publish("r", n)
+    while bench.fan_out.outgoing:
+        await turn()
+    assert one.alone == [True, False, False, True]
+
+
+async def test_a_burst_that_is_no_longer_alone_is_not_called_so() -> None:
+    bench = Bench()
+    members = bench.crowd(300, "r")
+    others = bench.crowd(300, "s")
+    bench.publish("r", 1)
+    await turn()
+    assert bench.fan_out.outgoing
+    bench.publish("s", 2)
+    while bench.fan_out.outgoing:
+        await turn()
+    said = [alone for member in members + others for alone in member.alone]
+    assert len(said) == 600
+    assert {True, False} == set(said)
+    assert {alone for member in members for alone in member.alone} == {True, False}
+
+
+async def test_who_leaves_while_a_room_is_delivered_gets_what_was_said_before_once() -> None:
+    bench = Bench()
+    members = bench.crowd(5, "r")
+
+    def all_leave() -> None:
+        for member in members:
+            member.reacts = None
+        for member in members:
+            member.leave("r")
+
+    for member in members:  # whoever is first takes all others with it
+        member.reacts = all_leave
+    bench.publish("r", 1)
+    await turn()
+    bench.publish("r", 2)
+    await turn()
+    assert [member.got for member in members] == [[1]] * 5
+    assert not bench.fan_out.outgoing
+
+
+def test_who_leaves_while_it_is_delivered_to_harms_nobody_where_there_are_no_turns() -> None:
+    bench = Bench()
+    bench.hub = Hub(lambda: 0.0, new_epoch=lambda: "e", fan_out=FanOut())
+    bench.broker = MemoryBroker(bench.hub)
+    members = bench.crowd(3, "r")
+    members[0].reacts = lambda: members[0].leave("r")
+    bench.publish("r", 1)
+    bench.publish("r", 2)
+    assert [member.got for member in members] == [[1], [1, 2], [1, 2]]
+
+
+async def test_a_delivery_may_finish_its_own_room() -> None:
+    bench = Bench()
+    members = bench.crowd(100, "r")
+    members[-1].reacts = members[50].reacts = lambda: bench.fan_out.finish("r")
+    bench.publish("r", 1)
+    while bench.fan_out.outgoing:
+        await turn()
+    bench.publish("r", 2)
+    while bench.fan_out.outgoing:
+        await turn()
+    assert all(member.got == [1, 2] for member in members)
+
+
+async def test_a_message_is_history_before_anybody_gets_it() -> None:
+    bench = Bench()
+    (member,) = bench.crowd(1, "r")
+    missed: list[int] = []
+
+    def say_more() -> None:
+        bench.publish("r", 2)
+        joined = bench.hub.join(Member(bench, "new"), "r", "e", 0)
+        missed.extend(frame.message.payload for frame in joined.missed)
+
+    member.reacts = say_more
+    bench.publish("r", 1)
+    assert member.got == missed == [1, 2]
 
 
 async def test_everybody_gets_what_it_would_have_got_at_once() -> None:

@@ -5,7 +5,7 @@ import asyncio
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame
+from rtlab.server.frames import Burst, Frame
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink
 from rtlab.server.turns import Turns
@@ -115,3 +115,27 @@ async def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
     sink = WebSocketSink(transport, JSON, turns=Turns())
     sink.write(Frame(Message("news", "x" * MAX_HELD_BYTES)), 1)
     assert len(transport.written) == 1
+
+
+async def test_a_burst_that_is_alone_leaves_at_once_and_never_in_front_of_what_is_held() -> None:
+    transport, turns = Transport(), Turns()
+    sink = WebSocketSink(transport, JSON, turns=turns)
+    burst, frame = Burst(NEWS), NEWS.websocket(JSON)
+    sink.write_burst(burst, 1)
+    assert transport.written == []  # it is not alone
+    burst.alone = True
+    sink.write_burst(burst, 2)
+    assert transport.written == []  # behind the one that is held
+    await asyncio.sleep(0)
+    assert transport.written == [frame * 2]
+    sink.write_burst(burst, 3)
+    assert transport.written == [frame * 2, frame]
+    assert sink.written_bytes == 3 * len(frame)
+    transport.held = HIGH_WATER_BYTES + 1
+    sink.write_burst(burst, 4)
+    assert sink.congested
+    sink.close(1000)
+    sink.write_burst(burst, 5)
+    assert len(transport.written) == 4  # with the close frame, and nothing behind it
+    await asyncio.sleep(0)
+    assert len(transport.written) == 4
