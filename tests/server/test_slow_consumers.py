@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Disconnected, Resync
@@ -19,6 +22,12 @@ from rtlab.errors import ConnectFailed
 from rtlab.measure.ledger import Ledger, Stamp
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
+from rtlab.server.app import Server
+from rtlab.server.frames import Burst
+from rtlab.server.node import Node
+from rtlab.server.options import Options
+from rtlab.server.rooms.fan_out import BURST_FRAMES
+from rtlab.server.session import Session
 from tests.server.conftest import Child
 
 ROOMS = {
@@ -212,33 +221,51 @@ async def test_a_wrong_policy_is_refused_with_those_that_are_right(
         await WebSocketConnection(f"{server.ws_url}?overflow={policy}").connect()
 
 
-@pytest.mark.alone
-async def test_many_deliveries_are_cut_into_slices(server: Child) -> None:
-    """100,000 deliveries asked for by one message: nobody waits for all of them."""
-    hello = (
-        b"GET /ws?user=crowd HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    join = b'{"type":"join_room","payload":{"roomId":"crowd"}}'
-    ends = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)]
-    for _, writer in ends:
-        writer.write(hello + bytes((0x81, 0x80 | len(join))) + bytes(4) + join)
+async def test_many_deliveries_are_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 deliveries asked for by one message: each turn of the loop makes a few of them."""
+    now, turns = 0.0, [0]  # deliveries alone move the clock, by 0.1 ms each: half a slice has 20
+    deliver = Session.deliver_burst
 
-    async def read_all(reader: asyncio.StreamReader) -> None:
-        heard = b""
-        while b'"offset":1000' not in heard:
-            heard = heard[-16:] + await reader.read(1 << 16)
+    def deliver_burst(session: Session, burst: Burst, had: int | None = None) -> None:
+        nonlocal now
+        if session.user != "publisher":  # which gets what is left in front of its answer
+            now += 0.0001 * len(burst.frames[had:])
+            turns[-1] += len(burst.frames[had:])
+        deliver(session, burst, had)
 
-    reading = [asyncio.create_task(read_all(reader)) for reader, _ in ends]
-    async with WebSocketConnection(server.ws_url, request_timeout=30) as conn:
-        await conn.join_room("crowd")
-        items = [{"type": "tick", "roomId": "crowd", "payload": n} for n in range(1000)]
-        answer = await conn.request("batch", items)
-        assert [result["offset"] for result in answer.payload["results"]] == list(range(1, 1001))
-        async with asyncio.timeout(30):
-            await asyncio.gather(*reading)
-        after = await asyncio.to_thread(server.stats)
-    # How few a turn makes is counted in test_fan_out.
-    assert after["turns"]["longest_cpu"] < 0.5
-    for _, writer in ends:
-        writer.close()
+    async def count() -> None:
+        while True:
+            turns.append(0)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Session, "deliver_burst", deliver_burst)
+    server = Server(Node(Options(token="t", stop_window=0.0), lambda: now))
+    await server.start()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            url = f"ws://127.0.0.1:{server.port}/ws"
+            crowd = [await stack.enter_async_context(websockets.connect(url)) for _ in range(25)]
+            publisher = await stack.enter_async_context(websockets.connect(url + "?user=publisher"))
+            for ws in (*crowd, publisher):
+                await ws.send('{"type":"join_room","payload":{"roomId":"crowd"},"id":"1"}')
+                while '"ack"' not in str(await ws.recv()):
+                    pass
+            ticks = [{"type": "tick", "roomId": "crowd", "payload": n} for n in range(400)]
+            turns[:] = [0]
+            counting = asyncio.create_task(count())
+            await publisher.send(json.dumps({"type": "batch", "payload": ticks}))
+            async with asyncio.timeout(60):
+                for ws in crowd:
+                    offset = 0
+                    while offset < 400:
+                        message = json.loads(await ws.recv())
+                        if message["type"] == "tick":
+                            offset += 1
+                            assert message["offset"] == offset
+            counting.cancel()
+            made = turns[:]
+    finally:
+        await server.stop()
+    assert sum(made) >= 10_000  # and who is there
+    # Half a slice, and the step in which it ends: 32 deliveries, or one burst.
+    assert max(made) <= 20 + BURST_FRAMES

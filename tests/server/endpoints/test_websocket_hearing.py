@@ -1,4 +1,4 @@
-"""What a client says is obeyed in the call that brings its bytes: order, ends and turns, over bare sockets."""
+"""What a client says is obeyed in the call that brings its bytes: order, ends and turns, on bare sockets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rtlab.server.app import Server
+from rtlab.server.endpoints.strict_frames import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -185,6 +186,25 @@ async def test_what_is_behind_a_message_that_waits_waits_too(lab: Lab) -> None:
         raw.say(echo(4))
         assert await raw.heard() == (TEXT, 4)
     assert lab.tasks[-1] is None  # and it hears as before
+
+
+async def test_what_several_reads_of_one_turn_bring_keeps_its_order(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = StrictFrames.feed_data
+
+    def feed_each(frames: StrictFrames, data: bytes) -> tuple[bool, bytes]:
+        for at in range(len(data) - 1):
+            feed(frames, data[at : at + 1])
+        return feed(frames, data[-1:])
+
+    async with lab.connect(JOIN) as raw:
+        monkeypatch.setattr(StrictFrames, "feed_data", feed_each)
+        raw.say(echo(1), frame(PING, b"p"), echo(2), chat("waits"), echo(3), chat("waits too"))
+        await until(lambda: lab.broker.outstanding)
+        lab.broker.answer()
+        assert [await raw.heard() for _ in range(4)] == [(TEXT, 1), (PONG, b"p"), (TEXT, 2), (TEXT, 3)]
+    assert lab.obeyed == [1, 2, "waits", 3, "waits too"]
 
 
 async def test_what_came_before_the_end_of_a_connection_is_obeyed(lab: Lab) -> None:
