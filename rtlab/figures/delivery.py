@@ -16,7 +16,7 @@ __all__ = ["account_figure", "window_figure"]
 
 #: Name in the ledger's table → words and colour.
 _PARTS = (
-    ("once", "arrived once", "blue"),
+    ("once", "arrived", "blue"),
     ("duplicates", "came again", "orange"),
     ("lost", "lost", "vermilion"),
 )
