@@ -33,7 +33,7 @@ _OF_CONTROLS: Final[dict[Outcome, str]] = {
 }
 _BUSY: Final = (
     "This row judges timing, and the machine may have been busy: close what needs the processor and run the "
-    "cell again. RTLAB_PACE=slow, set before JupyterLab starts, takes more samples."
+    "cell again. RTLAB_PACE=slow, set before JupyterLab starts, makes paced runs longer."
 )
 _UNSOUND: Final = (
     "No load of the machine explains this: restart the kernel and run the notebook from its top. "
