@@ -97,6 +97,9 @@ class Incoming:
         What reads it.
     answers : Answers
         Where its answers go.
+    now : float
+        When the server last received a message, this one or a later one: what counts by time needs no look
+        at the clock of its own. It never goes back from one message to the next.
 
     Attributes
     ----------
@@ -106,14 +109,17 @@ class Incoming:
         What `rtlab.server.handlers.base.room_of` found, once it was asked; `NOT_ASKED` before.
     """
 
-    __slots__ = ("answers", "data", "decoder", "message", "room", "session")
+    __slots__ = ("answers", "data", "decoder", "message", "now", "room", "session")
 
     message: Message
     room: str | None
 
-    def __init__(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> None:
+    def __init__(
+        self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers, now: float
+    ) -> None:
         self.session = session
         self.data = data
         self.decoder = decoder
         self.answers = answers
+        self.now = now
         self.room = NOT_ASKED

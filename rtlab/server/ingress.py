@@ -126,6 +126,7 @@ class Ingress:
         self.received = self.received_size = 0
         self.handling = Histogram()
         self._clock = services.clock
+        self._newest = services.clock()  # when the newest message came
         self._services = services
         self._expel = expel
         self._other_types = other_types
@@ -155,7 +156,7 @@ class Ingress:
             effects come in the sender's order all the same.
         """
         self.received += 1
-        began = self._clock()
+        began = self._newest = self._clock()
         result = session.order.run(partial(self._take, session, data, codec, answers))
         if isinstance(result, asyncio.Future):
             result.add_done_callback(lambda _: self.handling.add(self._clock() - began))
@@ -186,7 +187,7 @@ class Ingress:
         return self._obey(session, data, decoder, answers)
 
     def _obey(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
-        incoming = Incoming(session, data, decoder, answers)
+        incoming = Incoming(session, data, decoder, answers, self._newest)
         try:
             for step in self.steps:
                 step(incoming)

@@ -109,7 +109,7 @@ class Node:
         self.producers = Producers(clock, options.producers)
         self.broker = make_broker(self.hub)
         services = Services(self.hub, self.broker, self.producers, clock, self.turns, self.overflow)
-        self.rate_limits = [LimitRate(limit, clock) for limit in options.rate_limits]
+        self.rate_limits = [LimitRate(limit) for limit in options.rate_limits]
         self.access_log: deque[str] = deque(maxlen=1000)
         self.authority: Authority | None = None
         self._guard: Guard | None = None

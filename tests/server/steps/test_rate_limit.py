@@ -68,11 +68,11 @@ async def test_a_room_has_a_limit_of_its_own_in_bytes_too() -> None:
 def test_it_lets_in_what_the_policy_lets_in(pauses: list[float]) -> None:
     # The step does the sums of a message that is let in by itself, which spares it a call.
     now, rule = 0.0, TokenBucket(rate=10, burst=3)
-    step = LimitRate(RateLimit("user", "messages", rule), lambda: now)
-    incoming = SimpleNamespace(session=SimpleNamespace(user="ada"))
+    step = LimitRate(RateLimit("user", "messages", rule))
+    incoming = SimpleNamespace(session=SimpleNamespace(user="ada"), now=now)
     bucket = rule.start(now)
     for pause in pauses:
-        now += pause
+        incoming.now = now = now + pause
         bucket, allowed = rule.take(bucket, now)
         try:
             step.check(cast("Any", incoming))
