@@ -125,4 +125,5 @@ class TokenBucket(msgspec.Struct, frozen=True):
         if not 0 < tokens <= self.burst:
             raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
         there = min(self.burst, bucket.tokens + self.rate * max(0.0, now - bucket.at))
-        return max(0.0, (tokens - there) / self.rate)
+        missing = tokens - there
+        return missing / self.rate if missing > _ROUNDING else 0.0
