@@ -125,7 +125,7 @@ class Producer:
         self.incarnation = Incarnation(self, opening.incarnation or opening.after + 1, opening.token)
         self._former: tuple[str, ...] = ()
         self._limits = limits
-        self._results: dict[int, _Kept] = {}  # in the order of their numbers
+        self._results: OrderedDict[int, _Kept] = OrderedDict()  # in the order of their numbers
         self._bytes = 0
 
     def open(self, opening: Opening) -> Incarnation:
@@ -188,7 +188,7 @@ class Producer:
         while len(self._results) > limits.results or (
             self._bytes > limits.result_bytes and len(self._results) > 1
         ):
-            self._bytes -= self._results.pop(next(iter(self._results))).size_bytes
+            self._bytes -= self._results.popitem(last=False)[1].size_bytes
 
 
 class _Client:
