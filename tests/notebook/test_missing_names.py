@@ -44,7 +44,7 @@ async def test_a_kernel_of_rtlab_lab_says_it_below_the_error(tmp_path: Path, mon
     path.write_text(json.dumps({"cells": CELLS}))
     monkeypatch.setenv("PYTHONSTARTUP", start_jupyterlab.environment()["PYTHONSTARTUP"])
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
-    async with asyncio.timeout(60), kernel() as started:
+    async with asyncio.timeout(60), kernel(cold=False) as started:
         ran = await started.run("lab.url")
         assert (ran.error, ran.stderr) == ("NameError", "")
         assert ran.stdout.startswith(
