@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, Self, cast, runtime_checkable
 
 import anywidget
+import traitlets
 
 from rtlab.measure.fault_marks import FaultEvents, FaultMarks
 from rtlab.measure.recorder import Recorder
@@ -94,6 +95,9 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
         Of the widget.
     """
 
+    #: Whether it runs in ``async with``: then the page keeps it in sight.
+    watching = traitlets.Bool(False).tag(sync=True)
+
     def __init__(self, source: Any, *, faults: FaultEvents | None = None, **traits: Any) -> None:
         feed = feed_of(source)
         self._marks: FaultMarks | None = None
@@ -119,9 +123,11 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
     async def __aenter__(self) -> Self:
         if self._marks is not None:
             await self._marks.__aenter__()
+        self.watching = True
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self.watching = False
         if self._marks is not None:
             await self._marks.__aexit__(*exc_info)
 

@@ -77,7 +77,7 @@ class FaultPanel(CopyAsCode, AskedPanel):
             hand = await panel.wait_for(pulled=True, patience=8, stop=plot.stopped)
     """
 
-    _esm = page_files("panel.js", "kernel.js", "look.js", "faults.js")
+    _esm = page_files("panel.js", "kernel.js", "look.js", "sight.js", "faults.js")
     _css = page_files("panel.css", "faults.css")
 
     silence = "the fault proxy does not answer: has the lab been stopped?"

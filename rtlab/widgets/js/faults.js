@@ -64,24 +64,14 @@ function render({ model, el }) {
   model.on("change", show);
   show();
 
-  // Who is asked to press something must see it, and the plot below: JupyterLab's own scrolling puts the
-  // next cell into the middle of a low window, and the panel out of it.
-  const intoSight = () => {
-    const area = el.closest(".jp-OutputArea");
-    const scroller = el.closest(".jp-WindowedPanel-outer");
-    if (!area || !scroller || !model.get("request")) return;
-    const [seen, all] = [area.getBoundingClientRect(), scroller.getBoundingClientRect()];
-    if (seen.top < all.top || seen.bottom > all.bottom) area.scrollIntoView({ block: "start" });
-  };
-  model.on("change:request", intoSight);
-  const later = [50, 250].map((ms) => setTimeout(intoSight, ms)); // when what stands below is laid out
+  // Who is asked to press something must see it, and the plot below.
+  const letGo = keepInSight(model, el, ["change:request"], () => model.get("request"));
 
   return () => {
     looking.stop();
     forget();
-    later.forEach(clearTimeout);
+    letGo();
     unwatch();
-    model.off("change:request", intoSight);
     model.off("change", show);
   };
 }

@@ -129,6 +129,7 @@ function render({ model, el }) {
   const left = element("div", { className: "rtlab-states" }, canvas, spoken);
   const right = element("div", { className: "rtlab-facts" }, numbers, attempts, closes);
   el.append(gone, left, right, note, more, code);
+  const letGo = keepInSight(model, el, ["change:watching"], () => model.get("watching"));
 
   let frame = 0;
   let seq = 0;
@@ -203,6 +204,7 @@ function render({ model, el }) {
   return () => {
     clearInterval(ticking);
     cancelAnimationFrame(frame);
+    letGo();
     unwatch();
     forget();
     still();
