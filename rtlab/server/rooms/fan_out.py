@@ -1,8 +1,8 @@
 """From one room to all its members: a turn's messages together, and a huge room in slices.
 
 What is published in one turn of the loop is handed over at its end, so that a member takes ten messages
-as one piece. Members that are not reached within the turn's share are reached in later turns, in the
-room's order; whoever publishes there waits meanwhile, and nobody else does.
+as one piece. Members are reached newest first, those beyond the turn's share in later turns, and each has
+the messages in the room's order; whoever publishes there waits meanwhile, and nobody else does.
 """
 
 from __future__ import annotations
