@@ -97,7 +97,9 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         plot.figure()
     """
 
-    _esm = page_files("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "plot.js")
+    _esm = page_files(
+        *("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "sight.js", "plot.js")
+    )
     _css = page_files("plot.css")
 
     # Settings only: samples never become synced state.

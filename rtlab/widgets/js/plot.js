@@ -113,6 +113,9 @@ function render({ model, el }, store) {
     ),
   );
 
+  // Beyond a screenful, JupyterLab's own scrolling leaves a plot's title and its Stop above the window.
+  undo.push(keepInSight(model, el, ["change:state"], () => model.get("state") === "running"));
+
   controls.settings();
   schedule();
   model.send({ kind: "hello" });

@@ -1,16 +1,18 @@
 // Shared: what moves, or asks for something, must be seen. JupyterLab's own scrolling follows the next cell.
 
 /**
- * Bring the output in which `el` stands into the window, at first and when one of `events` comes, while
- * `wanted()` says so and it is not wholly there. Returns what ends it.
+ * Bring `el` into the window, at first and when one of `events` comes, while `wanted()` says so and it is
+ * not wholly there: with all of its output where that fits, else alone. Returns what ends it.
  */
 function keepInSight(model, el, events, wanted) {
   const intoSight = () => {
     const area = el.closest(".jp-OutputArea");
     const scroller = el.closest(".jp-WindowedPanel-outer");
     if (!area || !scroller || !wanted()) return;
-    const [seen, all] = [area.getBoundingClientRect(), scroller.getBoundingClientRect()];
-    if (seen.top < all.top || seen.bottom > all.bottom) area.scrollIntoView({ block: "start" });
+    const [seen, all] = [el.getBoundingClientRect(), scroller.getBoundingClientRect()];
+    if (seen.height === 0 || (seen.top >= all.top && seen.bottom <= all.bottom)) return;
+    if (area.getBoundingClientRect().height <= all.height) area.scrollIntoView({ block: "start" });
+    else el.scrollIntoView({ block: seen.height <= all.height ? "nearest" : "start" });
   };
   let later = [];
   const soon = () => {
