@@ -312,7 +312,7 @@ class Reader:
         """Run a cell; when one of our errors says what to run again, do that first."""
         ran = await self._run(play, cell, interrupt=interrupt)
         ours = ran.error in self._ours and _REMEDY.search(ran.message)
-        if not ours or cell.error or ran.interrupted_at is not None:
+        if not ours or cell.error:
             return ran
         wanted = [self._lab_cell] if "Lab.start" in ran.message else self._interrupted[-1:]
         if _ITSELF.search(ran.message):
