@@ -185,8 +185,18 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
             raise MessageError("the payload is nested too deeply: flatten it", "too_deep")
         for item in value:
             inner = item.__class__
-            if inner not in _ANY_VALUE and (inner is not int or not _LEAST_INT <= item < _END_OF_INTS):
-                check_payload(item, max_depth - 1)
+            if inner in _ANY_VALUE or (inner is int and _LEAST_INT <= item < _END_OF_INTS):
+                continue
+            if inner is dict and max_depth > 1:  # flat objects, as a batch's results are: without a call, too
+                for key, field in item.items():
+                    of = field.__class__
+                    if key.__class__ is not str or (
+                        of not in _ANY_VALUE and (of is not int or not _LEAST_INT <= field < _END_OF_INTS)
+                    ):
+                        break
+                else:
+                    continue
+            check_payload(item, max_depth - 1)
     elif kind is not CheckedItems:
         raise MessageError(
             f"a payload cannot hold {kind.__name__}: it is the JSON data model (None, bool, int, "
