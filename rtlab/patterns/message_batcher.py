@@ -330,10 +330,12 @@ class MessageBatcher:
         finally:
             if error is None:
                 for receipt, result in zip(receipts, results, strict=True):
+                    if result.__class__ is dict and result.get("ok") is True:
+                        receipt.settle(result, None)
+                        continue
                     refusal = _refusal(result)
                     receipt.settle(result, refusal)
-                    if refusal is not None:
-                        self._failed(receipt, refusal)
+                    self._failed(receipt, refusal)
             else:
                 for receipt in receipts:
                     receipt.settle({}, error)
@@ -351,10 +353,8 @@ class MessageBatcher:
             self._unknown += 1
 
 
-def _refusal(result: Any) -> RequestRefused | None:
-    """Return the error of one message's result, None when it was handled."""
-    if result.__class__ is dict and result.get("ok") is True:
-        return None
+def _refusal(result: Any) -> RequestRefused:
+    """Return the error of one message's result."""
     fields = fields_of(result)
     error = fields_of(fields.get("error"))
     return RequestRefused(str(error.get("message") or result), str(error.get("code") or ""))

@@ -26,7 +26,7 @@ _MAX_SIZE: Final = 1000
 _MAX_BYTES: Final = 256 * 1024
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """What a window knows of the batch that is being collected.
 
     Parameters

@@ -55,6 +55,8 @@ class _Listener(ClientConnection):
 
     heard = 0.0
     take: Callable[[Frame], bool] | None = None
+    waiting_bytes = 0  # of frames that leave when this turn of the loop ends
+    _wrote = False  # in this turn
 
     def __init__(self, protocol: ClientProtocol, *args: Any, **options: Any) -> None:
         protocol.reader = StrictReader()
@@ -72,6 +74,29 @@ class _Listener(ClientConnection):
                 return
             self.take = None  # this one comes first
         super().process_event(event)
+
+    def write_together(self, data: bytes, *, text: bool) -> None:
+        """Write a frame: the first in a turn of the loop at once, those behind it in one write at its end."""
+        (self.protocol.send_text if text else self.protocol.send_binary)(data)
+        if self._wrote:
+            self.waiting_bytes += len(data)
+        else:
+            self._wrote = True
+            self.loop.call_soon(self._end_turn)
+            self.send_data()
+
+    def _end_turn(self) -> None:
+        self._wrote = False
+        if self.protocol.writes:
+            self.send_data()
+
+    def send_data(self) -> None:
+        """Write what the library has made, frames that wait for it in one piece."""
+        frames = self.protocol.writes
+        self.waiting_bytes = 0
+        if len(frames) > 1 and frames[-1]:  # an empty one half-closes the connection
+            self.protocol.writes = [b"".join(frames)]
+        super().send_data()
 
 
 class _Connect(connect):
@@ -170,7 +195,8 @@ class WebSocketTransport:
     @property
     def buffered_bytes(self) -> int:
         """Bytes that wait until the peer, or the system, takes more."""
-        return self._ws.transport.get_write_buffer_size() if self._ws is not None else 0
+        ws = self._ws
+        return ws.transport.get_write_buffer_size() + ws.waiting_bytes if ws is not None else 0
 
     async def open(self, resume: Resume) -> Message | None:
         """Shake hands; return the server's ``welcome``, None from a foreign server.
@@ -311,11 +337,13 @@ class WebSocketTransport:
         ws, codec = self._ws, self._codec
         assert ws is not None
         data = codec.encode(message, self.max_message_bytes)
-        room = _WRITE_LIMIT - ws.transport.get_write_buffer_size()
+        room = _WRITE_LIMIT - self.buffered_bytes
         try:
             if len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing():
-                # The library's way to write without waiting, in half the time of its `send`.
-                broadcast((ws,), data, text=not codec.binary, raise_exceptions=True)
+                if message.type == "batch":  # for throughput: a write costs as much as ten messages
+                    ws.write_together(data, text=not codec.binary)
+                else:  # the library's way to write without waiting, in half the time of its `send`
+                    broadcast((ws,), data, text=not codec.binary, raise_exceptions=True)
             else:  # it may wait for the peer to read: not for ever
                 async with asyncio.timeout(self._send_timeout):
                     await ws.send(data, text=not codec.binary)

@@ -93,6 +93,36 @@ async def test_echo(codec, compression):
         assert stats.bytes_in > stats.bytes_out
 
 
+@pytest.mark.parametrize("ending", ["turn", "close"])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_batches_of_one_turn_leave_together_and_in_order(compression, ending):
+    got = []
+
+    async def collect(ws):
+        await greet(ws)
+        got.extend([codec_of(ws).decode(data) async for data in ws])
+
+    async with server(collect, compression=compression) as url:
+        async with WebSocketConnection(url, compression=compression) as conn:
+            writes = []
+            transport = conn._driver.transport
+            written = transport._ws.transport.write
+            transport._ws.transport.write = lambda data: (writes.append(len(data)), written(data))
+            waiting = []
+            for n in range(6):  # nothing here waits: all in one turn of the loop
+                await conn.send("batch" if n != 3 else "note", [{"type": "note", "payload": n}])
+                waiting.append(transport.buffered_bytes)
+            assert len(writes) == 2, "the first at once, and what waited with the note behind it"
+            assert waiting[0] == waiting[3] == 0 < waiting[1] < waiting[2]
+            assert 0 < waiting[4] < waiting[5]
+            if ending == "turn":
+                await conn.drain(5)
+                assert len(writes) == 3
+        await until(lambda: len(got) == 6)
+    assert [message.payload[0]["payload"] for message in got] == list(range(6))
+    assert [message.type for message in got] == ["batch"] * 3 + ["note"] + ["batch"] * 2
+
+
 async def test_a_foreign_server_needs_no_welcome():
     async def plain(ws):
         async for data in ws:
