@@ -25,13 +25,15 @@ from rtlab.processes.parent_watch import raise_nofile
 __all__ = ["run"]
 
 #: Pairs of readings; one more before them warms up.
-REPEATS: Final = 31
-#: Slices of a reading: half of them watched, in turns.
-SLICES: Final = 4
+REPEATS: Final = 61
+#: Slices of a reading: half of them watched, in turns; so short that a machine's slow moments are shared.
+SLICES: Final = 16
+#: Watched slices for each time that the page is read: some 0.2 s of CPU time.
+PAGE_EVERY: Final = 4
 #: In a room of one, a delivery is a client's message, and all that is done with it.
 READERS: Final = (1, 200)
-#: Deliveries of a slice, by the room's size: some 0.2 s of CPU time, and one page read if it is watched.
-DELIVERIES: Final = {1: 5_000, 200: 36_000}
+#: Deliveries of a slice, by the room's size: some 50 ms of CPU time.
+DELIVERIES: Final = {1: 1_250, 200: 9_000}
 #: What a delivery may cost more: 3 % of the throughput of a server that is busy.
 LIMIT: Final = 1.03
 START_TIMEOUT: Final = 20.0
@@ -46,15 +48,15 @@ class _Switched:
         self._readers = readers
         self._pages = pages
 
-    async def slice(self, deliveries: int, *, watched: bool) -> float:
-        """Return the CPU time of one delivery, in µs, that of reading the page included."""
+    async def slice(self, deliveries: int, *, watched: bool, page: bool) -> float:
+        """Return the CPU time of one delivery, in µs, that of reading the page included if it is read."""
         readers = self._readers
         os.kill(self._pid, COUNT if watched else DO_NOT_COUNT)
         messages = max(1, deliveries // len(readers))
         await readers.publish(max(2, messages // 20))  # the signal is obeyed meanwhile
         before = cpu_seconds(self._pid)
         await readers.publish(messages)
-        if watched:
+        if page:
             await self._pages.read(self._url)
         return (cpu_seconds(self._pid) - before) / (messages * len(readers)) * 1e6
 
@@ -63,7 +65,8 @@ class _Switched:
         found: dict[bool, list[float]] = {True: [], False: []}
         for n in range(SLICES):
             watched = (n + n // 2 + turn) % 2 == 0  # on, off, off, on: a drift is nobody's
-            found[watched].append(await self.slice(deliveries, watched=watched))
+            page = watched and len(found[True]) % PAGE_EVERY == 0
+            found[watched].append(await self.slice(deliveries, watched=watched, page=page))
         return sum(found[True]) / len(found[True]), sum(found[False]) / len(found[False])
 
 
