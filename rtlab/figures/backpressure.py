@@ -52,9 +52,12 @@ def stall_figure(
     dress(below, xlabel="seconds", ylabel="age of the newest (s)")
     for axes, series in ((above, waiting), (below, age)):
         axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall")
+        # Lines that coincide are all seen: solid ones lie on wider ones, and broken ones on top.
+        layers = [policy for policy in series if policy not in _STYLES]
         for policy, points in series.items():
-            _line(axes, policy, points)
-    above.plot(*fill.T, color=INK, linewidth=1, label="λ·t, up to the bound")
+            above_it = len(layers) - 1 - layers.index(policy) if policy in layers else -1
+            _line(axes, policy, points, width=1.6 + 2.2 * max(0, above_it), zorder=3 - above_it / 10)
+    above.plot(*fill.T, color=INK, linewidth=0.8, zorder=4, label="λ·t, up to the bound")
     for axes in (above, below):
         axes.set_ylim(bottom=0)
     # Outside: on a slow machine lines end anywhere.
@@ -69,9 +72,11 @@ def stall_figure(
     return chart
 
 
-def _line(axes: Axes, policy: str, points: NDArray[np.float64]) -> None:
-    style = _STYLES.get(policy, "-")
-    axes.plot(*points.T, style, color=OVERFLOW_COLORS.get(policy, INK), linewidth=1.6, label=policy)
+def _line(
+    axes: Axes, policy: str, points: NDArray[np.float64], *, width: float = 1.6, zorder: float = 2
+) -> None:
+    color = OVERFLOW_COLORS.get(policy, INK)
+    axes.plot(*points.T, _STYLES.get(policy, "-"), color=color, linewidth=width, zorder=zorder, label=policy)
 
 
 def queue_wait_figure(
