@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +79,11 @@ def install() -> None:
         return
     shell: Any = get_ipython()
     if shell is not None:
-        shell.events.register("post_run_cell", _explain)
+        shell.events.register("post_run_cell", lambda result: _explain(result, shell.user_ns.get("In", ())))
 
 
-def _explain(result: Any) -> None:
+def _explain(result: Any, ran: Sequence[str]) -> None:
+    """Say below a NameError which cell makes the name; `ran` are the sources that this kernel was given."""
     error = getattr(result, "error_in_exec", None)
     path = Path(os.environ.get(_NOTEBOOK, ""))
     if not isinstance(error, NameError) or not error.name or path.suffix != ".ipynb":
@@ -91,7 +92,14 @@ def _explain(result: Any) -> None:
         line = where_made(json.loads(path.read_text("utf-8")), error.name)
     except (OSError, ValueError, LookupError, TypeError):
         return
-    if line:
+    if not line:
+        return
+    if any(error.name in names_made(source) for source in ran[:-1]):  # the last one is the cell itself
+        print(
+            f"The cell that begins with `{line}` makes {error.name!r}, and was interrupted before it did, or "
+            "failed: run it again, and then this one."
+        )
+    else:
         print(
             f"The cell that begins with `{line}` makes {error.name!r}, and has not run in this kernel: one "
             "that was restarted has forgotten everything. Run the notebook from its first cell: "

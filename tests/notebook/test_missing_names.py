@@ -51,6 +51,11 @@ async def test_a_kernel_of_rtlab_lab_says_it_below_the_error(tmp_path: Path, mon
             "The cell that begins with `import asyncio` makes 'lab', and has not run"
         )
         assert (await started.run("unknown")).stdout == ""
+        await started.run("import asyncio\nawait asyncio.sleep(0)\nlab = await nowhere()")
+        assert (await started.run("lab.url")).stdout == (
+            "The cell that begins with `import asyncio` makes 'lab', and was interrupted before it did, or "
+            "failed: run it again, and then this one.\n"
+        )
         assert (
             await started.run("[n for n in dir() if 'install' in n] or print('empty')")
         ).stdout == "empty\n"
