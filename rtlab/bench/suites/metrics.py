@@ -25,7 +25,7 @@ from rtlab.processes.parent_watch import raise_nofile
 __all__ = ["run"]
 
 #: Pairs of readings; one more before them warms up.
-REPEATS: Final = 61
+REPEATS: Final = 101
 #: Slices of a reading: half of them watched, in turns; so short that a machine's slow moments are shared.
 SLICES: Final = 16
 #: Watched slices for each time that the page is read: some 0.2 s of CPU time.
