@@ -79,7 +79,11 @@ def install() -> None:
         return
     shell: Any = get_ipython()
     if shell is not None:
-        shell.events.register("post_run_cell", lambda result: _explain(result, shell.user_ns.get("In", ())))
+
+        def explain(result: Any) -> None:
+            _explain(result, shell.user_ns.get("In", ()))
+
+        shell.events.register("post_run_cell", explain)
 
 
 def _explain(result: Any, ran: Sequence[str]) -> None:
