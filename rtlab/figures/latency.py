@@ -182,7 +182,8 @@ def _draw_series(
         hollow = np.nan_to_num(measures["lateness"][known]) > values / 2
     keep = np.zeros(len(rows), dtype=bool)
     keep[:: -(-len(rows) // max_points)] = True
-    keep[np.argmax(values)] = True
+    top = np.argmax(values)
+    keep[top] = True
     large = _LARGE if len(rows) < FEWEST_RANKED else {}
     styles: list[tuple[NDArray[np.bool_], dict[str, Any]]] = [
         (~late & ~hollow, {"s": 9, "alpha": 0.35, "linewidths": 0}),
@@ -194,6 +195,8 @@ def _draw_series(
         if chosen.any():
             colors: dict[str, Any] = {} if "ec" in style else {"color": color}
             axes.scatter(times[chosen], values[chosen], rasterized=True, **{**colors, **style, **large})
+    if not (late[top] or hollow[top]):  # the highest of a series is seen, whatever lies around it
+        axes.scatter(times[top], values[top], s=20, color=color, linewidths=0, zorder=4)
     if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
         axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
     kind = " (round trip)" if series.round_trip else ""
