@@ -282,3 +282,36 @@ async with plot:
     await screenshot(page, "plot-stall", ".rtlab-plot")
     await button(page, "Stop").click()
     await run.wait()
+
+
+SIGHT = """\
+from IPython.display import HTML
+
+display(plot, HTML("<div style='height: 3000px'></div>"))
+while not plot.log_y:
+    await asyncio.sleep(0.02)
+async with plot:
+    await plot.wait(100)
+"""
+#: How far the plot stands above the notebook's window, or below it, in pixels.
+OUTSIDE = """() => {
+  const [plot, all] = [".rtlab-plot", ".jp-WindowedPanel-outer"].map(
+    (name) => document.querySelector(name).getBoundingClientRect());
+  return Math.max(0, all.top - plot.top, plot.bottom - all.bottom);
+}"""
+
+
+async def test_it_comes_into_sight_when_it_begins_to_run(lab: JupyterLab, page_of: PageOf) -> None:
+    name = lab.write("sight.ipynb", SOURCE, SIGHT)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    await button(page, "Log y").wait_for()
+    await page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 2000")
+    await page.wait_for_function(f"({OUTSIDE})() > 500")
+    await button(page, "Log y").evaluate(
+        "button => button.click()"
+    )  # as the mouse does, but without scrolling
+    await page.wait_for_function(f"({OUTSIDE})() < 1", timeout=10_000)  # of a pixel: zoomed pages round
+    await button(page, "Stop").click()
+    await run.wait()
+    assert await run.errors() == []
