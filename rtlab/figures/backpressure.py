@@ -13,7 +13,6 @@ from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import OVERFLOW_COLORS, PALETTE
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["queue_wait_figure", "stall_figure"]
@@ -53,10 +52,12 @@ def stall_figure(
     for axes, series in ((above, waiting), (below, age)):
         axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall")
         # Lines that coincide are all seen: solid ones lie on wider ones, and broken ones on top.
-        layers = [policy for policy in series if policy not in _STYLES]
+        solid = [policy for policy in series if policy not in _STYLES]
+        widths = {policy: 1.6 + 2.2 * above_it for above_it, policy in enumerate(reversed(solid))}
         for policy, points in series.items():
-            above_it = len(layers) - 1 - layers.index(policy) if policy in layers else -1
-            _line(axes, policy, points, width=1.6 + 2.2 * max(0, above_it), zorder=3 - above_it / 10)
+            color, width = OVERFLOW_COLORS.get(policy, INK), widths.get(policy, 1.6)
+            layer, style = (2, "-") if policy in widths else (3, _STYLES[policy])
+            axes.plot(*points.T, style, color=color, linewidth=width, zorder=layer, label=policy)
     above.plot(*fill.T, color=INK, linewidth=0.8, zorder=4, label="λ·t, up to the bound")
     for axes in (above, below):
         axes.set_ylim(bottom=0)
@@ -70,13 +71,6 @@ def stall_figure(
         loc="outside lower center",
     )
     return chart
-
-
-def _line(
-    axes: Axes, policy: str, points: NDArray[np.float64], *, width: float = 1.6, zorder: float = 2
-) -> None:
-    color = OVERFLOW_COLORS.get(policy, INK)
-    axes.plot(*points.T, _STYLES.get(policy, "-"), color=color, linewidth=width, zorder=zorder, label=policy)
 
 
 def queue_wait_figure(
