@@ -34,6 +34,7 @@ __all__ = [
     "open_browser",
     "open_notebook",
     "open_page",
+    "readable_in_dark",
     "run_all",
     "screenshot",
     "set_theme",
@@ -43,6 +44,27 @@ __all__ = [
 PageOf = Callable[[JupyterLab], Awaitable[Page]]
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = Path(os.environ.get("RTLAB_ARTEFACTS", ROOT / "artefacts"))
+
+#: Whether each text of a panel stands out from a dark ground: WCAG 2.2 asks for a contrast of 4.5 (§1.4.3).
+_READABLE = """(selector) => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => {
+    const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = channels(color).map((c) => linear(c / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (el) => {
+    const color = getComputedStyle(el).backgroundColor;
+    return (channels(color)[3] ?? 1) > 0.5 || !el.parentElement ? color : ground(el.parentElement);
+  };
+  const kinds = "td, th, label, button, output, h4, li, summary";
+  const texts = [...document.querySelectorAll(`${selector} :is(${kinds})`)];
+  const shown = texts.filter((el) => el.innerText.trim() && el.offsetHeight && !el.disabled);
+  return shown.length > 2 && shown.every((el) => {
+    const [front, back] = [light(getComputedStyle(el).color), light(ground(el))];
+    return back < 0.1 && (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05) >= 4.5;
+  });
+}"""
 
 
 def home_of(folder: Path) -> Path:
@@ -62,3 +84,8 @@ async def screenshot(page: Page, name: str, selector: str | None = None) -> Path
     target = page.locator(selector).first if selector else page
     await target.screenshot(path=path)  # makes the folder too
     return path
+
+
+async def readable_in_dark(page: Page, selector: str) -> None:
+    """Wait until each text of a panel is readable in the dark theme; a control that is disabled is exempt."""
+    await page.wait_for_function(_READABLE, arg=selector)

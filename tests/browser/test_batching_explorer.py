@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.lab import JupyterLab, open_page, run_all, screenshot, set_theme
+from tests.browser.lab import JupyterLab, open_page, readable_in_dark, run_all, screenshot, set_theme
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -21,25 +21,6 @@ async with Lab(faults=True) as lab:
 print("the reader chose", explorer.panel.settings["size"])
 """
 
-#: Each text of the explorer stands out from a dark ground: WCAG 2.2 asks for a contrast of 4.5 (§1.4.3).
-READABLE = """() => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  const light = (color) => {
-    const linear = (c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    const [r, g, b] = channels(color).map((c) => linear(c / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (el) => {
-    const color = getComputedStyle(el).backgroundColor;
-    return (channels(color)[3] ?? 1) > 0.5 || !el.parentElement ? color : ground(el.parentElement);
-  };
-  const texts = [...document.querySelectorAll(".rtlab-batching :is(td, th, label, button, output)")];
-  return texts.length > 10 && texts.filter((el) => el.innerText.trim() && el.offsetHeight).every((el) => {
-    const [front, back] = [light(getComputedStyle(el).color), light(ground(el))];
-    return back < 0.1 && (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05) >= 4.5;
-  });
-}"""
-
 
 async def test_a_knob_is_turned_with_the_keyboard_while_the_cell_awaits(
     lab: JupyterLab, browser: Browser
@@ -50,7 +31,7 @@ async def test_a_knob_is_turned_with_the_keyboard_while_the_cell_awaits(
         run = await run_all(page, lab, name)
         await set_theme(page, "JupyterLab Dark")
         box = page.locator(".rtlab-batching")
-        await page.wait_for_function(READABLE)
+        await readable_in_dark(page, ".rtlab-batching")
         row = box.locator("tr", has_text="messages per frame").locator("td").first
         await row.filter(has_text="1.00").wait_for()
         slider = box.get_by_label("at most, B")
