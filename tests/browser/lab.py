@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from rtlab.notebook.browser import (
     JupyterLab,
@@ -30,6 +30,7 @@ __all__ = [
     "canvas_states",
     "chromium",
     "home_of",
+    "is_jupyterlabs_own",
     "load",
     "open_browser",
     "open_notebook",
@@ -89,3 +90,11 @@ async def screenshot(page: Page, name: str, selector: str | None = None) -> Path
 async def readable_in_dark(page: Page, selector: str) -> None:
     """Wait until each text of a panel is readable in the dark theme; a control that is disabled is exempt."""
     await page.wait_for_function(_READABLE, arg=selector)
+
+
+def is_jupyterlabs_own(error: Error) -> bool:
+    """Whether a page's error is no matter of ours.
+
+    A notebook that was replaced in the page still looks for its cells when the page is idle, and has none.
+    """
+    return "_runOnIdleTime" in (error.stack or "")

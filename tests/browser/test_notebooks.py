@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, ViewportSize
+from playwright.async_api import Error, Page, ViewportSize
 
 from rtlab.notebook.readers_copy import clean
 from tests.browser.lab import (
@@ -29,6 +29,7 @@ from tests.browser.lab import (
     JupyterLab,
     chromium,
     home_of,
+    is_jupyterlabs_own,
     load,
     open_browser,
     open_page,
@@ -178,8 +179,9 @@ async def walk(page: Page, jupyter: JupyterLab, path: Path) -> Walk:
     """Press Shift+Enter from the first cell on; keep a picture of the first plot when it has run."""
     complaints: list[str] = []
 
-    def complain(error: object) -> None:
-        complaints.append(str(error))
+    def complain(error: Error) -> None:
+        if not is_jupyterlabs_own(error):
+            complaints.append(str(error))
 
     page.on("pageerror", complain)
     await page.set_viewport_size(LARGE)
