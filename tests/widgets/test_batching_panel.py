@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rtlab.faults.toxics.toxiproxy import EARLY
 from rtlab.models.batching import batch_delay
 from rtlab.widgets import batching_panel
 from rtlab.widgets.batching_panel import CHOICES, BatchingPanel, code_of
@@ -60,4 +61,4 @@ async def test_the_code_of_a_setting_measures_that_setting(monkeypatch: pytest.M
     names: dict[str, Any] = {}
     await eval(compile(code, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
     assert names["batcher"].stats.messages_per_batch == 10
-    assert names["run"].latency.min() > 0.02
+    assert names["run"].latency.min() > 0.020 - 2 * EARLY  # each way may be that much early

@@ -96,7 +96,7 @@ class LinkedCarrier:
         probe = self._listening[name] = Listening(name, name)
         probe.places.append(Place(self._hear_probe, None))
         try:
-            await self._establish()
+            await self._establish_in_time()
         except BaseException:
             self._closed = True
             raise
@@ -223,6 +223,19 @@ class LinkedCarrier:
             listening.attached = True
             if again and not whole:
                 told.append(f"the link to {self.label} was away ({self._reason})")
+
+    async def _establish_in_time(self) -> None:
+        """Establish; try again where the broker let us in and then ended the link."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._limits.connect_timeout
+        while True:
+            try:
+                return await self._establish()
+            except LinkLost:
+                pause = random.uniform(0.5, 1) * self._limits.first_pause
+                if loop.time() + pause > end:
+                    raise
+                await asyncio.sleep(pause)
 
     async def _establish(self) -> None:
         """Connect and attach what is listened to; raise `BrokerFailed` when it does not work out."""

@@ -261,6 +261,8 @@ class RabbitDriver:
                     raise
                 await asyncio.sleep(_NOT_YET)  # another node is making the stream just now
                 continue
+            except aiormq.exceptions.ConnectionInternalError as error:  # the same, half a step later
+                raise LinkLost(f"{self.label} ended the link: {describe(error)}") from error
             channel.close_callbacks.add(self._ended)
             return channel
 
