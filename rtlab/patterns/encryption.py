@@ -33,8 +33,11 @@ SEALED: Final = "sealed"
 #: Plaintexts are filled up to a multiple of this, so that a length tells little.
 PAD_BYTES: Final = 64
 
-#: Streams of the peer that are remembered: one for each `Box` that it made.
+#: Starts of the peer that may send side by side: one for each `Box` that it made.
 MAX_STREAMS: Final = 16
+
+#: Starts of the peer that one box opens in its life: it knows each again, so that none is replayed.
+MAX_STARTS: Final = 1 << 16
 
 _MAX_COUNT: Final = 1 << 62
 
@@ -111,6 +114,7 @@ class Box:
         self._sealer = self._cipher(self._salt, self._own, self._peer)
         self._count = 0
         self._streams: OrderedDict[bytes, tuple[ChaCha20Poly1305, ReplayWindow]] = OrderedDict()
+        self._ended: set[bytes] = set()  # the salts of streams whose counters are no longer remembered
 
     def __repr__(self) -> str:
         return f"<Box for {fingerprint(self._peer)}>"
@@ -152,7 +156,9 @@ class Box:
         ------
         MessageError
             With code ``"sealed"``: it was changed on the way, sealed for another room or peer,
-            came before, or is nothing sealed at all.
+            came before, or is nothing sealed at all. Also where a replay cannot be told from a
+            new message: since it was sealed, the peer used `MAX_STREAMS` newer boxes, or this
+            box has opened what `MAX_STARTS` of them sealed.
         """
         fields = fields_of(sealed)
         count = fields.get("n")
@@ -165,6 +171,12 @@ class Box:
             or not data
         ):
             raise MessageError('expected {"salt", "n", "box"}, got something else', "sealed")
+        if salt in self._ended:
+            raise MessageError(
+                f"{MAX_STREAMS} newer boxes of that peer were used since: it may be a replay", "sealed"
+            )
+        if salt not in self._streams and len(self._streams) + len(self._ended) >= MAX_STARTS:
+            raise MessageError(f"that peer has made {MAX_STARTS:,} boxes: make new keys", "sealed")
         cipher, window = self._streams.get(salt) or (
             self._cipher(salt, self._peer, self._own),
             ReplayWindow(),
@@ -182,7 +194,7 @@ class Box:
         self._streams[salt] = cipher, window
         self._streams.move_to_end(salt)
         while len(self._streams) > MAX_STREAMS:
-            self._streams.popitem(last=False)
+            self._ended.add(self._streams.popitem(last=False)[0])
         body, mark, _ = plain.rstrip(b"\0").rpartition(b"\x80")
         if not mark:
             raise MessageError("the sealed payload has no end", "sealed")

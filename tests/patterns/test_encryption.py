@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.errors import MessageError
+from rtlab.patterns import encryption
 from rtlab.patterns.encryption import MAX_STREAMS, PAD_BYTES, Box, Identity
 
 ADA, BOB, EVE = Identity(), Identity(), Identity()
@@ -84,6 +85,33 @@ def test_streams_are_bounded() -> None:
     for _ in range(3 * MAX_STREAMS):
         bob.open(Box(ADA, BOB.public).seal(1))
     assert len(bob._streams) == MAX_STREAMS
+
+
+def test_what_was_sealed_by_a_forgotten_box_is_no_more_opened() -> None:
+    ada, bob_keys = Identity(), Identity()
+    bob = Box(bob_keys, ada.public)
+    first = Box(ada, bob_keys.public)
+    old, unheard = first.seal("once"), first.seal("never opened")
+    assert bob.open(old) == "once"
+    for number in range(MAX_STREAMS):
+        assert bob.open(Box(ada, bob_keys.public).seal(number)) == number
+    remembered = set(bob._streams)
+    for one in (old, unheard):
+        with pytest.raises(MessageError, match="may be a replay"):
+            bob.open(one)
+    assert set(bob._streams) == remembered  # and it pushes nothing out
+
+
+def test_the_boxes_of_a_peer_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encryption, "MAX_STARTS", MAX_STREAMS + 2)
+    ada, bob_keys = Identity(), Identity()
+    bob = Box(bob_keys, ada.public)
+    boxes = [Box(ada, bob_keys.public) for _ in range(MAX_STREAMS + 3)]
+    for box in boxes[:-1]:
+        assert bob.open(box.seal("hi")) == "hi"
+    with pytest.raises(MessageError, match="make new keys"):
+        bob.open(boxes[-1].seal("hi"))
+    assert bob.open(boxes[-2].seal("still")) == "still"
 
 
 def test_lengths_are_blurred_and_nothing_shows_what_is_inside() -> None:
