@@ -176,14 +176,15 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         self._timer = loop.call_soon(self._tick)
 
     def stop(self) -> None:
-        """Stop sending; the browser still gets what is left. Does nothing when it is stopped."""
+        """Stop sending; the browser still gets what is left, a paused one when it goes on. Safe to repeat."""
         if self._timer is None:
             return
         self._timer.cancel()
         self._timer = None
         self.recorder.loop_lag.stop(self)
         self.state = "stopped"
-        self._send_batch()
+        if not self.paused:
+            self._send_batch()
 
     def close(self) -> None:
         """Stop, and take the plot out of the page. Safe to repeat."""
@@ -306,6 +307,8 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             self._mode_is_open = self._mode_is_open and message["name"] != "mode"
             with contextlib.suppress(traitlets.TraitError):
                 self.set_trait(message["name"], message.get("value"))
+            if message["name"] == "paused" and not self.paused and self._timer is None:
+                self._send_batch()
         elif kind == "stop" and self.state == "running":
             self.state = "stopping"
             self.stopped.set()

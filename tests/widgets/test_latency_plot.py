@@ -110,6 +110,12 @@ async def test_pause_stops_the_sending_but_not_the_recording() -> None:
         assert len(wire.batches) == sent
         wire.say(kind="set", name="paused", value=False)
         await wire.count(sent + 1)
+        wire.say(kind="set", name="paused", value=True)
+        await plot.wait(0.02)
+        sent = len(wire.batches)
+    assert len(wire.batches) == sent  # the end of the run does not move what the reader looks at
+    wire.say(kind="set", name="paused", value=False)
+    await wire.count(sent + 1)
 
 
 @pytest.mark.parametrize(

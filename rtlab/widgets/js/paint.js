@@ -267,11 +267,11 @@ class Painter {
     }
   }
 
-  empty({ pen, colors, box, mode }) {
+  empty({ pen, colors, box, mode, byIntended }) {
     const unscheduled = mode !== "latency" && this.store.points.written > 0;
     const reason =
       this.store.series.map((s) => s.note).find(Boolean) ??
-      (unscheduled ? `no schedule here, so no ${mode}` : undefined);
+      (unscheduled ? `${byIntended ? "only the intended time is known" : "no schedule here"}, so no ${mode}` : undefined);
     pen.fillStyle = colors.faint;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
