@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from rtlab.experiments.websocket_conformance.outcome import Row
+
 __all__ = ["Check", "Finding", "Severity", "holes"]
 
 Severity = Literal["high", "medium", "low"]
@@ -48,6 +50,13 @@ class Check(msgspec.Struct, frozen=True):
     def judged(self, hole: str, otherwise: str) -> Finding:
         """Say that there is a hole if there is evidence of one."""
         return self.hole(hole) if hole else self.holds(otherwise)
+
+    def judged_rows(self, rows: Sequence[Row]) -> Finding:
+        """Say that there is a hole if a row of a conformance table does not hold."""
+        wrong = [row for row in rows if not row.holds]
+        of = f"of {len(rows)}"
+        said = f"{len(wrong)} {of} wrong; not so: “{wrong[0].rule}” ({wrong[0].saw})" if wrong else ""
+        return self.judged(said, f"{len(rows)} {of} rows right")
 
     def _found(self, result: Literal["holds", "hole", "not seen"], evidence: str) -> Finding:
         return Finding(self.name, self.severity, result, evidence, self.rule, self.advice)

@@ -67,9 +67,7 @@ async def _rows(
     check: Check, target: Target, cases: Sequence[FrameCase], *, deflate: bool = False
 ) -> Finding:
     rows = await server_frames(str(target.url), cases, deflate=deflate, fields=target.fields, ssl=target.ssl)
-    wrong = [row for row in rows if not row.holds]
-    said = f"{len(wrong)} of {len(rows)} wrong: {wrong[0].rule} ({wrong[0].saw})" if wrong else ""
-    return check.judged(said, f"{len(rows)} of {len(rows)} rows right")
+    return check.judged_rows(rows)
 
 
 async def _bomb(target: Target) -> Finding:

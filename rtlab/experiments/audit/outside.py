@@ -160,9 +160,7 @@ async def _handshake(target: Target, plain: Answer) -> Finding:
     refusals = [case for case in _STRICT if case.holds(None) or case.name.startswith("version ")]
     cases = _STRICT if opens else tuple(refusals)
     rows = await server_handshakes(str(target.url), cases, fields=target.fields, ssl=target.ssl)
-    wrong = [row for row in rows if not row.holds]
-    said = f"{len(wrong)} of {len(rows)} wrong: {wrong[0].rule} ({wrong[0].saw})" if wrong else ""
-    return HANDSHAKE.judged(said, f"{len(rows)} of {len(rows)} rows right")
+    return HANDSHAKE.judged_rows(rows)
 
 
 async def _unsigned(target: Target, plain: Answer) -> Finding:
@@ -179,7 +177,7 @@ async def _url_token(target: Target) -> Finding:
     if given.status == without.status == 101:
         return URL_TOKEN.unseen("let in without it")
     read = (given.status, given.body) != (without.status, without.body)
-    said = f"?token= is read: {given} {given.body[:60].decode(errors='replace')}"
+    said = f"?token= is read: {given} {given.body[:200].decode(errors='replace')}"
     return URL_TOKEN.judged(said if read else "", f"{given}, as without")
 
 
