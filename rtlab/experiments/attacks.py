@@ -300,17 +300,19 @@ async def reuse_refresh_token(lab: Lab) -> StolenRefresh:
         story.append((who, f"{name}: {'new tokens' if ok else answer.json()['error']['code']}"))
         return str(answer.json()["refreshToken"]) if ok else token
 
+    def name_of(token: str) -> str:
+        return "the same token, again" if token == mine["refreshToken"] else "the newest token"
+
     auth = Tokens(access_token=mine["accessToken"])
     async with WebSocketConnection(lab.ws_url, auth=auth, max_reconnect_attempts=0) as conn:
         conn.on("disconnected", lambda event: closed.done() or closed.set_result(event.code))
         theirs = await ask("thief", "the stolen token", mine["refreshToken"])
         ours = await ask("owner", "the same token", mine["refreshToken"])
-        thief = await ask("thief", "the newest token", theirs)
-        owner = await ask("owner", "the newest token", ours)
+        await ask("thief", name_of(theirs), theirs)
+        await ask("owner", name_of(ours), ours)
         await asyncio.wait((closed,), timeout=0.6)  # the server looks four times a second
         code = closed.result() if closed.done() else 0
     lives = [int(answer.endswith("new tokens")) for _, answer in story[-2:]]
-    del thief, owner
     return StolenRefresh(story, lives[0], lives[1], code)
 
 
