@@ -329,10 +329,7 @@ class MessageBatcher:
             raise
         finally:
             if error is None:
-                for receipt, result in zip(receipts, results, strict=True):
-                    if result.__class__ is dict and result.get("ok") is True:
-                        receipt.settle(result, None)
-                        continue
+                for receipt, result in Receipt.settle_handled(receipts, results):
                     refusal = _refusal(result)
                     receipt.settle(result, refusal)
                     self._failed(receipt, refusal)
