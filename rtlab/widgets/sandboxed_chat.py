@@ -20,7 +20,7 @@ _WRITE: Final[Mapping[Writing, str]] = {
 _PAGE: Final = """<!doctype html><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <style>body {{ font: 13px system-ui, sans-serif; margin: 8px }} b {{ color: #d55e00 }}
 img, svg {{ width: 1em; height: 1em }}</style>
-<p><b id="ran">nothing ran yet</b></p><ul></ul>
+<p><b id="ran">nothing ran</b></p><ul></ul>
 <script>
 const ran = new Set();
 function hit(n) {{
