@@ -179,8 +179,8 @@ def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
 def conflated_age(service: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
     """Greatest age when only the latest value of each key waits: K/μ, whatever the rate.
 
-    So old is the last value of each, when none comes any more. While each key keeps coming, at λ > μ, a
-    value is replaced after K/λ, and nothing that is taken is older.
+    So old is the last value of each, when none comes any more. While they come, at λ > μ, in turn and
+    evenly, a value is replaced after K/λ, and nothing that is taken is older.
 
     Parameters
     ----------

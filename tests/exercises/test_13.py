@@ -24,6 +24,6 @@ async def test_exercise_2():
 async def test_exercise_3():
     names = await run(NAME, 3, np=np, play_overflow=play_overflow)
     ages = names["ages"]
-    assert ages[0] == ages[1]
-    assert 0.9 * 0.2 < ages[0] <= 0.2
-    assert names["while_they_come"] == pytest.approx([0.04, 0.04], rel=0.1)
+    assert (ages[0], ages[2]) == (ages[1], ages[3])  # the bound does not matter
+    assert all(0.9 * 0.2 < age <= 0.2 for age in ages)
+    assert names["while_they_come"] == pytest.approx([0.04, 0.04, 0.06, 0.06], rel=0.1)
