@@ -18,7 +18,7 @@ NAME = "04_long_polling"
 async def test_exercise_1():
     halved: dict[float, float | None] = (await run(NAME, 1))["halved"]
     assert halved[0.5] is None
-    assert halved[2] == pytest.approx(0.81, abs=0.01)
+    assert halved[2] == pytest.approx(0.80, abs=0.005)
     assert halved[10] == pytest.approx(0.17, abs=0.01)
     # The hint: about λ beyond nothing but short sleeps, R/(R + S) of it on a busy stream.
     assert long_poll_requests_rate(1000, 1.5) / long_poll_requests_rate(1000, 1) == pytest.approx(1 / 1.5)
