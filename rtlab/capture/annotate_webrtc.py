@@ -17,7 +17,7 @@ _COMMENTS: Final = {
     "s": "name of the session, not used",
     "t": "when: always",
     "group": "these sections share one UDP socket (RFC 9143)",
-    "msid-semantic": "for audio and video streams; empty here",
+    "msid-semantic": "about streams of audio and video: all of them (*), and here are none",
     "m": "one section: SCTP, in DTLS, over UDP; no audio, no video (RFC 8841)",
     "c": "an address for software of the last century; ICE ignores it",
     "mid": "this section's name",
