@@ -85,6 +85,7 @@ def latency_figure(
     mode: str = "latency",
     series: Iterable[str] | None = None,
     order: str = "received",
+    last: float = np.inf,
     p95: bool = False,
     log_y: bool = False,
     title: str = "Latency",
@@ -103,6 +104,8 @@ def latency_figure(
     order : {"received", "intended"}
         What the horizontal axis shows: when each message arrived, with running percentiles, or
         when it should have been sent, where a stall is a falling line.
+    last : float
+        Show only so many seconds before the last sample. Percentiles are of the whole run.
     p95 : bool
         Draw the 95th percentile too.
     log_y : bool
@@ -149,8 +152,11 @@ def latency_figure(
     elif not log_y:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
     end = axes.dataLim.x1
+    if any(drawn) and end - last > axes.get_xlim()[0]:
+        until = max([end, *(mark.time - recorder.started for mark in recorder.marks)])
+        axes.set_xlim(end - last, until + 0.05 * last)
     _draw_late(axes, recorder, end if any(drawn) else np.inf)
-    _draw_marks(axes, recorder, end)
+    _draw_marks(axes, recorder, end, end - last)
     if any(drawn):
         _draw_legend(chart, axes)
     return chart
@@ -231,8 +237,10 @@ def _draw_late(axes: Axes, recorder: Recorder, until: float) -> None:
         axes.axvspan(start, end, color=PALETTE["vermilion"], alpha=0.18, linewidth=0, label=label)
 
 
-def _draw_marks(axes: Axes, recorder: Recorder, end: float) -> None:
-    """Draw a line per event. The legend names its kind, so that the text beside it is only its cause.
+def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> None:
+    """Draw a line per event from `since` on.
+
+    The legend names its kind, so that the text beside it is only its cause.
 
     The text stands left of its line, because what an event delays is drawn from there to the right;
     behind the last sample, at `end`, it stands on the right.
@@ -241,6 +249,8 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float) -> None:
     free, said, kinds = -np.inf, "", set[str]()
     for mark in recorder.marks:
         at = mark.time - recorder.started
+        if at < since:
+            continue
         color = EVENT_COLORS.get(mark.kind, PALETTE["grey"])
         axes.axvline(
             at,

@@ -67,6 +67,19 @@ def test_a_late_loop_after_the_last_sample_does_not_widen_the_axis() -> None:
     assert "kernel's loop was late (×)" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def test_the_last_second_is_shown_with_its_events_and_the_percentiles_of_all() -> None:
+    recorder = a_run()
+    recorder.mark("disconnected", "closed by its owner", at=5.2)
+    figure = latency_figure(recorder, last=1)
+    (axes,), (legend,) = figure.axes, figure.legends
+    low, high = axes.get_xlim()
+    assert (low, high) == (pytest.approx(3.99, abs=0.01), pytest.approx(5.25, abs=0.01))
+    assert [text.get_text() for text in axes.texts] == ["closed by its owner"]
+    assert any("whole run, n = 500" in text.get_text() for text in legend.get_texts())
+    whole, all_of_it = latency_figure(recorder).axes[0], latency_figure(recorder, last=60).axes[0]
+    assert whole.get_xlim() == all_of_it.get_xlim()
+
+
 def test_texts_of_crowded_events_never_cover_each_other_and_each_kind_is_named_once() -> None:
     recorder = a_run()
     for n in range(40):
