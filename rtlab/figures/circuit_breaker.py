@@ -14,7 +14,8 @@ from rtlab.figures.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["breaker_figure"]
 
-_STATES = {"open": "vermilion", "half-open": "orange", "closed": "green"}
+#: Colour and width. A probe that fails at once ends *half-open* where it began: so that is the widest.
+_STATES = {"open": ("vermilion", 1.0), "half-open": ("yellow", 4.0), "closed": ("green", 1.0)}
 
 
 def breaker_figure(
@@ -53,6 +54,7 @@ def breaker_figure(
     for at, state in changes:
         label = None if state in seen else f"the shared breaker: {state}"
         seen.add(state)
-        axes.axvline(at, color=PALETTE[_STATES[state]], lw=1, ls=":", label=label)
+        color, width = _STATES[state]
+        axes.axvline(at, color=PALETTE[color], lw=width, ls=":" if width == 1 else "-", label=label, zorder=1)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return chart

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -73,10 +74,11 @@ def detection_figure(times: Mapping[str, ArrayLike], laws: Mapping[str, Law], *,
     )
     last = 1.15 * max(law.high for law in laws.values())
     grid = np.linspace(0, last, 400)
-    for (name, found), color in zip(times.items(), SERIES_CYCLE, strict=False):
+    # Every other law is dashed: two that are equal are both seen.
+    for (name, found), color, dashes in zip(times.items(), SERIES_CYCLE, cycle(("-", "--")), strict=False):
         steps = np.sort(np.asarray(found, float))
         shares = 100 * np.arange(1, len(steps) + 1) / len(steps)
-        axes.plot(grid, 100 * laws[name].cdf(grid), color=color, lw=1.2, label=f"law: {name}")
+        axes.plot(grid, 100 * laws[name].cdf(grid), color=color, lw=1.2, ls=dashes, label=f"law: {name}")
         axes.plot(steps, shares, ".", color=color, ms=5, label=f"measured: {name}")
     axes.set_xlim(0, last)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK)
@@ -87,6 +89,8 @@ def dead_path_figure(
     connections: Sequence[SilentConnection], seconds: float, *, title: str = "", ours: float | None = None
 ) -> Chart:
     """Draw what a kernel sends into a dead path, a row for each connection, and when it gives up.
+
+    Of the data only the repeats are drawn.
 
     Parameters
     ----------
@@ -111,7 +115,9 @@ def dead_path_figure(
     rows = range(len(connections) - 1, -1, -1)
     for row, connection in zip(rows, connections, strict=True):
         for kind, (marker, color, label) in _MARKS.items():
-            times = [max(segment.t, 0.1) for segment in connection.segments if segment.kind == kind]
+            times = [segment.t for segment in connection.segments if segment.kind == kind]
+            if kind == "data":  # the first is the sending itself, at 0 s: no repeat, and not on this axis
+                del times[:1]
             axes.scatter(times, [row] * len(times), marker=marker, color=PALETTE[color], s=18, label=label)
         ended = connection.ended
         axes.plot([0.1, seconds if ended is None else ended], [row, row], color=INK, lw=0.8, zorder=0)
