@@ -42,11 +42,17 @@ async def test_exercise_1():
 
 
 async def test_exercise_2():
-    shares: dict[int, float] = (await run(NAME, 2, **NAMES))["shares"]
+    names = await run(NAME, 2, **NAMES)
+    shares: dict[int, float] = names["shares"]
+    recovered: dict[int, float | None] = names["recovered"]
     assert reconnect.attempt_rate_at_cap(5_000, 80, "full") == 125
-    assert shares[60] < 0.2
-    assert shares[78] < 0.2
-    assert shares[85] == 1
+    assert shares[60] == pytest.approx(400 / 5_000, abs=0.005)  # the first rush, and nobody after it
+    assert shares[60] < shares[78] < shares[80] < shares[81] == 1
+    assert recovered == {
+        60: None,
+        74: pytest.approx(16 * 60, abs=30),
+        78: pytest.approx(11 * 60, abs=30),
+    }
 
 
 async def test_exercise_3():
