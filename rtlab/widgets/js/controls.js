@@ -121,7 +121,8 @@ class Controls {
   counts() {
     const { store, model } = this;
     const mode = model.get("mode");
-    const state = model.get("paused") ? "paused" : model.get("state");
+    const life = model.get("state");
+    const state = model.get("paused") ? (life === "running" ? "paused" : `${life}, paused`) : life;
     const part = store.stride > 1 ? `, 1 of ${store.stride} drawn` : "";
     this.status.textContent = `${state} · ${store.total.toLocaleString("en")} samples${part}`;
     const entries = store.series.map((series, index) => {
