@@ -66,7 +66,7 @@ def equivalence_figure(
         width = readable(tested.high_ms - tested.low_ms)
         near = dress(
             chart.add_subplot(grid[1, column]),
-            title=f"Enlarged: the interval is {width} ms wide",
+            title=f"Enlarged: {width} ms wide",
             xlabel=f"{tested.a} − {tested.b} (ms); dots are runs",
         )
         _interval(near, tested, 1)
