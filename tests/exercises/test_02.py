@@ -50,7 +50,7 @@ async def test_exercise_2():
     plain = len('{"type":"echo","payload":"abcdef"}')
     assert plain == 34
     assert max(mixed[10:]) < plain / 2  # the JSON around the digits came before
-    assert random_first[0] > plain  # nothing to look back at
+    assert random_first[0] > plain - 3  # nothing to look back at but itself: chance makes it 33 to 35
     assert max(random_first[1:]) < plain / 2
 
 
