@@ -227,6 +227,7 @@ class Reader:
         self._refusals = Refusals()
         self._unjudged: set[str] = set()  # claims whose measurement was refused
         self._interrupted: list[Cell] = []
+        self._remedies: Counter[str] = Counter()  # what the cells leave that an error of ours made us run
         self._final: dict[str, str] = {}
         for cell in self.cells:
             self._final |= {text: row.verdict for text, row in cell.rows.items() if not row.timing}
@@ -279,6 +280,7 @@ class Reader:
     async def _afterwards(self) -> None:
         """Run each experiment whole once more, the last first."""
         play = "after the last"
+        self._remedies.clear()
         *_, last = self.cells
         experiments = {
             cell.section
@@ -289,7 +291,9 @@ class Reader:
             for cell in self.cells:
                 if cell.section == section and not _LAB.search(cell.source) and cell is not last:
                     self._judge(play, cell, await self._run_or_recover(play, cell), pending=True)
-                    await self._leaks(play, f"cell {cell.place}", self._after[cell.place])
+                    # a lab that a later section asked for lives on in the sections before its cell
+                    allowed = self._after[cell.place] | self._remedies
+                    await self._leaks(play, f"cell {cell.place}", allowed)
         for text, verdict in (await self._kernel.ask("{}.claims(globals())")).items():
             if verdict not in ("pending", self._final.get(text, verdict)):
                 self.faults.append(f"{play}: {text!r}: {verdict}, published {self._final[text]}")
@@ -319,6 +323,7 @@ class Reader:
             wanted = []
         for other in filter(None, wanted):
             await self._run(play, other)
+            self._remedies |= self._after[other.place]
         return await self._run(play, cell, interrupt=interrupt)
 
     # What is right

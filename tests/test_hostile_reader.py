@@ -72,3 +72,46 @@ async def test_what_an_interrupt_and_a_second_run_leave_behind_is_seen(tmp_path:
         "after the last, cell 4: 'all came': fails, published holds",
         "after the last: 'all came': fails, published holds",
     ]
+
+
+LAB_SETUP = """\
+import asyncio
+from rtlab.errors import RtlabError
+runs = 0
+class Lab:
+    serving = None
+    @classmethod
+    async def start(cls):
+        if cls.serving:
+            cls.serving.cancel()
+        cls.serving = asyncio.create_task(asyncio.sleep(60))
+        return cls"""
+BEFORE_THE_LAB = """\
+runs += 1
+await asyncio.sleep(0.6)
+if runs == LEAKS_AT:
+    asyncio.create_task(asyncio.sleep(60))"""
+WITH_THE_LAB = """\
+if lab.serving.cancelled():
+    raise RtlabError("no lab runs: run the cell with Lab.start again")
+await asyncio.sleep(0.6)"""
+STOP_THE_LAB = """\
+lab.serving.cancel()
+await asyncio.wait([lab.serving])"""
+
+
+@pytest.mark.parametrize(
+    ("leaks_at", "faults"),
+    [("None", []), ("2", ["after the last, after cell 3: 1 × task sleep too many"])],
+    ids=["right", "leaking"],
+)
+async def test_a_lab_that_had_to_be_started_again_is_no_leak_of_what_stands_before_it(
+    tmp_path: Path, leaks_at: str, faults: list[str]
+):
+    cells = [new_markdown_cell("## Setup"), new_code_cell(LAB_SETUP)]
+    before = BEFORE_THE_LAB.replace("LEAKS_AT", leaks_at)  # the third play is its second run since the setup
+    cells += [new_markdown_cell("## Before"), new_code_cell(before)]
+    cells += [new_markdown_cell("## Lab"), new_code_cell("lab = await Lab.start()")]
+    cells += [new_code_cell(WITH_THE_LAB), new_code_cell(STOP_THE_LAB)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "10_lab.ipynb")
+    assert await play(tmp_path / "10_lab.ipynb") == faults
