@@ -80,7 +80,7 @@ def test_a_lab_lives_and_dies_with_its_kernel(kernel: tuple[KernelManager, Block
     assert execute(client, "lab.check()\nprint('still there')") == "still there\n"
 
     os.kill(kernel_pid, signal.SIGKILL)
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + 20
     while running(server) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not running(server)

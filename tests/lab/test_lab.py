@@ -325,7 +325,7 @@ def test_no_child_outlives_the_kernel(number: signal.Signals):
         family = children + [found for child in children for found in child.children()]
         kernel.send_signal(number)
         kernel.wait(10)
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + 20
     while (alive := [one for one in family if runs(one)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert alive == []
@@ -358,7 +358,7 @@ async def test_clients_elsewhere_do_not_keep_an_orphan_alive():
             await connection.recv()  # welcome
         kernel.kill()
         await kernel.wait()
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 20
         while (alive := [child for child in children if runs(child)]) and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
     assert alive == []

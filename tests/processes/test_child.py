@@ -183,7 +183,7 @@ def test_no_child_outlives_a_killed_parent(child: str):
         assert not any(gone(pid) for pid in pids)
         parent.kill()
         parent.wait(10)
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + 20
     while not all(gone(pid) for pid in pids):
         assert time.monotonic() < deadline, "a child outlived its parent"
         time.sleep(0.01)
