@@ -110,7 +110,7 @@ class Turns:
             self._begin()
 
     def enter(self) -> None:
-        """Begin to handle one message of a client; `settle` follows before anything is awaited."""
+        """Begin to handle a client's messages; `settle` follows before anything is awaited."""
         self._inside = True
 
     def settle(self, writer: Writer) -> None:

@@ -214,7 +214,8 @@ class _Hearing:
         waiter, queue = self._waiter, self._queue
         if waiter is None or waiter.done():
             return
-        messages = queue._buffer
+        messages, turns = queue._buffer, self._turns
+        turns.enter()
         try:
             while messages and messages[0][0].type in _DATA:
                 result = self._take(_next(queue).data)
@@ -224,6 +225,8 @@ class _Hearing:
         except Exception as error:
             waiter.set_exception(error)
             return
+        finally:
+            turns.settle(self._sink)  # the answers to all of them leave in one write
         if messages or queue.is_eof():
             waiter.set_result(None)
 
@@ -233,11 +236,7 @@ class _Hearing:
         if sink.closing:
             return {}
         self._ingress.received_size += len(data)
-        self._turns.enter()
-        try:
-            return self._ingress.receive(self._session, data, sink.codec)
-        finally:
-            self._turns.settle(sink)
+        return self._ingress.receive(self._session, data, sink.codec)
 
     async def rest(self) -> asyncio.Future[Any] | None:
         """Obey until there is something to wait for, which is returned; None for what is no message."""

@@ -152,6 +152,23 @@ async def test_what_a_call_brings_is_obeyed_in_that_call(lab: Lab) -> None:
     assert lab.tasks == [None] * 3  # the loop called; no task was woken
 
 
+async def test_answers_to_what_a_call_brings_leave_in_one_write(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    write = WebSocketSink._write
+
+    def note(sink: WebSocketSink, data: bytes) -> None:
+        writes.append(data)
+        write(sink, data)
+
+    async with lab.connect() as raw:
+        monkeypatch.setattr(WebSocketSink, "_write", note)
+        raw.say(*(echo(n) for n in range(10)))
+        assert [await raw.heard() for _ in range(10)] == [(TEXT, n) for n in range(10)]
+    assert len(writes) == 1
+
+
 @pytest.mark.parametrize("piece", [1000, 7, 1])
 async def test_however_bytes_are_cut_their_order_is_kept(lab: Lab, piece: int) -> None:
     said = b"".join((echo(1), frame(PING, b"p"), frame(PONG), echo(2), frame(PING), echo(3)))
