@@ -29,7 +29,7 @@ async def test_datagrams_are_relayed_counted_by_kind_and_delayed():
     loop = asyncio.get_running_loop()
     server, _ = await loop.create_datagram_endpoint(_UdpEcho, local_addr=("127.0.0.1", 0))
     try:
-        async with asyncio.timeout(TIMEOUT), UdpTap(delay=0.05) as tap:
+        async with asyncio.timeout(TIMEOUT), UdpTap(delay=0.4) as tap:
             port = await tap.relay(server.get_extra_info("sockname")[1])
             transport, client = await loop.create_datagram_endpoint(
                 _UdpClient, remote_addr=("127.0.0.1", port)
@@ -37,11 +37,14 @@ async def test_datagrams_are_relayed_counted_by_kind_and_delayed():
             began = loop.time()
             for first in (1, 22, 23):
                 transport.sendto(bytes([first]) + b"hello")
-            got = {(await client.got.get())[0] for _ in range(3)}
-            assert loop.time() - began >= 0.1
+            got: dict[int, float] = {}
+            for _ in range(3):
+                first = (await client.got.get())[0]
+                got[first] = loop.time()
             assert set(tap.first_at_client) == {"stun", "handshake", "data"}
-            assert all(0 <= at - began < 0.05 for at in tap.first_at_client.values())
-            assert got == {1, 22, 23}
+            for first, when in got.items():  # noted as it left the client, and held twice since
+                assert began <= tap.first_at_client[kind_of(bytes([first]))] <= when - 0.8
+            assert set(got) == {1, 22, 23}
             up, down = tap.flow(up=True), tap.flow(up=False)
             assert up.count == down.count == {"stun": 1, "handshake": 1, "data": 1}
             assert up.bytes["data"] == 6
