@@ -1,4 +1,8 @@
-"""A cell that is interrupted while it awaits ends in a CancelledError: says what to do, with no traceback."""
+"""A cell that is interrupted says what to do, with no traceback.
+
+While it awaits, the kernel cancels it (`CancelledError`); while it computes or draws, a `KeyboardInterrupt`
+comes out of whatever library is at work.
+"""
 
 # pyright: reportUnknownMemberType=false
 
@@ -23,7 +27,7 @@ def install() -> None:
         return
     shell: Any = get_ipython()
     if shell is not None:
-        shell.set_custom_exc((asyncio.CancelledError,), _say)
+        shell.set_custom_exc((asyncio.CancelledError, KeyboardInterrupt), _say)
 
 
 def _say(
@@ -31,4 +35,4 @@ def _say(
 ) -> None:
     """Be IPython's handler of this exception: the last argument goes by its name."""
     # What the error says itself is no help: a library's words of its scopes and tasks, if anything.
-    shell._showtraceback(kind, asyncio.CancelledError(_WORDS), [f"{kind.__name__}: {_WORDS}"])
+    shell._showtraceback(kind, kind(_WORDS), [f"{kind.__name__}: {_WORDS}"])

@@ -1,4 +1,4 @@
-"""An interrupt of a cell that awaits: one sentence of what to do, and no traceback."""
+"""An interrupt of a cell: one sentence of what to do, and no traceback."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ import asyncio, os, signal
 asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
 await asyncio.Event().wait()
 """
+#: Interrupts itself while its last line is shown, as a figure is.
+DRAWS = """
+import os, signal, time
+class Slow:
+    def _repr_mimebundle_(self, **_):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+Slow()
+"""
 
 
 async def test_a_kernel_of_rtlab_lab_says_what_to_run_again(monkeypatch: pytest.MonkeyPatch):
@@ -23,6 +32,8 @@ async def test_a_kernel_of_rtlab_lab_says_what_to_run_again(monkeypatch: pytest.
         ran = await started.run(CELL)
         assert (ran.error, ran.stdout, ran.stderr) == ("CancelledError", "", "")
         assert "run it again before the cells below it" in ran.message
+        drew = await started.run(DRAWS)
+        assert (drew.error, drew.message) == ("KeyboardInterrupt", ran.message)
         scope = await started.run("raise asyncio.CancelledError('Cancelled via cancel scope 7fc6 by <Task>')")
         assert scope.message == ran.message  # a library's words of its own scopes help nobody
         assert (await started.run("1 / 0")).error == "ZeroDivisionError"
