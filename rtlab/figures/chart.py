@@ -14,7 +14,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress"]
+__all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress", "say_empty"]
 
 #: Figures are transparent, so one ink must do on a light page and on a dark one: over 4 : 1 on
 #: white and on JupyterLab's dark #111 (WCAG 2.2, §1.4.11 asks for 3 : 1).
@@ -118,3 +118,15 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
     for side in ("left", "bottom"):
         axes.spines[side].set_color("#9E9E9E")
     return axes
+
+
+def say_empty(axes: Axes) -> None:
+    """Say in axes that would stay blank what to run again.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Where there is nothing to draw.
+    """
+    text = "no samples: the run ended too early.\nRun its cell again, to the end."
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=FAINT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.chart import INK, Chart, dress, say_empty
 from rtlab.figures.palette import PALETTE, SERIES_CYCLE, color_of
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
     last = max((run.times[run.attempts + run.accepted > 0].max(initial=0.0) for run in runs), default=1.0)
     inside.set_ylim(0, 104)
     for axes in (rate, inside):
+        if not runs:
+            say_empty(axes)
         for run in runs:
             axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
         axes.set_xlim(0, until or 1.05 * last)

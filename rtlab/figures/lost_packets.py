@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtlab.figures.chart import INK, Chart, dress
+from rtlab.figures.chart import INK, Chart, dress, say_empty
 from rtlab.figures.palette import PALETTE
 
 __all__ = ["delays_figure", "towers_figure"]
@@ -18,7 +18,9 @@ __all__ = ["delays_figure", "towers_figure"]
 _COLORS = ("blue", "orange", "green", "purple", "grey", "sky")
 
 
-def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "") -> Chart:
+def delays_figure(
+    runs: Mapping[str, NDArray[np.float64]], *, title: str = "", under_way: int = 0
+) -> Chart:
     """Draw each message's delay over its number, a row of axes for each channel, all of one scale.
 
     Parameters
@@ -27,6 +29,8 @@ def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "") -
         Name → message number and delay in seconds; a number that is missing is drawn as a cross.
     title : str
         Shown above.
+    under_way : int
+        Behind a run that was stopped: so many of a channel's newest numbers may still come, and are no crosses.
 
     Returns
     -------
@@ -37,12 +41,15 @@ def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "") -
     rows: Any = chart.subplots(len(runs), sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, color, (name, run) in zip(rows, _COLORS, runs.items(), strict=False):
         numbers, delays = run[:, 0].astype(int), 1000 * run[:, 1]
-        missing = sorted(set(range(int(numbers.max(initial=-1)) + 1)) - set(numbers.tolist()))
+        settled = int(numbers.max(initial=-1)) + 1 - under_way
+        missing = sorted(set(range(settled)) - set(numbers.tolist()))
         last = axes is rows[-1]
         heading = f"{name}: {len(run)} came" + (f", {len(missing)} did not (×)" if missing else "")
         dress(axes, title=heading, ylabel="delay (ms)", xlabel="message number" if last else "")
         axes.vlines(numbers, 0, delays, color=PALETTE[color], linewidth=1.0, alpha=0.35)
         axes.plot(numbers, delays, ".", color=PALETTE[color], markersize=4)
+        if not len(run):
+            say_empty(axes)
         axes.plot(missing, [0] * len(missing), "x", color=PALETTE["vermilion"], markersize=6)
     rows[0].set_ylim(-0.06 * top, 1.06 * top)
     chart.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)

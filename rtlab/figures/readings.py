@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtlab.figures.chart import Chart, dress
+from rtlab.figures.chart import Chart, dress, say_empty
 from rtlab.figures.palette import PALETTE, color_of
 
 __all__ = ["readings_figure"]
@@ -50,6 +50,9 @@ def readings_figure(
         shown = [(at, ms) for at, ms in points if 0 < ms < float("inf")]
         if shown:
             axes.step(*zip(*shown, strict=True), where="post", color=color_of(name, index), label=name)
+    if not axes.lines:
+        say_empty(axes)
+        return chart
     axes.axhline(limit, color=PALETTE["vermilion"], linestyle="--", linewidth=1, label=f"limit, {limit:g} ms")
     axes.legend(frameon=False, labelcolor="#757575", fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return chart

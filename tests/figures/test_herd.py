@@ -62,3 +62,7 @@ def test_storms_have_a_panel_each():
         "full jitter",
         "other",
     ]
+
+
+def test_a_race_that_was_stopped_is_said_in_words():
+    assert all("Run its cell again" in axes.texts[0].get_text() for axes in herd_figure([]).axes)

@@ -29,6 +29,14 @@ def test_a_row_for_each_channel_and_a_cross_for_each_message_that_is_missing() -
 def test_no_message_at_all_is_an_empty_row() -> None:
     (axes,) = delays_figure({"dead": np.empty((0, 2))}).axes
     assert axes.get_title(loc="left") == "dead: 0 came"
+    assert "Run its cell again" in axes.texts[0].get_text()
+
+
+def test_what_was_under_way_when_a_run_was_stopped_is_not_called_lost() -> None:
+    run = np.array([[0, 0.0], [2, 0.0], [4, 0.0], [6, 0.0]])
+    (axes,) = delays_figure({"lossy": run}, under_way=3).axes
+    assert list(axes.lines[-1].get_xdata()) == [1, 3]
+    assert axes.get_title(loc="left") == "lossy: 4 came, 2 did not (×)"
 
 
 def test_towers_and_the_line_fall_by_a_gap_for_each_message() -> None:

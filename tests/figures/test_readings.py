@@ -16,3 +16,8 @@ def test_what_is_no_number_is_not_drawn() -> None:
     assert list(mean.get_xdata()) == [0, 2]
     assert limit.get_ydata()[0] == 50
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["stopped", "mean", "limit, 50 ms"]
+
+
+def test_no_reading_is_said_in_words() -> None:
+    (axes,) = readings_figure({"mean": [(0, math.nan)], "p99": []}, [(0, 1)], limit=50).axes
+    assert "Run its cell again" in axes.texts[0].get_text()
