@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart import FAINT, INK, Chart, dress, say_empty
 from rtlab.figures.labels import LABELS, readable
 from rtlab.figures.palette import EVENT_COLORS, PALETTE, color_of
 from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
@@ -32,10 +32,10 @@ _HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidt
 #: What a marker has in place of that in a run of a few samples, where each is to be seen.
 _LARGE: Final[dict[str, Any]] = {"s": 48, "alpha": 0.85}
 #: As many characters fit into the axes' height.
-_TEXT_CHARS: Final = 52
+_TEXT_CHARS: Final = 46
 
 #: Width of a mark's vertical text, as a share of the axes' width.
-_TEXT_WIDTH: Final = 0.022
+_TEXT_WIDTH: Final = 0.025
 
 
 def trailing_percentiles(
@@ -145,10 +145,12 @@ def latency_figure(
     ]
     if not any(drawn):
         reasons = [recorder.series[name].no_clock for name in names]
-        reason = next((text for text in reasons if text), "no samples")
-        axes.text(
-            0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=FAINT, wrap=True
-        )
+        if reason := next((text for text in reasons if text), ""):
+            axes.text(
+                0.5, 0.5, reason, ha="center", va="center", transform=axes.transAxes, color=FAINT, wrap=True
+            )
+        else:
+            say_empty(axes)
     elif not log_y:
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]) if mode == "lateness" else 0.0)
     end = axes.dataLim.x1
@@ -246,7 +248,7 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> Non
     behind the last sample, at `end`, it stands on the right.
     """
     low, high = axes.get_xlim()
-    free, said, kinds = -np.inf, "", set[str]()
+    free, said = -np.inf, dict[str, str]()
     for mark in recorder.marks:
         at = mark.time - recorder.started
         if at < since:
@@ -257,16 +259,17 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> Non
             color=color,
             linewidth=1.2,
             linestyle="--" if mark.kind == "reconnecting" else "-",
-            label=None if mark.kind in kinds else mark.kind,
+            label=None if mark.kind in said else mark.kind,
         )
-        kinds.add(mark.kind)
+        before = said.get(mark.kind)
+        said[mark.kind] = mark.text
         text = mark.text if len(mark.text) <= _TEXT_CHARS else f"{mark.text[: _TEXT_CHARS - 1]}…"
         width = _TEXT_WIDTH * (high - low)
         left = low + width <= at < end
         begin = at - width if left else at
-        if not text or text == said or begin < free:
-            continue  # no text, the same as before, or it would overlap the text before
-        free, said = begin + width, text
+        if not text or mark.text == before or begin < free:
+            continue  # no text, what this kind said last, or it would overlap the text before
+        free = begin + width
         axes.annotate(
             text,
             (at, 1.0),
@@ -276,7 +279,7 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> Non
             rotation=90,
             ha="right" if left else "left",
             va="top",
-            fontsize=8,
+            fontsize=9,
             color=INK,
         )
 

@@ -120,6 +120,17 @@ def test_the_text_of_an_event_at_the_very_start_stays_inside() -> None:
     assert text.get_window_extent().x0 >= axes.get_window_extent().x0
 
 
+def test_what_a_kind_of_event_said_last_is_not_said_again() -> None:
+    recorder = a_run()
+    recorder.marks.clear()
+    for at in (1.0, 3.0):
+        recorder.mark("disconnected", "a poll failed", at=at)
+        recorder.mark("connected", "longpoll", at=at + 1)
+    recorder.mark("disconnected", "closed by its owner", at=4.6)
+    texts = [text.get_text() for text in latency_figure(recorder).axes[0].texts]
+    assert texts == ["a poll failed", "longpoll", "closed by its owner"]
+
+
 def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
     figure = latency_figure(a_run(), series=["sse"])
     assert PALETTE["blue"] not in {line.get_color() for line in figure.axes[0].lines}
@@ -131,7 +142,7 @@ def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
 
 def test_nothing_to_draw_is_said_in_words() -> None:
     recorder = Recorder(clock=lambda: 0.0)
-    assert latency_figure(recorder).axes[0].texts[0].get_text() == "no samples"
+    assert latency_figure(recorder).axes[0].texts[0].get_text().startswith("no samples: the run ended too early")
     recorder.add_series("far", no_clock="another machine")
     recorder.record("far", ts=9.0, received=1.0)
     figure = latency_figure(recorder, log_y=True)
