@@ -45,7 +45,7 @@ def stall_figure(
     Chart
         A matplotlib `Figure`.
     """
-    chart = Chart(9, 5.4, about=f"{title}: messages that wait, and age of the data, by policy")
+    chart = Chart(9, 6, about=f"{title}: messages that wait, and age of the data, by policy")
     above, below = chart.subplots(2, 1, sharex=True)
     dress(above, title=title, ylabel="messages in the server")
     dress(below, xlabel="seconds", ylabel="age of the newest (s)")
@@ -65,9 +65,9 @@ def stall_figure(
     chart.legend(
         *above.get_legend_handles_labels(),
         frameon=False,
-        fontsize=8,
+        fontsize=10,
         labelcolor=INK,
-        ncols=7,
+        ncols=4,
         loc="outside lower center",
     )
     return chart
@@ -104,5 +104,5 @@ def queue_wait_figure(
     axes.plot(*zip(*played, strict=True), "o", color=PALETTE["sky"], markersize=6, label="simulated")
     if measured is not None:
         axes.plot(*measured, "X", color=PALETTE["vermilion"], markersize=10, label="measured")
-    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return chart

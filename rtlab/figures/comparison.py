@@ -41,13 +41,14 @@ def comparison_figure(
     Chart
         A matplotlib `Figure`: a histogram for each transport, and bars.
     """
-    chart = Chart(11, 4.2, about=f"{', '.join(transits)} compared: {about}")
-    grid = chart.add_gridspec(len(transits), 4, width_ratios=(2, 1, 1, 1))
+    chart = Chart(9, 7.4, about=f"{', '.join(transits)} compared: {about}")
+    grid = chart.add_gridspec(2, 2)
+    rows = grid[0, 0].subgridspec(len(transits), 1)
     edges = _edges(transits)
     for row, name in enumerate(transits):
-        axes = chart.add_subplot(grid[row, 0])
+        axes = chart.add_subplot(rows[row])
         _draw_transit(axes, name, transits[name], edges, row, last=row == len(transits) - 1)
-    connect, wire, cpu = (chart.add_subplot(grid[:, column]) for column in (1, 2, 3))
+    connect, wire, cpu = (chart.add_subplot(grid[place]) for place in ((0, 1), (1, 0), (1, 1)))
     _draw_bars(connect, frame, "Connect", "ms (median)", ("connect_p50_ms",))
     _draw_bars(wire, frame, "Bytes a message", "bytes on the wire", ("push_bytes", "send_bytes"))
     _draw_bars(cpu, frame, "CPU", "ms for 1,000 pushes", ("client_cpu_ms", "server_cpu_ms"))
@@ -92,8 +93,8 @@ def _draw_bars(axes: Axes, frame: pd.DataFrame, title: str, label: str, columns:
         bars = axes.bar(
             at, frame[column].to_numpy(), width * 0.92, color=colors, alpha=1.0 if n == 0 else 0.45
         )
-        axes.bar_label(bars, fmt=readable, fontsize=7, color=FAINT)
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        axes.bar_label(bars, fmt=readable, fontsize=9, color=FAINT)
+    axes.set_xticks(range(len(names)), names)
     if frame[list(columns)].isna().to_numpy().all():  # the run was stopped before
         axes.set_yticks([])
         axes.text(
@@ -101,4 +102,4 @@ def _draw_bars(axes: Axes, frame: pd.DataFrame, title: str, label: str, columns:
         )
     if len(columns) > 1:
         words = [column.partition("_")[0] for column in columns]
-        axes.set_xlabel(f"full: {words[0]}; faint: {words[1]}", fontsize=8, color=FAINT)
+        axes.set_xlabel(f"full: {words[0]}; faint: {words[1]}", fontsize=9, color=FAINT)
