@@ -142,7 +142,7 @@ def test_one_series_can_be_chosen_and_a_stranger_is_refused() -> None:
 
 def test_nothing_to_draw_is_said_in_words() -> None:
     recorder = Recorder(clock=lambda: 0.0)
-    assert latency_figure(recorder).axes[0].texts[0].get_text().startswith("no samples: the run ended too early")
+    assert "Run its cell again" in latency_figure(recorder).axes[0].texts[0].get_text()
     recorder.add_series("far", no_clock="another machine")
     recorder.record("far", ts=9.0, received=1.0)
     figure = latency_figure(recorder, log_y=True)
