@@ -18,9 +18,7 @@ __all__ = ["delays_figure", "towers_figure"]
 _COLORS = ("blue", "orange", "green", "purple", "grey", "sky")
 
 
-def delays_figure(
-    runs: Mapping[str, NDArray[np.float64]], *, title: str = "", under_way: int = 0
-) -> Chart:
+def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", under_way: int = 0) -> Chart:
     """Draw each message's delay over its number, a row of axes for each channel, all of one scale.
 
     Parameters
@@ -30,7 +28,7 @@ def delays_figure(
     title : str
         Shown above.
     under_way : int
-        Behind a run that was stopped: so many of a channel's newest numbers may still come, and are no crosses.
+        After Stop: so many of a channel's newest numbers may still come, and are no crosses.
 
     Returns
     -------
