@@ -373,11 +373,13 @@ def test_a_forgotten_lab_ends_with_its_process():
     assert not any(psutil.pid_exists(int(pid)) for pid in done.stdout.split())
 
 
-@pytest.mark.alone
-async def test_it_starts_within_two_seconds():
-    took: list[float] = []
+@pytest.mark.cold
+async def test_its_start_takes_little_of_the_processor():
+    """The seconds that it takes, `rtlab bench import` measures; here, others' work does not count."""
+    used: list[float] = []
     for _ in range(3):
-        began = time.perf_counter()
-        async with Lab():
-            took.append(time.perf_counter() - began)
-    assert min(took) < 2.0  # the others may have shared the cores
+        began = time.process_time()
+        async with Lab() as lab:
+            children = [psutil.Process(pid).cpu_times() for pid in lab.pids]
+            used.append(time.process_time() - began + sum(times.user + times.system for times in children))
+    assert min(used) < 1.0
