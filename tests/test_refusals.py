@@ -24,3 +24,17 @@ def test_a_cell_that_runs_after_all_makes_its_names():
     assert refusals.excuse("waits = await measure()", *BUSY)
     assert not refusals.excuse("waits = await measure()", "", "")
     assert not refusals.excuse("print(waits)", *missing("waits"))
+
+
+def test_a_guard_is_excused_where_it_looks_at_what_a_refused_cell_would_have_made():
+    guard = ("RtlabError", "the sweep ended before its end: run its cell again")
+    source = 'if points is None:\n    raise RtlabError("...")\nn = len(points)'
+    refusals = Refusals()
+    assert not refusals.excuse(source, *guard)
+    assert refusals.excuse("points = None\npoints = await sweep()", *BUSY)
+    assert not refusals.excuse("print(lab)", *guard)  # looks at something else
+    assert not refusals.excuse(source, "RtlabError", "expected 8 points, got 7")
+    assert refusals.excuse(source, *guard)
+    assert refusals.excuse("print(n)", *missing("n"))
+    assert not refusals.excuse("points = await sweep()", "", "")
+    assert not refusals.excuse(source, *guard)
