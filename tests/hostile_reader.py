@@ -22,6 +22,7 @@ import argparse
 import asyncio
 import html
 import json
+import math
 import os
 import re
 import subprocess
@@ -134,16 +135,21 @@ class Kernel:
         self._client = client
 
     async def run(self, code: str, *, interrupt_after: float | None = None, quiet: bool = False) -> Ran:
-        """Run a cell; send an interrupt after some seconds if it runs that long."""
+        """Run a cell; send an interrupt after some seconds if it runs that long.
+
+        They count from when the kernel has begun with it: on a busy machine that is later than asked,
+        and an interrupt before the cell's first line would fall into ipykernel.
+        """
         asked = self._client.execute(code, store_history=not quiet, stop_on_error=False, allow_stdin=False)
         began = time.monotonic()
+        due = math.inf
         interrupted_at: float | None = None
         rows: dict[str, Row] = {}
         said = {"stdout": "", "stderr": ""}
         error = message = ""
         while True:
             now = time.monotonic() - began
-            if interrupt_after is not None and interrupted_at is None and now >= interrupt_after:
+            if interrupted_at is None and now >= due:
                 await self._manager.interrupt_kernel()
                 interrupted_at = now
             limit = TIMEOUT if interrupted_at is None else interrupted_at + OBEYED
@@ -151,9 +157,7 @@ class Kernel:
                 raise TimeoutError(
                     f"ran for {now:.0f} s" + (" and obeyed no interrupt" * bool(interrupted_at))
                 )
-            waits = limit - now
-            if interrupt_after is not None and interrupted_at is None:
-                waits = min(waits, interrupt_after - now)
+            waits = (limit if interrupted_at is not None else min(limit, due)) - now
             try:
                 heard = await self._client.get_iopub_msg(timeout=max(waits, 0.001))
             except Exception as empty:  # queue.Empty, as jupyter_client raises it
@@ -164,6 +168,9 @@ class Kernel:
                 continue
             content = heard["content"]
             match heard["msg_type"]:
+                case "execute_input":
+                    began = time.monotonic()
+                    due = math.inf if interrupt_after is None else interrupt_after
                 case "stream":
                     said[content["name"]] += content["text"]
                 case "error":
