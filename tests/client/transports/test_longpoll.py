@@ -197,7 +197,7 @@ async def test_up_by_post_and_a_ping_beside_the_poll(rig: Rig) -> None:
     _, server = rig
     async with LongPolling(server.url + "?token=t") as conn:
         assert (await conn.request("echo", {"n": 1})).payload == {"n": 1}
-        assert 0 < await conn.ping() < 1
+        assert await conn.ping() > 0
         assert conn.stats.bytes_out == len(
             next(request.body for request in server.requests if request.method == "POST")
         )

@@ -380,7 +380,7 @@ class TestAnotherServersStream:
             ServerSentEvents(server.url + "/x", plain=True) as stream,
             asyncio.timeout(20),
         ):
-            assert 0 < await stream.ping() < 1
+            assert await stream.ping() > 0
 
     async def test_comments_are_heard_also_while_nobody_reads(self) -> None:
         go = asyncio.Event()
@@ -493,7 +493,7 @@ class TestOurServersStream:
     async def test_a_ping_is_a_request_beside_the_stream(self, lab: tuple[Lab, ScriptedServer]) -> None:
         _, server = lab
         async with ServerSentEvents(server.url) as conn, asyncio.timeout(20):
-            assert 0 < await conn.ping() < 1
+            assert await conn.ping() > 0
             assert server.requests[-1].path == "/healthz"
 
     async def test_one_unreadable_event_is_reported_and_passed(self, lab: tuple[Lab, ScriptedServer]) -> None:

@@ -377,7 +377,7 @@ async def test_a_connection_over_it_sends_receives_and_reconnects(server: StubSe
         await server.links[0].close(1012, "restart")
         await bounded(_until(lambda: events.count("webrtc") == 2))
         assert (await conn.request("echo", {"n": 2})).payload == {"n": 2}
-        assert 0 < await conn.ping() < 1
+        assert await conn.ping() > 0
     assert events == ["webrtc", "1012", "webrtc", "1000"]
 
 
