@@ -6,6 +6,7 @@ goes, `Requests` wait for their answers. A `Transport` opens once, and is then t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +36,7 @@ from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, CheckedItems, Message
 
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
@@ -339,6 +340,13 @@ class Connection(Watchable):
         """
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
+
+    def batch_at_once(self, items: CheckedItems, timeout: float) -> asyncio.Future[Message] | None:
+        """As ``request("batch", items)``, written in this call: its future answer, an ``error`` too.
+
+        None when nothing was written, because that might have to wait or fail: `request` does.
+        """
+        return self._outbox.ask_at_once(Message("batch", items, self._requests.new_id()), timeout)
 
     @property
     def max_message_bytes(self) -> int:

@@ -15,7 +15,7 @@ from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.client.waiting import within
 from rtlab.client.writes import Writes
-from rtlab.errors import MessageError, NotConnected, TransportClosed
+from rtlab.errors import MessageError, NotConnected, RtlabError, TransportClosed
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
@@ -134,6 +134,25 @@ class Outbox:
             if answer.done() and not answer.cancelled():
                 answer.exception()  # marks it as read: the write may have failed first
             raise
+
+    def ask_at_once(self, batch: Message, timeout: float) -> asyncio.Future[Message] | None:
+        """Send a batch without a task, and return its future answer, an ``error`` included.
+
+        None when it was not sent: it may have to wait, or something else is to be done; then `ask`.
+        """
+        if self._schemas is not None or self._throttle is not None:
+            return None
+        try:
+            transport = self._transport()
+            send = getattr(transport, "send_at_once", None)
+            if send is None or not send(batch):
+                return None
+        except RtlabError:
+            return None
+        if self._inbox.wire.watchers:
+            self._inbox.wire.tell("client", "message", batch)
+        self.messages_out += 1
+        return self._requests.expect(batch, timeout)
 
     @property
     def buffered_bytes(self) -> int:

@@ -107,13 +107,14 @@ class Requests:
     def _expire(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()
-        for waiting in self._pending.values():
-            if waiting.deadline <= now and not waiting.future.done():
-                error = TimeoutError(f"no answer to {waiting.type!r} within {waiting.timeout:g} s")
-                waiting.future.set_exception(error)
-        left = [waiting.deadline for waiting in self._pending.values() if waiting.deadline > now]
-        if left:
-            self._expire_at(min(left))
+        for ident, waiting in tuple(self._pending.items()):
+            if waiting.deadline <= now:
+                del self._pending[ident]
+                if not waiting.future.done():
+                    error = TimeoutError(f"no answer to {waiting.type!r} within {waiting.timeout:g} s")
+                    waiting.future.set_exception(error)
+        if self._pending:
+            self._expire_at(min(waiting.deadline for waiting in self._pending.values()))
 
 
 def published(message: Message) -> bool:

@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -19,6 +20,7 @@ import msgspec
 
 from rtlab.client.connection import Connection
 from rtlab.client.receipt import Receipt
+from rtlab.client.requests import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
@@ -154,7 +156,9 @@ class MessageBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = 0.0
         self._check = conn.check
-        self._asking: set[asyncio.Task[None]] = set()
+        # Tasks of batches that may have to wait until they are written, and answers of those that had not to.
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._waiting = 0  # of the tasks
         self._room = asyncio.Event()
         self._line = asyncio.Lock()
         self._in_line = 0
@@ -270,8 +274,8 @@ class MessageBatcher:
         try:
             await self.flush()
         except asyncio.CancelledError:
-            for task in self._asking:
-                task.cancel()
+            for asked in self._asking:
+                asked.cancel()
             raise
 
     async def _wait_in_line(self) -> None:
@@ -302,44 +306,50 @@ class MessageBatcher:
             self._start_timer(now)
 
     def _leave(self, now: float) -> None:
-        """Let the batch go. Each asks in a task of its own; they write in the order of their start."""
+        """Let the batch go: at once, or in a task that may wait; those behind it have tasks, too.
+
+        Tasks write in the order of their start.
+        """
         if not self._collected:
             return
         receipts, self._collected = self._collected, []
         self._batch = self.window.leave(self._batch, now)
         self._batches += 1
         self._messages += len(receipts)
-        task = asyncio.create_task(self._ask(receipts), name="message batch")
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    async def _ask(self, receipts: list[Receipt]) -> None:
         items = CheckedItems([receipt.message for receipt in receipts])
+        asked = None if self._waiting else self._conn.batch_at_once(items, self._answer_timeout)
+        if asked is None:
+            self._waiting += 1
+            asking = self._conn.request("batch", items, timeout=self._answer_timeout)
+            asked = asyncio.create_task(asking, name="message batch")
+        self._asking.add(asked)
+        asked.add_done_callback(partial(self._answered, receipts))
+
+    def _answered(self, receipts: list[Receipt], asked: asyncio.Future[Message]) -> None:
+        self._asking.discard(asked)
+        self._waiting -= isinstance(asked, asyncio.Task)
         results: list[Any] = []
         error: Exception | None = None
         try:
-            answer = await self._conn.request("batch", items, timeout=self._answer_timeout)
-            results = cast("list[Any]", fields_of(answer.payload).get("results") or [])
+            results = cast("list[Any]", fields_of(unwrap(asked.result()).payload).get("results") or [])
             if len(results) != len(receipts):
                 error = MessageError(f"expected {len(receipts)} results of a batch, got {len(results)}")
         except Exception as failed:  # whatever it is, nobody may wait for ever
             error = failed
         except asyncio.CancelledError:
             error = NotConnected("the batcher was cancelled before the answer came")
-            raise
-        finally:
-            if error is None:
-                for receipt, result in Receipt.settle_handled(receipts, results):
-                    refusal = _refusal(result)
-                    receipt.settle(result, refusal)
-                    self._failed(receipt, refusal)
-            else:
-                for receipt in receipts:
-                    receipt.settle({}, error)
-                    self._failed(receipt, error)
-            self._in_flight -= len(receipts)
-            self._handled += len(receipts)
-            self._room.set()
+        if error is None:
+            for receipt, result in Receipt.settle_handled(receipts, results):
+                refusal = _refusal(result)
+                receipt.settle(result, refusal)
+                self._failed(receipt, refusal)
+        else:
+            for receipt in receipts:
+                receipt.settle({}, error)
+                self._failed(receipt, error)
+        self._in_flight -= len(receipts)
+        self._handled += len(receipts)
+        self._room.set()
 
     def _failed(self, receipt: Receipt, error: Exception) -> None:
         self._handled -= 1

@@ -81,6 +81,10 @@ class MockTransport(WebSocketTransport):
             raise closed_by(error) from error
         self.bytes_out += len(data)
 
+    def send_at_once(self, batch: Message) -> bool:
+        """Write nothing: the peer is awaited."""
+        return False
+
     def abort(self) -> None:
         """Drop the connection."""
         if self._mock is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 
 import pytest
@@ -21,6 +22,9 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.mock_transport import mock_connection
+from rtlab.testing.peer_script import PeerScript
+from rtlab.testing.scripted_peer import ScriptedPeer
 from tests.memory import Factory, turns, welcome
 
 TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
@@ -31,12 +35,25 @@ class Timer:
         pass
 
 
+class AtOnce(MemoryTransport):
+    """Writes batches without waiting, as a WebSocket does whose buffer has room."""
+
+    full = False
+
+    def send_at_once(self, batch: Message) -> bool:
+        if self.full:
+            return False
+        with contextlib.suppress(StopIteration):
+            self.send(batch).send(None)
+        return True
+
+
 class Server:
     """Answers batches, or keeps silent; refuses messages of the type "bad"."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: type[MemoryTransport] = MemoryTransport) -> None:
         self.silent = False
-        self.transport = MemoryTransport(welcome=welcome(), on_send=self.take)
+        self.transport = transport(welcome=welcome(), on_send=self.take)
         self.batches: list[list[object]] = []
 
     def take(self, message: Message) -> None:
@@ -44,17 +61,17 @@ class Server:
         if self.silent:
             return
         results = [
-            {"ok": True, "id": None}
+            {"ok": True}
             if item.type != "bad"
-            else {"ok": False, "id": None, "error": {"code": "unknown_type", "message": "no such type"}}
+            else {"ok": False, "error": {"code": "unknown_type", "message": "no such type"}}
             for item in message.payload
         ]
         self.transport.push(Message("ack", {"results": results}, id=message.id))
 
 
-@pytest.fixture
-async def server():
-    return Server()
+@pytest.fixture(params=[MemoryTransport, AtOnce])
+async def server(request):
+    return Server(request.param)
 
 
 @pytest.fixture
@@ -66,7 +83,7 @@ async def conn(server):
 async def test_a_full_batch_leaves_at_once_and_each_message_has_a_result(server, conn):
     async with MessageBatcher(conn, batch_size=3, flush_interval=60) as batcher:
         receipts = [await batcher.send("note", n) for n in range(3)]
-        assert [await receipt.acked(5) for receipt in receipts] == [{"ok": True, "id": None}] * 3
+        assert [await receipt.acked(5) for receipt in receipts] == [{"ok": True}] * 3
         assert {receipt.outcome for receipt in receipts} == {"handled"}
     assert server.batches == [[0, 1, 2]]
     assert batcher.stats.messages_per_batch == 3
@@ -118,6 +135,33 @@ async def test_a_window_that_gets_shorter_sets_its_timer_again(server, conn, mon
     assert [wait for wait, _ in timers] == [1.5, pytest.approx(1.5 / math.exp(0.5)), pytest.approx(0.1)]
     monkeypatch.undo()
     await batcher.close()
+
+
+async def test_a_batch_that_need_not_wait_is_written_in_the_call_that_fills_it():
+    server = Server(AtOnce)
+    async with Connection(Factory(server.transport)) as conn:
+        batcher = MessageBatcher(conn, batch_size=2, flush_interval=60)
+        for n in range(4):
+            await batcher.send("note", n)
+        assert server.batches == [[0, 1], [2, 3]]
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == "message batch"]
+        await batcher.close()
+        assert (batcher.stats.handled, conn.stats.messages_out) == (4, 2)
+
+
+async def test_a_batch_that_may_have_to_wait_is_not_overtaken():
+    server = Server(AtOnce)
+    async with Connection(Factory(server.transport)) as conn:
+        batcher = MessageBatcher(conn, batch_size=1)
+        server.transport.full = True
+        await batcher.send("note", 0)
+        server.transport.full = False
+        await batcher.send("note", 1)
+        await batcher.flush()
+        await batcher.send("note", 2)
+        assert server.batches == [[0], [1], [2]]  # and the last one need not wait again
+        await batcher.close()
+        assert batcher.stats.handled == 3
 
 
 async def test_an_interval_of_zero_sends_together_what_one_turn_sends(server, conn):
@@ -250,6 +294,7 @@ async def test_what_gets_no_answer_is_unknown_and_said(server, conn):
         assert receipt.outcome == "unknown"
     assert batcher.stats.unknown == 2
     assert len(batcher.failures) == 2
+    assert len(conn._requests) == 0  # nothing is kept of what was given up
     await batcher.close()
 
 
@@ -340,6 +385,17 @@ async def test_a_bad_payload_is_refused_where_it_is_sent(server, conn):
             with pytest.raises(MessageError):
                 await batcher.send(kind, payload)
     assert server.batches == [[1]]
+
+
+async def test_a_mocked_peer_gets_batches_too():
+    peer = ScriptedPeer(PeerScript().expect({"type": "batch"}).close(1012))
+    async with mock_connection(peer) as conn:
+        batcher = MessageBatcher(conn, batch_size=1)
+        receipt = await batcher.send("note", 1)
+        with pytest.raises(NotConnected):
+            await receipt.acked(5)
+        await batcher.close()
+    peer.check()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ class Transport(Protocol):
         the data channel, or for the server's answer to a POST.
     max_message_bytes : int
         The largest message to send; lowered to the server's limit once known.
+
+    Notes
+    -----
+    One that can write without waiting may have ``send_at_once`` too, as `WebSocketTransport` does.
     """
 
     name: str

@@ -334,19 +334,17 @@ class WebSocketTransport:
         MessageError
             The payload is not in the JSON data model, or too large.
         """
-        ws, codec = self._ws, self._codec
+        ws, text = self._ws, not self._codec.binary
         assert ws is not None
-        data = codec.encode(message, self.max_message_bytes)
-        room = _WRITE_LIMIT - self.buffered_bytes
+        data = self._codec.encode(message, self.max_message_bytes)
         try:
-            if len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing():
-                if message.type == "batch":  # for throughput: a write costs as much as ten messages
-                    ws.write_together(data, text=not codec.binary)
-                else:  # the library's way to write without waiting, in half the time of its `send`
-                    broadcast((ws,), data, text=not codec.binary, raise_exceptions=True)
-            else:  # it may wait for the peer to read: not for ever
+            if not self._has_room(ws, data):  # it may wait for the peer to read: not for ever
                 async with asyncio.timeout(self._send_timeout):
-                    await ws.send(data, text=not codec.binary)
+                    await ws.send(data, text=text)
+            elif message.type == "batch":  # for throughput: a write costs as much as ten messages
+                ws.write_together(data, text=text)
+            else:  # the library's way to write without waiting, in half the time of its `send`
+                broadcast((ws,), data, text=text, raise_exceptions=True)
         except ConnectionClosed as error:
             raise closed_by(error) from error
         except ExceptionGroup as error:
@@ -357,6 +355,28 @@ class WebSocketTransport:
             self.abort()  # else the frame would stay in the buffer, and arrive after all
             raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error
         self.bytes_out += len(data)
+
+    def send_at_once(self, batch: Message) -> bool:
+        """Write a batch if that need not wait, and return whether it was written.
+
+        Raises
+        ------
+        MessageError
+            As for `send`.
+        """
+        ws = self._ws
+        assert ws is not None
+        data = self._codec.encode(batch, self.max_message_bytes)
+        if not self._has_room(ws, data):
+            return False
+        ws.write_together(data, text=not self._codec.binary)
+        self.bytes_out += len(data)
+        return True
+
+    def _has_room(self, ws: _Listener, data: bytes) -> bool:
+        """Whether a write need not wait."""
+        room = _WRITE_LIMIT - self.buffered_bytes
+        return len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing()
 
     async def ping(self) -> float:
         """Return a round trip in seconds, by a ping frame (RFC 6455 §5.5.2)."""
