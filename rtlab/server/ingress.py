@@ -207,10 +207,11 @@ class Ingress:
     def _accept(self, incoming: Incoming, answer: Answer | None) -> Result:
         message = incoming.message
         incoming.session.used = True
+        result: Result = {"ok": True} if message.id is None else {"ok": True, "id": message.id}
         if answer is None:
-            return {"ok": True, "id": message.id}
+            return result
         incoming.answers.acknowledge(incoming.session, message, answer)
-        return {"ok": True, "id": message.id, **answer.details}
+        return {**result, **answer.details}
 
     def _failed(self, incoming: Incoming, error: BaseException) -> Result:
         if isinstance(error, Refused):
@@ -232,7 +233,8 @@ class Ingress:
             if session.strikes > MAX_STRIKES - 1e-9:
                 session.ended = Ended(1008, error.code, f"too often: {error}")
         payload = error_message(error.code, str(error), message.id, error.retry_after, error.details).payload
-        return {"ok": False, "id": message.id, "error": payload}
+        result: Result = {"ok": False, "error": payload}
+        return result if message.id is None else {**result, "id": message.id}
 
     def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:
         """Count something that cannot be read, and end the session that sent too much of it.
@@ -259,7 +261,7 @@ class Ingress:
             session.ended = _TOO_MANY_UNREADABLE
         left = MAX_UNREADABLE - session.unreadable
         answers.unreadable(session, error, f"{error}; {left} more and the connection ends")
-        return {"ok": False, "id": None, "error": error_message(error.code, str(error)).payload}
+        return {"ok": False, "error": error_message(error.code, str(error)).payload}
 
 
 def _raise(error: BaseException) -> Result:

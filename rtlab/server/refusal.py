@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Ended", "Refused", "Result"]
 
-#: What became of one message: ``{"ok": True, "id": …, …}`` or ``{"ok": False, "id": …, "error": …}``.
+#: What became of one message: ``{"ok": True, …}`` or ``{"ok": False, "error": …}``, and its ``id`` if any.
 Result = dict[str, Any]
 
 
