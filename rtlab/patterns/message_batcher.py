@@ -237,7 +237,7 @@ class MessageBatcher:
         batch, collected = self._batch, self._collected
         if collected and (
             batch.size_bytes + len(collected) + size_bytes > self._frame_bytes
-            or not window.has_room(batch, size_bytes)
+            or batch.size_bytes + size_bytes > window.max_bytes  # one that is full in number has left
         ):
             self._leave(now)
             collected = self._collected
