@@ -61,6 +61,11 @@ _CLAIM: Final = re.compile(r'<th scope="row">(.*?)(<small.*?)?</th>.*?data-verdi
 _INTERRUPTED: Final = ("CancelledError", "KeyboardInterrupt")
 #: What Python prints when an interrupt falls into a finalizer or a callback of a weak reference.
 _SWALLOWED: Final = re.compile(r"\AException ignored in: .*\bKeyboardInterrupt:?\s*\Z", re.DOTALL)
+#: What is printed when an interrupt falls beside the cell's own lines: into IPython's showing of an error,
+#: which is then not shown, or into ipykernel before the first line.
+_BESIDE: Final = re.compile(
+    r"\A\s*KeyboardInterrupt\s*\Z|coroutine 'InteractiveShell\.run_cell_async' was never awaited"
+)
 #: A cell that starts a lab for those after it.
 _LAB: Final = re.compile(r"^\w+ = await (?:Lab|BreakableCluster)\.start\(", re.MULTILINE)
 #: How an error of ours says what to run.
@@ -322,6 +327,8 @@ class Reader:
     async def _run_or_recover(self, play: str, cell: Cell, *, interrupt: bool = False) -> Ran:
         """Run a cell; when one of our errors says what to run again, do that first."""
         ran = await self._run(play, cell, interrupt=interrupt)
+        if ran.interrupted_at is not None and not ran.error and _BESIDE.search(ran.stderr):
+            ran = await self._run(play, cell)
         ours = ran.error in self._ours and _REMEDY.search(ran.message)
         if not ours or cell.error:
             return ran

@@ -115,3 +115,27 @@ async def test_a_lab_that_had_to_be_started_again_is_no_leak_of_what_stands_befo
     cells += [new_code_cell(WITH_THE_LAB), new_code_cell(STOP_THE_LAB)]
     nbformat.write(new_notebook(cells=cells), tmp_path / "10_lab.ipynb")
     assert await play(tmp_path / "10_lab.ipynb") == faults
+
+
+SLOWLY_SHOWN = """\
+import asyncio, time
+from rtlab.errors import RtlabError
+class LabError(RtlabError):
+    def __str__(self):
+        time.sleep(1)
+        return "the run was interrupted: run its cell again"
+"""
+INTERRUPTED = """\
+whole = False
+await asyncio.sleep(0.6)
+whole = True"""
+GUARDED = """\
+if not whole:
+    raise LabError
+time.sleep(0.8)"""
+
+
+async def test_an_error_that_an_interrupt_kept_from_being_shown_is_looked_at_once_more(tmp_path: Path):
+    cells = [new_code_cell(source) for source in (SLOWLY_SHOWN, INTERRUPTED, GUARDED, "whole")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "10_slowly.ipynb")
+    assert await play(tmp_path / "10_slowly.ipynb") == []
