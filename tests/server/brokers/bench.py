@@ -13,9 +13,10 @@ from rtlab.server.brokers.carrying.driver import Attachment, Driver, Outgoing, S
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 
-PATIENCE = 30.0
-#: Probes must not end the link of a test on a starved machine, but where they are what is tested.
-CALM = CarrierLimits(probe_interval=20.0, answer_timeout=20.0, wait_timeout=20.0, longest_pause=0.1)
+PATIENCE = 60.0
+#: Probes and waits must not end on a starved machine, where RabbitMQ takes half a minute to start, but
+#: where they are what is tested.
+CALM = CarrierLimits(probe_interval=60.0, answer_timeout=60.0, wait_timeout=60.0, longest_pause=0.1)
 
 
 class Muted:
