@@ -94,6 +94,8 @@ def _latency(result: Comparison, transport: str) -> str:
     if not medians:
         return marked("nothing measured")
     middle = quantity(float(np.nanmedian(transits)), "ms")
+    if len(medians) == 1:
+        return marked(f"{middle} (1 turn)")
     return marked(f"{middle} ({min(medians):.2f} to {max(medians):.2f} over {len(medians)} turns)")
 
 
