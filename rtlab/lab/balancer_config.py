@@ -21,7 +21,7 @@ global
 defaults
   mode http
   timeout connect 2s
-  timeout check 1s      # a busy node is no dead one
+  timeout check 10s     # a node that stands still is no dead one: a closed port says that at once
   timeout client 1h     # event streams, and polls that wait
   timeout server 1h
   timeout tunnel 1h     # after 101 Switching Protocols

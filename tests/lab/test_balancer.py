@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -130,6 +132,19 @@ async def test_a_node_that_ends_is_noticed_and_taken_back(lab: Lab) -> None:
         finally:
             await lab.restart(2)
         await lab.balancer.until_up(2)
+
+
+async def test_a_node_that_stands_still_is_no_dead_one(lab: Lab) -> None:
+    asked = lab.balancer._rows
+    os.kill(lab.pids[2], signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(60):
+            while not (await asked("round_robin"))[2]["check_status"].startswith("*"):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(1.5)  # seven times the interval between two questions
+        assert (await asked("round_robin"))[2]["status"] == "UP"
+    finally:
+        os.kill(lab.pids[2], signal.SIGCONT)
 
 
 async def test_bad_words_are_refused(lab: Lab) -> None:
