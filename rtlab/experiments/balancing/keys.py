@@ -69,8 +69,14 @@ async def nodes_of(url: str, keys: Sequence[str]) -> list[str]:
         finally:
             writer.close()
 
-    async with asyncio.timeout(_TIMEOUT):
-        await asyncio.gather(*(ask(keys[n::_CONNECTIONS]) for n in range(_CONNECTIONS)))
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await asyncio.gather(*(ask(keys[n::_CONNECTIONS]) for n in range(_CONNECTIONS)))
+    except TimeoutError:
+        raise LabError(
+            f"{len(found)} of {len(keys)} questions were answered within {_TIMEOUT:g} s: "
+            "look at `lab.check()`, and run this cell again"
+        ) from None
     return [found[key] for key in keys]
 
 

@@ -163,7 +163,8 @@ class _Herd:
                     await self._changed.wait()
         except TimeoutError:
             raise LabError(
-                f"{clients - len(self._at)} of {clients} clients found no node within {_TIMEOUT:g} s"
+                f"{clients - len(self._at)} of {clients} clients found no node within {_TIMEOUT:g} s: "
+                "look at `lab.check()`, and run this cell again"
             ) from None
 
     async def close(self) -> None:

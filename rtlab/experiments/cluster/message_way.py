@@ -111,7 +111,8 @@ async def follow_messages(
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise LabError(
-            f"expected {total} messages, {len(came)} came and {len(seen.out)} passed the broker"
+            f"expected {total} messages, {len(came)} came and {len(seen.out)} passed the broker: "
+            "run this cell again"
         ) from None
     finally:
         await carrier.close()

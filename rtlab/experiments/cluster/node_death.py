@@ -155,7 +155,7 @@ async def break_cluster(
                     flowing.result()  # raises what ended it
                 await together(*(flow.end() for flow in run))
         except TimeoutError:
-            raise LabError(f"the cluster did not recover from {happened!r}: `cluster.heal()`") from None
+            raise LabError(f"the cluster did not recover from {happened!r}: run this cell again") from None
         finally:
             await cluster.heal()
     return [flow.row(broken_at) for flow in run]

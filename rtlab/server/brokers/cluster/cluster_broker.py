@@ -173,6 +173,7 @@ class ClusterBroker:
             # Since the newest heartbeat that came back was sent; None before the first.
             "silence": self._members.silence,
             "takeovers": self._owned.takeovers,
+            "lapses": self._owned.lapses,
             "catch_ups": self._followed.catch_ups,
             "deaths": dict(self._deaths),
         }

@@ -57,6 +57,8 @@ class OwnedRooms:
     ----------
     takeovers : int
         Epochs that this node began.
+    lapses : int
+        How often this node had to give up its rooms, because none of its beats came back for a lease.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class OwnedRooms:
         reclaim: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        self.takeovers = 0
+        self.takeovers = self.lapses = 0
         self._hub = hub
         self._members = members
         self._link = link
@@ -95,6 +97,7 @@ class OwnedRooms:
         """Return whether this node may act as an owner; give up all rooms when it may not any more."""
         leads = self._members.leads
         if self._led and not leads:
+            self.lapses += 1
             self.surrender("this node was cut off from the others")
         self._led = leads
         return leads

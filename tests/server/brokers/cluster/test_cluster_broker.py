@@ -256,6 +256,7 @@ async def test_a_node_that_hears_nothing_says_so_and_catches_up_later(nodes: Clu
     await until(lambda: 3 in member.published)
     assert member.published in ([1, 2, 3], [1, 3])
     assert 2 in member.published or member.resyncs, "never a silent gap"
+    assert [node.broker.report()["lapses"] for node in (one, other)] == [1, 0]
 
 
 async def test_a_goodbye_hands_the_rooms_over_and_nobody_notices(nodes: Cluster) -> None:
