@@ -336,7 +336,7 @@ class Reader:
         if _ITSELF.search(ran.message):
             wanted = []
         for other in filter(None, wanted):
-            await self._run(play, other)
+            self._judge(play, other, await self._run(play, other), pending=True)
             self._remedies |= self._after[other.place]
         return await self._run(play, cell, interrupt=interrupt)
 
