@@ -23,18 +23,19 @@ async def test_each_policy_holds_its_bound_and_says_what_it_dropped() -> None:
         backlog_bytes=4_000_000,
     ) as lab:
         # Far more than the transports hold, so that a busy machine's late start changes nothing.
-        load = {"rate": 100, "begin": 0.1, "stall": 0.8, "seconds": 1.1, "service": 0, "size": 20_000}
+        load = {"rate": 50, "begin": 0.1, "stall": 2.0, "seconds": 2.3, "service": 0, "size": 20_000}
         runs = await stall_consumers(lab, rooms, recorder=recorder, **load)
         assert (await lab.faults.status())["toxics"] == []
     assert list(runs) == list(rooms)
     for run in runs.values():
-        assert run.numbers == list(range(110))
+        assert run.numbers == list(range(115))
         assert run.account.names == ()
-        assert len(run.others) == len(run.published) == 110
+        assert len(run.others) == len(run.published) == 115
     assert runs["drop_oldest"].account.dropped > 0
     assert runs["drop_oldest"].most_waiting <= 5
     assert runs["conflate"].account.dropped > 0  # how many depends on what each transport had taken by then
-    assert (runs["disconnect"].account.dropped, runs["disconnect"].connects) == (0, 2)
+    assert runs["disconnect"].account.dropped == 0
+    assert runs["disconnect"].connects >= 2  # a machine that stops again after the stall has it cut off again
     counts = {name: row["samples"] for name, row in recorder.statistics()["series"].items()}
     assert counts == {name: run.account.received for name, run in runs.items()}
 
