@@ -138,7 +138,6 @@ def test_an_empty_recorder_packs_an_empty_batch() -> None:
     assert (len(raw), header["series"], header["stats"]) == (0, [], [])
 
 
-@pytest.mark.alone
 def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
     import time
 
@@ -151,9 +150,9 @@ def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
     for n in range(20):
         for k in range(67):
             recorder.record("s", ts=300 + n / 15, received=300 + n / 15 + k / 1000)
-        start = time.perf_counter()
+        start = time.process_time()  # others' work on this machine does not count
         packer.pack(now=300 + n / 15 + 0.067)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < 2e-3
 
 
