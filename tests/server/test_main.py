@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import httpx
@@ -139,9 +138,7 @@ def test_the_child_ends_with_its_parent() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.2)
         os.close(theirs)
-        begin = time.monotonic()
-        assert process.wait(5) == 0
-        assert time.monotonic() - begin < 2
+        assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
