@@ -109,12 +109,15 @@ async def until(condition: Callable[[], object]) -> None:
 async def third(lines: AsyncIterator[str]) -> None:
     node, stop = Node("node-3", await anext(lines)), asyncio.Event()
     await node.start()
-    talking = asyncio.create_task(node.talk(stop))
     print("started", flush=True)
+    await anext(lines)  # all are in the room: they get what is said from now on
+    talking = asyncio.create_task(node.talk(stop))
+    print("talking", flush=True)
     async for line in lines:
         match line:
-            case "cut":  # until it knows that it may not act any more
+            case "cut":  # until it knows that it may not act any more, and a publisher was told so
                 await until(lambda: not node.broker.report()["connected"])
+                await until(lambda: any("cut off" in reason for reason in node.refused))
             case "mended":
                 await until(lambda: len(node.broker.report()["nodes"]) == len(NAMES))
                 stop.set()
@@ -226,6 +229,7 @@ async def scenario(way: str) -> dict[str, Any]:
             started = asyncio.create_task(third.ask(url))
             await asyncio.gather(*(node.start() for node in nodes))
             await started
+            await third.ask("talk")
             stop = asyncio.Event()
             before = await insist(one, "before", lambda place: True)
             talking = asyncio.create_task(one.talk(stop))
