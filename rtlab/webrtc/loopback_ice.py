@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import socket
 from typing import Any, Final
 
 from aiortc import (
@@ -29,13 +30,21 @@ __all__ = ["LoopbackPeerConnection"]
 
 _CLOSE_TIMEOUT: Final = 2.0
 
+#: What the kernel may hold for a loop that is busy, where the system allows as much: SCTP sends a whole
+#: window in one turn, and each loss at the end of one costs a second (RFC 9260 §16, RTO.Min).
+_RECEIVE_BUFFER_BYTES: Final = 1 << 20
+
 
 def _gather_on_loopback(connection: Any) -> None:
-    """Give one `aioice.Connection` the address to gather on, instead of the host's."""
+    """Give one `aioice.Connection` the address to gather on, instead of the host's, and room for bursts."""
     gather = connection.get_component_candidates
 
     async def on_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
-        return await gather(component, [LOOPBACK], timeout)
+        candidates = await gather(component, [LOOPBACK], timeout)
+        for protocol in connection._protocols:
+            own = protocol.transport.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        return candidates
 
     connection.get_component_candidates = on_loopback
 
