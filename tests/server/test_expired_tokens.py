@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,29 +20,50 @@ import pytest_asyncio
 from rtlab.client.factory import make_client
 from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.attacks import log_in
-from rtlab.lab.lab import Lab
+from rtlab.experiments.attacks import PASSWORDS
 from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.server.app import Server
 from rtlab.server.auth.access_tokens import LEEWAY
+from rtlab.server.node import Node
+from rtlab.server.options import Options
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: Seconds that access tokens live here.
-TTL = 1.0
+#: Seconds that access tokens live here, on a clock that only the tests move.
+TTL = 300.0
+
+
+class Lab:
+    """A server whose tokens end when a test says so: none ends while a slow machine still connects."""
+
+    def __init__(self) -> None:
+        self._now = time.time()
+        options = Options(token="t", security="right", token_ttl=TTL, stop_window=0.0)
+        self.server = Server(Node(options, wall_clock=lambda: self._now))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def end_tokens(self) -> None:
+        """Let every access token end that was given out until now."""
+        self._now += TTL + LEEWAY
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab() -> AsyncIterator[Lab]:
-    async with Lab(security="right", token_ttl=TTL) as lab:
-        yield lab
+    lab = Lab()
+    await lab.server.start()
+    yield lab
+    await lab.server.stop()
 
 
-async def unaware(lab: Lab, **changes: Any) -> Tokens:
+def unaware(lab: Lab, **changes: Any) -> Tokens:
     """Tokens of a client to which they seem to live for ever: nobody said, or its machine slept."""
-    pair = await log_in(lab, "bob")
-    auth = Tokens(
-        **{"access_token": pair["accessToken"], "refresh_token": pair["refreshToken"]} | changes,
-    )
+    authority = lab.server.node.authority
+    assert authority is not None
+    pair = authority.log_in("bob", PASSWORDS["bob"])
+    auth = Tokens(**{"access_token": pair.access_token, "refresh_token": pair.refresh_token} | changes)
     auth._ends = auth._renew_at = math.inf
     return auth
 
@@ -50,12 +72,13 @@ async def unaware(lab: Lab, **changes: Any) -> Tokens:
 async def test_a_client_that_does_not_know_its_token_ends_renews_its_token_and_comes_back(
     lab: Lab, transport: str
 ) -> None:
-    auth = await unaware(lab)
+    auth = unaware(lab)
     first = auth.access_token
     async with make_client(
         transport, lab.url, auth=auth, reconnect_interval=0.01, max_reconnect_attempts=20
     ) as conn:
         await conn.join_room("lobby")
+        lab.end_tokens()
         async with asyncio.timeout(20):
             while conn.stats.connects < 2:
                 await asyncio.sleep(0.01)
@@ -65,8 +88,8 @@ async def test_a_client_that_does_not_know_its_token_ends_renews_its_token_and_c
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_first_connection_with_a_token_that_has_ended_renews_it(lab: Lab, transport: str) -> None:
-    auth = await unaware(lab)
-    await asyncio.sleep(TTL + LEEWAY)  # nothing but time ends a token
+    auth = unaware(lab)
+    lab.end_tokens()
     async with make_client(transport, lab.url, auth=auth, max_reconnect_attempts=1) as conn:
         await conn.request("echo", 1)
 
@@ -76,12 +99,13 @@ async def test_a_first_connection_with_a_token_that_has_ended_renews_it(lab: Lab
 async def test_who_has_nothing_to_renew_it_with_is_told_and_does_not_try_again(
     lab: Lab, transport: str, refresh_token: str | None
 ) -> None:
-    auth = await unaware(lab, refresh_token=refresh_token)
+    auth = unaware(lab, refresh_token=refresh_token)
     async with make_client(
         transport, lab.url, auth=auth, reconnect_interval=0.01, max_reconnect_attempts=20
     ) as conn:
         attempts: list[object] = []
         conn.on("reconnecting", attempts.append)
+        lab.end_tokens()
         async with asyncio.timeout(20):
             while conn.state.value != "Disconnected":
                 await asyncio.sleep(0.01)
