@@ -58,7 +58,16 @@ def stall_figure(
             color, width = OVERFLOW_COLORS.get(policy, INK), widths.get(policy, 1.6)
             layer, style = (2, "-") if policy in widths else (3, _STYLES[policy])
             axes.plot(*points.T, style, color=color, linewidth=width, zorder=layer, label=policy)
-    above.plot(*fill.T, color=INK, linewidth=0.8, zorder=4, label="λ·t, up to the bound")
+    above.plot(
+        *fill.T,
+        "--D",
+        color=INK,
+        linewidth=1.2,
+        markersize=8,
+        markerfacecolor="none",
+        zorder=4,
+        label="λ·t, up to the bound",
+    )
     for axes in (above, below):
         axes.set_ylim(bottom=0)
     # Outside: on a slow machine lines end anywhere.
