@@ -44,8 +44,7 @@ SEGMENT_HEADER_BYTES: Final = 52
 #: SYN and ACK up, SYN-ACK down: what the model adds for each TCP connection.
 _HANDSHAKE: Final = {True: 2, False: 1}
 
-#: Messages a second: far enough apart that none shares a segment, or an answer, with the next; and by what
-#: it is divided when that failed.
+#: Messages a second, so that none shares a segment or an answer with the next; divided when that failed.
 _RATE: Final = 50.0
 _SLOWER: Final = 4.0
 _TIMEOUT: Final = 10.0
@@ -103,7 +102,8 @@ class _Snapshot(msgspec.Struct):
     message_bytes: int
 
 
-_Look: TypeAlias = tuple[int, _Snapshot, _Snapshot]  # a message's number, and what had gone up and down
+_Both: TypeAlias = tuple[_Snapshot, _Snapshot]  # what had gone up, and down
+_Look: TypeAlias = tuple[int, _Snapshot, _Snapshot]  # the same, behind a message's number
 
 
 class WireReport:
@@ -205,11 +205,7 @@ class WireReport:
 
 
 async def measure_wire(
-    lab: Lab,
-    transports: tuple[str, ...] = TRANSPORTS,
-    *,
-    size: int = 100,
-    count: int = 50,
+    lab: Lab, transports: tuple[str, ...] = TRANSPORTS, *, size: int = 100, count: int = 50
 ) -> WireReport:
     """Count what each transport puts on the wire.
 
@@ -280,18 +276,12 @@ class _TappedClient:
         """Whether messages can be counted at the tap: not where they pass encrypted."""
         return self.transport != "webrtc" and not self.encrypted
 
-    async def both(self) -> tuple[_Snapshot, _Snapshot]:
+    async def both(self) -> _Both:
         await self.tap.quiet()
         await self.udp.quiet()
         return self.look(up=True), self.look(up=False)
 
-    def costs(
-        self,
-        step: str,
-        before: tuple[_Snapshot, _Snapshot] | None,
-        after: tuple[_Snapshot, _Snapshot],
-        count: int,
-    ) -> list[WireCost]:
+    def costs(self, step: str, before: _Both | None, after: _Both, count: int) -> list[WireCost]:
         zero = _Snapshot(Flow(), 0, Split(), Datagrams(), 0)
         first, last = before or (zero, zero), after
         return [
@@ -355,10 +345,9 @@ async def _one(lab: Lab, transport: str, size: int, count: int, attempt: int) ->
 async def _push(tapped: _TappedClient, size: int, count: int, rate: float) -> tuple[Any, Any, int]:
     """Let the server push; return what was counted at two messages, and how far apart they are.
 
-    The looks are taken inside the handler, so that what a message causes (the next poll,
-    say) is counted with it. The first message may overtake the answer to the request, so it
-    does not count. Messages that share an answer share its head: counted is the longest run
-    of those that came one by one.
+    The looks are taken inside the handler, so that what a message causes (the next poll, say) is counted
+    with it. The first message may overtake the answer to the request: it does not count. Messages that
+    share an answer share its head: counted is the longest run of those that came one by one.
     """
     conn, done = tapped.conn, asyncio.Event()
     apart: list[_Look] = []

@@ -76,9 +76,8 @@ class Connection(Watchable):
 
     # Health
     heartbeat : Heartbeat, None or "default"
-        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without a word. The
-        default is `default_heartbeat`'s; event streams and long polls watch for the server's
-        own. None relies on the operating system, which takes minutes.
+        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without a word. Default:
+        `default_heartbeat`'s, or the server's own. None: the operating system's, after minutes.
     breaker : CircuitBreaker or None
         Asked before each attempt; share one among the connections to an origin.
 
@@ -202,11 +201,12 @@ class Connection(Watchable):
     @client_id.setter
     def client_id(self, name: str) -> None:
         """Set the name; only before the first connection, whose server would give another."""
-        if self._inbox.position.client_id != name and self._inbox.position.session is not None:
+        position = self._inbox.position
+        if position.client_id != name and position.session is not None:
             raise InvalidState(
                 "a connection that was not open yet", self.state.value, "pass client_id= to it"
             )
-        self._inbox.position.client_id = name
+        position.client_id = name
 
     @property
     def stats(self) -> ConnectionStats:
@@ -290,9 +290,8 @@ class Connection(Watchable):
         ts : float, optional
             When it should have been sent, monotonic seconds; an echo brings it back.
         delivery : {"at_most_once", "at_least_once", "effectively_once"}
-            The other two wait in memory for a connection, and go again until the server has
-            answered, which ``await receipt.acked(timeout)`` waits for; in the last one it
-            handles each once.
+            The other two wait in memory for a connection, and go again until the server has answered,
+            which ``await receipt.acked(timeout)`` waits for; in the last one it handles each once.
 
         Raises
         ------
@@ -308,12 +307,7 @@ class Connection(Watchable):
         return await self._acknowledged.send(message, delivery)
 
     async def request(
-        self,
-        type: str,
-        payload: Any = None,
-        *,
-        room_id: str | None = None,
-        timeout: float | None = None,
+        self, type: str, payload: Any = None, *, room_id: str | None = None, timeout: float | None = None
     ) -> Message:
         """Send one message and wait for the answer that carries its id.
 
@@ -322,8 +316,7 @@ class Connection(Watchable):
         type, payload, room_id
             As for `send`.
         timeout : float, optional
-            Seconds for the whole, a write that waits included; None takes the
-            connection's `request_timeout`.
+            Seconds for the whole, a write that waits included; None: the connection's `request_timeout`.
 
         Returns
         -------

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl as ssl_module
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import broadcast
-from websockets.client import ClientProtocol
 from websockets.exceptions import (
     ConnectionClosed,
     InvalidStatus,
 )
-from websockets.frames import CONT, DATA_OPCODES, TEXT, Frame
-from websockets.protocol import Event, State
+from websockets.frames import TEXT, Frame
+from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
 from rtlab.client.transports._handshake_errors import explain_handshake
@@ -26,7 +24,7 @@ from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import NOTHING, Credentials
-from rtlab.client.transports.strict_reading import StrictReader
+from rtlab.client.transports.websocket_listener import WebSocketListener
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
@@ -40,63 +38,6 @@ __all__ = ["WebSocketTransport", "closed_by"]
 
 #: Bytes that may wait in the socket's buffer before `send` waits.
 _WRITE_LIMIT: Final = 32_768
-
-
-class _Listener(ClientConnection):
-    """Notes when bytes arrive, and offers whole messages before they are queued.
-
-    Attributes
-    ----------
-    heard : float
-        When bytes last arrived, also those of a ping, which the library answers by itself.
-    take : callable or None
-        Offered each message while somebody waits for one, and none waits to be read.
-    """
-
-    heard = 0.0
-    take: Callable[[Frame], bool] | None = None
-    waiting_bytes = 0  # of frames that leave when this turn of the loop ends
-    _wrote = False  # in this turn
-
-    def __init__(self, protocol: ClientProtocol, *args: Any, **options: Any) -> None:
-        protocol.reader = StrictReader()
-        protocol.parser = protocol.parse()  # the library's has begun to read from the reader before
-        next(protocol.parser)
-        super().__init__(protocol, *args, **options)
-
-    def data_received(self, data: bytes) -> None:
-        self.heard = time.monotonic()
-        super().data_received(data)
-
-    def process_event(self, event: Event) -> None:
-        if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            if event.fin and event.opcode is not CONT and self.take(event):
-                return
-            self.take = None  # this one comes first
-        super().process_event(event)
-
-    def write_together(self, data: bytes, *, text: bool) -> None:
-        """Write a frame: the first in a turn of the loop at once, those behind it in one write at its end."""
-        (self.protocol.send_text if text else self.protocol.send_binary)(data)
-        if self._wrote:
-            self.waiting_bytes += len(data)
-        else:
-            self._wrote = True
-            self.loop.call_soon(self._end_turn)
-            self.send_data()
-
-    def _end_turn(self) -> None:
-        self._wrote = False
-        if self.protocol.writes:
-            self.send_data()
-
-    def send_data(self) -> None:
-        """Write what the library has made, frames that wait for it in one piece."""
-        frames = self.protocol.writes
-        self.waiting_bytes = 0
-        if len(frames) > 1 and frames[-1]:  # an empty one half-closes the connection
-            self.protocol.writes = [b"".join(frames)]
-        super().send_data()
 
 
 class _Connect(connect):
@@ -184,7 +125,7 @@ class WebSocketTransport:
         self._origin = Origin(origin) if origin is not None else None
         # `connect` tells "no ssl argument" from "ssl=None".
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
-        self._ws: _Listener | None = None
+        self._ws: WebSocketListener | None = None
         self._first: str | bytes | None = None  # what a foreign server sent while `open` waited
 
     @property
@@ -225,7 +166,7 @@ class WebSocketTransport:
         # Our server always picks the subprotocol that was offered, and says welcome at once.
         return None if ws.subprotocol is None else await self._welcome(ws)
 
-    async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> _Listener:
+    async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> WebSocketListener:
         """Dial, and return the open WebSocket; a test's transport has another network."""
         opening = _Connect(
             url,
@@ -241,11 +182,11 @@ class WebSocketTransport:
             ping_interval=None,
             proxy=None,
             logger=WIRE_LOG,
-            create_connection=_Listener,
+            create_connection=WebSocketListener,
             **self._tls,
         )
         opening.cookies = self._cookies
-        ws = cast("_Listener", await opening)
+        ws = cast("WebSocketListener", await opening)
         if ws.response is not None:
             self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
         return ws
@@ -373,7 +314,7 @@ class WebSocketTransport:
         self.bytes_out += len(data)
         return True
 
-    def _has_room(self, ws: _Listener, data: bytes) -> bool:
+    def _has_room(self, ws: WebSocketListener, data: bytes) -> bool:
         """Whether a write need not wait."""
         room = _WRITE_LIMIT - self.buffered_bytes
         return len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing()
