@@ -66,7 +66,7 @@ class TurnMeter:
     def start(self) -> None:
         """Begin, on the running loop."""
         self._until = self._clock() + RECENT_SECONDS
-        self._arm()
+        self._arm(self._clock(), time.thread_time())
 
     def stop(self) -> None:
         """End."""
@@ -93,15 +93,17 @@ class TurnMeter:
             "over_50_ms": self.long_turns,
         }
 
-    def _arm(self) -> None:
-        self._cpu = time.thread_time()
-        self._due = self._clock() + PERIOD
+    def _arm(self, now: float, cpu: float) -> None:
+        # From the moment of this look, not from now: what holds the process up between the two belongs
+        # to the next look, and would be seen by none.
+        self._cpu = cpu
+        self._due = now + PERIOD
         self._handle = asyncio.get_running_loop().call_later(PERIOD, self._look)
 
     def _look(self) -> None:
-        cpu = time.thread_time() - self._cpu
-        self.note(max(0.0, self._clock() - self._due), max(0.0, cpu - PERIOD))
-        self._arm()
+        now, cpu = self._clock(), time.thread_time()
+        self.note(max(0.0, now - self._due), max(0.0, cpu - self._cpu - PERIOD))
+        self._arm(now, cpu)
 
     def _turn_over(self) -> None:
         now = self._clock()

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from rtlab.server.turn_meter import RECENT_SECONDS, TurnMeter
 
 
@@ -31,3 +33,25 @@ async def test_a_turn_that_blocks_is_seen() -> None:
     meter.stop()
     assert meter.longest > 0.08
     assert meter.long_turns >= 1
+
+
+async def test_a_process_that_stands_still_inside_a_look_is_seen_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, looks = [0.0], 0
+    meter = TurnMeter(lambda: now[0])
+    note = meter.note
+
+    def stopped_while_noting(seconds: float, cpu_seconds: float) -> None:
+        nonlocal looks
+        note(seconds, cpu_seconds)
+        looks += 1
+        now[0] += 0.2 if looks == 1 else 0.0
+
+    monkeypatch.setattr(meter, "note", stopped_while_noting)
+    meter.start()
+    async with asyncio.timeout(20):
+        while looks < 2:
+            await asyncio.sleep(0.01)
+    meter.stop()
+    assert meter.longest == pytest.approx(0.19)
