@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from hpack import Encoder
 
-__all__ = ["FRAME_HEADER_BYTES", "http2_head_bytes", "with_cookies"]
+__all__ = ["FRAME_HEADER_BYTES", "http2_head_bytes", "with_body_of", "with_cookies"]
 
 #: The header of each HTTP/2 frame (RFC 9113 section 4.1).
 FRAME_HEADER_BYTES: Final = 9
@@ -34,6 +35,24 @@ def with_cookies(head: str, *cookies: str) -> str:
     'Cookie: a=1; b=2'
     """
     return f"{head[:-2]}Cookie: {'; '.join(cookies)}\r\n\r\n" if cookies else head
+
+
+def with_body_of(head: str, size: int) -> str:
+    """Return a request's head as it announces a body of `size` bytes.
+
+    Parameters
+    ----------
+    head : str
+        With a ``Content-Length``; without one it is returned as it is.
+    size : int
+        Bytes of the body, 0 or more.
+
+    Examples
+    --------
+    >>> with_body_of("POST / HTTP/1.1\\r\\nContent-Length: 98\\r\\n\\r\\n", 126).split("\\r\\n")[1]
+    'Content-Length: 126'
+    """
+    return re.sub(r"(?im)^(content-length: *)\d+", rf"\g<1>{size}", head)
 
 
 def http2_head_bytes(heads: Sequence[str], *, scheme: str = "https") -> list[int]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
-from rtlab.models.request_heads import FRAME_HEADER_BYTES, http2_head_bytes, with_cookies
+from rtlab.models.request_heads import FRAME_HEADER_BYTES, http2_head_bytes, with_body_of, with_cookies
 
 HEAD = (
     "POST /send HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive\r\n"
@@ -43,3 +43,9 @@ def test_cookies_end_the_head():
 def test_a_head_without_its_end_is_refused():
     with pytest.raises(ValueError, match="ends with an empty line"):
         http2_head_bytes(["GET / HTTP/1.1\r\n"])
+
+
+def test_a_head_announces_the_body_that_is_sent():
+    head = "POST / HTTP/1.1\r\nX-Content-Length: 7\r\ncontent-length: 98\r\nHost: a\r\n\r\n"
+    assert with_body_of(head, 126) == head.replace("98", "126")
+    assert with_body_of("GET / HTTP/1.1\r\n\r\n", 126) == "GET / HTTP/1.1\r\n\r\n"
