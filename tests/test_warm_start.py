@@ -78,6 +78,12 @@ def test_it_ends_with_what_it_returns_and_says_why(cold: set[int]):
     assert process.stdout is not None
     assert "unrecognized arguments: --no-such-option" in process.stdout.read()
     assert end(process) == 2
+    process = start("--help", PYTHONUNBUFFERED="")
+    assert process.pid not in cold - {one._process.pid for one in warm_start._prepared.values()}
+    assert process.stdout is not None
+    as_ever = [sys.executable, "-m", "rtlab.server", "--help"]
+    assert process.stdout.read() == subprocess.run(as_ever, stdout=subprocess.PIPE, text=True).stdout
+    assert end(process) == 0
 
 
 def test_it_ends_with_its_parents_pipe(cold: set[int]):
@@ -111,6 +117,21 @@ def test_a_kernel_is_told_its_parent_and_nothing_of_earlier_ones(cold: set[int],
             client.stop_channels()
             manager.shutdown_kernel(now=True)  # which kills the kernel's group
         assert "".join(said).split() == [str(os.getpid()), "True", name, name, "-f"]
+    assert cold <= {one._process.pid for one in warm_start._prepared.values()}
+
+
+def test_a_kernel_that_is_asked_to_end_does_what_it_had_registered(cold: set[int], tmp_path: Path):
+    manager = KernelManager(kernel_name="python3", **kernel_ports())
+    manager.start_kernel(cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        client.execute_interactive("import atexit\natexit.register(open, 'ended', 'x')", timeout=60)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+    assert (tmp_path / "ended").exists()
     assert cold <= {one._process.pid for one in warm_start._prepared.values()}
 
 

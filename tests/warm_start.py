@@ -25,7 +25,7 @@ import threading
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 __all__ = ["COLD", "install", "prepare", "suspended"]
 
@@ -245,6 +245,18 @@ def _import(kind: str) -> None:
     gc.enable()
 
 
+def _end(code: object) -> NoReturn:
+    """End as `sys.exit` does, but take nothing apart: a fork would copy what was imported to free it."""
+    if not (code is None or isinstance(code, int)):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     _import(sys.argv[2])
     _request = _serve(socket.socket(fileno=int(sys.argv[1])))
@@ -252,4 +264,8 @@ if __name__ == "__main__":
     sys.argv[1:] = _request["argv"][len(_flags) + 2 :]
     if "-P" not in _flags:
         sys.path.insert(0, _request["cwd"])
-    runpy.run_module(_module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(_module, run_name="__main__", alter_sys=True)
+    except SystemExit as _ended:
+        _end(_ended.code)
+    _end(None)
