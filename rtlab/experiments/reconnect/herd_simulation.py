@@ -160,18 +160,20 @@ class _Herd:
         self._count(self.attempts, at)
 
         queued = max(0.0, self.free_at - max(start, s.outage)) * s.capacity
-        admitted = np.arange(1, len(at) + 1) <= s.backlog + s.capacity * s.rtt - queued
-        self._fail(due[~admitted], at[~admitted] + s.rtt)
-        self.refused += int((~admitted).sum())
-        if not admitted.any():
+        places = int(min(len(at), max(0.0, s.backlog + s.capacity * s.rtt - queued)))  # for who comes first
+        self._fail(due[places:], at[places:] + s.rtt)
+        self.refused += len(at) - places
+        if not places:
             return
 
-        clients, at = due[admitted], at[admitted]
+        clients, at = due[:places], at[:places]
         done = self._serve(at)
         late = done - at > s.connect_timeout
-        self._fail(clients[late], at[late] + s.connect_timeout)
-        self.timed_out += int(late.sum())
-        self._accept(clients[~late], at[~late], done[~late])
+        if late.any():
+            self._fail(clients[late], at[late] + s.connect_timeout)
+            self.timed_out += int(np.count_nonzero(late))
+            clients, at, done = clients[~late], at[~late], done[~late]
+        self._accept(clients, at, done)
 
     def _serve(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """When each is accepted: doneₖ = max(atₖ, doneₖ₋₁) + 1/μ, unrolled into a running maximum."""
@@ -190,7 +192,7 @@ class _Herd:
         self.outside -= len(clients)
         shown = done < s.duration
         self._count(self.accepted, done[shown])
-        self.connected += int(shown.sum())
+        self.connected += int(np.count_nonzero(shown))
         self.all_in = max(self.all_in, float(done[shown].max(initial=0.0)))
         self.longest_wait = max(self.longest_wait, float((done - at).max(initial=0.0)))
         if s.lifetime < math.inf:
@@ -207,11 +209,13 @@ class _Herd:
         retries: NDArray[np.int64],
         previous: NDArray[np.float64],
     ) -> None:
+        if not len(clients):  # nobody is to be asked: a policy may look at the first, or the longest
+            return
         delay = self.policy.delay(retries, previous, self.rng)
         self.retries[clients] = retries
         self.previous[clients] = delay
         self.next_at[clients] = at + delay
-        for_good = int(np.isinf(delay).sum())
+        for_good = int(np.count_nonzero(np.isinf(delay)))
         self.gave_up += for_good
         self.outside -= for_good
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,21 @@ def test_nobody_waits_longer_than_the_queue_or_the_timeout() -> None:
     run = simulate(FullJitter(1, 1), replace(SMALL, backlog=math.inf))
     assert 1.5 < run.longest_wait <= SMALL.connect_timeout
     assert run.timed_out > 0
+
+
+def test_a_policy_is_asked_for_somebody_only() -> None:
+    class Asked(FullJitter):
+        def delay(self, attempt: Any, previous: Any, rng: np.random.Generator) -> Any:
+            seen.append(len(attempt))
+            assert len(previous) == len(attempt)
+            return super().delay(attempt, previous, rng)
+
+    for lifetime in (math.inf, 1.0):  # of a step all are late, or some, or nobody
+        seen: list[int] = []
+        run = simulate(Asked(1, 1), replace(SMALL, backlog=math.inf, lifetime=lifetime))
+        assert run.timed_out > 0
+        assert seen[0] == SMALL.clients
+        assert min(seen) > 0
 
 
 def test_clients_that_give_up_stop_trying() -> None:
