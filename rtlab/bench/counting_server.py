@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rtlab.server.__main__ import main
 from rtlab.server.histogram import Histogram
-from rtlab.server.turn_meter import TurnMeter
+from rtlab.server.loop_turn_meter import TurnMeter
 
 __all__ = ["COUNT", "DO_NOT_COUNT", "main"]
 

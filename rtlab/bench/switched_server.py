@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any, Final
 
 from rtlab.server.__main__ import main
-from rtlab.server.guard import Guard
 from rtlab.server.handlers import HANDLERS, Services
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
+from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
 
@@ -78,7 +78,7 @@ def _is_of(kind: type) -> Callable[[Any], bool]:
 
 
 def _is_authorise(step: Any) -> bool:
-    return getattr(step, "__func__", None) is Guard.authorise
+    return getattr(step, "__func__", None) is Reauthorization.authorise
 
 
 #: Check → what makes a node's switch for it.

@@ -9,12 +9,12 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from rtlab.client.delivery import PER_FRAME, Delivery, DeliveryMode, Life, Parcel
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
 from rtlab.client.outbox import Outbox
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
+from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Life, Parcel, Retransmission
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
@@ -89,7 +89,7 @@ class AcknowledgedOutbox:
         self._check = outbox.check
         self._window = window
         self._answer_timeout = answer_timeout
-        self._deliveries: dict[str, Delivery] = {}
+        self._deliveries: dict[str, Retransmission] = {}
         self._numbers = 0
         self._in_a_row = 0
         self._space: asyncio.Event | None = None
@@ -154,7 +154,7 @@ class AcknowledgedOutbox:
         if error is not None and not isinstance(error, NotConnected):
             self._inbox.refuse(receipt.message, error, "server")
 
-    def _delivery(self, mode: str) -> Delivery:
+    def _delivery(self, mode: str) -> Retransmission:
         delivery = self._deliveries.get(mode)
         if delivery is None:
             life = None
@@ -162,7 +162,7 @@ class AcknowledgedOutbox:
                 token = secrets.token_urlsafe(12)
                 life = Life(stream=STREAM, history=token, token=token)
                 self._numbers = 0
-            delivery = self._deliveries[mode] = Delivery(
+            delivery = self._deliveries[mode] = Retransmission(
                 self._batch,
                 self._driver.spawn,
                 self._limit,

@@ -17,13 +17,13 @@ import numpy as np
 from rtlab.client.acknowledged_outbox import AcknowledgedOutbox
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
-from rtlab.client.delivery import DeliveryMode
 from rtlab.client.driver import Driver
 from rtlab.client.inbox import Inbox
 from rtlab.client.options import DefaultHeartbeat, checked, in_force, policy_of, positive
 from rtlab.client.outbox import Outbox
 from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
+from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.stream import Stream
 from rtlab.client.throttle import Throttle

@@ -16,7 +16,7 @@ from rtlab.experiments.endpoint.frames import new_key, raw_frame, request_head, 
 from rtlab.experiments.endpoint.wire import dial
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_FRAME, NGINX_MAP
-from rtlab.processes.host import find_program, free_port
+from rtlab.processes.programs_and_ports import find_program, free_port
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_frames import BINARY, CLOSE, PING, PONG
 

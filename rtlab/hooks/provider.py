@@ -16,12 +16,12 @@ import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
 from rtlab.hooks.feed import Look
-from rtlab.hooks.frames import frame_clock, home_loop
 from rtlab.hooks.links import Connect
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
-from rtlab.hooks.seat import Callbacks
+from rtlab.hooks.render_throttle import frame_clock, home_loop
 from rtlab.hooks.store import Store, Watcher
-from rtlab.hooks.use_websocket import use_seat
+from rtlab.hooks.subscription import Callbacks
+from rtlab.hooks.use_websocket import use_subscription
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def WebSocketProvider(  # noqa: N802  a component
     def opened(event: Connected) -> None:
         store.dispatch(Action("CONNECT"))
         if room_id is not None:
-            seat.spawn(seat.enter(room_id))
+            subscription.spawn(subscription.enter(room_id))
 
     def closed(event: Disconnected) -> None:
         reason = (
@@ -141,7 +141,7 @@ def WebSocketProvider(  # noqa: N802  a component
         ours = room_id is None or message.room_id == room_id
         return ours and message.type not in _ANSWERS and (filter is None or bool(filter(message)))
 
-    seat = use_seat(
+    subscription = use_subscription(
         url,
         transport=transport,
         share=share,
@@ -157,7 +157,7 @@ def WebSocketProvider(  # noqa: N802  a component
         renders_messages=False,
         place=place,
     )
-    store.send = seat.send_message
+    store.send = subscription.send_message
     _STORE.provide(store)
     return reacton.ipywidgets.VBox(children=list(children))
 

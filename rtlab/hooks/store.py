@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from rtlab.errors import NotConnected, describe
-from rtlab.hooks.frames import FrameClock, Rendered
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, websocket_reducer
+from rtlab.hooks.render_throttle import FrameClock, Rendered
 
 __all__ = ["Store", "Watcher"]
 

@@ -13,16 +13,16 @@ import reacton
 import reacton.core
 
 from rtlab.hooks.feed import Look
-from rtlab.hooks.frames import home_loop
 from rtlab.hooks.links import Connect, plain_connect
-from rtlab.hooks.seat import Callbacks, Seat
+from rtlab.hooks.render_throttle import home_loop
+from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.client.events import Connected, Disconnected, ErrorEvent
 
-__all__ = ["WebSocketView", "check_url", "use_seat", "use_websocket"]
+__all__ = ["WebSocketView", "check_url", "use_subscription", "use_websocket"]
 
 
 class WebSocketView(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ def check_url(url: object) -> str | None:
     return url
 
 
-def use_seat(
+def use_subscription(
     url: str | None,
     *,
     transport: str = "websocket",
@@ -99,8 +99,8 @@ def use_seat(
     options: dict[str, Any] | None = None,
     renders_messages: bool = True,
     place: Sequence[object] = (),
-) -> Seat:
-    """Give the component a seat at its connection; for hooks that build on it.
+) -> Subscription:
+    """Subscribe the component to its connection; for hooks that build on it.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def use_seat(
     renders_messages : bool
         Whether messages are a reason to render.
     place : sequence
-        Another one gives another seat, as another URL does.
+        Another one gives another subscription, as another URL does.
     """
     url = check_url(url)
     make = connect if connect is not None else plain_connect(transport)
@@ -123,27 +123,29 @@ def use_seat(
     tree = reacton.core.get_render_context()
     _, set_renders = reacton.use_state(0)
 
-    def new_seat() -> Seat:
-        return Seat(loop, tree, lambda: set_renders(lambda n: n + 1), renders_messages=renders_messages)
+    def new_subscription() -> Subscription:
+        return Subscription(
+            loop, tree, lambda: set_renders(lambda n: n + 1), renders_messages=renders_messages
+        )
 
     # Another URL begins afresh: nothing of the former one is shown under the new one's name.
     # `connect` is no reason to: written in place, it is another function in every render.
     here = [url, transport, share, *place]
-    seat = reacton.use_memo(new_seat, here)
+    subscription = reacton.use_memo(new_subscription, here)
 
     def commit() -> None:
-        seat.feed.look = look or Look()
-        seat.callbacks = callbacks or Callbacks()
+        subscription.feed.look = look or Look()
+        subscription.callbacks = callbacks or Callbacks()
 
     def mount() -> Callable[[], None] | None:
         if url is None:
             return None
-        key = (url, transport, id(connect)) if share else seat
-        return seat.mount(key, make, url, options or {})
+        key = (url, transport, id(connect)) if share else subscription
+        return subscription.mount(key, make, url, options or {})
 
     reacton.use_effect(commit)
-    reacton.use_effect(mount, [*here, id(seat)])
-    return seat
+    reacton.use_effect(mount, [*here, id(subscription)])
+    return subscription
 
 
 def use_websocket(
@@ -227,7 +229,7 @@ def use_websocket(
             reacton.use_effect(lambda: set_total(lambda n: n + len(ws.messages)), [ws.frame])
             return w.Label(value=f"{ws.connection_status}: {total} messages")
     """
-    seat = use_seat(
+    subscription = use_subscription(
         url,
         transport=transport,
         share=share,
@@ -236,18 +238,18 @@ def use_websocket(
         callbacks=Callbacks(on_message, on_open, on_close, on_error, should_reconnect),
         options=options,
     )
-    feed = seat.feed
+    feed = subscription.feed
     messages = feed.pending()
     frame = feed.taken + len(messages)
     # An effect runs only when the render is complete: one that is given up takes nothing.
     reacton.use_effect(lambda: feed.commit(len(messages)), [frame, id(feed)])
     return WebSocketView(
-        connection_status=seat.status,
+        connection_status=subscription.status,
         last_message=messages[-1] if messages else feed.last,
         messages=messages,
         frame=frame,
         value=feed.value,
         error=feed.error,
-        send_message=seat.send_message,
-        connection=seat.connection,
+        send_message=subscription.send_message,
+        connection=subscription.connection,
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from rtlab.errors import LabError
 from rtlab.lab.balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
 from rtlab.processes.child import Child
-from rtlab.processes.host import accepts, find_program, free_port
+from rtlab.processes.programs_and_ports import accepts, find_program, free_port
 
 if TYPE_CHECKING:
     from rtlab.lab.certificates import Certificates

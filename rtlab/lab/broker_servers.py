@@ -17,7 +17,7 @@ from typing import Final
 from rtlab.errors import LabError
 from rtlab.lab.rabbitmq_server import find_rabbitmq, rabbitmq_command, rabbitmq_environment
 from rtlab.processes.child import Child
-from rtlab.processes.host import accepts, find_program, free_port, port_is_free
+from rtlab.processes.programs_and_ports import accepts, find_program, free_port, port_is_free
 
 __all__ = ["BROKERS", "BrokerServer", "find_broker"]
 

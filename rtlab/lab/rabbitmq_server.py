@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from rtlab.processes.host import find_program, free_port
+from rtlab.processes.programs_and_ports import find_program, free_port
 
 __all__ = ["find_rabbitmq", "rabbitmq_command", "rabbitmq_environment"]
 

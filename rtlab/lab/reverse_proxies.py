@@ -15,7 +15,7 @@ from rtlab.lab.haproxy_config import HAPROXY_SETTINGS, haproxy_config
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_SETTINGS, nginx_config
 from rtlab.processes.child import Child
-from rtlab.processes.host import accepts, find_program, free_port
+from rtlab.processes.programs_and_ports import accepts, find_program, free_port
 
 __all__ = ["PROXY_SETTINGS", "start_proxies"]
 

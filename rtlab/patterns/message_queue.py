@@ -21,8 +21,8 @@ from typing import Any, Final, Self
 
 from rtlab.client.acknowledged_outbox import kept_copy
 from rtlab.client.connection import Connection
-from rtlab.client.delivery import Parcel
 from rtlab.client.receipt import Receipt
+from rtlab.client.retransmission import Parcel
 from rtlab.client.waiting import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.queue_contents import QueueContents

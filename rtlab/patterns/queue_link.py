@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.delivery import Delivery, Life
 from rtlab.client.events import Connected, Disconnected
+from rtlab.client.retransmission import Life, Retransmission
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
 from rtlab.protocol.messages import Message
@@ -18,7 +18,7 @@ __all__ = ["QueueLink"]
 
 
 class QueueLink:
-    """A queue's `Delivery`, which follows the connection, and the tasks of both.
+    """A queue's `Retransmission`, which follows the connection, and the tasks of both.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class QueueLink:
     before_sending : callable
         Called when a connection has opened.
     window, answer_timeout, max_retries
-        As for `Delivery`.
+        As for `Retransmission`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class QueueLink:
         self._entered: set[str] = set()
         self._turn = asyncio.Lock()
         self._life = Life(head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation)
-        self.delivery = Delivery(
+        self.delivery = Retransmission(
             self._request,
             self.spawn,
             self.limit,

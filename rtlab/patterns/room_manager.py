@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any, Final, Self, cast
 
 from rtlab.client.connection import Connection
-from rtlab.client.delivery import DeliveryMode
 from rtlab.client.events import Resync
 from rtlab.client.receipt import Receipt
+from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import InvalidState
 from rtlab.patterns.quiet_link_probe import QuietLinkProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message

@@ -25,7 +25,7 @@ from typing import IO, Final
 
 from rtlab.errors import LabError
 from rtlab.processes import orphan_reaper
-from rtlab.processes.host import find_program
+from rtlab.processes.programs_and_ports import find_program
 
 __all__ = ["Child"]
 

@@ -22,14 +22,14 @@ from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.base import Broker, BrokerFailed
 from rtlab.server.brokers.memory import MemoryBroker
-from rtlab.server.garbage import Garbage
-from rtlab.server.held_frames import OverflowOptions
+from rtlab.server.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.session_limits import SessionLimits
+from rtlab.server.slow_consumer_queue import OverflowOptions
 
 if TYPE_CHECKING:
     from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
@@ -326,13 +326,13 @@ async def _serve(args: argparse.Namespace) -> None:
     for broker in cluster:
         await broker.start()
     await server.start()
-    garbage = Garbage()
-    garbage.start()
+    collection = GarbageCollection()
+    collection.start()
     _child.announce(server.port, **({} if given else {"token": token}))
     try:
         await stop.wait()
     finally:
-        garbage.stop()
+        collection.stop()
         await server.stop()
         for broker in cluster:
             await broker.stop()

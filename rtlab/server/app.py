@@ -9,9 +9,9 @@ from typing import Final
 
 from aiohttp import web
 
-from rtlab.processes.host import nofile
 from rtlab.processes.http_expect import read_expectations
 from rtlab.processes.http_log import server_log
+from rtlab.processes.programs_and_ports import nofile
 from rtlab.server.endpoints import auth, rtc
 from rtlab.server.endpoints.page_origin import set_page_origin
 from rtlab.server.endpoints.poll import poll
@@ -27,7 +27,7 @@ from rtlab.server.middleware.origins import PUBLIC, add_cors_headers, make_origi
 from rtlab.server.middleware.plain_headers import say_little
 from rtlab.server.naive import origin_looks_right, say_much
 from rtlab.server.node import Node
-from rtlab.server.sockets import Sockets, descriptor_reserve
+from rtlab.server.tcp_connections import TcpConnections, descriptor_reserve
 
 __all__ = ["Server", "make_app"]
 
@@ -39,7 +39,7 @@ _log = server_log("rtlab.server.endpoints.http")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(node: Node, sockets: Callable[[], Sockets | None] = lambda: None) -> web.Application:
+def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: None) -> web.Application:
     """Make the application around a node.
 
     Parameters
@@ -137,7 +137,7 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._max_sockets = max_sockets
         self._listener: asyncio.Server | None = None
-        self._sockets: Sockets | None = None
+        self._sockets: TcpConnections | None = None
 
     @property
     def port(self) -> int:
@@ -170,7 +170,7 @@ class Server:
         read_expectations(server)
         patience = self.node.options.header_timeout
         reserve = descriptor_reserve()
-        self._sockets = sockets = Sockets(
+        self._sockets = sockets = TcpConnections(
             server,
             lambda: server.connections,
             self.node.clock,

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.frames import Frame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import Frame, RoomPosition, checked, error_message
 from rtlab.server.options import Options
 from rtlab.server.refusal import Ended, Refused, Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry

@@ -10,7 +10,7 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import Frame, RoomPosition, checked, error_message
 from rtlab.server.refusal import Refused
 from rtlab.server.session import Session
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import NAME_CHARS, error_message
+from rtlab.server.encoded_frames import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, Handler, Services, in_sequence, publish
 from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming

@@ -15,22 +15,22 @@ from rtlab.server.brokers.memory import MemoryBroker
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.connections import Connections
 from rtlab.server.drain import drain
-from rtlab.server.guard import Guard
 from rtlab.server.handlers import Services, publish
 from rtlab.server.heartbeats import Heartbeats
-from rtlab.server.held_frames import OverflowRules
 from rtlab.server.ingress import Ingress
+from rtlab.server.loop_turn_meter import TurnMeter
+from rtlab.server.loop_turns import Turns
 from rtlab.server.naive import Commands, by_name, may_by_prefix
 from rtlab.server.options import Options
 from rtlab.server.producers import Producers
+from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, is_name
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.sessions import Sessions
-from rtlab.server.steps.chosen import make_steps
+from rtlab.server.slow_consumer_queue import OverflowRules
 from rtlab.server.steps.rate_limit import LimitRate
-from rtlab.server.turn_meter import TurnMeter
-from rtlab.server.turns import Turns
+from rtlab.server.steps.selection import make_steps
 from rtlab.server.upkeep import Announcer, Upkeep
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Node:
         self.rate_limits = [LimitRate(limit) for limit in options.rate_limits]
         self.access_log: deque[str] = deque(maxlen=1000)
         self.authority: Authority | None = None
-        self._guard: Guard | None = None
+        self._reauthorization: Reauthorization | None = None
         if options.security != "open":
             # Brings a sixth of a second of cryptography, which an open server's start is spared.
             from rtlab.server.auth.authority import Authority
@@ -125,7 +125,7 @@ class Node:
                 ticket_ttl=options.ticket_ttl,
                 clock=wall_clock,
             )
-            guard = self._guard = Guard(
+            reauthorization = self._reauthorization = Reauthorization(
                 self.authority,
                 self.connections,
                 self.sessions,
@@ -133,11 +133,11 @@ class Node:
                 may_by_prefix if options.security == "naive" else may,
                 options.revalidate,
             )
-            services.renew = guard.renew
-            self.connections.check_right = guard.check
+            services.renew = reauthorization.renew
+            self.connections.check_right = reauthorization.check
         if options.schemas is not None and options.security != "naive":  # which looks once, at first values
             self.hub.check_outgoing = self.sessions.check_outgoing = options.schemas.check
-        before, after = make_steps(options, self.rate_limits, self._guard)
+        before, after = make_steps(options, self.rate_limits, self._reauthorization)
         self.ingress = Ingress(
             services,
             options.max_message_bytes,
@@ -150,8 +150,8 @@ class Node:
         self.heartbeats = Heartbeats(options.heartbeat, self.connections.sinks, clock)
         self.connections.when_attached = self.heartbeats.add
         self.upkeep.add(self.producers.expire)
-        if self._guard is not None:
-            self.upkeep.add(self._guard.enforce)
+        if self._reauthorization is not None:
+            self.upkeep.add(self._reauthorization.enforce)
 
     @property
     def ready(self) -> bool:
@@ -166,8 +166,8 @@ class Node:
 
     def enforce(self) -> None:
         """End, now, the connections whose token has ended."""
-        if self._guard is not None:
-            self._guard.enforce()
+        if self._reauthorization is not None:
+            self._reauthorization.enforce()
 
     async def prepare(self, request: ConnectRequest) -> bool:
         """Make ready the rooms that a connection will enter; at once where this server stands alone.

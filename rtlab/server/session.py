@@ -12,9 +12,8 @@ from typing import Final, TypeVar
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
+from rtlab.server.encoded_frames import Burst, Frame, RoomPosition, checked
 from rtlab.server.feed import Feed
-from rtlab.server.frames import Burst, Frame, RoomPosition, checked
-from rtlab.server.held_frames import HeldFrames, OverflowOptions, OverflowRules
 from rtlab.server.numbered_posts import NumberedPosts
 from rtlab.server.ordered_answers import InOrder, Later, forward
 from rtlab.server.producers import Incarnation
@@ -22,6 +21,7 @@ from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import Sink
+from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 
 __all__ = ["SILENT_SECONDS", "Session"]
 
@@ -112,7 +112,7 @@ class Session:
         self._fan_out = fan_out or _NOTHING_OUTGOING
         self._rules = rules or OverflowRules(OverflowOptions(), time.monotonic)
         # Only while a connection takes no more: frames without a number, and who waits for room.
-        self._held: HeldFrames | None = None
+        self._held: SlowConsumerQueue | None = None
         self._actions: list[Callable[[], object]] | None = None
         self._backlog: deque[Frame] = _NOTHING
         self._bytes = 0
@@ -205,7 +205,7 @@ class Session:
     def _hold(self, sink: Sink, frame: Frame, asked_for: bool) -> None:
         held = self._held
         if held is None:
-            held = self._held = HeldFrames(self._rules, self.overflow, self.check_outgoing)
+            held = self._held = SlowConsumerQueue(self._rules, self.overflow, self.check_outgoing)
             sink.when_writable(self._pump)
         if not held.put(frame, asked_for=asked_for):
             self.release()

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from rtlab.protocol.messages import Message
-from rtlab.server.held_frames import OverflowOptions, OverflowRules
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
+from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["Sessions"]
 

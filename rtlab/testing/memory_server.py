@@ -12,7 +12,7 @@ from websockets.frames import Close
 
 from rtlab.protocol.codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
-from rtlab.server.frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, Frame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.session import Session

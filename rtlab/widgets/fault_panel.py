@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.asked_panel import AskedPanel
 from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.fault_panel_state import NOTHING, cables, delays, describe, state_of
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panel_code import faults_code
+from rtlab.widgets.polled_panel import PolledPanel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
@@ -48,7 +48,7 @@ class Faults(Protocol):
     def restore(self) -> Awaitable[object]: ...
 
 
-class FaultPanel(CopyAsCode, AskedPanel):
+class FaultPanel(CopyAsCode, PolledPanel):
     """Breaks the network between client and server while a cell runs.
 
     Parameters
@@ -77,7 +77,7 @@ class FaultPanel(CopyAsCode, AskedPanel):
             hand = await panel.wait_for(pulled=True, patience=8, stop=plot.stopped)
     """
 
-    _esm = page_files("panel.js", "kernel.js", "look.js", "sight.js", "faults.js")
+    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "scroll_into_view.js", "faults.js")
     _css = page_files("panel.css", "faults.css")
 
     silence = "the fault proxy does not answer: has the lab been stopped?"

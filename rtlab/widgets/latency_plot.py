@@ -98,7 +98,16 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
     """
 
     _esm = page_files(
-        *("store.js", "scale.js", "marks.js", "paint.js", "controls.js", "kernel.js", "sight.js", "plot.js")
+        *(
+            "sample_store.js",
+            "plot_scale.js",
+            "event_marks.js",
+            "plot_canvas.js",
+            "controls.js",
+            "kernel.js",
+            "scroll_into_view.js",
+            "plot_widget.js",
+        )
     )
     _css = page_files("plot.css")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import traitlets
 
-from rtlab.widgets.asked_panel import AskedPanel
 from rtlab.widgets.chat_lines import text_of
 from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panel_code import queue_code
+from rtlab.widgets.polled_panel import PolledPanel
 
 if TYPE_CHECKING:
     from rtlab.patterns.message_queue import MessageQueue
@@ -26,7 +26,7 @@ _TEXT: Final = 200
 _NAME: Final = 64
 
 
-class QueuePanel(CopyAsCode, AskedPanel):
+class QueuePanel(CopyAsCode, PolledPanel):
     """Shows a `MessageQueue` while it is used, and tries its dead letters again.
 
     Parameters
@@ -52,7 +52,7 @@ class QueuePanel(CopyAsCode, AskedPanel):
     """
 
     silence = "the queue's file does not answer: is its disk busy?"
-    _esm = page_files("panel.js", "kernel.js", "look.js", "queue.js")
+    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "queue.js")
     _css = page_files("panel.css", "queue.css")
 
     #: Of the queue: `QueueStats`, whether it is open, and how much more it may hold.

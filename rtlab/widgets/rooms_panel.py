@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import traitlets
 
 from rtlab.protocol.messages import RESERVED_TYPES
-from rtlab.widgets.asked_panel import AskedPanel
 from rtlab.widgets.chat_lines import text_of
 from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panel_code import rooms_code
+from rtlab.widgets.polled_panel import PolledPanel
 
 if TYPE_CHECKING:
     from rtlab.client.events import Resync
@@ -41,7 +41,7 @@ class _Seen:
         self.lines.append({"n": self.count, "from": author, "text": text[:_TEXT], "offset": offset})
 
 
-class RoomsPanel(CopyAsCode, AskedPanel):
+class RoomsPanel(CopyAsCode, PolledPanel):
     """Shows the rooms of a `RoomManager`, and joins and leaves rooms.
 
     Parameters
@@ -64,7 +64,7 @@ class RoomsPanel(CopyAsCode, AskedPanel):
     """
 
     silence = "the server does not answer: is the connection open?"
-    _esm = page_files("panel.js", "kernel.js", "look.js", "rooms.js")
+    _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "rooms.js")
     _css = page_files("panel.css", "rooms.css")
 
     connection = traitlets.Unicode("").tag(sync=True)

@@ -79,7 +79,7 @@ class WireTimeline(EntryPanel):
         timeline.figure()
     """
 
-    _esm = page_files("panel.js", "scale.js", "kernel.js", "timeline.js")
+    _esm = page_files("panel.js", "plot_scale.js", "kernel.js", "timeline.js")
     _css = page_files("panel.css", "timeline.css")
 
     speed = traitlets.Float(1.0).tag(sync=True)

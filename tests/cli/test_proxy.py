@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from rtlab.cli import main as cli
-from rtlab.processes.host import free_port
+from rtlab.processes.programs_and_ports import free_port
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))
 

@@ -19,7 +19,7 @@ from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.host import free_port
+from rtlab.processes.programs_and_ports import free_port
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 from rtlab.testing.scripted_http import Request, ScriptedServer, response
 from tests.experiments.endpoint.scripted_websocket import websocket

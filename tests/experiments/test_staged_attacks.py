@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.experiments.staged_attacks import recorded_attacks, stage_attacks
-from rtlab.processes.host import find_program
+from rtlab.processes.programs_and_ports import find_program
 
 
 def test_the_recorded_run_tells_every_attack_twice() -> None:

@@ -9,7 +9,7 @@ import pytest
 from rtlab.errors import LabError
 from rtlab.lab import broker_servers
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.processes.host import free_port
+from rtlab.processes.programs_and_ports import free_port
 
 
 @pytest.mark.parametrize("kind", ["nats", "redis"])

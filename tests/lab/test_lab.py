@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.processes.host import accepts, free_port
+from rtlab.processes.programs_and_ports import accepts, free_port
 from rtlab.protocol.deflate import Deflate
 
 TIMEOUT = 30.0

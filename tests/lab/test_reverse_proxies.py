@@ -14,7 +14,7 @@ import pytest
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
-from rtlab.processes.host import accepts, find_program
+from rtlab.processes.programs_and_ports import accepts, find_program
 
 TIMEOUT = 60.0
 

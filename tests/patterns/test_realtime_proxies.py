@@ -15,7 +15,7 @@ from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.realtime import ORDER, RealtimeClient
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
-from rtlab.processes.host import find_program
+from rtlab.processes.programs_and_ports import find_program
 
 if find_program("haproxy") is None:
     pytest.skip("haproxy is not installed: apt install haproxy", allow_module_level=True)

@@ -23,7 +23,7 @@ from rtlab.measure.ledger import Ledger, Stamp
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
-from rtlab.server.frames import Burst
+from rtlab.server.encoded_frames import Burst
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.rooms.fan_out import BURST_FRAMES

@@ -10,13 +10,13 @@ import pytest
 from rtlab.widgets.page_files import page_files
 
 PAGES = (
-    ("panel.js", "scale.js", "kernel.js", "timeline.js"),
-    ("panel.js", "scale.js", "kernel.js", "inspector.js"),
-    ("panel.js", "scale.js", "kernel.js", "batching.js"),
-    ("panel.js", "scale.js", "kernel.js", "board.js"),
-    ("panel.js", "kernel.js", "look.js", "faults.js"),
-    ("panel.js", "kernel.js", "look.js", "queue.js"),
-    ("panel.js", "kernel.js", "look.js", "rooms.js"),
+    ("panel.js", "plot_scale.js", "kernel.js", "timeline.js"),
+    ("panel.js", "plot_scale.js", "kernel.js", "inspector.js"),
+    ("panel.js", "plot_scale.js", "kernel.js", "batching.js"),
+    ("panel.js", "plot_scale.js", "kernel.js", "board.js"),
+    ("panel.js", "kernel.js", "poll_while_visible.js", "faults.js"),
+    ("panel.js", "kernel.js", "poll_while_visible.js", "queue.js"),
+    ("panel.js", "kernel.js", "poll_while_visible.js", "rooms.js"),
     ("panel.js", "kernel.js", "chat.js"),
 )
 

@@ -16,6 +16,7 @@ from rtlab.server.deflate_agreement import Agreement, agree
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.strict_frames import StrictFrames
 from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.loop_turns import Turns
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import Later, settled
@@ -24,7 +25,6 @@ from rtlab.server.session import Session
 from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink
-from rtlab.server.turns import Turns
 
 __all__ = ["websocket"]
 

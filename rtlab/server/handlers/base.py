@@ -8,15 +8,15 @@ from typing import Any, Protocol, cast
 
 from rtlab.protocol.codecs import Codec
 from rtlab.server.brokers.base import Broker
-from rtlab.server.held_frames import OverflowOptions, OverflowRules
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
+from rtlab.server.loop_turns import Turns
 from rtlab.server.ordered_answers import Later
 from rtlab.server.producers import Producers
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session import Session
-from rtlab.server.turns import Turns
+from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["Handler", "ReceiveItem", "Services", "field", "room_of"]
 

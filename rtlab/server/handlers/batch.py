@@ -10,7 +10,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.batches import message_of
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import CheckedItems, Message
-from rtlab.server.frames import RoomPosition
+from rtlab.server.encoded_frames import RoomPosition
 from rtlab.server.handlers.base import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import InOrder, Later, then

@@ -15,9 +15,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from rtlab.policies.paced_queue import PacedQueue
+from rtlab.server.admission_pacing import AdmissionPacer
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
-from rtlab.server.turnstile import Turnstile
 
 __all__ = ["begins_connection", "make_handshake_limit"]
 
@@ -55,7 +55,7 @@ def make_handshake_limit(node: Node) -> Any:
     """
     rate = node.options.handshake_rate
     queue = None if rate is None else PacedQueue(rate, node.options.handshake_queue)
-    turnstile = Turnstile()
+    pacer = AdmissionPacer()
     free_at = 0.0
 
     @web.middleware
@@ -63,7 +63,7 @@ def make_handshake_limit(node: Node) -> Any:
         nonlocal free_at
         if not begins_connection(request.path, has_cursor="cursor" in request.query):
             return await handler(request)
-        await turnstile.enter()
+        await pacer.enter()
         if queue is None:
             return await handler(request)
         now = node.clock()

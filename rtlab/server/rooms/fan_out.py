@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rtlab.server.frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.loop_turns import Turns
 from rtlab.server.ordered_answers import Later, forward
 from rtlab.server.rooms.room import Member, Room
-from rtlab.server.turns import Turns
 
 __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtlab.server.frames import Frame
+from rtlab.server.encoded_frames import Frame
 from rtlab.server.rooms.limits import HubLimits
 
 __all__ = ["History"]

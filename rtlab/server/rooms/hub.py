@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, RoomPosition, checked
+from rtlab.server.encoded_frames import Frame, RoomPosition, checked
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.rooms.room import Member, Room

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rtlab.server.frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, Frame
 from rtlab.server.ordered_answers import Later
 from rtlab.server.rooms.history import History
 from rtlab.server.rooms.presence import Presence

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from rtlab.server.frames import Burst, Frame
-from rtlab.server.turns import Turns
+from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.loop_turns import Turns
 
 __all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer", "write_each"]
 

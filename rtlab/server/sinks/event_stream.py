@@ -6,9 +6,9 @@ import asyncio
 from typing import Final
 
 from rtlab.server.cursor import CursorWriter
-from rtlab.server.frames import Burst, Frame, RoomPosition
+from rtlab.server.encoded_frames import Burst, Frame, RoomPosition
+from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
-from rtlab.server.turns import Turns
 
 __all__ = ["EventStreamSink"]
 

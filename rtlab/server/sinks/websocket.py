@@ -7,9 +7,9 @@ import asyncio
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.frames import Burst, Frame, shared_form
+from rtlab.server.encoded_frames import Burst, Frame, shared_form
+from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
-from rtlab.server.turns import Turns
 
 __all__ = ["WebSocketSink"]
 

@@ -10,7 +10,7 @@ from rtlab.client.long_polling import LongPolling
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.experiments.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
-from rtlab.processes.host import find_program
+from rtlab.processes.programs_and_ports import find_program
 
 if find_program("nginx") is None:
     pytest.skip("nginx is not installed: apt install nginx", allow_module_level=True)

@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.collection import Collection
-from rtlab.processes.host import free_port
+from rtlab.processes.programs_and_ports import free_port
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

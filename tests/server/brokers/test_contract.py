@@ -15,7 +15,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.lab.lab import Lab
-from rtlab.processes.host import free_port
+from rtlab.processes.programs_and_ports import free_port
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for, driver_for
 from rtlab.server.brokers.carrying.subjects import full_name

@@ -20,14 +20,14 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.server.app import Server
+from rtlab.server.encoded_frames import Frame
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
-from rtlab.server.frames import Frame
-from rtlab.server.held_frames import OverflowOptions
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.data_channel import DataChannelSink
+from rtlab.server.slow_consumer_queue import OverflowOptions
 from rtlab.server.stats import read_stats
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.memory import MemoryBroker
-from rtlab.server.frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.loop_turns import Turns
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.turns import Turns
 
 #: Seconds of a slice, and of a delivery, on a clock that only deliveries move: half a slice is for them.
 SLICE = 1.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame
+from rtlab.server.encoded_frames import Frame
 from rtlab.server.sinks.poll import PollSink
 
 NEWS = Frame(Message("news", "hi"))

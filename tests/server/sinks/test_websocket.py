@@ -5,10 +5,10 @@ import asyncio
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink
-from rtlab.server.turns import Turns
 from tests.server.sinks.transports import Transport
 
 NEWS = Frame(Message("news", "hi"))

@@ -18,7 +18,7 @@ from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.membership import Timings
 from rtlab.server.brokers.cluster.node_messages import Ask, Beat, Handed, Handover, Out, Told, decode
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.frames import Frame
+from rtlab.server.encoded_frames import Frame
 from rtlab.server.ordered_answers import settled
 from rtlab.server.rooms.hub import Hub
 

@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from typing import Final
 
-__all__ = ["PER_TURN", "Turnstile"]
+__all__ = ["PER_TURN", "AdmissionPacer"]
 
 #: Handshakes that begin in one turn; each costs some 0.3 ms.
 PER_TURN: Final = 8
 
 
-class Turnstile:
+class AdmissionPacer:
     """Lets a few pass in each turn of the event loop, in the order in which they came.
 
     A thousand clients whose requests arrive together were answered in one turn of 0.4 s, in which nobody
@@ -25,9 +25,9 @@ class Turnstile:
 
     Examples
     --------
-    >>> turnstile = Turnstile()
+    >>> pacer = AdmissionPacer()
     >>> async def handshake() -> None:
-    ...     await turnstile.enter()
+    ...     await pacer.enter()
     """
 
     def __init__(self, per_turn: int = PER_TURN) -> None:

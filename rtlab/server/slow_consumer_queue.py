@@ -22,9 +22,9 @@ from rtlab.policies.overflow import (
     SlowReader,
 )
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.server.frames import Frame, RoomPosition, checked
+from rtlab.server.encoded_frames import Frame, RoomPosition, checked
 
-__all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "HeldFrames", "OverflowOptions", "OverflowRules"]
+__all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]
 
 #: Under ``disconnect``, a client that has more than its bound waiting may take nothing for this long.
 STALL_SECONDS: Final = 2.0
@@ -88,7 +88,7 @@ class OverflowRules:
         return self.policy(room_id, None).name == "block"
 
 
-class HeldFrames:
+class SlowConsumerQueue:
     """The frames that wait for one connection.
 
     Parameters

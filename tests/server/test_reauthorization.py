@@ -1,4 +1,4 @@
-"""Guard: what a session may do follows its token, while the connection stays open."""
+"""Reauthorization: what a session may do follows its token, while the connection stays open."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ import traitlets
 from rtlab.errors import RtlabError, describe
 from rtlab.widgets.loop_callback import LoopCallback
 
-__all__ = ["AskedPanel"]
+__all__ = ["PolledPanel"]
 
 _TIMEOUT: Final = 5.0
 
 
-class AskedPanel(anywidget.AnyWidget):
+class PolledPanel(anywidget.AnyWidget):
     """Looks when a view asks, and does what a reader wants, on the loop on which it was made.
 
     A panel has `look`, which shows what is true now, and `act`, for everything else that a

@@ -10,9 +10,9 @@ import pytest
 from aiohttp.web import WebSocketResponse
 
 from rtlab.client.factory import make_client
-from rtlab.server import garbage
+from rtlab.server import garbage_collection
 from rtlab.server.app import Server
-from rtlab.server.garbage import Garbage
+from rtlab.server.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 
@@ -39,8 +39,8 @@ class Collector:
 
 def test_a_full_collection_sets_aside_what_it_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     collector, now = Collector(), 100.0
-    monkeypatch.setattr(garbage, "gc", collector)
-    made = Garbage(lambda: now, full_seconds=600)
+    monkeypatch.setattr(garbage_collection, "gc", collector)
+    made = GarbageCollection(lambda: now, full_seconds=600)
     made.start()
     assert collector.collect(1) == ["freeze"]  # by start
     assert (collector.collect(0), collector.collect(2)) == ([], ["freeze"])

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.client.connection import Connection
-from rtlab.client.delivery import PER_FRAME, Delivery, Parcel
+from rtlab.client.retransmission import PER_FRAME, Parcel, Retransmission
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
@@ -229,7 +229,7 @@ async def test_the_wait_for_an_answer_grows_on_a_path_that_is_slower_and_shrinks
         return Message("ack", {"results": [{"ok": True}] * len(items)})
 
     tasks: list[asyncio.Task[None]] = []
-    delivery = Delivery(
+    delivery = Retransmission(
         request,
         lambda work: tasks.append(asyncio.create_task(work)),
         lambda: 100_000,

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["FULL_SECONDS", "Garbage"]
+__all__ = ["FULL_SECONDS", "GarbageCollection"]
 
 #: What was kept once may become garbage later, and in a circle: so often all of it is looked at again.
 FULL_SECONDS: Final = 600.0
 
 
-class Garbage:
+class GarbageCollection:
     """Sets what a full collection has kept aside, so that the next need not look at it.
 
     What nobody refers to is freed at once, without the collector; connections end so.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtlab.server.sockets import Sockets
+from rtlab.server.tcp_connections import TcpConnections
 
 
 class Handler:
@@ -17,7 +17,7 @@ class Handler:
 
 def test_one_that_begins_late_is_not_forgotten_and_keeps_its_deadline() -> None:
     now, living = [0.0], list[Any]()
-    sockets = Sockets(Handler, lambda: living, lambda: now[0], most=10)  # type: ignore[arg-type]
+    sockets = TcpConnections(Handler, lambda: living, lambda: now[0], most=10)  # type: ignore[arg-type]
     late: Any = sockets()
     now[0] = 0.3
     sockets.drop_silent(10.0)  # the loop has not come to it yet
@@ -30,7 +30,7 @@ def test_one_that_begins_late_is_not_forgotten_and_keeps_its_deadline() -> None:
 
 def test_the_oldest_idle_one_goes_and_who_is_one_too_many_is_told() -> None:
     now, living = [0.0], list[Any]()
-    sockets = Sockets(Handler, lambda: living, lambda: now[0], most=2)  # type: ignore[arg-type]
+    sockets = TcpConnections(Handler, lambda: living, lambda: now[0], most=2)  # type: ignore[arg-type]
     for _ in range(3):
         living.append(sockets())
         now[0] += 1

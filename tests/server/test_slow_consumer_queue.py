@@ -6,13 +6,13 @@ import time
 
 from rtlab.policies.overflow import parse_overflow
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame
-from rtlab.server.held_frames import HeldFrames, OverflowOptions, OverflowRules
+from rtlab.server.encoded_frames import Frame
+from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 
 
 def test_what_a_message_is_about_has_a_type_and_what_says_nothing_is_about_nothing() -> None:
     rules = OverflowRules(OverflowOptions(), time.monotonic)
-    held = HeldFrames(rules, parse_overflow("conflate:about"))
+    held = SlowConsumerQueue(rules, parse_overflow("conflate:about"))
     abouts = [1, True, "1", 0, False, None, [1], {"a": 1}, 1, True]
     for n, about in enumerate(abouts, 1):
         held.put(Frame(Message("tick", {"n": n, "about": about}, room_id="r", offset=n, epoch="e")))

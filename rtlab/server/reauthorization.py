@@ -13,7 +13,7 @@ from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Action, may
 from rtlab.server.connections import Connections
-from rtlab.server.frames import Frame, RoomPosition, error_message
+from rtlab.server.encoded_frames import Frame, RoomPosition, error_message
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
@@ -25,7 +25,7 @@ from rtlab.server.sessions import Sessions
 if TYPE_CHECKING:
     from rtlab.server.auth.authority import Authority
 
-__all__ = ["TOKEN_EXPIRED", "Guard"]
+__all__ = ["TOKEN_EXPIRED", "Reauthorization"]
 
 #: How a connection ends whose access token has.
 TOKEN_EXPIRED: Final = Ended(
@@ -38,7 +38,7 @@ _ENDINGS: Final = {
 }
 
 
-class Guard:
+class Reauthorization:
     """What one server checks of sessions that have an owner.
 
     Parameters

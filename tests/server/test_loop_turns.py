@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.server.turns import Turns
+from rtlab.server.loop_turns import Turns
 
 
 class Writer:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rtlab.server.turn_meter import RECENT_SECONDS, TurnMeter
+from rtlab.server.loop_turn_meter import RECENT_SECONDS, TurnMeter
 
 
 def test_the_longest_turn_is_kept_and_the_recent_one_is_forgotten() -> None:

@@ -22,7 +22,7 @@ from rtlab.policies.go_back_n import GoBackN
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
-__all__ = ["PER_FRAME", "Delivery", "DeliveryMode", "Life", "Parcel"]
+__all__ = ["PER_FRAME", "DeliveryMode", "Life", "Parcel", "Retransmission"]
 
 DeliveryMode = Literal["at_most_once", "at_least_once", "effectively_once"]
 
@@ -119,7 +119,7 @@ class Parcel:
         return fields
 
 
-class Delivery:
+class Retransmission:
     """Sends parcels over one connection until each has its result.
 
     Parameters

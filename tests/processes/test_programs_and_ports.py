@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.processes.host import accepts, find_program, free_port, http_ok, port_is_free
+from rtlab.processes.programs_and_ports import accepts, find_program, free_port, http_ok, port_is_free
 
 
 def test_a_free_port_is_free_until_somebody_listens():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
-from rtlab.server.frames import Frame, error_message
+from rtlab.server.encoded_frames import Frame, error_message
 
 
 def test_a_frame_is_encoded_once_per_codec() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rtlab.server.guard import Guard
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.naive import CheckFirstValues, resolve_room
 from rtlab.server.options import Options
+from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
 
@@ -17,7 +17,7 @@ _Steps = list[Callable[[Incoming], None]]
 
 
 def make_steps(
-    options: Options, limits: Sequence[LimitRate], guard: Guard | None = None
+    options: Options, limits: Sequence[LimitRate], reauthorization: Reauthorization | None = None
 ) -> tuple[_Steps, _Steps]:
     """Return what stands before the decoder, and what stands behind it.
 
@@ -29,13 +29,13 @@ def make_steps(
         The server's.
     limits : sequence of LimitRate
         Its rate limits.
-    guard : Guard or None
+    reauthorization : Reauthorization or None
         Who knows what sessions may do; None where all may.
     """
     before: _Steps = [limit.check for limit in limits if limit.before_decoding]
     after: _Steps = [limit.check for limit in limits if not limit.before_decoding]
-    if guard is not None:
-        after = [guard.authenticate, *after, guard.authorise]
+    if reauthorization is not None:
+        after = [reauthorization.authenticate, *after, reauthorization.authorise]
         if options.security == "naive":
             after.append(resolve_room)
     if options.strict_keys:

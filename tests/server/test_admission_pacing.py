@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.server.turnstile import Turnstile
+from rtlab.server.admission_pacing import AdmissionPacer
 
 
 async def test_a_few_pass_in_each_turn_in_their_order() -> None:
-    turnstile, passed, turn = Turnstile(4), list[tuple[int, int]](), 0
+    pacer, passed, turn = AdmissionPacer(4), list[tuple[int, int]](), 0
 
     async def enter(n: int) -> None:
-        await turnstile.enter()
+        await pacer.enter()
         passed.append((n, turn))
 
     tasks = [asyncio.create_task(enter(n)) for n in range(18)]
@@ -23,13 +23,13 @@ async def test_a_few_pass_in_each_turn_in_their_order() -> None:
     turns = [when for _, when in passed]
     assert max(turns.count(when) for when in set(turns)) == 4
     assert len(set(turns)) == 5
-    await turnstile.enter()  # alone: at once, and nothing is left behind
+    await pacer.enter()  # alone: at once, and nothing is left behind
 
 
 async def test_who_comes_alone_waits_for_nobody() -> None:
-    turnstile = Turnstile(1)
+    pacer = AdmissionPacer(1)
     for _ in range(3):
-        entered = asyncio.create_task(turnstile.enter())
+        entered = asyncio.create_task(pacer.enter())
         await asyncio.sleep(0)
         assert entered.done()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A component's seat at a connection: its feed, its newest callbacks, and the renders that it asks for."""
+"""What a component has of a connection: its feed, its newest callbacks, and the renders that it asks for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.hooks.feed import Feed
-from rtlab.hooks.frames import FrameClock, frame_clock
 from rtlab.hooks.links import Connect, Link, join
+from rtlab.hooks.render_throttle import FrameClock, frame_clock
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
     from rtlab.client.receipt import Receipt
 
-__all__ = ["Callbacks", "Seat"]
+__all__ = ["Callbacks", "Subscription"]
 
 _log: Final = logging.getLogger("rtlab")
 
@@ -46,7 +46,7 @@ class Callbacks(msgspec.Struct, frozen=True):
     should_reconnect: Callable[[Disconnected], object] | None = None
 
 
-class Seat:
+class Subscription:
     """Listens to a link for one component.
 
     Parameters
@@ -93,7 +93,7 @@ class Seat:
     def mount(
         self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
     ) -> Callable[[], None]:
-        """Take the seat; return what leaves it again. From any thread."""
+        """Begin to listen; return what ends it. From any thread."""
         self._mounted = True
         self._on_loop(self._join, key, connect, url, options)
         return lambda: self._on_loop(self._leave)

@@ -12,9 +12,9 @@ from typing import Final
 
 from aiohttp.web import RequestHandler
 
-from rtlab.processes.host import nofile
+from rtlab.processes.programs_and_ports import nofile
 
-__all__ = ["Sockets", "descriptor_reserve"]
+__all__ = ["TcpConnections", "descriptor_reserve"]
 
 #: One in so many descriptors is kept back.
 _RESERVE_SHARE: Final = 4
@@ -34,7 +34,7 @@ def descriptor_reserve() -> int:
     return nofile() // _RESERVE_SHARE
 
 
-class Sockets:
+class TcpConnections:
     """Makes the handler of each connection, and closes idle ones when there are too many.
 
     Parameters
