@@ -77,11 +77,13 @@ class ReorderBuffer(Generic[T]):
 
     @property
     def due(self) -> float:
-        """When `tick` has something to do; ``inf`` while nothing waits."""
-        return min((came for _, came in self._held.values()), default=math.inf) + self._max_wait
+        """When the oldest item has waited too long; ``inf`` while nothing waits."""
+        return next((came for _, came in self._held.values()), math.inf) + self._max_wait
 
     def add(self, number: int, item: T, now: float) -> Released[T]:
-        """Take one item, and let out what is in order now.
+        """Take one item, and let out what is in order now, or has waited too long.
+
+        Call `tick` when `due` has come: who waits for the next item to come may wait for ever.
 
         Parameters
         ----------
@@ -94,20 +96,15 @@ class ReorderBuffer(Generic[T]):
         """
         if number < self._next or number in self._held:
             self.late += 1
-            return Released()
-        self._held[number] = (item, now)
-        items = self._in_order()
-        skipped: list[tuple[int, int]] = []
-        while len(self._held) > self._max_items:
-            skipped.append(self._skip())
-            items += self._in_order()
-        return Released(tuple(items), tuple(skipped))
+        else:
+            self._held[number] = (item, now)
+        return self.tick(now)
 
     def tick(self, now: float) -> Released[T]:
-        """Give up the gaps before items that have waited too long, and let those items out."""
-        items: list[T] = []
+        """Let out what is in order; give up the gaps before items that are too many, or have waited too long."""
+        items = self._in_order()
         skipped: list[tuple[int, int]] = []
-        while self._held and self.due <= now:
+        while self._held and (len(self._held) > self._max_items or self.due <= now):
             skipped.append(self._skip())
             items += self._in_order()
         return Released(tuple(items), tuple(skipped))

@@ -54,6 +54,24 @@ def test_a_number_that_never_comes_is_given_up_after_the_wait():
     assert buffer.late == 1
 
 
+def test_who_only_adds_has_what_waited_too_long_with_the_next():
+    buffer: ReorderBuffer[str] = ReorderBuffer(max_wait=0.5)
+    buffer.add(1, "b", 10.0)
+    assert buffer.add(3, "d", 10.4).items == ()
+    released = buffer.add(4, "e", 10.5)
+    assert (released.items, released.skipped) == (("b",), ((0, 0),))
+    released = buffer.add(0, "a", 10.9)  # too late itself, and the time of the others
+    assert (released.items, released.skipped) == (("d", "e"), ((2, 2),))
+    assert buffer.late == 1
+
+
+def test_the_missing_one_in_the_last_moment_is_in_order():
+    buffer: ReorderBuffer[str] = ReorderBuffer(max_wait=0.5)
+    buffer.add(1, "b", 10.0)
+    released = buffer.add(0, "a", 12.0)
+    assert (released.items, released.skipped) == (("a", "b"), ())
+
+
 @pytest.mark.parametrize(
     "options",
     [
