@@ -101,7 +101,7 @@ class ReorderBuffer(Generic[T]):
         return self.tick(now)
 
     def tick(self, now: float) -> Released[T]:
-        """Let out what is in order; give up the gaps before items that are too many, or have waited too long."""
+        """Let out what is in order; give up gaps before items that are too many, or have waited too long."""
         items = self._in_order()
         skipped: list[tuple[int, int]] = []
         while self._held and (len(self._held) > self._max_items or self.due <= now):
