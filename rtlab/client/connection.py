@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -186,8 +186,6 @@ class Connection(Watchable):
             self._driver, self._inbox, requests, self._outbox, delivery_window, self.request_timeout
         )
 
-    # What it is
-
     @property
     def state(self) -> State:
         """Where the connection is in its life."""
@@ -335,11 +333,12 @@ class Connection(Watchable):
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
 
     def batch_at_once(self, items: CheckedItems, timeout: float) -> asyncio.Future[Message] | None:
-        """As ``request("batch", items)``, written in this call: its future answer, an ``error`` too.
-
-        None when nothing was written, because that might have to wait or fail: `request` does.
-        """
+        """As ``request("batch", items)``, written now: its future answer; None if it may wait, or fail."""
         return self._outbox.ask_at_once(Message("batch", items, self._requests.new_id()), timeout)
+
+    def fits(self, items: Iterable[Message]) -> bool:
+        """Whether a batch of these is no larger, in the connection's codec, than what it takes now."""
+        return self._outbox.fits(Message("batch", CheckedItems(items), self._requests.new_id()))
 
     @property
     def max_message_bytes(self) -> int:

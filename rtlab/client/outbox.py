@@ -15,7 +15,8 @@ from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.client.waiting import within
 from rtlab.client.writes import Writes
-from rtlab.errors import MessageError, NotConnected, RtlabError, TransportClosed
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
+from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
@@ -153,6 +154,18 @@ class Outbox:
             self._inbox.wire.tell("client", "message", batch)
         self.messages_out += 1
         return self._requests.expect(batch, timeout)
+
+    def fits(self, message: Message) -> bool:
+        """Whether the connection takes a message as large as this; without one, nobody knows: True."""
+        transport = self._driver.transport
+        if transport is None:
+            return True
+        codec: Codec = getattr(transport, "codec", JSON)
+        try:
+            codec.encode(message, transport.max_message_bytes)
+        except MessageTooLarge:
+            return False
+        return True
 
     @property
     def buffered_bytes(self) -> int:

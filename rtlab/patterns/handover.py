@@ -15,6 +15,7 @@ from functools import partial
 
 from rtlab.client.transports.base import Take, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
+from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.protocol.session_resume import Resume
 
@@ -84,6 +85,11 @@ class Handover:
     def buffered_bytes(self) -> int:
         """What waits in the transport in use."""
         return self._active.buffered_bytes if self._active is not None else 0
+
+    @property
+    def codec(self) -> Codec:
+        """What the transport in use speaks."""
+        return getattr(self.active, "codec", JSON)
 
     @property
     def max_message_bytes(self) -> int:

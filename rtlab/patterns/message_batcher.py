@@ -42,6 +42,9 @@ _CONTAINERS: Final = frozenset({list, tuple, dict})
 #: sent goes out while it collects the next, and answers are read.
 _TURN: Final = 100
 
+#: A batch may be so many times as large in MessagePack as in JSON, where ``1.5,`` takes four bytes, not nine.
+_GROWTH: Final = 3
+
 
 class BatcherStats(msgspec.Struct, frozen=True):
     """A snapshot of a batcher.
@@ -97,6 +100,8 @@ class MessageBatcher:
     # Limits
     max_in_flight : int
         Messages without an answer, the collected ones included; above it, `send` waits.
+    max_in_flight_bytes : int
+        Bytes of those that left; at as many, `send` waits: a peer that does not read costs no more.
     answer_timeout : float
         Seconds until a batch without an answer counts as *unknown*.
 
@@ -129,6 +134,7 @@ class MessageBatcher:
         window: BatchWindow | None = None,
         # Limits
         max_in_flight: int = 10_000,
+        max_in_flight_bytes: int = 8 * 1024 * 1024,
         answer_timeout: float = 5.0,
         # Injected
         clock: Callable[[], float] = time.monotonic,
@@ -143,6 +149,8 @@ class MessageBatcher:
             )
         if max_in_flight < self.window.batch_size:
             raise ValueError(f"expected max_in_flight >= batch_size, got {max_in_flight!r}")
+        if max_in_flight_bytes < 1:
+            raise ValueError(f"expected max_in_flight_bytes >= 1, got {max_in_flight_bytes!r}")
         if not 0 < answer_timeout < math.inf:
             raise ValueError(f"expected answer_timeout > 0, in finite seconds, got {answer_timeout!r}")
         #: The newest messages that were refused or got no answer, each with its error.
@@ -150,6 +158,7 @@ class MessageBatcher:
         self._conn = conn
         self._clock = clock
         self._max_in_flight = max_in_flight
+        self._max_bytes = max_in_flight_bytes
         self._answer_timeout = answer_timeout
         self._batch = self.window.start()
         self._collected: list[Receipt] = []
@@ -158,12 +167,12 @@ class MessageBatcher:
         self._check = conn.check
         # Tasks of batches that may have to wait until they are written, and answers of those that had not to.
         self._asking: set[asyncio.Future[Any]] = set()
-        self._waiting = 0  # of the tasks
+        self._not_begun = 0  # of the tasks: each writes as soon as it begins
         self._room = asyncio.Event()
         self._line = asyncio.Lock()
         self._in_line = 0
         self._frame_bytes = 0
-        self._in_flight = self._since_turn = 0
+        self._in_flight = self._bytes = self._since_turn = 0
         self._closed = False
         self._batches = self._messages = self._handled = self._refused = self._unknown = 0
 
@@ -194,7 +203,7 @@ class MessageBatcher:
     async def send(self, type: str, payload: Any = None, *, room_id: str | None = None) -> Receipt:
         """Put one message into the batch that is being collected.
 
-        Waits only while `max_in_flight` messages have no answer.
+        Waits only while `max_in_flight` messages, or `max_in_flight_bytes`, have no answer.
 
         Parameters
         ----------
@@ -229,7 +238,7 @@ class MessageBatcher:
         window = self.window
         if size_bytes > window.max_bytes or size_bytes > self._frame_bytes:
             raise MessageTooLarge(size_bytes, min(window.max_bytes, self._frame_bytes))
-        if self._in_flight >= self._max_in_flight or self._in_line:
+        if self._in_line or self._in_flight >= self._max_in_flight or self._bytes >= self._max_bytes:
             await self._wait_in_line()
         if self._closed:
             raise InvalidState("an open batcher", "a closed one", "make another MessageBatcher")
@@ -250,12 +259,11 @@ class MessageBatcher:
         batch = self._batch = window.add(self._batch, size_bytes, now)
         if batch.messages >= window.batch_size or batch.size_bytes >= window.max_bytes:
             self._leave(now)
-            self._since_turn += batch.messages
-            if self._since_turn >= _TURN:
-                self._since_turn = 0
-                await asyncio.sleep(0)
         elif batch.messages == 1 and (self._timer is None or batch.due < self._timer_for):
             self._start_timer(now)
+        if self._since_turn >= _TURN:
+            self._since_turn = 0
+            await asyncio.sleep(0)
         return receipt
 
     async def flush(self) -> None:
@@ -283,7 +291,9 @@ class MessageBatcher:
         self._in_line += 1
         try:
             async with self._line:
-                while self._in_flight >= self._max_in_flight and not self._closed:
+                while not self._closed and (
+                    self._in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
+                ):
                     self._room.clear()
                     await self._room.wait()
         finally:
@@ -306,28 +316,50 @@ class MessageBatcher:
             self._start_timer(now)
 
     def _leave(self, now: float) -> None:
-        """Let the batch go: at once, or in a task that may wait; those behind it have tasks, too.
-
-        Tasks write in the order of their start.
-        """
+        """Let the batch go, in several if the connection does not take it in one message."""
         if not self._collected:
             return
         receipts, self._collected = self._collected, []
+        size = self._batch.size_bytes
         self._batch = self.window.leave(self._batch, now)
+        whole = size * _GROWTH < self._conn.max_message_bytes
+        for piece in [receipts] if whole else self._pieces(receipts):
+            self._write(piece, size * len(piece) // len(receipts))
+
+    def _pieces(self, receipts: list[Receipt]) -> list[list[Receipt]]:
+        """Return what the connection takes one by one: another one, or its codec, may have come meanwhile."""
+        half = len(receipts) // 2
+        if not half or self._conn.fits(receipt.message for receipt in receipts):
+            return [receipts]
+        return [*self._pieces(receipts[:half]), *self._pieces(receipts[half:])]
+
+    def _write(self, receipts: list[Receipt], size_bytes: int) -> None:
+        """Write a batch: at once, or in a task that may wait; those behind it wait until that has begun.
+
+        Tasks begin, and write, in the order in which they were made.
+        """
         self._batches += 1
         self._messages += len(receipts)
+        self._bytes += size_bytes
         items = CheckedItems([receipt.message for receipt in receipts])
-        asked = None if self._waiting else self._conn.batch_at_once(items, self._answer_timeout)
+        asked = None if self._not_begun else self._conn.batch_at_once(items, self._answer_timeout)
         if asked is None:
-            self._waiting += 1
             asking = self._conn.request("batch", items, timeout=self._answer_timeout)
             asked = asyncio.create_task(asking, name="message batch")
+            self._not_begun += 1
+            asyncio.get_running_loop().call_soon(self._begun)  # behind the task's first step
+            self._since_turn = _TURN  # a sender that never waits lets it begin
+        else:
+            self._since_turn += len(receipts)
         self._asking.add(asked)
-        asked.add_done_callback(partial(self._answered, receipts))
+        asked.add_done_callback(partial(self._answered, receipts, size_bytes))
 
-    def _answered(self, receipts: list[Receipt], asked: asyncio.Future[Message]) -> None:
+    def _begun(self) -> None:
+        self._not_begun -= 1
+
+    def _answered(self, receipts: list[Receipt], size_bytes: int, asked: asyncio.Future[Message]) -> None:
         self._asking.discard(asked)
-        self._waiting -= isinstance(asked, asyncio.Task)
+        self._bytes -= size_bytes
         results: list[Any] = []
         error: Exception | None = None
         try:

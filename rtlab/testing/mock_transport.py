@@ -62,7 +62,7 @@ class MockTransport(WebSocketTransport):
 
     async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> Any:
         mock = self._mock = MockWebSocket(
-            self._peer, url, protocols=[self._codec.subprotocol], close_timeout=1.0
+            self._peer, url, protocols=[self.codec.subprotocol], close_timeout=1.0
         )
         try:
             await mock.opened()
@@ -74,9 +74,9 @@ class MockTransport(WebSocketTransport):
     async def send(self, message: Message) -> None:
         """Hand one message to the peer; see `WebSocketTransport.send`."""
         assert self._mock is not None
-        data = self._codec.encode(message, self.max_message_bytes)
+        data = self.codec.encode(message, self.max_message_bytes)
         try:
-            await self._mock.send(data if self._codec.binary else data.decode())
+            await self._mock.send(data if self.codec.binary else data.decode())
         except ConnectionClosed as error:
             raise closed_by(error) from error
         self.bytes_out += len(data)

@@ -11,6 +11,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.throttle import Throttle
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
@@ -18,7 +19,8 @@ from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.policies.backoff import Constant
 from rtlab.policies.batching import Adaptive, Batch, FixedTick
-from rtlab.protocol.codecs import JSON
+from rtlab.policies.token_bucket import TokenBucket
+from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.testing.memory_transport import MemoryTransport
@@ -26,6 +28,7 @@ from rtlab.testing.mock_transport import mock_connection
 from rtlab.testing.peer_script import PeerScript
 from rtlab.testing.scripted_peer import ScriptedPeer
 from tests.memory import Factory, turns, welcome
+from tests.patterns.in_process import client, serving
 
 TRANSPORTS = [WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel]
 
@@ -164,6 +167,23 @@ async def test_a_batch_that_may_have_to_wait_is_not_overtaken():
         assert batcher.stats.handled == 3
 
 
+async def test_one_that_had_to_wait_sends_none_behind_it_the_slow_way_once_it_is_written():
+    server = Server(AtOnce)
+    server.silent = True
+    async with Connection(Factory(server.transport)) as conn:
+        batcher = MessageBatcher(conn, batch_size=1)
+        server.transport.full = True
+        await batcher.send("note", 0)  # in a task, which has begun
+        server.transport.full = False
+        assert server.batches == [[0]]
+        for n in range(1, 4):
+            await batcher.send("note", n)
+        tasks = [task for task in asyncio.all_tasks() if task.get_name() == "message batch"]
+        assert (len(tasks), server.batches) == (1, [[0], [1], [2], [3]])
+        server.transport.drop()
+        await batcher.close()
+
+
 async def test_an_interval_of_zero_sends_together_what_one_turn_sends(server, conn):
     async with MessageBatcher(conn, batch_size=100, flush_interval=0) as batcher:
         for n in range(7):
@@ -190,6 +210,15 @@ async def test_a_sender_that_never_waits_lets_others_have_the_loop(server, conn)
     await looking
     assert len(turns) >= 10
     assert [n for batch in server.batches for n in batch] == list(range(1_000))
+
+
+async def test_a_sender_whose_batches_leave_for_their_bytes_lets_others_have_the_loop(server, conn):
+    batcher = MessageBatcher(conn, batch_size=1_000, flush_interval=60, max_bytes=100)
+    for _ in range(250):
+        await batcher.send("note", "x" * 60)  # no two fit
+    assert batcher.stats.handled > 0  # answers were read meanwhile
+    await batcher.close()
+    assert (batcher.stats.batches, batcher.stats.handled) == (250, 250)
 
 
 async def test_closing_sends_what_was_collected(server, conn):
@@ -223,6 +252,34 @@ async def test_a_batch_never_exceeds_what_the_server_takes(server, conn):
     assert batcher.stats.handled == 30
     assert len(server.batches) > 1
     assert all(len(JSON.encode(frame)) <= limit for frame in server.transport.sent)
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["at once", "by tasks"])
+async def test_a_batch_whose_limit_was_learnt_after_it_was_collected_leaves_in_pieces(slow):
+    async with serving(max_message_bytes=2_000) as running:
+        conn = client(running, throttle=Throttle(TokenBucket(1_000_000, 1_000)) if slow else None)
+        batcher = MessageBatcher(conn, batch_size=1_000, flush_interval=60)
+        for n in range(100):  # before anything is known of the server
+            await batcher.send("echo", f"{n:070}")
+        got: list[str] = []
+        conn.on("echo", lambda message: got.append(message.payload))
+        async with asyncio.timeout(30), conn:
+            await batcher.close()
+        assert (batcher.stats.handled, batcher.stats.refused) == (100, 0)
+        assert got == [f"{n:070}" for n in range(100)]
+        assert conn.dead_letters == ()
+
+
+async def test_a_batch_is_measured_as_the_connection_writes_it():
+    async with (
+        asyncio.timeout(30),
+        serving(max_message_bytes=20_000) as running,
+        client(running, codec=MSGPACK) as conn,
+    ):
+        async with MessageBatcher(conn, batch_size=100, flush_interval=60) as batcher:
+            for _ in range(20):
+                await batcher.send("echo", [1.5] * 400)  # 1.6 kB as JSON, 3.6 kB as MessagePack
+        assert (batcher.stats.handled, batcher.stats.refused) == (20, 0)
 
 
 async def test_flushing_waits_for_what_was_sent_before_and_not_for_what_others_send_meanwhile(server, conn):
@@ -322,6 +379,17 @@ async def test_sending_waits_while_too_much_is_unanswered(server, conn):
     await batcher.close()
 
 
+async def test_sending_waits_while_too_many_bytes_are_unanswered(server, conn):
+    server.silent = True
+    batcher = MessageBatcher(conn, batch_size=1, max_in_flight_bytes=1_000, answer_timeout=0.1)
+    for _ in range(2):
+        await batcher.send("note", "x" * 600)
+    third = asyncio.create_task(batcher.send("note", 2))
+    assert await asyncio.wait({third}, timeout=0.02) == (set(), {third})
+    await asyncio.wait_for(third, 5)
+    await batcher.close()
+
+
 async def test_closing_wakes_who_waits_to_send(server, conn):
     server.silent = True
     batcher = MessageBatcher(conn, batch_size=1, max_in_flight=1, answer_timeout=0.1)
@@ -410,6 +478,7 @@ async def test_a_mocked_peer_gets_batches_too():
         ({"flush_interval": -1}, "flush_interval"),
         ({"max_bytes": 0}, "max_bytes"),
         ({"max_in_flight": 5}, "max_in_flight"),
+        ({"max_in_flight_bytes": 0}, "max_in_flight_bytes"),
         ({"answer_timeout": 0}, "answer_timeout"),
         ({"answer_timeout": math.nan}, "answer_timeout"),
     ],

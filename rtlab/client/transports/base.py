@@ -44,7 +44,8 @@ class Transport(Protocol):
 
     Notes
     -----
-    One that can write without waiting may have ``send_at_once`` too, as `WebSocketTransport` does.
+    One that can write without waiting may have ``send_at_once`` too, as `WebSocketTransport` does;
+    one that speaks another codec than JSON has it as ``codec``.
     """
 
     name: str

@@ -108,7 +108,7 @@ class WebRTCTransport:
         self._ordered = ordered
         self._max_retransmits = max_retransmits
         self._max_packet_life_time = max_packet_life_time
-        self._codec = codec
+        self.codec = codec
         self._headers = headers
         self._auth = auth
         self._ssl = ssl
@@ -149,7 +149,7 @@ class WebRTCTransport:
             ordered=self._ordered,
             maxRetransmits=self._max_retransmits,
             maxPacketLifeTime=None if life_time is None else round(life_time * 1000),
-            protocol=self._codec.subprotocol,
+            protocol=self.codec.subprotocol,
         )
         self._queue = queue = ReceiveQueue(peer, channel, clock=self._clock)
         link, ready = queue.link, False
@@ -214,7 +214,7 @@ class WebRTCTransport:
 
     def _welcome_in(self, data: str | bytes) -> Message | None:
         try:
-            message = self._codec.decode(data)
+            message = self.codec.decode(data)
         except MessageError:
             return None
         return message if session_of(message) is not None else None
@@ -240,11 +240,11 @@ class WebRTCTransport:
         assert queue is not None
         frame = await queue.get(None if take is None else partial(self._offer, take))
         self.bytes_in += utf8_bytes(frame)
-        return self._codec.decode(frame)
+        return self.codec.decode(frame)
 
     def _offer(self, take: Take, frame: str | bytes) -> bool:
         try:
-            message = self._codec.decode(frame)
+            message = self.codec.decode(frame)
         except MessageError:
             return False  # `receive` raises it
         # Counted first: a handler that looks at the counters finds its own message in them.
@@ -268,7 +268,7 @@ class WebRTCTransport:
             Over what the server accepts in one data-channel message: its
             ``a=max-message-size``, 262,144 bytes for aiortc.
         """
-        queue, codec = self._queue, self._codec
+        queue, codec = self._queue, self.codec
         assert queue is not None
         link = queue.link
         data = codec.encode(message, self.max_message_bytes)

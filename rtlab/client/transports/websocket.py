@@ -117,7 +117,7 @@ class WebSocketTransport:
         self._max_receive = max_message_bytes
         self._send_timeout = send_timeout
         self._url = url
-        self._codec = codec
+        self.codec = codec
         self._compression = offer(compression)
         self._headers = headers
         self._auth = auth
@@ -162,7 +162,7 @@ class WebSocketTransport:
             raise
         except Exception as error:
             raise explain_handshake(error, url) from error
-        self._codec = codec_for(ws.subprotocol)
+        self.codec = codec_for(ws.subprotocol)
         # Our server always picks the subprotocol that was offered, and says welcome at once.
         return None if ws.subprotocol is None else await self._welcome(ws)
 
@@ -170,7 +170,7 @@ class WebSocketTransport:
         """Dial, and return the open WebSocket; a test's transport has another network."""
         opening = _Connect(
             url,
-            subprotocols=[Subprotocol(self._codec.subprotocol)],
+            subprotocols=[Subprotocol(self.codec.subprotocol)],
             **self._compression,
             additional_headers=headers,
             origin=self._origin,
@@ -210,7 +210,7 @@ class WebSocketTransport:
                 retryable=close_code(closed.code).reconnect,
             ) from error
         try:
-            message = self._codec.decode(first, self._max_receive)
+            message = self.codec.decode(first, self._max_receive)
         except MessageError:
             message = None
         if message is None or session_of(message) is None:
@@ -250,12 +250,12 @@ class WebSocketTransport:
         else:
             self._first = None
         self.bytes_in += utf8_bytes(data)
-        return self._codec.decode(data, self._max_receive)
+        return self.codec.decode(data, self._max_receive)
 
     def _offer(self, take: Take, frame: Frame) -> bool:
         try:
             data = str(frame.data, "utf-8") if frame.opcode is TEXT else bytes(frame.data)
-            message = self._codec.decode(data, self._max_receive)
+            message = self.codec.decode(data, self._max_receive)
         except (UnicodeDecodeError, MessageError):
             return False  # `receive` raises it
         # Counted first: a handler that looks at the counters finds its own message in them.
@@ -275,9 +275,9 @@ class WebSocketTransport:
         MessageError
             The payload is not in the JSON data model, or too large.
         """
-        ws, text = self._ws, not self._codec.binary
+        ws, text = self._ws, not self.codec.binary
         assert ws is not None
-        data = self._codec.encode(message, self.max_message_bytes)
+        data = self.codec.encode(message, self.max_message_bytes)
         try:
             if not self._has_room(ws, data):  # it may wait for the peer to read: not for ever
                 async with asyncio.timeout(self._send_timeout):
@@ -307,10 +307,10 @@ class WebSocketTransport:
         """
         ws = self._ws
         assert ws is not None
-        data = self._codec.encode(batch, self.max_message_bytes)
+        data = self.codec.encode(batch, self.max_message_bytes)
         if not self._has_room(ws, data):
             return False
-        ws.write_together(data, text=not self._codec.binary)
+        ws.write_together(data, text=not self.codec.binary)
         self.bytes_out += len(data)
         return True
 
