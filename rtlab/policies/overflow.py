@@ -102,14 +102,15 @@ class _Entry(Generic[T]):
 
 
 class _Lane:
-    """One room's messages in a queue: their offsets are dense, but for those that were dropped."""
+    """One room's messages in a queue: their offsets are dense, but for what was dropped or never offered."""
 
-    __slots__ = ("epoch", "keys", "last", "next", "policy", "room_id", "waiting")
+    __slots__ = ("absent", "epoch", "keys", "last", "next", "policy", "room_id", "waiting")
 
     def __init__(self, place: Place, policy: str) -> None:
         self.room_id, self.epoch = place.room_id, place.epoch
         self.next = place.offset  # the consumer has all before
         self.last = place.offset - 1
+        self.absent: list[tuple[int, int]] = []  # what was not offered, first and last, in order
         self.policy = policy
         self.waiting = OrderedDict[int, None]()  # numbers of entries, oldest first
         self.keys: dict[Hashable, int] = {}
@@ -183,7 +184,8 @@ class OverflowQueue(Generic[T]):
         size_bytes : int
             Its size.
         place : Place
-            Offsets of one room and epoch are offered in order, without gaps.
+            Offsets of one room and epoch are offered in order. What one of them leaves out is not
+            dropped: the consumer was not in the room, or has it in another way.
         policy : Overflow
             The room's, for this consumer.
         key : hashable
@@ -199,6 +201,8 @@ class OverflowQueue(Generic[T]):
         lane = self._lanes.get(place[:2])
         if lane is None:
             lane = self._lanes[place[:2]] = _Lane(place, name)
+        elif place.offset > lane.last + 1:
+            lane.absent.append((lane.last + 1, place.offset - 1))
         lane.last, lane.policy = place.offset, name
         entry = _Entry(item, size_bytes, lane, place.offset, key)
         if name in ("block", "disconnect"):
@@ -222,8 +226,8 @@ class OverflowQueue(Generic[T]):
         """Return what comes next: a message, an announcement, or None when nothing waits."""
         for number, entry in self._entries.items():
             lane = entry.lane
-            if lane is not None and entry.offset > lane.next:
-                return self._skip(lane, entry.offset - 1)
+            if lane is not None and (skipped := self._skip(lane, entry.offset - 1)) is not None:
+                return skipped
             self._remove(number)
             if lane is not None:
                 lane.next = entry.offset + 1
@@ -231,8 +235,8 @@ class OverflowQueue(Generic[T]):
                 del self._states[entry.key]
             return entry.item
         for lane in self._lanes.values():
-            if lane.last >= lane.next:
-                return self._skip(lane, lane.last)
+            if (skipped := self._skip(lane, lane.last)) is not None:
+                return skipped
         self._lanes.clear()
         return None
 
@@ -261,7 +265,14 @@ class OverflowQueue(Generic[T]):
             if entry.key is not None and lane.keys.get(entry.key) == number:
                 del lane.keys[entry.key]
 
-    def _skip(self, lane: _Lane, last: int) -> Skipped:
+    def _skip(self, lane: _Lane, last: int) -> Skipped | None:
+        """Return what was dropped of a room, up to a number or to what was never offered; None of nothing."""
+        while lane.absent and lane.absent[0][0] <= lane.next:
+            lane.next = lane.absent.pop(0)[1] + 1
+        if lane.absent:
+            last = min(last, lane.absent[0][0] - 1)
+        if last < lane.next:
+            return None
         skipped = Skipped(lane.room_id, lane.epoch, lane.next, last, lane.policy)
         lane.next = last + 1
         return skipped

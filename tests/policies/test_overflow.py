@@ -38,7 +38,9 @@ def test_a_bound_is_at_least_one() -> None:
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["a", "b", "direct", "state", "take"]), st.integers(1, 60), st.integers(0, 2)
+            st.sampled_from(["a", "b", "away", "direct", "state", "take"]),
+            st.integers(1, 60),
+            st.integers(0, 2),
         ),
         max_size=120,
     ),
@@ -48,10 +50,11 @@ def test_a_bound_is_at_least_one() -> None:
 def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
     steps: list[tuple[str, int, int]], policies: tuple[str, str], messages: int
 ) -> None:
-    """Over any course: dense coverage of each room's offsets, all else kept in order, bounds kept."""
+    """Over any course: each room's offers are covered, all else is kept in order, and so are the bounds."""
     queue = OverflowQueue[tuple[str, int]](messages, 100)
     policy = dict(zip("ab", policies, strict=True))
     put = {"a": 0, "b": 0, "direct": 0, "state": 0}
+    offers: dict[str, list[int]] = {"a": [], "b": []}
     covered: dict[str, list[int]] = {"a": [], "b": []}
     direct: list[int] = []
     states: list[int] = []
@@ -76,6 +79,9 @@ def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
         if kind == "take":
             take()
             continue
+        if kind == "away":
+            put["a"] += key  # the consumer had left the room, and came back
+            continue
         put[kind] += 1
         item = (kind, put[kind])
         if kind == "direct":
@@ -84,6 +90,7 @@ def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
             queue.replace(item, size, "users")
         else:
             before = (len(queue), queue.size_bytes)
+            offers[kind].append(put[kind])
             result = queue.offer(item, size, Place(kind, "e", put[kind]), POLICIES[policy[kind]], key)
             if policy[kind] in ("block", "disconnect"):
                 assert result in ("queued", "over")
@@ -94,7 +101,7 @@ def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
                 assert queue.size_bytes <= max(100, before[1], size)
     while take():
         pass
-    assert covered == {room: list(range(1, put[room] + 1)) for room in "ab"}
+    assert covered == offers
     assert direct == list(range(1, put["direct"] + 1))
     assert states == sorted(states)
     assert (states[-1:] or [0]) == [put["state"]]
@@ -119,6 +126,23 @@ def test_each_policy_forgets_what_its_name_says() -> None:
     # Of those about the same, the newest: the third makes the first worthless, and so on.
     assert offered("conflate", [7, 8, 7, 8]) == [skipped["conflate"], 3, 4]
     assert offered("block", [0] * 5) == offered("disconnect", [0] * 5) == [1, 2, 3, 4, 5]
+
+
+def test_what_was_never_offered_is_not_said_to_be_dropped() -> None:
+    queue = OverflowQueue[int](3, 10_000)
+    for offset in (1, 2, 3, 4, 9, 10):  # the consumer left behind the fourth, and entered again
+        queue.offer(offset, 1, Place("r", "e", offset), POLICIES["drop_oldest"])
+    out = [queue.take() for _ in range(6)]
+    assert out == [Skipped("r", "e", 1, 3, "drop_oldest"), 4, 9, 10, None, None]
+    for offset in (20, 21):
+        queue.offer(offset, 10_000, Place("r", "e", offset), POLICIES["drop_newest"])
+    queue.offer(30, 10_000, Place("r", "e", 30), POLICIES["drop_newest"])
+    assert [queue.take() for _ in range(4)] == [
+        20,
+        Skipped("r", "e", 21, 21, "drop_newest"),
+        Skipped("r", "e", 30, 30, "drop_newest"),
+        None,
+    ]
 
 
 def test_a_message_over_the_bound_passes_when_nothing_waits() -> None:
