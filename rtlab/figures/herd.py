@@ -19,6 +19,9 @@ __all__ = ["HerdCurves", "herd_figure", "storm_figure"]
 
 _TIME: Final = "time since the loss (s)"
 _DASHES: Final = ("-", "--", ":", "-.")
+_DASH: Final = 3.0
+#: How many times μ the busiest bin may be, for μ to be seen above an even axis.
+_UNSEEN: Final = 50
 
 
 class HerdCurves(Protocol):
@@ -88,10 +91,15 @@ def storm_figure(
         axes.plot(run.times, share * run.accepted, drawstyle="steps-mid", color=color, lw=1.8)
         axes.axhline(share * run.capacity * run.bin_width, color=PALETTE["grey"], lw=0.8, ls="--")
         axes.axvline(run.outage, color=PALETTE["grey"], lw=0.8, ls=":")
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+        _uneven(axes)
         axes.set(ylim=(0, 400), xlim=(0, until or run.times[-1]))
     return chart
+
+
+def _uneven(axes: Any) -> None:
+    """Show 1 % of the herd beside 100."""
+    axes.set_yscale("symlog", linthresh=1)
+    axes.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
 
 
 def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | None = None) -> Chart:
@@ -102,8 +110,10 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
     runs : sequence of HerdCurves
         Each in its policy's colour; measured herds are solid lines, simulated ones dashed. Where
         a policy occurs under several names (``"full jitter, 503"``), each has its own dashes; where
-        all are of one policy, each its own colour.
-        The legend counts attempts.
+        all are of one policy, each its own colour. Where all are simulated, one's dashes stand in
+        the other's gaps: many a stretch is the same for all.
+        The legend counts attempts. The grey line is what the server can do, μ; where it would lie on
+        the axis, the scale is not even, as in `storm_figure`.
     title : str
         Shown above.
     until : float or None
@@ -125,9 +135,14 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
         chart.add_subplot(1, 2, 1), title=title, xlabel=_TIME, ylabel=f"knocks in {width} (% of the herd)"
     )
     inside: Any = dress(chart.add_subplot(1, 2, 2), xlabel=_TIME, ylabel="connected (% of the herd)")
+    alternate = not shared and len(names) > 1 and all(run.source == "simulated" for run in runs)
     for run in runs:
         same = [name for name in names if colors[name] == colors[run.label]]
-        dashes = _DASHES[same.index(run.label) % 4] if shared else "-" if run.source == "measured" else "--"
+        dashes: Any = (
+            _DASHES[same.index(run.label) % 4] if shared else "-" if run.source == "measured" else "--"
+        )
+        if alternate:
+            dashes = (-_DASH * names.index(run.label), (1.5 * _DASH, (len(names) - 1.5) * _DASH))
         look = {
             "color": colors[run.label],
             "linestyle": dashes,
@@ -136,6 +151,14 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
         }
         rate.plot(run.times, 100 * run.attempts / run.clients, **look)
         inside.plot(run.times, 100 * np.cumsum(run.accepted) / run.clients, **look)
+    shares = sorted({100 * run.capacity * run.bin_width / run.clients for run in runs})
+    for share in shares:
+        rate.axhline(
+            share, color=PALETTE["grey"], linewidth=1.0, linestyle="-.", label="what the server can do, μ"
+        )
+    if shares and rate.get_ylim()[1] > _UNSEEN * shares[0]:
+        _uneven(rate)
+        rate.set_ylim(0, 150)
     last = max((run.times[run.attempts + run.accepted > 0].max(initial=0.0) for run in runs), default=1.0)
     inside.set_ylim(0, 104)
     for axes in (rate, inside):
@@ -144,12 +167,17 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
         for run in runs:
             axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
         axes.set_xlim(0, until or 1.05 * last)
-    chart.legend(
-        *inside.get_legend_handles_labels(),
+    named = dict(zip(*reversed(rate.get_legend_handles_labels()), strict=True))  # μ once
+    legend = chart.legend(
+        named.values(),
+        named.keys(),
         loc="outside lower center",
         ncols=2,
         frameon=False,
         fontsize=9,
         labelcolor=INK,
     )
+    if alternate:  # so short a piece would show a dash or two of a pattern
+        for line in legend.get_lines()[: len(names)]:
+            line.set_linestyle("--")
     return chart

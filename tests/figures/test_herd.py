@@ -14,7 +14,11 @@ def test_measured_herds_are_solid_and_simulated_ones_dashed():
     figure = herd_figure([measured, simulated])
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == [
-        f"herd, {run.source}: {run.attempts_per_client:.1f} attempts each" for run in (measured, simulated)
+        *(
+            f"herd, {run.source}: {run.attempts_per_client:.1f} attempts each"
+            for run in (measured, simulated)
+        ),
+        "what the server can do, μ",
     ]
     assert [axes.get_xlabel() for axes in figure.axes] == ["time since the loss (s)"] * 2
     solid, dashed = figure.axes[0].lines[:2]
@@ -39,6 +43,36 @@ def test_where_all_herds_are_of_one_policy_each_has_a_colour():
     lines = figure.axes[0].lines[:3]
     assert len({line.get_color() for line in lines}) == 3
     assert {line.get_linestyle() for line in lines} == {"--"}  # simulated
+
+
+def test_simulated_herds_that_do_the_same_are_all_seen():
+    figure = herd_figure([run(f"full jitter, {name}") for name in "abc"])
+    for axes in figure.axes:
+        seen = {line.get_color(): 0 for line in axes.lines[:3]}
+        for tenth in range(90):  # of a pattern's length, in line widths; the last line lies on top
+            at = tenth / 10
+            for line in axes.lines[2::-1]:
+                offset, (dash, gap) = line._unscaled_dash_pattern
+                assert dash + gap == 9
+                if (at + offset) % 9 < dash:
+                    seen[line.get_color()] += 1
+                    break
+        assert min(seen.values()) >= 15
+        assert sum(seen.values()) == 90  # and no gap is common to all
+    lines = figure.legends[0].get_lines()
+    assert [line.get_linestyle() for line in lines] == ["--", "--", "--", "-."]
+
+
+def test_what_the_server_can_do_is_above_the_axis():
+    herd = simulate(FullJitter(0.5, 4.0), Scenario(clients=200, capacity=40, outage=1.0, duration=10.0))
+    weak = replace(herd, label="weak", capacity=1.0)
+    for runs, shares, scale in (([herd], [5], "linear"), ([weak, herd], [0.125, 5], "symlog")):
+        axes = herd_figure(runs).axes[0]
+        lines = [line for line in axes.lines if line.get_label() == "what the server can do, μ"]
+        assert [line.get_ydata()[0] for line in lines] == shares
+        assert axes.get_yscale() == scale
+        bottom, at = axes.transData.transform([(0, 0), (0, shares[0])])[:, 1]
+        assert at - bottom > 0.01 * axes.bbox.height
 
 
 def test_a_herd_in_lockstep_is_a_whole_herd_over_any_width():
