@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from rtlab.client.transports._batches_asked_for import batches_within
 from rtlab.client.transports._http import HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import Take
@@ -137,7 +138,8 @@ class LongPollTransport:
             It says what to look at next; the cause is chained.
         """
         try:
-            base = parse_url(self._url, "http://host:port/poll").over("http").at("/poll")
+            given = parse_url(self._url, "http://host:port/poll").over("http").at("/poll")
+            base = batches_within(given, self._limit)
             try:
                 answered = await self._poll(base.adding(**resume.query(), welcome=1))
                 welcome = JSON.decode(self._take()) if self._waiting else None

@@ -15,6 +15,7 @@ from typing import Final
 
 import httpx
 
+from rtlab.client.transports._batches_asked_for import batches_within
 from rtlab.client.transports._http import Answer, HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import Take
@@ -158,7 +159,7 @@ class SseTransport:
         try:
             given = parse_url(self._url, "http://host:port/sse").over("http")
             url = given if self._verbatim else given.at("/sse")
-            asked = url if self.plain else url.adding(**resume.query())
+            asked = url if self.plain else batches_within(url, self._limit).adding(**resume.query())
             answer = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
             await self._check(answer)
             self._chunks = answer.response.aiter_bytes()

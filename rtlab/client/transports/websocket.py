@@ -18,6 +18,7 @@ from websockets.frames import TEXT, Frame
 from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
+from rtlab.client.transports._batches_asked_for import batches_within
 from rtlab.client.transports._handshake_errors import explain_handshake
 from rtlab.client.transports._wire_log import WIRE_LOG
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
@@ -30,6 +31,7 @@ from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS
+from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.protocol.urls import parse_url
@@ -89,7 +91,7 @@ class WebSocketTransport:
     cookies : CookieStore, optional
         Shared with the connection's other transports.
     max_message_bytes : int
-        The largest message to accept, and to send.
+        The largest message to accept, beside what the server adds to one, and to send.
     send_timeout : float
         Seconds that `send` waits for a peer that does not read.
     """
@@ -114,7 +116,7 @@ class WebSocketTransport:
         self.bytes_in = 0
         self.bytes_out = 0
         self.max_message_bytes = max_message_bytes
-        self._max_receive = max_message_bytes
+        self._max_receive = max_message_bytes + SLACK_BYTES
         self._send_timeout = send_timeout
         self._url = url
         self.codec = codec
@@ -157,7 +159,8 @@ class WebSocketTransport:
         known = {**check_headers(self._headers, url.authorization), **proof.headers}
         headers = self._cookies.added_to(known, url)
         try:
-            ws = self._ws = await self._shake_hands(str(url.adding(**resume.query(), **proof.query)), headers)
+            asked = batches_within(url, self._max_receive).adding(**resume.query(), **proof.query)
+            ws = self._ws = await self._shake_hands(str(asked), headers)
         except (asyncio.CancelledError, ConnectFailed):
             raise
         except Exception as error:

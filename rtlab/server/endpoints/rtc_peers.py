@@ -15,6 +15,7 @@ from aiortc import RTCDataChannel, RTCSessionDescription
 
 from rtlab.errors import MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, codec_for
+from rtlab.protocol.limits import BATCH_SLACK_BYTES
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
@@ -38,9 +39,6 @@ HIGH_WATER_BYTES: Final = 256 * 1024
 
 #: A client that asks for more than it reads: so many messages may wait to be handled.
 MAX_UNHANDLED: Final = 8192
-
-#: Bytes of a batch beside its messages: the frame around them, and a comma for each.
-_BATCH_SLACK: Final = 2048
 
 #: Messages of one client that may wait for a broker before its packets are left unread.
 MAX_WAITING: Final = 64
@@ -200,7 +198,7 @@ class _Client:
         self._session = accepted.session
         window = request.batch
         if window is not None and link.max_message_bytes is not None:
-            most = min(window.max_bytes, max(1, link.max_message_bytes - _BATCH_SLACK))
+            most = min(window.max_bytes, max(1, link.max_message_bytes - BATCH_SLACK_BYTES))
             window = dataclasses.replace(window, max_bytes=most)
         self._carrier = batched(sink, sink.codec, window)
         self._node.connections.attach(accepted, self._carrier)
