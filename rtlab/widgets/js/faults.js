@@ -20,7 +20,8 @@ function render({ model, el }) {
     input.oninput = () => (shown.textContent = `${input.value} ms`);
     // On release: one change of the proxy, not a hundred.
     input.onchange = () => model.send({ set: { [name]: Number(input.value) } });
-    el.append(element("label", { htmlFor: input.id, textContent: text }), input, shown);
+    const label = element("label", { htmlFor: input.id, textContent: text });
+    el.append(element("div", { className: "rtlab-setting" }, label, input, shown));
     return { name, input, shown };
   });
   const profile = element("select", { id: `${id}-profile` });
@@ -30,7 +31,8 @@ function render({ model, el }) {
     ),
   );
   profile.onchange = () => model.send({ set: { profile: profile.value } });
-  el.append(element("label", { htmlFor: profile.id, textContent: "network" }), profile, element("span", {}));
+  const label = element("label", { htmlFor: profile.id, textContent: "network" });
+  el.append(element("div", { className: "rtlab-setting" }, label, profile));
 
   const button = (textContent, action) => {
     const made = element("button", { type: "button", textContent, onclick: () => model.send({ action }) });

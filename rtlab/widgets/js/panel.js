@@ -24,7 +24,7 @@ function copyAsCode(model, title = "these settings as code") {
   status.setAttribute("aria-live", "polite");
   const pre = element("pre");
   const text = element("details", {}, element("summary", { textContent: title }), pre);
-  const box = element("div", { className: "rtlab-wide" }, button, " ", status, text);
+  const box = element("div", { className: "rtlab-wide rtlab-code" }, button, status, text);
   button.onclick = async () => {
     text.open = true;
     try {
