@@ -324,3 +324,44 @@ async def test_it_comes_into_sight_when_it_begins_to_run(lab: JupyterLab, page_o
     await button(page, "Stop").click()
     await run.wait()
     assert await run.errors() == []
+
+
+#: Longer than anything is looked at again after a change.
+LATER = "new Promise((done) => setTimeout(done, 800))"
+GROWS = """\
+from IPython.display import HTML
+
+above = HTML("<div class='above' style='height: 150px'>")
+grows = HTML("<div class='grows' style='height: 9px'>")
+display(above, plot, grows)
+async with plot:
+    await plot.wait(100_000)
+"""
+#: What JupyterLab does after Shift+Enter, when an output grows: the next cell stays where it is.
+GROW = """height => {
+  const [below, all] = [".grows", ".jp-WindowedPanel-outer"].map((name) => document.querySelector(name));
+  all.scrollTop += height - below.offsetHeight;
+  below.style.height = `${height}px`;
+}"""
+
+
+async def test_what_is_in_sight_stays_so_when_the_output_grows(lab: JupyterLab, page_of: PageOf) -> None:
+    name = lab.write("grows.ipynb", SOURCE, GROWS, *["# a line\n" * 60] * 2)
+    page = await page_of(lab)
+    run = await run_all(page, lab, name)
+    both = f"() => ({OUTSIDE})() < 1 && ({OUTSIDE.replace('.rtlab-plot', '.above')})() < 1"
+    await page.locator(".rtlab-plot .rtlab-status", has_text="running").wait_for()
+    await page.wait_for_function(both)
+    await page.evaluate(LATER)
+    await page.evaluate(GROW, 100)
+    await page.evaluate(LATER)
+    assert await page.evaluate(both)
+    # A reader who has scrolled away is left there.
+    await page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop += 600")
+    await page.evaluate(LATER)
+    await page.evaluate(GROW, 150)
+    await page.evaluate(LATER)
+    assert await page.evaluate(f"({OUTSIDE})()") > 100
+    await button(page, "Stop").click()
+    await run.wait()
+    assert await run.errors() == []
