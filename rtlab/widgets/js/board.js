@@ -153,7 +153,9 @@ function render({ model, el }) {
   };
   model.send({ kind: "hello" });
   const still = paintAgain(canvas, paint);
+  const letGo = keepInSight(model, el, ["change:state"], () => model.get("state") === "running");
   return () => {
+    letGo();
     unwatch();
     still();
     model.off("msg:custom", receive);
