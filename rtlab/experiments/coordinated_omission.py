@@ -7,6 +7,7 @@ through. The closed loop waits for each answer before it asks again, as most loa
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.open_loop import send_on_schedule
+from rtlab.processes.tasks import until_stopped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,15 +35,22 @@ class FreezeRun(NamedTuple):
     ----------
     closed, open : array
         Latencies, seconds, in the order of asking.
+    closed_at, open_at : array
+        When each was asked, or was to be asked: seconds since the run began.
     freeze : float
         Seconds that nothing came through, as the proxy's own answers tell.
+    frozen_at : float
+        When that began, seconds since the run began; NaN without a freeze.
     seconds : float
         How long both asked.
     """
 
     closed: NDArray[np.float64]
     open: NDArray[np.float64]
+    closed_at: NDArray[np.float64]
+    open_at: NDArray[np.float64]
     freeze: float
+    frozen_at: float
     seconds: float
 
     def __repr__(self) -> str:
@@ -55,7 +64,8 @@ async def ask_through_freeze(
     seconds: float = 3.0,
     freeze: float = 1.0,
     recorder: Recorder | None = None,
-) -> FreezeRun:
+    stopped: asyncio.Event | None = None,
+) -> FreezeRun | None:
     """Ask in a closed loop and in an open one, and freeze the path between them and the server once.
 
     Parameters
@@ -68,10 +78,13 @@ async def ask_through_freeze(
         How long, and how much of it nothing comes through; 0 for none.
     recorder : Recorder, optional
         Gets a sample as each answer arrives: series ``"closed loop"`` and ``"open loop"``.
+    stopped : asyncio.Event, optional
+        Ends it early.
 
     Returns
     -------
-    FreezeRun
+    FreezeRun or None
+        None when it was stopped.
 
     Raises
     ------
@@ -82,51 +95,63 @@ async def ask_through_freeze(
     """
     if not 0 <= freeze < 0.8 * seconds:
         raise ValueError(f"expected 0 <= freeze < 0.8 · seconds, got {freeze!r} of {seconds!r}")
-    record = recorder.record if recorder is not None else None
     if recorder is not None:
         for name in ("closed loop", "open loop"):
             recorder.add_series(name, round_trip=True)
-    times = np.arange(round(rate * seconds)) / rate
-    frozen = 0.0
-
-    async def stall() -> None:
-        nonlocal frozen
-        await asyncio.sleep(0.4 * (seconds - freeze))
-        if not freeze:
-            return
-        async with lab.faults.stall():
-            began = time.monotonic()
-            await asyncio.sleep(freeze)
-        frozen = time.monotonic() - began
-
-    one, other = (
-        WebSocketConnection(lab.faults.ws_url, max_reconnect_attempts=0, heartbeat=None) for _ in range(2)
-    )
     try:
-        async with asyncio.timeout(seconds + 15), one, other, asyncio.TaskGroup() as group:
-            asking = group.create_task(_closed_loop(one, rate, seconds, recorder))
-            sending = group.create_task(
-                send_on_schedule(
-                    other, times, seen=None if record is None else lambda due: record("open loop", due)
-                )
-            )
-            group.create_task(stall())
+        return await until_stopped(_run(lab, rate, seconds, freeze, recorder), stopped)
     except TimeoutError as error:
         raise LabError(
             "expected all answers in time: `await lab.faults.restore()`, and run it again"
         ) from error
-    return FreezeRun(asking.result(), sending.result().latency, frozen, seconds)
+
+
+async def _run(lab: Lab, rate: float, seconds: float, freeze: float, recorder: Recorder | None) -> FreezeRun:
+    record = recorder.record if recorder is not None else None
+    times = np.arange(round(rate * seconds)) / rate
+    frozen, frozen_at = 0.0, math.nan
+
+    async def stall() -> None:
+        nonlocal frozen, frozen_at
+        await asyncio.sleep(0.4 * (seconds - freeze))
+        if not freeze:
+            return
+        async with lab.faults.stall():
+            frozen_at = time.monotonic()
+            await asyncio.sleep(freeze)
+        frozen = time.monotonic() - frozen_at
+
+    one, other = (
+        WebSocketConnection(lab.faults.ws_url, max_reconnect_attempts=0, heartbeat=None) for _ in range(2)
+    )
+    async with asyncio.timeout(seconds + 15), one, other, asyncio.TaskGroup() as group:
+        began = time.monotonic()
+        asking = group.create_task(_closed_loop(one, rate, seconds, recorder))
+        sending = group.create_task(
+            send_on_schedule(
+                other, times, seen=None if record is None else lambda due: record("open loop", due)
+            )
+        )
+        group.create_task(stall())
+    asked, took = asking.result()
+    schedule = sending.result()
+    return FreezeRun(
+        took, schedule.latency, asked - began, schedule.due - began, frozen, frozen_at - began, seconds
+    )
 
 
 async def _closed_loop(
     conn: Connection, rate: float, seconds: float, recorder: Recorder | None
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return when each was asked, on the monotonic clock, and how long it took."""
+    at: list[float] = []
     took: list[float] = []
     end = time.monotonic() + seconds
     while (asked := time.monotonic()) < end:
         await conn.request("echo", "closed", timeout=seconds + 10)
+        at.append(asked)
         took.append(time.monotonic() - asked)
         if recorder is not None:
             recorder.record("closed loop", asked)
         await asyncio.sleep(max(0.0, asked + 1 / rate - time.monotonic()))
-    return np.array(took)
+    return np.array(at), np.array(took)
