@@ -76,9 +76,9 @@ class BatcherStats(msgspec.Struct, frozen=True):
 class MessageBatcher:
     """Collects messages, and sends them as one ``batch``, which the server answers with one ``ack``.
 
-    Order is kept: batches leave in the order in which their messages were sent. Delivery is
-    *at most once*, as with `Connection.send`, but never silent: each message has a `Receipt`,
-    and what was refused or got no answer stays in `failures`.
+    Order is kept among its messages; what the connection or another batcher sends meanwhile may
+    go first. Delivery is *at most once*, as with `Connection.send`, but never silent: each message
+    has a `Receipt`, and what was refused or got no answer stays in `failures`.
 
     Parameters
     ----------

@@ -30,6 +30,8 @@ class Released(msgspec.Struct, Generic[T], frozen=True):
 class ReorderBuffer(Generic[T]):
     """Holds items whose predecessors are missing, in bounded number and for a bounded time.
 
+    It is for one run of numbers: a sender that begins anew at 0 needs another, or all is `late`.
+
     Parameters
     ----------
     max_items : int

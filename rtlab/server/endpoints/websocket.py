@@ -22,7 +22,7 @@ from rtlab.server.node import Node
 from rtlab.server.ordered_answers import Later, settled
 from rtlab.server.refusal import Result
 from rtlab.server.session import Session
-from rtlab.server.sinks.base import bound_send_buffer
+from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink
 
@@ -174,7 +174,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     ws.frames.when_fed = hearing.obey
     ended = False
     try:
-        ended = await _receive(ws, sink, hearing, node.turns)
+        ended = await _receive(ws, sink, carrier, hearing, node.turns)
     finally:
         ws.frames.when_fed = None
         connection._messages = deque[Any]()
@@ -257,7 +257,7 @@ def _next(queue: Any) -> Any:
     raise RuntimeError("expected a message in the queue")
 
 
-async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing, turns: Turns) -> bool:
+async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _Hearing, turns: Turns) -> bool:
     """Obey what comes until the connection ends; return whether the session has ended too."""
     while True:
         result = await hearing.rest()
@@ -279,6 +279,7 @@ async def _receive(ws: _Socket, sink: WebSocketSink, hearing: _Hearing, turns: T
             if message.data and not close_code(message.data).on_wire:
                 await ws.close(code=1002)
                 return False
+            carrier.close(message.data or 1000)  # behind what it has collected
             sink.answer_close(message.data or 1000)
             return message.data == 1000
         else:

@@ -20,7 +20,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.codecs import MSGPACK, codec_for
+from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.messages import Message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -77,6 +77,18 @@ async def test_a_hundred_messages_are_a_few_frames_and_an_answer_takes_them_alon
     assert [m["payload"] for m in messages if m["type"] == "tick"] == TICKS
     assert len(frames) <= 5
     assert max(len(frame["payload"]) for frame in frames if frame["type"] == "batch") == 40
+
+
+async def test_what_was_collected_leaves_before_a_close_is_answered(lab: Lab) -> None:
+    url = f"{lab.ws_url}?batch=1:40"
+    async with websockets.connect(
+        url, subprotocols=[websockets.Subprotocol("rtlab.v1.json")], compression=None
+    ) as ws:
+        await ws.recv()
+        await ws.send(b'{"type":"echo","payload":1}', text=True)  # no id: its echo waits for others
+        await ws.close()
+        frames = [JSON.decode(frame) async for frame in ws]
+    assert [frame.payload for frame in frames] == [1]
 
 
 async def ticks(conn: Connection, cut: Callable[[], Awaitable[object]] | None) -> list[int]:
