@@ -13,6 +13,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.attacks import attacks
 from rtlab.bench.throughput.batched_send import batched_send
+from rtlab.bench.throughput.cursors import cursors
 from rtlab.bench.throughput.fan_out import compressed_fan_out, fan_out, room_sizes, server_batching
 from rtlab.bench.throughput.idle_connections import held_connections, memory_per_connection
 from rtlab.bench.throughput.stalled_client import stalled_client
@@ -31,6 +32,7 @@ ROWS: Final[dict[str, Callable[..., Awaitable[list[Result]]]]] = {
     "memory": memory_per_connection,
     "idle": held_connections,
     "room-sizes": room_sizes,
+    "cursors": cursors,
     "sweep": batching_sweep,
     "attacks": attacks,
 }
@@ -45,6 +47,7 @@ _TINY: Final[dict[str, dict[str, Any]]] = {
     "memory": {"counts": (20, 60)},
     "idle": {"counts": (10, 20), "seconds": 0.5, "heartbeat": 0.25},
     "room-sizes": {"sizes": (2, 5), "deliveries": 50, "repeats": 1},
+    "cursors": {"events": 100, "repeats": 1},
     "sweep": {"rates": (500.0,), "waits": (0.02,), "limits": (5,), "seconds": 0.5, "messages": 200},
     "attacks": {"crowd": 5, "seconds": 0.2},
 }

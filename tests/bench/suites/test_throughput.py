@@ -56,6 +56,18 @@ async def test_rows_run_and_judge_what_is_asked(lab: Lab) -> None:
     assert compressed.busy is not None
 
 
+async def test_a_cursor_is_measured_in_one_room_and_in_many():
+    async def start(**_: Any) -> Any:
+        raise AssertionError("it needs no lab")
+
+    rows = await throughput.ROWS["cursors"](start, **TINY["cursors"])
+    assert [(row.metric, row.unit, row.peer) for row in rows] == [
+        ("cursor of an event, 1 room", "µs", "written whole"),
+        ("cursor of an event, 64 rooms", "µs", "written whole"),
+    ]
+    assert all(row.value > 0 for row in rows)
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_sweep_is_held_against_closed_forms(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     async def start(**_: Any) -> Any:

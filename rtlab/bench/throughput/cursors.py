@@ -1,0 +1,82 @@
+"""What the cursor of an event costs a stream, in one room and in many, beside one that is written whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from rtlab.bench.registry import StartLab
+from rtlab.bench.results import Result
+from rtlab.bench.throughput.reading import BENCH
+from rtlab.server.cursor import CursorWriter, format_cursor
+from rtlab.server.encoded_frames import RoomPosition
+
+__all__ = ["cursors"]
+
+_SESSION: Final = "0123456789abcdef"
+_EPOCH: Final = "ab12cd34"
+
+
+async def cursors(
+    start_lab: StartLab, *, rooms: tuple[int, ...] = (1, 64), events: int = 10_000, repeats: int = 9
+) -> list[Result]:
+    """Return the CPU time of an event's cursor, for a stream that stands in so many rooms.
+
+    Each event moves one room on. A stream writes anew only what the event changes
+    (`CursorWriter`); the peer writes the places of all rooms (`format_cursor`).
+
+    Parameters
+    ----------
+    start_lab : StartLab
+        Not used: the writers run in this process, alone.
+    rooms : tuple of int
+        How many rooms.
+    events : int
+        In each repeat.
+    repeats : int
+        Of both sides, in turns.
+    """
+    rows: list[Result] = []
+    for count in rooms:
+        ours: list[float] = []
+        whole: list[float] = []
+        for _ in range(repeats):
+            ours.append(_cost(_by_writer(count), count, events))
+            whole.append(_cost(_written_whole(count), count, events))
+        metric = f"cursor of an event, {count} {'room' if count == 1 else 'rooms'}"
+        rows.append(Result.paired(BENCH, metric, ours, "µs", "written whole", whole))
+    return rows
+
+
+def _name(room: int) -> str:
+    return f"room {room}"
+
+
+def _by_writer(count: int) -> Callable[[int, RoomPosition], str]:
+    writer = CursorWriter(_SESSION, [RoomPosition(_name(room), _EPOCH, 0) for room in range(count)])
+
+    def write(position: int, place: RoomPosition) -> str:
+        writer.move(place)
+        return writer.at(position)
+
+    return write
+
+
+def _written_whole(count: int) -> Callable[[int, RoomPosition], str]:
+    places = {_name(room): RoomPosition(_name(room), _EPOCH, 0) for room in range(count)}
+
+    def write(position: int, place: RoomPosition) -> str:
+        places[place.room_id] = place
+        return format_cursor(_SESSION, position, places.values())
+
+    return write
+
+
+def _cost(write: Callable[[int, RoomPosition], str], count: int, events: int) -> float:
+    """Return CPU µs for each event."""
+    steps = [(n, RoomPosition(_name(n % count), _EPOCH, n + 1)) for n in range(events)]
+    began = time.process_time()
+    for position, place in steps:
+        write(position, place)
+    return 1e6 * (time.process_time() - began) / events
