@@ -12,6 +12,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.throttle import Throttle
+from rtlab.client.transports.websocket_listener import WebSocketListener
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
@@ -280,6 +281,24 @@ async def test_a_batch_is_measured_as_the_connection_writes_it():
             for _ in range(20):
                 await batcher.send("echo", [1.5] * 400)  # 1.6 kB as JSON, 3.6 kB as MessagePack
         assert (batcher.stats.handled, batcher.stats.refused) == (20, 0)
+
+
+async def test_a_write_that_fails_ends_the_connection_and_leaves_nobody_waiting(monkeypatch):
+    def fail(*args, **options):
+        raise OSError("no buffer space")
+
+    async with asyncio.timeout(30), serving() as running, client(running) as conn:
+        batcher = MessageBatcher(conn, batch_size=2, flush_interval=60)
+        with monkeypatch.context() as patched:
+            patched.setattr(WebSocketListener, "write_together", fail)
+            receipts = [await batcher.send("echo", n) for n in range(3)]
+            await batcher.flush()
+        assert [receipt.outcome for receipt in receipts] == ["unknown"] * 3
+        assert batcher.stats.in_flight == 0
+        await conn.connect()
+        after = await batcher.send("echo", "after")
+        await batcher.close()
+        assert after.outcome == "handled"
 
 
 async def test_flushing_waits_for_what_was_sent_before_and_not_for_what_others_send_meanwhile(server, conn):

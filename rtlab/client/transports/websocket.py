@@ -286,15 +286,13 @@ class WebSocketTransport:
                 async with asyncio.timeout(self._send_timeout):
                     await ws.send(data, text=text)
             elif message.type == "batch":  # for throughput: a write costs as much as ten messages
-                ws.write_together(data, text=text)
+                self._write_together(ws, data)
             else:  # the library's way to write without waiting, in half the time of its `send`
                 broadcast((ws,), data, text=text, raise_exceptions=True)
         except ConnectionClosed as error:
             raise closed_by(error) from error
         except ExceptionGroup as error:
-            self.abort()
-            cause = error.exceptions[0].__cause__
-            raise TransportClosed(1006, f"the socket does not take the message: {cause}") from error
+            raise self._not_taken(error.exceptions[0].__cause__) from error
         except TimeoutError as error:
             self.abort()  # else the frame would stay in the buffer, and arrive after all
             raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error
@@ -305,7 +303,7 @@ class WebSocketTransport:
 
         Raises
         ------
-        MessageError
+        TransportClosed, MessageError
             As for `send`.
         """
         ws = self._ws
@@ -313,9 +311,19 @@ class WebSocketTransport:
         data = self.codec.encode(batch, self.max_message_bytes)
         if not self._has_room(ws, data):
             return False
-        ws.write_together(data, text=not self.codec.binary)
+        self._write_together(ws, data)
         self.bytes_out += len(data)
         return True
+
+    def _write_together(self, ws: WebSocketListener, data: bytes) -> None:
+        try:
+            ws.write_together(data, text=not self.codec.binary)
+        except Exception as error:  # what was written of it is unknown
+            raise self._not_taken(error) from error
+
+    def _not_taken(self, cause: BaseException | None) -> TransportClosed:
+        self.abort()
+        return TransportClosed(1006, f"the socket does not take the message: {cause}")
 
     def _has_room(self, ws: WebSocketListener, data: bytes) -> bool:
         """Whether a write need not wait."""
