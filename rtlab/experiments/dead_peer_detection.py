@@ -47,11 +47,11 @@ async def detection_times(
     silence : callable
         Awaited once, silences the path: ``lab.faults.blackhole``.
     spread : float
-        Seconds over which they open; a whole number of the heartbeat's intervals, so that their
+        Seconds over which they open; a multiple of the heartbeat's interval, so that their
         phases are uniform.
     settle : float
-        Seconds between the last opening and the fault. It need not be an interval: a first cycle
-        is as long as any other.
+        Seconds between the last opening and the fault, more than one interval: a server's first
+        heartbeat comes earlier.
     timeout : float
         Seconds to wait for the slowest.
     seed : int
