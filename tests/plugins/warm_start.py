@@ -1,6 +1,6 @@
 """Servers and kernels that tests start are forks of a prepared process; see `tests/warm_start.py`.
 
-Not where their start or their processor time is looked at.
+Not where their start or their processor time is looked at, nor the only kernel of a run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ __all__: list[str] = []
 warm_start.install()
 
 
+_ONE_NOTEBOOK = pytest.StashKey[bool]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """One kernel alone starts as ever: to prepare a process for it would take longer."""
+    notebooks = {item.path for item in session.items if item.path.suffix == ".ipynb"}
+    session.config.stash[_ONE_NOTEBOOK] = len(notebooks) == 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    warm_start.suspended = any(map(item.get_closest_marker, ("alone", "cold")))
+    warm_start.suspended = any(map(item.get_closest_marker, ("alone", "cold"))) or (
+        item.path.suffix == ".ipynb" and item.config.stash[_ONE_NOTEBOOK]
+    )
