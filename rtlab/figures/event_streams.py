@@ -11,7 +11,7 @@ import numpy as np
 
 from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE
-from rtlab.models.overhead import sse_overhead_bytes
+from rtlab.models.framing_overhead import sse_overhead_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,9 +16,9 @@ import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
 from rtlab.hooks.feed import Look
-from rtlab.hooks.links import Connect
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
 from rtlab.hooks.render_throttle import frame_clock, home_loop
+from rtlab.hooks.shared_connections import Connect
 from rtlab.hooks.store import Store, Watcher
 from rtlab.hooks.subscription import Callbacks
 from rtlab.hooks.use_websocket import use_subscription

@@ -13,8 +13,8 @@ import reacton
 import reacton.core
 
 from rtlab.hooks.feed import Look
-from rtlab.hooks.links import Connect, plain_connect
 from rtlab.hooks.render_throttle import home_loop
+from rtlab.hooks.shared_connections import Connect, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.protocol.messages import Message
 

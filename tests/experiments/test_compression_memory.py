@@ -3,7 +3,7 @@ from __future__ import annotations
 from rtlab.experiments.compression_memory import measure_memory
 from rtlab.experiments.payload_feeds import make_feed
 from rtlab.lab.lab import Lab
-from rtlab.models.overhead import deflate_memory_bytes
+from rtlab.models.compression_memory import deflate_memory_bytes
 from rtlab.protocol.deflate import Deflate
 
 

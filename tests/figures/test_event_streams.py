@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtlab.figures.event_streams import arrivals_figure, event_bytes_figure
-from rtlab.models.overhead import sse_overhead_bytes
+from rtlab.models.framing_overhead import sse_overhead_bytes
 
 
 def test_what_an_event_adds_lies_on_its_models_curve():

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import reacton
 
 from rtlab.client.connection import Connection
-from rtlab.hooks.links import hooks_settled, open_links
+from rtlab.hooks.shared_connections import hooks_settled, open_links
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import FAST, leftovers, welcome
 

@@ -20,7 +20,7 @@ from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.capture.traffic_parser import frames
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.hooks.links import hooks_settled, open_links
+from rtlab.hooks.shared_connections import hooks_settled, open_links
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.policies.heartbeat import Ping

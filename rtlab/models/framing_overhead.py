@@ -19,9 +19,7 @@ __all__ = [
     "ETHERNET_MSS",
     "SEGMENT_HEADER_BYTES",
     "chunk_overhead_bytes",
-    "deflate_memory_bytes",
     "http_head_bytes",
-    "inflate_memory_bytes",
     "segments",
     "sse_overhead_bytes",
     "websocket_header_bytes",
@@ -186,43 +184,3 @@ def wire_bytes(stream_bytes: ArrayLike, segment_count: ArrayLike | None = None) 
     stream = np.asarray(stream_bytes, np.int64)
     count = segments(stream) if segment_count is None else np.asarray(segment_count, np.int64)
     return stream + SEGMENT_HEADER_BYTES * count
-
-
-def deflate_memory_bytes(window_bits: ArrayLike = 15, memory_level: ArrayLike = 8) -> NDArray[np.int64]:
-    """Memory of one permessage-deflate compressor: 2^(w+2) + 2^(m+9) (zlib, zconf.h).
-
-    Parameters
-    ----------
-    window_bits : int or array
-        w, 9 to 15 (RFC 7692 section 7.1.2 negotiates it).
-    memory_level : int or array
-        m, 1 to 9.
-
-    Returns
-    -------
-    int or array
-        Bytes for each connection that keeps its context.
-
-    Examples
-    --------
-    >>> int(deflate_memory_bytes()) // 1024
-    256
-    """
-    w, m = np.asarray(window_bits, np.int64), np.asarray(memory_level, np.int64)
-    return 2 ** (w + 2) + 2 ** (m + 9)
-
-
-def inflate_memory_bytes(window_bits: ArrayLike = 15) -> NDArray[np.int64]:
-    """Memory of one permessage-deflate decompressor's window: 2^w (zlib, zconf.h).
-
-    Parameters
-    ----------
-    window_bits : int or array
-        w, 8 to 15.
-
-    Returns
-    -------
-    int or array
-        Bytes, without the few kilobytes of fixed tables.
-    """
-    return 2 ** np.asarray(window_bits, np.int64)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hpack
 import pytest
 
-from rtlab.models.request_heads import FRAME_HEADER_BYTES, http2_head_bytes, with_body_of, with_cookies
+from rtlab.models.http2_heads import FRAME_HEADER_BYTES, http2_head_bytes, with_body_of, with_cookies
 
 HEAD = (
     "POST /send HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive\r\n"

@@ -9,7 +9,7 @@ import pytest
 import reacton
 import reacton.ipywidgets as w
 
-from rtlab.hooks.links import hooks_settled, open_links
+from rtlab.hooks.shared_connections import hooks_settled, open_links
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
