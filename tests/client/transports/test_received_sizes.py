@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports._batches_asked_for import batches_within
@@ -19,10 +19,10 @@ from tests.patterns.in_process import client, publish, serving
 KINDS = (WebSocketConnection, ServerSentEvents, LongPolling)
 
 
-async def payloads(conn: Connection, count: int) -> list[str]:
+async def payloads(stream: AsyncIterator[Message], count: int) -> list[str]:
     found: list[str] = []
     async with asyncio.timeout(30):
-        async for message in conn:
+        async for message in stream:
             found += [message.payload] if message.type == "chat" else []
             if len(found) == count:
                 break
@@ -36,9 +36,10 @@ async def test_messages_that_a_client_takes_one_by_one_never_end_it_together(kin
         url = f"{scheme}://127.0.0.1:{server.port}{path}?batch=0.05"
         async with kind(url, max_message_bytes=8_000) as conn:
             await conn.join_room("r")
+            stream = aiter(conn)
             for n in range(60):  # 60 kB, in one turn
                 publish(server, "r", f"{n:01000}")
-            assert await payloads(conn, 60) == [f"{n:01000}" for n in range(60)]
+            assert await payloads(stream, 60) == [f"{n:01000}" for n in range(60)]
             assert conn.stats.disconnects == 0
 
 
@@ -47,9 +48,10 @@ async def test_the_largest_message_that_a_server_takes_ends_no_reader_of_its_roo
     async with serving() as server, client(server, kind) as reader, client(server) as writer:
         await reader.join_room("r")
         await writer.join_room("r")
+        stream = aiter(reader)  # before the message can come
         text = "x" * (writer.max_message_bytes - len(JSON.encode(Message("chat", "", room_id="r"))))
         await writer.send("chat", text, room_id="r")
-        assert await payloads(reader, 1) == [text]  # with an offset, an epoch and the sender's name
+        assert await payloads(stream, 1) == [text]  # with an offset, an epoch and the sender's name
         assert reader.stats.disconnects == 0
 
 
