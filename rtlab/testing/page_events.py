@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
+from rtlab.testing.dom_websocket_rules import EVENTS, DOMError, Event, Listener, ReadyState, check_page_close
 from rtlab.testing.memory_frames import Item
-from rtlab.testing.page_rules import EVENTS, DOMError, Event, Listener, ReadyState, check_page_close
 
 __all__ = ["PageEvents"]
 

@@ -12,9 +12,9 @@ import asyncio
 
 import pytest
 
+from rtlab.testing.dom_websocket_rules import DOMError
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.mock_websocket import MockWebSocket
-from rtlab.testing.page_rules import DOMError
 from rtlab.testing.peer_script import PeerScript, echo
 
 FINE = PeerScript()
