@@ -15,7 +15,7 @@ from rtlab.capture.traffic_parser import frames
 from rtlab.capture.wire_cost import SEGMENT_HEADER_BYTES, measure_wire
 from rtlab.errors import LabError, MachineBusy
 from rtlab.lab.lab import Lab
-from rtlab.models import overhead
+from rtlab.models import framing_overhead as model
 from rtlab.protocol.transport_names import TRANSPORTS
 
 TIMEOUT = 20.0
@@ -47,7 +47,7 @@ async def test_real_frames_have_the_headers_of_the_standard(size: int):
     assert down.bytes == size + HEADER[size]
     assert (sent.header_bytes, sent.masked, sent.length) == (HEADER[size] + 4, True, size)
     assert (answered.header_bytes, answered.masked, answered.length) == (HEADER[size], False, size)
-    assert sent.header_bytes == overhead.websocket_header_bytes(size, masked=True)
+    assert sent.header_bytes == model.websocket_header_bytes(size, masked=True)
 
 
 @pytest.mark.parametrize("counted", [True, False], ids=["all at once", "not yet at the tap"])
@@ -92,7 +92,7 @@ async def test_the_report_agrees_with_the_standards(monkeypatch: pytest.MonkeyPa
 
     # An event carries its name and its cursor beyond `data: ` and the chunk.
     event = report.cost("sse", "push", "down")
-    bare = overhead.sse_overhead_bytes(int(event.payload_bytes), event_bytes=len("feed"))
+    bare = model.sse_overhead_bytes(int(event.payload_bytes), event_bytes=len("feed"))
     assert event.framing_bytes is not None
     assert event.framing_bytes > int(bare)
 
@@ -117,7 +117,7 @@ async def test_larger_messages_take_more_segments():
         report = await measure_wire(lab, ("websocket",), size=10_000, count=4)
     cost = report.cost("websocket", "push", "down")
     # What the tap reads may come in more portions than one, each rounded up.
-    assert overhead.segments(cost.stream_bytes) <= cost.packets <= 2 * overhead.segments(cost.stream_bytes)
+    assert model.segments(cost.stream_bytes) <= cost.packets <= 2 * model.segments(cost.stream_bytes)
 
 
 async def test_messages_that_come_together_are_not_counted(monkeypatch: pytest.MonkeyPatch):
