@@ -71,6 +71,10 @@ def masked(text: bytes) -> bytes:
     return header + bytes(4) + text
 
 
+#: Readers that are read between two looks at the hurried one.
+_AT_ONCE: Final = 16
+
+
 class _Reader:
     """One connection."""
 
@@ -206,6 +210,43 @@ class CountingReaders:
         target = self.frames + round(len(texts) * per_message) * len(self._readers)
         self._readers[0].socket.sendall(b"".join(map(masked, texts)))
         self.read_until(target)
+
+    def publish_on(self, texts: Sequence[bytes], times: int, *, per_message: float = 1.0) -> None:
+        """Publish so often, each time as soon as the reader that joined last has had what came before.
+
+        It is the last to be written to. The others read while the server works: it would be idle if they
+        were waited for. What is under way is bounded: everybody has had the publish before the last one.
+
+        Parameters
+        ----------
+        texts : sequence of bytes
+            The first reader sends them, in one write.
+        times : int
+            How often.
+        per_message : float
+            As for `publish`.
+        """
+        last, per_reader = self._readers[-1], round(len(texts) * per_message)
+        write = b"".join(map(masked, texts))
+        begin, has, sent = self.frames, last.frames, 0
+        by_fd, poll = self._by_fd, self._epoll.poll
+        until = time.monotonic() + _TIMEOUT
+        with select.epoll() as hurried:
+            hurried.register(last.socket, select.EPOLLIN)
+            while sent < times:
+                known = self.frames - begin >= (sent - 1) * per_reader * len(self._readers)
+                if known and last.frames - has >= sent * per_reader:
+                    self._readers[0].socket.sendall(write)
+                    sent += 1
+                if hurried.poll(0):
+                    self.frames += last.read()
+                    continue
+                ready = poll(1.0, _AT_ONCE)
+                if not ready and time.monotonic() > until:
+                    raise LabError(f"expected {sent} publishes to arrive, got {self.frames - begin:,} frames")
+                for fd, _ in ready:
+                    self.frames += by_fd[fd].read()
+        self.read_until(begin + times * per_reader * len(self._readers))
 
     def read_until(self, frames: int) -> None:
         """Read until so many frames came in all; raises `LabError` after a minute."""

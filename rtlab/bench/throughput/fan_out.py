@@ -71,13 +71,12 @@ class _Side:
         return (self.readers.bytes - before) / len(self.readers)
 
     def read(self, deliveries: int, at_once: int = 1, per_message: float = 1.0) -> Reading:
-        """Publish, each time when everybody has had what came before."""
+        """Publish, each time when the server has written what came before."""
         texts = [self._text(self._size)] * at_once
         turns = max(1, deliveries // (len(self.readers) * at_once))
 
         def work() -> None:
-            for _ in range(turns):
-                self.readers.publish(texts, per_message=per_message)
+            self.readers.publish_on(texts, turns, per_message=per_message)
 
         return watch(self.pid, turns * at_once * len(self.readers), work)
 
