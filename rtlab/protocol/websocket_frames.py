@@ -16,6 +16,7 @@ __all__ = [
     "FrameHeader",
     "close_frame",
     "read_header",
+    "unframed",
     "unmasked",
     "websocket_frame",
 ]
@@ -52,6 +53,17 @@ class FrameHeader(NamedTuple):
     masked: bool
     size_bytes: int
     payload_bytes: int
+
+
+def unframed(frame: bytes) -> bytes:
+    """Return the payload of one whole frame of a server: it has no mask (RFC 6455 section 5.1).
+
+    Examples
+    --------
+    >>> unframed(websocket_frame(TEXT, b"hi"))
+    b'hi'
+    """
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 def read_header(data: bytes, at: int = 0) -> FrameHeader | None:

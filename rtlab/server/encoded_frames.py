@@ -11,7 +11,7 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.deflate import Deflate, deflated
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.websocket_frames import BINARY, TEXT, websocket_frame
+from rtlab.protocol.websocket_frames import BINARY, TEXT, unframed, websocket_frame
 
 __all__ = [
     "NAME_CHARS",
@@ -142,7 +142,8 @@ class Frame:
     def __init__(self, message: Message, positions: tuple[RoomPosition, ...] = ()) -> None:
         self.message = message
         self.positions = positions
-        self._encoded: dict[Codec, bytes] = {}
+        # None until somebody asks for one without the WebSocket's header: most messages have one receiver.
+        self._encoded: dict[Codec, bytes] | None = None
         self.websockets: dict[Codec | SharedForm, bytes] = {}
         self.size_bytes = 0
         self._event: bytes | None = None
@@ -153,14 +154,22 @@ class Frame:
         A message that this codec cannot carry becomes an ``error`` message that
         names it, so that one member's codec cannot hurt the others.
         """
+        if self._encoded is None:
+            self._encoded = {}
         data = self._encoded.get(codec)
         if data is None:
-            try:
-                data = codec.encode(self.message, MAX_ENCODED_BYTES)
-            except MessageError as error:
-                data = codec.encode(self._unreadable(error))
+            framed = self.websockets.get(codec)
+            data = self._encode(codec) if framed is None else unframed(framed)
             self._encoded[codec] = data
-            self.size_bytes = self.size_bytes or len(data)
+        return data
+
+    def _encode(self, codec: Codec) -> bytes:
+        """Make what `encoded` returns; it is kept in one place, by itself or in its WebSocket frame."""
+        try:
+            data = codec.encode(self.message, MAX_ENCODED_BYTES)
+        except MessageError as error:
+            data = codec.encode(self._unreadable(error))
+        self.size_bytes = self.size_bytes or len(data)
         return data
 
     def _unreadable(self, error: MessageError) -> Message:
@@ -181,7 +190,8 @@ class Frame:
         return data
 
     def _plain(self, codec: Codec) -> bytes:
-        return websocket_frame(BINARY if codec.binary else TEXT, self.encoded(codec))
+        data = None if self._encoded is None else self._encoded.get(codec)
+        return websocket_frame(BINARY if codec.binary else TEXT, data or self._encode(codec))
 
     def _compressed(self, form: SharedForm) -> bytes:
         codec, data = form.codec, self.encoded(form.codec)

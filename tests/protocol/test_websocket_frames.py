@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from rtlab.protocol.websocket_frames import FrameHeader, close_frame, read_header, unmasked, websocket_frame
+from rtlab.protocol.websocket_frames import (
+    FrameHeader,
+    close_frame,
+    read_header,
+    unframed,
+    unmasked,
+    websocket_frame,
+)
 
 
 @given(
@@ -57,3 +64,8 @@ def test_a_close_frame_never_exceeds_a_control_frame_nor_cuts_a_character() -> N
     frame = close_frame(1008, "é" * 100)
     assert len(frame) <= 127
     assert frame[4:].decode() == "é" * 61
+
+
+@given(st.sampled_from([0, 1, 125, 126, 65_535, 65_536]))
+def test_the_payload_of_a_servers_frame_comes_back(size: int) -> None:
+    assert unframed(websocket_frame(1, b"x" * size)) == b"x" * size

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from rtlab.protocol.codecs import JSON, MSGPACK
+import pytest
+
+from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Frame, error_message
 
@@ -10,6 +12,27 @@ def test_a_frame_is_encoded_once_per_codec() -> None:
     assert frame.websocket(JSON) is frame.websocket(JSON)
     assert frame.websocket(JSON) != frame.websocket(MSGPACK)
     assert frame.event() is frame.event()
+
+
+@pytest.mark.parametrize("codec", [JSON, MSGPACK])
+@pytest.mark.parametrize("size", [0, 100, 200, 70_000])
+def test_an_event_takes_its_bytes_from_the_frame_that_was_made_before(
+    codec: Codec, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, calls = Message("chat", "x" * size), list[Message]()
+    wanted = codec.encode(message)
+    encode = type(codec).encode
+
+    def counted(self: Codec, message: Message, *more: int) -> bytes:
+        calls.append(message)
+        return encode(self, message, *more)
+
+    monkeypatch.setattr(type(codec), "encode", counted)
+    frame = Frame(message)
+    assert frame.websocket(codec).endswith(wanted)
+    assert frame.encoded(codec) == wanted
+    assert frame.websocket(codec).endswith(wanted)
+    assert len(calls) == 1
 
 
 def test_a_message_that_a_codec_cannot_carry_becomes_an_error_that_names_it() -> None:

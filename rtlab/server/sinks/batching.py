@@ -44,8 +44,8 @@ class BatchFrame(Frame):
         super().__init__(Message("batch"), tuple(place for frame in frames for place in frame.positions))
         self._frames = frames
 
-    def encoded(self, codec: Codec) -> bytes:
-        """Return all of them in one message, none encoded again."""
+    def _encode(self, codec: Codec) -> bytes:
+        """All of them in one message, none encoded again."""
         items = [frame.encoded(codec) for frame in self._frames]
         if not codec.binary:
             return b'{"type":"batch","payload":[%b]}' % b",".join(items)
