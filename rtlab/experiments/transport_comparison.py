@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from rtlab.capture.wire_cost import measure_wire
 from rtlab.client.factory import check_transports
@@ -14,6 +14,7 @@ from rtlab.experiments.feed_load import take_feed
 from rtlab.experiments.network_path import NetworkPath, path_to
 from rtlab.measure.cpu import CpuWatch
 from rtlab.measure.recorder import Recorder
+from rtlab.processes.tasks import until_stopped
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OnProgress", "compare"]
 
-_T = TypeVar("_T")
 
 #: Called with the share that is done, 0 to 1, and with what is being done.
 OnProgress = Callable[[float, str], object]
@@ -111,7 +111,7 @@ async def compare(
     kept.loop_lag.start(ticking)
     try:
         run = _run(lab, transports, seconds, rate, size, rtt_ms, kept, tell, turns)
-        wire = await _until(run, stopped)
+        wire = await until_stopped(run, stopped)
     finally:
         kept.loop_lag.stop(ticking)
     tell(1.0, "done" if wire is not None else "stopped")
@@ -155,21 +155,6 @@ async def _run(
                 done += 1
     tell(done / steps, "bytes on the wire")
     return await measure_wire(lab, transports, size=size, count=_WIRE_MESSAGES)
-
-
-async def _until(run: Coroutine[Any, Any, _T], stopped: asyncio.Event | None) -> _T | None:
-    """Return what `run` returns, or None as soon as `stopped` is set: then it has been cancelled."""
-    if stopped is None:
-        return await run
-    task = asyncio.ensure_future(run)
-    waiting = asyncio.ensure_future(stopped.wait())
-    try:
-        await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
-        return await task if task.done() else None
-    finally:
-        for each in (task, waiting):
-            each.cancel()
-        await asyncio.gather(task, waiting, return_exceptions=True)
 
 
 def _silent(_share: float, _text: str) -> None:
