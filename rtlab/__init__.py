@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from rtlab.patterns.encryption import Identity as Identity
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.message_queue import MessageQueue as MessageQueue
-    from rtlab.patterns.realtime import RealtimeClient as RealtimeClient
+    from rtlab.patterns.realtime_client import RealtimeClient as RealtimeClient
     from rtlab.patterns.room_manager import RoomManager as RoomManager
-    from rtlab.patterns.secure import SecureWebSocket as SecureWebSocket
+    from rtlab.patterns.secure_websocket import SecureWebSocket as SecureWebSocket
     from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
     from rtlab.processes.tasks import together as together
@@ -91,13 +91,13 @@ _HOME: Final[dict[str, str]] = {
     "PlainTable": "rtlab.widgets.plain_table",
     "Predict": "rtlab.widgets.predict",
     "QueuePanel": "rtlab.widgets.queue_panel",
-    "RealtimeClient": "rtlab.patterns.realtime",
+    "RealtimeClient": "rtlab.patterns.realtime_client",
     "Recorder": "rtlab.measure.recorder",
     "Replay": "rtlab.testing.replay",
     "RoomManager": "rtlab.patterns.room_manager",
     "RoomsPanel": "rtlab.widgets.rooms_panel",
     "RtlabError": "rtlab.errors",
-    "SecureWebSocket": "rtlab.patterns.secure",
+    "SecureWebSocket": "rtlab.patterns.secure_websocket",
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",

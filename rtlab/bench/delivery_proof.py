@@ -22,16 +22,16 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.bench.clients_process import ClientsProcess
 from rtlab.bench.proof_clients import MODES, Plan, Record
-from rtlab.bench.proof_ends import back_in_room, follow, send
+from rtlab.bench.proof_clients_handle import ClientsProcess
+from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.ledger import Anomalies, Ledger
-from rtlab.measure.stamp import Stamp
+from rtlab.measure.message_identity import Stamp
 from rtlab.policies.backoff import Constant
 
 __all__ = ["KINDS", "MODES", "Round", "run_round"]

@@ -14,15 +14,15 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.bench.proof_ends import back_in_room, follow, send
+from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
 from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.measure.stamp import Stamp
-from rtlab.patterns.realtime import RealtimeConnection
+from rtlab.measure.message_identity import Stamp
+from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from rtlab.capture.busy_machine import again_while_busy
+from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.capture.tcp_tap import Flow, Tap
 from rtlab.capture.traffic_parser import Split, split_traffic
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap

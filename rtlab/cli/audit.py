@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rtlab.cli.headers import headers_of
+from rtlab.cli.header_option import headers_of
 from rtlab.cli.output import Json, print_table
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def audit(
 
     from rtlab.experiments.audit.findings import holes
     from rtlab.experiments.audit.run import audit as run
-    from rtlab.experiments.endpoint.wire import insecure_tls, trusting_tls
+    from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
 
     headers = headers_of(header)
     tls = insecure_tls() if insecure else trusting_tls(cafile)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rtlab.cli.headers import headers_of
+from rtlab.cli.header_option import headers_of
 from rtlab.cli.output import Json, print_table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def probe(
     from rich.console import Console
     from rich.progress import Progress
 
-    from rtlab.experiments.endpoint.wire import insecure_tls, trusting_tls
+    from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
     from rtlab.experiments.probe import probe as run
 
     headers = headers_of(header)

@@ -18,9 +18,9 @@ from rtlab.cli.output import Json
 from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:
-    from rtlab.faults.player import Player
     from rtlab.faults.proxy.proxy import Proxy
     from rtlab.faults.script import FaultScript
+    from rtlab.faults.script_player import Player
     from rtlab.faults.trace import Trace, TraceEvent
 
 __all__ = ["proxy"]
@@ -122,11 +122,11 @@ async def _run(
     from aiohttp import web
 
     from rtlab.faults.api import make_app
-    from rtlab.faults.player import Player
     from rtlab.faults.proxy.collection import Collection
+    from rtlab.faults.script_player import Player
     from rtlab.faults.trace import Trace
-    from rtlab.processes.http_expect import read_expectations
-    from rtlab.processes.http_log import server_log
+    from rtlab.processes.expect_header import read_expectations
+    from rtlab.processes.http_error_log import server_log
     from rtlab.processes.parent_watch import raise_nofile
 
     raise_nofile()

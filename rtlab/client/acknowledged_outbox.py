@@ -10,8 +10,8 @@ from typing import Any, Final, get_args
 import msgspec
 
 from rtlab.client.driver import Driver
-from rtlab.client.inbox import Inbox
-from rtlab.client.outbox import Outbox
+from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_sender import Outbox
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
 from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Life, Parcel, Retransmission

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rtlab.client.acknowledged_outbox import AcknowledgedOutbox
+from rtlab.client.cancellable_writes import Writes
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
+from rtlab.client.connection_token_renewal import TokenKeeper
 from rtlab.client.driver import Driver
-from rtlab.client.inbox import Inbox
+from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_iterator import Stream
+from rtlab.client.message_sender import Outbox
 from rtlab.client.options import DefaultHeartbeat, checked, in_force, policy_of, positive
-from rtlab.client.outbox import Outbox
 from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.stats import ConnectionStats, read_stats
-from rtlab.client.stream import Stream
 from rtlab.client.throttle import Throttle
-from rtlab.client.token_keeper import TokenKeeper
 from rtlab.client.tokens import Tokens
 from rtlab.client.transports.base import Transport
 from rtlab.client.wire_watch import Watchable
-from rtlab.client.writes import Writes
 from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff

@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from rtlab.client.cancellable_writes import Writes
 from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connection_token_renewal import TokenKeeper
 from rtlab.client.heartbeat_runner import HeartbeatRunner
-from rtlab.client.inbox import Inbox
+from rtlab.client.message_dispatch import Inbox
 from rtlab.client.options import DefaultHeartbeat, default_heartbeat
-from rtlab.client.token_keeper import TokenKeeper
 from rtlab.client.transports.base import Transport
-from rtlab.client.writes import Writes
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.protocol.batches import messages_of

@@ -18,13 +18,13 @@ from typing import Any, Final
 import numpy as np
 from msgspec.structs import replace
 
+from rtlab.client.cancellable_writes import Writes
 from rtlab.client.connect_callers import ConnectCallers
 from rtlab.client.connection_attempt import ConnectionAttempt, Spawn
 from rtlab.client.events import Connected, Disconnected, Reconnecting
-from rtlab.client.inbox import Inbox
+from rtlab.client.message_dispatch import Inbox
 from rtlab.client.requests import Requests
 from rtlab.client.transports.base import Transport
-from rtlab.client.writes import Writes
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
 from rtlab.policies import states_and_events as states
 from rtlab.policies.reconnect_policy import RetryPolicy

@@ -13,7 +13,7 @@ from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.webrtc.relay import Relay
+    from rtlab.webrtc.relay_candidate_rewrite import Relay
 
 __all__ = ["check_transports", "make_client"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.waiting import within
+from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageError, RequestRefused
 from rtlab.protocol.messages import Message
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from rtlab.client.driver import Driver
-from rtlab.client.inbox import Inbox
-from rtlab.client.outbox import Outbox
+from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_sender import Outbox
 from rtlab.policies.states_and_events import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]

@@ -13,7 +13,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.webrtc.data_channel import check_reliability
-from rtlab.webrtc.relay import Relay
+from rtlab.webrtc.relay_candidate_rewrite import Relay
 
 __all__ = ["WebRTCChannel"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.widgets.expectation import quantity
+from rtlab.widgets.expected_value import quantity
 from rtlab.widgets.plain_table import PlainTable
 from rtlab.widgets.verdict_row import marked
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
 from rtlab.experiments.attacks import PASSWORDS, log_in
-from rtlab.experiments.audit.outside import forged_token
+from rtlab.experiments.audit.handshake_checks import forged_token
 from rtlab.lab.lab import Lab
 from rtlab.processes.programs_and_ports import free_port
 from rtlab.testing.scripted_http import Request, ScriptedServer, response

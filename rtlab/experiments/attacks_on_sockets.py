@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
 from rtlab.experiments.attacks import log_in
-from rtlab.experiments.endpoint.frames import new_key, raw_frame, request_head, upgrade_fields
-from rtlab.experiments.endpoint.wire import dial
+from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
+from rtlab.experiments.endpoint.timed_connection import dial
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_FRAME, NGINX_MAP
 from rtlab.processes.programs_and_ports import find_program, free_port

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from rtlab.capture.busy_machine import again_while_busy
+from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import MachineBusy
+from rtlab.measure.observed_batch_window import WatchedWindow
 from rtlab.measure.open_loop import OpenLoopRun, poisson_times, send_on_schedule
-from rtlab.measure.watched_window import WatchedWindow
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection

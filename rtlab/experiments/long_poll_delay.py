@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from rtlab.capture.busy_machine import again_while_busy
 from rtlab.capture.http_exchanges import Exchange, exchanges
+from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.capture.tcp_tap import Tap
 from rtlab.client.long_polling import LongPolling
 from rtlab.errors import LabError, MachineBusy

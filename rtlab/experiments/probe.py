@@ -14,10 +14,10 @@ import numpy as np
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.event_stream import EventStream
-from rtlab.experiments.endpoint.frames import raw_frame
+from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.report import EXAMPLE, Kind, Report, kind_at, not_real_time
+from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watched_socket import WatchedSocket
-from rtlab.experiments.endpoint.wire import TIMEOUT, Wire, dial
 from rtlab.protocol.http1 import Head
 from rtlab.protocol.urls import Url, parse_url
 

@@ -17,8 +17,8 @@ from aiohttp import web
 from rtlab.faults.api import make_app
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.trace import Trace
-from rtlab.processes.http_expect import read_expectations
-from rtlab.processes.http_log import server_log
+from rtlab.processes.expect_header import read_expectations
+from rtlab.processes.http_error_log import server_log
 from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
 
 __all__ = ["api_token", "main", "make_parser"]

@@ -16,11 +16,11 @@ import msgspec
 from aiohttp import web
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.player import Player
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.request_body import fields_of, read_json
 from rtlab.faults.script import FaultScript
+from rtlab.faults.script_player import Player
+from rtlab.faults.toxiproxy_json import fields_of, read_json
 from rtlab.protocol.origins import host_allowed
 
 __all__ = ["VERSION", "make_app"]

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.request_body import read_json
 from rtlab.faults.toxics import parse_entry
+from rtlab.faults.toxiproxy_json import read_json
 
 __all__ = ["Action", "FaultScript", "Step", "toxic_bodies"]
 

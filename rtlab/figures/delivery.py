@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE
-from rtlab.models.delivery import window_throughput
+from rtlab.models.window_throughput import window_throughput
 
 __all__ = ["account_figure", "window_figure"]
 

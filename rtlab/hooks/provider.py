@@ -15,8 +15,8 @@ import reacton.core
 import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
-from rtlab.hooks.feed import Look
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
+from rtlab.hooks.render_queue import Look
 from rtlab.hooks.render_throttle import frame_clock, home_loop
 from rtlab.hooks.shared_connections import Connect
 from rtlab.hooks.store import Store, Watcher

@@ -14,7 +14,7 @@ import msgspec
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
-from rtlab.hooks.feed import Feed
+from rtlab.hooks.render_queue import Feed
 from rtlab.hooks.render_throttle import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import Connect, Link, join
 from rtlab.policies.states_and_events import State

@@ -12,7 +12,7 @@ import msgspec
 import reacton
 import reacton.core
 
-from rtlab.hooks.feed import Look
+from rtlab.hooks.render_queue import Look
 from rtlab.hooks.render_throttle import home_loop
 from rtlab.hooks.shared_connections import Connect, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from rtlab.measure.cpu import CpuWatch
-from rtlab.measure.watched_window import WatchedWindow
+from rtlab.measure.observed_batch_window import WatchedWindow
 from rtlab.protocol.messages import fields_of
-from rtlab.server.send_timer import SendTimer, open_timer
+from rtlab.server.high_resolution_timer import SendTimer, open_timer
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection

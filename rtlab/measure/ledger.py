@@ -23,7 +23,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
-from rtlab.measure.stamp import Stamp
+from rtlab.measure.message_identity import Stamp
 
 __all__ = ["Anomalies", "Ledger", "Outcome", "Stamp"]
 

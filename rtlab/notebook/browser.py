@@ -121,7 +121,7 @@ class JupyterLab:
             self._process = subprocess.Popen(
                 [
                     # Under the guard, which ends it when this process is gone.
-                    *(sys.executable, "-P", "-m", "rtlab.processes.supervisor", "--watch-fd", "0", "--"),
+                    *(sys.executable, "-P", "-m", "rtlab.processes.program_wrapper", "--watch-fd", "0", "--"),
                     sys.executable,
                     "-m",
                     "jupyterlab",

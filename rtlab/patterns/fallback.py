@@ -22,9 +22,9 @@ import numpy as np
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.transports.base import Take, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.handover import Handover
-from rtlab.patterns.strategy import BEST_FIRST, Strategy
+from rtlab.patterns.transport_blocklist import Blocklist
+from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 

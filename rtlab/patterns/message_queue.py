@@ -21,15 +21,15 @@ from typing import Any, Final, Self
 
 from rtlab.client.acknowledged_outbox import kept_copy
 from rtlab.client.connection import Connection
+from rtlab.client.named_timeouts import within
 from rtlab.client.receipt import Receipt
 from rtlab.client.retransmission import Parcel
-from rtlab.client.waiting import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
+from rtlab.patterns.group_commit import QueueWorker
 from rtlab.patterns.queue_contents import QueueContents
 from rtlab.patterns.queue_file import Change, Damage, Durability, Row
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_types import Overflow, QueuedMessage, QueueOptions, QueueStats, as_queued
-from rtlab.patterns.queue_worker import QueueWorker
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 

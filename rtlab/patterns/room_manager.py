@@ -16,7 +16,7 @@ from rtlab.client.events import Resync
 from rtlab.client.receipt import Receipt
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import InvalidState
-from rtlab.patterns.quiet_link_probe import QuietLinkProbe
+from rtlab.patterns.lost_subscription_probe import QuietLinkProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 
 __all__ = ["CALLBACKS", "RoomManager"]

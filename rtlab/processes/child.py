@@ -3,7 +3,7 @@
 When this process ends, by whatever means, its children end in one of two ways. First by
 themselves: each child's standard input is a pipe that this process holds and never writes
 to; rtlab's own children watch it and their parent's process id (`rtlab.processes.parent_watch`),
-third-party programs run under ``rtlab.processes.supervisor``, which does it for them. A child
+third-party programs run under ``rtlab.processes.program_wrapper``, which does it for them. A child
 that cannot, since it is stopped or busy, is killed by `rtlab.processes.orphan_reaper`. Each
 child leads a session of its own, so that *Interrupt Kernel* reaches only the kernel.
 """
@@ -154,7 +154,7 @@ class Child:
         if program is None:
             raise LabError(f"{argv[0]} is not installed: `rtlab doctor` says how to get it")
         return cls.module(
-            name, "rtlab.processes.supervisor", "--", program, *argv[1:], environment=environment
+            name, "rtlab.processes.program_wrapper", "--", program, *argv[1:], environment=environment
         )
 
     def __repr__(self) -> str:

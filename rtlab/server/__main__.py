@@ -21,11 +21,11 @@ from rtlab.protocol.origins import as_browsers_write
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.base import Broker, BrokerFailed
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.garbage_collection import GarbageCollection
+from rtlab.server.message_deduplication import ProducerLimits
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.producers import ProducerLimits
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.session_limits import SessionLimits

@@ -9,11 +9,11 @@ from typing import Final
 
 from aiohttp import web
 
-from rtlab.processes.http_expect import read_expectations
-from rtlab.processes.http_log import server_log
+from rtlab.processes.expect_header import read_expectations
+from rtlab.processes.http_error_log import server_log
 from rtlab.processes.programs_and_ports import nofile
 from rtlab.server.endpoints import auth, rtc
-from rtlab.server.endpoints.page_origin import set_page_origin
+from rtlab.server.endpoints.origin_allowlist import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
@@ -21,10 +21,10 @@ from rtlab.server.endpoints.status import access_log, healthz, index, metrics, r
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
-from rtlab.server.middleware.admission import make_admission
+from rtlab.server.middleware.drain_refusal import make_admission
 from rtlab.server.middleware.handshake_limit import make_handshake_limit
-from rtlab.server.middleware.origins import PUBLIC, add_cors_headers, make_origin_check
-from rtlab.server.middleware.plain_headers import say_little
+from rtlab.server.middleware.origin_check import PUBLIC, add_cors_headers, make_origin_check
+from rtlab.server.middleware.security_headers import say_little
 from rtlab.server.naive import origin_looks_right, say_much
 from rtlab.server.node import Node
 from rtlab.server.tcp_connections import TcpConnections, descriptor_reserve

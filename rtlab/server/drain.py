@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from rtlab.server.connections import Connections
-from rtlab.server.sessions import Sessions
+from rtlab.server.session_connections import Connections
+from rtlab.server.session_registry import Sessions
 
 __all__ = ["drain"]
 

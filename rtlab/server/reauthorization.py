@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Action, may
-from rtlab.server.connections import Connections
 from rtlab.server.encoded_frames import Frame, RoomPosition, error_message
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
@@ -20,7 +19,8 @@ from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session import Session
-from rtlab.server.sessions import Sessions
+from rtlab.server.session_connections import Connections
+from rtlab.server.session_registry import Sessions
 
 if TYPE_CHECKING:
     from rtlab.server.auth.authority import Authority

@@ -13,12 +13,12 @@ from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.encoded_frames import Burst, Frame, RoomPosition, checked
-from rtlab.server.feed import Feed
+from rtlab.server.message_deduplication import Incarnation
 from rtlab.server.numbered_posts import NumberedPosts
 from rtlab.server.ordered_answers import InOrder, Later, forward
-from rtlab.server.producers import Incarnation
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
+from rtlab.server.scheduled_feed import Feed
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import Sink
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from rtlab.server.connections import Connections
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.sessions import Sessions
+from rtlab.server.session_connections import Connections
+from rtlab.server.session_registry import Sessions
 
 __all__ = ["Announcer", "Upkeep"]
 

@@ -10,10 +10,10 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.player import Player
 from rtlab.faults.proxy.pipe import Link, Pipe
 from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript
+from rtlab.faults.script_player import Player
 from rtlab.faults.toxics import Entry
 from rtlab.faults.trace import Trace
 from rtlab.protocol.http1 import NotHttp, parse_head

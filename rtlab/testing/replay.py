@@ -31,7 +31,7 @@ from rtlab.measure.samples import Series
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.journal import Entry, Journal, JournalError
-from rtlab.testing.recorded_runs import run_of
+from rtlab.testing.journal_loader import run_of
 
 __all__ = ["Replay"]
 
@@ -77,7 +77,7 @@ class Replay(Listenable):
     Raises
     ------
     JournalError, RecordingError
-        For a file that cannot be played; `rtlab.testing.recorded_runs.run_of` says which can.
+        For a file that cannot be played; `rtlab.testing.journal_loader.run_of` says which can.
 
     Attributes
     ----------
@@ -329,7 +329,7 @@ class _PastLag(LoopLag):
 
 
 class _RecorderRun(msgspec.Struct, rename="camel"):
-    """What a recorder's run says of itself: see `rtlab.testing.recorded_runs`."""
+    """What a recorder's run says of itself: see `rtlab.testing.journal_loader`."""
 
     series: list[Series]
     late: list[tuple[float, float]] = []

@@ -15,7 +15,7 @@ import traitlets
 
 from rtlab.errors import RtlabError, describe
 from rtlab.figures.labels import readable
-from rtlab.lab.page_origin import let_page_in
+from rtlab.lab.page_origin_permission import let_page_in
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.page_reach import why_out_of_reach

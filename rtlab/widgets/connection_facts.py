@@ -9,7 +9,7 @@ from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.close_codes import close_code
 from rtlab.testing.journal import Entry
-from rtlab.widgets.entry_words import fields_of_entry
+from rtlab.widgets.journal_entry_text import fields_of_entry
 
 __all__ = ["EDGES", "ConnectionFacts"]
 

@@ -14,7 +14,7 @@ from rtlab.testing.journal import Entry
 from rtlab.testing.wire_recording import WireRecording
 from rtlab.widgets.connection_facts import EDGES, ConnectionFacts
 from rtlab.widgets.copy_as_code import call_as_code
-from rtlab.widgets.entry_panel import EntryPanel
+from rtlab.widgets.journal_panel import EntryPanel
 from rtlab.widgets.page_files import page_files
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _CONNECTIONS: Final = {
     "ServerSentEvents": "rtlab",
     "LongPolling": "rtlab",
     "WebRTCChannel": "rtlab",
-    "RealtimeConnection": "rtlab.patterns.realtime",
+    "RealtimeConnection": "rtlab.patterns.realtime_client",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
-from rtlab.widgets.expectation import EachOnce, Expectation, Range, Same, quantity
+from rtlab.widgets.expected_value import EachOnce, Expectation, Range, Same, quantity
 
 __all__ = [
     "above",

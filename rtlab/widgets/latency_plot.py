@@ -103,7 +103,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             "plot_scale.js",
             "event_marks.js",
             "plot_canvas.js",
-            "controls.js",
+            "plot_controls.js",
             "kernel.js",
             "scroll_into_view.js",
             "plot_widget.js",

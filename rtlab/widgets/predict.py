@@ -12,7 +12,7 @@ import traitlets
 
 from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
-from rtlab.widgets.expectation import quantity
+from rtlab.widgets.expected_value import quantity
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.typed_number import parse_number

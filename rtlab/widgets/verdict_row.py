@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.expectation import Expectation, Interval, Outcome
+from rtlab.widgets.expected_value import Expectation, Interval, Outcome
 
 __all__ = ["Claim", "Kind", "Verdict", "html_numbers", "marked", "table"]
 

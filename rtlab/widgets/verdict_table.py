@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import cast, get_args
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.expectation import Expectation
+from rtlab.widgets.expected_value import Expectation
 from rtlab.widgets.verdict_row import Claim, Kind, table
 
 __all__ = ["Verdicts"]

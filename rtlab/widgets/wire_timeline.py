@@ -17,8 +17,8 @@ from rtlab.figures.palette import PALETTE
 from rtlab.testing.journal import Entry
 from rtlab.testing.replay import Replay
 from rtlab.widgets.copy_as_code import call_as_code
-from rtlab.widgets.entry_panel import EntryPanel
-from rtlab.widgets.entry_words import KINDS, words_of
+from rtlab.widgets.journal_entry_text import KINDS, words_of
+from rtlab.widgets.journal_panel import EntryPanel
 from rtlab.widgets.page_files import page_files
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from rtlab.bench.clients_process import ClientsProcess
 from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
+from rtlab.bench.proof_clients_handle import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.measure.ledger import Anomalies

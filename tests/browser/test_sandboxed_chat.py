@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.capture.active_markup import SAMPLE_TEXTS, active_markup
+from rtlab.capture.xss_detection import SAMPLE_TEXTS, active_markup
 from rtlab.widgets.sandboxed_chat import SandboxedChat
 from tests.browser.lab import chromium, open_browser
 

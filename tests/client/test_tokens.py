@@ -8,11 +8,11 @@ from typing import Any
 import jwt
 import pytest
 
-from rtlab.client import token_keeper
+from rtlab.client import connection_token_renewal
 from rtlab.client import tokens as module
 from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, NotConnected
-from rtlab.patterns.secure import SecureWebSocket
+from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 
@@ -93,8 +93,8 @@ async def test_every_renewal_comes_before_its_token_ends(
             raise NotConnected
         return Message("ack", payload={"required": True, "expiresIn": 20.0})
 
-    monkeypatch.setattr(token_keeper, "asyncio", SimpleNamespace(sleep=sleep))
-    await token_keeper.TokenKeeper(auth, ask).keep()
+    monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
+    await connection_token_renewal.TokenKeeper(auth, ask).keep()
     assert len(pauses) == 20
     assert all(6.0 <= pause <= 8.0 for pause in pauses)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rtlab.capture import busy_machine
+from rtlab.capture import measurement_retry
 from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.client.long_polling import LongPolling
@@ -120,7 +120,7 @@ async def test_what_is_measured_again_is_measured_one_at_a_time(monkeypatch: pyt
         return PollDelay(np.zeros(1), np.ones(1), np.ones(1, np.int64), 0.0)
 
     monkeypatch.setattr(long_poll_delay, "_measure", measure)
-    monkeypatch.setattr(busy_machine, "_PAUSE", 0)
+    monkeypatch.setattr(measurement_retry, "_PAUSE", 0)
     three = await measure_poll_delays(cast("Lab", None), {(1, 0.1): 1, (2, 0.1): 1, (3, 0.1): 1})
     assert (len(three), tried) == (3, 6)
 
@@ -133,7 +133,7 @@ async def test_one_that_gives_up_leaves_none_of_the_others_behind(monkeypatch: p
 
     client = long_poll_delay._client  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr(long_poll_delay, "_client", gives_up)
-    monkeypatch.setattr(busy_machine, "_PAUSE", 0.1)  # time for the others to make their proxies
+    monkeypatch.setattr(measurement_retry, "_PAUSE", 0.1)  # time for the others to make their proxies
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
         before = asyncio.all_tasks()
         with pytest.raises(MachineBusy, match="tried 3 times: stalls"):

@@ -13,8 +13,8 @@ import pytest_asyncio
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.follow import follow
-from rtlab.experiments.endpoint.frames import FrameReader, raw_frame
-from rtlab.experiments.endpoint.wire import insecure_tls
+from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.timed_connection import insecure_tls
 from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.player import Player
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript, Step
+from rtlab.faults.script_player import Player
 from rtlab.faults.trace import TraceEvent, fingerprint
 from rtlab.resources import data_path
 from tests.faults.conftest import eventually

@@ -11,7 +11,7 @@ import random
 import pytest
 import pytest_asyncio
 
-from rtlab.bench.proof_ends import follow, send
+from rtlab.bench.proof_sender_receiver import follow, send
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.repeats_and_gaps import NewestNames, Position
 from rtlab.client.server_sent_events import ServerSentEvents

@@ -8,8 +8,8 @@ import pytest
 
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.patterns.blocklist import Blocklist
 from rtlab.patterns.fallback import Fallback
+from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume

@@ -10,9 +10,9 @@ import pytest
 from rtlab.client.events import Moved
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
-from rtlab.patterns.blocklist import Blocklist
-from rtlab.patterns.realtime import RealtimeClient, RealtimeConnection
-from rtlab.patterns.strategy import SUREST_FIRST, Strategy
+from rtlab.patterns.realtime_client import RealtimeClient, RealtimeConnection
+from rtlab.patterns.transport_blocklist import Blocklist
+from rtlab.patterns.transport_strategy import SUREST_FIRST, Strategy
 from rtlab.policies.backoff import Constant
 
 TIMEOUT = 60.0

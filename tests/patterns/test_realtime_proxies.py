@@ -11,8 +11,8 @@ from rtlab.client.events import Reconnecting
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import start_proxies
-from rtlab.patterns.blocklist import Blocklist
-from rtlab.patterns.realtime import ORDER, RealtimeClient
+from rtlab.patterns.realtime_client import ORDER, RealtimeClient
+from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
 from rtlab.processes.programs_and_ports import find_program

@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import BrokerFailed, Published
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["SlowBroker"]

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, Frame, RoomPosition
-from rtlab.server.feed import MAX_RATE
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.ingress import Ingress
 from rtlab.server.loop_turns import Turns
-from rtlab.server.producers import ProducerLimits, Producers
+from rtlab.server.message_deduplication import ProducerLimits, Producers
 from rtlab.server.refusal import Result
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.scheduled_feed import MAX_RATE
 from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from tests.server.conftest import TOKEN, Child

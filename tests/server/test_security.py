@@ -16,8 +16,8 @@ from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, RequestRefused
 from rtlab.experiments.attacks import log_in
 from rtlab.lab.lab import Lab
-from rtlab.patterns.realtime import RealtimeClient
-from rtlab.patterns.secure import SecureWebSocket
+from rtlab.patterns.realtime_client import RealtimeClient
+from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.auth.users import DEMO_USERS
 

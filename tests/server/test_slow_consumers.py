@@ -15,8 +15,8 @@ import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Disconnected, Resync
+from rtlab.client.message_iterator import Stream
 from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.stream import Stream
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.measure.ledger import Ledger, Stamp

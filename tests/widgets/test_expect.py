@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtlab.errors import RtlabError
 from rtlab.widgets import expect
-from rtlab.widgets.expectation import Expectation
+from rtlab.widgets.expected_value import Expectation
 
 
 @pytest.mark.parametrize(

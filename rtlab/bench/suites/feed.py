@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rtlab.bench.peers.sleeping_schedule import latenesses
+from rtlab.bench.peers.asyncio_sleep_schedule import latenesses
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.websocket_connection import WebSocketConnection

@@ -17,8 +17,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from rtlab.bench.clients_process import ClientsProcess
 from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
+from rtlab.bench.proof_clients_handle import ClientsProcess
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.errors import LabError

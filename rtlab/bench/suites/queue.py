@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import psutil
 
-from rtlab.bench.peers.ack_queue import enqueue_and_acknowledge, enqueue_one_at_a_time
+from rtlab.bench.peers.persist_queue import enqueue_and_acknowledge, enqueue_one_at_a_time
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.retransmission import DeliveryMode

@@ -10,7 +10,7 @@ from typing import Any, Self
 from aiortc import MediaStreamTrack, RTCDataChannel
 
 from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
-from rtlab.client.p2p.received_sound import SoundPacket, keep_packets
+from rtlab.client.p2p.received_audio_packets import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -20,7 +20,7 @@ from rtlab.client.p2p.call import Call
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.messages import Message
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
-from rtlab.webrtc.relay import Relay, through_relay
+from rtlab.webrtc.relay_candidate_rewrite import Relay, through_relay
 
 __all__ = ["SIGNAL", "Peer", "Signalling"]
 

@@ -17,10 +17,10 @@ import httpcore
 import httpx
 import msgspec
 
-from rtlab.client.transports._sockets import Backend
+from rtlab.client.transports._httpcore_backend import Backend
+from rtlab.client.transports.connect_failures import circular, explain_os_error
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
-from rtlab.client.transports.failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS, code_in, may_retry, reason_in, retry_after

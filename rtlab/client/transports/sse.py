@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from rtlab.client.transports._batches_asked_for import batches_within
+from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import Answer, HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import Take

@@ -28,7 +28,7 @@ from rtlab.protocol.session_resume import Resume, session_of
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
-from rtlab.webrtc.relay import Relay, through_relay
+from rtlab.webrtc.relay_candidate_rewrite import Relay, through_relay
 
 __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCTransport"]
 

@@ -18,8 +18,8 @@ from websockets.frames import TEXT, Frame
 from websockets.protocol import State
 from websockets.typing import Origin, Subprotocol
 
-from rtlab.client.transports._batches_asked_for import batches_within
-from rtlab.client.transports._handshake_errors import explain_handshake
+from rtlab.client.transports._batch_query import batches_within
+from rtlab.client.transports._websocket_handshake_errors import explain_handshake
 from rtlab.client.transports._wire_log import WIRE_LOG
 from rtlab.client.transports.base import FOREIGN_AFTER, Take
 from rtlab.client.transports.compression import Compression, offer

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.frames import Fields, new_key, request_head, upgrade_fields
-from rtlab.experiments.endpoint.wire import Wire, dial
+from rtlab.experiments.endpoint.raw_websocket_frames import Fields, new_key, request_head, upgrade_fields
+from rtlab.experiments.endpoint.timed_connection import Wire, dial
 from rtlab.protocol.http1 import Head
 from rtlab.protocol.origins import is_loopback
 from rtlab.protocol.urls import Url

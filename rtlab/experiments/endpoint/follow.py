@@ -11,9 +11,9 @@ from typing import Final
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.event_stream import EventStream
-from rtlab.experiments.endpoint.frames import raw_frame
+from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.report import EXAMPLE, Kind, kind_at, not_real_time
-from rtlab.experiments.endpoint.wire import TIMEOUT, Wire, dial
+from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.tasks import until_stopped
 from rtlab.protocol.http1 import Head

@@ -8,8 +8,8 @@ import time
 import zlib
 from typing import Final
 
-from rtlab.experiments.endpoint.frames import Frame, raw_frame
-from rtlab.experiments.endpoint.wire import Wire
+from rtlab.experiments.endpoint.raw_websocket_frames import Frame, raw_frame
+from rtlab.experiments.endpoint.timed_connection import Wire
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
 __all__ = ["WatchedSocket"]

@@ -12,12 +12,12 @@ from rtlab.faults.errors import (
     proxy_exists,
     proxy_not_found,
 )
-from rtlab.faults.proxy.loops import refuse_loop
 from rtlab.faults.proxy.proxy import Proxy, split_address
+from rtlab.faults.proxy.proxy_loop_detection import refuse_loop
 from rtlab.faults.proxy.tcp import TcpProxy
 from rtlab.faults.proxy.tcp_link import ReceiveBuffer
 from rtlab.faults.proxy.udp import UdpProxy
-from rtlab.faults.request_body import fields_of
+from rtlab.faults.toxiproxy_json import fields_of
 from rtlab.faults.trace import Trace
 
 __all__ = ["Collection"]

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 import msgspec
 
 from rtlab.faults.errors import bad_request, invalid_stream, invalid_toxic_type, missing_field
-from rtlab.faults.request_body import fields_of
+from rtlab.faults.toxiproxy_json import fields_of
 
 __all__ = [
     "TOXICS",

@@ -9,7 +9,7 @@ from typing import Final
 
 from rtlab.server.handlers.base import Handler, Services
 from rtlab.server.handlers.batch import batch
-from rtlab.server.handlers.direct import auth, confirm, echo, ping, pong
+from rtlab.server.handlers.control_messages import auth, confirm, echo, ping, pong
 from rtlab.server.handlers.feed import feed
 from rtlab.server.handlers.outbox import in_sequence, outbox
 from rtlab.server.handlers.publish import publish

@@ -10,8 +10,8 @@ from rtlab.protocol.codecs import Codec
 from rtlab.server.brokers.base import Broker
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.loop_turns import Turns
+from rtlab.server.message_deduplication import Producers
 from rtlab.server.ordered_answers import Later
-from rtlab.server.producers import Producers
 from rtlab.server.refusal import Refused, Result
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub

@@ -11,8 +11,8 @@ import msgspec
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.handlers.base import Handler, Services
 from rtlab.server.incoming_message import Answer, Incoming
+from rtlab.server.message_deduplication import Incarnation, Opening, Producer
 from rtlab.server.ordered_answers import Later, then
-from rtlab.server.producers import Incarnation, Opening, Producer
 from rtlab.server.refusal import Refused
 
 __all__ = ["in_sequence", "outbox"]

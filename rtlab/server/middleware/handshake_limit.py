@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from rtlab.policies.paced_queue import PacedQueue
-from rtlab.server.admission_pacing import AdmissionPacer
+from rtlab.server.handshakes_per_turn import AdmissionPacer
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 

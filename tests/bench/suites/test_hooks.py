@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.bench.suites import hooks as bench_hooks
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.hooks.feed import Feed
+from rtlab.hooks.render_queue import Feed
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_frames import PONG, TEXT, websocket_frame
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.suites import throughput
-from rtlab.bench.throughput import idle_connections, sweep
+from rtlab.bench.throughput import idle_connections, server_batching_sweep
 from rtlab.bench.throughput.attacks import ATTACKS, attacks
 from rtlab.bench.throughput.counting_readers import RTLAB, counting_readers
 from rtlab.errors import RtlabError
@@ -76,11 +76,13 @@ async def test_a_sweep_is_held_against_closed_forms(lab: Lab, monkeypatch: pytes
     async def measured(*_: Any, **__: Any) -> list[SweepPoint]:
         return [SweepPoint(50.0, 0.1, 10, 600, 5.8, 0.085, 0.085, 0.0)]
 
-    monkeypatch.setattr(sweep, "sweep_batching", measured)
-    size, delay = await sweep.batching_sweep(start, closed_forms=(lambda *_: 6.0, lambda *_: 0.08))
+    monkeypatch.setattr(server_batching_sweep, "sweep_batching", measured)
+    size, delay = await server_batching_sweep.batching_sweep(
+        start, closed_forms=(lambda *_: 6.0, lambda *_: 0.08)
+    )
     assert (size.peer, size.peer_value, size.holds) == ("closed form", 6.0, True)
     assert (delay.value, delay.peer_value, delay.holds) == (85.0, 80.0, False)
-    alone, _ = await sweep.batching_sweep(start)
+    alone, _ = await server_batching_sweep.batching_sweep(start)
     assert (alone.value, alone.peer, alone.holds) == (5.8, "", None)
 
 

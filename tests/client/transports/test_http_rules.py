@@ -27,7 +27,7 @@ from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.patterns.realtime import RealtimeConnection
+from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.testing.scripted_http import Request, ScriptedServer, response

@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.transports._batches_asked_for import batches_within
+from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from rtlab.experiments.endpoint.frames import FrameReader, accept_of
+from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, accept_of
 
 Talk = Callable[[FrameReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.follow import follow
-from rtlab.experiments.endpoint.frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 from rtlab.testing.scripted_http import Request, ScriptedServer, response

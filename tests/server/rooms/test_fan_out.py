@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, Frame
 from rtlab.server.loop_turns import Turns
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut

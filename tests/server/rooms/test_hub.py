@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.memory import MemoryBroker
+from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, Frame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits

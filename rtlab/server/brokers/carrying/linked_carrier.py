@@ -22,7 +22,7 @@ from rtlab.server.brokers.carrying.carrier import (
     LinkLost,
 )
 from rtlab.server.brokers.carrying.driver import Driver
-from rtlab.server.brokers.carrying.driver_calls import driver_call
+from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.listening import Listening, Place, report
 from rtlab.server.brokers.carrying.send_queue import SendQueue

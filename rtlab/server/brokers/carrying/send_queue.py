@@ -11,7 +11,7 @@ from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import LinkLost
 from rtlab.server.brokers.carrying.driver import Driver, Outgoing
-from rtlab.server.brokers.carrying.driver_calls import driver_call
+from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["Accepted", "SendQueue"]

@@ -11,7 +11,7 @@ from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import Ask, Handover, Told, Users
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
-from rtlab.server.brokers.cluster.room_claim import UNKNOWN_EPOCH
+from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
 from rtlab.server.ordered_answers import Later
 from rtlab.server.rooms.hub import Hub
 

@@ -17,7 +17,7 @@ from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
 from rtlab.server.brokers.cluster.node_messages import Ask, Handed, Handover, Out, Told
-from rtlab.server.brokers.cluster.room_claim import Answer, Claim, new_epoch, term_of
+from rtlab.server.brokers.cluster.room_sequencer import Answer, Claim, new_epoch, term_of
 from rtlab.server.encoded_frames import Frame
 from rtlab.server.rooms.hub import Hub
 

@@ -1,0 +1,90 @@
+"""The two ends of the proof of delivery: who sends stamped messages, and who takes note of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from rtlab.client.connection import Connection
+from rtlab.client.events import Resync
+from rtlab.client.receipt import Receipt
+from rtlab.client.retransmission import DeliveryMode
+from rtlab.errors import NotConnected, RequestRefused
+from rtlab.measure.message_identity import Stamp
+from rtlab.protocol.messages import Message
+
+__all__ = ["ROOM", "Notes", "back_in_room", "follow", "send"]
+
+ROOM = "proof"
+#: Seconds: a path with many faults one after another holds a message for long.
+ACKED_WITHIN = 300.0
+
+
+class Notes(Protocol):
+    """Who is told what both ends saw: a `Ledger`, or what brings it to one."""
+
+    def stamp(self, sender: str) -> Stamp: ...
+    def ok(self, stamp: Stamp) -> None: ...
+    def failed(self, stamp: Stamp) -> None: ...
+    def watch(self, receiver: str) -> None: ...
+    def arrived(self, receiver: str, stamp: Stamp) -> None: ...
+    def resync(self, receiver: str) -> None: ...
+
+
+def follow(notes: Notes, conn: Connection, name: str, room: str = ROOM) -> None:
+    """Take note of every stamped message that a connection delivers, and of each resync of the room."""
+    notes.watch(name)
+
+    def arrived(message: Message) -> None:
+        if message.room_id == room and message.payload[0] != name:
+            notes.arrived(name, Stamp(*message.payload))
+
+    def resync(event: Resync) -> None:
+        if event.room_id == room:
+            notes.resync(name)
+
+    conn.on("stamped", arrived)
+    conn.on("resync", resync)
+    conn.on("error", lambda event: None)
+
+
+async def send(
+    notes: Notes,
+    conn: Connection,
+    name: str,
+    mode: DeliveryMode,
+    count: int,
+    room: str = ROOM,
+    *,
+    together: int = 4,
+) -> None:
+    """Send stamped messages, so many at a time, and note what became of each."""
+    waiting: list[tuple[Stamp, Receipt]] = []
+    for n in range(count):
+        stamp = notes.stamp(name)
+        try:
+            receipt = await conn.send("stamped", list(stamp), room_id=room, delivery=mode)
+        except NotConnected as error:
+            if "expected a connection" in str(error):
+                notes.failed(stamp)  # it was never written
+        else:
+            if mode == "at_most_once":
+                notes.ok(stamp)  # what its sender believes
+            else:
+                waiting.append((stamp, receipt))
+        if n % together == together - 1:
+            await asyncio.sleep(0.01)
+    for stamp, receipt in waiting:
+        await receipt.acked(ACKED_WITHIN)
+        notes.ok(stamp)
+
+
+async def back_in_room(conn: Connection, room: str, timeout: float = 60.0) -> None:
+    """Return when a connection is open, and its server says that it is in the room."""
+    async with asyncio.timeout(timeout):
+        while True:
+            try:
+                await conn.join_room(room)
+                return
+            except (NotConnected, RequestRefused, TimeoutError):
+                await asyncio.sleep(0.02)

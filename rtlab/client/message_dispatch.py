@@ -1,0 +1,396 @@
+"""What a client does with each message: once, in order, and never a silent gap.
+
+`Inbox` calls handlers, gives answers to `Requests`, feeds the open `Stream`, follows
+rooms and drops repeats. It does no I/O; `ConnectionAttempt` hands it what a transport received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
+from rtlab.client.message_iterator import Stream
+from rtlab.client.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
+from rtlab.client.requests import Requests, published
+from rtlab.client.wire_watch import WireWatch
+from rtlab.errors import MessageError, describe
+from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
+
+if TYPE_CHECKING:
+    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
+
+__all__ = ["Inbox"]
+
+_log: Final = logging.getLogger("rtlab")
+
+
+class _Asked(NamedTuple):
+    """A ``join_room`` on its way: of which room, from which place, and whether this client was in it."""
+
+    room_id: str
+    epoch: str | None
+    offset: int | None
+    member: bool
+
+
+class Inbox:
+    """Everything that happens to a message after it was decoded.
+
+    Parameters
+    ----------
+    clock : callable
+        Monotonic seconds.
+    requests : Requests
+        Who waits for an answer.
+    client_id : str or None
+        This client's durable name.
+    max_queue : int
+        Messages that may wait for an open iterator, at least 1.
+    max_dead_letters : int
+        Messages kept because they could not be read or sent.
+    schemas : Schemas or None
+        What payloads must look like.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        requests: Requests,
+        *,
+        client_id: str | None = None,
+        max_queue: int = 1024,
+        max_dead_letters: int = 100,
+        schemas: Schemas | None = None,
+    ) -> None:
+        if max_queue < 1:
+            raise ValueError(f"expected max_queue >= 1, got {max_queue}")
+        self.emitter = Emitter()
+        self.wire = WireWatch()
+        self.position = Position(client_id)
+        self.dead_letters: deque[tuple[Message | None, Exception]] = deque(maxlen=max_dead_letters)
+        self.messages_in = 0
+        self.repeats = 0
+        self._clock = clock
+        self._requests = requests
+        self._max_queue = max_queue
+        self._schemas = schemas
+        self._stream: weakref.ref[Stream] | None = None
+        self._over: tuple[Exception | None] | None = None
+        self._joins: dict[str, _Asked] = {}  # by the id of the join_room
+        self._names = NewestNames(REPEAT_WINDOW)
+        self._batches: dict[str, tuple[str, ...]] = {}  # id of a batch → ids of its joins
+
+    # Receiving
+
+    def put(self, message: Message, cursor: str | None) -> asyncio.Event | None:
+        """Handle one message; return what to wait for if an open iterator's queue is full.
+
+        Parameters
+        ----------
+        message : Message
+            What came.
+        cursor : str or None
+            The token that came with it.
+        """
+        if self.wire.watchers:
+            self.wire.tell("peer", "message", message)
+        receipt = self.position.count(cursor)
+        if receipt is None or (message.room_id is not None and not self._follow(message)):
+            return None
+        if message.stream is not None and self._names.again(message.client_id, message.id):
+            self.repeats += 1
+            self.position.settle(receipt)
+            return None
+        if self._schemas is not None:
+            try:
+                self._schemas.check(message)
+            except MessageError as error:
+                self.position.settle(receipt)
+                self.refuse(message, error, "schema")
+                return None
+        self.messages_in += 1
+        self._deliver(message)
+        stream = self.stream
+        if stream is None or stream.ended:
+            self.position.settle(receipt)
+            return None
+        stream.put(message, receipt)
+        # The event alone: a reader that waits with the stream in hand would keep an
+        # abandoned iterator alive.
+        return None if stream.space.is_set() else stream.space
+
+    def has_room(self) -> bool:
+        """Return whether the open iterator, if there is one, has room for another message after the next."""
+        stream = self.stream
+        return stream is None or stream.ended or stream.has_room(2)
+
+    def put_unreadable(self, error: MessageError) -> None:
+        """Count a frame that is no message, and report it."""
+        if self.position.count(None) is not None:
+            self.refuse(None, error, "codec")
+
+    def _follow(self, message: Message) -> bool:
+        if message.type == "skipped" and self.position.session is not None and message.room_id is not None:
+            said = fields_of(message.payload)
+            verdict = self.position.skip(message.room_id, said.get("epoch"), said.get("from"), said.get("to"))
+        else:
+            verdict = self.position.accept(message)
+        if verdict == "repeat":
+            self.repeats += 1
+            return False
+        if verdict == "gap":
+            self._resync(
+                message.room_id, message.epoch, message.offset, "messages are missing before this one"
+            )
+        return True
+
+    def _deliver(self, message: Message) -> None:
+        kind, handled = message.type, self.emitter.names
+        answered = False
+        if message.id is not None and (self.position.session is None or not published(message)):
+            if kind in ("ack", "error"):
+                self._note_joins(message.id, message)
+            answered = self._requests.answer(message)
+        if kind == "error":
+            detail = fields_of(message.payload)
+            text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
+            # The request raises the refusal: no need to log it as well.
+            self.report("server", text, code=code, ref=message.id, log=not answered)
+        elif kind in handled and kind not in LOCAL_EVENTS:
+            self.tell(kind, message)
+        if "*" in handled:
+            self.tell("*", message)
+
+    def tell(self, name: str, value: Any) -> None:
+        """Call the handlers of one event or type."""
+        for error in self.emitter.emit(name, value):
+            self.report("handler", f"a handler of {name!r} raised {describe(error)}", error=error)
+
+    def report(
+        self,
+        source: str,
+        text: str,
+        *,
+        code: str = "",
+        error: BaseException | None = None,
+        ref: str | None = None,
+        log: bool = True,
+    ) -> None:
+        """Emit an ``error`` event; log it when nobody listens, so that none is lost."""
+        if "error" not in self.emitter.names:
+            if log:
+                _log.warning("%s: %s", source, text)
+            return
+        event = ErrorEvent(at=self._clock(), source=source, message=text, code=code, error=error, ref=ref)
+        for raised in self.emitter.emit("error", event):
+            _log.warning("an error handler raised %s", describe(raised))
+
+    def refuse(self, message: Message | None, error: Exception, source: str) -> None:
+        """Keep a message that could not be read or sent, and report it."""
+        self.dead_letters.append((message, error))
+        self.report(source, str(error), code=getattr(error, "code", ""), error=error)
+
+    # Sessions and rooms
+
+    def begin(self, welcome: Message) -> bool:
+        """Start or continue the session that a ``welcome`` names.
+
+        Parameters
+        ----------
+        welcome : Message
+            The server's first message.
+
+        Returns
+        -------
+        bool
+            Whether the former session goes on.
+        """
+        if self.wire.watchers:
+            self.wire.tell("peer", "message", welcome)
+        detail, position = fields_of(welcome.payload), self.position
+        resumed, had_session = detail.get("resumed") is True, position.session is not None
+        seq = detail.get("seq")
+        if resumed:
+            position.go_on(seq if type(seq) is int else position.resume().seq)
+        else:
+            base = seq if type(seq) is int and seq >= 0 else 0
+            name = detail.get("clientId")
+            client_id = name if isinstance(name, str) else position.client_id
+            position.begin(client_id, str(detail.get("session", "")), base)
+            for room_id, place in fields_of(detail.get("rooms")).items():
+                self._enter(room_id, fields_of(place))
+            if had_session:
+                self._resync(None, None, None, "the session has expired: direct messages may be missing")
+        return resumed
+
+    def _enter(self, room_id: str, place: dict[str, Any]) -> None:
+        """Follow a room that the URL named, before anything was said in it."""
+        epoch, offset = place.get("epoch"), place.get("offset")
+        if room_id not in self.position.rooms and isinstance(epoch, str) and type(offset) is int:
+            self.position.enter(room_id, epoch, offset)
+
+    @staticmethod
+    def limit_of(welcome: Message) -> int:
+        """Return the largest message that the server takes, in bytes."""
+        limit = fields_of(fields_of(welcome.payload).get("limits")).get("maxMessageBytes")
+        return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
+
+    def rejoins(self, max_bytes: int) -> list[Message]:
+        """Return what leaves rooms that were left unheard, and asks for the others, each from its offset.
+
+        Those of which the server has said in this session that the client is in them are left out.
+
+        Parameters
+        ----------
+        max_bytes : int
+            The largest message to send. All rooms go in one ``batch`` if they fit.
+        """
+        leaving = sorted(self.position.leaving)
+        leaves = [Message("leave_room", {"roomId": one}, id=self._requests.new_id()) for one in leaving]
+        groups: list[list[Message]] = []
+        size = max_bytes
+        for room_id in self.position.unconfirmed():
+            join = self.join(room_id)
+            # 100 bytes more than enough for the comma, and the batch around its items.
+            length = len(JSON.encode(join)) + 100
+            size += length
+            if size > max_bytes:
+                groups.append([])
+                size = length
+            groups[-1].append(join)
+        return leaves + [group[0] if len(group) == 1 else self._batch(group) for group in groups]
+
+    def _batch(self, joins: list[Message]) -> Message:
+        ident = self._requests.new_id()
+        self._batches[ident] = tuple(join.id for join in joins if join.id is not None)
+        items = [{"type": join.type, "payload": join.payload, "id": join.id} for join in joins]
+        return Message("batch", items, id=ident)
+
+    def join(self, room_id: str, *, probe: bool = False) -> Message:
+        """Make a ``join_room`` message, continuing where this client stands in that room.
+
+        Parameters
+        ----------
+        room_id : str
+            Which.
+        probe : bool
+            Whether the server is to say if this client still was a member.
+        """
+        room = self.position.rooms.get(room_id)
+        payload: dict[str, Any] = {"roomId": room_id}
+        epoch, offset = (None, None) if room is None else (room.epoch, room.received)
+        if room is not None:
+            payload |= {"epoch": epoch, "offset": offset}
+        if probe:
+            payload["probe"] = True
+        ident = self._requests.new_id()
+        # In a new session, the way back into the room is under way until the server has said so.
+        member = room is not None and room.session == self.position.session
+        self._joins[ident] = _Asked(room_id, epoch, offset, member)
+        return Message("join_room", payload, id=ident)
+
+    def forget_join(self, join: Message) -> None:
+        """Take no notice of a late answer to a ``join_room`` that was given up."""
+        self._joins.pop(join.id or "", None)
+
+    def forget_joins(self) -> None:
+        """As `forget_join`, for all: the connection that would have answered is gone."""
+        self._joins.clear()
+        self._batches.clear()
+
+    def _note_joins(self, ident: str, answer: Message) -> None:
+        """Learn from an answer where its rooms stand, alone or in a batch."""
+        detail = fields_of(answer.payload)
+        batch = self._batches.pop(ident, None)
+        if batch is None:
+            self._note_join(ident, detail, refused=answer.type == "error")
+        elif answer.type == "error":
+            for one in batch:
+                self._note_join(one, detail, refused=True)
+        else:
+            results = detail.get("results")
+            for result in map(fields_of, cast("list[object]", results) if isinstance(results, list) else ()):
+                refused = result.get("ok") is not True
+                words = fields_of(result.get("error")) if refused else result
+                self._note_join(str(result.get("id")), words, refused=refused)
+
+    def _note_join(self, ident: str, detail: dict[str, Any], *, refused: bool) -> None:
+        asked = self._joins.pop(ident, None)
+        if asked is None:
+            return
+        room_id = asked.room_id
+        room = self.position.rooms.get(room_id)
+        followed = room is not None
+        if refused:
+            self.position.leave(room_id)
+            if followed:
+                text = f"the room does not take this client back: {detail.get('message', 'refused')}"
+                self._resync(room_id, None, None, text)
+            return
+        epoch, offset = detail.get("epoch"), detail.get("offset")
+        if not isinstance(offset, int) or not isinstance(epoch, str):
+            return
+        recovered = detail.get("recovered") is True
+        dropped = asked.member and detail.get("member") is False
+        if room is not None:
+            room.session = self.position.session
+            # In a batch, what comes behind its joins comes before this answer, and has said what is missing.
+            moved = (room.epoch, room.received) != (asked.epoch, asked.offset)
+            if not dropped and (recovered or (moved and room.epoch == epoch and room.received >= offset)):
+                return
+        if not (followed and recovered):
+            self.position.enter(room_id, epoch, offset)
+        if followed:
+            reason = "the room's history no longer reaches back that far"
+            if dropped:
+                reason = "the server had dropped this subscription without a word; the room was entered again"
+            self._resync(room_id, epoch, offset, reason)
+
+    def _resync(self, room_id: str | None, epoch: str | None, offset: int | None, reason: str) -> None:
+        event = Resync(at=self._clock(), room_id=room_id, epoch=epoch, offset=offset, reason=reason)
+        self.tell("resync", event)
+
+    # Iterating
+
+    @property
+    def stream(self) -> Stream | None:
+        """The open iterator, if there is one."""
+        return self._stream() if self._stream is not None else None
+
+    def iterate(self) -> Stream:
+        """Open an iterator; an earlier one ends."""
+        former = self.stream
+        if former is not None:
+            former.finish(None)
+        stream = Stream(self.position.settle, self._max_queue)
+        space = stream.space
+        # Also wakes a reader that is blocked on the full queue of an iterator that was dropped.
+        self._stream = weakref.ref(stream, lambda _: space.set())
+        if self._over is not None:
+            stream.finish(*self._over)
+        return stream
+
+    def start(self) -> None:
+        """Let iterators wait for messages (again): a connection is on its way."""
+        self._over = None
+
+    def finish(self, error: Exception | None) -> None:
+        """End the open iterator, after what it still holds, and those opened later."""
+        self._over = (error,)
+        stream = self.stream
+        if stream is not None:
+            stream.finish(error)
+        self._stream = None
+
+    def drop(self) -> None:
+        """End the open iterator, if it belongs to an event loop that is closed."""
+        with suppress(RuntimeError):  # its waiters cannot be woken any more
+            self.finish(None)
+        self._stream = None

@@ -1,0 +1,251 @@
+"""What a client sends: messages, requests that wait for their answers, pings.
+
+The counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from rtlab.client.cancellable_writes import Writes
+from rtlab.client.driver import Driver
+from rtlab.client.message_dispatch import Inbox
+from rtlab.client.named_timeouts import within
+from rtlab.client.requests import Requests, unwrap
+from rtlab.client.throttle import Throttle
+from rtlab.client.transports.base import Transport
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
+from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.messages import Message
+
+if TYPE_CHECKING:
+    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
+
+__all__ = ["Outbox"]
+
+#: Seconds between two looks at a buffer: no transport says when it is empty.
+_LOOK_AGAIN: Final = 0.002
+
+#: Messages after which `write` lets the event loop read. A write that does not wait does not suspend its
+#: caller, so that a loop of them reads nothing, and a server ends who reads nothing.
+_IN_A_ROW: Final = 128
+
+
+class Outbox:
+    """Everything that happens to a message before a transport takes it.
+
+    Parameters
+    ----------
+    driver : Driver
+        Has the open transport.
+    inbox : Inbox
+        Keeps what could not be sent.
+    requests : Requests
+        Who waits for an answer.
+    writes : Writes
+        Breaks off a write that waits.
+    throttle : Throttle or None
+        What each message waits for.
+    schemas : Schemas or None
+        What payloads must look like.
+
+    Attributes
+    ----------
+    messages_out : int
+        Messages sent.
+    rtt : float or None
+        Seconds of the last round trip that `ping` measured.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        inbox: Inbox,
+        requests: Requests,
+        writes: Writes,
+        throttle: Throttle | None = None,
+        schemas: Schemas | None = None,
+    ) -> None:
+        self.messages_out = 0
+        self.rtt: float | None = None
+        self._driver = driver
+        self._inbox = inbox
+        self._requests = requests
+        self._writes = writes
+        self._throttle = throttle
+        self._schemas = schemas
+        self._in_a_row = 0
+
+    async def write(self, message: Message) -> None:
+        """Send one message, at most once.
+
+        Raises
+        ------
+        NotConnected
+            No connection is open, or it ended meanwhile.
+        MessageError
+            The payload is not in the JSON data model, or too large for the server.
+        """
+        await self._write(self._transport(), message)
+        self._in_a_row += 1
+        if self._in_a_row >= _IN_A_ROW:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+
+    def check(self, message: Message) -> None:
+        """Raise `MessageError` unless a payload is what its type must be, and keep it with its error.
+
+        `write` and `ask` do this by themselves; who puts messages into a batch asks for each.
+        """
+        if self._schemas is not None:
+            try:
+                self._schemas.check(message)
+            except MessageError as error:
+                self._inbox.refuse(message, error, "schema")
+                raise
+
+    async def ask(self, message: Message, timeout: float) -> Message:
+        """Send one message, and return the answer that carries its id.
+
+        Parameters
+        ----------
+        message : Message
+            It must have an id.
+        timeout : float
+            Seconds for the whole, a write that waits included.
+
+        Raises
+        ------
+        RequestRefused
+            The server answered with an ``error``.
+        TimeoutError
+            No answer came in time.
+        NotConnected
+            No connection is open, or it was lost before the answer came.
+        """
+        assert message.id is not None
+        transport = self._transport()
+        answer = self._requests.expect(message, timeout)
+        try:
+            await self._write(transport, message, answer)
+            return unwrap(await answer)
+        except BaseException:
+            self._requests.forget(message.id)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # marks it as read: the write may have failed first
+            raise
+
+    def ask_at_once(self, batch: Message, timeout: float) -> asyncio.Future[Message] | None:
+        """Send a batch without a task, and return its future answer, an ``error`` included.
+
+        None when it was not sent: it may have to wait, or something else is to be done; then `ask`.
+        """
+        if self._schemas is not None or self._throttle is not None:
+            return None
+        try:
+            transport = self._transport()
+            send = getattr(transport, "send_at_once", None)
+            if send is None or not send(batch):
+                return None
+        except RtlabError:
+            return None
+        if self._inbox.wire.watchers:
+            self._inbox.wire.tell("client", "message", batch)
+        self.messages_out += 1
+        return self._requests.expect(batch, timeout)
+
+    def fits(self, message: Message) -> bool:
+        """Whether the connection takes a message as large as this; without one, nobody knows: True."""
+        transport = self._driver.transport
+        if transport is None:
+            return True
+        codec: Codec = getattr(transport, "codec", JSON)
+        try:
+            codec.encode(message, transport.max_message_bytes)
+        except MessageTooLarge:
+            return False
+        return True
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What was sent and has not left; 0 without a connection."""
+        transport = self._driver.transport
+        return transport.buffered_bytes if transport is not None else 0
+
+    async def drain(self, timeout: float) -> None:
+        """Return when nothing is buffered any more.
+
+        Raises
+        ------
+        TimeoutError
+            Something still was after so many seconds.
+        NotConnected
+            No connection is open, or it ended meanwhile.
+        """
+        transport = self._transport()
+        async with within(timeout, lambda: f"{transport.buffered_bytes:,} bytes have not left: a slow path?"):
+            while transport.buffered_bytes:
+                await asyncio.sleep(_LOOK_AGAIN)
+                if self._transport() is not transport:
+                    raise NotConnected("the connection ended with messages in its buffer")
+
+    async def ping(self, timeout: float) -> float:
+        """Return the seconds of one round trip, and keep them in `rtt`.
+
+        Raises
+        ------
+        TimeoutError
+            No answer came within so many seconds.
+        NotConnected
+            No connection is open, or it ended before the answer came.
+        """
+        transport = self._transport()
+        try:
+            async with within(timeout, lambda: "no answer to a ping: the path may be dead"):
+                self.rtt = await self._inbox.wire.ping(transport)
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the answer came: {error}") from error
+        return self.rtt
+
+    async def _write(
+        self, transport: Transport, message: Message, answer: asyncio.Future[Message] | None = None
+    ) -> None:
+        try:
+            if self._schemas is not None:
+                self._schemas.check(message)
+            if self._throttle is not None:
+                write = self._paced(transport, message)
+            else:
+                if self._inbox.wire.watchers:
+                    self._inbox.wire.tell("client", "message", message)
+                write = transport.send(message)
+            await self._writes.run(write, answer)
+        except TransportClosed as error:
+            raise NotConnected(f"the connection ended before the message was sent: {error}") from error
+        except MessageError as error:
+            self._inbox.refuse(message, error, "codec")
+            raise
+        self.messages_out += 1
+
+    async def _paced(self, transport: Transport, message: Message) -> None:
+        assert self._throttle is not None
+        try:
+            await self._throttle.admit(message)
+        except ValueError as error:
+            raise MessageError(
+                f"the throttle can never let this message through: {error}", "too_large"
+            ) from None
+        if self._inbox.wire.watchers:
+            self._inbox.wire.tell("client", "message", message)
+        await transport.send(message)
+
+    def _transport(self) -> Transport:
+        self._driver.check_loop()
+        transport = self._driver.transport
+        if transport is None:
+            raise NotConnected(
+                f"expected a connection that is Connected, got {self._driver.state.value}: "
+                "await connect(), or wait for the 'connected' event"
+            )
+        return transport

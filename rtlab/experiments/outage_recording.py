@@ -1,0 +1,90 @@
+"""A WebSocket through a slow spell and a cut, recorded: for panels where no socket may be opened.
+
+``python -m rtlab.experiments.outage_recording --save data/runs/cut.jsonl`` makes the recorded run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+from typing import Final
+
+from rtlab.client.connection import State
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import NotConnected
+from rtlab.lab.lab import Lab
+from rtlab.measure.fault_marks import FaultMarks
+from rtlab.measure.provenance import provenance
+from rtlab.policies.backoff import Constant
+from rtlab.policies.heartbeat import Ping
+from rtlab.testing.wire_recording import WireRecording
+
+__all__ = ["RECORDED", "record_run"]
+
+#: The recorded run in ``data/``.
+RECORDED: Final = "runs/cut.jsonl"
+_COMMAND: Final = f"python -m rtlab.experiments.outage_recording --save data/{RECORDED}"
+_FEED_RATE: Final = 20
+_ECHO_PERIOD: Final = 0.2
+
+
+async def record_run(*, seconds: float = 8.0) -> WireRecording:
+    """Follow a feed through the fault proxy, and send echoes; a slow spell, then a cut.
+
+    Parameters
+    ----------
+    seconds : float
+        Of the whole: the round trip grows by 80 ms at a quarter, is as before at a half, and the
+        connection is cut at five eighths.
+
+    Returns
+    -------
+    WireRecording
+        With the proxy's faults among its entries.
+    """
+    async with Lab(faults=True) as lab:
+        conn = WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.5), heartbeat=Ping(1.0, 5.0))
+        recording = WireRecording(conn, about=provenance(_COMMAND))
+        async with FaultMarks(lab.faults, recording), conn:
+            await conn.request("feed", {"rate": _FEED_RATE, "count": round(_FEED_RATE * seconds), "size": 16})
+            async with asyncio.TaskGroup() as group:
+                echoes = group.create_task(_send_echoes(conn))
+                async with lab.faults.rtt(0):
+                    await asyncio.sleep(seconds / 4)
+                    await lab.faults.rtt(80)
+                    await asyncio.sleep(seconds / 4)
+                    await lab.faults.rtt(0)
+                    await asyncio.sleep(seconds / 8)
+                    await lab.faults.cut()
+                    await asyncio.sleep(seconds * 3 / 8)
+                echoes.cancel()
+        recording.stop()
+    return recording
+
+
+async def _send_echoes(conn: WebSocketConnection) -> None:
+    number = 0
+    while True:
+        if conn.state is State.CONNECTED:
+            number += 1
+            try:
+                await conn.send("echo", {"n": number}, ts=time.monotonic())
+            except NotConnected:
+                continue  # cut in this moment
+        await asyncio.sleep(_ECHO_PERIOD)
+
+
+def main() -> None:
+    """Record the run, and save it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--save", type=Path, required=True, metavar="FILE")
+    path: Path = parser.parse_args().save
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recording = asyncio.run(record_run())
+    print(f"{recording.save(path)}: {len(recording.journal)} entries")
+
+
+if __name__ == "__main__":
+    main()

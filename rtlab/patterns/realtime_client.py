@@ -1,0 +1,199 @@
+"""`RealtimeClient.connect(url)`: one call that ends with messages flowing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.connection import Connection
+from rtlab.client.events import Moved
+from rtlab.client.transports.base import Transport
+from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.credentials import Credentials
+from rtlab.patterns.fallback import Fallback, Owner, Trial
+from rtlab.patterns.transport_blocklist import Blocklist
+from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy
+from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import parse_url
+
+if TYPE_CHECKING:
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+__all__ = ["RealtimeClient", "RealtimeConnection"]
+
+ORDER: Final = ("websocket", "sse", "longpoll")
+
+#: A URL may name one of the endpoints; the others lie beside it.
+_ENDPOINTS: Final = ("/ws", "/sse", "/poll")
+
+
+class RealtimeConnection(Connection):
+    """A connection over whichever transport gets through.
+
+    Parameters
+    ----------
+    url : str
+        The server: ``http://host:port`` or ``ws://host:port``. The endpoints lie below its
+        path, and each is asked with its query.
+    transports : sequence of str
+        Names in the order of preference.
+    deadline : float
+        Seconds that each transport has for its first message.
+    strategy : Strategy
+        `BEST_FIRST` begins with the first of `transports`, `SUREST_FIRST` with the last;
+        both climb while messages flow, and then tell a ``moved`` event.
+    blocklist : Blocklist, optional
+        What is known of this origin; share one among clients.
+    breakers : mapping, optional
+        A `CircuitBreaker` per name.
+    options : mapping, optional
+        Name → keyword arguments of that transport (``headers``, ``ssl`` …).
+    max_attempts_kept : int
+        How many of the latest trials `attempts` shows.
+    **connection
+        As for `Connection`; `connect_timeout` covers all candidates together.
+
+    Attributes
+    ----------
+    attempts : pandas.DataFrame
+        What was tried, in order: transport, outcome, reason, seconds.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        transports: Sequence[str] = ORDER,
+        deadline: float = 3.0,
+        strategy: Strategy = BEST_FIRST,
+        blocklist: Blocklist | None = None,
+        breakers: Mapping[str, CircuitBreaker] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        max_attempts_kept: int = 1000,
+        **connection: Any,
+    ) -> None:
+        origin, makers = _makers(url, options or {}, connection.get("auth"))
+        unknown = [name for name in transports if name not in makers]
+        if unknown or not transports:
+            raise ValueError(f"expected transports out of {', '.join(makers)}, got {list(transports)}")
+        self.blocklist = blocklist if blocklist is not None else Blocklist()
+        self._trials: deque[Trial] = deque(maxlen=max_attempts_kept)
+        candidates = {name: makers[name] for name in transports}
+
+        def transport() -> Fallback:
+            return Fallback(
+                origin,
+                candidates,
+                self.blocklist,
+                deadline=deadline,
+                breakers=breakers or {},
+                trials=self._trials,
+                strategy=strategy,
+                owner=Owner(self._driver.spawn, self._inbox.position.resume, self._moved),
+                rng=connection.get("rng"),
+            )
+
+        connection.setdefault("connect_timeout", deadline * len(candidates) + 1.0)
+        super().__init__(transport, **connection)
+
+    @property
+    def transport(self) -> str:
+        """Name of the transport in use, empty when none is."""
+        return self.stats.transport
+
+    @property
+    def attempts(self) -> pd.DataFrame:
+        """What was tried, in order, as a table."""
+        import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
+
+        rows = [msgspec.structs.astuple(trial) for trial in self._trials]
+        return pd.DataFrame(rows, columns=["transport", "outcome", "reason", "seconds"])
+
+    def _moved(self, former: str, name: str, welcome: Message) -> None:
+        opened = self._driver.opened
+        assert opened is not None
+        opened.move(welcome)
+        self._inbox.tell("moved", Moved(at=self._clock(), former=former, transport=name))
+
+
+class RealtimeClient:
+    """The one-call way to connect: tries the transports in order and returns the first that works."""
+
+    @staticmethod
+    async def connect(url: str, **options: Any) -> RealtimeConnection:
+        """Connect over the best transport that works.
+
+        Parameters
+        ----------
+        url : str
+            The server: ``http://host:port`` or ``ws://host:port``.
+        **options
+            As for `RealtimeConnection`.
+
+        Returns
+        -------
+        RealtimeConnection
+            Connected. Its `attempts` says what was tried.
+
+        Raises
+        ------
+        ConnectFailed
+            No transport works. It lists why.
+
+        Examples
+        --------
+        >>> async def main(url: str) -> None:
+        ...     async with await RealtimeClient.connect(url) as client:
+        ...         print(client.transport, client.attempts)
+        """
+        client = RealtimeConnection(url, **options)
+        await client.connect()
+        return client
+
+
+def _makers(
+    url: str, options: Mapping[str, Mapping[str, Any]], auth: Credentials | None
+) -> tuple[str, dict[str, Callable[[], Transport]]]:
+    given = parse_url(url, "http://host:port")
+    http, cookies = given.over("http"), CookieStore()
+    if http.path.endswith(_ENDPOINTS):
+        http = http.beside("")
+
+    def to(name: str, path: str) -> tuple[str, dict[str, Any]]:
+        """Return a transport's URL and options; the credentials of the URL become a header."""
+        there, chosen = http.below(path), dict(options.get(name, {}))
+        if given.authorization is not None:
+            chosen["headers"] = {"Authorization": given.authorization, **(chosen.get("headers") or {})}
+        return str(there), {"cookies": cookies, "auth": auth, **chosen}
+
+    # Imported when they are used: aiortc alone takes a third of a second.
+    def websocket() -> Transport:
+        from rtlab.client.transports.websocket import WebSocketTransport
+
+        there, chosen = to("websocket", "ws")
+        return WebSocketTransport(there, **chosen)
+
+    def sse() -> Transport:
+        from rtlab.client.transports.sse import SseTransport
+
+        there, chosen = to("sse", "sse")
+        return SseTransport(there, **chosen)
+
+    def longpoll() -> Transport:
+        from rtlab.client.transports.longpoll import LongPollTransport
+
+        there, chosen = to("longpoll", "poll")
+        return LongPollTransport(there, **chosen)
+
+    def webrtc() -> Transport:
+        from rtlab.client.transports.webrtc import WebRTCTransport
+
+        there, chosen = to("webrtc", "rtc/offer")
+        return WebRTCTransport(there, **chosen)
+
+    return given.netloc, {"websocket": websocket, "sse": sse, "longpoll": longpoll, "webrtc": webrtc}

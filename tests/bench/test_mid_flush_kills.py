@@ -1,0 +1,52 @@
+"""kill -9 in mid-flush: what was promised is delivered once by the next process; a damaged copy says so."""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from rtlab.bench import mid_flush_kills
+from rtlab.bench.mid_flush_kills import kill_in_mid_flush
+from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.lab.lab import Lab
+from rtlab.patterns import queue_file
+from rtlab.patterns.message_queue import MessageQueue
+
+KILLS = 5
+
+
+async def test_nothing_is_lost_or_doubled_when_the_client_is_killed_five_times(tmp_path: Path):
+    async with asyncio.timeout(120), Lab() as lab:
+        found = await kill_in_mid_flush(lab.ws_url, tmp_path, KILLS, seed=5)
+    account = found.account
+    assert (account.lost, account.duplicates, account.reordered, account.phantoms) == (0, 0, 0, 0)
+    assert account.ok == found.promised > KILLS * mid_flush_kills.COUNT // 10
+    assert (found.copies, found.silent) == (2, 0)
+
+
+def no_checksum(*_: object) -> int:
+    return 0
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+async def test_a_copy_is_reported_and_without_checksums_the_loss_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checksums: bool
+):
+    if not checksums:
+        monkeypatch.setattr(queue_file, "_row_crc", no_checksum)
+    path, needed = tmp_path / "q.sqlite", {1_048, 1_049}
+    async with MessageQueue(WebSocketConnection("ws://127.0.0.1:1/ws"), path) as queue:
+        for n in needed:
+            await queue.send("stamped", n, room_id="killed")
+
+    def change_a_digit(part: Path, rng: random.Random) -> None:
+        database = part.with_name(path.name)
+        database.write_bytes(database.read_bytes().replace(b"1049", b"1041"))
+
+    lost = await mid_flush_kills._open_damaged(path, change_a_digit, random.Random(1), needed)
+    assert lost == (None if checksums else 1)

@@ -1,7 +1,0 @@
-from __future__ import annotations
-
-from rtlab.measure.stamp import Stamp
-
-
-def test_it_travels_as_a_list():
-    assert Stamp(*list(Stamp("ada", 3))) == Stamp("ada", 3)

@@ -1,0 +1,112 @@
+"""A subscription that the server dropped without a word, on every transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from rtlab.patterns.lost_subscription_probe import QuietLinkProbe
+from rtlab.patterns.room_manager import RoomManager
+from rtlab.protocol.messages import Message
+from tests.patterns.in_process import KINDS, client, drop_silently, publish, serving
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_dropped_subscription_is_noticed_by_the_second_probe(kind):
+    async with asyncio.timeout(30), serving() as server, client(server, kind) as conn:
+        events: asyncio.Queue[object] = asyncio.Queue()
+        conn.on("resync", events.put_nowait)
+        conn.on("chat", events.put_nowait)
+        async with RoomManager(conn, probe_interval=0.1) as rooms:
+            await rooms.join_room("r")
+            publish(server, "r", 1)
+            assert (await events.get()).payload == 1
+            drop_silently(server, "r")
+            publish(server, "r", 2)
+            sent = conn.stats.messages_out
+            resync = await events.get()
+            assert "dropped" in resync.reason
+            assert resync.room_id == "r"
+            assert conn.stats.messages_out - sent <= 2  # intervals
+            assert (await events.get()).payload == 2  # what was missed comes behind
+            publish(server, "r", 3)
+            assert (await events.get()).payload == 3
+            assert "r" in rooms
+
+
+async def test_a_healthy_quiet_room_hears_nothing_of_the_probes():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn, client(server) as other:
+        seen: list[str] = []
+        await other.join_room("r")
+        await conn.join_room("r")
+        await asyncio.sleep(0.1)  # until who came was announced
+        for one in (conn, other):
+            one.on("*", lambda message: seen.append(message.type))
+            one.on("resync", lambda event: seen.append("resync"))
+        before = conn.stats.messages_out
+        async with QuietLinkProbe(conn, lambda: ["r"], 0.02):
+            while conn.stats.messages_out < before + 3:
+                await asyncio.sleep(0.02)
+        assert set(seen) <= {"ack"}
+
+
+async def test_a_member_is_sent_nothing_twice_and_learns_of_another_history():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        resyncs: list[str | None] = []
+        conn.on("resync", lambda event: resyncs.append(event.epoch))
+        place = (await conn.join_room("r")).payload
+        for n in range(3):
+            publish(server, "r", n)
+        answer = await conn.request("join_room", {**place, "probe": True})  # as if it had read nothing yet
+        assert (answer.payload["member"], answer.payload["recovered"]) == (True, True)
+        await conn.request("echo")
+        assert conn.stats.repeats == 0
+        server.node.hub["r"].restart("another", 1)
+        await conn.join_room("r", probe=True)
+        assert resyncs == ["another"]
+
+
+async def test_a_room_in_which_something_is_said_is_not_asked_for():
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        await conn.join_room("r")
+        said: set[str] = set()
+        busy_intervals = 0
+
+        def note(message: Message) -> None:
+            if message.room_id is not None:
+                said.add(message.room_id)
+
+        def rooms() -> list[str]:  # asked at the end of an interval: a stalled machine's may have been quiet
+            nonlocal busy_intervals
+            spoken = [*said]
+            said.clear()
+            busy_intervals += len(spoken)
+            return spoken
+
+        conn.on("chat", note)
+        before = conn.stats.messages_out
+        async with QuietLinkProbe(conn, rooms, 0.02):
+            while busy_intervals < 5:
+                publish(server, "r", busy_intervals)
+                await asyncio.sleep(0.005)
+        assert conn.stats.messages_out == before
+
+
+async def test_a_probe_outlives_a_lost_connection_and_ends_with_its_block():
+    async with asyncio.timeout(30), serving() as server:
+        conn = client(server)
+        async with conn:
+            await conn.join_room("r")
+            probe = QuietLinkProbe(conn, lambda: ["r"], 0.01)
+            async with probe:
+                await conn.close()
+                await asyncio.sleep(0.05)
+                await conn.connect()
+        names = {task.get_name() for task in asyncio.all_tasks()}
+        assert "quiet-link probe" not in names
+    with pytest.raises(ValueError, match="interval"):
+        QuietLinkProbe(conn, list, 0)
+    with contextlib.suppress(Exception):
+        await conn.close()
