@@ -1,8 +1,8 @@
-"""What batching saves and costs: flush at B messages, or T after the first.
+"""What batching saves and costs: a batch is sent when it holds B messages, or T after its first one.
 
-Messages arrive as a Poisson process of rate λ; K ~ Poisson(λT) come within T of the one that
-opens a batch. The j-th of them gets into the batch if K ≥ j and j < B: that gives the mean
-size. While the batch grows from j to j + 1 messages, j of them wait: that gives the delay.
+Messages arrive as a Poisson process of rate λ; K ~ Poisson(λT) of them arrive within T of the message
+that opens a batch. The j-th of these K is in the same batch if K ≥ j and j < B, which gives the mean
+batch size. While the batch grows from j to j + 1 messages, j messages wait, which gives the mean delay.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def batch_size(rate: float, wait: float, limit: float = math.inf) -> float:
     rate : float
         Messages per second, λ.
     wait : float
-        Seconds after a batch's first message at which it leaves, T. ``inf``: only when full.
+        Seconds after its first message at which a batch is sent, T. ``inf``: it is sent only when full.
     limit : float
-        Messages at which it leaves at once, B. ``inf``: none, and the mean is 1 + λT.
+        Number of messages at which a batch is sent at once, B. ``inf``: no limit; the mean is 1 + λT.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def batch_size(rate: float, wait: float, limit: float = math.inf) -> float:
     Raises
     ------
     ValueError
-        If the batch would never leave, or a parameter is out of range.
+        If the batch would never be sent, or a parameter is out of range.
 
     Examples
     --------
@@ -52,8 +52,8 @@ def batch_size(rate: float, wait: float, limit: float = math.inf) -> float:
 def batch_delay(rate: float, wait: float, limit: float = math.inf) -> float:
     """Mean delay that batching adds to a message: (1/λ) · Σ_{j=1}^{B−1} j·P(K ≥ j) / E[N].
 
-    With B → ∞ it is T(λT + 2) / (2(λT + 1)), with T → ∞ (B − 1)/(2λ). At a low rate each
-    message is alone and waits the whole of T, not T/2.
+    The delay tends to T(λT + 2) / (2(λT + 1)) as B → ∞, and to (B − 1)/(2λ) as T → ∞. At a low rate
+    each message is alone in its batch and waits the whole of T, not T/2.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def batch_delay(rate: float, wait: float, limit: float = math.inf) -> float:
 
 
 def tick_delay(interval: float) -> float:
-    """Mean delay of a fixed tick, which does not wait for a first message: T/2.
+    """Mean delay when batches are sent at fixed ticks, not T after their first message: T/2.
 
     Parameters
     ----------
@@ -100,15 +100,15 @@ def tick_delay(interval: float) -> float:
 
 
 def throughput_cap(limit: float, write_delay: float) -> float:
-    """Messages a second that a capped frame and a pause between frames let through: B / T.
+    """Highest throughput with a limit on messages per frame and a pause between frames: B / T.
 
-    A server that writes at most B messages in a frame, and then waits T whether or not more are there,
-    delivers no more than this, on any machine.
+    A server that writes at most B messages in a frame, and then always waits T even if more messages
+    are queued, delivers no more than this, however fast the machine is.
 
     Parameters
     ----------
     limit : float
-        Messages in a frame at most, B.
+        Largest number of messages in a frame, B.
     write_delay : float
         Seconds between two frames, T.
 
@@ -130,19 +130,19 @@ def throughput_cap(limit: float, write_delay: float) -> float:
 def loaded_delay(
     rate: float, wait: float, limit: float = math.inf, *, per_frame: float, per_message: float
 ) -> float:
-    """Mean time from a message's arrival until a server that takes its time has handled its frame.
+    """Mean time from a message's arrival until a server with a service time has handled its frame.
 
-    The batch's delay, the frame's wait behind other frames, and its service f + m·E[N]. The middle
-    term is that of an M/D/1 queue (`rtlab.models.queueing.queue_wait`) of λ/E[N] frames a second:
-    exact without batching, an upper bound with it, because frames that were collected for
-    a time follow each other more evenly than at random.
+    This is the sum of the batching delay, the frame's wait behind other frames, and its service time
+    f + m·E[N]. The second term is the wait in an M/D/1 queue (`rtlab.models.queueing.queue_wait`) with
+    λ/E[N] frames per second. It is exact without batching and an upper bound with batching, because
+    collecting messages for a time makes the frames arrive more evenly than a Poisson process.
 
     Parameters
     ----------
     rate, wait, limit : float
-        As in `batch_size`; a `wait` of 0 is no batching.
+        As in `batch_size`; a `wait` of 0 means no batching.
     per_frame, per_message : float
-        Seconds of the server for each frame, f, and for each message in it, m.
+        Seconds that the server spends on each frame, f, and on each message in it, m.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def _at_least(expected: float, limit: int) -> np.ndarray[tuple[int], np.dtype[np
     if math.isinf(expected):
         return np.ones(limit - 1)
     k = np.arange(limit - 1)
-    # In logarithms: e^−λ and λᵏ leave a float's range long before their product does.
+    # In logarithms: e^−λ underflows and λᵏ overflows a float long before their product does.
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.maximum(k[1:], 1)))))[: limit - 1]
     below = np.cumsum(np.exp(k * math.log(expected) - expected - log_factorial))
     return np.clip(1 - below, 0.0, 1.0)

@@ -1,7 +1,7 @@
-"""A capacity plan: what so many clients need, from what one costs. Arithmetic, with its assumptions stated.
+"""A capacity plan: the resources that N clients need, extrapolated from the measured cost of one client.
 
-Sources: Little's law for the rate of connects, L = λW (J. D. C. Little, Operations Research 9, 1961);
-a node keeps headroom for the loss of a zone.
+The rate of new connections follows from Little's law, L = λW (J. D. C. Little, Operations Research 9,
+1961). Each node keeps headroom, so that the cluster survives the loss of a zone.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ __all__ = ["Costs", "Need", "Workload", "capacity_plan"]
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What one costs.
+    """Measured cost of one process, one connection and one operation.
 
     Parameters
     ----------
     base_bytes : float
-        Of a server's process without clients.
+        Memory of a server process without clients.
     connection_bytes, kernel_bytes : float
-        Of a connection, in the process and in the kernel.
+        Memory of one connection in the server process, and in the kernel.
     delivery_seconds, connect_seconds, heartbeat_seconds : float
-        CPU time for one message to one client, for one client that connects, for one heartbeat.
+        CPU seconds to deliver one message to one client, to accept one client, and for one heartbeat.
     """
 
     base_bytes: float
@@ -36,22 +36,22 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is to be carried: the assumptions of the plan.
+    """The load that the plan assumes.
 
     Parameters
     ----------
     clients : float
-        Connected at the same time.
+        Number of clients connected at the same time.
     deliveries : float
-        Messages that each client gets per second.
+        Messages that each client receives per second.
     session : float
         Seconds that a client stays connected, on average.
     heartbeat : float
         Seconds between two heartbeats of a client.
     load : float
-        Share of a core, and of a node's memory, that may be used.
+        Share of a core, and of a node's memory, that may be used, from 0 to 1.
     node_bytes : float
-        Memory of one node.
+        Memory of one node, in bytes.
     """
 
     clients: float = 1e6
@@ -64,20 +64,20 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What it takes.
+    """The resources that the workload needs.
 
     Parameters
     ----------
     memory_bytes, kernel_bytes : float
-        Of all processes, and of the kernels below them.
+        Memory of all server processes together, and of the kernels of their machines.
     delivery_cores, connect_cores, heartbeat_cores : float
-        Busy cores.
+        Cores kept busy by deliveries, by new connections and by heartbeats.
     connects_per_second : float
-        While nothing is wrong: clients / session.
+        New connections per second in normal operation: clients / session.
     nodes : int
-        Processes of one core each: the larger of what memory and CPU ask for.
+        Number of single-core processes: the larger of what memory requires and what CPU requires.
     limit : str
-        ``"memory"`` or ``"CPU"``: what asks for most.
+        The resource that determines `nodes`: ``"memory"`` or ``"CPU"``.
     """
 
     memory_bytes: float
@@ -91,19 +91,19 @@ class Need:
 
     @property
     def cores(self) -> float:
-        """All busy cores."""
+        """Busy cores in total."""
         return self.delivery_cores + self.connect_cores + self.heartbeat_cores
 
 
 def capacity_plan(costs: Costs, work: Workload) -> Need:
-    """Extrapolate: everything grows in proportion to the clients, which is the first assumption.
+    """Extrapolate `costs` to `work`, on the assumption that every cost is proportional to the clients.
 
     Parameters
     ----------
     costs : Costs
-        Of one, measured.
+        The measured unit costs.
     work : Workload
-        What is to be carried.
+        The load to plan for.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What permessage-deflate keeps in memory for each connection, by zlib's own formula."""
+"""Memory that permessage-deflate holds for each connection, by the formulas in zlib's own header."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def deflate_memory_bytes(window_bits: ArrayLike = 15, memory_level: ArrayLike = 
     Parameters
     ----------
     window_bits : int or array
-        w, 9 to 15 (RFC 7692 section 7.1.2 negotiates it).
+        w, 9 to 15 (negotiated as in RFC 7692 section 7.1.2).
     memory_level : int or array
-        m, 1 to 9.
+        zlib's ``memLevel``, m, 1 to 9.
 
     Returns
     -------
     int or array
-        Bytes for each connection that keeps its context.
+        Bytes for each connection that keeps its compression context between messages.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def inflate_memory_bytes(window_bits: ArrayLike = 15) -> NDArray[np.int64]:
     Parameters
     ----------
     window_bits : int or array
-        w, 8 to 15.
+        Base-2 logarithm of the window size, w, 8 to 15.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""What a closed loop and an open loop report of one freeze (Tene, *How NOT to Measure Latency*, 2013).
+"""The latency that closed-loop and open-loop testers report for a service that freezes once.
 
-For S seconds a service answers within s, then it freezes for F. Both testers want to ask r times a
-second. The closed one waits for each answer before it asks again: it sees the freeze once. The open one
-asks on schedule: what was due x seconds before the end of the freeze took x.
+A service answers each request within s for S seconds, then freezes for F seconds. Both testers intend to
+send r requests per second. The closed-loop tester waits for each answer before its next request, so only
+one of its requests meets the freeze. The open-loop tester sends on schedule: a request that was due
+x seconds before the end of the freeze takes x. (Tene, *How NOT to Measure Latency*, 2013.)
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ def mean_latency(loop: Loop, rate: float, normal: float, freeze: float, service:
     loop : {"open", "closed"}
         Which tester.
     rate : float
-        Questions per second, r.
+        Intended requests per second, r.
     normal, freeze : float
         Seconds of normal service, S, and of the freeze, F.
     service : float
-        Seconds of an answer in normal times, s.
+        Seconds that an answer takes while the service is not frozen, s.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""How long a dead peer goes unnoticed: one law for each kind of heartbeat.
+"""How long a dead peer goes unnoticed: the distribution of the detection time for each kind of heartbeat.
 
-The peer dies at a random moment of the heartbeat's cycle, and a round trip is short
-against it. Then the time until it is noticed is uniform, and only its bounds differ.
+The peer dies at a random moment of the heartbeat cycle, and a round trip is short compared with the
+cycle. The detection time is then uniformly distributed, and only its bounds depend on the mechanism.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Uniform:
-    """A time that is uniform between two bounds.
+    """A detection time that is uniformly distributed between two bounds.
 
     Parameters
     ----------
     low, high : float
-        Seconds.
+        Shortest and longest time in seconds.
 
     Examples
     --------
@@ -53,20 +53,20 @@ class Uniform:
         return (self.low + self.high) / 2
 
     def cdf(self, seconds: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability that it takes at most as long."""
+        """Return the probability that the time is at most `seconds`."""
         return np.clip((np.asarray(seconds, float) - self.low) / (self.high - self.low), 0.0, 1.0)
 
 
 def ping_timeout(interval: float, timeout: float) -> Uniform:
     """Ping every `interval`, wait `timeout` for the answer: U(T, I + T), mean T + I/2.
 
-    The peer is silent from the moment of death, but the first ping that says so leaves
-    0 to I later, and its answer is waited for.
+    The first ping after the peer's death leaves 0 to I later, and the sender then waits T for an answer
+    that does not come.
 
     Parameters
     ----------
     interval, timeout : float
-        Seconds, I and T.
+        Seconds between pings, I, and seconds to wait for each answer, T.
 
     Returns
     -------
@@ -77,9 +77,9 @@ def ping_timeout(interval: float, timeout: float) -> Uniform:
 
 
 def sweep(interval: float) -> Uniform:
-    """The ``isAlive`` loop: U(I, 2I).
+    """Sweep with an ``isAlive`` flag that each answer sets and each sweep clears: U(I, 2I).
 
-    The first sweep after a death still finds the last answer; the second does not.
+    The first sweep after the peer's death still finds the flag set by its last answer; the second does not.
 
     Parameters
     ----------
@@ -95,14 +95,14 @@ def sweep(interval: float) -> Uniform:
 
 
 def watchdog(interval: float, grace: float) -> Uniform:
-    """Silence for `interval` + `grace`: U(g, I + g), mean g + I/2.
+    """A receiver that gives up after `interval` + `grace` of silence: U(g, I + g), mean g + I/2.
 
-    The last beat came 0 to I before the death.
+    The peer sent its last heartbeat 0 to I before it died.
 
     Parameters
     ----------
     interval, grace : float
-        Seconds between the peer's beats, I, and what a beat may be late, g.
+        Seconds between the peer's heartbeats, I, and seconds that a heartbeat may be late, g.
 
     Returns
     -------
@@ -115,15 +115,15 @@ def watchdog(interval: float, grace: float) -> Uniform:
 def phi(silence: ArrayLike, mean: float, deviation: float) -> NDArray[np.float64]:
     """Suspicion of the φ accrual detector: φ = −log₁₀(1 − F(t)).
 
-    F is the normal distribution of the times between beats. A verdict at φ is wrong
-    with probability 10^−φ (Hayashibara et al., The φ Accrual Failure Detector, 2004).
+    F is the normal distribution of the times between heartbeats. A peer that is declared dead at φ is
+    alive with probability 10^−φ (Hayashibara et al., The φ Accrual Failure Detector, 2004).
 
     Parameters
     ----------
     silence : float or array
-        Seconds since the last beat, t.
+        Seconds since the last heartbeat, t.
     mean, deviation : float
-        Of the times between beats, in seconds.
+        Mean and standard deviation of the times between heartbeats, in seconds.
 
     Returns
     -------
@@ -154,12 +154,12 @@ def phi_timeout(threshold: float, mean: float, deviation: float) -> float:
     threshold : float
         φ, in (0, 300).
     mean, deviation : float
-        Of the times between beats, in seconds.
+        Mean and standard deviation of the times between heartbeats, in seconds.
 
     Returns
     -------
     float
-        Seconds since the last beat.
+        Seconds since the last heartbeat.
 
     Examples
     --------
@@ -173,8 +173,8 @@ def tcp_keepalive_time(idle: float = 7200.0, interval: float = 75.0, probes: int
     """Seconds until TCP keepalive ends a silent connection: idle + probes · interval.
 
     The defaults are Linux's ``tcp_keepalive_time``, ``_intvl`` and ``_probes`` (tcp(7)), and
-    apply only to sockets that asked for SO_KEEPALIVE. RFC 9293 section 3.8.4 forbids to
-    keep alive sooner than after two hours by default.
+    apply only to sockets with SO_KEEPALIVE set. By RFC 9293 section 3.8.4 the default idle time must not
+    be shorter than two hours.
 
     Parameters
     ----------
@@ -183,12 +183,12 @@ def tcp_keepalive_time(idle: float = 7200.0, interval: float = 75.0, probes: int
     interval : float
         Seconds between probes.
     probes : int
-        Unanswered probes that end it.
+        Number of unanswered probes after which the connection is closed.
 
     Returns
     -------
     float
-        Seconds since anything was last heard.
+        Seconds since the last segment was received from the peer.
 
     Examples
     --------
@@ -199,17 +199,17 @@ def tcp_keepalive_time(idle: float = 7200.0, interval: float = 75.0, probes: int
 
 
 def tcp_retransmission_time(retries: int = 15, rto_min: float = 0.2, rto_max: float = 120.0) -> float:
-    """Seconds until TCP gives up on data that nobody acknowledges.
+    """Seconds until TCP gives up on unacknowledged data.
 
     Each timeout doubles the next, up to a limit: Σ_{k=0}^{retries} min(rto_min · 2ᵏ, rto_max).
     With Linux's ``tcp_retries2`` = 15, TCP_RTO_MIN and TCP_RTO_MAX: 204.6 s of doubling, then
-    six timeouts of 120 s, 924.6 s (kernel documentation, ip-sysctl). A longer
-    round trip starts from a longer timeout, so this is the least.
+    six timeouts of 120 s, 924.6 s (kernel documentation, ip-sysctl). On a path with a longer round trip
+    the first timeout is longer, so this is a lower bound.
 
     Parameters
     ----------
     retries : int
-        Retransmissions; one more timeout than these passes.
+        Number of retransmissions. TCP gives up at the timeout that follows the last of them.
     rto_min, rto_max : float
         The first and the longest retransmission timeout, in seconds.
 

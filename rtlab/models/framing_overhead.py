@@ -1,7 +1,7 @@
-"""What a message weighs on the wire beyond its payload, in bytes.
+"""The bytes that a message takes on the wire beyond its payload.
 
-Sizes are exact where a standard fixes them (RFC 6455, HTTP/1.1 chunking), and an explicit
-model where it does not (TCP/IP segments). All size arguments take numbers or arrays.
+Sizes are exact where a standard defines them (RFC 6455, HTTP/1.1 chunking). Where none does (the number
+of TCP segments), an explicit model estimates them. All size arguments take numbers or arrays.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def websocket_header_bytes(payload_bytes: ArrayLike, *, masked: bool) -> NDArray
     Parameters
     ----------
     payload_bytes : int or array
-        Bytes of payload: up to 125, up to 65,535, or more.
+        Payload size in bytes. The header grows above 125 and again above 65,535.
     masked : bool
-        True for frames from the client.
+        Whether the frame is masked, as every frame from a client must be (RFC 6455 section 5.1).
 
     Returns
     -------
@@ -69,14 +69,14 @@ def chunk_overhead_bytes(chunk_bytes: ArrayLike) -> NDArray[np.int64]:
     Returns
     -------
     int or array
-        Bytes: 5 up to 15, 6 up to 255, 7 up to 4,095, …
+        Bytes: 5 for chunks of up to 15 bytes, 6 up to 255, 7 up to 4,095, …
 
     Examples
     --------
     >>> chunk_overhead_bytes([15, 16, 255, 256, 4095]).tolist()
     [5, 6, 6, 7, 7]
     """
-    # frexp gives the bit length exactly, where a logarithm would round.
+    # frexp gives the exact bit length; a logarithm would be subject to rounding.
     bits = np.frexp(np.asarray(chunk_bytes, float))[1].astype(np.int64)
     return (bits + 3) // 4 + 4
 
@@ -84,19 +84,19 @@ def chunk_overhead_bytes(chunk_bytes: ArrayLike) -> NDArray[np.int64]:
 def sse_overhead_bytes(
     payload_bytes: ArrayLike, *, event_bytes: int = 0, id_bytes: int = 0, chunked: bool = True
 ) -> NDArray[np.int64]:
-    """What an event stream adds to one single-line payload.
+    """Bytes that an event stream adds to a payload of one line.
 
-    ``data: `` and two line feeds are 8 bytes, an ``event: `` line 8 and its value, an ``id: ``
-    line 5 and its value (HTML Living Standard, server-sent events); the chunk comes on top.
+    ``data: `` and two line feeds are 8 bytes; an ``event: `` line is 8 bytes plus its value, an ``id: ``
+    line 5 bytes plus its value (HTML Living Standard, server-sent events). Chunk framing is added to that.
 
     Parameters
     ----------
     payload_bytes : int or array
         Bytes after ``data: ``, without line feeds.
     event_bytes, id_bytes : int
-        Bytes of the event's name and of its id; 0 for no such line.
+        Bytes of the event's name and of its id; 0 means that the line is absent.
     chunked : bool
-        Whether HTTP/1.1 chunking is counted, with one event a chunk.
+        Whether to count HTTP/1.1 chunk framing, with one event per chunk.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def http_head_bytes(start_line: str, headers: Iterable[tuple[str, str]]) -> int:
     Returns
     -------
     int
-        Bytes, with the empty line that ends the head.
+        Bytes, including the empty line that ends the head.
 
     Examples
     --------
@@ -138,35 +138,35 @@ def http_head_bytes(start_line: str, headers: Iterable[tuple[str, str]]) -> int:
 
 
 def segments(stream_bytes: ArrayLike, *, mss: int = ETHERNET_MSS) -> NDArray[np.int64]:
-    """TCP segments that carry so many bytes written at once: ⌈bytes / MSS⌉.
+    """Number of TCP segments that carry the bytes of one write: ⌈bytes / MSS⌉.
 
     Parameters
     ----------
     stream_bytes : int or array
-        Bytes given to the socket in one write.
+        Bytes passed to the socket in one write.
     mss : int
         Payload bytes of a full segment.
 
     Returns
     -------
     int or array
-        Segments, without acknowledgements that travel alone.
+        Data segments; pure acknowledgements are not counted.
     """
     return -(-np.asarray(stream_bytes, np.int64) // mss)
 
 
 def wire_bytes(stream_bytes: ArrayLike, segment_count: ArrayLike | None = None) -> NDArray[np.int64]:
-    """Bytes on the wire: those given to the sockets, and 52 for each segment.
+    """Bytes on the wire: those written to the sockets, and 52 for each segment.
 
-    A model, to be stated beside its result: it leaves out retransmissions, the handshake
-    and the link layer, and the caller says how many bare acknowledgements there are.
+    State this model beside its result: it leaves out retransmissions, the TCP handshake and the link
+    layer. Pure acknowledgements count only if the caller includes them in `segment_count`.
 
     Parameters
     ----------
     stream_bytes : int or array
-        Bytes given to the sockets.
+        Bytes written to the sockets.
     segment_count : int, array or None
-        Segments in both directions; None: those of one write, `segments`.
+        Segments in both directions. None: as many as `segments` gives for a single write.
 
     Returns
     -------
@@ -175,8 +175,8 @@ def wire_bytes(stream_bytes: ArrayLike, segment_count: ArrayLike | None = None) 
 
     Examples
     --------
-    The famous 871 bytes of HTTP headers against a frame header of 2 (Kaazing, 2010) leave out
-    TCP/IP. With 3 segments against 2 the ratio is 10, not 435:
+    The well-known comparison of 871 bytes of HTTP headers with a frame header of 2 bytes (Kaazing, 2010)
+    leaves out TCP/IP. With 3 segments and 2 segments respectively the ratio is 10, not 435:
 
     >>> int(wire_bytes(871, 3)), int(wire_bytes(2, 2))
     (1027, 106)

@@ -1,4 +1,4 @@
-"""Keys spread over nodes by a hash: how many move when a node joins."""
+"""Share of keys that move to another node when a node joins, for hash-based placement."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["modulo_moved_share", "moved_share", "moved_share_deviation"]
 
 
 def moved_share(nodes: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of keys that a node takes which joins n others: 1/(n + 1).
+    """Return the share of keys that move to a node that joins n others under consistent hashing: 1/(n + 1).
 
-    Nothing moves between the others (Karger et al., 1997; rendezvous hashing: Thaler and
-    Ravishankar, 1998). No scheme that spreads evenly can move less.
+    No key moves between the n existing nodes (consistent hashing: Karger et al., 1997; rendezvous
+    hashing: Thaler and Ravishankar, 1998). No scheme that spreads keys evenly can move fewer.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def moved_share(nodes: ArrayLike) -> NDArray[np.float64]:
 
 
 def modulo_moved_share(nodes: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of keys that moves under ``hash % n``, n + 1 in n's place: n/(n + 1).
+    """Return the share of keys that move when ``hash % n`` becomes ``hash % (n + 1)``: n/(n + 1).
 
-    A key stays when both remainders are equal, which is so for n of n(n + 1) values.
+    A key stays when both remainders are equal, which holds for n of every n(n + 1) hash values.
 
     Parameters
     ----------
@@ -52,24 +52,24 @@ def modulo_moved_share(nodes: ArrayLike) -> NDArray[np.float64]:
 def moved_share_deviation(
     nodes: ArrayLike, keys: ArrayLike, points: ArrayLike = np.inf
 ) -> NDArray[np.float64]:
-    """Return the standard deviation of a measured `moved_share`: of the ring, and of the sample.
+    """Return the standard deviation of a measured `moved_share`, from the random ring and the random keys.
 
-    A node with v of all M = (n + 1)·v random points on a ring has a share that is Beta(v, M − v):
-    mean p = 1/(n + 1), variance p(1 − p)/(M + 1). Of K random keys, a binomial number falls into it.
-    Both together (the law of total variance): p(1 − p)·(1/K + (1 − 1/K)/(M + 1)).
+    A node with v of the M = (n + 1)·v random points on a ring owns a share distributed as Beta(v, M − v),
+    with mean p = 1/(n + 1) and variance p(1 − p)/(M + 1). The number of K random keys in that share is
+    binomial. By the law of total variance, the variance is p(1 − p)·(1/K + (1 − 1/K)/(M + 1)).
 
     Parameters
     ----------
     nodes : int or array
-        n, before one joins.
+        Number of nodes before one joins, n.
     keys : int or array
-        K.
+        Number of keys in the sample, K.
     points : int or array
-        Of each node on the ring; infinite where there is no ring (rendezvous hashing).
+        Points of each node on the ring, v; infinite where there is no ring (rendezvous hashing).
 
     Examples
     --------
-    HAProxy puts 16 points for each unit of weight: with its default of 1, the ring itself is rough.
+    HAProxy places 16 points per unit of weight. With its default weight of 1 the ring is uneven:
 
     >>> [round(100 * float(moved_share_deviation(3, 10_000, points)), 1) for points in (16, 1600)]
     [5.4, 0.7]

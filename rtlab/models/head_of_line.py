@@ -1,9 +1,9 @@
-"""Head-of-line blocking: what one lost packet costs on a channel that repairs losses.
+"""Head-of-line blocking: the delay that one lost packet causes on a reliable channel.
 
-Messages leave every `gap` seconds, each in a packet of its own. SCTP repeats a packet
-when three later ones have been acknowledged past it (*fast retransmit*, RFC 9260
-§7.2.4), as TCP does after three duplicate acknowledgements (RFC 5681 §3.2). An ordered
-channel then holds back whatever comes after the hole; an unordered one does not.
+A message is sent every `gap` seconds, each in a packet of its own. SCTP retransmits a packet when three
+later packets have been acknowledged and it has not (*fast retransmit*, RFC 9260 §7.2.4), as TCP does
+after three duplicate acknowledgements (RFC 5681 §3.2). Until the retransmission arrives, an ordered
+channel holds back every later message; an unordered channel delivers them at once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import math
 
 __all__ = ["REPORTS", "blocked_messages", "late_share", "repair_delay"]
 
-#: Acknowledgements that must miss a packet before it is repeated.
+#: Number of acknowledgements that must report a packet missing before it is retransmitted.
 REPORTS = 3
 
 
 def repair_delay(gap: float, rtt: float) -> float:
     """Return how much later than planned a lost message arrives: 3·gap + rtt.
 
-    The third later packet leaves 3 gaps after the lost one. Its acknowledgement comes
-    back, and the repeated packet goes out: one round trip.
+    The third packet after the lost one leaves 3 gaps later. One round trip is added: its acknowledgement
+    travels back, then the retransmitted packet travels out.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def repair_delay(gap: float, rtt: float) -> float:
     Returns
     -------
     float
-        Seconds on top of a normal transit. It presupposes that packets keep coming and
-        that the repetition arrives; else a timer must expire (1 s at least, RFC 9260 §16).
+        Seconds on top of a normal transit, provided that the sender keeps sending and that the
+        retransmission arrives; otherwise a timer must expire (at least 1 s, RFC 9260 §16).
 
     Examples
     --------
@@ -53,12 +53,12 @@ def blocked_messages(gap: float, rtt: float, threshold: float = 0.0) -> int:
     gap, rtt : float
         As for `repair_delay`.
     threshold : float
-        Seconds over a normal transit from which a message counts as late.
+        Seconds beyond a normal transit from which a message counts as late.
 
     Returns
     -------
     int
-        The lost one included: the height of the tower divided by its step.
+        Number of late messages including the lost one: (W − threshold) / gap, rounded up.
 
     Examples
     --------
@@ -72,8 +72,9 @@ def blocked_messages(gap: float, rtt: float, threshold: float = 0.0) -> int:
 def late_share(loss: float, gap: float, rtt: float, threshold: float = 0.0, *, ordered: bool = True) -> float:
     """Return the share of messages that are late, for independent losses.
 
-    Ordered: a message is on time when neither it nor one of those that could block it was
-    lost, so 1 − (1 − p)ⁿ with n of `blocked_messages`. Unordered: p, each loss its own.
+    On an ordered channel a message is on time if neither it nor any message that could block it was lost,
+    so the share is 1 − (1 − p)ⁿ, with n from `blocked_messages`. On an unordered channel it is p, because
+    a loss delays only the lost message.
 
     Parameters
     ----------
@@ -82,12 +83,12 @@ def late_share(loss: float, gap: float, rtt: float, threshold: float = 0.0, *, o
     gap, rtt, threshold : float
         As for `blocked_messages`.
     ordered : bool
-        Whether the channel keeps the order.
+        Whether the channel delivers messages in order.
 
     Returns
     -------
     float
-        0 to 1. Lost repetitions and lost acknowledgements come on top.
+        0 to 1. Lost retransmissions and lost acknowledgements, which would add to it, are left out.
 
     Examples
     --------

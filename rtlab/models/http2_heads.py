@@ -1,4 +1,4 @@
-"""What the head of a request or a response weighs in HTTP/2, which compresses it by HPACK (RFC 7541)."""
+"""Size of a request's or response's head in HTTP/2, which compresses heads with HPACK (RFC 7541)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from hpack import Encoder
 
 __all__ = ["FRAME_HEADER_BYTES", "http2_head_bytes", "with_body_of", "with_cookies"]
 
-#: The header of each HTTP/2 frame (RFC 9113 section 4.1).
+#: Size of an HTTP/2 frame header (RFC 9113 section 4.1).
 FRAME_HEADER_BYTES: Final = 9
 
-#: Fields of the connection, which HTTP/2 has no use for (RFC 9113 section 8.2.2).
+#: Connection-specific header fields, which HTTP/2 forbids (RFC 9113 section 8.2.2).
 _OF_THE_CONNECTION: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 
 
 def with_cookies(head: str, *cookies: str) -> str:
-    """Return a request's head with cookies, where a browser puts them: at its end.
+    """Return a request's head with a ``Cookie`` line as its last header, where browsers put it.
 
     Parameters
     ----------
     head : str
-        With the empty line that ends it.
+        Request head in HTTP/1.1 form, with the empty line that ends it.
     *cookies : str
-        ``"name=value"`` each; none leaves the head as it is.
+        ``"name=value"`` each; without any, the head is returned unchanged.
 
     Examples
     --------
@@ -38,12 +38,12 @@ def with_cookies(head: str, *cookies: str) -> str:
 
 
 def with_body_of(head: str, size: int) -> str:
-    """Return a request's head as it announces a body of `size` bytes.
+    """Return a request's head with its ``Content-Length`` set to `size`.
 
     Parameters
     ----------
     head : str
-        With a ``Content-Length``; without one it is returned as it is.
+        Request head in HTTP/1.1 form; one without ``Content-Length`` is returned unchanged.
     size : int
         Bytes of the body, 0 or more.
 
@@ -56,23 +56,23 @@ def with_body_of(head: str, size: int) -> str:
 
 
 def http2_head_bytes(heads: Sequence[str], *, scheme: str = "https") -> list[int]:
-    """Return what heads weigh that follow each other in one direction of an HTTP/2 connection.
+    """Return the sizes of successive heads in one direction of an HTTP/2 connection.
 
-    A field that was sent before is an index of one or two bytes into a table that both
-    ends keep (RFC 7541 section 2.3.2), so the second request's head costs little of the
-    first's. Cookies are compressed one by one (RFC 9113 section 8.2.3).
+    A field that was sent before is encoded as an index of one or two bytes into a table that both
+    endpoints keep (RFC 7541 section 2.3.2), so later heads are much smaller than the first.
+    Cookies are compressed one by one (RFC 9113 section 8.2.3).
 
     Parameters
     ----------
     heads : sequence of str
-        Of requests, or of responses, as HTTP/1.1 would send them.
+        Heads of requests or of responses, in HTTP/1.1 form.
     scheme : str
-        Of the requests' URL.
+        URL scheme of the requests.
 
     Returns
     -------
     list of int
-        Bytes of each one's HEADERS frame.
+        Bytes of each head's HEADERS frame.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What several paths do to the order of one stream: closed forms for a pool with one slower member."""
+"""Reordering of one stream over several paths: closed-form models of a pool with one slower member."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ __all__ = ["ordered_wait", "overtakes"]
 
 
 def overtakes(delay: ArrayLike, interval: float, members: int = 2) -> NDArray[np.float64]:
-    """Messages that overtake one of the slow member's, in the mean: (D/g)·(m − 1)/m.
+    """Mean number of messages that overtake a message on the slow member's path: (D/g)·(m − 1)/m.
 
     Parameters
     ----------
     delay : float or array
-        D: by how much one member's path takes longer, seconds.
+        D: seconds by which the slow member's path takes longer than the others.
     interval : float
-        g: seconds between two messages, which are given out in turns.
+        g: seconds between two messages, which are distributed round-robin.
     members : int
-        m: how many members take turns.
+        m: number of members in the pool.
 
     Returns
     -------
     float or array
-        While the slow one is on its way D/g are sent, and a share of (m − 1)/m goes the quick ways.
+        Messages. D/g of them are sent in the D seconds by which the slow path lags; of these, a share of
+        (m − 1)/m takes the fast paths.
 
     Examples
     --------
@@ -34,17 +35,17 @@ def overtakes(delay: ArrayLike, interval: float, members: int = 2) -> NDArray[np
 
 
 def ordered_wait(delay: ArrayLike, interval: float, members: int = 2) -> NDArray[np.float64]:
-    """Mean time that a quick message waits in a reorder buffer: D − m·g/2.
+    """Mean time that a message from a fast path waits in a reorder buffer: D − m·g/2.
 
     Parameters
     ----------
     delay, interval, members
-        As for `overtakes`; D of at least (m − 1)·g, or the last of them do not wait at all.
+        As for `overtakes`. D must be at least (m − 1)·g; below that, some messages do not wait at all.
 
     Returns
     -------
     float or array
-        Seconds. The k-th message after a slow one, k from 1 to m − 1, was sent k·g later and
+        Seconds. The k-th message after one on the slow path, k from 1 to m − 1, is sent k·g later and
         waits D − k·g for it.
 
     Examples

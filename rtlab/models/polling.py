@@ -1,4 +1,4 @@
-"""What polling costs in delay: closed forms for short and long polling.
+"""Delay and request rate of short polling and long polling, as closed-form models.
 
 Messages arrive as a Poisson process of rate λ. All functions take numbers or arrays.
 """
@@ -21,8 +21,8 @@ __all__ = [
     "short_poll_empty_share",
 ]
 
-#: Network transits from event to client, best and worst: an event that comes just after a
-#: response waits for that response, the next request, and its own response (RFC 6202 section 2.2).
+#: Fewest and most network transits before an event reaches the client: an event just after a response
+#: waits for that response, the next request, and its own response (RFC 6202 section 2.2).
 LONG_POLL_TRANSITS = (1, 3)
 
 
@@ -32,12 +32,12 @@ def short_poll_delay(interval: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     interval : float or array
-        Seconds between polls, P. A message falls anywhere in it with equal chance.
+        Seconds between polls, P. A message arrives at a uniformly random moment between two polls.
 
     Returns
     -------
     float or array
-        Seconds, without the network.
+        Seconds, without the network delay.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def short_poll_delay(interval: ArrayLike) -> NDArray[np.float64]:
 
 
 def short_poll_empty_share(rate: ArrayLike, interval: ArrayLike) -> NDArray[np.float64]:
-    """Share of polls that bring nothing: P(no arrival in P) = e^{−λP}.
+    """Share of polls that return no message: Pr(no arrival within P) = e^{−λP}.
 
     Parameters
     ----------
@@ -68,9 +68,9 @@ def short_poll_empty_share(rate: ArrayLike, interval: ArrayLike) -> NDArray[np.f
 def long_poll_messages_per_response(rate: ArrayLike, gap: ArrayLike) -> NDArray[np.float64]:
     """Mean number of messages in one response: λR + e^{−λR}.
 
-    A response leaves as soon as there is something to say. During the gap R that follows
-    K ~ Poisson(λR) messages gather; they leave together when the client has asked again,
-    and if there are none (probability e^{−λR}) the next arrival leaves alone.
+    The server responds as soon as it has a message. During the gap R after a response,
+    K ~ Poisson(λR) messages accumulate; the response to the client's next request carries all of them.
+    If there are none (probability e^{−λR}), the next message to arrive is sent alone.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def long_poll_messages_per_response(rate: ArrayLike, gap: ArrayLike) -> NDArray[
         Messages per second, λ.
     gap : float or array
         Seconds from a response until the client's next request has arrived, R: about one
-        round trip and the client's own time.
+        round trip plus the client's processing time.
 
     Returns
     -------
@@ -95,10 +95,10 @@ def long_poll_messages_per_response(rate: ArrayLike, gap: ArrayLike) -> NDArray[
 
 
 def long_poll_extra_wait(rate: ArrayLike, gap: ArrayLike) -> NDArray[np.float64]:
-    """Mean time that a message waits for a request to answer: (λR²/2) / (λR + e^{−λR}).
+    """Mean time that a message waits until there is a request to answer: (λR²/2) / (λR + e^{−λR}).
 
-    The λR messages of a gap wait R/2 on average, the one that comes after an empty gap not
-    at all. No message waits longer than R.
+    The λR messages that arrive in a gap wait R/2 on average; a message that arrives after an empty gap
+    does not wait at all. No message waits longer than R.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def long_poll_extra_wait(rate: ArrayLike, gap: ArrayLike) -> NDArray[np.float64]
 
 
 def long_poll_requests_rate(rate: ArrayLike, gap: ArrayLike) -> NDArray[np.float64]:
-    """Requests per second that a client makes: λ / (λR + e^{−λR}); λ when quiet, 1/R when busy.
+    """Requests per second of a client: λ / (λR + e^{−λR}), which tends to λ if λR ≪ 1, to 1/R if λR ≫ 1.
 
     Parameters
     ----------
@@ -134,6 +134,6 @@ def long_poll_requests_rate(rate: ArrayLike, gap: ArrayLike) -> NDArray[np.float
     Returns
     -------
     float or array
-        Requests per second, where no poll runs into its time limit.
+        Requests per second, provided that no poll reaches its time limit.
     """
     return np.asarray(rate, float) / long_poll_messages_per_response(rate, gap)

@@ -1,4 +1,4 @@
-"""A slow consumer: how long a queue gets, and what a bounded one loses.
+"""A slow consumer: how long its queue gets, and how many messages a bounded queue loses.
 
 Messages arrive at rate λ (`rate`), the consumer handles μ (`service`) per second; ρ = λ/μ. All
 functions take numbers or arrays.
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def queue_length(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
-    """Mean messages that wait in an M/D/1 queue: ρ² / (2(1 − ρ)) (Pollaczek–Khinchine).
+    """Mean number of messages that wait in an M/D/1 queue: ρ² / (2(1 − ρ)) (Pollaczek–Khinchine).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def queue_wait(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
 
 
 def growth_rate(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
-    """Messages by which an overloaded queue grows per second: max(0, λ − μ).
+    """Messages per second by which an overloaded queue grows: max(0, λ − μ).
 
     Parameters
     ----------
@@ -112,12 +112,12 @@ def time_to_fill(rate: ArrayLike, service: ArrayLike, bound: ArrayLike) -> NDArr
 
 
 def time_to_catch_up(waiting: ArrayLike, rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
-    """Time until nothing waits any more, while new messages go on coming: W / (μ − λ).
+    """Time until the queue is empty, while new messages keep arriving: W / (μ − λ).
 
     Parameters
     ----------
     waiting : float or array
-        Messages that wait, W.
+        Messages in the queue at the start, W.
     rate, service : float or array
         λ and μ, per second.
 
@@ -137,7 +137,7 @@ def time_to_catch_up(waiting: ArrayLike, rate: ArrayLike, service: ArrayLike) ->
 
 
 def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
-    """Share of messages that a full queue loses: max(0, 1 − μ/λ). Its length does not matter.
+    """Share of messages that a full queue drops: max(0, 1 − μ/λ), whatever its length.
 
     Parameters
     ----------
@@ -158,13 +158,13 @@ def loss_share(rate: ArrayLike, service: ArrayLike) -> NDArray[np.float64]:
 
 
 def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
-    """Greatest age of a message that leaves a full queue of B places: B/μ. A longer queue is a staler one.
+    """Greatest age of a message that leaves a full queue of B places: B/μ. Longer queues deliver older data.
 
     Parameters
     ----------
     service : float or array
-        μ, per second, where the newest are dropped. Where the oldest are, a place moves up with each
-        arrival too: λ, per second.
+        μ, per second, if a full queue drops the newest message. If it drops the oldest, each arrival
+        also moves the queue up by one place: pass λ, per second.
     bound : float or array
         Places in the queue, B.
 
@@ -177,17 +177,17 @@ def queued_age(service: ArrayLike, bound: ArrayLike) -> NDArray[np.float64]:
 
 
 def conflated_age(service: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
-    """Greatest age when only the latest value of each key waits: K/μ, whatever the rate.
+    """Greatest age in a queue that keeps only the latest value of each key: K/μ, whatever the rate.
 
-    So old is the last value of each, when none comes any more. While they come, at λ > μ, in turn and
-    evenly, a value is replaced after K/λ, and nothing that is taken is older.
+    This age is reached by the last values, after the arrivals have stopped. While values keep arriving at
+    λ > μ, evenly and for each key in turn, a newer value replaces each one after K/λ, so none gets older.
 
     Parameters
     ----------
     service : float or array
         μ, per second.
     keys : float or array
-        Different keys, K, served in turn.
+        Number of different keys, K, which are served in turn.
 
     Returns
     -------

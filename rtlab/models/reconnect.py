@@ -1,6 +1,6 @@
-"""What a herd of reconnecting clients does to a server: closed forms.
+"""The load that a herd of reconnecting clients puts on a server, as closed-form models.
 
-`N` clients, a longest delay `cap`, a server that accepts μ connections a second.
+N clients reconnect; `cap` is their longest backoff delay; the server accepts μ connections per second.
 All functions take numbers or arrays.
 """
 
@@ -27,7 +27,7 @@ __all__ = [
 
 Jitter = Literal["none", "full", "equal"]
 
-#: First and second moment of the delay at the cap, in units of the cap and of its square.
+#: First and second moment of a delay whose ceiling is the cap, in units of the cap and of its square.
 _MOMENTS: Final[Mapping[Jitter, tuple[float, float]]] = {
     "none": (1.0, 1.0),
     "full": (1 / 2, 1 / 3),
@@ -36,17 +36,17 @@ _MOMENTS: Final[Mapping[Jitter, tuple[float, float]]] = {
 
 
 def attempt_rate_at_cap(clients: ArrayLike, cap: ArrayLike, jitter: Jitter) -> NDArray[np.float64]:
-    """Mean attempts per second while the server is down and all delays are at the cap: N / E[D].
+    """Mean attempts per second while the server is down and all backoffs are at the cap: N / E[D].
 
-    Without jitter N/cap, with equal jitter 4N/(3 cap), with full jitter 2N/cap: jitter
-    raises the mean rate, and lowers the peak.
+    The rate is N/cap without jitter, 4N/(3 cap) with equal jitter and 2N/cap with full jitter: jitter
+    raises the mean rate but lowers the peak.
 
     Parameters
     ----------
     clients : float or array
-        N.
+        Number of clients, N.
     cap : float or array
-        Seconds.
+        Longest backoff delay in seconds.
     jitter : {"none", "full", "equal"}
         How the delay is drawn from its ceiling.
 
@@ -66,14 +66,14 @@ def attempt_rate_at_cap(clients: ArrayLike, cap: ArrayLike, jitter: Jitter) -> N
 def time_to_next_attempt(cap: ArrayLike, jitter: Jitter) -> NDArray[np.float64]:
     """Mean time from the end of a long outage to a client's next attempt: E[D²] / (2 E[D]).
 
-    The outage ends at a random moment of the delay in progress, so what is left of it has
-    the mean residual life of a renewal process (Feller, volume II, section XI.4): c/2
-    without jitter, 7c/18 with equal and c/3 with full jitter.
+    The outage ends at a random moment of the delay in progress, so the mean remainder of that delay is
+    the mean residual life of a renewal process (Feller, volume II, section XI.4): c/2 without jitter,
+    7c/18 with equal jitter and c/3 with full jitter.
 
     Parameters
     ----------
     cap : float or array
-        Seconds, c; the outage is much longer.
+        Longest backoff delay in seconds, c. The outage must be much longer.
     jitter : {"none", "full", "equal"}
         How the delay is drawn from its ceiling.
 
@@ -92,19 +92,19 @@ def time_to_next_attempt(cap: ArrayLike, jitter: Jitter) -> NDArray[np.float64]:
 
 
 def longest_wait(clients: ArrayLike, capacity: ArrayLike, window: ArrayLike) -> NDArray[np.float64]:
-    """Longest time in the accept queue when all come within a window: max(0, N/μ − W).
+    """Longest time in the accept queue when all clients connect within a window: max(0, N/μ − W).
 
-    Arrivals at the even rate N/W fill the queue at N/W − μ for W seconds, and the last one in
-    it waits for all others. Choose W ≥ N/μ, and nobody waits.
+    Connections arrive evenly at N/W, so the queue grows at N/W − μ for W seconds, and the last connection
+    waits for all those before it. With W ≥ N/μ no connection waits.
 
     Parameters
     ----------
     clients : float or array
-        N.
+        Number of clients, N.
     capacity : float or array
         Accepted connections per second, μ.
     window : float or array
-        Seconds over which the clients spread their one attempt, W.
+        Seconds over which the clients spread their attempts, one each, W.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def longest_wait(clients: ArrayLike, capacity: ArrayLike, window: ArrayLike) -> 
 
 
 def time_to_all_in(clients: ArrayLike, capacity: ArrayLike, window: ArrayLike) -> NDArray[np.float64]:
-    """Time until the last client is connected: max(W, N/μ). Up to W = N/μ, spreading is free.
+    """Time until the last client is connected: max(W, N/μ). Up to W = N/μ, spreading costs no time.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ def time_to_all_in(clients: ArrayLike, capacity: ArrayLike, window: ArrayLike) -
 def rolling_restart_first_node(nodes: ArrayLike) -> NDArray[np.float64]:
     """Load of the node restarted first when all have been restarted once: rⁿ − r times the mean.
 
-    A node that goes down hands its clients to the others in equal parts; r = n/(n−1). Each
-    restart multiplies the load of those still to come by r, so the k-th hands on rᵏ⁻¹.
+    When a node goes down, its clients move to the others in equal parts; r = n/(n−1). Each restart
+    multiplies the load of the nodes not yet restarted by r, so the k-th restart moves rᵏ⁻¹ mean loads.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def rolling_restart_first_node(nodes: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     float or array
-        In units of the mean load; → e − 1. The node restarted last ends empty.
+        In units of the mean load; tends to e − 1 as n → ∞. The node restarted last ends up empty.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def rolling_restart_first_node(nodes: ArrayLike) -> NDArray[np.float64]:
 
 
 def rolling_restart_reconnects(nodes: ArrayLike) -> NDArray[np.float64]:
-    """Reconnects per client in a rolling restart: (1 − 1/n)(rⁿ − 1), more than the one expected.
+    """Mean reconnects per client in a rolling restart: (1 − 1/n)(rⁿ − 1), not just 1 as one might expect.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def rolling_restart_reconnects(nodes: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     float or array
-        Mean reconnects; → e − 1.
+        Mean reconnects; tends to e − 1 as n → ∞.
 
     Examples
     --------

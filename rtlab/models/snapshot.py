@@ -1,4 +1,4 @@
-"""What a reader misses that loads a state and then subscribes to its changes."""
+"""How likely a reader is to miss a change if it loads a state first and subscribes to changes afterwards."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ __all__ = ["snapshot_gap_probability"]
 
 
 def snapshot_gap_probability(rate: Any, window: Any) -> Any:
-    """Return how probable a gap is when changes fall between the read and the subscription.
+    """Return the probability that a reader misses a change between its read and its subscription.
 
-    Changes come at random moments (a Poisson process). None of them falls into a window of
-    length T with probability exp(-λT); each other reader shows something that is not true
-    until that part of the state changes again.
+    Changes arrive as a Poisson process, so none falls into a window of length T with probability exp(-λT).
+    A reader that misses a change shows a stale value until that part of the state changes again.
 
     Parameters
     ----------
     rate : float or array
         Changes per second, λ.
     window : float or array
-        Seconds from the moment at which the state was read to the one at which the server has
-        the subscription, T.
+        Seconds from reading the state until the server has registered the subscription, T.
 
     Returns
     -------

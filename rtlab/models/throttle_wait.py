@@ -1,4 +1,4 @@
-"""How long messages wait that are made faster than they may be sent."""
+"""How long messages wait when they are produced faster than a rate limit lets them be sent."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["last_wait"]
 def last_wait(count: int, made: float, rate: float, burst: float) -> float:
     """Return the seconds that the last of `count` messages waits for its turn at a token bucket.
 
-    By time t a bucket has let b + r·t messages through, so message n leaves at (n − b)/r or when it is
-    made, at (n − 1)/p, whichever is later (the bound of a (b, r) regulator: R. Cruz, *A Calculus for
-    Network Delay*, 1991).
+    By time t a bucket has let at most b + r·t messages through, so message n is sent at (n − b)/r, or at
+    (n − 1)/p, when it is produced, whichever is later (the bound of a (b, r) regulator: R. Cruz,
+    *A Calculus for Network Delay*, 1991).
 
     Parameters
     ----------
     count : int
-        Messages, made on a fixed schedule, the first at 0 s.
+        Number of messages, produced on a fixed schedule, the first at 0 s.
     made : float
-        Messages made per second, p.
+        Messages produced per second, p.
     rate, burst : float
-        Tokens per second, and tokens of the full bucket.
+        Tokens added per second, r, and capacity of the bucket in tokens, b.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a bounded window of unanswered messages lets through."""
+"""Throughput of a sender whose window of unacknowledged messages is bounded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ __all__ = ["window_for", "window_throughput"]
 
 
 def window_throughput(window: float, rtt: float) -> float:
-    """Return the messages per second of a sender that has at most `window` without an answer.
+    """Return the messages per second of a sender with at most `window` unacknowledged messages.
 
     By Little's law (J. Little, *A Proof for the Queuing Formula L = λW*, 1961) with L the window and
-    W the round trip: while the window is full, λ = L / W. The server's own time is left out.
+    W the round trip: while the window is full, λ = L / W. The server's processing time is left out.
 
     Parameters
     ----------
     window : float
-        Messages.
+        Largest number of unacknowledged messages.
     rtt : float
-        Seconds from a message's sending to its answer.
+        Seconds from sending a message until its acknowledgement arrives.
 
     Examples
     --------
@@ -27,14 +27,14 @@ def window_throughput(window: float, rtt: float) -> float:
 
 
 def window_for(rate: float, rtt: float) -> float:
-    """Return the window that a rate needs, in messages.
+    """Return the window, in messages, that a sender needs for a given rate.
 
     Parameters
     ----------
     rate : float
         Messages per second.
     rtt : float
-        Seconds.
+        Round-trip time in seconds.
 
     Examples
     --------
