@@ -1,6 +1,6 @@
-"""What notebooks measure: each experiment returns its data, and `.plot()` is one call into
-`rtlab.figures`.
+"""The measurements that the notebooks run. Each experiment returns its data, whose `.plot()` is one call
+into `rtlab.figures`.
 
-Imports the lab and the instruments. Never `rtlab.models`, which a measurement is compared with, and
-never matplotlib.
+Imports the lab and the instruments, but never `rtlab.models`, whose results measurements are compared
+with, and never matplotlib.
 """

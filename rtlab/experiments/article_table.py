@@ -1,4 +1,4 @@
-"""The table of transports that stands in many articles, and beside its words this machine's numbers."""
+"""The comparison table of transports that many articles show, with this machine's measurements added."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -24,7 +24,7 @@ __all__ = ["ARTICLE", "article_table", "filled_table"]
 
 HEADS: Final = ("Technology", "Direction", "Latency", "Overhead", "Proxy support", "Use case")
 
-#: The article's words, by transport.
+#: The rows of the articles' table, by transport.
 ARTICLE: Final[dict[str, tuple[str, ...]]] = {
     "websocket": ("WebSockets", "two-way", "very low", "low", "limited", "chats, games"),
     "sse": ("SSE", "one-way", "low", "medium", "good", "notifications, live updates"),
@@ -34,7 +34,7 @@ ARTICLE: Final[dict[str, tuple[str, ...]]] = {
 
 
 def article_table() -> PlainTable:
-    """Return the article's table: words."""
+    """Return the articles' table, which has words only."""
     return PlainTable(HEADS, list(ARTICLE.values()), "The article's table")
 
 
@@ -48,16 +48,17 @@ def filled_table(
     result : Comparison
         Latencies and bytes.
     trips : RoundTrips
-        What a connect costs.
+        Round trips that it takes to connect.
     proxies : pandas.DataFrame
         From `proxy_matrix` or `recorded_matrix`.
     wire : WireReport, optional
-        Bytes that were counted apart: of a comparison that was stopped before it counted them.
+        Wire bytes from a separate run, for a `result` that was stopped before it counted them. None
+        takes those of `result`.
 
     Returns
     -------
     PlainTable
-        A latency is the median transit, with the medians of the single turns; overhead is
+        Latency is the median transit with the range of the medians of single turns; overhead is the
         wire bytes beyond the payload.
     """
     rows = [
@@ -86,7 +87,7 @@ def _way_up(transport: str) -> str:
 
 
 def _latency(result: Comparison, transport: str) -> str:
-    """Return the median transit, and the range of the turns' own medians."""
+    """Return the median transit over all turns, and the range of the medians of single turns."""
     transits = result.samples(transport, "transit")
     counts = [turn.messages for turn in result.turns if turn.transport == transport]
     parts = np.split(transits, np.cumsum(counts)[:-1]) if counts else []
@@ -108,7 +109,7 @@ def _overhead(result: Comparison, wire: WireReport | None, transport: str) -> st
 
 
 def _proxies(frame: pd.DataFrame, transport: str) -> str:
-    """Return what proxies do that nobody has set, to a server that asks for nothing."""
+    """Return what proxies with default settings do to a transport whose server sends no hints for proxies."""
     if transport == "webrtc":
         return "only signalling goes through them"
     said: list[str] = []

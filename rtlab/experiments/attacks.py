@@ -1,4 +1,4 @@
-"""Attacks on a lab's own server: each is a function that says how far it came.
+"""Attacks on a lab's own server: each is a function that returns how far the attack got.
 
 They succeed against ``Lab(security="naive")`` and fail against ``Lab(security="right")``. Nothing
 leaves this machine: the lab listens on 127.0.0.1.
@@ -47,21 +47,22 @@ __all__ = [
 #: The lab's demonstration users; see `rtlab.server.auth.users`.
 PASSWORDS: Final = {"ada": "analytical engine", "bob": "builder", "eve": "eavesdropper"}
 
-#: Seconds that anything here may take.
+#: Timeout in seconds for each request and each attack.
 PATIENCE: Final = 10.0
 
 
 class Flood(NamedTuple):
-    """What a server took of messages that came too fast.
+    """How many messages of a flood a server accepted.
 
     Parameters
     ----------
     taken : int
-        Messages that were obeyed.
+        Messages that the server handled.
     sent : int
-        All of them.
+        Messages that the attacker sent.
     seconds : float
-        From before the first was sent until the last was answered: the server saw them in no more.
+        Seconds from just before the first message was sent until the last one was answered, so an upper
+        bound on the time over which the server received them.
     """
 
     taken: int
@@ -69,19 +70,19 @@ class Flood(NamedTuple):
     seconds: float
 
     def above(self, rate: float, burst: float) -> float:
-        """Return by how many messages ``burst + rate · seconds`` was exceeded; below 0 it held."""
+        """Return by how many messages ``burst + rate · seconds`` was exceeded; negative if the limit held."""
         return self.taken - burst - rate * self.seconds
 
 
 class LogLeak(NamedTuple):
-    """What an access log was worth.
+    """What an attacker gained by reading an access log.
 
     Parameters
     ----------
     line : str
-        The victim's handshake as the log has it; what is long is cut.
+        The victim's handshake as it appears in the log, with long values shortened.
     admitted : int
-        Whether who read the log got in as the victim: 1 or 0.
+        Whether the reader of the log could connect as the victim: 1 or 0.
     """
 
     line: str
@@ -89,16 +90,16 @@ class LogLeak(NamedTuple):
 
 
 class StolenRefresh(NamedTuple):
-    """What became of two who have the same refresh token.
+    """What happens when a thief and the owner use the same refresh token.
 
     Parameters
     ----------
     story : list of (str, str)
-        Who asked with which token, and what the server said.
+        Who (``"thief"`` or ``"owner"``) used which token, and what the server answered.
     thief_lives, owner_lives : int
-        Whether each still gets tokens in the end: 1 or 0.
+        Whether thief and owner still got new tokens at their last attempt: 1 or 0.
     closed_with : int
-        The close code of the owner's open connection; 0 while it is open.
+        The close code of the owner's connection; 0 if the server left it open.
     """
 
     story: list[tuple[str, str]]
@@ -113,19 +114,19 @@ async def log_in(lab: Lab, user: str) -> dict[str, Any]:
 
 
 async def refresh(lab: Lab, token: str) -> httpx.Response:
-    """Show a refresh token; return the server's answer."""
+    """Ask for new tokens with a refresh token; return the server's answer."""
     return await _post(lab, "refresh", {"refreshToken": token})
 
 
 async def read_log(lab: Lab) -> list[str]:
-    """Return the server's access log, as who runs the server can."""
+    """Return the server's access log, read with the operator's token."""
     async with _http(lab) as http:
         answer = await http.get(f"{lab.url}/log", headers={"Authorization": f"Bearer {lab.token}"})
     return answer.raise_for_status().json()
 
 
 async def token_from_log(lab: Lab, way: Literal["query", "ticket"]) -> LogLeak:
-    """Let Ada connect, read the log, and try to come in with what it holds.
+    """Let Ada connect, read the access log, and try to connect with the credentials found in it.
 
     Parameters
     ----------
@@ -142,13 +143,13 @@ async def token_from_log(lab: Lab, way: Literal["query", "ticket"]) -> LogLeak:
 
 
 async def forge_token(lab: Lab, user: str = "ada") -> int:
-    """Come in with a token that nobody signed (``alg: none``); return 1 if the server believes it."""
+    """Try to connect with an unsigned token (``alg: none``); return 1 if the server accepts it."""
     token = jwt.encode({"sub": user, "roles": ["staff"]}, "", "none")
     return await opens(lab.ws_url, {"Authorization": f"Bearer {token}"})
 
 
 async def replay_ticket(lab: Lab) -> int:
-    """Send what stood in the URL of Ada's handshake a second time; return 1 if that opens another."""
+    """Use the ticket from the URL of Ada's handshake a second time; return 1 if the server accepts it."""
     proof = await Tokens("ada", PASSWORDS["ada"]).opening(parse_url(lab.ws_url))
     first, second = [await opens(f"{lab.ws_url}?ticket={proof.query['ticket']}") for _ in range(2)]
     if not first:
@@ -157,19 +158,19 @@ async def replay_ticket(lab: Lab) -> int:
 
 
 async def hear_staff(lab: Lab, room_id: str) -> str:
-    """Let Eve, a guest, join a room by some name, and Ada speak among staff.
+    """Let Eve, a guest, join a room by a crafted name; then let Ada write in the staff room.
 
     Parameters
     ----------
     lab : Lab
         Naive or right.
     room_id : str
-        What Eve asks for, such as ``"lobby/../staff"``.
+        The room that Eve asks to join, such as ``"lobby/../staff"``.
 
     Returns
     -------
     str
-        What Eve heard, or the code of her refusal.
+        The message that Eve received, or the error code with which the server refused her.
     """
     heard: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     eve = WebSocketConnection(lab.ws_url, auth=Tokens("eve", PASSWORDS["eve"]), max_reconnect_attempts=0)
@@ -187,12 +188,12 @@ async def hear_staff(lab: Lab, room_id: str) -> str:
 
 
 async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
-    """Send a message whose type is the name of something that no page should reach.
+    """Send a message whose type names an attribute that no client should reach, such as ``__class__``.
 
     Returns
     -------
     str
-        What the server answered: its value, or the code of its refusal.
+        The payload of the server's answer, or the error code with which it refused.
     """
     async with WebSocketConnection(lab.ws_url, auth=Tokens(user, PASSWORDS[user])) as conn:
         try:
@@ -202,17 +203,17 @@ async def call_by_name(lab: Lab, name: str, user: str = "eve") -> str:
 
 
 async def origins_admitted(lab: Lab, allowed: str = "") -> dict[str, int]:
-    """Shake hands under origins that look like the lab's own; return origin → admitted, 1 or 0.
+    """Connect with origins that resemble the lab's own; return origin → admitted, 1 or 0.
 
-    The first is the lab's own, which must be let in; each of the others is a stranger's.
+    The first origin is the lab's own, which must be admitted; all others are foreign.
 
     Parameters
     ----------
     lab : Lab
         Naive or right.
     allowed : str
-        An origin that it was told to let in, such as ``"http://lab.example"``: its look-alikes are
-        tried too, by a prefix, a suffix, a subdomain and another scheme.
+        An origin that the lab was configured to admit, such as ``"http://lab.example"``. Look-alikes of
+        it are tried too: with a prefix, with a suffix, as a subdomain, and with the other scheme.
     """
     port = urlsplit(lab.url).port
     token = (await log_in(lab, "ada"))["accessToken"]
@@ -242,12 +243,12 @@ async def origins_admitted(lab: Lab, allowed: str = "") -> dict[str, int]:
 
 
 async def double_key(lab: Lab) -> int | str:
-    """Order one tea by the first ``quantity`` of a message, and a thousand by its second.
+    """Send an order that has the key ``quantity`` twice, first with 1 and then with 1000.
 
     Returns
     -------
     int or str
-        The quantity that arrived in the room, or the code of the refusal.
+        The quantity that the room received, or the error code with which the server refused.
     """
     token = (await log_in(lab, "bob"))["accessToken"]
     order = '{"type":"order","id":"1","roomId":"shop","payload":{"item":"tea","quantity":1,"quantity":1000}}'
@@ -264,14 +265,14 @@ async def double_key(lab: Lab) -> int | str:
 
 
 async def flood_at_boundary(lab: Lab, burst: int = 150) -> Flood:
-    """Send two bursts, just before and just after a full second of the server's clock.
+    """Send two bursts, one just before and one just after a full second on the server's clock.
 
     Parameters
     ----------
     lab : Lab
-        On this machine: its clock is ours.
+        A lab on this machine, so that attacker and server read the same monotonic clock.
     burst : int
-        Messages of each; the batch that they come in is one more.
+        Messages in each burst. The batch message that carries them counts as one more.
     """
     taken, began = 0, None
     items = [{"type": "pong"}] * burst
@@ -289,7 +290,7 @@ async def flood_at_boundary(lab: Lab, burst: int = 150) -> Flood:
 
 
 async def reuse_refresh_token(lab: Lab) -> StolenRefresh:
-    """Let a thief copy Bob's refresh token and use it first; Bob comes second, with the same."""
+    """Let a thief use a copy of Bob's refresh token first, and then Bob use the same token."""
     mine = await log_in(lab, "bob")
     story: list[tuple[str, str]] = []
     closed = asyncio.get_running_loop().create_future()
@@ -310,7 +311,7 @@ async def reuse_refresh_token(lab: Lab) -> StolenRefresh:
         ours = await ask("owner", "the same token", mine["refreshToken"])
         await ask("thief", name_of(theirs), theirs)
         await ask("owner", name_of(ours), ours)
-        await asyncio.wait((closed,), timeout=0.6)  # the server looks four times a second
+        await asyncio.wait((closed,), timeout=0.6)  # the server checks tokens every 0.25 s
         code = closed.result() if closed.done() else 0
     lives = [int(answer.endswith("new tokens")) for _, answer in story[-2:]]
     return StolenRefresh(story, lives[0], lives[1], code)
@@ -330,16 +331,16 @@ async def _post(lab: Lab, what: str, body: dict[str, str]) -> httpx.Response:
 
 
 async def opens(url: str, headers: dict[str, str] | None = None, origin: str | None = None) -> int:
-    """Shake hands; return 1 if the server lets us in, 0 if it says 401 or 403.
+    """Attempt a WebSocket handshake; return 1 if it succeeds, 0 if the server answers 401 or 403.
 
     Parameters
     ----------
     url : str
         ``ws://…``.
     headers : dict, optional
-        Of the handshake.
+        Additional headers of the handshake.
     origin : str, optional
-        What a browser would add.
+        The ``Origin`` header that a browser would add. None sends none.
     """
     given = Origin(origin) if origin is not None else None
     try:

@@ -1,7 +1,7 @@
-"""Attacks that need a real browser: it adds cookies by itself, and believes what DNS says.
+"""Attacks that need a real browser, because it adds cookies by itself and trusts DNS.
 
-Sites are told apart by host names, all mapped to 127.0.0.1: ports of one host are one site. Needs
-Chromium, and Playwright, which the ``test`` extra brings.
+Each site has a host name of its own, mapped to 127.0.0.1, because a browser treats all ports of one host
+as one site. Needs Chromium, and Playwright, which the ``test`` extra installs.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ __all__ = [
     "token_from_referrer",
 ]
 
-#: The site that is attacked, and the stranger's, whose name begins as if it were this machine.
+#: The site under attack, and the attacker's site, whose name begins with this machine's address.
 _CHAT: Final = "chat.example"
 _STRANGER: Final = "127.0.0.1.evil.example"
 _REBOUND: Final = "rebound.example"
 
 SECRET: Final = "the key is under the mat"
 
-#: Milliseconds: long, as a busy machine's browser takes its time.
+#: Timeout in milliseconds. It is long because a browser on a busy machine is slow.
 _PATIENCE: Final = 30_000
 
-#: What any page may do; the browser adds the cookies of the site that it connects to.
+#: Any page may run this script; the browser adds the cookies of the site that it connects to.
 _STEAL: Final = """(url) => {
   globalThis.heard = [];
   globalThis.stage = "connecting";
@@ -63,7 +63,7 @@ _LOG_IN: Final = """async ([user, password]) => (await fetch("/api/auth/token", 
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user, password }),
 })).status"""
 
-#: What Ada's own page does.
+#: Script of Ada's own page: join the staff room and write a message.
 _SAY: Final = """([url, text]) => {
   const socket = new WebSocket(url);
   socket.onopen = () => {
@@ -72,7 +72,7 @@ _SAY: Final = """([url, text]) => {
   };
 }"""
 
-#: What a page does that counts its visitors by a picture of somebody else's.
+#: Script of a page that counts its visitors by loading an image from another site.
 _COUNT: Final = """(url) => new Promise((done) => {
   const picture = new Image();
   picture.onload = picture.onerror = done;
@@ -86,14 +86,14 @@ _READ: Final = """async (token) => {
 
 
 class Rebound(NamedTuple):
-    """What a page read of a server on the reader's machine, under a name of its own.
+    """What a page read from a server on the visitor's machine through DNS rebinding.
 
     Parameters
     ----------
     status : int
-        Of HTTP.
+        HTTP status of the answer.
     body : str
-        All of it: the page is of the same origin.
+        The whole body, which the page may read because to the browser both have the same origin.
     """
 
     status: int
@@ -101,12 +101,12 @@ class Rebound(NamedTuple):
 
 
 def chat_site(**server: Any) -> Lab:
-    """Return a lab, not started, that is https://chat.example for `mapped_browser`.
+    """Return a lab, not yet started, that `mapped_browser` reaches as https://chat.example.
 
     Parameters
     ----------
     **server
-        As for `Lab`, such as ``security="naive"``.
+        Further arguments of `Lab`, such as ``security="naive"``.
     """
     port = free_port()
     return Lab(tls=True, port=port, allow_origin=f"https://{_CHAT}:{port}", **server)
@@ -114,10 +114,11 @@ def chat_site(**server: Any) -> Lab:
 
 @asynccontextmanager
 async def mapped_browser() -> AsyncGenerator[BrowserContext]:
-    """Run one headless Chromium for which every name under ``example`` is this machine.
+    """Run one headless Chromium that resolves every name under ``example`` to this machine.
 
-    Its profile hands a site's cookies to whichever page connects to it (``SameSite=None``), as browsers
-    do whose user has not forbidden it; in private mode, and by some builds' defaults, Chromium keeps them.
+    Its profile allows third-party cookies, so a connection to a site carries that site's cookies
+    (``SameSite=None``) whichever page opens it. Browsers do so unless their user forbids it; Chromium
+    blocks these cookies in private mode, and some builds block them by default.
 
     Raises
     ------
@@ -149,7 +150,7 @@ async def mapped_browser() -> AsyncGenerator[BrowserContext]:
 
 
 async def hijack_socket(lab: Lab, browser: BrowserContext) -> list[str]:
-    """Let Ada log in at her chat, and then look at a stranger's page, which connects to the chat.
+    """Let Ada log in at her chat and then visit an attacker's page, which connects to the chat.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ async def hijack_socket(lab: Lab, browser: BrowserContext) -> list[str]:
     Returns
     -------
     list of str
-        What is said among staff, as the stranger's page read it; empty when it was refused.
+        Messages of the staff room that the attacker's page received; empty if it was refused.
     """
     port = urlsplit(lab.url).port
 
@@ -183,10 +184,11 @@ async def hijack_socket(lab: Lab, browser: BrowserContext) -> list[str]:
 
 
 async def read_under_rebound_name(lab: Lab, browser: BrowserContext) -> Rebound:
-    """Let a page whose name points to this machine read ``/poll`` with a token that nobody signed.
+    """Let a page whose name resolves to this machine read ``/poll`` with an unsigned token.
 
-    The stranger's DNS server named his own machine until the page was loaded, and 127.0.0.1 from then
-    on. For the browser the two are one origin: no preflight, no ``Origin``, and the page reads the answer.
+    In DNS rebinding the attacker's DNS server returns its own machine's address until the page is loaded,
+    and 127.0.0.1 afterwards. For the browser both are one origin, so it sends no preflight and no
+    ``Origin``, and the page may read the answer.
 
     Parameters
     ----------
@@ -202,7 +204,7 @@ async def read_under_rebound_name(lab: Lab, browser: BrowserContext) -> Rebound:
 
 
 async def token_from_referrer(lab: Lab, browser: BrowserContext) -> str:
-    """Let Ada open a link that holds her token, at a page that counts visitors by a stranger's picture.
+    """Let Ada open a link with her token in it, to a page that loads an image from another site.
 
     Parameters
     ----------
@@ -214,7 +216,7 @@ async def token_from_referrer(lab: Lab, browser: BrowserContext) -> str:
     Returns
     -------
     str
-        The ``Referer`` that the stranger's server was told; empty for none.
+        The ``Referer`` header that the other site's server received; empty if there was none.
     """
     told = ""
 
@@ -238,7 +240,7 @@ def _allow_cookies(profile: Path) -> None:
 
 @asynccontextmanager
 async def _page(browser: BrowserContext) -> AsyncGenerator[Page]:
-    await browser.clear_cookies()  # they do not tell ports apart: another lab's would come along
+    await browser.clear_cookies()  # cookies ignore ports, so those of another lab would be sent too
     page = await browser.new_page()
     try:
         yield page

@@ -1,4 +1,4 @@
-"""Attacks below the messages: requests that never end, a bomb, and a proxy that is fooled."""
+"""Attacks below the message level: slow loris, a compression bomb, and request smuggling past a proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtlab.protocol.websocket_frames import BINARY, CLOSE, PING, PONG
 
 __all__ = ["NGINX_GUARD", "Bomb", "Smuggled", "compression_bomb", "slow_loris", "smuggle_past_nginx"]
 
-#: A proxy that keeps one path of the server for the operator, and passes every ``Upgrade`` on.
+#: nginx configuration that denies one path, meant for the operator, and forwards every ``Upgrade``.
 NGINX_GUARD: Final = """\
   server {{
     listen 127.0.0.1:{port};
@@ -37,24 +37,25 @@ NGINX_GUARD: Final = """\
   }}
 """
 
-#: Seconds that an answer may take on a busy machine.
+#: Timeout in seconds for each answer, long enough for a busy machine.
 _PATIENCE: Final = 30.0
 
-#: Seconds until the nginx of `smuggle_past_nginx` has to stop.
+#: Seconds that the nginx of `smuggle_past_nginx` is given to stop.
 _STOP: Final = 3.0
 
 
 class Smuggled(NamedTuple):
-    """How far a request for a path came that the proxy denies.
+    """HTTP statuses that show whether a request for a denied path got past the proxy.
 
     Parameters
     ----------
     direct : int
-        HTTP status of the request itself.
+        Status of the denied request, sent alone.
     upgrade : int
-        Of a request to switch to a protocol that the server does not speak.
+        Status of a request to upgrade to a protocol that the server does not speak.
     behind : int
-        Of the denied request, sent on the same connection behind that one; 0 for no answer.
+        Status of the denied request, sent on the same connection after the upgrade request; 0 if it was
+        not answered.
     """
 
     direct: int
@@ -63,16 +64,16 @@ class Smuggled(NamedTuple):
 
 
 class Bomb(NamedTuple):
-    """What a few bytes became inside a server.
+    """What a compression bomb did to a server.
 
     Parameters
     ----------
     sent_bytes, claimed_bytes : int
-        Of the frame, and of what it inflates to.
+        Size of the compressed payload, and of the data that it inflates to.
     grown_bytes : int
-        By how much the most memory that the server ever had has grown.
+        Bytes by which the server's peak resident memory grew.
     close_code : int
-        How the connection ended; 0 when it did not.
+        Close code that the server sent; 0 if it sent none.
     """
 
     sent_bytes: int
@@ -82,14 +83,14 @@ class Bomb(NamedTuple):
 
 
 async def compression_bomb(lab: Lab, mebibytes: int = 64) -> Bomb:
-    """Send one message of zeros, compressed a thousandfold, as Bob.
+    """Send one message of zeros as Bob, compressed to about a thousandth of its size.
 
     Parameters
     ----------
     lab : Lab
         With ``compression=True``.
     mebibytes : int
-        What it inflates to.
+        Size of the inflated message in MiB.
 
     Raises
     ------
@@ -119,7 +120,7 @@ async def compression_bomb(lab: Lab, mebibytes: int = 64) -> Bomb:
 
 
 async def _most_memory(lab: Lab) -> int:
-    """Return the most bytes that the lab's server ever had at once; what it has now, where Linux is not."""
+    """Return the peak resident memory of the lab's server in bytes; outside Linux, its current memory."""
     stats = await lab.stats()
     try:
         status = await asyncio.to_thread(Path(f"/proc/{stats['pid']}/status").read_text, encoding="ascii")
@@ -131,18 +132,18 @@ async def _most_memory(lab: Lab) -> int:
 async def slow_loris(
     lab: Lab, count: int = 20, seconds: float = 15.0, *, part: Literal["head", "body"] = "head"
 ) -> int:
-    """Begin requests and never end them; return how many the server still waits for.
+    """Begin requests and never finish them; return how many the server still waits for at the end.
 
     Parameters
     ----------
     lab : Lab
-        Any.
+        A running lab.
     count : int
-        Connections.
+        Number of connections, each with one unfinished request.
     seconds : float
-        How long to wait; less if all are closed, or answered, before.
+        Seconds to wait; the function returns earlier if the server answers or closes all of them.
     part : {"head", "body"}
-        What never ends: the headers of a handshake, or the body of a login.
+        The part that is never finished: the headers of a handshake, or the body of a login request.
     """
     url = parse_url(lab.ws_url if part == "head" else f"{lab.url}/api/auth/token")
     if part == "head":
@@ -166,10 +167,10 @@ async def slow_loris(
 
 
 async def smuggle_past_nginx(lab: Lab) -> Smuggled:
-    """Send a request that a real nginx denies behind an ``Upgrade`` that the server may agree to.
+    """Send a request that nginx denies right after an ``Upgrade`` that the server may accept.
 
-    Once nginx has passed a 101 on, it copies bytes: what follows is between client and server. A server
-    that says 101 without switching reads the next request, which no rule of the proxy has seen.
+    After forwarding a 101, nginx only copies bytes between client and server. A server that answers 101
+    without switching protocols reads the next request, which the proxy's rules have not checked.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Plays a batching window over a list of arrivals, with a server behind it: a simulation, exact and quick.
+"""Simulates a batching window on a list of arrival times, followed by a server that handles the frames.
 
-The window is the very object that `rtlab.patterns.message_batcher.MessageBatcher` ships; only time
-is made up. The server serves one frame after the other.
+The window is the object that `rtlab.patterns.message_batcher.MessageBatcher` itself uses; only time is
+simulated. The server handles one frame after the other.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ __all__ = ["Played", "play_window"]
 
 
 class Played(NamedTuple):
-    """What became of the messages.
+    """Delays and frames of a simulated batching window.
 
     Parameters
     ----------
     added : array of shape (messages,)
-        Seconds that each waited for its batch to leave.
+        Seconds that each message waited until its batch was sent.
     total : array of shape (messages,)
-        Seconds until the server had handled its frame.
+        Seconds from each message's arrival until the server had handled its frame.
     sizes : array of shape (frames,)
         Messages in each frame.
     waits : array of shape (frames,)
-        The window's wait when each frame left: what an adaptive one has learnt.
+        The window's wait in seconds when each frame was sent; an adaptive window changes it over time.
     left : array of shape (frames,)
-        When each frame left.
+        Time at which each frame was sent, in seconds.
     """
 
     added: NDArray[np.float64]
@@ -55,18 +55,18 @@ def play_window(
     per_frame: float = 0.0,
     per_message: float = 0.0,
 ) -> Played:
-    """Play a window over arrivals.
+    """Simulate a batching window on arrival times.
 
     Parameters
     ----------
     window : BatchWindow
-        Which.
+        The batching window to simulate.
     times : array
-        When messages arrive, seconds, ascending.
+        Arrival times of the messages in seconds, ascending.
     size_bytes : int
-        Of each message.
+        Size of each message in bytes.
     per_frame, per_message : float
-        Seconds of the server for each frame, and for each message in it.
+        Seconds that the server spends on each frame, and on each message in it.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def play_window(
         leave(batch.due)
     leaves, frames = np.array(left), np.array(sizes)
     done, free = np.empty(len(leaves)), -np.inf
-    for n, at in enumerate(leaves):  # Lindley: a frame begins when it is there and the one before is done
+    for n, at in enumerate(leaves):  # Lindley: service starts once the frame is here and the last is done
         free = done[n] = max(at, free) + per_frame + per_message * sizes[n]
     arrived = np.asarray(times, float)
     return Played(

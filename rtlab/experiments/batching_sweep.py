@@ -1,11 +1,12 @@
-"""What batching adds and saves on the real server: rates × waits × sizes, open loop, all cells side by side.
+"""Delay and frame size of batching on the real server, for rates × waits × sizes, open loop, in parallel.
 
 ::
 
-    schedule ── batcher ── connection ── server (stamps what it handles)
+    schedule ── batcher ── connection ── server (timestamps each message)
 
-How long messages waited is taken twice: in the batcher, as each batch leaves, and by the server's
-stamps, less the same way without a batcher, at the same time and rate. Nothing here knows the closed forms.
+The waiting time of messages is measured twice: in the batcher when each batch is sent, and from the
+server's timestamps, minus the transit of messages sent without a batcher at the same time and rate. This
+module does not use the closed-form models.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher", "SweepPoint", "sweep_batching"]
 
-#: Seconds within which a cell's connections begin: flushes that fall on one moment would wait for each other.
+#: Seconds over which a cell's connections spread their start; simultaneous flushes would delay each other.
 _SPREAD: Final = 0.2
-#: Share of T by which timers may be late: what arrives late, and in clumps, is no Poisson process.
+#: Share of T by which timers may be late. Later timers bunch the arrivals: no longer a Poisson process.
 _LATE: Final = 0.2
 
 
 class Batcher(Protocol):
-    """What the sweep needs of a batcher, such as `rtlab.MessageBatcher`."""
+    """The methods that the sweep needs of a batcher, such as `rtlab.MessageBatcher`."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc_info: Any) -> None: ...
     async def send(self, type: str, payload: Any = None) -> object: ...
 
 
-#: Messages, their mean wait, and how late the batch was.
+#: Messages of a batch, their mean wait, and how late its timer fired (None if the batch was full); seconds.
 _Left = tuple[int, float, float | None]
 
 
@@ -54,18 +55,19 @@ class SweepPoint(NamedTuple):
     Parameters
     ----------
     rate, wait, limit : float, float, int
-        λ per second, T in seconds, B.
+        λ per second, T in seconds, B in messages.
     messages : int
-        How many were sent.
+        Number of messages sent.
     per_frame : float
-        Messages in a frame, in the mean.
+        Mean number of messages in a frame.
     delay : float
-        Seconds that a message waited for its batch to leave, in the mean.
+        Mean seconds that a message waited until its batch was sent.
     handled : float
-        The same by the server's stamps: a frame of many takes longer to write, read and handle.
+        Mean added delay by the server's timestamps, in seconds. It includes the longer time that a frame
+        with many messages takes to write, read and handle.
     late : float
-        Seconds by which T was exceeded, in the mean of the batches that left by time: a loop's
-        timers fire in whole milliseconds, and later when it is busy. 0 where all were full.
+        Mean seconds by which T was exceeded, over the batches that the timer sent: an event loop's timers
+        fire in whole milliseconds, and later when the loop is busy. 0 if all batches were full.
     """
 
     rate: float
@@ -94,17 +96,17 @@ async def sweep_batching(
     Parameters
     ----------
     lab : Lab
-        Whose server.
+        A running lab, whose server receives the messages.
     make_batcher : callable
         Makes a batcher from a connection and a window.
     rates, waits, limits : sequences
-        λ per second, T in seconds, B.
+        λ per second, T in seconds, B in messages.
     messages : int
-        At least so many in each cell: at a low rate, several connections share them.
+        Smallest number of messages per cell; at a low rate several connections share them.
     seconds : float
-        How long.
+        Duration of the measurement in seconds.
     seed : int
-        Of the arrivals.
+        Seed of the random arrival times.
 
     Returns
     -------
@@ -114,9 +116,9 @@ async def sweep_batching(
     Raises
     ------
     LabError
-        When messages were lost, or it takes much too long.
+        When messages were lost, or the measurement takes much too long.
     MachineBusy
-        When this process's timers were later than a fifth of T, at the third attempt too.
+        When this process's timers were late by more than a fifth of T, also at the third attempt.
 
     Examples
     --------
@@ -153,7 +155,7 @@ async def _sweep(
         times = poisson_times(rate, max(1, round(rate * seconds)), int(rng.integers(1 << 32)))
         times += rng.random() * _SPREAD
         async with WebSocketConnection(lab.ws_url, max_reconnect_attempts=0) as conn:
-            await opened.wait()  # handshakes make the loop late
+            await opened.wait()  # handshakes would delay the event loop's timers
             if window is None:
                 return await send_on_schedule(conn, times)
             async with make_batcher(conn, window) as batcher:

@@ -1,4 +1,4 @@
-"""What a browser's own transports do, beside the Python client: the same stream, the same faults."""
+"""A browser's own transports compared with the Python client, on the same stream and with the same faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["RECORDED", "ROWS", "browser_transports", "recorded_page"]
 #: The recorded run in ``data/``.
 RECORDED: Final = "browser_transports.json"
 
-#: Streams asked for; events of each part; round trips; chunks of 16,000 characters sent at once.
+#: Streams to open; events in each part; echoes; chunks of 16,000 characters sent without waiting.
 _STREAMS: Final = 8
 _PART: Final = 10
 _ECHOES: Final = 40
@@ -35,7 +35,7 @@ _CHUNKS: Final = 60
 _CHUNK: Final = "x" * 16_000
 _PATIENCE: Final = 20.0
 
-#: Key → what a row says.
+#: Key of a result → text of its table row.
 ROWS: Final[dict[str, str]] = {
     "streams": f"EventSource, HTTP/1.1: streams open, of {_STREAMS} to one host",
     "passed": "… a small request meanwhile: answers, of 1",
@@ -57,7 +57,7 @@ ROWS: Final[dict[str, str]] = {
 
 
 def recorded_page() -> RecordedPage:
-    """Return the run that was recorded in Chromium, with this very panel."""
+    """Return the run that was recorded in Chromium with the panel of `browser_transports`."""
     found = json.loads(data_path(RECORDED).read_text(encoding="utf-8"))
     about = found["about"]
     major = str(about["versions"].get("chromium", "")).partition(".")[0]
@@ -65,17 +65,17 @@ def recorded_page() -> RecordedPage:
 
 
 def browser_transports(lab: Lab) -> BrowserPage:
-    """Make the panel whose button runs all of it in the page, and in Python beside it.
+    """Make a panel whose button runs the comparison, in the page and in Python.
 
     Parameters
     ----------
     lab : Lab
-        With a fault proxy: the stream is cut, and one request is answered with a 503.
+        A lab with a fault proxy, which cuts the stream and answers requests with 503.
 
     Returns
     -------
     BrowserPage
-        `BrowserPage.page` and `BrowserPage.python` have the numbers of `ROWS`.
+        `BrowserPage.page` and `BrowserPage.python` hold the results, by the keys of `ROWS`.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def browser_transports(lab: Lab) -> BrowserPage:
         panel = browser_transports(lab)
         panel
     """
-    lab.faults  # noqa: B018 - raises now, not at the click
+    lab.faults  # noqa: B018 - raises here rather than at the click
     return BrowserPage(lab, _run, ROWS, recorded_page())
 
 
@@ -112,12 +112,12 @@ async def _streams(page: BrowserPage) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(_STREAMS):
             await stack.enter_async_context(ServerSentEvents(lab.url))
-        await stack.enter_async_context(LongPolling(lab.url))  # its first poll is such a request
+        await stack.enter_async_context(LongPolling(lab.url))  # its first poll is the small request
         page.found("python", streams=_STREAMS, passed=1)
 
 
 class _Follower:
-    """The Python client on the stream that the page follows, by the same rules (`strict`)."""
+    """The Python client on the stream that the page follows, under a browser's rules (`strict`)."""
 
     def __init__(self, url: str) -> None:
         self.unnamed = 0
@@ -141,7 +141,7 @@ class _Follower:
         return source
 
     async def connect(self) -> None:
-        """Open the stream, or a new one in its place; return when the server has greeted it."""
+        """Open a new stream, and close the old one; return when the server's welcome has arrived."""
         await self.source.close()
         self.source, self.unnamed, self.named = self._make(), 0, []
         self._ready.clear()
@@ -149,14 +149,14 @@ class _Follower:
         await asyncio.wait_for(self._ready.wait(), _PATIENCE)
 
     async def until(self, last: int) -> None:
-        """Return when this number has come."""
+        """Return when the event with this number has arrived."""
         async with asyncio.timeout(_PATIENCE):
             while last not in self.named:
                 self.changed.clear()
                 await self.changed.wait()
 
     async def until_given_up(self) -> None:
-        """Return when it does not come back any more."""
+        """Return when the client has given up reconnecting."""
         async with asyncio.timeout(_PATIENCE):
             while not self.given_up:
                 self.changed.clear()
@@ -182,7 +182,7 @@ class _Follower:
 
 
 async def _one_stream(page: BrowserPage) -> None:
-    """Follow one room with both: by name, over a cut, to a 503, and with a new object after it."""
+    """Let page and Python follow one room: named events, a cut, a 503, and a new object afterwards."""
     lab, room = page.lab, f"page-{time.monotonic_ns()}"
 
     async def publish(part: int) -> None:
@@ -245,7 +245,7 @@ async def _one_stream(page: BrowserPage) -> None:
 
 
 def _requests(tap: Tap) -> dict[str, list[bytes]]:
-    """Return the heads of all requests for a stream: of pages, which have an Origin, and of Python."""
+    """Return the heads of all stream requests: the page's, which have an ``Origin``, and Python's."""
     heads = [head for one in tap.connections for head in bytes(one.up).split(b"\r\n\r\n")]
     streams = [head.lower() for head in heads if head.startswith(b"GET /sse")]
     return {
@@ -285,7 +285,7 @@ async def _socket(page: BrowserPage) -> None:
 async def _channel(page: BrowserPage) -> None:
     lab = page.lab
     async with WebRTCChannel(lab.url):
-        pass  # imports, here and in the server, are nobody's time to connect
+        pass  # first imports, here and in the server, must not count
     began = time.perf_counter()
     async with WebRTCChannel(lab.url) as conn:
         opened = 1000 * (time.perf_counter() - began)
@@ -305,7 +305,7 @@ async def _round_trips(conn: Connection) -> float:
 
 
 async def _flood(conn: Connection) -> int:
-    """Send without waiting for answers; return what has not left when the last `send` returned."""
+    """Send without waiting for answers; return the bytes still buffered when the last `send` returned."""
     came = asyncio.Event()
     left = _CHUNKS
 

@@ -1,4 +1,4 @@
-"""What `rtlab.experiments.transport_comparison.compare` measured, as a table."""
+"""The result of `rtlab.experiments.transport_comparison.compare`, as a table."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "ROW_NAMES", "Comparison", "Turn"]
 
-#: The columns of `Comparison.frame`, and what they hold.
+#: Column of `Comparison.frame` → its meaning.
 COLUMNS: Final[dict[str, str]] = {
     "messages": "messages pushed",
     "push_p50_ms": "one-way latency of a push, intended to received: median",
@@ -37,7 +37,7 @@ COLUMNS: Final[dict[str, str]] = {
     "client_cpu_ms": "CPU of this process for 1,000 pushes, less what it uses idle",
     "server_cpu_ms": "CPU of the server for 1,000 pushes, likewise",
 }
-#: Column → what people read in its place, with the unit.
+#: Column → heading of its row in `Comparison.table`, with the unit.
 ROW_NAMES: Final[dict[str, str]] = {
     "messages": "messages pushed",
     "push_p50_ms": "push p50, ms",
@@ -55,20 +55,20 @@ ROW_NAMES: Final[dict[str, str]] = {
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One transport's turn.
+    """The measurements of one transport in one turn.
 
     Parameters
     ----------
     transport : str
-        Which.
+        Name of the transport.
     connect : float
         Seconds until the connection was usable.
     echoes : list of float
         Round trips in seconds.
     messages : int
-        Messages of the feed.
+        Number of messages in the feed.
     server_cpu, client_cpu : float
-        CPU seconds during the feed, less the idle use of that time.
+        CPU seconds used during the feed, minus what an idle process uses in that time.
     """
 
     transport: str
@@ -85,11 +85,11 @@ class Comparison:
     Attributes
     ----------
     turns : list of Turn
-        In the order in which they were taken.
+        All turns, in the order in which they ran.
     recorder : Recorder
-        Holds the feed's samples, a series for each transport.
+        The latency samples of the feeds, with one series for each transport.
     wire : WireReport or None
-        The bytes, taken apart; None when the run was stopped before they were counted.
+        Wire bytes, counted in a separate run; None if the comparison was stopped before that.
     """
 
     def __init__(
@@ -128,14 +128,15 @@ class Comparison:
         return self._frame
 
     def samples(self, transport: str, column: str = "latency") -> NDArray[np.float64]:
-        """Return one transport's pushes in milliseconds, in the order in which they came.
+        """Return times of one transport's pushes in milliseconds, in order of arrival.
 
         Parameters
         ----------
         transport : str
-            Which.
+            Name of the transport.
         column : {"latency", "transit", "lateness"}
-            From the intended time, from the write, or between the two.
+            Latency runs from the intended send time to arrival, transit from the actual write to arrival;
+            lateness is the difference between the two start times.
         """
         rows = self.recorder.since(self._first).rows
         series = self.recorder.series.get(transport)
@@ -147,7 +148,7 @@ class Comparison:
         messages = sum(turn.messages for turn in turns)
         latency, transit = self.samples(name), self.samples(name, "transit")
         echoes = [echo for turn in turns for echo in turn.echoes]
-        # The idle use that was subtracted is an estimate, so the difference may be negative: report 0.
+        # The subtracted idle CPU time is an estimate, so the difference may be negative: report 0.
         cpu = [
             max(0.0, sum(getattr(turn, kind) for turn in turns)) * 1e6 / messages if messages else math.nan
             for kind in ("client_cpu", "server_cpu")
@@ -177,7 +178,7 @@ class Comparison:
 
     @property
     def conditions(self) -> str:
-        """How it was measured, in words."""
+        """The conditions of the measurement, in words."""
         path = "direct" if self.rtt_ms is None else f"{self.rtt_ms:g} ms added to a round trip"
         tls = ", over TLS" if self.encrypted else ""
         return f"{self.rate:g} messages/s of {self.size} B, {path}{tls}"
@@ -187,7 +188,7 @@ class Comparison:
 
     @property
     def table(self) -> PlainTable:
-        """The frame as people read it: a row for each column of it, with its unit."""
+        """The frame for display: transposed, one row for each of its columns, with units."""
         from rtlab.widgets.plain_table import PlainTable
         from rtlab.widgets.verdict_row import marked
 
@@ -201,7 +202,7 @@ class Comparison:
         return self.table.html
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the table and how it was measured, as plain JSON values."""
+        """Return the table and its conditions as plain JSON values."""
         rows: dict[str, Any] = {}
         for name, row in self.frame.iterrows():
             rows[str(name)] = {key: None if math.isnan(value) else value for key, value in row.items()}
@@ -228,7 +229,7 @@ class Comparison:
 
 
 def _digits(column: str, value: float) -> str:
-    """Return a cell of `Comparison.frame` in digits; a dash for what was not measured."""
+    """Return a cell of `Comparison.frame` as text; a dash if it was not measured."""
     if math.isnan(value):
         return "–"
     whole = column.endswith("bytes") or column == "messages"

@@ -1,7 +1,7 @@
-"""What compression costs a server: CPU for each delivery to a room, and memory for each connection.
+"""Cost of compression on a server: CPU time for each delivery to a room, and memory for each connection.
 
-The readers are raw sockets that count frames and bytes and unpack nothing: they offer what they
-are told to, so that one server serves compressed and plain connections side by side.
+The readers are raw sockets that count frames and bytes but decompress nothing. The caller chooses the
+extension that they offer, so one server can have compressed and plain connections side by side.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ __all__ = ["Crowd", "FanOut", "crowd", "offer_of"]
 
 _TIMEOUT: Final = 30.0
 
-#: Seconds without a frame after which everybody has been told who is there.
+#: Seconds without a frame after which all presence updates are taken to have arrived.
 _QUIET: Final = 0.25
 
 
 class FanOut(NamedTuple):
-    """What it took to bring messages to a crowd.
+    """The cost of delivering messages to a crowd.
 
     Parameters
     ----------
     deliveries : int
-        Messages × those who read.
+        Number of messages × number of readers.
     server_us : float
-        The server's CPU time for each delivery, µs; the publisher's messages included.
+        CPU time of the server for each delivery in µs, including the receipt of published messages.
     wire_bytes : float
-        Bytes of each message's frame, header included, in the mean.
+        Mean size of a delivered frame in bytes, header included.
     """
 
     deliveries: int
@@ -53,7 +53,7 @@ class FanOut(NamedTuple):
 
 
 def offer_of(deflate: Deflate | None) -> str:
-    """Return what a reader writes into ``Sec-WebSocket-Extensions``; empty for no compression.
+    """Return a reader's value of ``Sec-WebSocket-Extensions``; empty for no compression.
 
     Examples
     --------
@@ -62,13 +62,13 @@ def offer_of(deflate: Deflate | None) -> str:
     """
     if deflate is None:
         return ""
-    # How hard a sender tries is its own business.
+    # Level and memory level are the sender's own choice; they are not negotiated.
     wire = msgspec.structs.replace(deflate, level=Deflate().level, memory_level=Deflate().memory_level)
     return "; ".join(filter(None, ("permessage-deflate", str(wire))))
 
 
 def _masked(text: bytes) -> bytes:
-    """Make a client's frame with a mask of zeros (RFC 6455 §5.3), which leaves the text as it is."""
+    """Make a client's frame with a masking key of zeros (RFC 6455 §5.3), which leaves the text unchanged."""
     frame = bytearray(websocket_frame(TEXT, text))
     frame[1] |= 0x80
     header = len(frame) - len(text)
@@ -76,11 +76,11 @@ def _masked(text: bytes) -> bytes:
 
 
 class _Reader(asyncio.Protocol):
-    """One connection: upgrades, enters the room, and counts what comes after that."""
+    """One reader's connection: upgrades, joins the room, and counts the frames after that."""
 
     def __init__(self, crowd: Crowd, request: bytes) -> None:
         loop = asyncio.get_running_loop()
-        # Told that it is in the room, and then that everybody was told.
+        # Set by the acknowledgement of its join, and by the presence update that follows.
         self.ready: asyncio.Future[None] = loop.create_future()
         self.told: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport | None = None
@@ -119,7 +119,7 @@ class _Reader(asyncio.Protocol):
         self._buffer = buffer[at:]
 
     def _frame(self, size: int) -> None:
-        self._frames += 1  # a welcome, an ack, a users_update, and what is counted
+        self._frames += 1  # welcome, ack and users_update; then the counted messages
         if self._frames in (2, 3):
             waiter = self.ready if self._frames == 2 else self.told
             if not waiter.done():
@@ -137,26 +137,26 @@ class _Reader(asyncio.Protocol):
         for waiter in (self.ready, self.told):
             if not waiter.done():
                 waiter.set_exception(LabError(reason))
-                waiter.exception()  # not everybody waits for it
+                waiter.exception()  # marks it as retrieved: nobody may await it
         self._crowd.lost(reason)
 
 
 class Crowd:
-    """Readers in one room of a server, made by `crowd`.
+    """The readers in one room of a server. Use `crowd` to make one.
 
     Parameters
     ----------
     lab : Lab
-        Whose server.
+        The lab whose server is measured.
     room : str
         The room's name.
 
     Attributes
     ----------
     frames, bytes : int
-        What all of them have received since they came, headers included.
+        Frames and bytes that all readers together have received since the last `grow`, headers included.
     agreed : str
-        ``Sec-WebSocket-Extensions`` of the server's answer.
+        ``Sec-WebSocket-Extensions`` from the server's answer.
     """
 
     def __init__(self, lab: Lab, room: str) -> None:
@@ -170,13 +170,13 @@ class Crowd:
         self._all_heard: asyncio.Future[None] | None = None
 
     async def grow(self, count: int, offer: str) -> None:
-        """Connect so many more, each with this offer."""
+        """Connect `count` more readers, each of which offers the extension `offer`."""
         parts = urlsplit(self._lab.ws_url)
         host, port = parts.hostname, parts.port
         assert host is not None
         assert port is not None
         lines = [
-            # One user, so that the presence of many does not become a second fan-out.
+            # All readers are one user, so that presence updates do not add a second fan-out.
             f"GET {parts.path}?user=crowd HTTP/1.1",
             f"Host: {parts.netloc}",
             "Upgrade: websocket",
@@ -193,7 +193,7 @@ class Crowd:
                 self._members.append(reader)
                 await reader.ready
             await self._members[-1].told
-            # The others are told of the last one, too, in any order; what is counted comes after that.
+            # All readers get a presence update about the last one, in any order: wait until they have.
             heard = -1
             while heard != self.frames:
                 heard = self.frames
@@ -209,7 +209,7 @@ class Crowd:
         self.frames += 1
         self.bytes += size
         waiter = self._all_heard
-        # Done already when the publisher was cancelled.
+        # The future is already done if the publisher was cancelled.
         if waiter is not None and self.frames == self._want and not waiter.done():
             waiter.set_result(None)
 
@@ -218,21 +218,21 @@ class Crowd:
             self._all_heard.set_exception(LabError(reason))
 
     async def publish(self, messages: Sequence[Message], at_once: int = 8) -> FanOut:
-        """Let the first reader publish messages; return when all who read have had each.
+        """Let the first reader publish messages; return when every reader has received all of them.
 
         Parameters
         ----------
         messages : sequence of Message
-            Their types and payloads count; they go to the crowd's own room.
+            Messages to publish. Only type and payload are used; they are sent to the crowd's own room.
         at_once : int
-            So many are on their way at the same time.
+            Number of messages in flight at the same time.
 
         Raises
         ------
         LabError
-            When a connection ended.
+            When a connection was closed.
         TimeoutError
-            When they do not come.
+            When the messages do not arrive in time.
         """
         texts = [
             msgspec.json.encode({"type": m.type, "roomId": self.room, "payload": m.payload}) for m in messages
@@ -252,14 +252,14 @@ class Crowd:
         return FanOut(deliveries, 1e6 * spent / deliveries, (self.bytes - wire) / deliveries)
 
     def pause(self) -> None:
-        """Stop reading for good, as stalled clients do; the first goes on, because it publishes."""
+        """Stop reading for good, like slow consumers, on every connection except the publisher's."""
         self._reading = 1
         for member in self._members[1:]:
             if member.transport is not None:
                 member.transport.pause_reading()
 
     def leave(self) -> None:
-        """Drop every connection."""
+        """Abort every connection."""
         self._all_heard = None
         for member in self._members:
             if member.transport is not None:
@@ -268,18 +268,18 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(lab: Lab, room: str, count: int, deflate: Deflate | None) -> AsyncGenerator[Crowd]:
-    """Hold readers in a room for the time of the block.
+    """Keep readers connected to a room for the duration of the ``async with`` block.
 
     Parameters
     ----------
     lab : Lab
-        One with ``compression``, whose server then does as the readers offer.
+        A lab with ``compression``, so that its server accepts what the readers offer.
     room : str
-        A room of their own.
+        A room that nobody else uses.
     count : int
-        How many.
+        Number of readers.
     deflate : Deflate or None
-        What they offer; None for plain frames.
+        Compression that the readers offer; None for plain frames.
 
     Examples
     --------
@@ -294,4 +294,4 @@ async def crowd(lab: Lab, room: str, count: int, deflate: Deflate | None) -> Asy
         yield readers
     finally:
         readers.leave()
-        await asyncio.sleep(0)  # their sockets close in the loop's next turn
+        await asyncio.sleep(0)  # aborted sockets close in the event loop's next turn

@@ -1,4 +1,4 @@
-"""How much memory compression holds for each connection of a server, as the system counts it."""
+"""How much memory compression takes for each connection of a server, measured as resident memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _PLAIN = "plain"
 
 
 class ConnectionMemory(NamedTuple):
-    """Bytes that a compressed connection holds more than a plain one.
+    """Bytes by which a compressed connection takes more memory than a plain one.
 
     Parameters
     ----------
     idle : float
-        After the handshake.
+        Bytes after the handshake.
     used : float
-        After the feed.
+        Bytes after the feed has been sent.
     """
 
     idle: float
@@ -36,24 +36,25 @@ class ConnectionMemory(NamedTuple):
 async def measure_memory(
     lab: Lab, kinds: Mapping[str, Deflate], feed: Sequence[Message], readers: int = 24
 ) -> dict[str, ConnectionMemory]:
-    """Connect crowds of readers to fresh servers, and see by how much these grow.
+    """Connect crowds of readers to new server processes, and measure by how much their memory grows.
 
     Parameters
     ----------
     lab : Lab
-        Its server is restarted, once for each memory level, with next to no history; at the
-        end once more, as it was.
+        A running lab. Its server is restarted once for each memory level, with almost no history, and at
+        the end once more with its original options.
     kinds : mapping of str to Deflate
-        What the readers of a crowd agree on with the server.
+        Name → compression that the readers of one crowd negotiate with the server.
     feed : sequence of Message
-        What each reader gets: 70 kB and more, or the largest window is not filled.
+        Messages that each reader receives: at least 70 kB, so that the largest window is filled.
     readers : int
-        In each crowd. All stay until the end: what is given back would be counted again.
+        Readers in each crowd. All stay connected until the end, because the next crowd would reuse freed
+        memory and its growth would be underestimated.
 
     Returns
     -------
     dict
-        A row for each kind.
+        Name of the kind → memory per connection.
     """
     found: dict[str, ConnectionMemory] = {}
     try:
@@ -78,7 +79,7 @@ async def _grown(
     lab: Lab, kinds: Mapping[str, Deflate], feed: Sequence[Message], readers: int
 ) -> dict[str, tuple[float, float]]:
     grown: dict[str, tuple[float, float]] = {}
-    # The first crowd meets a server that still loads code: it warms up, and the second counts.
+    # The server still loads code while the first crowd connects: that one is a warm-up and not counted.
     crowds: list[tuple[str, Deflate | None]] = [("warm", None), (_PLAIN, None), *kinds.items()]
     async with AsyncExitStack() as stack:
         for name, deflate in crowds:

@@ -1,4 +1,4 @@
-"""How many round trips a connect takes: its time grows by k for each millisecond of distance."""
+"""How many round trips a connect takes: k, if its time grows by k ms for each millisecond of added RTT."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
@@ -32,9 +32,9 @@ class Line(NamedTuple):
     Parameters
     ----------
     rtt_ms, connect_ms : array of shape (n,)
-        The round trip added, and the time that a connect took.
+        Milliseconds added to the round trip, and milliseconds that the connect took.
     slope, base_ms : float
-        Round trips, and the connect time at no distance.
+        Slope of the line, which is the number of round trips, and connect time without added delay in ms.
     """
 
     rtt_ms: NDArray[np.float64]
@@ -49,7 +49,7 @@ class RoundTrips:
     Attributes
     ----------
     lines : dict of str to Line
-        By transport.
+        Transport → its connect times and fitted line.
     """
 
     def __init__(self, lines: dict[str, Line]) -> None:
@@ -57,13 +57,13 @@ class RoundTrips:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row for each transport.
+        """One row for each transport.
 
         Returns
         -------
         pandas.DataFrame
-            ``round_trips``, TCP's handshake included, and ``base_ms``, the connect time
-            at no distance.
+            Columns ``round_trips``, including TCP's handshake, and ``base_ms``, the connect time
+            without added delay.
         """
         import pandas as pd
 
@@ -78,7 +78,7 @@ class RoundTrips:
 
     @property
     def table(self) -> PlainTable:
-        """The frame as people read it."""
+        """The frame for display, with units."""
         rows = [
             [name, marked(f"{line.slope:.1f}"), marked(f"{line.base_ms:.1f}")]
             for name, line in self.lines.items()
@@ -92,7 +92,7 @@ class RoundTrips:
         return self.table.html
 
     def plot(self) -> Chart:
-        """Draw connect time over distance, with the fitted lines.
+        """Draw connect time over added round-trip time, with the fitted lines.
 
         Returns
         -------
@@ -112,20 +112,20 @@ async def connect_round_trips(
     repeats: int = 5,
     progress: OnProgress | None = None,
 ) -> RoundTrips:
-    """Connect over several distances, and fit how often each transport goes back and forth.
+    """Connect over paths with several round-trip times, and fit each transport's number of round trips.
 
     Parameters
     ----------
     lab : Lab
         A running lab, started with ``faults=True``.
     transports : tuple of str
-        Which.
+        Transports to measure.
     rtts_ms : tuple of float
         Milliseconds to add to a round trip; at least two different ones.
     repeats : int
-        Connects of each transport at each distance; they take turns.
+        Connects of each transport at each added round-trip time; the transports take turns.
     progress : callable, optional
-        Called with the share that is done and a few words.
+        Called with the share done, from 0 to 1, and a short text.
 
     Returns
     -------

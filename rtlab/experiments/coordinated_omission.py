@@ -1,7 +1,7 @@
-"""One freeze, seen by a closed loop and by an open loop at the same time.
+"""One freeze of the path, measured by a closed-loop and an open-loop tester at the same time.
 
-Both clients want to ask so many times a second, through the fault proxy; for a moment it lets nothing
-through. The closed loop waits for each answer before it asks again, as most load generators do.
+Both clients intend to send requests at the same rate through the fault proxy, which stalls once. The
+closed loop waits for each answer before its next request, as most load generators do.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ __all__ = ["FreezeRun", "ask_through_freeze"]
 
 
 class FreezeRun(NamedTuple):
-    """What two testers saw of the same seconds.
+    """Latencies that the two testers measured during the same run.
 
     Parameters
     ----------
     closed, open : array
-        Latencies, seconds, in the order of asking.
+        Latencies in seconds, in the order of the requests.
     closed_at, open_at : array
-        When each was asked, or was to be asked: seconds since the run began.
+        When each request was sent (closed) or due (open), in seconds since the run began.
     freeze : float
-        Seconds that nothing came through, as the proxy's own answers tell.
+        Duration of the freeze in seconds, measured between the proxy's confirmations.
     frozen_at : float
-        When that began, seconds since the run began; NaN without a freeze.
+        Start of the freeze in seconds since the run began; NaN without a freeze.
     seconds : float
-        How long both asked.
+        Seconds for which both testers sent requests.
     """
 
     closed: NDArray[np.float64]
@@ -66,30 +66,30 @@ async def ask_through_freeze(
     recorder: Recorder | None = None,
     stopped: asyncio.Event | None = None,
 ) -> FreezeRun | None:
-    """Ask in a closed loop and in an open one, and freeze the path between them and the server once.
+    """Send requests in a closed and in an open loop, and freeze the path to the server once.
 
     Parameters
     ----------
     lab : Lab
-        With its fault proxy.
+        A lab with a fault proxy.
     rate : float
-        Questions per second that each wants to ask.
+        Requests per second that each tester intends to send.
     seconds, freeze : float
-        How long, and how much of it nothing comes through; 0 for none.
+        Duration of the run and of the freeze in seconds; a `freeze` of 0 means none.
     recorder : Recorder, optional
-        Gets a sample as each answer arrives: series ``"closed loop"`` and ``"open loop"``.
+        Receives a sample for each answer, in the series ``"closed loop"`` and ``"open loop"``.
     stopped : asyncio.Event, optional
-        Ends it early.
+        Setting this event ends the run early.
 
     Returns
     -------
     FreezeRun or None
-        None when it was stopped.
+        None if the run was stopped.
 
     Raises
     ------
     ValueError
-        When the freeze does not fit into the time.
+        When the freeze is not shorter than 0.8 · `seconds`.
     LabError
         When answers are lost.
     """
@@ -143,7 +143,7 @@ async def _run(lab: Lab, rate: float, seconds: float, freeze: float, recorder: R
 async def _closed_loop(
     conn: Connection, rate: float, seconds: float, recorder: Recorder | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return when each was asked, on the monotonic clock, and how long it took."""
+    """Return when each request was sent, on the monotonic clock, and how long its answer took."""
     at: list[float] = []
     took: list[float] = []
     end = time.monotonic() + seconds

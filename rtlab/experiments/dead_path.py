@@ -41,10 +41,10 @@ _SERVER: Final = "10.83.2.2"
 _DATA: Final = b"x" * 1000
 _KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _USER_TIMEOUT: Final = {"TCP_USER_TIMEOUT": 20_000}  # ms
-#: Of packet(7) and <linux/if_ether.h>.
+#: ETH_P_ALL of <linux/if_ether.h>, and PACKET_OUTGOING of packet(7).
 _EVERY_PROTOCOL: Final = 0x0003
 _PACKET_OUTGOING: Final = 4
-#: TCP options by the names of tcp(7), and whether data are under way when the path dies.
+#: Case → its TCP options, named as in tcp(7), and whether it sends data just after the path dies.
 CASES: Final[dict[str, tuple[dict[str, int], bool]]] = {
     "only listens": ({}, False),
     "only listens, TCP_USER_TIMEOUT 20 s": (_USER_TIMEOUT, False),
@@ -64,7 +64,7 @@ class Segment(msgspec.Struct, frozen=True):
     t : float
         Seconds since the path died.
     kind : {"data", "probe", "reset"}
-        Unacknowledged data (again), a keepalive probe, or the end.
+        Data, sent or retransmitted; a keepalive probe; or a reset, which ends the connection.
     """
 
     t: float
@@ -72,22 +72,22 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class DeadPath(msgspec.Struct, frozen=True):
-    """One connection, and what became of it.
+    """How the client's kernel handled one connection after its path had died.
 
     Parameters
     ----------
     name : str
-        What it had asked for.
+        Name of the case, a key of `CASES`.
     options : dict of str to int
-        Its TCP options.
+        TCP options of the client's socket.
     sent : bool
-        Whether its client sent something just after the path had died.
+        Whether the client sent data just after the path had died.
     ended : float or None
-        Seconds from the death to the socket's error; None: it still stood at the end.
+        Seconds from the path's death to the socket's error; None if there was none until the end of the run.
     error : str
-        The error's name, ``"ETIMEDOUT"``; empty where none came.
+        Name of the error, such as ``"ETIMEDOUT"``; empty if there was none.
     segments : tuple of Segment
-        What its kernel sent meanwhile.
+        Segments that the client's kernel sent meanwhile.
     """
 
     name: str
@@ -104,18 +104,18 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 def recorded_dead_path() -> tuple[float, dict[str, DeadPath]]:
-    """Return the recorded run in ``data/``: how many seconds it took, and its connections by name."""
+    """Return the recorded run in ``data/``: its duration in seconds, and its connections by name."""
     run = msgspec.json.decode(data_path(RECORDED).read_bytes(), type=_Run)
     return run.seconds, {case.name: case for case in run.cases}
 
 
 def record_dead_path(seconds: float) -> list[DeadPath]:
-    """Let a path die under one connection for each of `CASES`, at the same time.
+    """Open one connection for each of `CASES`, and let the path die under all of them at once.
 
     Parameters
     ----------
     seconds : float
-        How long to look on; Linux's defaults need over 925.
+        Seconds to observe the connections; with Linux's defaults the last error takes over 925.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def record_dead_path(seconds: float) -> list[DeadPath]:
     Raises
     ------
     RtlabError
-        Without ``ip``, or without the right to make network namespaces.
+        When ``ip`` is not installed, or this process may not create network namespaces.
     """
     if shutil.which("ip") is None:
         raise RtlabError("there is no `ip`: install iproute2")
@@ -162,7 +162,7 @@ def _forwarding(*, on: bool) -> None:
 
 @contextlib.contextmanager
 def _namespaces() -> Generator[None]:
-    """Client and server in a network each, a router between them."""
+    """Create a client's and a server's network namespace, with a router between them."""
     client, router, server = _NAMES
     try:
         for name in _NAMES:
@@ -185,7 +185,7 @@ def _namespaces() -> Generator[None]:
 
 @contextlib.contextmanager
 def _inside(namespace: str, *words: str) -> Generator[tuple[IO[str], IO[str]]]:
-    """Run a part of this module in a namespace; gives its standard input and output."""
+    """Run one role of this module in a namespace; yield its standard input and output."""
     command = ["ip", "netns", "exec", namespace, sys.executable, "-P", "-m", "rtlab.experiments.dead_path"]
     process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -201,7 +201,7 @@ def _inside(namespace: str, *words: str) -> Generator[tuple[IO[str], IO[str]]]:
 
 
 def _serve() -> None:
-    """Answer whatever comes, until standard input ends."""
+    """Echo everything that clients send, until standard input ends."""
     with socket.create_server(("", _PORT)) as listener:
         print("ready", flush=True)
         peers: dict[int, socket.socket] = {}
@@ -219,20 +219,20 @@ def _serve() -> None:
 
 
 def _watch(seconds: float) -> list[DeadPath]:
-    """Connect, wait for word of the path's death, send, and look on."""
+    """Connect, wait until standard input reports the path's death, send, and observe the sockets."""
     tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERY_PROTOCOL))
     tap.setblocking(False)
     socks = {name: _connect(options) for name, (options, _) in CASES.items()}
     print("ready", flush=True)
     died = float(sys.stdin.readline())
     with contextlib.suppress(BlockingIOError):
-        while tap.recv(2048):  # the handshakes
+        while tap.recv(2048):  # discard the handshakes
             pass
     poller = select.poll()
     poller.register(tap, select.POLLIN)
     poller.register(sys.stdin, select.POLLIN)
     for name, (_, sends) in CASES.items():
-        poller.register(socks[name], 0)  # errors only
+        poller.register(socks[name], 0)  # poll reports errors even for an empty mask
         if sends:
             socks[name].send(_DATA)
     owner = {sock.fileno(): name for name, sock in socks.items()}
@@ -270,7 +270,7 @@ def _connect(options: dict[str, int]) -> socket.socket:
 
 
 def _segment(tap: socket.socket, now: float) -> tuple[int, Segment | None]:
-    """Read a packet that left: its source port, and what it is."""
+    """Read a packet; if it is an outgoing TCP segment, return its source port and what it is."""
     packet, (_device, _protocol, direction, *_) = tap.recvfrom(2048)
     if direction != _PACKET_OUTGOING or len(packet) < 40 or packet[9] != socket.IPPROTO_TCP:
         return 0, None

@@ -1,8 +1,8 @@
 """How long dead peers go unnoticed, measured on real connections.
 
-A fault silences the path at one moment; each connection was opened at a random moment, so
-the fault meets its heartbeat at a random place of the cycle. `rtlab.models.detection` computes what
-the times should be, and `rtlab.measure.statistics.ks_distance` how far the measured ones are from it.
+A fault silences the path at one moment. Because each connection was opened at a random moment, the fault
+falls at a random phase of its heartbeat cycle. `rtlab.models.detection` predicts the distribution of the
+detection times, and `rtlab.measure.statistics.ks_distance` says how far the measured ones deviate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["detection_times"]
 
-#: Connections that open at the same time; the rest waits, or all would be slow to answer.
+#: Connections that are opened at the same time; with more of them, all handshakes would be slow.
 _CONCURRENT_OPENS = 16
 
 
@@ -37,37 +37,38 @@ async def detection_times(
     timeout: float,
     seed: int = 1,
 ) -> NDArray[np.float64]:
-    """Open connections at random moments, silence them all at one, and wait until each has noticed.
+    """Open connections at random moments, silence all at the same moment, and wait until each notices.
 
     Parameters
     ----------
     connections : sequence of Connection
-        Not opened yet, with a heartbeat and ``max_reconnect_attempts=0``: an attempt through a
-        silent path would keep the others waiting. They are closed afterwards.
+        Connections that are not open yet, with a heartbeat and ``max_reconnect_attempts=0``, because a
+        reconnect over the silent path would delay the others. They are closed afterwards.
     silence : callable
-        Awaited once, silences the path: ``lab.faults.blackhole``.
+        Coroutine function that silences the path, such as ``lab.faults.blackhole``; called once.
     spread : float
-        Seconds over which they open; a multiple of the heartbeat's interval, so that their
+        Seconds over which the connections open: a multiple of the heartbeat interval, so that their
         phases are uniform.
     settle : float
-        Seconds between the last opening and the fault, more than one interval: a server's first
-        heartbeat comes earlier.
+        Seconds between the last opening and the fault: more than one interval, because the server's first
+        heartbeat comes early.
     timeout : float
-        Seconds to wait for the slowest.
+        Seconds to wait for the slowest detection.
     seed : int
-        Source of the opening moments.
+        Seed of the random opening moments.
 
     Returns
     -------
     array of float, shape (len(connections),)
-        Seconds from the fault to the ``disconnected`` event; ``inf`` where none came.
+        Seconds from the fault to each ``disconnected`` event; ``inf`` if none came in time.
 
     Raises
     ------
     ConnectFailed
-        When one cannot open.
+        When a connection cannot be opened.
     LabError
-        When one was lost before the fault, a false alarm of its heartbeat say: it tells why.
+        When a connection was lost before the fault, for instance by a false alarm of its heartbeat; the
+        message gives the reason.
     """
     lost_at = np.full(len(connections), math.inf)
     left = len(connections)
@@ -97,12 +98,12 @@ async def detection_times(
             )
         began = time.monotonic()
         await silence()
-        silent_at = (began + time.monotonic()) / 2  # the middle of call and answer
+        silent_at = (began + time.monotonic()) / 2  # halfway between call and answer
         try:
             async with asyncio.timeout(timeout):
                 await settled.wait()
         except TimeoutError:
-            pass  # they are reported as inf
+            pass  # connections that noticed nothing are reported as inf
         return lost_at - silent_at
     finally:
         await asyncio.gather(*(connection.close() for connection in connections))

@@ -1,7 +1,7 @@
-"""What each way to write a feed costs: bytes on the wire, CPU time of the sender and of the receiver.
+"""Cost of each way to encode a feed: bytes on the wire, CPU time of the sender and of the receiver.
 
-The code is the server's and the client's own, without sockets between: encode, compress, frame;
-decompress, decode. Each message goes the whole way, and must arrive as it was sent.
+The measured code is the server's and the client's own, without sockets in between: encode, compress, frame;
+decompress, decode. Every message passes through all steps and must arrive unchanged.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 
 
 class EncodingCost(NamedTuple):
-    """What one message of a feed costs, in the mean.
+    """Mean cost of one message of a feed.
 
     Parameters
     ----------
     wire_bytes : float
-        Of its share of a WebSocket frame, header included.
+        Bytes of the message's share of a WebSocket frame, header included.
     sender_us, receiver_us : float
-        CPU time at either end, µs: the quickest of the repeats.
+        CPU time of the sender and of the receiver in µs, from the fastest repeat.
     """
 
     wire_bytes: float
@@ -48,25 +48,25 @@ def measure_encoding(
     deflate: Deflate | None = None,
     repeats: int = 3,
 ) -> EncodingCost:
-    """Send a feed through the code of both ends, and read it again.
+    """Pass a feed through the sender's and the receiver's code, and measure both.
 
     Parameters
     ----------
     feed : sequence of Message
-        What is sent.
+        Messages to send.
     codec : Codec
         JSON or MessagePack.
     batch_size : int
-        How many messages share a frame.
+        Number of messages in each frame.
     deflate : Deflate or None
-        The server's parameters.
+        Compression parameters of the server; None for no compression.
     repeats : int
-        How often, each time from a fresh context.
+        Number of runs, each with a new compression context.
 
     Raises
     ------
     LabError
-        When something else arrives than was sent: a fault of rtlab.
+        When the decoded messages differ from those sent, which would be a bug in rtlab.
 
     Examples
     --------

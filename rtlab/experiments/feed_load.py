@@ -1,4 +1,4 @@
-"""One feed over an open connection: the load that the experiments and benchmarks share."""
+"""Requests one feed over an open connection: the load that experiments and benchmarks share."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _TIMEOUT: Final = 15.0
 
 
 async def take_feed(conn: Connection, transport: str, rate: float, size: int, count: int) -> None:
-    """Ask for a feed, and return when its last message came.
+    """Request a feed from the server; return when its last message has arrived.
 
     Parameters
     ----------
     conn : Connection
-        An open one.
+        An open connection.
     transport : str
-        What to call it in an error.
+        Name of the transport, for error messages.
     rate, size, count : float, int, int
-        Messages a second, bytes of each payload, how many.
+        Messages per second, bytes of each payload, number of messages.
 
     Raises
     ------
     LabError
-        When it did not end in time, or the connection was lost.
+        When the feed did not end in time, or the connection was lost.
     """
     got, done = 0, asyncio.Event()
     reason = ""

@@ -1,8 +1,8 @@
-"""A secret that is read from the lengths of encrypted, compressed messages.
+"""An attack that reads a secret from the lengths of encrypted, compressed messages.
 
-The idea of CRIME (J. Rizzo, T. Duong, 2012), here on permessage-deflate (RFC 7692): what repeats
-something is shorter. Who can put text of his own beside a secret, and sees how long the message
-becomes, guesses the secret one character after the other.
+This is the idea of CRIME (J. Rizzo, T. Duong, 2012) applied to permessage-deflate (RFC 7692): text that
+repeats earlier text compresses better. An attacker who can place text beside a secret in one message, and
+sees the message's length, can guess the secret one character after the other.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from rtlab.lab.lab import Lab
 
 __all__ = ["ALPHABET", "Setting", "WhatWasRead", "read_by_length"]
 
-#: What a hexadecimal secret is written in.
+#: The characters that a hexadecimal secret can contain.
 ALPHABET: Final = "0123456789abcdef"
 
-#: How the victim's page writes: secret and draft in one compressed message, each in a message of
-#: its own, or in one message that is not compressed.
+#: How the victim's page sends its data: secret and draft together in one compressed message, in one
+#: message each, or together in an uncompressed message.
 Setting = Literal["together", "apart", "uncompressed"]
 
-#: Seconds that one reading may take.
+#: Timeout of the whole attack in seconds.
 PATIENCE: Final = 20.0
 
 
 class WhatWasRead(NamedTuple):
-    """What an eavesdropper made of the lengths.
+    """What an eavesdropper concluded from the lengths.
 
     Parameters
     ----------
     text : str
-        What he takes for the secret.
+        The attacker's guess of the secret.
     messages : int
-        How many he caused to be sent.
+        Number of guesses, each of which made the page send its data once.
     first : dict of str to int
-        Bytes on the wire of each guess at the first character.
+        Guess at the first character → bytes on the wire.
     """
 
     text: str
@@ -49,12 +49,12 @@ class WhatWasRead(NamedTuple):
     first: dict[str, int]
 
     def right(self, secret: str) -> int:
-        """Return how many characters are right before the first that is wrong.
+        """Return the number of correct characters before the first wrong one.
 
         Parameters
         ----------
         secret : str
-            The true one.
+            The true secret.
 
         Examples
         --------
@@ -68,18 +68,18 @@ class WhatWasRead(NamedTuple):
 async def read_by_length(lab: Lab, secret: str, setting: Setting) -> WhatWasRead:
     """Let a page save drafts that the attacker chooses, and count the bytes that leave it.
 
-    The attacker never sees a byte's value: only how many pass (`Tap.flow`), which TLS does not hide.
-    He prefers the shortest message; among several of these the first. Where all are alike he has no
-    answer, and stops: what he read is no matter of chance.
+    The attacker never sees the content, only the number of bytes (`Tap.flow`), which TLS does not hide.
+    The attacker picks the guess with the shortest message, and the first of several equally short ones. If
+    all lengths are equal, the attack stops, so that it never succeeds by chance.
 
     Parameters
     ----------
     lab : Lab
-        With ``compression=True``.
+        A lab with ``compression=True``.
     secret : str
-        Hexadecimal; stands in each message as ``session=…``.
+        A hexadecimal secret, which the page sends as ``session=…`` with each draft.
     setting : {"together", "apart", "uncompressed"}
-        How the page writes.
+        How the page sends its data; see `Setting`.
 
     Returns
     -------
@@ -88,7 +88,7 @@ async def read_by_length(lab: Lab, secret: str, setting: Setting) -> WhatWasRead
     Raises
     ------
     TimeoutError
-        After `PATIENCE`.
+        When the attack takes longer than `PATIENCE`.
 
     Examples
     --------
@@ -117,7 +117,7 @@ async def read_by_length(lab: Lab, secret: str, setting: Setting) -> WhatWasRead
 
 
 async def _save(page: ClientConnection, secret: str, draft: str, *, together: bool) -> None:
-    """Do what the page does when its user types; return when the server has answered."""
+    """Save a draft as the page does when its user types; return when the server has answered."""
     fields = [{"session": f"session={secret}", "draft": draft}]
     if not together:
         fields = [{"session": f"session={secret}"}, {"draft": draft}]

@@ -1,13 +1,13 @@
-"""How long messages wait for a long poll, seen at the server's door.
+"""How long messages wait for a long poll, measured by a tap directly in front of the server.
 
 ::
 
     client ── fault proxy (makes the gap) ── tap ── server
 
-The tap notes when each request reached the server, and when each answer left it. So
-the waits and the gaps that cause them are read off separately, and neither is taken
-from what was asked of the fault proxy. The step between tap and server, which the tap
-cannot see, is estimated from the messages that found a poll waiting for them.
+The tap records when each request reached the server and when each answer left it, so the waits and the
+gaps that cause them are measured separately; neither is taken from the delay that the fault proxy was told
+to add. The transit between server and tap, which the tap cannot see, is estimated from messages that found
+a poll waiting for them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PollDelay", "measure_poll_delay", "measure_poll_delays"]
 
-#: Seconds for connecting, on top of what the feeds take.
+#: Seconds for connecting, in addition to the duration of the feeds.
 _TIMEOUT: Final = 20.0
 _ENDLESS: Final = 1_000_000
-#: Seconds that this process's loop may be late; samples from later moments are left out.
+#: Seconds by which this process's event loop may be late; samples during longer stalls are left out.
 _LATE: Final = 0.05
 
 
@@ -51,14 +51,14 @@ class PollDelay(NamedTuple):
     Parameters
     ----------
     waits : array of shape (messages,)
-        Seconds from a message until the answer that carried it left, less `transit`:
-        around 0 for one that found a poll waiting.
+        Seconds from the moment a message was sent until the tap saw the answer that carried it, minus
+        `transit`: about 0 if a poll was waiting for the message.
     gaps : array of shape (answers,)
-        Seconds from an answer until the same client's next request was there.
+        Seconds from an answer's departure until the same client's next request reached the server.
     per_answer : array of shape (answers,)
-        Messages in each answer.
+        Number of messages in each answer.
     transit : float
-        Seconds from the server to the tap, in the mean.
+        Mean seconds from the server to the tap.
     """
 
     waits: NDArray[np.float64]
@@ -67,9 +67,9 @@ class PollDelay(NamedTuple):
     transit: float
 
     def mean_wait_interval(self, *, resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """Return the 95 % interval of the mean wait, seconds: a bootstrap over whole answers.
+        """Return the 95 % confidence interval of the mean wait in seconds, by bootstrap over whole answers.
 
-        Messages that leave in one answer have waited together, so answers are drawn, not messages.
+        Messages in one answer waited together, so the bootstrap draws answers rather than messages.
         """
         first = np.concatenate(([0], np.cumsum(self.per_answer)[:-1]))
         sums = np.add.reduceat(self.waits, first)
@@ -92,25 +92,25 @@ async def measure_poll_delay(
     seed: int = 0,
     process: Literal["poisson", "fixed"] = "poisson",
 ) -> PollDelay:
-    """Let long-polling clients get feeds through a path with a round trip; see what waits.
+    """Let long-polling clients receive feeds over a path with a longer round trip; measure the waits.
 
     Parameters
     ----------
     lab : Lab
-        With its fault proxy's process; the measurement makes a proxy of its own there.
+        A lab with a fault-proxy process, in which the measurement creates a proxy of its own.
     rate : float
-        Messages a second to each client.
+        Messages per second to each client.
     gap : float
-        The round trip, seconds: what the fault proxy adds between an answer and the
-        next request. What the clients and the machine add is measured with it.
+        Round trip in seconds that the fault proxy adds between an answer and the next request. The measured
+        gaps also include the time that the clients and the machine take.
     seconds : float
-        How long. There will be about rate · seconds messages to each client.
+        Duration of the measurement; each client receives about rate · seconds messages.
     clients : int
-        How many at once, each with a feed of its own.
+        Number of concurrent clients, each with a feed of its own.
     seed : int
-        Of the feeds.
+        Seed of the feeds' random arrival times.
     process : {"poisson", "fixed"}
-        When messages come: at random moments, or evenly.
+        Whether messages are sent as a Poisson process or at fixed intervals.
 
     Returns
     -------
@@ -119,17 +119,17 @@ async def measure_poll_delay(
     Raises
     ------
     LabError
-        When messages were lost, or it takes much too long.
+        When messages were lost, or the measurement takes much too long.
     MachineBusy
-        When this process was too busy for half of the messages, at the third attempt too.
+        When stalls of this process spoiled more than half of the messages, also at the third attempt.
 
     Notes
     -----
-    The clock is this process's: gaps and waits that its own loop was late for, by 50 ms and
-    more, are left out. A stall while a poll waits for news spoils neither. (To leave out the
-    whole time from answer to answer would favour the answers that follow each other closely,
-    whose messages have waited: where half is left, the mean wait of rare messages, 1.2/s
-    and 0.2 s, would be 1.6 times too long.)
+    Times are taken in this process, so gaps and waits during which its own event loop stalled for 50 ms
+    or more are left out. A stall while a poll waits for a message affects neither. (Leaving out the whole
+    time from answer to answer instead would favour answers in quick succession, whose messages have
+    waited: if half of the data were left out, the mean wait of rare messages, at 1.2/s and a gap of 0.2 s,
+    would come out 1.6 times too long.)
 
     Examples
     --------
@@ -153,17 +153,18 @@ async def measure_poll_delays(
     process: Literal["poisson", "fixed"] = "poisson",
     progress: Callable[[float, str], None] | None = None,
 ) -> list[PollDelay]:
-    """Measure at several rates and gaps at the same time; when one gives up, the others end too.
+    """Measure at several rates and gaps at the same time; if one measurement fails, the others end too.
 
-    No client takes a feed while others connect, which makes the loop late. What a busy machine
-    spoiled is measured again alone, with half of the clients, then with a quarter (two at least).
+    No client starts its feed while others still connect, because connecting makes the event loop late. A
+    point that a busy machine spoiled is measured again alone, with half of its clients and then with a
+    quarter, but at least two.
 
     Parameters
     ----------
     points : mapping
-        From (messages a second, seconds of the gap) to how many clients.
+        (messages per second, gap in seconds) → number of clients.
     progress : callable, optional
-        Is told the share of points that are done, and what is done next.
+        Called with the share of points that are done, from 0 to 1, and a text that says what comes next.
     lab, seconds, seed, process
         As in `measure_poll_delay`.
 
@@ -215,7 +216,7 @@ async def measure_poll_delays(
 async def _measure(
     lab: Lab, gap: float, plans: list[dict[str, Any]], seconds: float, ready: asyncio.Barrier
 ) -> PollDelay:
-    """Measure once, with a client for each plan."""
+    """Make one measurement, with one client for each plan."""
     async with Tap(lab.url) as tap:
         lag = LoopLag(late=_LATE)
         port = urlsplit(tap.url).port
@@ -239,7 +240,7 @@ async def _measure(
 
 
 async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio.Barrier) -> int:
-    """Get a feed for some time, once all have connected; return how many messages came."""
+    """Receive a feed for `seconds` once all clients have connected; return the number of messages."""
     came = 0
 
     def count(_: Message) -> None:
@@ -257,7 +258,7 @@ async def _client(url: str, plan: dict[str, Any], seconds: float, ready: asyncio
 
 
 def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
-    """Pair each answer with the one before it, client by client, but for what a stall touched."""
+    """Pair each answer with the client's previous one, and leave out pairs that a stall affected."""
 
     def stalled(begin: float, end: float) -> bool:
         return bool(((stalls[:, 0] < end) & (stalls[:, 1] > begin)).any())
@@ -279,7 +280,8 @@ def _read(tap: Tap, expected: int, stalls: NDArray[np.float64]) -> PollDelay:
             if not sent:
                 continue
             arrived = max(exchange.asked, sent[0])
-            # Sent before the answer was seen: a stall of the tap hid that answer, and the gap looks short.
+            # A message sent before the tap saw the previous answer means that a stall delayed the tap: the
+            # gap would look too short.
             begun = min(before.answered, sent[0])
             if stalled(begun, exchange.asked) or stalled(arrived, exchange.answered):
                 spoiled += len(sent)

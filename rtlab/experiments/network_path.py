@@ -1,4 +1,4 @@
-"""The way from a client to a lab's server: direct, or through the fault proxy with a longer round trip."""
+"""The path from a client to a lab's server: direct, or through the fault proxy with a longer round trip."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["NetworkPath", "path_to"]
 
 
 class NetworkPath(NamedTuple):
-    """How a client gets to the server.
+    """A path from a client to the server.
 
     Parameters
     ----------
     url : str
-        Direct, or through the fault proxy.
+        URL of the server, or of the fault proxy in front of it.
     ssl : ssl.SSLContext or None
-        What the client trusts.
+        TLS context of the client; None for a lab without TLS.
     delay : float
-        Seconds that each of WebRTC's packets is held in each direction: the fault
-        proxy in front of the server carries TCP only, so a relay in this process does it.
+        Seconds by which WebRTC packets are delayed in each direction. A relay in this process does so,
+        because the fault proxy carries TCP only.
     """
 
     url: str
@@ -49,15 +49,15 @@ class NetworkPath(NamedTuple):
 
 @asynccontextmanager
 async def path_to(lab: Lab, rtt_ms: float | None) -> AsyncGenerator[NetworkPath]:
-    """Make the way to a lab's server this long, for the time of the block.
+    """Add `rtt_ms` to the path to a lab's server for the duration of the ``async with`` block.
 
     Parameters
     ----------
     lab : Lab
-        With a fault proxy, unless `rtt_ms` is None.
+        A running lab. It needs a fault proxy unless `rtt_ms` is None.
     rtt_ms : float or None
-        Milliseconds added to a round trip, TCP's handshake included; None goes to
-        the server directly.
+        Milliseconds added to each round trip, including TCP's handshake. None connects to the
+        server directly.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What does watching cost? The kernel's loop lag and CPU, with and without a live plot."""
+"""What a live plot costs: event-loop lag and CPU time of the notebook's kernel, with and without it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 __all__ = ["Phase", "observe"]
 
-#: Interval of the ticker whose lateness is measured, seconds.
+#: Interval in seconds of the ticker whose lateness is measured.
 TICK: Final = 0.002
 
 
 class Phase(NamedTuple):
-    """One stretch of time with one way of watching.
+    """Measurements during a period with one kind of watcher.
 
     Parameters
     ----------
     name : str
-        Which way.
+        Name of the watcher.
     lag_p99_ms : float
-        99th percentile of how late a 2 ms ticker on this loop fired.
+        99th percentile of the lateness of a 2 ms ticker on this event loop, in ms.
     cpu_percent : float
-        CPU of this process, 100 being one core.
+        CPU use of this process; 100 is one core.
     """
 
     name: str
@@ -42,7 +42,7 @@ async def _phase(name: str, seconds: float) -> Phase:
         await asyncio.sleep(due - loop.time())
         now = loop.time()
         lags.append(now - due)
-        # The next deadline counts from now, so that one long stall yields one late tick.
+        # The next deadline counts from now, so that one long stall yields only one late tick.
         due = now + TICK
     took = time.perf_counter() - began
     percent = 100 * (time.process_time() - cpu) / took
@@ -55,21 +55,21 @@ async def observe(
     seconds: float,
     repeats: int,
 ) -> list[Phase]:
-    """Measure each way of watching in turn, again and again: ABAB.
+    """Measure each watcher in turn, `repeats` times: ABAB.
 
     Parameters
     ----------
     watchers : mapping
-        Name → how to start it and how to stop it.
+        Name of a watcher → functions that start and stop it.
     seconds : float
-        Length of a phase.
+        Duration of a phase.
     repeats : int
-        Phases of each.
+        Number of phases for each watcher.
 
     Returns
     -------
     list of Phase
-        In the order in which they ran, after one round that does not count.
+        In the order in which they ran, without the first round, which is a warm-up.
     """
     phases: list[Phase] = []
     for turn in range(repeats + 1):

@@ -31,18 +31,18 @@ _ECHO_PERIOD: Final = 0.2
 
 
 async def record_run(*, seconds: float = 8.0) -> WireRecording:
-    """Follow a feed through the fault proxy, and send echoes; a slow spell, then a cut.
+    """Record a feed and echoes through the fault proxy, with a longer round trip and then a cut.
 
     Parameters
     ----------
     seconds : float
-        Of the whole: the round trip grows by 80 ms at a quarter, is as before at a half, and the
-        connection is cut at five eighths.
+        Duration of the run. After a quarter of it the round trip grows by 80 ms, after a half it is back to
+        normal, and after five eighths the connection is cut.
 
     Returns
     -------
     WireRecording
-        With the proxy's faults among its entries.
+        The recording, which also contains the proxy's faults as entries.
     """
     async with Lab(faults=True) as lab:
         conn = WebSocketConnection(lab.faults.ws_url, backoff=Constant(0.5), heartbeat=Ping(1.0, 5.0))
@@ -72,7 +72,7 @@ async def _send_echoes(conn: WebSocketConnection) -> None:
             try:
                 await conn.send("echo", {"n": number}, ts=time.monotonic())
             except NotConnected:
-                continue  # cut in this moment
+                continue  # cut since the check above
         await asyncio.sleep(_ECHO_PERIOD)
 
 

@@ -1,4 +1,4 @@
-"""A queue in front of a consumer that takes the same time for each message: played, and on a real server."""
+"""A queue before a consumer with a constant service time: simulated, and with a real server."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["PlayedQueue", "ServedQueue", "play_overflow", "queue_waits", "serve_
 
 
 class PlayedQueue(NamedTuple):
-    """What became of the messages of a played run.
+    """The outcome of a simulated queue.
 
     Parameters
     ----------
     taken : array of int, shape (messages,)
-        Numbers of those that the consumer took, in that order.
+        Numbers of the messages that the consumer took, in that order.
     age : array of shape (messages,)
-        How old each was when the consumer began with it, seconds.
+        Age of each of them in seconds when the consumer began with it.
     dropped : int
-        Those that the policy dropped.
+        Number of messages that the overflow policy dropped.
     """
 
     taken: NDArray[np.int64]
@@ -43,16 +43,16 @@ class PlayedQueue(NamedTuple):
 
 
 class ServedQueue(NamedTuple):
-    """How long the messages of a real run waited in the client.
+    """How long messages from a real server waited in the client's queue.
 
     Parameters
     ----------
     arrived : array of shape (messages,)
-        When each reached the client, seconds of ``time.monotonic``.
+        When each message reached the client, in seconds of ``time.monotonic``.
     waited : array of shape (messages,)
-        Seconds until the consumer began with it.
+        Seconds from each arrival until the consumer began with the message.
     service : float
-        Seconds that it takes for each.
+        Seconds that the consumer takes for each message.
     """
 
     arrived: NDArray[np.float64]
@@ -61,7 +61,7 @@ class ServedQueue(NamedTuple):
 
     @property
     def expected(self) -> NDArray[np.float64]:
-        """What each would wait if nothing but the queue took time (Lindley's recursion over its arrivals)."""
+        """Wait of each message in an ideal queue with the same arrivals (Lindley's recursion), in seconds."""
         return queue_waits(self.arrived, self.service)
 
     def __repr__(self) -> str:
@@ -69,16 +69,16 @@ class ServedQueue(NamedTuple):
 
 
 def queue_waits(arrivals: NDArray[np.float64], service: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how long each message waits for a consumer that takes them one after the other.
+    """Return how many seconds each message waits for a consumer that handles one at a time.
 
-    Lindley's recursion, W ← max(0, W + service − gap), as a running minimum.
+    This is Lindley's recursion, W ← max(0, W + service − gap), computed with a running minimum.
 
     Parameters
     ----------
     arrivals : array of shape (messages,)
-        When each comes, seconds, in order.
+        Arrival times in seconds, ascending.
     service : float or array of shape (messages,)
-        Seconds that it takes for each.
+        Seconds that the consumer takes for each message.
 
     Examples
     --------
@@ -93,18 +93,20 @@ def queue_waits(arrivals: NDArray[np.float64], service: float | NDArray[np.float
 def play_overflow(
     policy: str, arrivals: NDArray[np.float64], service: float, bound: int, *, keys: int = 1
 ) -> PlayedQueue:
-    """Play messages through the server's own bounded queue on made-up time.
+    """Simulate messages passing through the server's own bounded queue, on simulated time.
 
     Parameters
     ----------
     policy : str
-        As in a URL: ``drop_oldest``, ``drop_newest`` or ``conflate:key``.
+        Overflow policy as in a URL: ``drop_oldest``, ``drop_newest`` or ``conflate:key``.
     arrivals : array of shape (messages,)
-        When each comes, seconds, in order. They are about so many `keys`, in turn.
+        Arrival times in seconds, ascending.
     service : float
-        Seconds that the consumer takes for each.
+        Seconds that the consumer takes for each message.
     bound : int
-        Messages that may wait.
+        Number of messages that may wait in the queue.
+    keys : int
+        Number of different keys, which the messages have in turn; matters only to ``conflate:key``.
 
     Returns
     -------
@@ -144,18 +146,18 @@ def play_overflow(
 async def serve_poisson(
     lab: Lab, times: NDArray[np.float64], service: float, *, stopped: asyncio.Event | None = None
 ) -> ServedQueue:
-    """Publish at these moments, and let a consumer take the same time for each message.
+    """Publish messages at given moments, to a consumer that takes the same time for each.
 
     Parameters
     ----------
     lab : Lab
-        A real server.
+        A running lab.
     times : array of shape (messages,)
-        When each is published, seconds from the start.
+        When each message is published, in seconds from the start.
     service : float
-        Seconds that the consumer takes.
+        Seconds that the consumer takes for each message.
     stopped : asyncio.Event, optional
-        Ends the publishing early.
+        Setting this event ends the publishing early.
 
     Returns
     -------
@@ -164,7 +166,7 @@ async def serve_poisson(
     Raises
     ------
     LabError
-        When messages do not come.
+        When the messages do not arrive in time.
     """
     room = f"served {time.monotonic_ns()}"
     arrived: list[float] = []
@@ -193,7 +195,7 @@ async def serve_poisson(
             if message.type == "tick":
                 now = time.monotonic()
                 waited.append(now - arrived[len(waited)])
-                # A timer that comes late makes this message's time longer, not all that follow.
+                # A late timer prolongs only this message's service; it does not shift all that follow.
                 free = max(free, arrived[len(waited) - 1]) + service
                 await asyncio.sleep(free - time.monotonic())
 

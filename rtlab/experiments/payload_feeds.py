@@ -1,7 +1,7 @@
-"""Feeds with realistic payloads: what compression and encodings are judged by.
+"""Feeds with realistic payloads, on which compression and encodings are compared.
 
-Market ticks, chat, telemetry, and the full states of a football match, made from a seed. The same
-messages lie in ``data/feeds/``; ``python -m rtlab.experiments.payload_feeds`` writes them again.
+Market ticks, chat, telemetry, and the full states of a football match, generated from a seed. The same
+messages are stored in ``data/feeds/``; ``python -m rtlab.experiments.payload_feeds`` writes them again.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _VOCABULARY: Final = (
     "lovely quick slow broken finished nobody everybody something anything always sometimes"
 )
 _WORDS: Final = _VOCABULARY.split()
-_WEIGHTS: Final = [1 / (rank + 2) for rank in range(len(_WORDS))]  # Zipf's law, about
+_WEIGHTS: Final = [1 / (rank + 2) for rank in range(len(_WORDS))]  # roughly Zipf's law
 _NAMES: Final = ("amara", "ben", "chiara", "dmitri", "elif", "farid", "grace", "hiro", "ines", "jonas")
 _SYMBOLS: Final = ("ACME", "BOLT", "CRUX", "DELTA", "EMBER", "FLUX", "GAMMA", "HALO", "IRIS", "JADE")
 _MARKS: Final = (".", ".", "?", "!", "", " :-)", "…")
 
 
 def _ticks(rng: random.Random) -> Iterator[Any]:
-    """Prices of ten instruments on their random walks: short, numbers that hardly change."""
+    """Prices of ten instruments as random walks: short messages whose numbers hardly change."""
     prices = {symbol: rng.uniform(20, 400) for symbol in _SYMBOLS}
     at, volume = _START_MS, 0
     while True:
@@ -61,7 +61,7 @@ def _ticks(rng: random.Random) -> Iterator[Any]:
 
 
 def _chat(rng: random.Random) -> Iterator[Any]:
-    """Sentences of ten people, by word frequency: little structure, much language."""
+    """Sentences of ten people with realistic word frequencies: mostly text, little structure."""
     at = _START_MS
     while True:
         at += 200 + int(rng.expovariate(1 / 3000))
@@ -71,7 +71,7 @@ def _chat(rng: random.Random) -> Iterator[Any]:
 
 
 def _telemetry(rng: random.Random) -> Iterator[Any]:
-    """Readings of eight pumps: the same keys again and again around digits that are mostly noise."""
+    """Readings of eight pumps: always the same keys, with digits that are mostly noise."""
     at = _START_MS
     while True:
         at += 125
@@ -87,7 +87,7 @@ def _telemetry(rng: random.Random) -> Iterator[Any]:
 
 
 def _football(rng: random.Random) -> Iterator[Any]:
-    """The whole state of a match, twice a second: large, and nearly the same as the one before."""
+    """The whole state of a match, twice a second: large messages, each nearly equal to the last one."""
     players: list[dict[str, Any]] = [
         {"id": 10 * side + n, "name": f"{name} {'HA'[side]}", "number": n + 1, "stamina": 100.0, "cards": 0}
         for side in (0, 1)
@@ -137,14 +137,14 @@ def make_feed(name: str, count: int | None = None, seed: int = _SEED) -> list[Me
     name : str
         One of `FEEDS`.
     count : int, optional
-        How many messages; as many as lie in ``data/feeds/`` if left out.
+        Number of messages. None: as many as are stored in ``data/feeds/``.
     seed : int
-        The same seed makes the same messages.
+        Seed; the same seed generates the same messages.
 
     Returns
     -------
     list of Message
-        Of the feed's type, as a server delivers them to a room of that name.
+        Messages whose type is the feed's name, as a server delivers them to a room of that name.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def load_feed(name: str) -> list[Message]:
     Returns
     -------
     list of Message
-        What ``make_feed(name)`` makes.
+        The same messages as ``make_feed(name)``.
 
     Raises
     ------
@@ -198,7 +198,7 @@ def _lines(messages: list[Message]) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write all feeds into a folder, one payload a line."""
+    """Write all feeds into a folder, one payload per line."""
     parser = argparse.ArgumentParser(prog="python -m rtlab.experiments.payload_feeds", allow_abbrev=False)
     parser.add_argument("--save", type=Path, default=Path("data/feeds"), help="the folder")
     folder: Path = parser.parse_args(arguments).save

@@ -1,4 +1,4 @@
-"""What any WebSocket, event stream or long poll does: times, headers, heartbeat, idle cut, resumption."""
+"""Examines any WebSocket, event stream or long poll: times, headers, heartbeat, idle timeout, resumption."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["probe"]
 
-#: Told how far a probe is, from 0 to 1, and what it does.
+#: Called with the share of a probe that is done, from 0 to 1, and a text that says what comes next.
 Progress = Callable[[float, str], None]
 
-#: Shares of a probe's progress at which its steps begin.
+#: Shares of the progress at which the steps of a probe begin.
 _ROUND_TRIPS: Final = 0.1
 _WATCH: Final = 0.3
 _RESUME: Final = 0.9
@@ -43,26 +43,26 @@ async def probe(
     headers: Mapping[str, str] | None = None,
     progress: Progress = lambda share, text: None,
 ) -> Report:
-    """Look at one endpoint, as a client without credentials unless `headers` hold some.
+    """Examine one endpoint, without credentials unless `headers` contains some.
 
     Parameters
     ----------
     url : str
         ``ws``, ``wss``, ``http`` or ``https``.
     kind : {"websocket", "sse", "longpoll"}, optional
-        What it is; found out, if left out.
+        Kind of endpoint. None detects it.
     watch : float
-        Seconds to stay idle, for heartbeats and for the server's own time limit.
+        Seconds to stay idle, in order to see the server's heartbeats and its idle timeout.
     count : int
-        Round trips.
+        Number of round trips to measure; for event streams and long polls at most 10.
     ssl : ssl.SSLContext, optional
-        Whom to trust; None is the system's authorities.
+        TLS context with the trusted authorities. None trusts the system's.
     timeout : float
-        Seconds for each answer.
+        Timeout in seconds for each answer.
     headers : mapping, optional
-        Of every request: credentials, ``Sec-WebSocket-Protocol``, ``Origin``.
+        Header fields of every request, such as credentials, ``Sec-WebSocket-Protocol`` or ``Origin``.
     progress : callable
-        Told the share done and what comes next.
+        Called with the share done, from 0 to 1, and a text that says what comes next.
 
     Returns
     -------
@@ -71,7 +71,7 @@ async def probe(
     Raises
     ------
     ConnectFailed
-        When there is nothing to probe; it says what to try next.
+        When there is nothing to probe; the message says what to try next.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class _Probe:
             await self._watch_socket(watched, report)
             session = _session_of(watched.first_text)
             if session is None and not watched.end:
-                await wire.leave()  # a session would end with it, and could not be resumed
+                await wire.leave()  # not with a session: closing would end it before the resume
         self._progress(_RESUME, "coming back")
         with _kept(report):
             again = self._url.over("ws").adding(session=session, seq=0)
@@ -242,7 +242,7 @@ class _Probe:
         report.nonsense = f"HTTP {answer.status} to a cursor that makes no sense"
 
     async def _requests(self, report: Report) -> None:
-        """Measure whole requests, each on a connection of its own."""
+        """Measure requests, each on a connection of its own, from the request to the answer's head."""
         taken: list[float] = []
         for _ in range(min(self._count, 10)):
             async with await self._dial(self._url.over("http")) as wire:
@@ -252,12 +252,12 @@ class _Probe:
         _note(report, taken, "requests")
 
     async def _ask(self, url: Url | None = None, **fields: str) -> Head:
-        """Make one request; return the answer's head."""
+        """Send one request on a new connection; return the head of the answer."""
         async with await self._dial(url or self._url.over("http")) as wire:
             return await wire.get(None, **fields)
 
     async def _first_event(self, last_id: str) -> str:
-        """Come back with an id; return the data of the first event, empty when none comes."""
+        """Reconnect with a ``Last-Event-ID``; return the first event's data, empty if none arrives."""
         async with await self._dial(self._url.over("http")) as wire:
             stream = EventStream(wire, await wire.get(Last_Event_ID=last_id))
             with contextlib.suppress(TimeoutError):
@@ -306,7 +306,7 @@ def _beats(times: list[float], what: str, messages: int) -> str:
 
 
 def _agreed(head: Head, field: str, offered: str) -> str:
-    """Return what the server chose, and say where no client may go on with it (RFC 6455 §4.1)."""
+    """Return what the server chose, and flag what was never offered: a client must fail (RFC 6455 §4.1)."""
     chosen = head.get(field.encode()).decode("latin-1")
     strange = sorted(_names(chosen) - _names(offered))
     if not strange:
@@ -319,7 +319,7 @@ def _names(field: str) -> set[str]:
 
 
 def _session_of(text: bytes) -> str | None:
-    """Return the session that a server of rtlab's wire named in its welcome."""
+    """Return the session id from the welcome of a server that speaks rtlab's protocol; else None."""
     try:
         session: Any = json.loads(text)["payload"]["session"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -329,7 +329,7 @@ def _session_of(text: bytes) -> str | None:
 
 @contextlib.contextmanager
 def _kept(report: Report) -> Generator[None]:
-    """What was seen is kept when the server refuses what comes after."""
+    """Keep the report as far as it got if the server refuses a later step."""
     try:
         yield
     except ConnectFailed as error:

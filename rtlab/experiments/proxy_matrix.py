@@ -1,4 +1,4 @@
-"""What real proxies do to each transport: pass it, block it, hold it back, or cut it when idle."""
+"""What real proxies do to each transport: pass it, block it, buffer it, or cut it when idle."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -46,7 +46,7 @@ __all__ = [
 #: The recorded run in ``data/``.
 RECORDED: Final = "proxy_matrix.json"
 
-#: Proxy and setting → what people read.
+#: Proxy and setting → row heading in `matrix_table`.
 SETTING_NAMES: Final[dict[tuple[str, str], str]] = {
     ("nginx", "deaf"): "nginx as it comes",
     ("nginx", "defaults"): "nginx as it comes, where the server sends X-Accel-Buffering: no",
@@ -58,32 +58,32 @@ SETTING_NAMES: Final[dict[tuple[str, str], str]] = {
 _MESSAGES: Final = 10
 _RATE: Final = 20.0
 _SIZE: Final = 100
-#: Seconds to wait beyond the configured timeout before a silent connection counts as not cut:
-#: the timers of proxies are late by up to a second.
+#: Seconds to wait beyond the configured timeout before an idle connection counts as not cut, because
+#: proxies' timers are late by up to a second.
 _PATIENCE: Final = 1.5
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """What one proxy, so configured, did to one transport.
+    """What one proxy, in one configuration, did to one transport.
 
     Parameters
     ----------
     proxy, setting, transport : str
-        Which.
+        The proxy, its setting (a key of `SETTING_NAMES`), and the transport.
     outcome : str
         ``"passes"``, ``"blocked"``, ``"buffered"`` or ``"cut when idle"``.
     connect_s : float
-        Seconds until connected, or until that failed.
+        Seconds until the transport was connected, or until that failed.
     held_s : float or None
-        The longest that a pushed message was on its way; of a stream whose first
-        event did not come, how long it was waited for.
+        Longest transit of a pushed message in seconds. If a stream's first event did not arrive, how long
+        the client waited for it.
     cut_s : float or None
-        Seconds of silence until the connection ended, None if it stayed. nginx may
-        count from up to 0.3 s before the last byte: it spares itself resetting timers.
+        Seconds of silence until the connection was cut; None if it was not. nginx may count from up to
+        0.3 s before the last byte, because it avoids resetting its timers.
     timeout_s : float
-        What was configured in place of the default idle timeout.
+        Idle timeout in seconds, configured in place of the default.
     reason : str
-        The client's words.
+        The client's error message or close reason; empty if the transport passes.
     """
 
     proxy: str
@@ -98,7 +98,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The outcome with its time in whole seconds: the same on any machine."""
+        """The outcome with its time in whole seconds, so that it reads the same on any machine."""
         if self.outcome == "buffered":
             return f"buffered ({self.held_s or 0:.0f} s)"
         if self.outcome == "cut when idle":
@@ -114,31 +114,31 @@ async def proxy_matrix(
     timeout: float = 2.0,
     tls: bool = False,
 ) -> pd.DataFrame:
-    """Measure what nginx and HAProxy do to each transport, as they come and set right.
+    """Measure what nginx and HAProxy do to each transport, with default and with correct settings.
 
     Parameters
     ----------
     lab : Lab
-        A running one whose server's heartbeat is longer than `timeout` (15 s unless
-        you changed it): else nothing is ever idle.
+        A running lab. Its server's heartbeat interval (15 s by default) must exceed `timeout`; otherwise no
+        connection is ever idle.
     transports : tuple of str
-        Which. WebRTC's row is its signalling: the data do not pass a proxy of HTTP.
+        Transports to test. For WebRTC this tests the signalling only, as data bypass an HTTP proxy.
     programs : tuple of str
-        Which proxies.
+        Proxies to test.
     timeout : float
-        Idle timeout to configure, in seconds, from 1.
+        Idle timeout to configure, in seconds, at least 1.
     tls : bool
-        Over https and wss, up to the proxies.
+        Whether clients connect to the proxies over https and wss.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each probe, the fields of `Probe` and its ``words``.
+        One row for each probe, with the fields of `Probe` and its ``words``.
 
     Raises
     ------
     LabError
-        When a program is missing.
+        When a proxy is not installed.
 
     Examples
     --------
@@ -159,12 +159,12 @@ async def proxy_matrix(
         proxies = start_proxies(lab, programs, timeout=timeout, certificates=made)
         async with proxies as urls:
             for transport in transports:
-                # Modules that the first connection loads must not look like a delay of the first proxy.
+                # Connect once beforehand: importing modules must not count as a delay of the first proxy.
                 async with make_client(transport, lab.url):
                     pass
             async with asyncio.TaskGroup() as group:
-                # Probes run at the same time, since they mostly wait. WebRTC's take turns: its handshake
-                # keeps a core busy, and several at once would look as if a proxy delayed them.
+                # Probes run concurrently, since they mostly wait. WebRTC's take turns: its handshake keeps a
+                # core busy, so concurrent ones would slow each other down and look delayed by a proxy.
                 turns = {name: asyncio.Lock() if name == "webrtc" else nullcontext() for name in transports}
                 tasks = [
                     group.create_task(
@@ -178,7 +178,7 @@ async def proxy_matrix(
 
 
 def matrix_view(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the probes as a table: a row for each transport, a column for each proxy and setting.
+    """Return the probes as a frame: one row per transport, one column per proxy and setting.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def matrix_view(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def matrix_table(frame: pd.DataFrame) -> PlainTable:
-    """Return the probes as people read them: a row for each proxy as it was set, a column for each transport.
+    """Return the probes as a table for display: one row per proxy and setting, one column per transport.
 
     Parameters
     ----------
@@ -216,12 +216,12 @@ def matrix_table(frame: pd.DataFrame) -> PlainTable:
 
 
 def recorded_matrix() -> pd.DataFrame:
-    """Return the run that travels with rtlab, for machines without the proxies.
+    """Return the recorded run that ships with rtlab, for machines without the proxies.
 
     Returns
     -------
     pandas.DataFrame
-        As from `proxy_matrix`; ``frame.attrs["about"]`` says how it was made.
+        As returned by `proxy_matrix`; ``frame.attrs["about"]`` says how it was recorded.
     """
     import pandas as pd
 
@@ -240,7 +240,7 @@ async def _probe(
     ssl: ssl_module.SSLContext | None,
     turn: AbstractAsyncContextManager[None],
 ) -> Probe:
-    """Connect when it is our turn, take a short feed, then stay silent and see what happens."""
+    """Wait for the turn, connect, take a short feed, then stay idle and see whether the proxy cuts."""
     conn = make_client(transport, url, ssl=ssl, connect_timeout=timeout + _PATIENCE)
     ended: asyncio.Future[Disconnected] = asyncio.get_running_loop().create_future()
     conn.on("disconnected", lambda event: ended.done() or ended.set_result(event))
@@ -264,7 +264,7 @@ async def _probe(
     except RtlabError as error:
         took = time.monotonic() - began
         await conn.close()
-        # A proxy that refuses answers at once; one that buffers lets the connect attempt time out.
+        # A proxy that refuses answers at once; behind one that buffers, the connect attempt times out.
         if took < timeout / 2:
             return probe("blocked", connect_s=took, reason=str(error))
         return probe("buffered", connect_s=took, held_s=took, reason=str(error))
@@ -287,7 +287,7 @@ async def _probe(
 
 
 async def _held(conn: Connection, transport: str) -> tuple[float, str]:
-    """Return the longest transit of a short feed, in seconds, and what went wrong with it."""
+    """Return the longest transit of a short feed in seconds, and the error if it failed."""
     recorder = Recorder()
     began = time.monotonic()
     with recorder.attach(conn, transport):

@@ -1,4 +1,4 @@
-"""The null hypothesis: on an open connection, a push over SSE is as quick as one over WebSocket."""
+"""Tests the claim that, on an open connection, a push over SSE is as fast as one over WebSocket."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -32,11 +32,11 @@ class PushEquivalence:
     Attributes
     ----------
     claim : Equivalence
-        Of the two transports.
+        Test of the two transports.
     control : Equivalence
-        Of the first with itself, delayed: a test that cannot tell these apart is blind.
+        Test of the first transport against itself with an added delay, to show that the test detects one.
     runs : pandas.DataFrame
-        The median transit of each run, in milliseconds.
+        The median transit of each run in milliseconds, with one column per feed.
     """
 
     def __init__(self, claim: Equivalence, control: Equivalence, runs: pd.DataFrame) -> None:
@@ -46,11 +46,11 @@ class PushEquivalence:
 
     @property
     def verdicts(self) -> list[str]:
-        """The claim's and the control's outcome, in words."""
+        """The outcomes of the claim and of the control, in words."""
         return [self.claim.verdict, self.control.verdict]
 
     def plot(self) -> Chart:
-        """Draw both intervals against the margin, and enlarged.
+        """Draw both confidence intervals against the margin, and enlarged.
 
         Returns
         -------
@@ -92,29 +92,29 @@ async def push_equivalence(
 ) -> PushEquivalence:
     """Test whether two transports push equally fast.
 
-    Each run takes a feed over the first transport, over the second, and over the first
-    with `control_ms` added by the fault proxy, one after the other in an order drawn
-    from `seed`. What is compared is the median transit (written to received) of each:
-    the sender's timer is the same for all.
+    Each run takes three feeds in random order: over the first transport, over the second, and over the
+    first with `control_ms` added by the fault proxy. The test compares the feeds' median transits (written
+    to received), which leave out the lateness of the sender's timer.
 
     Parameters
     ----------
     lab : Lab
         A running lab, started with ``faults=True``.
     margin_ms : float
-        The difference that would matter. There is no default: state it first.
+        The smallest difference in milliseconds that would matter. There is no default, because it must be
+        chosen before the measurement.
     transports : (str, str)
-        The two.
+        The two transports to compare.
     runs : int
-        How many times; at least 5.
+        Number of runs, at least 5.
     messages, rate, size : int, float, int
-        Of each feed: how many, how many a second, bytes of payload.
+        Messages in each feed, messages per second, bytes of each payload.
     control_ms : float
-        Delay of the control, on the way down.
+        Delay in milliseconds that the control adds from server to client.
     seed : int
-        Of the order.
+        Seed of the random order.
     progress : callable, optional
-        Called with the share that is done and a few words.
+        Called with the share done, from 0 to 1, and a short text.
 
     Returns
     -------
@@ -123,7 +123,7 @@ async def push_equivalence(
     Raises
     ------
     LabError
-        Without a fault proxy, or when a feed did not end.
+        When the lab has no fault proxy, or a feed did not end.
 
     Examples
     --------
@@ -142,7 +142,7 @@ async def push_equivalence(
         for name in rng.sample(names, k=len(names)):
             if progress is not None:
                 progress(run / runs, f"run {run + 1} of {runs}: {name}")
-            # The proxy halves a round trip between the two directions.
+            # The proxy splits the added round trip equally between the two directions.
             async with path_to(lab, 2 * control_ms if name == names[2] else None) as path:
                 transport = second if name == second else first
                 medians[name].append(await _median_transit(path, transport, rate, size, messages))

@@ -1,8 +1,8 @@
-"""What others promise to a client that comes back, as settings of the lab's server, and one message beyond.
+"""Recovery windows of other systems, as settings of the lab's server, tested at and beyond their limits.
 
-A recovery window says how much a client may miss and still get all of it. It is bounded in
-every system, by time, messages or bytes; inside it nothing is lost, and beyond it the client
-has to read its state anew. The numbers are those that were published; see each source.
+A recovery window says how much a reconnecting client may have missed and still recover completely. Every
+system bounds it, by time, messages or bytes: within it nothing is lost, and beyond it the client must load
+its state anew. The numbers are those that each system's makers have published; see the sources.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtlab.protocol.messages import Message
 __all__ = ["WINDOWS", "RecoveryWindow", "WindowTrial", "try_window"]
 
 _TIMEOUT: Final = 30.0
-#: Long enough for a client to be called back by hand; presence shall add nothing meanwhile.
+#: Seconds that stand for "never": clients reconnect only on demand, and presence sends nothing meanwhile.
 _NEVER: Final = 3600.0
 _ROOM: Final = "window"
 
@@ -32,20 +32,20 @@ Unit = Literal["s", "messages", "bytes", "batches"]
 
 
 class RecoveryWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """One system's promise.
+    """The recovery window that one system documents.
 
     Parameters
     ----------
     system : str
-        Whose.
+        Name of the system.
     amount, unit : int and str
-        How much a client may miss.
+        How much a client may miss, and in which unit.
     promise : str
-        What that bounds, in our words.
+        What the amount bounds, paraphrased.
     beyond : str
-        What the system does with one more.
+        What the system does beyond the window.
     source : str
-        Where its makers say so.
+        URL of the system's documentation or source code.
     """
 
     system: str
@@ -56,12 +56,12 @@ class RecoveryWindow(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
     def settings(self, scale: float = 1.0) -> ServerOptions:
-        """Return the options of `Lab` that make the same promise.
+        """Return the options of `Lab` that give its server the same recovery window.
 
         Parameters
         ----------
         scale : float
-            Of times: 0.01 makes 1.2 s of two minutes.
+            Factor for a window in seconds: 0.01 turns two minutes into 1.2 s.
 
         Examples
         --------
@@ -70,9 +70,9 @@ class RecoveryWindow(msgspec.Struct, frozen=True, kw_only=True):
         """
         options: ServerOptions = {"leave_grace": _NEVER}
         match self.unit:
-            case "s":  # the session remembers, and nothing else
+            case "s":  # only the session keeps messages
                 options |= {"session_ttl": self.amount * scale, "history_age": 0.0}
-            case "messages":  # the room remembers, and no session
+            case "messages":  # only the room's history keeps messages
                 options |= {"session_ttl": 0.0, "history_messages": self.amount}
             case "bytes":
                 options |= {"backlog_bytes": self.amount, "history_age": 0.0}
@@ -137,16 +137,16 @@ WINDOWS: Final = {
 
 
 class WindowTrial(msgspec.Struct, frozen=True):
-    """How one promise was kept, and broken.
+    """Whether a client recovered at the edge of one system's window, and beyond it.
 
     Parameters
     ----------
     system : str
-        Whose.
+        Name of the system.
     inside, beyond : bool
-        Whether everything was recovered at the window's edge, and one message (or a moment) beyond.
+        Whether everything was recovered at the edge of the window, and one message (or moment) beyond it.
     missed_inside, missed_beyond : int
-        How many messages, or repeats, that was about.
+        Number of messages missed, or of batches repeated, in each case.
     """
 
     system: str
@@ -157,14 +157,14 @@ class WindowTrial(msgspec.Struct, frozen=True):
 
 
 async def try_window(window: RecoveryWindow, scale: float = 0.01) -> WindowTrial:
-    """Start a lab with the same promise; miss as much as it allows, then one message more.
+    """Start a lab with the same window; let a client miss as much as it allows, then one message more.
 
     Parameters
     ----------
     window : RecoveryWindow
         One of `WINDOWS`.
     scale : float
-        Of times.
+        Factor for a window in seconds, as in `RecoveryWindow.settings`.
 
     Returns
     -------
@@ -173,7 +173,7 @@ async def try_window(window: RecoveryWindow, scale: float = 0.01) -> WindowTrial
     Raises
     ------
     LabError
-        When the machine was too slow for the scale, or nothing came in time.
+        When the trial did not end in time.
     """
     try:
         async with asyncio.timeout(_TIMEOUT), Lab(**window.settings(scale)) as lab:
@@ -187,12 +187,12 @@ async def try_window(window: RecoveryWindow, scale: float = 0.01) -> WindowTrial
     return WindowTrial(window.system, kept, lost, inside, beyond)
 
 
-#: Bytes of the padding where a window counts bytes: a message has about a hundred more.
+#: Bytes of padding in each message for a window in bytes; the rest of a message is about 100 bytes.
 _PAD: Final = 9_800
 
 
 def _amounts(window: RecoveryWindow) -> tuple[int, int]:
-    """Return how many messages are missed inside, and how many beyond."""
+    """Return how many messages the client misses inside the window, and how many beyond it."""
     match window.unit:
         case "bytes":
             inside = window.amount // (_PAD + 100)
@@ -200,11 +200,11 @@ def _amounts(window: RecoveryWindow) -> tuple[int, int]:
         case "messages":
             return window.amount, window.amount + 1
         case _:
-            return 1, 1  # what counts is when the client is back
+            return 1, 1  # what matters is when the client reconnects
 
 
 async def _away(lab: Lab, count: int, window: RecoveryWindow, *, late: bool) -> bool:
-    """Whether a client that misses so many messages gets all of them, and is not told to `resync`."""
+    """Return whether a client that misses `count` messages gets all of them, without a `resync`."""
     transports: list[WebSocketTransport] = []
 
     def make() -> WebSocketTransport:
@@ -235,7 +235,7 @@ async def _away(lab: Lab, count: int, window: RecoveryWindow, *, late: bool) -> 
         items = [{"type": "news", "payload": {"n": n, "pad": pad}, "roomId": room} for n in range(count)]
         await publisher.request("batch", items)
         if window.unit == "messages" or (window.unit == "s" and late):
-            await _sessions(lab, 1)  # the client's has expired
+            await _sessions(lab, 1)  # until the client's session has expired
         conn.reconnect_now()
         await conn.connect()
         await publisher.request("news", {"n": count}, room_id=room)
@@ -244,13 +244,13 @@ async def _away(lab: Lab, count: int, window: RecoveryWindow, *, late: bool) -> 
 
 
 async def _sessions(lab: Lab, count: int) -> None:
-    """Return when the server has no more sessions than so many."""
+    """Return when the server has at most `count` sessions."""
     while (await lab.stats())["sessions"] > count:
         await asyncio.sleep(0.05)
 
 
 async def _repeats(lab: Lab, window: RecoveryWindow) -> WindowTrial:
-    """Number one batch more than the server remembers, then repeat the oldest it knows, and one older."""
+    """Send one batch more than the server remembers; repeat the oldest that it knows, and the one before."""
     async with WebSocketConnection(lab.ws_url) as conn:
         await conn.join_room(_ROOM)
         await conn.request("outbox", {"stream": "s", "history": "h", "token": "t"})

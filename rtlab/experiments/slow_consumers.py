@@ -1,7 +1,7 @@
-"""Clients that one stall holds up, each in a room with its own policy: what waits, how old, what is lost.
+"""Slow consumers in one stall, each in a room with its own overflow policy: backlog, age, and losses.
 
-For each policy there is a room, a publisher on a schedule, and a consumer behind the fault proxy that
-takes some time for each message. One script stalls them all at the same moment.
+Each policy has a room, a publisher that sends on a schedule, and a consumer behind the fault proxy that
+takes some time for each message. One fault script stalls all consumers at the same moment.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ if TYPE_CHECKING:
 
 __all__ = ["PolicyRun", "stall_consumers"]
 
-#: Messages are about so many different things: what `conflate` tells apart.
+#: Number of different keys in the messages; `conflate` keeps the latest message of each key.
 KEYS: Final = 5
 
-#: Of the proxy's sockets. Much smaller ones than a segment of the loopback (64 KiB) make TCP itself slow:
-#: it waits for a window that is worth a segment.
+#: Buffer size of the proxy's sockets. Much smaller buffers than a loopback segment (64 KiB) would slow TCP
+#: itself down, because it waits until the receive window is worth a segment.
 BUFFER_BYTES: Final = 32_768
 
-#: Seconds between two looks at what waits in the server.
+#: Seconds between two queries of the server's backlog.
 _LOOK: Final = 0.04
 
-#: A timer that is late is made up for, up to so many seconds: it is the machine, not the consumer.
+#: Seconds of timer lateness to make up for: the machine causes this delay, not the consumer.
 _LATE: Final = 0.02
 
-#: Seconds that a consumer may take for what is left when the last message was published.
+#: Seconds that consumers are given to finish after the last message is due; also the request timeout.
 _PATIENCE: Final = 15.0
 
 
 class PolicyRun(NamedTuple):
-    """What came of one room. Times are seconds since the run began.
+    """The result of one room. Times are in seconds since the run began.
 
     Parameters
     ----------
     policy : str
-        Its policy.
+        The room's overflow policy.
     stall : (float, float)
-        When nothing came through to the consumers.
+        Begin and end of the stall, during which nothing reached the consumers.
     due, published : array of shape (messages,)
-        When each message was to be published, and when the server had answered for it.
+        When each message was due to be published, and when the server's acknowledgement arrived.
     came : array of shape (arrivals, 2)
         Number of each message that the consumer took, and when.
     others : array of shape (arrivals, 2)
-        The same for the publisher, which is a member of its own room and reads all the time.
+        The same for the publisher, which is also a member of the room and is never stalled.
     skipped : tuple of (int, int)
-        Numbers, first and last, that were announced as dropped.
+        First and last number of each range of messages that the server announced as dropped.
     waiting : array of shape (looks, 2)
-        When the server was asked, and how many messages waited in it for the consumer.
+        When the server was queried, and how many messages it had queued for the consumer.
     account : Anomalies
-        The ledger's, of the consumer.
+        The ledger's account of the messages that the consumer received.
     connects : int
-        Connections that the consumer had.
+        Number of times that the consumer connected.
     """
 
     policy: str
@@ -88,35 +88,35 @@ class PolicyRun(NamedTuple):
 
     @property
     def numbers(self) -> list[int]:
-        """What the consumer knows of, in order: each number that came, and each that was announced."""
+        """Numbers of all messages that arrived or were announced as dropped, in the consumer's order."""
         known = [(float(first), n) for first, last in self.skipped for n in range(first, last + 1)]
         return [int(n) for _, n in sorted([*known, *((n, n) for n in self.came[:, 0])])]
 
     @property
     def most_waiting(self) -> int:
-        """The most messages that were seen waiting in the server."""
+        """Longest backlog that was seen in the server, in messages."""
         return int(self.waiting[:, 1].max(initial=0))
 
     def age(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how old the newest message is that the consumer has, at some moments; seconds."""
+        """Return the age in seconds of the newest message that the consumer has, at each moment `at`."""
         newest = np.maximum.accumulate(self.due[self.came[:, 0].astype(int)])
         place = np.searchsorted(self.came[:, 1], at, side="right") - 1
         return np.where(place >= 0, at - newest[np.maximum(place, 0)], np.nan)
 
     def fresh_again(self, limit: float = 0.1) -> float:
-        """Seconds from the end of the stall until the newest message is younger; ``inf`` if never."""
+        """Return the seconds after the stall until the newest message is younger than `limit`, or ``inf``."""
         at = np.arange(self.stall[1], self.due[-1], 0.005)
         young = np.flatnonzero(self.age(at) < limit)
         return float(0.005 * young[0]) if len(young) else np.inf
 
     @property
     def others_delay(self) -> NDArray[np.float64]:
-        """Seconds from when a message was due until the other member of the room had it."""
+        """Seconds from each message's due time until the publisher, as a room member, received it."""
         return self.others[:, 1] - self.due[self.others[:, 0].astype(int)]
 
 
 class _Room:
-    """One room: its publisher, its consumer, and what they saw."""
+    """One room with its publisher and consumer, and what both recorded."""
 
     def __init__(self, policy: str, room: str, lab: Lab, service: float, recorder: Recorder | None) -> None:
         self.policy, self.room = policy, room
@@ -147,7 +147,7 @@ class _Room:
         self.consumer.on("resync", lambda event: self.gone.append(event.reason))
 
     async def publish(self, began: float, due: NDArray[np.float64], pad: str) -> None:
-        """Publish on schedule; who has to wait for an answer goes on as soon as it is there."""
+        """Publish on schedule; if an acknowledgement is late, continue as soon as it arrives."""
         for n, at in enumerate(due):
             await asyncio.sleep(began + at - time.monotonic())
             stamp = self.ledger.stamp("publisher")
@@ -157,7 +157,7 @@ class _Room:
             self.published.append(time.monotonic())
 
     async def consume(self, began: float, due: NDArray[np.float64]) -> None:
-        """Take messages, each for its time, until every one has come or was announced."""
+        """Take messages at the service rate until each one has arrived or was announced as dropped."""
         free = 0.0
         async for message in self.consumer:
             now = time.monotonic()
@@ -217,39 +217,40 @@ async def stall_consumers(
     recorder: Recorder | None = None,
     stopped: asyncio.Event | None = None,
 ) -> dict[str, PolicyRun]:
-    """Stall the consumers of several rooms once, and watch what each room's policy makes of it.
+    """Stall the consumers of several rooms once, and record how each room's overflow policy handles it.
 
     Parameters
     ----------
     lab : Lab
-        With its fault proxy, and with a policy for each room. The proxy is started anew, with small
-        socket buffers: with the system's own, megabytes would wait where nobody sees them.
+        A lab with a fault proxy and an overflow policy for each room. The proxy is restarted with small
+        socket buffers, because megabytes could wait unseen in buffers of the system's default size.
     rooms : mapping of str to str
-        Policy → room.
+        Overflow policy → room.
     rate : float
-        Messages per second, in each room.
+        Messages per second in each room.
     seconds, begin, stall : float
-        How long is published, when the stall begins, and how long it lasts.
+        Duration of publishing, begin of the stall, and duration of the stall, in seconds.
     service : float
         Seconds that a consumer takes for each message.
     size : int
-        Bytes of each message, about.
+        Approximate size of each message in bytes.
     recorder : Recorder, optional
-        Gets a sample for each message that a consumer takes: a series for each policy.
+        Receives a sample for each message that a consumer takes, with one series per policy.
     stopped : asyncio.Event, optional
-        Ends it early.
+        Setting this event ends the run early.
 
     Returns
     -------
     dict of str to PolicyRun
-        By policy; empty when it was stopped.
+        Overflow policy → result; empty if the run was stopped.
 
     Raises
     ------
     ValueError
-        When the stall does not fit into the time.
+        When the stall does not lie within `seconds`.
     LabError
-        When a message neither came nor was announced, or a consumer that was cut off could not resume.
+        When a message neither arrived nor was announced as dropped, or a disconnected consumer could not
+        resume.
     """
     if not 0 < begin < begin + stall < seconds:
         raise ValueError(f"expected 0 < begin < begin + stall < seconds, got {begin}, {stall} and {seconds}")
@@ -296,7 +297,7 @@ async def stall_consumers(
 
 
 async def _look(lab: Lab, members: list[_Room]) -> None:
-    """Note again and again what waits in the server for each consumer."""
+    """Record the server's backlog for each consumer at regular intervals."""
     while True:
         now = time.monotonic()
         waiting = {row["client"]: row["messages"] for row in (await lab.stats())["slowest"]}

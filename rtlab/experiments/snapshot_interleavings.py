@@ -1,7 +1,7 @@
-"""A writer, a room and a reader, step by step: which order of reading and subscribing leaves a gap.
+"""Random interleavings of a writer and a reader: which order of loading and subscribing leaves a gap?
 
-The room is the server's own; there are no sockets and no clock, so that ten thousand
-interleavings take seconds, and each can be replayed from its seed.
+The room is the server's own code, but there are no sockets and no clock. Ten thousand interleavings
+therefore take seconds, and each can be replayed from its seed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = [
 ]
 
 ROOM: Final = "state"
-#: Few, so that a later change may hide an earlier gap, as it does in life.
+#: Number of keys in the state: few, so that, as in practice, a later change can hide an earlier gap.
 KEYS: Final = 12
 
-#: The steps of an interleaving, and how often each comes; the last three are faults.
+#: Step of an interleaving → its probability; the last three are faults.
 STEPS: Final = {
     "commit": 0.22,
     "publish": 0.22,
@@ -46,31 +46,31 @@ STEPS: Final = {
 
 
 class Reader(Protocol):
-    """A program of a reader, a step at a time.
+    """A reader's program, executed one step at a time.
 
     Attributes
     ----------
     view : dict
-        What it shows.
+        The state that the reader shows, by key.
     """
 
     view: dict[int, int]
 
     def advance(self, world: Interleaving) -> bool:
-        """Take the next step; False when there is none."""
+        """Execute the next step; return False if there is none."""
         ...
 
     def receive(self, message: Message) -> None:
-        """Take a message of the room."""
+        """Handle a message of the room."""
         ...
 
     def reconnect(self, world: Interleaving) -> None:
-        """Enter the room again after a cut."""
+        """Join the room again after a cut."""
         ...
 
 
 class StateFirst:
-    """What everybody writes first: load the state, then subscribe."""
+    """The obvious program, which is wrong: load the state, then subscribe."""
 
     def __init__(self) -> None:
         self.view: dict[int, int] = {}
@@ -93,7 +93,7 @@ class StateFirst:
 
 
 class PositionFirst:
-    """The position, then the state, then what came after the position; see `SnapshotThenDelta`."""
+    """Take the position, load the state, apply the changes since the position; see `SnapshotThenDelta`."""
 
     def __init__(self) -> None:
         self.view: dict[int, int] = {}
@@ -130,7 +130,7 @@ class PositionFirst:
         if self._place is None:
             return
         place = world.enter(*self._place)
-        if place is not None:  # not recovered: the client's `resync`
+        if place is not None:  # not recovered: a real client gets a `resync`
             self._place = place
             self._core.begin(*place)
 
@@ -141,14 +141,14 @@ class Interleaving:
     Parameters
     ----------
     reader : Reader
-        Its program.
+        The reader's program.
     history : int
-        Messages that the room keeps.
+        Number of messages that the room keeps in its history.
 
     Attributes
     ----------
     truth : dict
-        The state, as it is committed.
+        The committed state, by key.
     """
 
     def __init__(self, reader: Reader, history: int = 2) -> None:
@@ -163,7 +163,7 @@ class Interleaving:
         self._count = 0
 
     def enter(self, epoch: str | None = None, offset: int | None = None) -> tuple[str, int] | None:
-        """Enter the room; return the place from which it goes on, None when what was missed comes."""
+        """Join the room; return epoch and offset where it continues, None if the missed messages follow."""
         joined = self._hub.join(self._member, ROOM, epoch, offset)
         for frame in joined.missed:
             self._member.deliver(frame)
@@ -177,42 +177,42 @@ class Interleaving:
         self._unpublished.append(change)
 
     def publish(self) -> None:
-        """Publish the oldest change that is committed."""
+        """Publish the oldest committed change that is not published yet."""
         if self._unpublished:
             epoch, offset = self._hub.next_place(ROOM)
             self._hub.deliver(ROOM, Message("set", self._unpublished.popleft(), epoch=epoch, offset=offset))
 
     def restart(self) -> None:
-        """Begin another history of the room, as a server that restarts does."""
+        """Begin a new epoch of the room, as a server that restarts does, and cut the connection."""
         self._epochs += 1
-        self._hub.next_place(ROOM)  # which makes the room, if nobody has
+        self._hub.next_place(ROOM)  # creates the room if it does not exist
         self._hub[ROOM].restart(f"e{self._epochs}", 1)
         self.cut()
 
     def advance(self) -> None:
-        """Let the reader take its next step."""
+        """Let the reader execute its next step, if it is connected."""
         if self._connected:
             self.reader.advance(self)
 
     def receive(self) -> None:
-        """Let the reader have the next message."""
+        """Deliver the next message to the reader."""
         if self._received:
             self.reader.receive(self._received.popleft())
 
     def cut(self) -> None:
-        """End the connection: what was on its way is lost."""
+        """Cut the connection; messages in transit are lost."""
         self._connected = False
         self._hub.leave(self._member, ROOM)
         self._received.clear()
 
     def reconnect(self) -> None:
-        """Open it again."""
+        """Open the connection again if it was cut."""
         if not self._connected:
             self._connected = True
             self.reader.reconnect(self)
 
     def settle(self) -> list[int]:
-        """Let everything come to an end; return the keys that the reader shows wrongly: its gaps."""
+        """Run everything to its end; return the keys whose value the reader shows wrongly (its gaps)."""
         self.reconnect()
         while self._unpublished:
             self.publish()
@@ -243,24 +243,24 @@ class _Member:
         return False
 
     def when_changed(self, action: Callable[[], Any]) -> Any:
-        raise NotImplementedError  # only publishers wait, and this one blocks nobody
+        raise NotImplementedError  # only publishers call this, for a member that blocks
 
 
 def gaps_of(
     make_reader: Callable[[], Reader], seed: int, steps: int = 40, *, faults: bool = True
 ) -> list[int]:
-    """Run one random interleaving; return the keys that the reader shows wrongly at its end.
+    """Run one random interleaving; return the keys whose value the reader shows wrongly at its end.
 
     Parameters
     ----------
     make_reader : callable
-        `PositionFirst` or `StateFirst`, say.
+        Makes the reader, for instance `PositionFirst` or `StateFirst`.
     seed : int
-        Draws the steps.
+        Seed of the random steps.
     steps : int
-        How many.
+        Number of steps.
     faults : bool
-        Whether cuts and restarts are among them.
+        Whether the steps include cuts, reconnects and restarts.
 
     Examples
     --------
@@ -277,16 +277,16 @@ def gaps_of(
 
 
 class Interleavings(msgspec.Struct, frozen=True):
-    """What many interleavings came to.
+    """The result of many interleavings.
 
     Parameters
     ----------
     count : int
-        How many were run.
+        Number of interleavings.
     with_gaps : int
-        After how many the reader showed something that is not true.
+        Number of interleavings after which the reader showed a wrong value.
     first : int or None
-        Seed of the first of them.
+        Seed of the first interleaving with a gap; None if there was none.
     """
 
     count: int
@@ -297,18 +297,18 @@ class Interleavings(msgspec.Struct, frozen=True):
 def run_interleavings(
     make_reader: Callable[[], Reader], count: int, seed: int = 0, *, faults: bool = True
 ) -> Interleavings:
-    """Run so many random interleavings.
+    """Run `count` random interleavings.
 
     Parameters
     ----------
     make_reader : callable
-        `PositionFirst` or `StateFirst`, say.
+        Makes the reader, for instance `PositionFirst` or `StateFirst`.
     count : int
-        How many.
+        Number of interleavings.
     seed : int
-        Of the first; the others follow.
+        Seed of the first interleaving; the next ones use seed + 1, seed + 2, …
     faults : bool
-        Whether the connection is cut, and the server restarted.
+        Whether the connection is cut and the server restarted.
     """
     seeds = range(seed, seed + count)
     bad = [number for number in seeds if gaps_of(make_reader, number, faults=faults)]

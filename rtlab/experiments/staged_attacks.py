@@ -39,7 +39,7 @@ _COMMAND: Final = f"python -m rtlab.experiments.staged_attacks --save data/{RECO
 
 Name = Literal["hijack", "referrer", "rebound", "smuggle"]
 
-#: As the naive server says it over TLS.
+#: The cookie that the naive server sets over TLS.
 COOKIE: Final = "Set-Cookie: token=…; SameSite=None; Secure"
 
 _TITLES: Final[dict[Name, str]] = {
@@ -51,22 +51,22 @@ _TITLES: Final[dict[Name, str]] = {
 
 
 class StagedAttack(msgspec.Struct, frozen=True):
-    """One attack on one server.
+    """The steps and the result of one attack on one server.
 
     Parameters
     ----------
     name : {"hijack", "referrer", "rebound", "smuggle"}
-        Which.
+        Name of the attack.
     setting : {"naive", "right"}
-        Of the server.
+        Security setting of the server.
     got : str
-        What the attacker has in the end; empty for nothing.
+        What the attacker obtained; empty for nothing.
     victim : str
-        What the victim saw of it.
+        What the victim saw of the attack.
     log : list of str
-        What the server's access log holds of it, newest last.
+        Lines of the server's access log about the attack, newest last.
     steps : list of (str, str, str, bool)
-        From whom, to whom, what; and whether it was a refusal.
+        For each step the sender, the receiver, what was sent, and whether it was a refusal.
     """
 
     name: Name
@@ -77,7 +77,7 @@ class StagedAttack(msgspec.Struct, frozen=True):
     steps: list[tuple[str, str, str, bool]]
 
     def figure(self) -> Chart:
-        """Draw who sent what to whom."""
+        """Draw the steps as a sequence diagram."""
         lanes = list(dict.fromkeys(lane for step in self.steps for lane in step[:2]))
         arrows = [
             Arrow(source, target, text, color="green" if refused else "vermilion" if self.got else "grey")
@@ -87,16 +87,16 @@ class StagedAttack(msgspec.Struct, frozen=True):
 
 
 class StagedRun(msgspec.Struct, frozen=True):
-    """The attacks of one run, and when it was.
+    """The attacks of one run, and where and when it was made.
 
     Parameters
     ----------
     about : dict
-        What made it, when and where.
+        Provenance of the run: the command, the date, and versions of programs.
     attacks : list of StagedAttack
-        Each name twice: naive, then right.
+        Each attack twice: on the naive server, then on the right one.
     live : bool
-        Whether it was just now, on this machine.
+        Whether this process has just made the run; False for the recorded run.
     """
 
     about: dict[str, Any]
@@ -105,7 +105,7 @@ class StagedRun(msgspec.Struct, frozen=True):
 
     @property
     def when(self) -> str:
-        """When it was, for captions."""
+        """Whether the run is live or recorded, its date and versions, for captions."""
         versions = self.about["versions"]
         with_what = ", ".join(
             f"{name} {versions[name]}" for name in ("chromium", "nginx") if name in versions
@@ -113,11 +113,11 @@ class StagedRun(msgspec.Struct, frozen=True):
         return f"{'live' if self.live else 'recorded'}, {self.about['date']}, {with_what}"
 
     def of(self, name: Name, setting: Literal["naive", "right"]) -> StagedAttack:
-        """Return one attack; raises LookupError for one that is not of this run."""
+        """Return one attack of this run."""
         return next(found for found in self.attacks if (found.name, found.setting) == (name, setting))
 
     def successes(self, *names: Name) -> dict[str, int]:
-        """Return for each setting how many of the attacks got something."""
+        """Return for each setting how many of the named attacks succeeded."""
         return {
             setting: sum(
                 bool(found.got) for found in self.attacks if found.name in names and found.setting == setting
@@ -126,7 +126,7 @@ class StagedRun(msgspec.Struct, frozen=True):
         }
 
     def table(self, name: Name) -> PlainTable:
-        """Return what the attacker got, what the victim saw, and what the log holds."""
+        """Return a table of what the attacker obtained, what the victim saw, and what the log holds."""
         rows = [
             (found.setting, found.got or "nothing", found.victim, " ⏎ ".join(found.log))
             for found in self.attacks
@@ -136,17 +136,17 @@ class StagedRun(msgspec.Struct, frozen=True):
 
 
 def recorded_attacks() -> StagedRun:
-    """Return the run in ``data/``."""
+    """Return the recorded run in ``data/``."""
     return msgspec.json.decode(data_path(RECORDED).read_bytes(), type=StagedRun)
 
 
 async def stage_attacks(*names: Name) -> StagedRun:
-    """Run attacks here and now, on labs of their own.
+    """Run attacks on this machine, on labs of their own.
 
     Parameters
     ----------
     *names : {"hijack", "referrer", "rebound", "smuggle"}
-        Which; all if left out.
+        Attacks to run. Without any, all are run.
 
     Raises
     ------
@@ -215,7 +215,7 @@ async def _referrer(lab: Lab, setting: Any, browser: Any) -> StagedAttack:
 
 
 async def _rebound(lab: Lab, setting: Any, browser: Any) -> StagedAttack:
-    await log_in(lab, "ada")  # somebody is there
+    await log_in(lab, "ada")  # so that there is a user to act as
     seen = await read_under_rebound_name(lab, browser)
     log = [line for line in await _log(lab) if '"GET /poll' in line]
     page, server = "a page of rebound.example", "the server on 127.0.0.1"
@@ -254,14 +254,14 @@ async def _log(lab: Lab) -> list[str]:
 
 
 def _tidy(line: str) -> str:
-    """Cut tokens, and take out what differs from run to run: ports and times."""
+    """Shorten tokens, and remove what differs between runs: ports and times."""
     line = re.sub(r"eyJ[\w.-]+", "eyJ…", line)
     line = re.sub(r"(?<=example|..0.0.1):\d{2,5}", ":PORT", line)
     return re.sub(r"\[[\d:]+\] ", "", line)
 
 
 def _status(log: Sequence[str]) -> str:
-    """Return the status of the newest line."""
+    """Return the HTTP status in the newest line of an access log."""
     return log[-1].split('" ')[1].split(" ")[0] if log else "no answer"
 
 

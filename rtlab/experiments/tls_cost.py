@@ -1,4 +1,4 @@
-"""What TLS costs: handshakes by version, first and resumed, in bytes, round trips and time."""
+"""Cost of TLS: bytes, round trips and time of full and resumed handshakes, by TLS version."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
@@ -28,12 +28,12 @@ VERSIONS: Final[tuple[Version, ...]] = ("TLSv1.2", "TLSv1.3")
 
 
 class TlsCost:
-    """What `tls_cost` measured.
+    """The result of `tls_cost`.
 
     Attributes
     ----------
     exchanges : list of TlsExchange
-        In the order in which they were made.
+        All connections, in the order in which they were made.
     """
 
     def __init__(self, exchanges: list[TlsExchange]) -> None:
@@ -41,13 +41,13 @@ class TlsCost:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Medians: a row for each version, first and resumed.
+        """Medians, with one row per version for first and one for resumed handshakes.
 
         Returns
         -------
         pandas.DataFrame
-            ``handshake_ms``, ``round_trips``, bytes up and down of the handshake, of
-            the whole exchange, and CPU of both ends in milliseconds.
+            Columns ``handshake_ms``, ``round_trips``, bytes up and down of the handshake and of the whole
+            exchange, and CPU time of client and server in milliseconds.
         """
         import pandas as pd
 
@@ -68,7 +68,7 @@ class TlsCost:
         return self.frame.to_html(float_format="{:,.2f}".format, border=0)
 
     def plot(self) -> Chart:
-        """Draw the handshakes' time and bytes.
+        """Draw time and bytes of the handshakes.
 
         Returns
         -------
@@ -96,18 +96,18 @@ def _medians(same: list[TlsExchange]) -> dict[str, float]:
 async def tls_cost(
     lab: Lab, *, versions: tuple[Version, ...] = VERSIONS, repeats: int = 20, plain: Lab | None = None
 ) -> TlsCost:
-    """Measure first and resumed handshakes of each version, in turns.
+    """Measure first (full) and resumed handshakes of each TLS version, in turn.
 
     Parameters
     ----------
     lab : Lab
-        Started with ``Lab(tls=True)``.
+        A lab with TLS, such as ``Lab(tls=True)``.
     versions : tuple of str
-        Which.
+        TLS versions to measure.
     repeats : int
-        Connections of each kind.
+        Number of connections of each kind.
     plain : Lab, optional
-        A lab without TLS, to compare with.
+        A lab without TLS, for comparison. None: no comparison.
 
     Returns
     -------
@@ -120,8 +120,8 @@ async def tls_cost(
 
     Notes
     -----
-    The certificate is one of a small authority: ECDSA P-256, one link. The chains of
-    public sites are two or three certificates long, and cost some 2 to 4 KB more.
+    The server sends a single ECDSA P-256 certificate, issued by a local authority. The chains of public
+    sites are two or three certificates long, and cost some 2 to 4 KB more.
 
     Examples
     --------
@@ -145,7 +145,7 @@ async def tls_cost(
         for context in contexts:
             first, session = await _watched(pid, lab.url, context, None)
             again, _ = await _watched(pid, lab.url, context, session)
-            # The first turn warms up caches of both ends and is not counted.
+            # The first turn warms up the caches of both ends and is not counted.
             found += [first, again] if turn else []
     return TlsCost(found)
 
@@ -160,7 +160,7 @@ async def _watched(
 
 
 def _only(version: Version, trusted: ssl.SSLContext) -> ssl.SSLContext:
-    """Return a context for one version, that trusts what another one does."""
+    """Return a context for one TLS version that trusts the same authorities as `trusted`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     for authority in trusted.get_ca_certs(binary_form=True):
         context.load_verify_locations(cadata=authority)

@@ -1,4 +1,4 @@
-"""The four transports side by side, measured in turns on one server."""
+"""Compares the four transports, measured in turn on one server."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["OnProgress", "compare"]
 
 
-#: Called with the share that is done, 0 to 1, and with what is being done.
+#: Called with the share done, from 0 to 1, and a text that says what is being done.
 OnProgress = Callable[[float, str], object]
 
-#: Seconds of one turn of one transport.
+#: Duration of one transport's turn in seconds.
 _TURN: Final = 0.5
 _MIN_TURNS: Final = 3
 _ECHOES: Final = 10
 _TIMEOUT: Final = 15.0
-#: Messages that the bytes are averaged over.
+#: Number of messages over which wire bytes are averaged.
 _WIRE_MESSAGES: Final = 12
 
 
@@ -46,46 +46,45 @@ async def compare(
     rate: float = 200.0,
     size: int = 100,
     rtt_ms: float | None = None,
-    # What to show meanwhile
+    # Progress and early stop
     recorder: Recorder | None = None,
     progress: OnProgress | None = None,
     stopped: asyncio.Event | None = None,
 ) -> Comparison:
-    """Measure the transports against each other.
+    """Measure latency, connect time, bytes and CPU of each transport under the same load.
 
-    They take turns of half a second, in an order that rotates, so that whatever else
-    the machine does hits all of them. Each turn opens a fresh connection, asks for some
-    echoes one after the other, and then takes a feed that the server sends on a fixed
-    schedule, whatever happens to it: a stall shows in all the messages that it delays.
+    The transports take turns of half a second, in rotating order, so that other work on the machine affects
+    all of them alike. Each turn opens a new connection, requests some echoes one after the other, and then
+    receives a feed. The server sends the feed on a fixed schedule even if delivery stalls, so a stall shows
+    in every message that it delays.
 
     Parameters
     ----------
     lab : Lab
         A running lab.
     transports : tuple of str
-        Which.
+        Transports to compare.
     seconds : float
-        Feed for each transport, in total.
+        Total duration of each transport's feeds in seconds.
     rate : float
-        Messages a second.
+        Messages per second.
     size : int
         Bytes of each payload.
     rtt_ms : float, optional
-        Milliseconds to add to a round trip, with ``Lab(faults=True)``: then TCP goes
-        through the fault proxy, and WebRTC's packets through a relay in this process.
+        Milliseconds to add to each round trip; needs ``Lab(faults=True)``. TCP then goes through the fault
+        proxy, and WebRTC's packets through a relay in this process. None: a direct path.
     recorder : Recorder, optional
-        Where the feed's samples go, each transport a series: give the one that a live
-        plot shows.
+        Receives the feed's samples, one series per transport; pass the recorder of a live plot. None uses
+        a new one.
     progress : callable, optional
-        Called with the share that is done and a few words.
+        Called with the share done, from 0 to 1, and a short text.
     stopped : asyncio.Event, optional
-        Ends the run at once when it is set: give ``plot.stopped``.
+        Setting this event ends the run at once; pass ``plot.stopped``.
 
     Returns
     -------
     Comparison
-        Its ``frame`` is the table. Of a run that was stopped, what was finished by then;
-        the rest is NaN.
+        Its ``frame`` is the table. A run that was stopped has the results up to then, and NaN for the rest.
 
     Raises
     ------
@@ -107,7 +106,7 @@ async def compare(
     began_at = kept.position
     tell = progress if progress is not None else _silent
     turns: list[Turn] = []
-    ticking = object()  # the recorder's owner may have its own reason to let the ticker run
+    ticking = object()  # key of this user; others may keep the ticker running
     kept.loop_lag.start(ticking)
     try:
         run = _run(lab, transports, seconds, rate, size, rtt_ms, kept, tell, turns)
@@ -139,7 +138,7 @@ async def _run(
     tell: OnProgress,
     turns: list[Turn],
 ) -> WireReport:
-    """Take all turns, which go into `turns`, and count the bytes."""
+    """Measure all turns, appending each to `turns`; then count the wire bytes and return them."""
     rounds = max(_MIN_TURNS, round(seconds / _TURN))
     count = max(2, round(rate * seconds / rounds))
     steps, done = rounds * (len(transports) + 1) + 2, 0
@@ -158,11 +157,11 @@ async def _run(
 
 
 def _silent(_share: float, _text: str) -> None:
-    """Tell nobody."""
+    """Ignore progress: the default `OnProgress`."""
 
 
 async def _idle(pid: int, seconds: float) -> tuple[float, float]:
-    """Return what server and client use when nothing happens, in CPU seconds a second."""
+    """Return the idle CPU use of server and client, in CPU seconds per second."""
     watch = CpuWatch(pid)
     await asyncio.sleep(seconds)
     server, client, passed = watch.read()
@@ -188,7 +187,7 @@ async def _turn(
         return Turn(
             transport=transport,
             connect=conn.stats.connect_time or 0.0,
-            # The first echo is left out: it pays for what is loaded on first use.
+            # The first echo is left out, because it includes one-time costs of first use.
             echoes=echoes[1:],
             messages=count,
             server_cpu=server - idle[0] * passed,

@@ -1,4 +1,4 @@
-"""What WebRTC's round trips are for: the phases of its connect, told apart by the first packet of each."""
+"""Round trips of each phase of a WebRTC connect; the first packet of a kind marks the end of a phase."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PHASES", "webrtc_phases"]
 
-#: Phase → the kind of packet that ends it; the last ends when the connection is usable.
+#: Phase → kind of packet whose first arrival ends it; the last phase ends when the connection is usable.
 PHASES: Final[dict[str, str]] = {
     "signalling: TCP, offer and answer": "stun",
     "ICE: a check, and a nomination": "handshake",
@@ -32,8 +32,8 @@ async def webrtc_phases(
 ) -> dict[str, float]:
     """Measure how many round trips each phase of WebRTC's connect takes.
 
-    A phase ends when the first packet of the next is at the client. Its round trips are
-    the slope of its time over the distance, as in `connect_round_trips`.
+    A phase ends when the first packet of the next phase reaches the client. The number of round trips is
+    the slope of the phase's duration over the added round-trip time, as in `connect_round_trips`.
 
     Parameters
     ----------
@@ -42,22 +42,22 @@ async def webrtc_phases(
     rtts_ms : tuple of float
         Milliseconds to add to a round trip; at least two different ones.
     repeats : int
-        Connects at each distance.
+        Number of connects at each added round-trip time.
 
     Returns
     -------
     dict of str to float
-        By phase, in order; their sum is the connect's.
+        Phase → its round trips, in order of the phases; their sum is that of the whole connect.
 
     Raises
     ------
     LabError
-        When a phase had no packet of its own.
+        When no packet of a phase was seen.
 
     Notes
     -----
-    What comes after DTLS is encrypted, so SCTP's handshake (two round trips, RFC 9260
-    section 5.1) and the opening of the channel (RFC 8832) are one phase here.
+    All packets after the DTLS handshake are encrypted, so SCTP's handshake (two round trips, RFC 9260
+    section 5.1) and the opening of the data channel (RFC 8832) cannot be told apart and are one phase here.
 
     Examples
     --------
@@ -69,7 +69,7 @@ async def webrtc_phases(
     if len(set(rtts_ms)) < 2:
         raise ValueError(f"expected at least two different rtts_ms, got {rtts_ms}")
     async with make_client("webrtc", lab.url, ssl=lab.ssl):
-        pass  # modules that the first connection loads must not look like a slow phase
+        pass  # importing modules must not count as part of a phase
     x: list[float] = []
     times: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for rtt_ms in rtts_ms:
@@ -87,7 +87,7 @@ async def webrtc_phases(
 
 
 def _lasted(tap: UdpTap, began: float, ended: float) -> dict[str, float]:
-    """Return the seconds of each phase of one connect."""
+    """Return the duration of each phase of one connect in seconds."""
     lasted: dict[str, float] = {}
     for phase, kind in PHASES.items():
         ends = ended

@@ -1,4 +1,4 @@
-"""What a stranger can find out about a server without credentials, as a table of findings.
+"""A security audit: what a client without credentials can do to a server, as a table of findings.
 
-It may import the bare socket of `endpoint` and the tables of `websocket_conformance`; it never imports a lab.
+It may import the bare socket of `endpoint` and the cases of `websocket_conformance`, but never a lab.
 """

@@ -1,4 +1,4 @@
-"""What one check of an audit came to."""
+"""The checks of an audit and their findings."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Severity = Literal["high", "medium", "low"]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What is looked at, how bad it would be, who says so, and what to do about it.
+    """One check: what it tests, how severe a hole would be, the rule behind it, and how to fix a hole.
 
     Parameters
     ----------
     name : str
-        Short.
+        A short name of what is checked.
     severity : {"high", "medium", "low"}
-        Of a hole: somebody acts as another or the server ends; somebody is helped to; somebody learns more
-        than he must.
+        How severe a hole is. High: it lets an attacker act as another user or stop the server.
+        Medium: it helps to do so. Low: it reveals more than necessary.
     rule : str
-        The standard's section, or whose advice it is.
+        The section of the standard, or the source of the advice.
     advice : str
-        What to do about a hole.
+        How to close a hole.
     """
 
     name: str
@@ -36,23 +36,23 @@ class Check(msgspec.Struct, frozen=True):
     advice: str
 
     def holds(self, evidence: str) -> Finding:
-        """Say that there is no hole."""
+        """Return the finding that there is no hole."""
         return self._found("holds", evidence)
 
     def hole(self, evidence: str) -> Finding:
-        """Say that there is one."""
+        """Return the finding that there is a hole."""
         return self._found("hole", evidence)
 
     def unseen(self, why: str) -> Finding:
-        """Say that it could not be looked at, and why."""
+        """Return the finding that the check could not be made, and why."""
         return self._found("not seen", why)
 
     def judged(self, hole: str, otherwise: str) -> Finding:
-        """Say that there is a hole if there is evidence of one."""
+        """Return a hole with the evidence `hole`; if that is empty, no hole with evidence `otherwise`."""
         return self.hole(hole) if hole else self.holds(otherwise)
 
     def judged_rows(self, rows: Sequence[Row]) -> Finding:
-        """Say that there is a hole if a row of a conformance table does not hold."""
+        """Return a hole if a row of a conformance table does not hold; otherwise no hole."""
         wrong = [row for row in rows if not row.holds]
         of = f"of {len(rows)}"
         said = f"{len(wrong)} {of} wrong; not so: “{wrong[0].rule}” ({wrong[0].saw})" if wrong else ""
@@ -63,16 +63,16 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a check came to.
+    """The result of a check.
 
     Parameters
     ----------
     check, severity, rule, advice
-        As of `Check`.
+        As in `Check`; `check` is its name.
     result : {"holds", "hole", "not seen"}
-        Not seen: without credentials the server does not let anybody come so far.
+        Not seen: the check could not be made, for instance because the server requires credentials.
     evidence : str
-        What the server did.
+        What the server did, or why the check could not be made.
     """
 
     check: str

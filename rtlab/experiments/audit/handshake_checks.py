@@ -1,4 +1,4 @@
-"""Checks at the door: what the server answers before anybody has proved who he is."""
+"""Checks before authentication: what the server answers to a client that has not shown who it is."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ VERSION: Final = Check("version", "low", "RFC 9110 §10.2.4", "send no Server fi
 SNIFFING: Final = Check("content sniffing", "low", "Fetch §3.6", "send X-Content-Type-Options: nosniff")
 TLS: Final = Check("TLS", "high", "RFC 9325 §3.1", "serve wss alone, with TLS 1.2 or newer")
 
-#: Where the tables try what an attacker tries; the rest of them is about extensions.
+#: The handshake cases that an attacker would use; the others are about extensions and subprotocols.
 _STRICT: Final = tuple(
     case
     for case in REQUEST_CASES
@@ -80,12 +80,12 @@ _VERSION: Final = re.compile(r"\d+\.\d+")
 
 
 def forged_token() -> str:
-    """Return a token that anybody can make: it says ``alg: none``."""
+    """Return an unsigned token (``alg: none``), which anybody can make."""
     return jwt.encode({"sub": "ada", "roles": ["staff"]}, "", "none")
 
 
 async def outside_checks(target: Target) -> list[Finding]:
-    """Try the door; return a finding for each check."""
+    """Run every check that needs no open connection; return a finding for each."""
     plain = await target.handshake({})
     return [
         await _origins(target, plain),
@@ -104,7 +104,7 @@ async def outside_checks(target: Target) -> list[Finding]:
 
 
 def _strangers(target: Target) -> dict[str, str | tuple[str, str]]:
-    """Return what a stranger's page may be called, so that it looks like the server's own."""
+    """Return foreign origins that resemble the server's own, by a short description."""
     scheme, host, port = target.url.origin
     name = f"[{host}]" if ":" in host else host
     other = "http" if scheme == "https" else "https"
@@ -131,7 +131,7 @@ async def _origins(target: Target, plain: Answer) -> Finding:
     for name, origin in [*strangers.items()][1:]:
         if (await target.handshake({"Origin": origin})).status == plain.status:
             passed.append(name)
-    any_at_all = {*passed, "sent twice"} == {*strangers}  # twice is refused by many a library
+    any_at_all = {*passed, "sent twice"} == {*strangers}  # many libraries refuse two Origins
     let_in = "any" if any_at_all else ", ".join(passed)
     refused = f"{len(strangers)} strangers were answered {evil}, nobody else was"
     return ORIGINS.judged(f"let in: {let_in}" if passed else "", refused)
@@ -156,7 +156,7 @@ async def _cors(target: Target) -> Finding:
 
 async def _handshake(target: Target, plain: Answer) -> Finding:
     opens = plain.status == 101
-    # Without a way in, only what must be refused can be seen.
+    # If no handshake succeeds, only the cases that the server must refuse can be judged.
     refusals = [case for case in _STRICT if case.holds(None) or case.name.startswith("version ")]
     cases = _STRICT if opens else tuple(refusals)
     rows = await server_handshakes(str(target.url), cases, fields=target.fields, ssl=target.ssl)
@@ -234,7 +234,7 @@ async def _tls(target: Target) -> Finding:
     old.set_ciphers("ALL:@SECLEVEL=0")
     old.minimum_version = ssl_module.TLSVersion.MINIMUM_SUPPORTED
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old on purpose
+        warnings.simplefilter("ignore", DeprecationWarning)  # an old version on purpose
         old.maximum_version = ssl_module.TLSVersion.TLSv1_1
     aged = Target(target.url, old, target.timeout, target.slow, target.fields)
     try:

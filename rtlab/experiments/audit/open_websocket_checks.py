@@ -1,4 +1,4 @@
-"""Checks of an open WebSocket: frames, limits, and what a message can reach."""
+"""Checks of an open WebSocket: frames, limits, and what a message's type can reach."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NAMES: Final = Check(
 )
 KEYS: Final = Check("duplicate keys", "low", "RFC 8259 §4", "refuse a key that stands twice in one object")
 
-#: All of them, for who does not come in.
+#: All checks of an open WebSocket: an audit reports each as not seen when no handshake succeeds.
 INSIDE: Final = (FRAMES, CLOSES, SIZE, BOMB, FLOOD, NAMES, KEYS)
 
-#: Sent at once; a busy person writes a handful in a second.
+#: Number of messages that the flood check sends at once; a human user sends a handful per second.
 FLOOD_MESSAGES: Final = 3000
 
 _FAILS: Final = tuple(case for case in FRAME_CASES if isinstance(case.expect, Fails))
@@ -51,7 +51,7 @@ _OBJECT: Final = re.compile(rb"<class '|<bound method|object at 0x|native code|m
 
 
 async def inside_checks(target: Target) -> list[Finding]:
-    """Try an open connection; return a finding for each check."""
+    """Run every check of an open connection; return a finding for each."""
     return [
         await _rows(FRAMES, target, _OTHERS),
         await _rows(CLOSES, target, _CODES),
@@ -78,7 +78,7 @@ async def _bomb(target: Target) -> Finding:
 
 
 async def _said(target: Target, texts: Sequence[bytes]) -> list[bytes]:
-    """Send messages; return what the server says until it has read them all, or ends."""
+    """Send messages; return the server's answers until it has read them all or closes the connection."""
     said: list[bytes] = []
     async with await target.dial() as wire:
         head = await wire.upgrade(**{name.replace("-", "_"): value for name, value in target.fields.items()})
@@ -88,7 +88,7 @@ async def _said(target: Target, texts: Sequence[bytes]) -> list[bytes]:
         try:
             while (frame := await wire.frame()) is not None:
                 if frame.opcode == PONG and frame.payload == b"all":
-                    await wire.send(raw_frame(PING, b"again"))  # answers may come behind the first
+                    await wire.send(raw_frame(PING, b"again"))  # answers may follow the first pong
                 elif frame.opcode == PONG:
                     return said
                 elif frame.opcode == TEXT:

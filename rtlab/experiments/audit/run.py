@@ -26,34 +26,36 @@ async def audit(
     slow: float = 15.0,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> list[Finding]:
-    """Try a WebSocket server as a stranger would who means ill.
+    """Test a WebSocket server the way an attacker without credentials would.
 
     Parameters
     ----------
     url : str
         ``ws``, ``wss``, ``http`` or ``https``.
     elsewhere : bool
-        Audit a server that is not on this machine. It needs its owner's leave.
+        Whether to audit a server that is not on this machine. This needs its owner's permission.
     headers : mapping, optional
-        Of each handshake, such as ``Authorization``: without a way in, frames cannot be tried.
+        Headers of each handshake, such as ``Authorization``. If no handshake succeeds, the checks of an
+        open connection cannot be made.
     ssl : ssl.SSLContext, optional
-        Whom to trust; None is the system's authorities.
+        TLS context with the trusted authorities. None trusts the system's.
     timeout : float
-        Seconds for each answer.
+        Timeout in seconds for each answer.
     slow : float
-        Seconds that half a handshake may stand.
+        Seconds within which the server should close a connection whose handshake never finishes.
     progress : callable
-        Told the share done and what comes next.
+        Called with the share done, from 0 to 1, and a text that says what comes next.
 
     Returns
     -------
     list of Finding
-        One for each check, the same whatever was found.
+        One for each check. The list of checks is always the same, whatever is found.
 
     Raises
     ------
     ConnectFailed
-        When nobody answers, nobody speaks WebSocket there, or it is another machine's.
+        When the server does not answer, has no WebSocket at this URL, or is on another machine and
+        `elsewhere` is false.
 
     Examples
     --------
@@ -83,7 +85,7 @@ async def audit(
 
 
 async def _way_in(target: Target) -> Target | None:
-    """Return the target with what opens it; None where nothing does."""
+    """Return the target with header fields that open a connection; None if none do."""
     for fields in ({}, {"Authorization": f"Bearer {forged_token()}"}):
         if (await target.handshake(fields)).status == 101:
             return Target(target.url, target.ssl, target.timeout, target.slow, {**target.fields, **fields})

@@ -1,4 +1,4 @@
-"""Tables for a notebook: what an audit found, and OWASP's cheat sheet as an index of what is here."""
+"""Tables for a notebook: the findings of audits, and OWASP's cheat sheet as an index to this package."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ __all__ = ["Advice", "cheat_sheet", "cheat_sheet_table", "findings_table"]
 
 
 class Advice(NamedTuple):
-    """One advice of OWASP's WebSocket Security Cheat Sheet, in our words.
+    """One recommendation of OWASP's WebSocket Security Cheat Sheet, paraphrased.
 
     Parameters
     ----------
     section, advice : str
-        Where it stands, and what it says.
+        The section of the cheat sheet, and what it recommends.
     attack, defence : str
-        The function that attacks, and what stops it, as dotted names; empty where there is none.
+        Dotted names of the function that attacks and of the code that stops it; empty if there is none.
     test : str
-        ``path::name``; empty where there is none.
+        The test of the defence, ``path::name``; empty if there is none.
     cell : str
-        ``notebook#heading`` under which it is tried before the reader's eyes; empty where it is not.
+        ``notebook#heading`` of the notebook section that shows the attack; empty if no notebook does.
     note : str
-        Why there is none, or where ours differs.
+        Why something is missing, or where this package deviates from the recommendation.
     """
 
     section: str
@@ -46,7 +46,7 @@ def cheat_sheet() -> list[Advice]:
 
 
 def cheat_sheet_table() -> PlainTable:
-    """Return the sheet as a table; the last parts of names, as they are long."""
+    """Return the cheat sheet as a table, with only the last part of each dotted name."""
     rows = [
         (
             row.section,
@@ -62,12 +62,12 @@ def cheat_sheet_table() -> PlainTable:
 
 
 def findings_table(found: dict[str, Sequence[Finding]]) -> PlainTable:
-    """Return what several audits found, side by side, and what to do.
+    """Return the findings of several audits side by side, with the advice for each check.
 
     Parameters
     ----------
     found : dict
-        What was audited → its findings, in one order.
+        Name of the audited server → its findings, in the same order of checks for all.
     """
     rows = [
         (same[0].check, same[0].severity, *map(_said, same), f"{same[0].advice} ({same[0].rule})")
@@ -81,11 +81,11 @@ def _said(finding: Finding) -> str:
 
 
 def _place(cell: str) -> str:
-    """Return the number of a notebook and the heading in it."""
+    """Return the number of the notebook, and the heading of the section."""
     notebook, _, heading = cell.partition("#")
     return f"{notebook.partition('_')[0]}: {heading}" if heading else "–"
 
 
 def _short(pointer: str) -> str:
-    """Return the last part of a name, which may be broken at its low lines: seven columns are many."""
+    """Return the last part of a name; zero-width spaces let a narrow column break it at underscores."""
     return pointer.rpartition("::")[2].rpartition(".")[2].replace("_", "_\u200b") or "–"

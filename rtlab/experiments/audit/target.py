@@ -1,4 +1,4 @@
-"""The server that is audited: one request at a time, and whether it is this machine's."""
+"""The server under audit: sends it one request at a time, and checks that it is on this machine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Answer", "Target", "check_is_ours"]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """An answer as far as it was read; status 0 stands for none.
+    """The beginning of an HTTP answer; status 0 means that the server sent none.
 
     Parameters
     ----------
     status : int
-        Of HTTP.
+        HTTP status.
     head : Head or None
-        With its fields.
+        The head with its header fields; None if there was no answer.
     body : bytes
-        Its beginning.
+        The first bytes of the body.
     """
 
     status: int
@@ -36,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
 
     def field(self, name: str) -> str:
-        """Return a field's value, empty if there is none."""
+        """Return a header field's value; empty if there is no such field."""
         return "" if self.head is None else self.head.get(name.encode()).decode("latin-1")
 
     def __str__(self) -> str:
@@ -49,15 +49,15 @@ class Target(msgspec.Struct, frozen=True):
     Parameters
     ----------
     url : Url
-        Its WebSocket.
+        URL of its WebSocket.
     ssl : ssl.SSLContext, optional
-        Whom to trust.
+        TLS context with the trusted authorities. None trusts the system's.
     timeout : float
-        Seconds for each answer.
+        Timeout in seconds for each answer.
     slow : float
-        Seconds that an unfinished handshake may stand.
+        Seconds within which the server should close a connection whose handshake never finishes.
     fields : mapping
-        What each request carries: somebody's credentials, or nothing.
+        Header fields of each request, such as credentials; may be empty.
     """
 
     url: Url
@@ -71,12 +71,12 @@ class Target(msgspec.Struct, frozen=True):
         return await dial(self.url, ssl=self.ssl, timeout=self.timeout)
 
     async def handshake(self, changed: Fields, **query: str) -> Answer:
-        """Ask for a WebSocket, with some fields changed; return the answer, whatever it is."""
+        """Send a WebSocket handshake with some fields changed; return the answer, whatever it is."""
         fields = {**upgrade_fields(new_key()), **self.fields, **changed}
         return await self.ask(request_head(self.url.adding(**query), fields))
 
     async def ask(self, request: bytes) -> Answer:
-        """Send bytes; return the answer to them."""
+        """Send the bytes of a request; return the answer."""
         async with await self.dial() as wire:
             await wire.send(request)
             try:
@@ -92,7 +92,7 @@ async def check_is_ours(url: Url) -> None:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
     except OSError:
-        return  # whoever dials says what is wrong
+        return  # the connection attempt that follows reports what is wrong
     if not all(is_loopback(str(entry[4][0])) for entry in found):
         raise ConnectFailed(
             f"{host} is not this machine: an audit attacks. With its owner's leave: --elsewhere",

@@ -1,4 +1,4 @@
-"""Which node a balancer gives a key to, asked of the balancer itself."""
+"""Which node a load balancer assigns a key to, found by sending requests through the balancer."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _TIMEOUT: Final = 30.0
 
 
 class Moved(NamedTuple):
-    """What became of the keys when a node joined.
+    """How many keys moved to another node when a node joined.
 
     Parameters
     ----------
     share : float
-        Of all keys that have another node than before.
+        Share of all keys that were assigned to another node than before.
     among_others : float
-        Of all keys that moved from one of the former nodes to another of them.
+        Share of all keys that moved between two of the existing nodes.
     keys : int
-        How many there were.
+        Number of keys.
     """
 
     share: float
@@ -37,24 +37,24 @@ class Moved(NamedTuple):
 
 
 async def nodes_of(url: str, keys: Sequence[str]) -> list[str]:
-    """Return the node that a balancer's port leads each ``clientId`` to.
+    """Return the node to which the balancer routes each ``clientId``.
 
     Parameters
     ----------
     url : str
-        `Balancer.through`.
+        URL of the balancer for one policy, from `Balancer.through`.
     keys : sequence of str
         Client ids.
 
     Returns
     -------
     list of str
-        A name for each: ``"node-1"``.
+        Name of the node for each key, such as ``"node-1"``.
 
     Raises
     ------
     LabError
-        When no node answers.
+        When the keys were not all answered in time, or an answer does not name a node.
     """
     where = urlsplit(url)
     found: dict[str, str] = {}
@@ -81,18 +81,18 @@ async def nodes_of(url: str, keys: Sequence[str]) -> list[str]:
 
 
 async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = -1) -> Moved:
-    """Let a node join the others, and return which keys moved.
+    """Let a node join the others, and return which share of the keys moved.
 
     Parameters
     ----------
     lab : Lab
-        With several nodes; all of them are in again afterwards.
+        A lab with several nodes. All of them are in the balancer's rotation again afterwards.
     policy : str
         ``"consistent_hash"`` or ``"modulo_hash"``.
     keys : sequence of str
         Client ids.
     joining : int
-        Which node; the last by default.
+        Index of the node that joins; the last by default.
 
     Returns
     -------

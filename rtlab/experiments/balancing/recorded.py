@@ -1,4 +1,4 @@
-"""Experiments that need HAProxy, on machines without it: they are shown as they were recorded elsewhere.
+"""Experiments that need HAProxy: machines without it show results that were recorded on another machine.
 
 ``RTLAB_RECORD=1 python -m tests.refresh_notebooks 17_scaling`` records them again.
 """
@@ -30,12 +30,12 @@ T = TypeVar("T")
 
 
 class BalancedRuns:
-    """Runs an experiment where HAProxy is installed; else returns what it gave when it was recorded.
+    """Runs an experiment if HAProxy is installed; otherwise returns the recorded result.
 
     Attributes
     ----------
     kind : {"measured", "recorded"}
-        What it returns is that; for `Verdicts.claim`.
+        Whether results are measured now or were recorded earlier; for `Verdicts.claim`.
 
     Examples
     --------
@@ -50,14 +50,15 @@ class BalancedRuns:
         self._runs: dict[str, Any] = {}
 
     async def __call__(self, run: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run it, or look it up.
+        """Run the experiment, or look up its recorded result.
 
         Parameters
         ----------
         run : coroutine function
-            The experiment. What it returns is data; a class of its own only where its annotation says so.
+            The experiment. A recorded result is converted to the class that its return annotation names;
+            without such a class it stays plain data.
         *args, **kwargs
-            Its arguments; their text names the run.
+            Arguments of the experiment. As text, they identify the recorded run; a lab and lists do not.
 
         Raises
         ------
@@ -93,7 +94,7 @@ def _name(run: str, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
 
 
 def _returns(run: Callable[..., object]) -> Any:
-    """Return the class that a function says to return; other annotations name what is data already."""
+    """Return the class named by a function's return annotation, else Any, as the result is plain data."""
     named: object = run.__annotations__.get("return")
     found = vars(sys.modules[run.__module__]).get(named) if isinstance(named, str) else named
     return found if isinstance(found, type) else Any

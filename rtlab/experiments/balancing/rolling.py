@@ -1,4 +1,4 @@
-"""Nodes restarted one after the other behind a balancer, with real connections: who moves, and where to."""
+"""A rolling restart behind a load balancer, with real connections: which clients move, and to which node."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _RETRY: Final = 0.02
 
 
 class RollingRestart(NamedTuple):
-    """A rolling restart that was watched.
+    """What was observed during a rolling restart.
 
     Parameters
     ----------
     loads : list of list of int
-        Clients on each node of the balancer: before, and after each restart.
+        Clients on each node, before the first restart and after each restart.
     reconnects : list of float
-        When each client was connected again, in seconds from the first restart on.
+        Time of each reconnect, in seconds since the first restart began.
     clients : int
-        How many there were.
+        Number of clients.
     """
 
     loads: list[list[int]]
@@ -41,11 +41,11 @@ class RollingRestart(NamedTuple):
 
     @property
     def per_client(self) -> float:
-        """Reconnects per client."""
+        """Mean number of reconnects per client."""
         return len(self.reconnects) / self.clients
 
     def busiest(self, seconds: float = 0.1) -> int:
-        """Return the most reconnects within so many seconds."""
+        """Return the largest number of reconnects within any window of `seconds`."""
         times = sorted(self.reconnects)
         return max((sum(at <= other < at + seconds for other in times) for at in times), default=0)
 
@@ -59,10 +59,10 @@ async def real_rolling_restart(
     stop_window: float | None = None,
     on_step: Callable[[Sequence[int]], object] = lambda loads: None,
 ) -> RollingRestart:
-    """Restart every node in turn, while clients that lose their connection come back at once.
+    """Restart every node in turn, while clients that lose their connection reconnect at once.
 
-    Each node is first taken out of the rotation, as a deployment does; then it is stopped, and
-    a fresh process takes its place.
+    Each node is first taken out of the balancer's rotation, as in a deployment. Then it is stopped, and a
+    new process replaces it.
 
     Parameters
     ----------
@@ -71,15 +71,16 @@ async def real_rolling_restart(
     policy : str
         One of `rtlab.lab.balancer_config.BALANCER_POLICIES`.
     clients : int
-        WebSocket connections.
+        Number of clients, with one WebSocket connection each.
     spare : int, optional
-        A node that is out of the rotation at first. It comes in before the first one leaves, and
-        each that was restarted comes in before the next one leaves: start before drain. The last
-        one restarted is the spare of the next time.
+        Index of a node that starts outside the rotation ("start before drain"). It joins before the first
+        node leaves; each restarted node then stays out as the spare, and joins before the next node
+        leaves. None: there is no spare, and each node rejoins after its own restart.
     stop_window : float, optional
-        Over how many seconds the *fresh* nodes will spread their close frames.
+        Seconds over which the *new* processes will spread their close frames when they stop. None leaves
+        the server's own setting.
     on_step : callable
-        Called with the loads, before and after each restart.
+        Called with the clients on each node before the first restart and after each restart.
 
     Returns
     -------
@@ -103,7 +104,7 @@ async def real_rolling_restart(
             herd.begin()
 
     for node, seen in enumerate(lab.nodes):
-        if not seen.alive:  # an interrupted run has left a hole
+        if not seen.alive:  # an interrupted run left it stopped
             await lab.restart(node, **changed)
     await balancer.restore()
     try:
@@ -131,7 +132,7 @@ async def real_rolling_restart(
 
 
 class _Herd:
-    """Bare WebSocket clients that come back at once, for ever; each knows its node from the welcome."""
+    """Bare WebSocket clients that always reconnect at once; the welcome message names a client's node."""
 
     def __init__(self, url: str, nodes: int) -> None:
         self._url = url
@@ -144,7 +145,7 @@ class _Herd:
         self.reconnects: list[float] = []
 
     async def gather(self, clients: int) -> None:
-        for n in range(clients):  # one after the other: the balancer's choice is then its policy's alone
+        for n in range(clients):  # one by one, so that the policy alone decides the node
             self._tasks.append(asyncio.create_task(self._live(n), name=f"client {n}"))
             await self.until_all_in(n + 1)
 

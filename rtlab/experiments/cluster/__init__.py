@@ -1,4 +1,4 @@
-"""Several nodes behind one broker: what breaks them, what is lost then, and one message's way through.
+"""Several nodes behind one broker: faults, the messages they lose, and the path of a single message.
 
-Imports labs, their brokers, the fault proxy and the client. Never a model, and never draws.
+Imports labs, their brokers, the fault proxy and the client, but never a model or a figure.
 """

@@ -1,4 +1,4 @@
-"""Nodes behind a broker, of which one can be killed, stopped and cut off, and the broker stopped."""
+"""Nodes behind a broker: one node can be killed, paused or cut off, and the broker can be paused."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class BreakableCluster:
     Parameters
     ----------
     lab : Lab
-        Its nodes, with a fault proxy.
+        A lab with several nodes and a fault proxy.
     broker : BrokerServer
-        What they share.
+        The broker that the nodes share.
     link : FaultClient
-        Stands between the victim and the broker.
+        The fault proxy between the victim and the broker.
 
     Attributes
     ----------
     urls, ws_urls : list of str
-        Of all nodes, also of one that is dead.
+        URLs of all nodes, including one that is dead.
     victim : int
-        The place of that node in them.
+        Index of the victim among the nodes.
 
     Examples
     --------
@@ -68,16 +68,16 @@ class BreakableCluster:
         Parameters
         ----------
         kind : str
-            Of broker: one of `rtlab.lab.broker_servers.BROKERS`.
+            Kind of broker: one of `rtlab.lab.broker_servers.BROKERS`.
         nodes : int
-            How many.
+            Number of nodes.
         **options
-            Of the nodes: see `ServerOptions`.
+            Options of the nodes: see `ServerOptions`.
 
         Raises
         ------
         LabError
-            When one of them does not start, or the broker is not installed: it says how to get it.
+            When one of them does not start, or the broker is not installed; the message says how to get it.
         """
         server = await BrokerServer.start(kind)
         lab = None
@@ -98,36 +98,36 @@ class BreakableCluster:
 
     @staticmethod
     def running() -> list[BreakableCluster]:
-        """Return those of this process that have not been stopped."""
+        """Return the clusters that this process has started and not yet stopped."""
         return list(_running)
 
     @property
     def victim_name(self) -> str:
-        """What the victim is called among the nodes."""
+        """Node name of the victim, such as ``"node-3"``."""
         return f"node-{self.victim + 1}"
 
     def room(self, owner: int | None = None, prefix: str = "room") -> str:
-        """Return the name of a room whose messages a node numbers.
+        """Return the name of a room that a given node owns, so that this node numbers its messages.
 
         Parameters
         ----------
         owner : int, optional
-            The node's place; the victim's if left out.
+            Index of the node. None: the victim.
         prefix : str
-            How the name begins.
+            Beginning of the room's name.
         """
         names = [f"node-{n + 1}" for n in range(len(self.urls))]
         wanted = names[self.victim if owner is None else owner]
         return next(name for n in range(10_000) if owner_of(name := f"{prefix} {n}", names) == wanted)
 
     def pause(self, node: int) -> None:
-        """Stop a node from running (SIGSTOP): its connections stay open, and nothing is answered."""
+        """Pause a node's process (SIGSTOP): its connections stay open, but it answers nothing."""
         pid = self.lab.pids[node]
         self._paused.append(pid)
         os.kill(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let all nodes, and the broker, run again (SIGCONT)."""
+        """Resume all paused nodes and the broker (SIGCONT)."""
         while self._paused:
             os.kill(self._paused.pop(), signal.SIGCONT)
         if self._broker_paused:
@@ -135,17 +135,17 @@ class BreakableCluster:
             self._broker_paused = False
 
     def pause_broker(self) -> None:
-        """Stop the broker from running (SIGSTOP)."""
+        """Pause the broker's process (SIGSTOP)."""
         self._broker_paused = True
         self.broker.pause()
 
     async def heal(self) -> None:
-        """Undo everything, start the victim again if it died, and wait until all nodes know each other.
+        """End all faults, restart the victim if it is dead, and wait until all nodes know each other.
 
         Raises
         ------
         LabError
-            When the cluster was stopped, or does not get together.
+            When the cluster was stopped, or its nodes do not find each other in time.
         """
         if self not in _running:
             raise LabError(
@@ -156,7 +156,7 @@ class BreakableCluster:
         await self.link.restore()
         try:
             self.lab.check()
-        except LabError:  # it was killed
+        except LabError:  # the victim was killed
             await self._restart_victim()
         await self._together()
 
@@ -169,7 +169,7 @@ class BreakableCluster:
         await until_together(self.lab.stats, len(self.urls), _TOGETHER)
 
     async def stop(self) -> None:
-        """Stop everything. Safe to repeat."""
+        """Stop nodes, proxy and broker. Safe to repeat."""
         _running.discard(self)
         self.resume()
         try:

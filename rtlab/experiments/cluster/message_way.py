@@ -1,7 +1,7 @@
-"""One message's way: client, node, broker, the room's owner, broker, node, client, and its stamps.
+"""The path of one message: client, node, broker, the room's owner, broker, node, client, with timestamps.
 
-The clients note their own; what passes the broker is heard there by a listener of our own, beside
-the nodes. All clocks are this machine's one monotonic clock.
+The clients record their own timestamps. At the broker, this module subscribes beside the nodes and records
+when each message passes. All timestamps are read from this machine's one monotonic clock.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ _TIMEOUT: Final = 20.0
 
 
 class MessageWay(msgspec.Struct, frozen=True):
-    """The stamps of one message, seconds since its publisher called ``send``.
+    """The timestamps of one message, in seconds since its publisher sent it.
 
     Parameters
     ----------
     forward : float or None
-        The publisher's node had given it to the broker, for the room's owner; None where
+        When the broker had the message that the publisher's node forwards to the room's owner; None if
         that node is the owner.
     out : float
-        The owner had numbered it, and given it to the broker for all.
+        When the broker had the numbered message that the owner sends to all nodes.
     came : float
-        The reader, at another node, had it.
+        When the reader, connected to another node, received the message.
     reply : float or None
-        The owner had heard it come back, and its answer was at the broker.
+        When the broker had the owner's reply to the publisher's node, which the owner sends once its own
+        message has come back to it; None if nothing was forwarded.
     ack : float
-        The publisher had the answer.
+        When the publisher received the acknowledgement.
     """
 
     forward: float | None
@@ -61,27 +62,27 @@ async def follow_messages(
     count: int = 50,
     pause: float = 0.01,
 ) -> list[list[MessageWay]]:
-    """Publish at the first node, read at the second, and listen at the broker.
+    """Publish messages at the first node, read them at the second, and record when they pass the broker.
 
     Parameters
     ----------
     ws_urls : sequence of str
-        Of the nodes.
+        WebSocket URLs of the nodes, at least two.
     broker_url : str
-        What they share.
+        URL of the broker that the nodes share.
     token : str
-        The lab's: names its subjects there.
+        The lab's token, from which the namespace of its subjects at the broker follows.
     rooms : sequence of str
-        Where, in turns: what disturbs one disturbs all.
+        Rooms to publish to, in turn, so that a disturbance affects all of them alike.
     count : int
-        Messages in each, each sent when the one before was acknowledged.
+        Messages per room. Each is sent when the one before has been acknowledged.
     pause : float
-        Seconds between them.
+        Seconds between an acknowledgement and the next message.
 
     Returns
     -------
     list of list of MessageWay
-        Of each room.
+        For each room, the timestamps of its messages.
 
     Raises
     ------
@@ -118,7 +119,7 @@ async def follow_messages(
         await carrier.close()
 
     def way(n: int) -> MessageWay:
-        # Our listener may be late, but what it notes was there before the effects that are noted already.
+        # The subscriber may record a message late: cap its timestamp by that of a later event.
         reply = min(seen.reply[n], acked[n]) if n in seen.reply else None
         out = min(seen.out[n], came[n], acked[n] if reply is None else reply)
         forward = min(seen.forward[n], out) if n in seen.forward else None
@@ -135,7 +136,7 @@ async def follow_messages(
 
 
 class _Seen:
-    """When which message passed the broker."""
+    """When each message passed the broker, by message number."""
 
     def __init__(self) -> None:
         self.forward: dict[int, float] = {}

@@ -1,9 +1,9 @@
-"""The owner of a room dies, hangs or is cut off while messages flow: what was promised, and what came.
+"""A room's owner dies, hangs or is cut off while messages flow: which acknowledged messages arrive?
 
-``python -m rtlab.experiments.cluster.node_death nats redis --save FILE`` records every break over these
-brokers. In each of the three modes of delivery a publisher at the first node talks to a reader at the second,
-in a room that the third, the victim, numbers. No client is connected to the victim: what is lost
-or doubled is the nodes' doing, and the broker's.
+``python -m rtlab.experiments.cluster.node_death nats redis --save FILE`` records every fault with these
+brokers. In each of the three delivery modes a publisher at the first node sends to a reader at the second,
+in a room that the third node, the victim, owns. No client is connected to the victim, so every lost or
+duplicated message is due to the nodes or the broker.
 """
 
 from __future__ import annotations
@@ -35,41 +35,42 @@ Break = Literal[
     "nothing", "kill -9 of the owner", "SIGSTOP of the owner", "owner cut off", "SIGSTOP of the broker"
 ]
 
-#: Every way to break a cluster.
+#: Every fault that `break_cluster` can cause.
 BREAKS: Final[tuple[Break, ...]] = get_args(Break)
 
-#: Every mode of delivery.
+#: Every delivery mode.
 MODES: Final[tuple[DeliveryMode, ...]] = get_args(DeliveryMode)
 
 _READER: Final = "reader"
 _PATIENCE: Final = 60.0
-#: Seconds that the broker stands still.
+#: Seconds for which the broker is paused.
 _BROKER_STANDS: Final = 2.2
-#: Seconds until what was done to the owner ends, though nothing has recovered by then: far more than it
-#: takes, so that the end of the break is never what a recovery is owed to.
+#: Seconds after which a fault on the owner ends even if delivery has not recovered. Far longer than a
+#: recovery takes, so that a recovery is never due to the end of the fault.
 _LONGEST: Final = 20.0
-#: Brokers whose clients learn from the broker where to connect: a proxy that they are told of sees little.
+#: Brokers that tell their clients which address to connect to, so that the clients bypass the fault proxy.
 _PAST_THE_PROXY: Final = ("kafka",)
-#: Messages a second in each mode of a recorded run: every broker here answers three senders that fast.
+#: Messages per second and mode in a recorded run, slow enough for every broker with three senders.
 _RECORDED_RATE: Final = 10.0
 
 
 class DeathRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one break did to one mode of delivery.
+    """What one fault did to one delivery mode.
 
     Parameters
     ----------
     broker, happened, mode : str
-        What was tried.
+        The broker, the fault and the delivery mode.
     sent, promised : int
-        Messages, and those whose sender was told that they are published; at most once, nobody is told
-        anything, and its sender believes in every ``send`` that returned.
+        Messages sent, and messages acknowledged to their sender. In at-most-once mode there are no
+        acknowledgements, and every ``send`` that returned counts.
     lost, duplicates, reordered : int
-        The ledger's: promised and never came; came again; came after a later one.
+        Messages that were promised but never arrived, that arrived again, and that arrived after a later
+        one, as the ledger counts them.
     resyncs : int
-        How often the reader was told that it may have missed something.
+        How often the reader was told that it may have missed messages.
     recovery : float
-        Seconds from the break until something arrived that was sent after it.
+        Seconds from the fault until the first message arrived that was sent after the fault.
     """
 
     broker: str
@@ -85,7 +86,7 @@ class DeathRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def silent_loss(self) -> int:
-        """Messages that were lost without a ``resync``."""
+        """Lost messages if the reader got no ``resync`` at all, otherwise 0."""
         return 0 if self.resyncs else self.lost
 
 
@@ -98,28 +99,28 @@ async def break_cluster(
     before: float = 0.4,
     hold: float | None = None,
 ) -> list[DeathRow]:
-    """Break a cluster while messages flow, let it recover, and count.
+    """Cause a fault in a cluster while messages flow, let it recover, and count losses and duplicates.
 
     Parameters
     ----------
     cluster : BreakableCluster
-        Whole; it is whole again afterwards.
+        A running cluster. It is healed before and afterwards.
     happened : str
         One of `BREAKS`; ``"nothing"`` is the control.
     modes : sequence of str
-        Of `MODES`.
+        Delivery modes to test, from `MODES`.
     rate : float
-        Messages a second, for each mode.
+        Messages per second in each mode.
     before : float
-        Seconds until the break.
+        Seconds of messages before the fault, and again after it has ended.
     hold : float, optional
-        Seconds, at most, until what was stopped goes on: it does when every mode has recovered. By default
-        20, and 2.2 where the broker stands still, without which nothing recovers. A killed node stays dead.
+        Longest duration of the fault in seconds; it ends earlier when every mode has recovered. None: 20, or
+        2.2 for a paused broker, because nothing recovers without it. A killed node stays dead.
 
     Returns
     -------
     list of DeathRow
-        One for each mode.
+        One row for each mode.
 
     Raises
     ------
@@ -140,7 +141,7 @@ async def break_cluster(
                 try:
                     await asyncio.sleep(before)
                     await _break(cluster, happened)
-                    broken_at = time.monotonic()  # what was sent while it was asked for may have passed
+                    broken_at = time.monotonic()  # afterwards: messages sent earlier may have got through
                     while time.monotonic() < broken_at + hold and not flowing.done():
                         if all(flow.recovery(broken_at) < math.inf for flow in run):
                             break
@@ -152,7 +153,7 @@ async def break_cluster(
                     flowing.cancel()
                     await asyncio.wait((flowing,))
                 if not flowing.cancelled():
-                    flowing.result()  # raises what ended it
+                    flowing.result()  # raises the error that ended the senders
                 await together(*(flow.end() for flow in run))
         except TimeoutError:
             raise LabError(f"the cluster did not recover from {happened!r}: run this cell again") from None
@@ -181,7 +182,7 @@ async def _break(cluster: BreakableCluster, happened: Break) -> None:
 
 
 class _Flow:
-    """One mode: its publisher, its reader, and its ledger."""
+    """Publisher, reader and ledger of one delivery mode."""
 
     def __init__(self, cluster: BreakableCluster, mode: DeliveryMode, happened: str) -> None:
         self.mode: DeliveryMode = mode
@@ -198,7 +199,7 @@ class _Flow:
         self._ended = asyncio.Event()
         self.reader.on("stamped", self._arrived)
         self.reader.on("resync", self._missed)
-        self.publisher.on("error", lambda event: None)  # it is what the break does; the receipts know
+        self.publisher.on("error", lambda event: None)  # expected; the receipts record failures
         self.reader.on("end", lambda message: self._ended.set())
 
     async def join(self) -> None:
@@ -213,7 +214,7 @@ class _Flow:
         self._resyncs += 1
 
     async def send(self, rate: float) -> None:
-        """Send on a schedule, for ever."""
+        """Send on a fixed schedule until cancelled."""
         due = time.monotonic()
         while True:
             self._sent.append(time.monotonic())
@@ -229,7 +230,7 @@ class _Flow:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def end(self) -> None:
-        """Wait for every answer; then publish a last message, and wait until it has come."""
+        """Wait for every acknowledgement; then publish a last message and wait until it arrives."""
         for stamp, receipt in self._receipts:
             with suppress(RtlabError):
                 await receipt.acked()
@@ -242,7 +243,7 @@ class _Flow:
                     await self._ended.wait()
 
     def recovery(self, broken_at: float) -> float:
-        """Return how long after the break something came that was sent after it; infinite so far."""
+        """Return the seconds until a message sent after the fault arrived; infinity if none has yet."""
         later = (at for at, number in self._arrivals if self._sent[number] >= broken_at)
         return next(later, math.inf) - broken_at
 
@@ -264,17 +265,17 @@ class _Flow:
 
 
 def death_table(rows: Sequence[DeathRow]) -> pd.DataFrame:
-    """Return the verdicts as one table.
+    """Return the rows as one table.
 
     Parameters
     ----------
     rows : sequence of DeathRow
-        Of any brokers and breaks.
+        Rows of any brokers and faults.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by broker, what happened and mode; columns are the other fields, and ``silent_loss``.
+        Indexed by ``broker``, ``happened`` and ``mode``; columns are the other fields and ``silent_loss``.
     """
     records = [msgspec.structs.asdict(row) | {"silent_loss": row.silent_loss} for row in rows]
     frame = pd.DataFrame(records, columns=[*DeathRow.__struct_fields__, "silent_loss"])

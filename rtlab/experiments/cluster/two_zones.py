@@ -1,7 +1,7 @@
-"""Two NATS servers that are one cluster, and some milliseconds apart: a broker of more than one process.
+"""A broker of two processes: two NATS servers that form one cluster, some milliseconds apart.
 
-What is published at one reaches those who listen at the other over a link between the two, a moment later.
-Each sender's messages keep their order everywhere; those of two senders need not.
+A message published at one server reaches the subscribers of the other over a link between them, with a
+delay. Messages of one sender keep their order everywhere; messages of two senders need not.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class TwoZones:
     Parameters
     ----------
     faults : FaultClient
-        Of a lab: its proxy holds back what passes between the two.
+        The fault proxy of a lab, which delays the traffic between the two servers.
     distance : float
-        From one to the other, seconds.
+        One-way delay between the servers in seconds.
 
     Attributes
     ----------
     urls : list of str
-        Of both.
+        URLs of both servers.
 
     Examples
     --------

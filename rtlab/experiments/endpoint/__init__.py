@@ -1,4 +1,5 @@
-"""What probe, audit and the conformance tables share: a bare socket to any server, frames right or wrong.
+"""Shared by probe, audit and conformance tests: a bare socket to any server, and valid or invalid frames.
 
-It may import the client's rules for URLs and errors; it never imports a lab, nor judges what it sees.
+It may import the client's rules for URLs and errors. It never imports a lab, and it does not judge what a
+server does.
 """

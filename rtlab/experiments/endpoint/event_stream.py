@@ -1,4 +1,4 @@
-"""An event stream on a bare connection: its events, its heartbeats, and how it ends."""
+"""An event stream read from a bare connection: its events, its comments (heartbeats), and how it ends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class EventStream:
     Parameters
     ----------
     wire : Wire
-        Its head has been read.
+        A connection on which the head of the answer has been read.
     head : Head
-        That head.
+        The head of that answer.
 
     Attributes
     ----------
     comments : int
-        Comments so far.
+        Number of comments received so far.
     end : str
-        How it has ended, in words; empty while it goes on.
+        How the stream ended, in words; empty while it is open.
     """
 
     def __init__(self, wire: Wire, head: Head) -> None:
@@ -41,12 +41,12 @@ class EventStream:
         return self._decoder.comments
 
     async def next(self, timeout: float) -> list[SseEvent]:
-        """Return the events of the next piece that comes; none at the end.
+        """Return the events in the next piece of data; an empty list at the end of the stream.
 
         Raises
         ------
         TimeoutError
-            Nothing came for so long.
+            When no data arrived for `timeout` seconds.
         """
         data = await self._wire.more(timeout)
         if not data:

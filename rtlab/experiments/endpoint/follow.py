@@ -1,4 +1,4 @@
-"""Round trips to any WebSocket, event stream or long poll as samples, for the live plot."""
+"""Measures round trips to any WebSocket, event stream or long poll, as samples for the live plot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 
 __all__ = ["follow"]
 
-#: Requests under way at a time: a server that holds them is not flooded.
+#: Largest number of concurrent requests, so that a server that holds requests open is not flooded.
 _MAX_REQUESTS: Final = 8
 
 
@@ -39,40 +39,40 @@ async def follow(
     timeout: float = TIMEOUT,
     headers: Mapping[str, str] | None = None,
 ) -> int:
-    """Record round trips to any server as they come; a `LatencyPlot` of the recorder shows them live.
+    """Record round trips to any server as they complete; a `LatencyPlot` of the recorder shows them live.
 
-    Of a WebSocket they are ping frames, and of an event stream or a long poll whole requests, each on
-    a connection of its own, timed from the request to the answer's head. They leave on a fixed
-    schedule, also while answers are outstanding: a stall is seen in every sample that it delays. The
-    server's heartbeats and the end of the connection become marks.
+    On a WebSocket a round trip is a ping frame and its pong. For an event stream or a long poll it is a
+    request on a connection of its own, timed from the request to the head of the answer. Both are sent on
+    a fixed schedule, even while answers are outstanding, so a stall shows in every sample that it delays.
+    The server's heartbeats and the end of the connection are recorded as marks.
 
     Parameters
     ----------
     url : str
-        ``ws``, ``wss``, ``http`` or ``https``, of a server that need not speak rtlab's wire.
+        ``ws``, ``wss``, ``http`` or ``https``, of a server that need not speak rtlab's protocol.
     recorder : Recorder
-        Where the round trips go.
+        Receives the round trips.
     kind : {"websocket", "sse", "longpoll"}, optional
-        What it is; found out, if left out.
+        Kind of endpoint. None detects it.
     series : str, optional
-        Their name; the kind's, if left out.
+        Name of the recorded series. None takes the kind's name.
     seconds, rate : float
-        How long, and how many a second. At most eight requests are under way at a time; what
-        would be the ninth is left out.
+        Duration of the run, and round trips per second. At most eight requests are outstanding at a time; a
+        request that would be the ninth is skipped.
     stopped : asyncio.Event, optional
-        Ends the run at once when it is set: give ``plot.stopped``.
+        Setting this event ends the run at once; pass ``plot.stopped``.
     ssl, timeout, headers
         As for `probe`.
 
     Returns
     -------
     int
-        Round trips recorded; fewer than asked for when the server ends the connection or Stop is pressed.
+        Round trips recorded; fewer than asked for if the server closes the connection or Stop is pressed.
 
     Raises
     ------
     ConnectFailed
-        When there is nothing to follow; it says what to try next.
+        When there is nothing to follow; the message says what to try next.
     ValueError
         For a `rate` or `seconds` that is not positive.
 
@@ -169,7 +169,7 @@ class _Follower:
                 self._recorder.mark("heartbeat", self._series)
                 await wire.send(raw_frame(PONG, frame.payload))
             elif frame.opcode == PONG and frame.payload.isdigit() and (n := int(frame.payload)) in sent:
-                # A pong also answers the pings before it that got none (RFC 6455 §5.5.3).
+                # A pong also answers all earlier pings that got no pong of their own (RFC 6455 §5.5.3).
                 for one in range(answered + 1, n + 1):
                     self._note(sent.pop(one))
                 answered = max(answered, n)
@@ -205,7 +205,7 @@ class _Follower:
             self._end(str(error))
 
     async def _heartbeats(self, wire: Wire, head: Head, kind: Kind) -> None:
-        """Mark an event stream's comments, and its end, while the requests go on."""
+        """Mark an event stream's comments and its end, while the requests continue."""
         if kind != "sse":
             return
         stream, seen = EventStream(wire, head), 0
@@ -218,7 +218,7 @@ class _Follower:
 
     # Both
     async def _on_schedule(self, send: Callable[[int], Awaitable[None]]) -> None:
-        """Send each in its time, until all are sent or the server has ended it."""
+        """Call `send` on schedule until all are sent or the server has ended the connection."""
         clock = self._recorder.clock
         began = clock()
         for n in range(self._count):

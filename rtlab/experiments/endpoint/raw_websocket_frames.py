@@ -1,4 +1,4 @@
-"""Frames and handshakes of WebSocket as raw bytes: a client's and a server's, right or wrong on purpose."""
+"""WebSocket frames and handshakes as raw bytes, for client and server, valid or deliberately invalid."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rtlab.protocol.websocket_frames import read_header, unmasked
 
 __all__ = ["Frame", "FrameReader", "accept_of", "new_key", "raw_frame", "request_head", "upgrade_fields"]
 
-#: Any key does for a test (RFC 6455 §5.3 asks real clients for an unpredictable one).
+#: A fixed masking key is enough for tests; RFC 6455 §5.3 requires real clients to use unpredictable keys.
 _MASK: Final = b"\x37\xfa\x21\x3d"
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _READ_BYTES: Final = 64 * 1024
-#: No server that is looked at has a reason to send a larger frame, and none is held in memory.
+#: Larger frames are refused, so that none is held in memory; no server under test has a reason to send one.
 _MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 
 Fields = Mapping[str, str | Sequence[str] | None]
 
 
 class Frame(NamedTuple):
-    """A frame as it came; its payload is unmasked."""
+    """A frame as it was received, with its payload unmasked."""
 
     fin: bool
     rsv: int
@@ -35,7 +35,7 @@ class Frame(NamedTuple):
 
     @property
     def code(self) -> int:
-        """The code of a close frame; 1005 when it has none (RFC 6455 §7.4.1)."""
+        """The code of a close frame; 1005 if the frame has none (RFC 6455 §7.4.1)."""
         return int.from_bytes(self.payload[:2], "big") if len(self.payload) >= 2 else 1005
 
 
@@ -49,20 +49,20 @@ def raw_frame(
     length_bytes: int | None = None,
     length: int | None = None,
 ) -> bytes:
-    """Make a frame, also one that no library would send.
+    """Make a frame, including invalid ones that no library would send.
 
     Parameters
     ----------
     opcode, payload, fin
-        As RFC 6455 §5.2 has them.
+        As defined in RFC 6455 §5.2.
     rsv : int
-        Three bits; 4 is RSV1.
+        The three reserved bits; 4 is RSV1.
     mask : bool
-        Whether to mask, as clients must and servers must not (§5.1).
+        Whether to mask the payload, as clients must and servers must not (§5.1).
     length_bytes : {0, 2, 8}, optional
-        Bytes of the extended length; the least that do, if left out.
+        Bytes of the extended payload length. None: the fewest that are needed.
     length : int, optional
-        The length to declare; the payload's own, if left out.
+        The payload length to declare. None: the true length.
 
     Examples
     --------
@@ -79,14 +79,14 @@ def raw_frame(
 
 
 class FrameReader:
-    """Reads whole frames of a stream.
+    """Reads whole frames from a stream.
 
     Parameters
     ----------
     reader : asyncio.StreamReader
-        Where from.
+        The stream to read from.
     rest : bytes
-        What was read already.
+        Bytes of the stream that have been read already.
     """
 
     def __init__(self, reader: asyncio.StreamReader, rest: bytes = b"") -> None:
@@ -94,7 +94,7 @@ class FrameReader:
         self._buffer = rest
 
     async def next(self) -> Frame | None:
-        """Return the next frame; None when the stream ends before one is whole, and for one beyond 64 MiB."""
+        """Return the next frame; None if the stream ends before it is complete, or if it exceeds 64 MiB."""
         while True:
             header = read_header(self._buffer)
             if header is not None:
@@ -117,12 +117,12 @@ class FrameReader:
 
 
 def new_key() -> str:
-    """Return a key for one handshake: 16 random bytes (RFC 6455 §4.1)."""
+    """Return a key for one handshake: 16 random bytes in base64 (RFC 6455 §4.1)."""
     return base64.b64encode(secrets.token_bytes(16)).decode()
 
 
 def accept_of(key: str) -> str:
-    """Return what a server answers to a key (RFC 6455 §4.2.2).
+    """Return the ``Sec-WebSocket-Accept`` that a server must answer to a key (RFC 6455 §4.2.2).
 
     Examples
     --------
@@ -133,7 +133,7 @@ def accept_of(key: str) -> str:
 
 
 def upgrade_fields(key: str) -> dict[str, str]:
-    """Return the fields that every handshake has besides ``Host`` (RFC 6455 §4.1)."""
+    """Return the header fields that every handshake needs besides ``Host`` (RFC 6455 §4.1)."""
     return {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -148,11 +148,11 @@ def request_head(url: Url, fields: Fields, *, method: str = "GET", version: str 
     Parameters
     ----------
     url : Url
-        Names the target, and the ``Host`` unless `fields` do.
+        Gives the request target, and the ``Host`` unless `fields` contains one.
     fields : mapping
-        A sequence stands for a field that comes several times, None for one that is left out.
+        Header fields by name. A sequence sends the field several times, None leaves it out.
     method, version : str
-        Of the request line.
+        Method and HTTP version of the request line.
     """
     target = (url.path or "/") + ("" if url.query is None else f"?{url.query}")
     lines = [f"{method} {target} {version}"]

@@ -1,4 +1,4 @@
-"""What a probe saw of an endpoint, and what an endpoint's answer says that it is."""
+"""The report of a probe, and how the kind of an endpoint is recognised from its answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["EXAMPLE", "Kind", "Report", "kind_at", "not_real_time"]
 
 Kind = Literal["websocket", "sse", "longpoll"]
 
-#: What may be probed and followed, for errors.
+#: Example URLs for the error messages of `probe` and `follow`.
 EXAMPLE: Final = "wss://example.org/live or https://example.org/events"
 
 _KINDS: Final[dict[Kind, str]] = {
@@ -25,34 +25,34 @@ _KINDS: Final[dict[Kind, str]] = {
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a probe saw; times in milliseconds, None where there was nothing to see.
+    """What a probe found. Times are in milliseconds; None means that there was nothing to measure.
 
     Attributes
     ----------
     url, kind, address : str
-        Without the query; what it turned out to be; the address that answered.
+        The URL without its query; the kind of endpoint found there; the IP address that answered.
     dns_ms, tcp_ms, tls_ms, answer_ms : float or None
-        The steps of opening, `dns_ms` None for an address; `answer_ms` is from the request to
-        the answer's head.
+        Duration of each step of opening. `dns_ms` is None if the URL names an IP address; `answer_ms` runs
+        from the request to the head of the answer.
     tls : str
-        Version and cipher, empty without.
+        TLS version and cipher; empty without TLS.
     status : int
-        Of HTTP.
+        HTTP status of the answer.
     headers : dict
-        Of the answer, in lower case.
+        Header fields of the answer, with names in lower case.
     subprotocol, extensions : str
-        What the server chose.
+        Subprotocol and extensions that the server chose.
     round_trips : int
-        How many were measured.
+        Number of round trips measured.
     round_trip_of : str
-        What made them.
+        What a round trip is: ``"ping frames"`` or ``"requests"``.
     p50_ms, p99_ms : float or None
-        Of the round trips.
+        Median and 99th percentile of the round trips.
     heartbeat, idle, resumes, nonsense : str
-        In words: what came unasked, when the server ended an idle connection, whether
-        it continues a session, and how it answers what makes no sense.
+        In words: the server's heartbeats and unsolicited messages; when it closed an idle connection;
+        whether it resumes a session; how it answers invalid input.
     incomplete : str
-        Why the probe ended before it had seen all that; empty when it has.
+        Why the probe ended before it had finished; empty if it finished.
     """
 
     url: str
@@ -79,21 +79,21 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def kind_at(url: Url, head: Head, kind: Kind | None) -> Kind:
-    """Return what answers so to a request over HTTP.
+    """Return the kind of endpoint, recognised from its answer to an HTTP request.
 
     Parameters
     ----------
     url : Url
-        Where.
+        URL of the endpoint, for the error message.
     head : Head
-        Of the answer to ``Accept: text/event-stream, application/json``.
+        Head of the answer to a request with ``Accept: text/event-stream, application/json``.
     kind : {"websocket", "sse", "longpoll"} or None
-        What is looked for; None takes whatever is there.
+        The kind to expect. None accepts any kind.
 
     Raises
     ------
     ConnectFailed
-        For an ordinary page, an error, and another kind than `kind`.
+        When the answer is an ordinary page or an error, or shows another kind than `kind`.
     """
     content = head.get(b"content-type").lower()
     found: Kind | None = None
@@ -109,12 +109,12 @@ def kind_at(url: Url, head: Head, kind: Kind | None) -> Kind:
 
 
 def _wants_upgrade(head: Head) -> bool:
-    """Whether a refusal says that a WebSocket is there (RFC 6455 §4.4)."""
+    """Return whether a refusal shows that the endpoint is a WebSocket (RFC 6455 §4.4)."""
     return b"websocket" in head.tokens(b"upgrade") or bool(head.get(b"sec-websocket-version"))
 
 
 def not_real_time(url: Url, head: Head, kind: Kind | None) -> ConnectFailed:
-    """Return the error for an answer that is none of what was looked for."""
+    """Return the error for an answer that does not show the expected kind of endpoint."""
     content = head.get(b"content-type").decode("latin-1").partition(";")[0] or "no type"
     wanted = "real-time" if kind is None else _KINDS[kind]
     advice = "is the path right, such as /ws?"

@@ -1,4 +1,4 @@
-"""A bare connection to any server, timed step by step; what goes wrong is said with the next step."""
+"""A bare connection to any server, timed step by step; its errors say what to try next."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = ["TIMEOUT", "Steps", "Wire", "dial", "insecure_tls", "trusting_tls"]
 #: Seconds that each step of a connection may take.
 TIMEOUT: Final = 5.0
 
-#: Of a body that is only read to say what it is.
+#: Limit on a response body, which is read only to recognise what it is.
 MAX_BODY_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 64 * 1024
 
 
 class Steps(NamedTuple):
-    """Seconds that each step of opening took; `dns` is None for an address, `tls` without TLS."""
+    """Seconds that each step of opening took. `dns` is None for an IP address, `tls` is None without TLS."""
 
     dns: float | None
     tcp: float
@@ -52,7 +52,7 @@ def trusting_tls(cafile: str | None = None) -> ssl_module.SSLContext:
     Raises
     ------
     ConnectFailed
-        When the file holds no certificate.
+        When the file cannot be read or holds no certificate.
     """
     try:
         return ssl_module.create_default_context(cafile=cafile)
@@ -61,7 +61,7 @@ def trusting_tls(cafile: str | None = None) -> ssl_module.SSLContext:
 
 
 def insecure_tls() -> ssl_module.SSLContext:
-    """Return a TLS context that trusts everybody: to look at a server, never to talk to one."""
+    """Return a TLS context that accepts any certificate: to inspect a server, never for real data."""
     context = ssl_module.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl_module.CERT_NONE
@@ -74,11 +74,11 @@ class Wire:
     Attributes
     ----------
     url : Url
-        Where to.
+        The URL that was dialled.
     steps : Steps
-        What opening took.
+        Seconds that each step of opening took.
     address : str
-        The address that answered.
+        IP address of the server.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class Wire:
 
     @property
     def tls(self) -> ssl_module.SSLObject | None:
-        """What TLS agreed on; None without it."""
+        """The TLS session, with version and cipher; None without TLS."""
         return self._writer.get_extra_info("ssl_object")
 
     async def send(self, data: bytes) -> None:
-        """Write; a peer that is gone is noticed when something is read."""
+        """Write bytes. Errors are ignored: a peer that is gone is noticed at the next read."""
         with contextlib.suppress(OSError, TimeoutError):
             self._writer.write(data)
             async with asyncio.timeout(self._timeout):
@@ -126,7 +126,7 @@ class Wire:
         Raises
         ------
         ConnectFailed
-            For silence, an end, and what is no HTTP.
+            When no answer arrives in time, the connection ends, or the answer is not HTTP.
         """
         at, limit = self.url.netloc, self._timeout if timeout is None else timeout
         try:
@@ -139,7 +139,7 @@ class Wire:
                     if head is not None:
                         self._rest = self._rest[head.size :]
                         if 100 <= head.status < 200 and head.status != 101:
-                            continue  # the answer comes behind it (RFC 9110 §15.2)
+                            continue  # interim: the final one follows (RFC 9110 §15.2)
                         return head
                     data = await self.reader.read(_READ_BYTES)
                     if not data:
@@ -165,7 +165,7 @@ class Wire:
         return ConnectFailed(f"{at} does not speak HTTP, it said {said[:40]!r}: is the port right?")
 
     async def body(self, head: Head, limit: int = MAX_BODY_BYTES) -> bytes:
-        """Read what follows a head, until its end, `limit` bytes, or the timeout."""
+        """Read the body after a head, until its end, `limit` bytes, or the timeout."""
         body, content = Body(head), b""
         with contextlib.suppress(TimeoutError, OSError, NotHttp):
             async with asyncio.timeout(self._timeout):
@@ -181,12 +181,13 @@ class Wire:
         return content[:limit]
 
     async def upgrade(self, **fields: Any) -> Head:
-        """Ask for a WebSocket and return the answer's head, whatever it is.
+        """Request a WebSocket upgrade; return the head of the answer, whatever its status.
 
         Parameters
         ----------
         **fields
-            Of the request, underscores for hyphens; they replace the usual ones, None leaves one out.
+            Header fields of the request, with underscores for hyphens. They replace the usual fields; None
+            leaves a field out.
         """
         given = {name.replace("_", "-"): value for name, value in fields.items()}
         key = new_key()
@@ -200,14 +201,14 @@ class Wire:
         return head
 
     async def get(self, timeout: float | None = None, **fields: str) -> Head:
-        """Make a request as a client of event streams and long polls does; return the answer's head.
+        """Send a GET request like a client of event streams and long polls; return the answer's head.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds for the answer, where the wire's own will not do.
+            Seconds to wait for the answer. None takes the timeout of this connection.
         **fields
-            More of the request, underscores for hyphens.
+            Further header fields of the request, with underscores for hyphens.
         """
         given = {name.replace("_", "-"): value for name, value in fields.items()}
         known = {"Accept": "text/event-stream, application/json", **self._headers}
@@ -235,7 +236,7 @@ class Wire:
             return b""
 
     async def leave(self) -> None:
-        """Close a WebSocket in good order, as far as the server lets us: its log has no error for it."""
+        """Close a WebSocket by the closing handshake, so that the server logs no error; wait at most 1 s."""
         await self.send(raw_frame(CLOSE, (1000).to_bytes(2, "big")))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -243,7 +244,7 @@ class Wire:
                     continue
 
     async def close(self) -> None:
-        """Drop the connection."""
+        """Abort the connection."""
         self._writer.transport.abort()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1.0):
@@ -251,7 +252,7 @@ class Wire:
 
 
 def _wrong_upgrade(head: Head, key: str) -> str:
-    """Return what a client must refuse in a 101; empty when it is right."""
+    """Return why a client must reject a 101 (RFC 6455 §4.1); empty if the answer is valid."""
     if b"websocket" not in head.tokens(b"upgrade"):
         return "without Upgrade: websocket"
     if b"upgrade" not in head.tokens(b"connection"):
@@ -273,18 +274,18 @@ async def dial(
     Parameters
     ----------
     url : Url
-        Its scheme says whether TLS is spoken.
+        The URL to connect to. Its scheme decides whether TLS is used.
     ssl : ssl.SSLContext, optional
-        None trusts the system's authorities.
+        TLS context with the trusted authorities. None trusts the system's.
     timeout : float
-        Seconds for each step.
+        Timeout in seconds for each step.
     headers : mapping, optional
-        Of every request: credentials, a subprotocol, an origin.
+        Header fields of every request, such as credentials, a subprotocol or an origin.
 
     Raises
     ------
     ConnectFailed
-        It says which step failed, and what to try next.
+        When a step fails; the message says which one, and what to try next.
     """
     loop = asyncio.get_running_loop()
     scheme, host, port = url.origin
@@ -292,7 +293,7 @@ async def dial(
     looked_up: float | None = None
     try:
         if not _is_address(host):
-            await loop.run_in_executor(None, int)  # a first thread takes long to start: that is no DNS
+            await loop.run_in_executor(None, int)  # starting the first thread must not count as DNS
             began = time.perf_counter()
             async with asyncio.timeout(timeout):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -329,7 +330,7 @@ def _is_address(host: str) -> bool:
 
 
 async def _connect(addresses: list[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Try each address in turn; the last one's error counts."""
+    """Try each address in turn; if all fail, raise the error of the last one."""
     for address in addresses[:-1]:
         with contextlib.suppress(OSError):
             return await asyncio.open_connection(address, port)
@@ -347,6 +348,6 @@ def _no_tls(error: Exception, url: Url, timeout: float) -> ConnectFailed:
     if isinstance(error, ssl_module.SSLError) and error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
         plain = "ws" if url.scheme == "wss" else "http"
         return ConnectFailed(f"{at} answered without TLS: use {plain}://", retryable=False)
-    if isinstance(error, ConnectionAbortedError):  # asyncio's word for its handshake timeout
+    if isinstance(error, ConnectionAbortedError):  # asyncio raises it at a handshake timeout
         return ConnectFailed(f"{at} said nothing to a TLS handshake for {timeout:g} s: is it TLS?")
     return explain_os_error(error, at) or ConnectFailed(f"TLS with {at} failed: {error}")

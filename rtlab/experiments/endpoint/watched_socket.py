@@ -1,4 +1,4 @@
-"""A WebSocket on a bare connection, read as a client must: pings answered, and all that comes counted."""
+"""A WebSocket on a bare connection, read as a client must: answers pings, and counts what it receives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
 __all__ = ["WatchedSocket"]
 
-#: Of a message that is only read to say what it is.
+#: Limit on the inflated size of the first message, which is read only to recognise what it is.
 _MAX_TEXT_BYTES: Final = 1 << 20
 
 
@@ -24,22 +24,22 @@ class WatchedSocket:
     Parameters
     ----------
     wire : Wire
-        Its upgrade has been answered with 101.
+        A connection whose upgrade the server has answered with 101.
 
     Attributes
     ----------
     pings : list of float
-        When the server sent a ping frame, in seconds on the monotonic clock.
+        When each ping frame of the server was received, in seconds on the monotonic clock.
     messages : int
-        Text messages so far.
+        Number of text messages received so far.
     first_text : bytes
-        The first of them, inflated; empty when there was none.
+        The first text message, inflated; empty if there was none.
     end : str
-        How the connection has ended, in words; empty while it goes on.
+        How the connection ended, in words; empty while it is open.
     code : int or None
-        Of the server's close frame.
+        Code of the server's close frame; None if there was no close frame.
     ended_after : float
-        Seconds from the start of the watch.
+        Seconds from the creation of this object to the end of the connection; 0 while it is open.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -53,12 +53,12 @@ class WatchedSocket:
         self._began = time.monotonic()
 
     async def next(self, timeout: float) -> Frame | None:
-        """Take the next frame, and answer it if it is a ping (RFC 6455 §5.5.2); None at the end.
+        """Return the next frame, after answering it if it is a ping (RFC 6455 §5.5.2); None at the end.
 
         Raises
         ------
         TimeoutError
-            Nothing came for so long.
+            When no frame arrived for `timeout` seconds.
         """
         if self.end:
             return None
@@ -78,11 +78,11 @@ class WatchedSocket:
         return frame
 
     async def round_trip(self, payload: bytes, timeout: float) -> float | None:
-        """Ping the server; return seconds until its pong, None at the end and when none comes in time."""
+        """Ping the server; return the seconds until its pong, or None if none arrives in time."""
         began = time.perf_counter()
         await self._wire.send(raw_frame(PING, payload))
         with contextlib.suppress(TimeoutError):
-            # Around all of them: a server that talks without end, and answers nothing, is no answer.
+            # One timeout for all frames: a server that keeps sending must not postpone it for ever.
             async with asyncio.timeout(timeout):
                 while (frame := await self.next(timeout)) is not None:
                     if frame.opcode == PONG and frame.payload == payload:
@@ -98,7 +98,7 @@ class WatchedSocket:
 
 
 def _text(frame: Frame) -> bytes:
-    """Return a first message's text; what cannot be inflated is empty (RFC 7692 §7.2.2)."""
+    """Return a first message's text, inflated (RFC 7692 §7.2.2); empty if it cannot be inflated."""
     if not frame.rsv:
         return frame.payload
     try:

@@ -1,6 +1,6 @@
-"""Herds of clients that lost their server: simulated with the real policies, and with real
-connections.
+"""Herds of clients that reconnect after an outage, simulated with the real backoff policies or measured
+with real connections.
 
-Imports the policies and the client. Never a model: `rtlab.models.reconnect` has the formulas to
-compare with.
+Imports the policies and the client, but never `rtlab.models.reconnect`, whose formulas the results are
+compared with.
 """

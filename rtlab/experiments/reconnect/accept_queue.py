@@ -1,9 +1,9 @@
-"""What Linux does with a connection that finds the accept queue full: nothing, and that is the trouble.
+"""What Linux does when a connection request meets a full accept queue: it drops the SYN without an answer.
 
-The SYN is dropped, so the client's kernel sends it again after 1, 3, 7 … seconds, as if the network had
-lost it (`tcp(7)`, ``tcp_syn_retries``); since Linux 6.5 after 1, 2, 3, 4, 5, 7 … seconds
-(``net.ipv4.tcp_syn_linear_timeouts``). With ``net.ipv4.tcp_abort_on_overflow`` a reset is sent, but
-only for a handshake that was half done when the queue became full.
+The client's kernel retransmits the SYN after 1, 3, 7 … seconds, as if the network had lost it (`tcp(7)`,
+``tcp_syn_retries``); since Linux 6.5 after 1, 2, 3, 4, 5, 7 … seconds
+(``net.ipv4.tcp_syn_linear_timeouts``). With ``net.ipv4.tcp_abort_on_overflow`` the server's kernel sends a
+reset, but only for a handshake that was half done when the queue became full.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Overflow", "overflow_accept_queue"]
 
 
 class Overflow(NamedTuple):
-    """What became of the connects: `connected`, `refused` by a reset, or still `waiting`."""
+    """Number of connects that are `connected`, were `refused` by a reset, or are still `waiting`."""
 
     connected: int
     refused: int
@@ -24,16 +24,16 @@ class Overflow(NamedTuple):
 
 
 async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 0.5) -> Overflow:
-    """Listen without ever accepting, let clients connect, and look after a while.
+    """Listen without ever accepting, let clients connect, and count the outcomes after `seconds`.
 
     Parameters
     ----------
     backlog : int
-        Given to ``listen``; Linux takes one more.
+        The backlog given to ``listen``; Linux queues one connection more.
     clients : int
-        That connect at the same time.
+        Number of clients, which connect at the same time.
     seconds : float
-        How long they are watched.
+        Seconds after which a connect that has had no answer counts as waiting.
 
     Returns
     -------
@@ -57,7 +57,7 @@ async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 
                     return "waiting"
                 except ConnectionError:
                     return "refused"
-                await asyncio.sleep(seconds)  # else its place would be free again
+                await asyncio.sleep(seconds)  # closing now would free its place in the queue
                 return "connected"
 
         came = await asyncio.gather(*(dial() for _ in range(clients)))

@@ -1,4 +1,4 @@
-"""Policies raced with real connections: a herd and a server for each, all servers lost at one moment."""
+"""Races backoff policies with real connections: one herd and one server each, all killed at once."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ async def herd_race(
     stopped: asyncio.Event | None = None,
     on_return: Callable[[str, float], object] = lambda name, lost_at: None,
 ) -> dict[str, HerdRun]:
-    """Give each policy a herd and a server, kill all servers, and start them again with a limit.
+    """Give each policy a herd and a server, kill all servers, and restart them with a handshake limit.
 
     Parameters
     ----------
     policies : mapping of str to Backoff
-        By name.
+        Name → backoff policy.
     handshake_rate, handshake_queue : float and int
-        Of the restarted servers: handshakes per second, and how many may wait; the rest get a 503.
+        Limits of the restarted servers: handshakes per second, and handshakes that may wait; others get 503.
     clients, outage, duration, bin_width, seed
         As in `rtlab.experiments.reconnect.real_herd.real_herd`, for each herd.
     stopped : asyncio.Event, optional
-        Ends the race early.
+        Setting this event ends the race early.
     on_return : callable
-        Called with the policy's name and the moment of the loss whenever a client is back.
+        Called whenever a client has reconnected, with the policy's name and the time of the server's loss
+        on the monotonic clock.
 
     Returns
     -------
     dict of str to HerdRun
-        By policy; empty when it was stopped.
+        Name of the policy → result; empty if the race was stopped.
 
     Raises
     ------
     ConnectFailed
-        When a herd cannot gather.
+        When a herd cannot connect at the beginning.
     LabError
-        When a server does not start again.
+        When a server does not restart.
     """
 
     async def race() -> list[HerdRun]:
@@ -86,5 +87,5 @@ async def herd_race(
 
             return await together(*(herd(node, *pair) for node, pair in enumerate(policies.items())))
 
-    # The servers' start is within what a stop ends: on a busy machine it takes seconds.
+    # `stopped` must also end the start of the servers, which takes seconds on a busy machine.
     return {run.label: run for run in await until_stopped(race(), stopped) or ()}

@@ -1,4 +1,4 @@
-"""What a herd of clients did after it lost its server, simulated or measured: curves and totals."""
+"""The result of a herd of clients that lost its server, simulated or measured: curves and totals."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["HerdRun"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HerdRun:
-    """What a herd did, simulated or measured: the curves, and the totals that keep them honest.
+    """How a herd reconnected, simulated or measured: attempts and connections over time, and totals.
 
     Parameters
     ----------
     label : str
-        Which policy.
+        Name of the policy.
     source : {"simulated", "measured"}
-        How it was obtained.
+        Whether the run was simulated or measured.
     clients : int
-        How many.
+        Number of clients.
     capacity : float
         Connections that the server accepts per second, μ.
     outage, bin_width : float
-        Seconds without a server, and of one point on the curves.
+        Duration of the outage, and width of a bin of the curves, in seconds.
     attempts, accepted : array of int
         Connection attempts that started, and connections that opened, in each bin.
     refused, timed_out, gave_up : int
-        Attempts that were refused, attempts that waited too long, clients that stopped trying.
+        Attempts that were refused, attempts that timed out, and clients that gave up.
     all_in : float or None
         Seconds from the loss until the last client was connected; None if some were not.
     longest_wait : float
@@ -75,11 +75,11 @@ class HerdRun:
         Parameters
         ----------
         label, clients, capacity, outage, bin_width, gave_up, longest_wait
-            As above.
+            As in `HerdRun`.
         duration : float
-            Seconds that were watched.
+            Seconds from the loss to the end of the measurement.
         attempts, accepted : sequence of float
-            When each attempt began, and each connection was open, in seconds since the loss.
+            When each attempt began, and when each connection was open, in seconds since the loss.
 
         Returns
         -------
@@ -110,24 +110,24 @@ class HerdRun:
 
     @property
     def attempts_per_client(self) -> float:
-        """Attempts made by a client, on average: nothing is fast by doing less."""
+        """Mean number of attempts per client."""
         return float(self.attempts.sum()) / self.clients
 
     @property
     def share_in(self) -> float:
-        """The share of the clients that were connected at the end."""
+        """Share of clients that were connected at the end."""
         return float(self.accepted.sum()) / self.clients
 
     def busiest_share(self, seconds: float = 1.0) -> float:
-        """Return the share of the herd that knocks in the busiest stretch of time with a server.
+        """Return the largest share of the herd that tries to connect in any window after the outage.
 
-        A rate would be the herd's size over the width of a bin, whatever that is: a herd in
-        lockstep knocks in no time. Its share is 1, over any width.
+        A peak rate would depend on the width of the bins, because a herd in lockstep makes all its attempts
+        in one instant. The share of such a herd is 1, whatever the width.
 
         Parameters
         ----------
         seconds : float
-            Length of the stretch, rounded to whole bins.
+            Length of the window, rounded to whole bins.
         """
         width = max(1, round(seconds / self.bin_width))
         knocks = self.attempts[int(self.outage / self.bin_width) :]
@@ -135,7 +135,7 @@ class HerdRun:
 
     @property
     def idle_share(self) -> float:
-        """The share of the time in which a server that is back accepts nobody, until its last arrival."""
+        """Share of bins, from the server's return to its last accept, in which it accepts no client."""
         served = self.accepted[int(self.outage / self.bin_width) :]
         busy = np.flatnonzero(served)
         return 1.0 - len(busy) / (int(busy[-1]) + 1) if len(busy) else 1.0

@@ -1,8 +1,8 @@
-"""A herd of clients that lost its server, and comes back: simulated with the real policies.
+"""Simulates how a herd of clients reconnects after an outage, with the real backoff policies.
 
-The policy objects are the ones that a connection uses; only the clients are arrays. The
-server accepts μ connections a second from a queue of finite length, refuses what does not
-fit, and wastes its time on clients that gave up waiting, as a kernel's accept queue does.
+The policy objects are the same that a connection uses; only the clients are arrays. The server accepts
+μ connections per second from a queue of finite length and refuses attempts that find it full. As with a
+kernel's accept queue, it also spends time on clients that have stopped waiting.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
 
 __all__ = ["Scenario", "simulate"]
 
-#: Steps for which it is known who may try: to ask all clients at each step would be a third of the work.
+#: Steps for which the due clients are found at once; scanning all clients in each step would be slow.
 _LOOK_AHEAD: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """An outage, and the server that returns from it. Time 0 is the moment all connections die.
+    """An outage, and the server that returns after it. All connections are lost at time 0.
 
     Parameters
     ----------
     clients : int
-        How many.
+        Number of clients.
     capacity : float
         Connections that the server accepts per second, μ.
     backlog : float
-        Places in its accept queue; an attempt that finds none is refused, which costs the
-        server nothing. ``inf`` for no limit.
+        Length of the server's accept queue. An attempt that finds it full is refused, which costs the
+        server no time. ``inf``: no limit.
     outage : float
-        Seconds without a server; attempts are refused.
+        Seconds without a server, during which all attempts are refused.
     duration : float
         Seconds to simulate.
     connect_timeout : float
-        Seconds that a client waits in the queue. When it has left, the server still
-        spends its turn on it.
+        Seconds that a client waits in the queue. The server still spends the time of one accept on a
+        client that has stopped waiting.
     rtt : float
-        Seconds that a refusal takes; also the step of the simulation: the queue's length is
-        exact to `capacity` · `rtt` places.
+        Seconds until a client learns that it was refused. This is also the time step of the simulation, so
+        the length of the queue is exact to `capacity` · `rtt` places.
     lifetime : float
-        Seconds after which the server closes what it accepted; ``inf``: never. A short one
-        is the accept-then-close server.
+        Seconds after which the server closes an accepted connection; ``inf``: never. A short lifetime
+        models a server that accepts and closes at once.
     bin_width : float
-        Seconds of one point on the curves.
+        Width of a bin of the curves in seconds.
     """
 
     clients: int = 100_000
@@ -77,18 +77,18 @@ class Scenario:
 
 
 def simulate(policy: Backoff, scenario: Scenario | None = None, *, seed: int = 1, label: str = "") -> HerdRun:
-    """Let a herd lose its server and reconnect.
+    """Simulate a herd that loses its server and reconnects.
 
     Parameters
     ----------
     policy : Backoff
-        The object that a connection would use; its `min_uptime` and `max_attempts` count.
+        The policy, as a connection would use it, including its `min_uptime` and `max_attempts`.
     scenario : Scenario or None
-        The outage and the server; None for 100,000 clients and 5,000 accepted per second.
+        The outage and the server. None: the defaults, with 100,000 clients and 5,000 accepts per second.
     seed : int
-        The same seed gives the same run.
+        Seed; the same seed gives the same run.
     label : str
-        What to call it; the policy's class by default.
+        Name of the run. Empty: the name of the policy's class.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def simulate(policy: Backoff, scenario: Scenario | None = None, *, seed: int = 1
 
 
 class _Herd:
-    """The clients as arrays: when each tries next (inf: not any more), and how often it has."""
+    """The clients as arrays: when each makes its next attempt (inf: never), and its retries so far."""
 
     def __init__(self, policy: Backoff, scenario: Scenario, rng: np.random.Generator) -> None:
         self.policy, self.scenario, self.rng = policy, scenario, rng
@@ -122,13 +122,13 @@ class _Herd:
         self.retries = np.zeros(n, np.int64)
         self.previous = policy.delay(self.retries, np.zeros(n), rng)
         self.next_at = self.previous.copy()
-        self.free_at = scenario.outage  # when the server has dealt with all that it admitted
+        self.free_at = scenario.outage  # when the server has emptied its queue
         self.connected = 0
         self.all_in = 0.0
         self.refused = self.timed_out = 0
         self.gave_up = int(np.isinf(self.previous).sum())
-        self.outside = n - self.gave_up  # who will try again
-        #: Who tries before the end of the steps looked ahead; who fails meanwhile is among them already.
+        self.outside = n - self.gave_up  # clients that will still make an attempt
+        #: Clients due within the look-ahead; one that fails meanwhile, and retries within it, is included.
         self.soon: NDArray[np.intp] | None = None
         self.longest_wait = 0.0
         bins = math.ceil(scenario.duration / scenario.bin_width)
@@ -136,7 +136,7 @@ class _Herd:
         self.accepted = np.zeros(bins, np.int64)
 
     def knock_in_vain(self) -> None:
-        """Deal with all attempts before the server is back: none depends on another client's."""
+        """Process all attempts before the server is back; they do not depend on each other."""
         s = self.scenario
         while len(due := np.flatnonzero(self.next_at < s.outage)):
             at = self.next_at[due]
@@ -145,11 +145,11 @@ class _Herd:
             self.refused += len(due)
 
     def look_ahead(self, start: float) -> None:
-        """Find who tries in the next steps."""
+        """Find the clients that make an attempt in the next steps."""
         self.soon = np.flatnonzero(self.next_at < start + _LOOK_AHEAD * self.scenario.rtt)
 
     def step(self, start: float) -> None:
-        """Deal with all attempts of one round trip, in the order of their times."""
+        """Process all attempts of one time step, in the order of their times."""
         s = self.scenario
         assert self.soon is not None
         due = self.soon[self.next_at[self.soon] < min(start + s.rtt, s.duration)]
@@ -160,7 +160,7 @@ class _Herd:
         self._count(self.attempts, at)
 
         queued = max(0.0, self.free_at - max(start, s.outage)) * s.capacity
-        places = int(min(len(at), max(0.0, s.backlog + s.capacity * s.rtt - queued)))  # for who comes first
+        places = int(min(len(at), max(0.0, s.backlog + s.capacity * s.rtt - queued)))  # for the earliest
         self._fail(due[places:], at[places:] + s.rtt)
         self.refused += len(at) - places
         if not places:
@@ -176,7 +176,7 @@ class _Herd:
         self._accept(clients, at, done)
 
     def _serve(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        """When each is accepted: doneₖ = max(atₖ, doneₖ₋₁) + 1/μ, unrolled into a running maximum."""
+        """Return accept times, doneₖ = max(atₖ, doneₖ₋₁) + 1/μ, computed with a running maximum."""
         before = np.arange(len(at)) / self.scenario.capacity
         begun = np.maximum.accumulate(np.maximum(at, self.free_at) - before) + before
         done = begun + 1 / self.scenario.capacity
@@ -209,7 +209,7 @@ class _Herd:
         retries: NDArray[np.int64],
         previous: NDArray[np.float64],
     ) -> None:
-        if not len(clients):  # nobody is to be asked: a policy may look at the first, or the longest
+        if not len(clients):  # a policy need not handle an empty array
             return
         delay = self.policy.delay(retries, previous, self.rng)
         self.retries[clients] = retries

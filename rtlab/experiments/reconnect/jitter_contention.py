@@ -1,16 +1,16 @@
-"""Brooker's experiment: what jitter does to clients that contend for one row.
+"""Brooker's experiment: the effect of jitter on clients that contend for one database row.
 
-N clients each write one row once, under optimistic concurrency control: read the version,
-write if it is still the same, else back off and begin again. Each one-way trip over the network
-takes |Normal(10, 2)| ms (Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015).
+N clients write the same row once each, under optimistic concurrency control: a client reads the version,
+and writes if it is still the same; otherwise it backs off and starts again. Each one-way trip over the
+network takes |Normal(10, 2)| ms (Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015).
 
-It models contention, not overload: the server is free, so that doing without any backoff
-is the fastest of all, at the price of the most calls. Overload is simulated in
+The experiment models contention, not overload: the server takes no time, so clients without any backoff
+finish first, at the price of the most calls. Overload is simulated in
 `rtlab.experiments.reconnect.herd_simulation`.
 
-At N = 100 the calls that remain, of those without jitter, are 0.43 with full jitter, of which the
-article says *more than half* are saved, 0.44 with equal, and 0.54 with decorrelated jitter. Its
-published simulator (aws-arch-backoff-simulator) gives the same shares, and the same times.
+At N = 100, full jitter makes 0.43 of the calls of exponential backoff without jitter (the article says
+that it saves *more than half*), equal jitter 0.44, and decorrelated jitter 0.54. The article's published
+simulator (aws-arch-backoff-simulator) gives the same shares and the same times.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CLIENTS", "POLICIES", "Contention", "contend", "jitter_contention"]
 _BASE, _CAP = 0.005, 2.0
 _DELAY_MEAN, _DELAY_DEVIATION = 0.010, 0.002
 
-#: The article's five strategies, base 5 ms and cap 2 s.
+#: The article's five strategies, with base 5 ms and cap 2 s.
 POLICIES: Final[Mapping[str, Backoff]] = {
     "no backoff": Constant(0.0),
     "exponential": Exponential(_BASE, _CAP),
@@ -37,23 +37,23 @@ POLICIES: Final[Mapping[str, Backoff]] = {
     "decorrelated": Decorrelated(_BASE, _CAP),
 }
 
-#: From the article's smallest number of clients to its largest.
+#: Numbers of clients, over the same range as in the article.
 CLIENTS: Final = tuple(range(10, 200, 20))
 
 
 class Contention(NamedTuple):
-    """The outcome for one strategy and one number of clients, means over the runs.
+    """The outcome for one strategy and one number of clients, as means over the runs.
 
     Parameters
     ----------
     policy : str
-        Its name.
+        Name of the strategy.
     clients : int
-        N.
+        Number of clients, N.
     seconds : float
-        Until the last client is done.
+        Seconds until the last client has succeeded.
     calls : float
-        Writes that the server saw, N of which succeeded.
+        Writes that the server received, N of which succeeded.
     """
 
     policy: str
@@ -68,23 +68,23 @@ def contend(policy: Backoff, clients: int, rng: np.random.Generator) -> tuple[fl
     Parameters
     ----------
     policy : Backoff
-        Asked for attempt 1, 2, …: as in the article, the first retry already uses 2¹.
+        The policy. Its delays are taken for attempts 1, 2, …: as in the article, the first retry uses 2¹.
     clients : int
-        N.
+        Number of clients, N.
     rng : numpy.random.Generator
-        For the network and for the jitter.
+        Generator for the network delays and the jitter.
 
     Returns
     -------
     seconds : float
-        When the last client heard that its write succeeded.
+        When the last client learned that its write had succeeded.
     calls : int
-        Writes.
+        Writes that the server received.
     """
     network = _NetworkDelays(rng)
     version, calls, finished = 0, 0, 0.0
     retries, previous = [0] * clients, [0.0] * clients
-    # What arrives at the server: (when, who, the version that it writes; None: it reads).
+    # Arrivals at the server: (time, client, version that its write expects, or None for a read).
     arrivals: list[tuple[float, int, int | None]] = [(network.next(), who, None) for who in range(clients)]
     heapq.heapify(arrivals)
     while arrivals:
@@ -106,7 +106,7 @@ def contend(policy: Backoff, clients: int, rng: np.random.Generator) -> tuple[fl
 
 
 class _NetworkDelays:
-    """The network's delays, drawn many at a time."""
+    """Random network delays, drawn in large batches."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -130,18 +130,18 @@ def jitter_contention(
     Parameters
     ----------
     clients : sequence of int
-        Values of N.
+        Numbers of clients to simulate.
     policies : mapping of str to Backoff
-        What to compare.
+        Name → policy to compare.
     runs : int
-        Runs whose mean is reported (the article: 100).
+        Number of runs to average (100 in the article).
     seed : int
-        The same seed gives the same result.
+        Seed; the same seed gives the same result.
 
     Returns
     -------
     list of Contention
-        One for each policy and N; ``pandas.DataFrame(result)`` makes a table of it.
+        One row for each policy and N; ``pandas.DataFrame(result)`` makes a table of them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where jitter vanishes: herds whose delays become equal again, drawn from the policies themselves."""
+"""How jitter can vanish: policies whose delays become equal again after some attempts, found by sampling."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _DRAWS: Final = 100_000
 
 
 def share_at_cap(policy: Backoff, cap: float, attempts: int, *, seed: int = 1) -> NDArray[np.float64]:
-    """Find which share of a herd waits exactly the longest delay, at each attempt.
+    """Return the share of a herd that waits exactly the longest delay, at each attempt.
 
     Parameters
     ----------
     policy : Backoff
         Whose delays to draw.
     cap : float
-        Its longest delay, in seconds.
+        Longest delay of the policy, in seconds.
     attempts : int
-        How many to look at.
+        Number of attempts.
     seed : int
-        Of the draws.
+        Seed of the random delays.
 
     Returns
     -------
     array of float, shape (attempts,)
-        0 where the jitter keeps all clients apart, 1 where it has vanished.
+        0 if the jitter keeps all clients apart, 1 if it has vanished.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def share_at_cap(policy: Backoff, cap: float, attempts: int, *, seed: int = 1) -
     >>> share_at_cap(PRESETS["socketio"], 5.0, 6).round(1).tolist()
     [0.0, 0.0, 0.3, 0.9, 1.0, 1.0]
 
-    Decorrelated jitter keeps an atom at its cap, full jitter has none:
+    With decorrelated jitter a share of the delays is exactly the cap; with full jitter none is:
 
     >>> [round(float(share_at_cap(policy(1, 30), 30.0, 50)[-1]), 2) for policy in (Decorrelated, FullJitter)]
     [0.38, 0.0]
@@ -57,21 +57,21 @@ def share_at_cap(policy: Backoff, cap: float, attempts: int, *, seed: int = 1) -
 
 
 def delay_spread(policy: Backoff, attempts: int, *, seed: int = 1) -> NDArray[np.float64]:
-    """Find how much of each delay is left to chance: (P90 − P10) / mean.
+    """Return the relative spread of the delays at each attempt: (P90 − P10) / mean.
 
     Parameters
     ----------
     policy : Backoff
         Whose delays to draw.
     attempts : int
-        How many to look at.
+        Number of attempts.
     seed : int
-        Of the draws.
+        Seed of the random delays.
 
     Returns
     -------
     array of float, shape (attempts,)
-        0 where all clients wait equally long; 1.6 for full jitter, 0.53 for equal jitter.
+        0 if all clients wait equally long; 1.6 for full jitter, 0.53 for equal jitter.
 
     Examples
     --------
@@ -89,18 +89,18 @@ def delay_spread(policy: Backoff, attempts: int, *, seed: int = 1) -> NDArray[np
 
 
 def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int = 1) -> float:
-    """Find which share of a herd makes its n-th attempt in the busiest moment.
+    """Return the share of a herd that makes its n-th attempt within the busiest `width` seconds.
 
     Parameters
     ----------
     policy : Backoff
         Whose delays to draw.
     attempts : int
-        n; all before it failed at once.
+        The number of the attempt, n; all attempts before it fail at once.
     width : float
-        Seconds that count as one moment.
+        Length of the window in seconds.
     seed : int
-        Of the draws.
+        Seed of the random delays.
 
     Returns
     -------
@@ -121,5 +121,5 @@ def synchrony(policy: Backoff, attempts: int, *, width: float = 0.1, seed: int =
         delay = policy.delay(np.full(_DRAWS, n), delay, rng)
         at += delay
     at.sort()
-    # The largest number of attempts in any window of `width` seconds, widened by 1e-9 against rounding.
+    # Largest share of attempts in any window of `width` seconds, widened by 1e-9 against rounding.
     return float(np.max(np.searchsorted(at, at + width * (1 + 1e-9), "right") - np.arange(_DRAWS)) / _DRAWS)

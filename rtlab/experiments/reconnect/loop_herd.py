@@ -1,4 +1,4 @@
-"""A herd of bare reconnect loops: what a reader has written, through the same outage as `real_herd`."""
+"""A herd of plain reconnect loops, such as a notebook's reader writes, in the same outage as `real_herd`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtlab.experiments.reconnect.real_herd import enough_descriptors
 
 __all__ = ["Dial", "loop_herd"]
 
-#: Opens one WebSocket of the bare library, and is counted.
+#: Opens one WebSocket with the ``websockets`` library; each call counts as an attempt.
 Dial = Callable[[], Awaitable[ClientConnection]]
 
 _SPARE_DESCRIPTORS = 256
@@ -37,14 +37,14 @@ async def loop_herd(
     bin_width: float = 0.1,
     label: str = "",
 ) -> HerdRun:
-    """Run one loop for each client, kill the server under them, start it again, and count who is back.
+    """Run one loop for each client, kill their server, restart it, and count the clients that reconnect.
 
     Parameters
     ----------
     loop : coroutine function
-        One client: it awaits ``dial()`` for each attempt, and returns when it gives up.
+        One client. It awaits ``dial()`` for each attempt and returns when it gives up.
     url : str
-        The server's WebSocket.
+        URL of the server's WebSocket.
     kill, restart, clients, outage, duration, connect_timeout, bin_width, label
         As in `rtlab.experiments.reconnect.real_herd.real_herd`.
     capacity : float
@@ -53,17 +53,17 @@ async def loop_herd(
     Returns
     -------
     HerdRun
-        A client that has returned counts as given up.
+        A client whose loop has returned counts as having given up.
 
     Raises
     ------
     ConnectFailed
-        When the herd cannot gather.
+        When not all clients can connect at the beginning.
     LabError
-        When a loop ended otherwise than by returning.
+        When a loop ended with an exception.
     """
     attempts: list[float] = []
-    opened: list[tuple[float, float]] = []  # when, and after how long
+    opened: list[tuple[float, float]] = []  # when it was open, and how many seconds that took
     sockets: list[ClientConnection] = []
     lost_at = 0.0
 

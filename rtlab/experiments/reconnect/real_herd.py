@@ -1,7 +1,7 @@
-"""The same herd with real connections.
+"""The herd of `rtlab.experiments.reconnect.herd_simulation`, with real connections.
 
-A thousand connections to a real server; the server is killed, and started again. Nothing is
-scaled or modelled: each client is a `Connection` with the policy and a generator of its own.
+A thousand clients connect to a real server, which is killed and restarted. Nothing is scaled or modelled:
+each client is a `Connection` with the policy and a random generator of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from rtlab.processes.tasks import together
 
 __all__ = ["enough_descriptors", "real_herd"]
 
-#: Connections that open at the same time before the outage. After it there is no limit.
+#: Connections that are opened concurrently before the outage. After it there is no limit.
 _GATHERING = 64
 
-#: Descriptors that the rest of the process may need.
+#: File descriptors reserved for the rest of the process.
 _SPARE_DESCRIPTORS = 256
 
 
@@ -50,54 +50,55 @@ async def real_herd(
     gathered: Callable[[], Awaitable[object]] | None = None,
     on_return: Callable[[float], object] = lambda lost_at: None,
 ) -> HerdRun:
-    """Connect a herd, kill its server, start it again, and watch until all are back.
+    """Connect a herd, kill its server, restart it, and observe until all clients have reconnected.
 
     Parameters
     ----------
     transport : callable
-        Makes the transport of one attempt: ``lambda: WebSocketTransport(lab.ws_url)``, with
-        the address read beforehand.
+        Makes the transport of one attempt, such as ``lambda: WebSocketTransport(url)``; read the URL from
+        the lab before the outage.
     policy : Backoff
-        How every client reconnects.
+        Backoff policy of every client.
     kill : callable
-        Ends the server without a word: ``lab.kill``.
+        Kills the server without a close frame, such as ``lab.kill``.
     restart : coroutine function
-        Starts it again at the same address, and returns when it listens: ``lab.restart``.
+        Starts the server at the same address and returns when it listens, such as ``lab.restart``.
     clients : int
-        How many connections.
+        Number of clients.
     outage : float
-        Seconds between `kill` and `restart`; starting takes its own time on top.
+        Seconds between `kill` and `restart`. The start of the server prolongs the outage.
     duration : float
-        Seconds after the server's return at which the run ends, whoever is still outside.
+        Seconds after the server's return at which the run ends, even if some clients are not connected.
     connect_timeout : float
-        Seconds for one attempt.
+        Timeout of one attempt in seconds.
     max_retry_after : float
-        The longest ``Retry-After`` that clients obey, in seconds; by default they are as deaf to
-        it as a page's `WebSocket`.
+        Longest ``Retry-After`` in seconds that clients obey. By default they ignore it, as a page's
+        `WebSocket` does.
     capacity : float or None
-        Handshakes per second that the restarted server allows; None: as fast as the herd gathered.
+        Handshakes per second that the restarted server allows. None takes the rate at which the herd
+        connected before the outage.
     bin_width : float
-        Seconds of one point on the curves.
+        Width of a bin of the curves in seconds.
     seed : int
-        Client i draws its jitter from ``default_rng([seed, i])``.
+        Seed; client i draws its jitter from ``default_rng([seed, i])``.
     label : str
-        What to call it; the policy's class by default.
+        Name of the run. Empty: the name of the policy's class.
     gathered : coroutine function, optional
-        Awaited between gathering and `kill`, where several herds wait for each other.
+        Awaited after all clients have connected and before `kill`; lets several herds wait for each other.
     on_return : callable
-        Called with the moment of the loss whenever a client is back.
+        Called whenever a client has reconnected, with the time of the server's loss on the monotonic clock.
 
     Returns
     -------
     HerdRun
-        Its `outage` is the measured one; every attempt that failed counts as refused.
+        The result, with the measured `outage`. Every attempt that failed counts as refused.
 
     Raises
     ------
     ConnectFailed
-        When the herd cannot gather.
+        When not all clients can connect at the beginning.
     LabError
-        When this process may not open as many descriptors.
+        When this process may not open enough file descriptors.
     """
     herd = _RealHerd(transport, policy, connect_timeout, max_retry_after, clients, seed, on_return)
     with enough_descriptors(clients + _SPARE_DESCRIPTORS):
@@ -121,8 +122,8 @@ async def real_herd(
         label or type(policy).__name__,
         clients=clients,
         capacity=clients / gathered_in if capacity is None else capacity,
-        # The server listens a little before `restart` returns: the first attempt that was not refused
-        # may have begun earlier, and then marks the end of the outage.
+        # The server listens shortly before `restart` returns. If the first successful attempt began before
+        # that, it marks the end of the outage.
         outage=min(back_after, herd.first_admitted - lost_at),
         duration=watched,
         bin_width=bin_width,
@@ -146,10 +147,10 @@ class _RealHerd:
     ) -> None:
         self.attempts: list[float] = []
         self.accepted: list[float] = []
-        self.first_admitted = math.inf  # when the first attempt began that was not refused
+        self.first_admitted = math.inf  # when the first successful attempt began
         self.longest_wait = 0.0
         self.gave_up = 0
-        self.settled = asyncio.Event()  # each client is back, or has given up
+        self.settled = asyncio.Event()  # each client has reconnected or given up
         self._storm = False
         self._lost_at = 0.0
         self._on_return = on_return
@@ -174,7 +175,7 @@ class _RealHerd:
             connection.on("error", self._failed)
 
     async def gather(self) -> float:
-        """Connect all; return the seconds it took."""
+        """Connect all clients; return the seconds that it took."""
         began, few = time.monotonic(), asyncio.Semaphore(_GATHERING)
 
         async def join(connection: Connection) -> None:
@@ -185,7 +186,7 @@ class _RealHerd:
         return time.monotonic() - began
 
     def lose(self) -> float:
-        """Count from now on; return the time."""
+        """Start to count attempts and connections; return the time on the monotonic clock."""
         self._storm = True
         self._lost_at = time.monotonic()
         return self._lost_at
@@ -215,12 +216,12 @@ class _RealHerd:
 
 @contextlib.contextmanager
 def enough_descriptors(needed: int) -> Generator[None]:
-    """Raise the limit of open descriptors for a while, where the system has one.
+    """Raise this process's limit of open file descriptors for the block; on Windows do nothing.
 
     Raises
     ------
     LabError
-        When the hard limit is lower.
+        When the hard limit is lower than `needed`.
     """
     if sys.platform == "win32":
         yield

@@ -1,4 +1,4 @@
-"""Nodes restarted one after the other: where their clients end up, and how often they move."""
+"""Simulates a rolling restart: on which node the clients end up, and how often they move."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Restart", "rolling_restart"]
 
 
 class Restart(NamedTuple):
-    """After a rolling restart.
+    """The result of a rolling restart.
 
     Parameters
     ----------
     loads : array of float
         Clients on each node, in units of the mean, in the order of the restarts.
     reconnects : float
-        Reconnects per client.
+        Mean number of reconnects per client.
     """
 
     loads: NDArray[np.float64]
@@ -28,16 +28,16 @@ class Restart(NamedTuple):
 
 
 def rolling_restart(nodes: int, *, clients: int = 100_000, seed: int = 1) -> Restart:
-    """Restart each node once; its clients go to one of the others at random, and stay there.
+    """Restart each node once; each of its clients moves to a random other node and stays there.
 
     Parameters
     ----------
     nodes : int
-        At least 2.
+        Number of nodes, at least 2.
     clients : int
-        Spread evenly at first.
+        Number of clients, spread evenly at the start.
     seed : int
-        Of the choices.
+        Seed of the random choices.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How wide to spread a herd: a one-time window of W seconds against a server of capacity μ."""
+"""Over how many seconds W to spread a herd's reconnects, for a server that accepts μ per second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Spread", "spread_window"]
 
 
 class Spread(NamedTuple):
-    """What a one-time spread of W seconds does: `window`, `longest_wait` and `all_in`, in seconds."""
+    """Result for one window: its length, the longest wait, and the time until all are in, in seconds."""
 
     window: float
     longest_wait: float
@@ -23,23 +23,23 @@ class Spread(NamedTuple):
 def spread_window(
     windows: Sequence[float], *, clients: int = 10_000, capacity: float = 1_000.0, seed: int = 1
 ) -> list[Spread]:
-    """Spread the one attempt of each client over a window, and see how long they queue.
+    """Spread the clients' attempts, one each, over a window, and simulate how long they queue.
 
     Parameters
     ----------
     windows : sequence of float
-        Seconds, W; each client comes at U(0, W).
+        Lengths of the window in seconds, W; each client connects at a time drawn from U(0, W).
     clients : int
-        N.
+        Number of clients, N.
     capacity : float
-        Accepted per second, μ.
+        Connections that the server accepts per second, μ.
     seed : int
-        Of the runs.
+        Seed of the runs.
 
     Returns
     -------
     list of Spread
-        One for each window: nobody gains by W < N/μ, and beyond nobody queues.
+        One row for each window. A W below N/μ does not get all clients in sooner; above it none queues.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A server that accepts and closes at once: what a minimum uptime before a reset of backoff saves."""
+"""A server that accepts and closes at once: attempts saved by resetting the backoff only after an uptime."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["attempts_by_uptime_rule"]
 def attempts_by_uptime_rule(
     policy: FullJitter, *, lifetime: float = 0.1, duration: float = 60.0, seed: int = 1
 ) -> dict[float, float]:
-    """Let a server accept and close at once, and count what a client does to it.
+    """Simulate a server that closes each connection soon after accepting it; count the attempts.
 
     Parameters
     ----------
     policy : FullJitter
-        Tried with `min_uptime` = 0 (the count starts again on open) and as it is.
+        The policy to test, as it is and with `min_uptime` = 0 (each open connection resets the backoff).
     lifetime : float
-        Seconds that each connection lives.
+        Seconds after which the server closes each connection.
     duration : float
         Seconds to simulate.
     seed : int
-        Of the run.
+        Seed of the run.
 
     Returns
     -------
     dict of float to float
-        Attempts per client, by `min_uptime`.
+        `min_uptime` in seconds → mean attempts per client.
 
     Examples
     --------

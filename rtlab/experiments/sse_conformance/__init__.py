@@ -1,4 +1,4 @@
-"""The rules of event streams as tables of cases, and a scoreboard of the clients that keep them.
+"""The rules for event streams as tables of test cases, and a scoreboard of how well clients keep them.
 
-Imports the scripted server of `rtlab.testing`. Never a lab: the cases need a server that is wrong.
+Imports the scripted server of `rtlab.testing`, but never a lab: the cases need a server that breaks rules.
 """

@@ -1,6 +1,6 @@
-"""The rules of an event stream's connection as a table: what a server answers, and what a client does.
+"""The rules for an event stream's connection as a table: a server's answers, what a client must do.
 
-From the HTML standard, section 9.2: content type, status, redirects, reconnecting.
+The rules are from the HTML standard, section 9.2: content type, status, redirects, reconnecting.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ CONNECTION_RULES: Final[dict[int, str]] = {
 
 
 class ConnectionCase(msgspec.Struct, frozen=True):
-    """One row: what a server answers, and what a client must have got and sent.
+    """One test case: the server's answers, the events that the client must deliver, what it must send.
 
     Parameters
     ----------
     rule : int
         A key of `CONNECTION_RULES`.
     name : str
-        What is special.
+        What distinguishes the case.
     answers : tuple of bytes
-        The answer to each request; the last one to all further ones, too.
+        The server's answer to each request; the last one is also the answer to all further requests.
     data : tuple of str
-        The data of the events to be delivered.
+        Data of the events that the client must deliver.
     at_most : int or None
-        How many requests may be made.
+        Largest number of requests that the client may send; None: no limit.
     sent : dict
-        Headers of the last request, by lower-case name.
+        Headers that the client's last request must have, by lower-case name.
     keeps_headers : bool
-        Whether the caller's headers are looked at.
+        Whether the case also checks that the client leaves the caller's headers unchanged.
     """
 
     rule: int

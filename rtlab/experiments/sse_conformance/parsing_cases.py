@@ -1,7 +1,7 @@
-"""The rules of the event stream format as a table of bytes and what they mean.
+"""The rules for the event stream format as a table of byte streams and the events that they encode.
 
-From the HTML standard, section 9.2, and the web-platform-tests folder
-``eventsource/``. The tests and the scoreboard run the same rows.
+The rules are from the HTML standard, section 9.2, and the web-platform-tests folder
+``eventsource/``. The tests and the scoreboard run the same cases.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ PARSING_RULES: Final[dict[int, str]] = {
 
 
 class ParsingCase(msgspec.Struct, frozen=True):
-    """One row: a whole stream, and what must have come out before it ends.
+    """One test case: a stream, and the events that a client must deliver before the stream ends.
 
     Parameters
     ----------
     rule : int
         A key of `PARSING_RULES`.
     name : str
-        What is special.
+        What distinguishes the case.
     stream : bytes
-        The response's body.
+        Body of the response.
     events : tuple of (type, data, id)
-        What it says, in order.
+        Events that the stream encodes, in order.
     retry : float or None
-        The reconnection time in seconds that it sets.
+        Reconnection time in seconds that the stream sets; None if it sets none.
     last_event_id : str
-        What a reconnect would send.
+        ``Last-Event-ID`` that a reconnect would send; empty for none.
     content_type : str
-        The response's header.
+        ``Content-Type`` of the response.
     """
 
     rule: int

@@ -1,4 +1,4 @@
-"""Which rules of event streams a client keeps: the same rows run on ours and on raw httpx-sse."""
+"""Which rules for event streams a client keeps: the same cases run on rtlab's client and on httpx-sse."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from rtlab.testing.scripted_http import Request, ScriptedServer
 
 __all__ = ["RuleFollower", "sse_scoreboard"]
 
-#: Seconds after which a client that has not yet done what a rule asks for has failed.
+#: Seconds after which a client fails a case if it has not finished.
 PATIENCE: Final = 2.0
 
 Event = tuple[str, str, str]
 
 
 class RuleFollower(Protocol):
-    """What the rows need of a client; a notebook brings its own."""
+    """The interface through which the cases use a client; a notebook can supply its own."""
 
     async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
-        """Read a stream; return what came out before its end, and the reconnection time."""
+        """Parse a stream; return the events delivered before its end, and the reconnection time."""
         ...
 
     async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
-        """Connect, and add the data of events until the client stops by itself."""
+        """Connect, and append the data of each event to `got` until the client stops by itself."""
         ...
 
 
@@ -50,7 +50,7 @@ class _Ours:
 
     async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
         stream = ServerSentEvents(url, plain=True, strict=True, headers=headers)
-        stream.on("error", lambda event: None)  # some rows expect the client to give up: not worth a log line
+        stream.on("error", lambda event: None)  # expected in some cases: do not log it
         messages = aiter(stream)
         with contextlib.suppress(ConnectFailed, ConnectionLost):
             async with stream:
@@ -69,7 +69,7 @@ class _HttpxSse:
                 for chunk in chunks:
                     yield chunk
                 drained.set()
-                await asyncio.get_running_loop().create_future()  # for ever: the body stays open
+                await asyncio.get_running_loop().create_future()  # never done: keeps the body open
 
         async def read() -> None:
             nonlocal retry
@@ -82,7 +82,7 @@ class _HttpxSse:
         waiter = asyncio.get_running_loop().create_task(drained.wait())
         try:
             await asyncio.wait({reader, waiter}, return_when=asyncio.FIRST_COMPLETED)
-        finally:  # also when the reader of the notebook interrupts
+        finally:  # also if the notebook's kernel is interrupted
             for task in (reader, waiter):
                 task.cancel()
             await asyncio.wait({reader, waiter})
@@ -91,7 +91,7 @@ class _HttpxSse:
     async def follow(self, url: str, headers: dict[str, str], got: list[str]) -> None:
         with contextlib.suppress(SSEError, httpx.HTTPError):
             async with (
-                httpx.AsyncClient(trust_env=False, verify=False) as client,  # its servers speak plain HTTP
+                httpx.AsyncClient(trust_env=False, verify=False) as client,  # test servers have no TLS
                 aconnect_sse(client, "GET", url, headers=headers) as source,
             ):
                 async for event in source.aiter_sse():
@@ -102,7 +102,7 @@ _CLIENTS: Final[dict[str, RuleFollower]] = {"rtlab": _Ours(), "httpx-sse": _Http
 
 
 def _cuts(stream: bytes) -> Iterable[list[bytes]]:
-    """Cut a stream not at all, at every place, and at all places."""
+    """Yield a stream as chunks: whole, split in two at every position, and as single bytes."""
     yield [stream]
     for at in range(1, len(stream)):
         yield [stream[:at], stream[at:]]
@@ -141,24 +141,25 @@ async def _connects(client: RuleFollower, case: ConnectionCase) -> bool:
 async def sse_scoreboard(
     *, clients: Mapping[str, RuleFollower] | None = None, details: bool = False
 ) -> pd.DataFrame:
-    """Run every row on each client.
+    """Run every case on each client.
 
-    A parsing row counts as kept when the right events came out, before the end of
-    the stream, with the bytes whole, at every two-way split, and one by one. The
-    rows of a connection run against a server on a port of 127.0.0.1.
+    A client keeps a parsing case if it delivers the right events before the end of the stream, whether it
+    gets the bytes as one chunk, split in two at any position, or one by one. Connection cases run against
+    a server on a port of 127.0.0.1.
 
     Parameters
     ----------
     clients : mapping of str to RuleFollower, optional
-        Who is tried, by name; rtlab's and raw httpx-sse when left out.
+        Clients to test, by name. None: rtlab's own client and httpx-sse.
     details : bool
-        A line for each row of the table rather than for each rule.
+        Whether to return one row per case rather than per rule.
 
     Returns
     -------
     pandas.DataFrame
-        By rule: ``rule``, ``says``, ``cases``, and how many each client keeps, in a
-        column of its name. With details: ``rule``, ``case``, and whether.
+        One row per rule: ``rule``, ``says``, ``cases``, and for each client, in a column of its name, the
+        number of cases that it keeps. With `details` one row per case: ``rule``, ``case``, and for each
+        client whether it keeps the case.
 
     Examples
     --------

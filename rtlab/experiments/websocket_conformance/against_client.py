@@ -1,4 +1,4 @@
-"""Runs the tables against a client: the rows are what a server sends to it."""
+"""Runs the test cases against a client; each case says what a scripted server sends to it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 
 __all__ = ["Client", "client_frames", "client_handshakes", "ours"]
 
-#: Seconds after which a client that has not done what a rule asks for has failed.
+#: Seconds after which a client fails a case if it has not done what the rule requires.
 PATIENCE: Final = 5.0
 
-#: Seconds for what a client does after it has answered the fence, when its program gets its turn.
+#: Seconds to wait for a client's reaction after its pong for the fence: its library may answer the fence
+#: before its program has read the message.
 LATE: Final = 2.0
 
-#: What speaks to one connection after its handshake.
+#: The server's side of one connection, called once the client's handshake request has been read.
 Talk = Callable[[Head, FrameReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Client(Protocol):
-    """Connects, hands each message to `got`, and returns when the connection ends; raises when it cannot."""
+    """Connects, calls `got` for each message, returns when the connection ends; raises if it cannot."""
 
     async def __call__(self, url: str, got: Callable[[], None], *, deflate: bool) -> None: ...
 
@@ -41,7 +42,7 @@ async def ours(url: str, got: Callable[[], None], *, deflate: bool) -> None:
         url, compression="deflate" if deflate else None, max_reconnect_attempts=0, heartbeat=None
     )
     conn.on("echo", lambda message: got())
-    conn.on("error", lambda event: None)  # rows break rules: not worth a log line
+    conn.on("error", lambda event: None)  # expected, as cases break rules: do not log it
     conn.on("disconnected", lambda event: over.set())
     try:
         await conn.connect()
@@ -51,7 +52,7 @@ async def ours(url: str, got: Callable[[], None], *, deflate: bool) -> None:
 
 
 async def client_handshakes(cases: Sequence[AnswerCase], client: Client = ours) -> list[Row]:
-    """Answer the client's handshake as each row says; return a row each."""
+    """Answer the client's handshake as each case says; return one row of results per case."""
     return await abreast(cases, lambda case: _handshake(case, client))
 
 
@@ -62,7 +63,7 @@ async def _handshake(case: AnswerCase, client: Client) -> Row:
         writer.write(_answer(case, head))
         writer.write(raw_frame(PING, FENCE, mask=False))
         while (frame := await frames.next()) is not None:
-            if frame.opcode == PONG:  # it speaks WebSocket: it has connected
+            if frame.opcode == PONG:  # a pong shows that the client has connected
                 connected.set()
                 writer.write(raw_frame(CLOSE, b"\x03\xe8", mask=False))
 
@@ -91,7 +92,7 @@ def _answer(case: AnswerCase, head: Head) -> bytes:
 async def client_frames(
     cases: Sequence[FrameCase], client: Client = ours, *, deflate: bool = False
 ) -> list[Row]:
-    """Shake hands, send each row's frames to the client, and see what comes of it; return a row each."""
+    """Complete a handshake, send each case's frames to the client, and judge; return a row per case."""
     return await abreast(cases, lambda case: _frames(case, client, deflate=deflate))
 
 
@@ -139,7 +140,7 @@ async def _frames(case: FrameCase, client: Client, *, deflate: bool) -> Row:
 
 @contextlib.asynccontextmanager
 async def _listening(talk: Talk) -> AsyncGenerator[str]:
-    """Listen for one WebSocket; yield its URL, and end with it."""
+    """Listen for WebSocket connections during the block; yield the URL."""
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Runs the tables against a server, each row on a connection of its own."""
+"""Runs the test cases against a server, each case on a connection of its own."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
 __all__ = ["PATIENCE", "server_frames", "server_handshakes"]
 
-#: Seconds after which a server that has not done what a rule asks for has failed; tables are cheap
-#: because right servers never wait.
+#: Seconds after which a server fails a case if it has not done what the rule requires. A correct server
+#: reacts at once, so a long timeout does not slow its tests.
 PATIENCE: Final = 5.0
 
-#: What RFC 7692 §7.2.1 takes off each message.
+#: The bytes that RFC 7692 §7.2.1 removes from the end of each compressed message.
 TAIL: Final = b"\0\0\xff\xff"
 
 
@@ -34,18 +34,18 @@ async def server_handshakes(
     fields: Mapping[str, str] | None = None,
     ssl: ssl_module.SSLContext | None = None,
 ) -> list[Row]:
-    """Send each request; return a row each.
+    """Send the handshake request of each case; return one row of results per case.
 
     Parameters
     ----------
     url : str
-        The server.
+        URL of the server.
     cases : sequence of RequestCase
         `REQUEST_CASES`, or some of them.
     fields : mapping, optional
-        What each request carries besides.
+        Additional header fields of each request, such as credentials.
     ssl : ssl.SSLContext, optional
-        Whom to trust.
+        TLS context with the trusted authorities. None trusts the system's.
     """
     besides = fields or {}
     target = parse_url(url).over("ws")
@@ -72,16 +72,16 @@ async def server_frames(
     fields: Mapping[str, str] | None = None,
     ssl: ssl_module.SSLContext | None = None,
 ) -> list[Row]:
-    """Shake hands, send each row's frames, and see what comes of it; return a row each.
+    """Complete a handshake, send each case's frames, and judge the reaction; return one row per case.
 
     Parameters
     ----------
     url : str
-        A server that answers ``echo`` messages as the lab's does.
+        URL of a server that answers ``echo`` messages as the lab's server does.
     cases : sequence of FrameCase
         `FRAME_CASES`, or `DEFLATE_CASES` with `deflate`.
     deflate : bool
-        Whether to agree on permessage-deflate first.
+        Whether to negotiate permessage-deflate in the handshake.
     fields, ssl
         As for `server_handshakes`.
     """
@@ -122,7 +122,7 @@ async def _outcome(wire: Wire, case: FrameCase) -> Outcome:
                 outcome.code = frame.code
                 break
     if outcome.code is not None and isinstance(case.expect, Returns):
-        with contextlib.suppress(TimeoutError):  # the server ends the TCP connection first (§7.1.1)
+        with contextlib.suppress(TimeoutError):  # the server closes TCP first (§7.1.1)
             while await wire.frame(PATIENCE) is not None:
                 continue
             outcome.ended = True

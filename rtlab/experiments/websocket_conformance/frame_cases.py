@@ -1,4 +1,4 @@
-"""Frames that a peer may send, or must not: the same rows hold for a server and, mirrored, for a client."""
+"""Valid and invalid frames as test cases; for a server they are sent masked, for a client unmasked."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rtlab.protocol.websocket_frames import BINARY, CLOSE, CONTINUATION, PING, P
 
 __all__ = ["DEFLATE_CASES", "FRAME_CASES", "NOTE", "Fails", "FrameCase", "Raw", "Returns", "Takes"]
 
-#: A message of rtlab's wire that a server echoes and a client hands to its handlers.
+#: A message in rtlab's format, which a server echoes and a client passes to its handlers.
 NOTE: Final = '{"type":"echo","payload":"né"}'.encode()
 
 _SPLIT: Final = NOTE.index(b"\xa9")  # in the middle of the é
 
 
 class Raw(NamedTuple):
-    """One frame; `wrong_mask` turns round what the direction asks for."""
+    """One frame to send; `wrong_mask` inverts the masking that its direction requires (§5.1)."""
 
     opcode: int
     payload: bytes = b""
@@ -30,26 +30,26 @@ class Raw(NamedTuple):
 
 
 class Fails(NamedTuple):
-    """The receiver must fail the connection, with one of these codes if it sends one (§7.1.7)."""
+    """The receiver must fail the connection; if it sends a close code, one of `codes` (§7.1.7)."""
 
     codes: tuple[int, ...]
 
 
 class Takes(NamedTuple):
-    """The receiver goes on: it delivers so many notes, and answers pings with this."""
+    """The receiver must continue, deliver `notes` messages, and answer pings with `pongs`."""
 
     notes: int = 1
     pongs: tuple[bytes, ...] = ()
 
 
 class Returns(NamedTuple):
-    """The receiver answers a close frame with one of these codes, and ends (§5.5.1)."""
+    """The receiver must answer a close frame with one of `codes`, and end the connection (§5.5.1)."""
 
     codes: tuple[int, ...]
 
 
 class FrameCase(NamedTuple):
-    """One rule, the frames that try it, and what must follow."""
+    """One rule, the frames that test it, and the required reaction of the receiver."""
 
     name: str
     section: str
@@ -95,7 +95,7 @@ _FORBIDDEN_CODES: Final = (0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2999, 500
 _USABLE_CODES: Final = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999)
 
 FRAME_CASES: Final[tuple[FrameCase, ...]] = (
-    # What is right
+    # Valid messages
     _case("a text frame is a message", "6455 §5.6", Raw(TEXT, NOTE), Takes()),
     _case("two in one write are two", "6455 §5.6", [Raw(TEXT, NOTE), Raw(TEXT, NOTE)], Takes(2)),
     _case("a length of 16 bits", _RSV, Raw(TEXT, NOTE + b" " * 200), Takes()),
@@ -245,13 +245,13 @@ _BOMB: Final = _deflated(b"\0" * (16 << 20), level=9)
 
 
 def _twice() -> list[Raw]:
-    """The second message refers to the first one's bytes (RFC 7692 §7.2.3.2)."""
+    """Return two messages compressed with one context: the second refers to the first (RFC 7692 §7.2.3.2)."""
     made: Any = zlib.compressobj(6, zlib.DEFLATED, -15)
     bodies = [(made.compress(NOTE) + made.flush(zlib.Z_SYNC_FLUSH))[:-4] for _ in range(2)]
     return [Raw(TEXT, body, rsv=_RSV1) for body in bodies]
 
 
-#: Once permessage-deflate is agreed on, without any parameter.
+#: Cases for a connection that has negotiated permessage-deflate without parameters.
 DEFLATE_CASES: Final[tuple[FrameCase, ...]] = (
     _case("a compressed message is taken", "7692 §7.2.2", Raw(TEXT, _WHOLE, rsv=_RSV1), Takes()),
     _case("one that is not compressed, too", "7692 §6", Raw(TEXT, NOTE), Takes()),

@@ -1,4 +1,4 @@
-"""Handshakes: what a client may ask for, and what a server may answer (RFC 6455 §4, RFC 7692 §5 and §7.1)."""
+"""Handshakes as test cases: requests to a server, answers to a client (RFC 6455 §4, RFC 7692 §5, §7.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value = str | Sequence[str] | None
 
 
 class RequestCase(NamedTuple):
-    """A request, and what the server's answer must be; no answer at all is None."""
+    """A request, and a predicate that the head of the server's answer must satisfy (None: no answer)."""
 
     name: str
     section: str
@@ -28,7 +28,7 @@ class RequestCase(NamedTuple):
 
 
 class AnswerCase(NamedTuple):
-    """An answer of a server, and whether the client may connect; ``{accept}`` stands for the right one."""
+    """A server's answer, and whether a client may accept it; ``{accept}`` stands for the correct value."""
 
     name: str
     section: str
@@ -151,7 +151,7 @@ REQUEST_CASES: Final[tuple[RequestCase, ...]] = (
         {_EXTENSIONS: ";;="},
         _refused_or_declined,
     ),
-    # permessage-deflate, against a server that wants it without parameters
+    # permessage-deflate, for a server that accepts it and adds no parameters of its own
     _offer("an offer is accepted", "7692 §5.1", _DEFLATE, _plain_deflate),
     _offer("an unknown parameter is declined", "7692 §7.1", f"{_DEFLATE}; level=9", _declined),
     _offer(

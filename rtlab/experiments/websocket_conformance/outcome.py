@@ -1,4 +1,4 @@
-"""What a row of frames came to, and whether that is what the RFC asks for."""
+"""How a receiver reacted to the frames of a case, and whether the RFC allows that."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ __all__ = ["FENCE", "Outcome", "Row", "abreast", "sent", "verdict"]
 
 Case = TypeVar("Case")
 
-#: Rows that run side by side.
+#: Number of cases that run concurrently.
 _ABREAST: Final = 8
 
-#: A ping behind the row's own frames: its pong says that the receiver went on.
+#: Payload of a ping (the "fence") sent after a case's frames; its pong shows that the receiver continued.
 FENCE: Final = b"the end of the row"
 
 
 class Row(NamedTuple):
-    """One line of the scoreboard.
+    """One row of the scoreboard: the result of one case.
 
     Parameters
     ----------
     end : {"server", "client"}
-        Whose rule it is.
+        The end under test.
     rule, section : str
-        What was tried, and which RFC's section says it.
+        The rule that was tested, and the RFC section that states it.
     holds : bool
-        Whether the end keeps to it.
+        Whether the end under test keeps the rule.
     saw : str
-        What happened.
+        What the end under test did.
     """
 
     end: str
@@ -45,22 +45,22 @@ class Row(NamedTuple):
 
 
 class Outcome(msgspec.Struct):
-    """What the receiver did; filled while it is watched.
+    """What the receiver of the frames did; filled in while the case runs.
 
     Attributes
     ----------
     code : int or None
-        Of its close frame.
+        Code of the receiver's close frame; None if it sent none.
     ended : bool
-        Whether it ended the connection.
+        Whether the receiver closed the connection.
     pongs : list of bytes
-        Without the fence's.
+        Payloads of the receiver's pongs, without the fence's.
     fence : bool
-        Whether it answered the fence.
+        Whether the receiver answered the fence.
     notes : int
-        Messages that it delivered.
+        Number of messages that the receiver delivered.
     mask_is_wrong : bool
-        Whether a frame of its own was masked, or not, against §5.1.
+        Whether the masking of a frame from the receiver violated §5.1.
     """
 
     code: int | None = None
@@ -71,7 +71,7 @@ class Outcome(msgspec.Struct):
     mask_is_wrong: bool = False
 
     def pong(self, payload: bytes) -> None:
-        """Note a pong."""
+        """Record a pong of the receiver."""
         if payload == FENCE:
             self.fence = True
         else:
@@ -88,7 +88,7 @@ class Outcome(msgspec.Struct):
 
 
 def sent(case: FrameCase, *, mask: bool) -> bytes:
-    """Return a row's frames as they go to a server (masked), or to a client."""
+    """Return the bytes of a case's frames, masked for a server or unmasked for a client."""
     return b"".join(
         raw_frame(
             raw.opcode,
@@ -104,10 +104,10 @@ def sent(case: FrameCase, *, mask: bool) -> bytes:
 
 
 def verdict(end: str, case: FrameCase, outcome: Outcome) -> Row:
-    """Judge an outcome."""
+    """Compare an outcome with what the case requires; return its row."""
     match case.expect:
         case Fails(codes):
-            # A client may notice only when a message is read: its library has answered the fence by then.
+            # A client may notice the error only when a message is read, after its library answered the fence.
             went_on = outcome.fence and (end == "server" or outcome.code is None)
             holds = not went_on and outcome.notes == 0
             holds = holds and (outcome.code in codes or (outcome.code is None and outcome.ended))
@@ -120,7 +120,7 @@ def verdict(end: str, case: FrameCase, outcome: Outcome) -> Row:
 
 
 async def abreast(cases: Sequence[Case], one: Callable[[Case], Awaitable[Row]]) -> list[Row]:
-    """Run rows, a few side by side; return what each came to, in order."""
+    """Run cases, a few at a time; return their rows, in the order of the cases."""
     places = asyncio.Semaphore(_ABREAST)
 
     async def placed(case: Case) -> Row:

@@ -1,4 +1,4 @@
-"""All rows of one end, as a table for a notebook."""
+"""The results of all test cases for one end, as a table for a notebook."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["client_scoreboard", "server_scoreboard"]
 
 
 async def server_scoreboard(url: str) -> pd.DataFrame:
-    """Try every row on a server.
+    """Run every case for servers on one server.
 
     Parameters
     ----------
     url : str
-        Of a server that speaks rtlab's wire, with compression: ``Lab(compression=True)``.
+        URL of a server that speaks rtlab's protocol, with compression: ``Lab(compression=True)``.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each rule: `end`, `rule`, `section`, `holds`, `saw`.
+        One row per case: `end`, `rule`, `section`, `holds`, `saw`.
     """
     rows = await server_handshakes(url, REQUEST_CASES)
     rows += await server_frames(url, FRAME_CASES)
@@ -38,7 +38,7 @@ async def server_scoreboard(url: str) -> pd.DataFrame:
 
 
 async def client_scoreboard(client: Client = ours) -> pd.DataFrame:
-    """Try every row on a client: rtlab's own, or one that a reader brings; as `server_scoreboard`."""
+    """Run every case for clients on rtlab's own client, or on another; returns as `server_scoreboard`."""
     rows = await client_handshakes(ANSWER_CASES, client)
     rows += await client_frames(FRAME_CASES, client)
     rows += await client_frames(DEFLATE_CASES, client, deflate=True)
