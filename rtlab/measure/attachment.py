@@ -57,13 +57,13 @@ class Attachment:
     Parameters
     ----------
     log : SampleLog
-        Where the samples and events go.
+        Gets the samples, and the connection's events as marks.
     others : list of Attachment
         The log's attachments, which this one joins until it is detached.
     source : Source
-        Where they come from.
+        The connection, or a replay of one.
     series, type : str
-        Name of the series, and the message type.
+        Name of the series, and the type of the messages that become its samples.
     common_clock : bool or None
         As in `Recorder.attach`.
     """
@@ -82,7 +82,7 @@ class Attachment:
         self._others = others
         self._type = type
         self._series = log.add_series(series, round_trip=type == "echo")
-        # A replay says on which machine it was recorded.
+        # A replay has the boot id of the machine that recorded it.
         self._own = getattr(source, "boot_id", None) or boot_id()
         self._hooks: list[tuple[str, Callable[[Any], None]]] = [(type, self._sampler(series))]
         if common_clock is None:
@@ -126,7 +126,7 @@ class Attachment:
         return sample
 
     def _marker(self, kind: str, series: str) -> Callable[[Any], None]:
-        """Name the connection: several may share a plot, and each has its own fate."""
+        """Return a handler of one event kind; its marks name the series, as several may share a plot."""
 
         def mark(event: Any) -> None:
             text = str(getattr(event, "reason", "") or getattr(event, "message", ""))

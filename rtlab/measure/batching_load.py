@@ -1,6 +1,6 @@
-"""An open loop whose rate and batching window change while it runs, and what it costs.
+"""An open-loop load whose rate and batching window can change while it runs, and what it costs.
 
-What is counted are facts of the window that is in force: a change begins the counts anew.
+The counts describe the present setting only: a change of rate or window restarts them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ __all__ = ["BatchingLoad", "LoadCounts"]
 
 #: Seconds over which counts are taken.
 _SPAN: Final = 3.0
-#: Seconds behind the schedule at which it begins anew: the machine cannot keep up with this rate.
+#: Longest lag behind the schedule, in seconds. A sender that lags more skips the rest of its backlog,
+#: because the machine cannot keep up with this rate.
 _BEHIND: Final = 0.5
-#: Seconds that what was collected may take when the load ends.
+#: Seconds that sending the last batch may take when the load ends.
 _GOODBYE: Final = 0.2
 #: Bytes of padding in each message.
 _SIZE: Final = 64
-#: One that is behind its schedule lets the answers in after so many messages.
+#: Messages after which a sender that is behind its schedule yields, so that the loop reads echoes.
 _TURN: Final = 32
 
 
@@ -44,20 +45,20 @@ class _Batcher(Protocol):
 
 
 class LoadCounts(NamedTuple):
-    """What the present setting costs and brings; nan before there is anything.
+    """Throughput, delay and CPU cost of the present setting; NaN before the first frame.
 
     Parameters
     ----------
     messages : int
-        Messages behind these numbers.
+        Number of messages that the other fields are computed from.
     frames_per_s, bytes_per_s : float
-        Frames, and their encoded bytes, to the server.
+        Frames, and their encoded bytes, sent to the server per second.
     per_frame : float
-        Messages in a frame.
+        Mean number of messages in a frame.
     delay : float
-        Seconds that a message waited for its batch to leave, in the mean.
+        Mean seconds that a message waited for its batch to leave.
     server_cpu, client_cpu : float
-        CPU seconds per message: the server's process, and all of this one.
+        CPU seconds per message of the server's process, and of the whole of this process.
     """
 
     messages: int
@@ -80,20 +81,20 @@ class _Snapshot(NamedTuple):
 
 
 class BatchingLoad:
-    """Sends echoes at random moments through a batcher, as long as `run` runs.
+    """Sends echo requests at random moments through a batcher, as long as `run` runs.
 
     Parameters
     ----------
     conn : Connection
-        An open one.
+        An open connection.
     make_batcher : callable
         Makes a batcher from a window, such as ``lambda window: MessageBatcher(conn, window=window)``.
     server_pid : int
-        The server's process, for its CPU.
+        Process id of the server, whose CPU time is measured.
     recorder : Recorder
         Gets a sample as each echo arrives: series ``"echo, batched"``, a round trip.
     seed : int
-        Of the arrivals.
+        Seed of the random send times.
     """
 
     def __init__(
@@ -118,13 +119,13 @@ class BatchingLoad:
         recorder.add_series("echo, batched", round_trip=True)
 
     def set(self, rate: float, limit: int, wait: float) -> None:
-        """Send so many messages a second from now on, in frames of B or after T seconds."""
+        """From now on send `rate` messages per second, in batches of `limit` or after `wait` seconds."""
         self._rate, self._limit, self._wait = rate, limit, wait
         self._changed.set()
         self._snapshots.clear()
 
     def counts(self) -> LoadCounts:
-        """Return what the last 3 s brought, or the time since the last change; to be asked twice a second."""
+        """Return the counts of the last 3 s, or since the last change; to be called twice a second."""
         server, client, _ = self._cpu.read()
         now = _Snapshot(
             time.monotonic(),
@@ -154,7 +155,7 @@ class BatchingLoad:
         )
 
     async def run(self) -> None:
-        """Send until it is cancelled; then nothing of it is left."""
+        """Send until cancelled; then close every batcher and remove the echo handler."""
         self._conn.on("echo", self._came)
         try:
             async with asyncio.TaskGroup() as closing_batchers:
@@ -171,7 +172,7 @@ class BatchingLoad:
         mine = self._generation
 
         def left(messages: int, delay: float, _late: float | None) -> None:
-            if mine == self._generation:  # not what a former window had collected
+            if mine == self._generation:  # batches of a former window do not count
                 self._messages += messages
                 self._frames += 1
                 self._waited += messages * delay
@@ -182,7 +183,7 @@ class BatchingLoad:
         try:
             await self._send(batcher.send, timer.until)
         except BaseException:
-            with suppress(TimeoutError):  # Stop does not wait for a path that is stalled
+            with suppress(TimeoutError):  # Stop must not wait for a stalled connection
                 async with asyncio.timeout(_GOODBYE):
                     await batcher.close()
             raise
@@ -193,7 +194,7 @@ class BatchingLoad:
         send: Callable[[str, Any], Awaitable[object]],
         until: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Send with one window, until the setting changes."""
+        """Send with one window until the setting changes."""
         due, pad = time.monotonic(), "x" * _SIZE
         for n in range(1 << 62):
             due += self._rng.exponential(1 / self._rate)

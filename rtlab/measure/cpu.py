@@ -1,4 +1,4 @@
-"""CPU time of this process and of others, finely."""
+"""CPU time of this process and of others, on Linux with a resolution of nanoseconds."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def cpu_seconds(pid: int | None = None) -> float:
     Parameters
     ----------
     pid : int, optional
-        Another process; None is this one.
+        Process id; None means this process.
 
     Returns
     -------
     float
-        Seconds. On Linux to the nanosecond: the usual counters move in steps of
-        10 ms, which is as much as a thousand messages take.
+        Seconds. On Linux with a resolution of nanoseconds: the usual counters move in
+        steps of 10 ms, and a thousand messages take no more CPU time than that.
 
     Raises
     ------
@@ -54,12 +54,12 @@ def cpu_seconds(pid: int | None = None) -> float:
 
 
 class CpuWatch:
-    """CPU seconds of a server and of this process, counted from when it is made.
+    """CPU seconds of a server and of this process, counted from when the watch is made.
 
     Parameters
     ----------
     pid : int
-        The server's process.
+        Process id of the server.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class CpuWatch:
         self._began = time.monotonic()
 
     def read(self) -> tuple[float, float, float]:
-        """Return the server's CPU seconds, this process's, and the seconds that passed.
+        """Return the server's CPU seconds, this process's CPU seconds, and the elapsed seconds.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Puts what the fault proxy does onto the live plot, at the moment when it did it."""
+"""Marks each action of the fault proxy on the live plot, at the time when the proxy took it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtlab.faults.trace import TraceEvent
 
 __all__ = ["FaultEvents", "FaultMarks", "Marked"]
 
-#: What is worth a line in a plot; connections that merely open, or wait longer, are not.
+#: Kinds of trace event that are worth a line in a plot. Connections that merely open, or wait, are not.
 _SHOWN: Final = frozenset(
     {"toxic_added", "toxic_updated", "toxic_removed", "proxy_up", "proxy_down", "ended", "upstream_failed"}
     | {"script_started", "script_step", "script_ended"}
@@ -19,24 +19,24 @@ _SHOWN: Final = frozenset(
 
 
 class FaultEvents(Protocol):
-    """Tells what the fault proxy did: `rtlab.faults.client.fault_client.FaultClient` does."""
+    """The fault proxy's trace, as `rtlab.faults.client.fault_client.FaultClient` reads it."""
 
     async def events(self, since: int = 0) -> list[TraceEvent]:
-        """Return what happened from event number `since` on."""
+        """Return the trace from event number `since` on."""
         ...
 
 
 class Marked(Protocol):
-    """Takes marks: a `Recorder` does, and a recording of the wire."""
+    """Anything that takes marks: a `Recorder`, or a recording of the wire."""
 
     def mark(self, kind: str, text: str = "", at: float | None = None) -> None: ...
 
 
 class FaultMarks:
-    """Copies the fault proxy's trace into a recorder's marks, while it runs.
+    """Copies the fault proxy's trace into a recorder's marks, inside its ``async with`` block.
 
-    The proxy shares the kernel's monotonic clock, so a mark stands at the time of
-    the fault, and not when this task read of it.
+    The proxy runs on this machine and reads the same monotonic clock, so a mark has the time
+    of the fault, not the time at which this task read the trace.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class FaultMarks:
     recorder : Recorder or WireRecording
         Gets a mark of kind ``"fault"`` for each action, and each connection ended.
     interval : float
-        Seconds between looks.
+        Seconds between two reads of the trace.
 
     Examples
     --------
@@ -75,8 +75,8 @@ class FaultMarks:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(RtlabError):  # the proxy has gone; whoever uses it next will hear of that
-            await self._look()  # what happened since the last look
+        with contextlib.suppress(RtlabError):  # the proxy has ended; its next caller gets this error
+            await self._look()  # events since the last read
 
     async def _follow(self) -> None:
         while True:
@@ -84,7 +84,7 @@ class FaultMarks:
             try:
                 await self._look()
             except RtlabError:
-                return  # the proxy has gone; whoever uses it next will hear of that
+                return  # the proxy has ended; its next caller gets this error
 
     async def _look(self) -> None:
         for event in await self._faults.events(self._next):

@@ -1,4 +1,4 @@
-"""What waits in the kernel's socket buffers: memory that no process tool shows."""
+"""Bytes in the kernel's socket buffers: memory that no tool counts as a process's own."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ _TABLE: Final = Path("/proc/net/tcp")
 
 
 def bytes_in_kernel(port: int, table: Path = _TABLE) -> int:
-    """Return the bytes that lie in the buffers of one server's TCP connections on this host.
+    """Return the bytes in the kernel's buffers of one server's TCP connections on this host.
 
     Parameters
     ----------
     port : int
-        The server's port. Both ends of its connections count: what the server's sockets
-        have not got acknowledged, and what the clients' sockets hold unread.
+        The server's port. Both ends of its connections count: bytes in the server's send
+        buffers that are not acknowledged, and unread bytes in the clients' receive buffers.
     table : Path
-        Linux's ``/proc/net/tcp``, of IPv4.
+        Linux's ``/proc/net/tcp``, which lists the IPv4 sockets.
 
     Returns
     -------
     int
-        Payload bytes; the kernel's own bookkeeping around them comes on top. What was delivered
-        and is not acknowledged yet (40 ms at most, on one host) counts at both ends.
+        Payload bytes, without the kernel's own bookkeeping. Bytes that were delivered but are not
+        acknowledged yet (delayed acknowledgement: 40 ms at most on one host) count at both ends.
 
     Raises
     ------
     FileNotFoundError
-        Where there is no such table, on macOS and Windows.
+        If there is no such table, as on macOS and Windows.
     """
     total = 0
     for line in table.read_text(encoding="ascii").splitlines()[1:]:
         _, local, remote, _, queues = line.split()[:5]
         sending, unread = (int(part, 16) for part in queues.split(":"))
         if _port(local) == port:
-            # A listening socket counts connections there, not bytes.
+            # A listening socket (remote port 0) has a count of connections in this column, not bytes.
             total += sending if _port(remote) else 0
         elif _port(remote) == port:
             total += unread

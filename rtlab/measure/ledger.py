@@ -1,12 +1,12 @@
-"""An oracle of delivery: what was sent, what came of it, and which promise was broken.
+"""A test oracle of delivery: which messages were sent and arrived, and which guarantee was broken.
 
-It stamps each message with (sender, number), is told what each end saw, and names the
-anomalies. It knows no client, no server and no transport, so that nothing it judges can
-have helped it.
+The ledger stamps each message with (sender, number), is told what each end saw, and names the
+anomalies. It imports no client, server or transport, so the code that it judges cannot
+influence the judgement.
 
-An operation is *ok* (acknowledged), *failed* (it certainly did not happen) or *unknown*
-(nobody can tell: it may legally appear, or not). Only an *ok* one can be lost; only a
-*failed* one, or one that nobody sent, can be a phantom.
+An operation (the sending of one message) is *ok* (acknowledged), *failed* (the message was
+certainly not accepted) or *unknown* (the message may arrive or not, and both are correct). Only an
+*ok* message can be lost; only a *failed* message, or one that nobody sent, can be a phantom.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_NUMBER: Final = 1 << 62
 
 
 class Outcome(Enum):
-    """What is known of an operation."""
+    """What is known about an operation."""
 
     UNKNOWN = "unknown"
     OK = "ok"
@@ -40,35 +40,35 @@ class Outcome(Enum):
 
 
 class Anomalies(msgspec.Struct, frozen=True):
-    """What one receiver got of one sender.
+    """What one receiver got from one sender.
 
     Parameters
     ----------
     receiver, sender : str
-        Whose account this is.
+        Names of the two ends.
     sent : int
         Messages that the receiver was to get.
     ok, failed, unknown : int
-        What became of them.
+        How many of them have each `Outcome`.
     received : int
-        Different messages of these that came.
+        Distinct messages among them that arrived.
     lost_prefix, lost_middle, lost_postfix : int
-        *Ok* messages that never came: before the first that did, between two, after the last.
-        Where nothing came at all, all are *postfix*.
+        *Ok* messages that never arrived: before the first arrival, between two, after the last.
+        If nothing arrived at all, all are *postfix*.
     gaps : int
-        Runs of one or more lost messages in the middle.
+        Runs of one or more consecutive lost messages in the middle.
     duplicates : int
-        Arrivals of a message that had come before.
+        Arrivals of a message that had arrived before.
     reordered : int
-        Messages that came, for the first time, after a later one.
+        Messages whose first arrival was after that of a later message.
     late : int
         Messages that took longer than `Ledger`'s ``late_after``.
     phantoms : int
-        Arrivals of what failed, or was never sent.
+        Arrivals of messages that failed, or were never sent.
     dropped : int
-        *Ok* messages that did not come, and were announced as dropped by a policy.
+        *Ok* messages that did not arrive, and were announced as dropped by a policy.
     resynced : int
-        *Ok* messages that did not come, where the receiver was told that some are missing (`resync`).
+        *Ok* messages that did not arrive, where a `resync` told the receiver that some are missing.
     """
 
     receiver: str
@@ -91,12 +91,12 @@ class Anomalies(msgspec.Struct, frozen=True):
 
     @property
     def lost(self) -> int:
-        """All that was lost."""
+        """All lost messages: prefix, middle and postfix."""
         return self.lost_prefix + self.lost_middle + self.lost_postfix
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The anomalies that there are, by name; what was announced as missing is none."""
+        """Names of the anomalies whose count is not 0; messages announced as missing are no anomaly."""
         kinds = ("lost_prefix", "lost_middle", "lost_postfix", "duplicates", "reordered", "late", "phantoms")
         return tuple(name for name in kinds if getattr(self, name))
 
@@ -118,16 +118,16 @@ class _Account:
         self.numbers: list[int] = []
         self.times: list[float] = []
         self.dropped: set[int] = set()
-        self.resyncs: list[int] = []  # how many had arrived when the receiver was told of a hole
+        self.resyncs: list[int] = []  # for each resync, how many messages had arrived before it
 
 
 class Ledger:
-    """Watches both ends, and reports.
+    """Notes what senders sent and receivers got, and reports the anomalies.
 
     Parameters
     ----------
     late_after : float
-        Seconds from the sending to the arrival; what takes longer is *late*.
+        Seconds from sending to arrival; a message that takes longer is *late*.
     clock : callable
         Monotonic seconds.
 
@@ -156,7 +156,7 @@ class Ledger:
     # The sender's end
 
     def stamp(self, sender: str) -> Stamp:
-        """Begin an operation: return the stamp that its message is to carry."""
+        """Begin an operation, and return the stamp that its message must carry."""
         operations = self._senders.setdefault(sender, _Sender())
         operations.outcomes.append(Outcome.UNKNOWN)
         operations.invoked.append(self._clock())
@@ -168,7 +168,7 @@ class Ledger:
         self._settle(stamp, Outcome.OK)
 
     def failed(self, stamp: Stamp) -> None:
-        """Note that an operation certainly did not happen. One that may have is left unknown."""
+        """Note that an operation certainly did not happen. Leave one unknown that may have happened."""
         self._settle(stamp, Outcome.FAILED)
 
     def _settle(self, stamp: Stamp, outcome: Outcome) -> None:
@@ -188,14 +188,14 @@ class Ledger:
     # The receiver's end
 
     def watch(self, receiver: str) -> None:
-        """Expect from now on that a receiver gets what is sent."""
+        """Expect that a receiver gets every message that is stamped from now on."""
         since = {name: len(operations.outcomes) for name, operations in self._senders.items()}
         self._receivers[receiver] = since
 
     def arrived(self, receiver: str, stamp: Stamp) -> None:
-        """Note an arrival, of anything: what was never sent is a phantom."""
+        """Note an arrival, with any stamp: a message that was never sent is a phantom."""
         account = self._account(receiver, stamp.sender)
-        # Whatever a faulty peer puts there must not break the count.
+        # A faulty peer may send any number: one that does not fit 64 bits must not break the count.
         account.numbers.append(stamp.number if 0 <= stamp.number <= _MAX_NUMBER else -1)
         account.times.append(self._clock())
 
@@ -204,11 +204,11 @@ class Ledger:
         return stamp.number in reversed(self._account(receiver, stamp.sender).numbers)
 
     def dropped(self, receiver: str, sender: str, numbers: Iterable[int]) -> None:
-        """Note what was announced as dropped by a policy: it is missing, not lost."""
+        """Note messages that were announced as dropped by a policy: they are missing, not lost."""
         self._account(receiver, sender).dropped.update(numbers)
 
     def resync(self, receiver: str) -> None:
-        """Note that a receiver was told: messages may be missing between the last one and the next."""
+        """Note that a receiver was told that messages may be missing before the next one."""
         self._told.add(receiver)
         for (name, _), account in self._accounts.items():
             if name == receiver:
@@ -228,7 +228,7 @@ class Ledger:
     # The report
 
     def account(self, receiver: str, sender: str) -> Anomalies:
-        """Judge what one receiver got of one sender, as things stand now."""
+        """Judge what one receiver has got from one sender so far."""
         account = self._account(receiver, sender)
         operations = self._senders.get(sender, _Sender())
         total, since = len(operations.outcomes), account.since
@@ -240,7 +240,7 @@ class Ledger:
         inside = (numbers >= 0) & (numbers < total)
         phantom = ~inside
         phantom[inside] = failed[numbers[inside]]
-        # What was sent before the watch began is not expected, and no fault if it comes.
+        # Messages sent before the watch began are not expected, and no anomaly if they arrive.
         counted = ~phantom & (numbers >= since)
         came, when = numbers[counted], times[counted]
         first, arrival = np.unique(came, return_index=True)
@@ -256,7 +256,7 @@ class Ledger:
         lost: NDArray[np.int64] = np.flatnonzero(missing & ~announced & ~told)
         low, high = (int(first[0]), int(first[-1])) if len(first) else (total, -1)
         middle = lost[(lost > low) & (lost < high)]
-        # Between two lost messages of one run, nothing came.
+        # A new run begins where some message arrived after the previous lost one.
         runs = (
             int(len(middle) > 0) + int(np.sum(np.add.reduceat(seen, middle)[:-1] > 0)) if len(middle) else 0
         )
@@ -282,7 +282,7 @@ class Ledger:
         )
 
     def accounts(self) -> list[Anomalies]:
-        """Judge every receiver against every sender but itself."""
+        """Judge every receiver against every other sender, and against itself if it has such an account."""
         return [
             self.account(receiver, sender)
             for receiver in self._receivers
@@ -296,7 +296,7 @@ class Ledger:
         return pd.DataFrame(rows, columns=[*Anomalies.__struct_fields__, "lost"])
 
     def timeline(self) -> pd.DataFrame:
-        """Return all that was noted, in order of time.
+        """Return everything that was noted, in order of time.
 
         Returns
         -------
@@ -326,9 +326,9 @@ class Ledger:
         Returns
         -------
         pandas.DataFrame
-            Columns ``time`` (seconds of the clock, of each *ok* message's sending) and ``lost``
-            (how many of the messages up to this one never came, and were not announced as dropped;
-            those that a resync told of are counted here, too).
+            One row for each *ok* message. Columns ``time`` (when it was sent, seconds of the clock) and
+            ``lost`` (how many messages up to this one never arrived and were not announced as
+            dropped; those that a resync announced count here, too).
         """
         account = self._account(receiver, sender)
         operations = self._senders.get(sender, _Sender())
@@ -351,12 +351,13 @@ def _told(
     counted: NDArray[np.bool_],
     total: int,
 ) -> NDArray[np.bool_]:
-    """Return which numbers lie in a hole that a resync told of: all before it were less, all after more.
+    """Return which numbers lie in a gap that a resync announced.
 
-    A hole ends with the next message: after the last one that came, nothing was told of.
+    Such a gap lies between the highest number that arrived before the resync and the lowest that
+    arrived after it. If nothing arrived after the resync, it announced no gap.
     """
     told = np.zeros(total, dtype=bool)
-    position = np.flatnonzero(counted)[arrival]  # of each first arrival among all arrivals
+    position = np.flatnonzero(counted)[arrival]  # index of each first arrival among all arrivals
     for resync in resyncs:
         before, after = first[position < resync], first[position >= resync]
         if len(after):

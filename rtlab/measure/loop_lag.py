@@ -1,4 +1,4 @@
-"""How late this loop is: the part of a measured latency that is the kernel's own fault."""
+"""How late this process's event loop is: the share of a measured latency that is not the network's."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class LoopLag:
     interval : float
         Seconds between ticks. 5 ms costs about half a percent of one core.
     late : float
-        A tick that is later than this, in seconds, counts as a late stretch.
+        Seconds. A tick that is later than this is noted as a late stretch.
 
     Notes
     -----
-    The ticker is a chain of timers and not a task: there is nothing to await,
-    and :meth:`stop` ends it at once. It keeps its own fixed schedule, so a
-    stall is counted once, at its full length. Several owners may share one ticker
-    (a recorder, and each plot of it): it ticks until the last of them stops it.
+    The ticker is a chain of timers, not a task: there is nothing to await,
+    and :meth:`stop` ends it at once. Its schedule is fixed, so a stall is
+    counted once, at its full length. Several owners may share one ticker
+    (a recorder and its plots): it ticks until the last of them stops it.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class LoopLag:
 
     @property
     def running(self) -> bool:
-        """Whether the ticker ticks: not after the end of the loop on which it was started."""
+        """Whether the ticker ticks; False once the loop on which it was started is closed."""
         return self._timer is not None and self._loop is not None and not self._loop.is_closed()
 
     def start(self, owner: object = None) -> None:
@@ -69,18 +69,18 @@ class LoopLag:
         Parameters
         ----------
         owner : object
-            Who wants it to tick, until `stop` is called with the same owner. Hashable.
+            Hashable. The ticker goes on until `stop` is called with the same owner.
         """
         loop = asyncio.get_running_loop()
         if not self.running:
-            self._owners.clear()  # those of a loop that is closed
+            self._owners.clear()  # left over from a loop that is closed
             self._loop = loop
             self._due = loop.time() + self.interval
             self._timer = loop.call_at(self._due, self._tick)
         self._owners.add(owner)
 
     def stop(self, owner: object = None) -> None:
-        """Stop ticking, unless another owner wants it to go on; the numbers stay. Safe to repeat.
+        """Stop ticking, unless another owner has started it too; the lags stay. Safe to repeat.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class LoopLag:
         assert self._loop is not None
         now = self._loop.time()
         self.note(self._due, now)
-        # The next tick of the fixed schedule that still lies ahead.
+        # If the next tick of the schedule is past already, the schedule starts again from now.
         self._due += self.interval
         if self._due <= now:
             self._due = now + self.interval
         self._timer = self._loop.call_at(self._due, self._tick)
 
     def note(self, due: float, fired: float) -> None:
-        """Note one tick that was `due` and `fired` at these times, in seconds."""
+        """Note one tick: when it was `due` and when it `fired`, in seconds."""
         lag = fired - due
         self._lags[self._ticks % _KEPT] = lag
         self._ticks += 1
@@ -127,7 +127,7 @@ class LoopLag:
         Parameters
         ----------
         since : float
-            Leave out what ended before this time.
+            Leave out stretches that ended before this time, in seconds on the monotonic clock.
 
         Returns
         -------
@@ -143,10 +143,10 @@ class LoopLag:
         return np.array(rows[::-1], dtype=float).reshape(-1, 2)
 
     def covers(self, times: NDArray[np.float64], since: float = -np.inf) -> NDArray[np.bool_]:
-        """Return which `times`, all after `since`, fall into a late stretch, or just behind one.
+        """Return which `times`, all after `since`, fall into a late stretch or shortly after one.
 
-        What arrived during a stall is read in the first passes of the loop after it,
-        so a stretch reaches one `interval` beyond its end.
+        The loop reads data that arrived during a stall in its first iterations after the stall,
+        so each stretch is extended by one `interval`.
         """
         return in_stretches(times, self.stretches(since - self.interval), self.interval)
 

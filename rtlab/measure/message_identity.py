@@ -1,4 +1,4 @@
-"""What identifies a message to the ledger."""
+"""The stamp that identifies a message to the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Stamp"]
 
 
 class Stamp(NamedTuple):
-    """What identifies a message: who sent it, and its number among his, from 0."""
+    """Identifies a message: its sender, and its number among that sender's messages, from 0."""
 
     sender: str
     number: int

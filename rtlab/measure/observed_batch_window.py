@@ -1,4 +1,4 @@
-"""A batching window that tells how each batch left: the shipped rule, observed."""
+"""A batching window that reports how each batch left: the package's own `SizeOrTimeout`, observed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class WatchedWindow(SizeOrTimeout):
     Parameters
     ----------
     left : callable
-        Gets how many messages, how long they waited in the mean, and by how much the batch
-        was later than its time: None for one that was full, or flushed early. Seconds.
+        Gets the number of messages, their mean wait in seconds, and by how many seconds the batch
+        left after it was due; None for a batch that was full, or flushed early.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class WatchedWindow(SizeOrTimeout):
     left: Callable[[int, float, float | None], object] = field(compare=False, repr=False)
 
     def leave(self, batch: Batch, now: float) -> Batch:
-        """Tell, and return the next batch, empty."""
+        """Call ``left``, and return the next batch, which is empty."""
         timed = now >= batch.due and batch.messages < self.batch_size
         self.left(batch.messages, batch.mean_delay(now), now - batch.due if timed else None)
         return super().leave(batch, now)

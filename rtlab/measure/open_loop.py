@@ -1,8 +1,8 @@
-"""Sends echoes on a schedule that was fixed beforehand, and says when each was sent, handled and back.
+"""Sends echo requests on a fixed schedule, and notes when each was sent, handled and answered.
 
-An *open loop* sends when the schedule says, whether or not earlier messages have been answered: as
-many independent users do. Nothing that delays an answer can delay the next question, so a stall
-is seen by every message that falls into it (Tene, *How NOT to Measure Latency*, 2013).
+An *open loop* sends when the schedule says, whether or not earlier messages have been answered, as
+many independent users do. A late answer never delays the next request, so every message that is
+due during a stall measures it (Tene, *How NOT to Measure Latency*, 2013).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenLoopRun", "poisson_times", "send_on_schedule"]
 
-#: One that is behind its schedule lets the answers in after so many messages.
+#: Messages after which a sender that is behind its schedule yields, so that the loop reads echoes.
 _TURN: Final = 32
 
 
@@ -38,11 +38,11 @@ class OpenLoopRun(NamedTuple):
     Parameters
     ----------
     due, sent : array of shape (messages,)
-        When the schedule wanted it, and when it was given to the sender.
+        When the schedule wanted the message, and when it was passed to ``send``.
     handled : array of shape (messages,)
-        When the server handled it, by its own stamp; both ends share the machine's clock.
+        When the server handled it, by the server's own stamp; both ends share the machine's clock.
     back : array of shape (messages,)
-        When its echo arrived.
+        When the echo arrived.
     """
 
     due: NDArray[np.float64]
@@ -52,12 +52,12 @@ class OpenLoopRun(NamedTuple):
 
     @property
     def way_up(self) -> NDArray[np.float64]:
-        """Seconds from when it was given to the sender until the server handled it."""
+        """Seconds from passing each message to ``send`` until the server handled it."""
         return self.handled - self.sent
 
     @property
     def latency(self) -> NDArray[np.float64]:
-        """Seconds from when it was due until its echo was back."""
+        """Seconds from when each message was due until its echo arrived."""
         return self.back - self.due
 
     def __repr__(self) -> str:
@@ -65,20 +65,20 @@ class OpenLoopRun(NamedTuple):
 
 
 def poisson_times(rate: float, count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Return the moments of a Poisson process whose rate is not left to chance.
+    """Return the send times of a Poisson process with little random error in its mean rate.
 
-    The gaps are independent of each other's order and exponential, but one is drawn from each of
-    `count` equally likely strata, and they are shuffled: 1,000 messages take what 1,000
-    messages take in the mean, to a tenth of a per cent, not 3 % more or less.
+    The gaps are exponential and in random order, but stratified: one gap is drawn from each of
+    `count` equally likely strata, then all are shuffled. So 1,000 messages take their expected time
+    within a tenth of a per cent; with independent gaps it would vary by 3 %.
 
     Parameters
     ----------
     rate : float
         Messages per second.
     count : int
-        How many.
+        Number of messages.
     seed : int
-        The same seed, the same moments.
+        The same seed gives the same times.
 
     Returns
     -------
@@ -113,22 +113,22 @@ async def send_on_schedule(
     timeout: float = 10.0,
     seen: Callable[[float], object] | None = None,
 ) -> OpenLoopRun:
-    """Send an echo at each of these moments; return when all are back.
+    """Send an echo request at each of these times; return when all echoes have arrived.
 
     Parameters
     ----------
     conn : Connection
-        An open one, to a server on this machine.
+        An open connection to a server on this machine.
     times : array
         Seconds from now, ascending.
     send : callable, optional
-        What sends a type and a payload, such as ``batcher.send``; ``conn.send`` by default.
+        Sends a message of a type with a payload, such as ``batcher.send``; ``conn.send`` by default.
     size : int
         Bytes of padding in each message.
     timeout : float
-        Seconds that the last echo may take.
+        Seconds to wait for echoes after the last scheduled time.
     seen : callable, optional
-        Told as each echo arrives when its message was due: for a live plot.
+        Called as each echo arrives, with the time when its message was due: for a live plot.
 
     Returns
     -------
@@ -155,7 +155,7 @@ async def send_on_schedule(
         nonlocal left
         payload = fields_of(message.payload)
         if payload.get("run") != name:
-            return  # another run's
+            return  # an echo of another run
         n = int(payload["n"])
         left -= bool(np.isnan(back[n]))
         handled[n], back[n] = message.sent or np.nan, time.monotonic()

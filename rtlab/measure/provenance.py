@@ -1,4 +1,4 @@
-"""Says how a recorded run was made, so that a reader can judge it and make it again."""
+"""Says how a recorded run was made, so that a reader can judge and repeat it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def provenance(command: str, programs: dict[str, str] | None = None) -> dict[str
     Parameters
     ----------
     command : str
-        Makes it again.
+        The command line that repeats the run.
     programs : dict of str to str, optional
         Third-party programs that took part, and the option that prints their version.
 
     Returns
     -------
     dict
-        ``command``, ``date``, ``machine``, ``load`` (tasks that wanted a core during the
-        last 1, 5 and 15 minutes: above the cores, the times are not this machine's best)
-        and ``versions``.
+        ``command``, ``date``, ``machine``, ``load`` (load averages of the last 1, 5 and 15
+        minutes: above the number of cores, the machine was too busy for its best times) and
+        ``versions``.
     """
     versions: dict[str, str] = {}
     for name in _PACKAGES:
@@ -57,14 +57,14 @@ def provenance(command: str, programs: dict[str, str] | None = None) -> dict[str
 
 
 def program_version(name: str, option: str) -> str | None:
-    """Return the first number like 1.2.3 that a program prints about itself, None without one.
+    """Return the first number like 1.2.3 in what a program prints; None if there is none.
 
     Parameters
     ----------
     name : str
         The program.
     option : str
-        ``"-v"``, say.
+        The option that prints its version, such as ``"-v"``.
     """
     path = find_program(name)
     if path is None:
@@ -75,7 +75,7 @@ def program_version(name: str, option: str) -> str | None:
 
 
 def write_json(path: Path, about: dict[str, Any], result: dict[str, Any]) -> None:
-    """Write a recorded run: what it is first, then what came out.
+    """Write a recorded run as JSON: its provenance first, then its results.
 
     Parameters
     ----------

@@ -50,11 +50,11 @@ class Recorder(SampleLog):
         The most samples to keep. Beyond it the *oldest block* is forgotten, and
         ``dropped`` says how many samples went with it.
     clock : callable
-        Returns seconds; must be the clock of the stamps.
+        Returns seconds; must be the clock of the messages' time stamps.
     loop_lag : LoopLag, optional
-        The ticker to use; started with :meth:`start`, or ``async with``.
+        The ticker to use, a new one by default; it starts with :meth:`start`, or ``async with``.
     parameters : dict, optional
-        Anything that describes the run; saved with it.
+        Anything that describes the run, as plain JSON values; saved with the run.
 
     Examples
     --------
@@ -92,14 +92,14 @@ class Recorder(SampleLog):
         Parameters
         ----------
         source : Source
-            A connection. Its events become marks (once, however often it is attached).
+            A connection. Its events become marks, once even if it is attached several times.
         series : str
             Name of the series.
         type : str
             The message type; ``"echo"`` makes a series of round trips.
         common_clock : bool, optional
-            Whether the sender's clock is this process's. When left out, the
-            ``welcome`` message's boot id decides; without one, one-way columns are
+            Whether sender and receiver share a clock. When left out, the
+            ``welcome`` message's boot id decides; without a boot id, one-way columns are
             NaN and ``recorder.series[series].no_clock`` says why.
 
         Returns
@@ -120,7 +120,7 @@ class Recorder(SampleLog):
             self.started = self.clock()
 
     def start(self) -> None:
-        """Start sampling the running loop's lag."""
+        """Start sampling the lag of the running event loop."""
         self.begin()
         self.loop_lag.start(self)
 
@@ -142,7 +142,7 @@ class Recorder(SampleLog):
     def measures(self, rows: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         """Turn raw samples into ``latency``, ``transit`` and ``lateness``, in ms.
 
-        Values that mean nothing (no common clock, or halves of an echo) are NaN.
+        Values that mean nothing (without a common clock, or one direction of an echo) are NaN.
         """
         count = len(self.series)
         known = np.fromiter((s.round_trip or s.no_clock is None for s in self.series.values()), bool, count)
@@ -188,21 +188,21 @@ class Recorder(SampleLog):
         Parameters
         ----------
         series : str
-            Its name.
+            Name of the series.
         qs : iterable of float
             Percentages, 0 to 100.
         column : {"latency", "transit", "lateness"}
-            What to rank.
+            Which measure to rank.
 
         Returns
         -------
         dict
-            Percentage → milliseconds; NaN when there is nothing to rank.
+            Percentage → milliseconds; NaN if there is no value to rank.
 
         Raises
         ------
         NoSeries
-            For one that nothing was recorded in; a KeyError too.
+            If there is no series of this name. It is a KeyError, too.
         """
         if series not in self.series:
             known = ", ".join(map(repr, self.series)) or "none yet"
@@ -213,7 +213,7 @@ class Recorder(SampleLog):
         return dict(zip(qs, percentiles(values, qs), strict=True))
 
     def statistics(self) -> dict[str, Any]:
-        """Return a snapshot of what is held."""
+        """Return a snapshot of how much is recorded, dropped and held in memory."""
         rows = self.since(0).rows
         counts = np.bincount(rows["series"], minlength=len(self.series))
         return {
@@ -251,12 +251,12 @@ class Recorder(SampleLog):
         Raises
         ------
         RecordingError
-            For another ending, without pyarrow, or for parameters that are not JSON.
+            For another suffix, for Parquet without pyarrow, or for parameters that are not JSON.
         """
         return write_recording(self.recording(), path, start=self.started)
 
     def recording(self) -> Recording:
-        """Return what was recorded so far, as a file would hold it."""
+        """Return the samples, series and marks so far, as `save` writes them."""
         return Recording(
             rows=self.since(0).rows,
             series=list(self.series.values()),
@@ -274,7 +274,7 @@ class Recorder(SampleLog):
         Parameters
         ----------
         path : str or Path
-            What :meth:`save` wrote.
+            A file that :meth:`save` wrote.
 
         Returns
         -------

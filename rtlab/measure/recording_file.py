@@ -48,17 +48,17 @@ class Recording(msgspec.Struct, kw_only=True):
     rows : array of ROW
         The samples, oldest first.
     series : list of Series
-        What the samples belong to, by index.
+        The series that the samples belong to, by index.
     marks : list of Mark
         The events.
     late : array of shape (n, 2)
         Start and end of each late stretch of the event loop, in seconds.
     late_interval : float
-        Seconds between two ticks of what noticed them.
+        Seconds between two ticks of the `LoopLag` that noticed them.
     dropped : int
-        How many samples were forgotten.
+        How many samples were forgotten because the recorder was full.
     parameters : dict
-        What describes the run.
+        Anything that describes the run, as plain JSON values.
     """
 
     rows: NDArray[Any]
@@ -84,7 +84,7 @@ class _Meta(msgspec.Struct, kw_only=True):
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what a reader must know about this machine: system, architecture, cores, Python."""
+    """Describe this machine: system, release, architecture, cores, Python version."""
     import os
 
     return {
@@ -107,7 +107,7 @@ def write_recording(recording: Recording, path: str | Path, *, start: float = 0.
         Ends in ``.csv``, ``.csv.gz`` or ``.parquet``. In CSV times have a
         resolution of 0.1 µs.
     start : float
-        Seconds on the run's clock that are 0 in the file.
+        Time on the run's clock, in seconds, that becomes 0 in the file.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def write_recording(recording: Recording, path: str | Path, *, start: float = 0.
     Raises
     ------
     RecordingError
-        For another ending, without pyarrow, or for parameters that are not JSON.
+        For another suffix, for Parquet without pyarrow, or for parameters that are not JSON.
     """
     path = Path(path)
     kind = _kind(path)
@@ -155,7 +155,7 @@ def read_recording(path: str | Path) -> Recording:
     Parameters
     ----------
     path : str or Path
-        What :func:`write_recording` wrote.
+        A file that :func:`write_recording` wrote.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Samples in preallocated blocks of memory, where appending allocates nothing, and the events among them."""
+"""A log of samples, in preallocated blocks where appending allocates nothing, and of events."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Mark(msgspec.Struct, frozen=True):
     kind : str
         One of the names in `rtlab.figures.palette.EVENT_COLORS`, or any word.
     text : str
-        What to show beside it.
+        Label to show beside it.
     event : str
-        Of a connection's own event its fields, as JSON: what plays the run again tells them.
+        For an event of a connection, its fields as JSON, so that a replay can emit it again; else empty.
     """
 
     time: float
@@ -58,14 +58,15 @@ class Series(msgspec.Struct):
     name : str
         Its name, which also chooses its colour.
     index : int
-        Its number in the rows.
+        Its number in the ``series`` field of the rows.
     round_trip : bool
-        Whether a sample is an echo: then `ts` is this process's own clock, and
-        only the round trip means something.
+        Whether its samples are echoes: then `ts` is a time of this process's own clock,
+        and only the round trip means something.
     no_clock : str or None
-        Why one-way latency is unknown, or None when both ends share a clock.
+        Why one-way latency is unknown; None when both ends share a clock.
     coarse_timer : bool
-        Whether the sender's timer fires in whole milliseconds: so much of its lateness is rounding.
+        Whether the sender's timer fires only on whole milliseconds, so that up to 1 ms of its
+        lateness is rounding.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Rows(msgspec.Struct, frozen=True):
     rows : array of ROW
         The samples, oldest first.
     position : int
-        Where to continue.
+        Argument of the next `Recorder.since`, to continue behind these rows.
     missed : int
         Samples that were forgotten before they could be read.
     """
@@ -105,7 +106,7 @@ class SampleLog:
         The most samples to keep. Beyond it the *oldest block* is forgotten, and
         ``dropped`` says how many samples went with it.
     clock : callable
-        Returns seconds; must be the clock of the stamps.
+        Returns seconds; must be the clock of the messages' time stamps.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class SampleLog:
         self.marked = 0
         self.series: dict[str, Series] = {}
         self._indexes: dict[str, int] = {}
-        # Two blocks at least, so that forgetting one never forgets everything.
+        # At least two blocks, so that dropping the oldest never drops every sample.
         self._block = max(1, min(capacity, max_samples // 2))
         self._full: deque[NDArray[Any]] = deque()
         self._frozen = False
@@ -151,7 +152,7 @@ class SampleLog:
         sent : float
             Real send time in seconds, NaN when unknown.
         size : int
-            Bytes.
+            Bytes of the message's padding.
         received : float, optional
             Receive time in seconds; now, when left out.
 
@@ -193,19 +194,19 @@ class SampleLog:
         Parameters
         ----------
         kind : str
-            A name in `rtlab.figures.style.EVENT_COLORS` gets its colour.
+            A name in `rtlab.figures.palette.EVENT_COLORS` gets its colour.
         text : str
-            What to write beside it.
+            Label to write beside it.
         at : float, optional
             Seconds on the log's clock; now, when left out.
         event : str
-            A connection's event, as JSON.
+            The fields of a connection's event, as JSON; empty for any other mark.
         """
         self.marks.append(Mark(self.clock() if at is None else at, kind, text, event))
         self.marked += 1
 
     def add_series(self, name: str, *, round_trip: bool = False, no_clock: str | None = None) -> Series:
-        """Make a series, or return the one of that name.
+        """Make a series, or return the existing one of that name.
 
         Parameters
         ----------
@@ -250,12 +251,12 @@ class SampleLog:
         Parameters
         ----------
         position : int
-            What an earlier call returned, or 0.
+            The ``position`` that an earlier call returned, or 0 for all samples.
 
         Returns
         -------
         Rows
-            Copies nothing when all of them lie in one block: do not write to them.
+            The rows are a view when all of them lie in one block: do not write to them.
         """
         start = max(position, self.dropped)
         skip = start - self.dropped
@@ -269,7 +270,7 @@ class SampleLog:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the blocks."""
+        """Bytes that the blocks take."""
         return sum(block.nbytes for block in self._full) + self._rows.nbytes
 
     def hold(self, rows: NDArray[Any], series: list[Series]) -> None:
@@ -280,7 +281,7 @@ class SampleLog:
         self._at, self._end, self._frozen = 0, 0, True
 
     def _new_block(self) -> None:
-        # numpy's zeros are pages that the system provides when they are first written.
+        # numpy.zeros reserves pages that the operating system allocates only when first written.
         self._rows = np.zeros(self._block, ROW)
         self._buffer = memoryview(cast("Any", self._rows.view("u1")))
         self._at = 0

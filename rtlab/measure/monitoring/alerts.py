@@ -1,4 +1,4 @@
-"""Alerts: what is worth waking somebody, and the lesson behind each."""
+"""Alert rules: conditions that are worth waking somebody, and the lesson behind each."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from rtlab.measure.monitoring.metrics_history import MetricsHistory
 
 __all__ = ["DEFAULT_ALERTS", "Alert", "AlertState", "Alerts"]
 
-#: "no data" is no "quiet": nobody knows.
+#: "no data" is not "quiet": without data nobody knows whether the condition holds.
 AlertState = Literal["quiet", "pending", "firing", "no data"]
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One rule.
+    """One alert rule.
 
     Parameters
     ----------
     name : str
-        In a few words.
+        A few words that identify the rule.
     when : str
-        An `Expression`.
+        The condition, in the language of `Expression`.
     lesson : str
-        Why it looks at this, and at nothing simpler.
+        Why the rule uses this metric and not a simpler one.
     hold : float
-        Seconds that it has to hold before it fires: a rule without any wakes people for a blink.
+        Seconds that the condition must hold before the alert fires. With 0, a momentary spike wakes
+        somebody.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Alert(msgspec.Struct, frozen=True):
     hold: float = 0.0
 
 
-#: Times are a laboratory's: in production, minutes stand where seconds stand here.
+#: The times suit a lab run: in production, use minutes where these rules use seconds.
 DEFAULT_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         "node down",
@@ -99,17 +100,17 @@ DEFAULT_ALERTS: Final[tuple[Alert, ...]] = (
 
 
 class Alerts:
-    """The rules of several servers, and where each stands.
+    """Alert rules, and the state of each on every server.
 
     Parameters
     ----------
     rules : sequence of Alert
-        Tried in this order.
+        Evaluated in this order.
 
     Raises
     ------
     BadExpression
-        For a rule that cannot be read.
+        If the condition of a rule cannot be parsed.
     """
 
     def __init__(self, rules: Sequence[Alert] = DEFAULT_ALERTS) -> None:
@@ -117,28 +118,28 @@ class Alerts:
         self._expressions = [Expression(rule.when) for rule in self.rules]
         self._since: dict[tuple[str, str], float] = {}
         self._states: dict[tuple[str, str], AlertState] = {}
-        #: (alert, server), in the order in which they first fired.
+        #: (alert, server) → monotonic seconds when it first fired, in that order.
         self.fired: dict[tuple[str, str], float] = {}
 
     def look(self, server: str, history: MetricsHistory, now: float) -> None:
-        """Try every rule on one server's newest look.
+        """Evaluate every rule after a scrape of one server.
 
         Parameters
         ----------
         server : str
-            Its name.
+            The server's name.
         history : MetricsHistory
-            What it showed.
+            The server's scrapes up to now.
         now : float
-            Seconds, monotonic.
+            Monotonic seconds.
         """
         for rule, expression in zip(self.rules, self._expressions, strict=True):
             key = (rule.name, server)
             try:
-                # A server that does not answer is judged by nothing but that: its last numbers are old.
+                # While a server does not answer, only rules on `up` apply: its other numbers are stale.
                 holds = expression.holds(history) if history.up or rule.when.startswith("up") else None
             except LabError:
-                holds = None  # an older server, or another's: it has no such metric, or no such class
+                holds = None  # an older or foreign server, without this metric or histogram bucket
             if not holds:
                 self._since.pop(key, None)
                 self._states[key] = "no data" if holds is None else "quiet"
@@ -150,10 +151,10 @@ class Alerts:
                 self.fired.setdefault(key, now)
 
     def state(self, name: str, server: str) -> AlertState:
-        """Return where a rule stands on a server."""
+        """Return the state of a rule on a server."""
         return self._states.get((name, server), "no data")
 
     @property
     def firing(self) -> list[tuple[str, str]]:
-        """(alert, server) of those that fire now."""
+        """(alert, server) of every alert that fires now."""
         return [key for key, state in self._states.items() if state == "firing"]

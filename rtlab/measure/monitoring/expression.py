@@ -1,11 +1,11 @@
-"""Expressions over metrics: a small language, read by Python's own parser and by nothing that runs Python.
+"""Conditions over metrics, in a small language: parsed with Python's `ast`, never evaluated as Python.
 
     rate(rtlab_reconnects_total, code="1006", over=5) > 10 and rtlab_ready == 1
     p99(rtlab_turn_seconds) > 0.05
     burn(rtlab_handling_seconds, within=0.05, objective=0.99) > 10
 
-A name is a metric, summed over its labels. What cannot be known yet (a rate after one look) is
-neither true nor false.
+A name is a metric, summed over its labels. A condition that cannot be known yet (a rate after one
+scrape) is neither true nor false.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtlab.measure.monitoring.metrics_history import MetricsHistory
 
 __all__ = ["FUNCTIONS", "BadExpression", "Expression"]
 
-#: Seconds that functions look back, unless told.
+#: Default of ``over=``: how many seconds a function looks back.
 OVER: Final = 5.0
 
 _MAX_CHARS: Final = 400
@@ -30,13 +30,13 @@ _Truth = bool | None
 
 
 class BadExpression(RtlabError, ValueError):
-    """A text that is no expression over metrics; it says what is."""
+    """A text that is no expression over metrics; the message says what was expected."""
 
 
 #: Every function of the language.
 FUNCTIONS: Final = ("value", "rate", "increase", "growth", "p50", "p95", "p99", "mean", "burn")
 
-#: Those of histograms, which have no labels here.
+#: Functions of histograms, which accept no labels.
 _OF_HISTOGRAMS: Final = frozenset({"p50", "p95", "p99", "mean", "burn"})
 
 _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[float, float], float]]] = {
@@ -71,7 +71,7 @@ def _apply(
         case "mean":
             count = h.increase(f"{name}_count", over)
             return h.increase(f"{name}_sum", over) / count if count else math.nan
-        case "burn":  # how many times faster than allowed the budget of slow ones is spent
+        case "burn":  # burn rate: the share of slow observations over the share that is allowed
             return h.share_above(numbers["within"], name, over) / (1 - numbers["objective"])
         case _:
             return h.quantile(float(function[1:]) / 100, name, over)
@@ -84,12 +84,13 @@ class Expression:
     ----------
     text : str
         Comparisons of metrics, functions of `FUNCTIONS` and numbers, with ``and``, ``or``, ``not``,
-        ``+ - * /``. Each function takes ``over=`` seconds, and labels as ``code="1006"``.
+        ``+ - * /``. Each function takes ``over=`` seconds; those that are not of histograms also
+        take labels, such as ``code="1006"``.
 
     Raises
     ------
     BadExpression
-        For anything else: nothing of it is ever run as Python.
+        If the text is anything else. It is never run as Python.
 
     Examples
     --------
@@ -113,17 +114,17 @@ class Expression:
             raise BadExpression("expected fewer parentheses") from None
 
     def holds(self, history: MetricsHistory) -> bool | None:
-        """Return whether it holds now; None where that cannot be known yet.
+        """Return whether the condition holds now; None while that cannot be known yet.
 
         Parameters
         ----------
         history : MetricsHistory
-            Of one server.
+            The scrapes of one server.
 
         Raises
         ------
         LabError
-            For a metric that the server does not have, or where ``within`` is no upper bound of a class.
+            If the server has no such metric, or ``within`` is not the upper bound of a bucket.
         """
         return self._holds(history)
 
@@ -135,7 +136,7 @@ def _condition(node: ast.expr) -> Callable[[MetricsHistory], _Truth]:
     match node:
         case ast.BoolOp(op=op, values=values):
             parts = [_condition(value) for value in values]
-            decides = isinstance(op, ast.Or)  # what one part has to be to settle it
+            decides = isinstance(op, ast.Or)  # the value of a single part that decides the whole
 
             def both(h: MetricsHistory) -> _Truth:
                 found = [part(h) for part in parts]

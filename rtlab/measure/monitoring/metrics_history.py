@@ -1,4 +1,4 @@
-"""What one server showed over the last minutes: rates, growth and percentiles between two looks."""
+"""One server's metrics of the last minute: rates, growth and percentiles between two scrapes."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ _INF: Final = "+Inf"
 
 
 class MetricsHistory:
-    """The newest looks at one server: its pages, and when each was read, or was asked for in vain.
+    """The newest scrapes of one server: each page and its time, or the time of a failed attempt.
 
-    A counter that falls has begun again, with a new process: what it shows then is what was added.
+    A counter that falls was reset by a restart of its process: its new value is the whole increase.
 
     Parameters
     ----------
     keep : float
-        Seconds of looks that are kept.
+        Seconds for which scrapes are kept.
 
     Attributes
     ----------
     up : bool
-        Whether the newest look was answered.
+        Whether the server answered the newest scrape.
     """
 
     def __init__(self, keep: float = 60.0) -> None:
         self._keep = keep
         self._looks: deque[tuple[float, MetricsPage | None]] = deque()
-        self._pages: deque[tuple[float, MetricsPage]] = deque()  # the answered ones of them
+        self._pages: deque[tuple[float, MetricsPage]] = deque()  # only the scrapes that were answered
         self.up = False
 
     def __len__(self) -> int:
-        """How many looks are kept, those without an answer too."""
+        """Return how many scrapes are kept, including those without an answer."""
         return len(self._looks)
 
     @property
     def looked_at(self) -> float:
-        """When the newest look was, seconds, monotonic; 0 before the first."""
+        """Monotonic seconds of the newest scrape; 0 before the first."""
         return self._looks[-1][0] if self._looks else 0.0
 
     def add(self, at: float, page: MetricsPage | None) -> None:
-        """Take a look into account.
+        """Append a scrape, and forget those that are older than `keep`.
 
         Parameters
         ----------
         at : float
-            When, seconds, monotonic.
+            Monotonic seconds of the scrape.
         page : MetricsPage or None
-            None where the server did not answer.
+            None if the server did not answer.
         """
         self.up = page is not None
         self._looks.append((at, page))
@@ -65,13 +65,13 @@ class MetricsHistory:
                 kept.popleft()
 
     def replay(self) -> Iterator[tuple[float, MetricsHistory]]:
-        """Show it again as it grew: the time of each look, and the history up to it.
+        """Replay the scrapes: yield the time of each, and the history up to it.
 
         Yields
         ------
         (float, MetricsHistory)
-            Always the same history, one look longer each time: rules can be tried on what was recorded,
-            `Alerts.look` as in life. Looks without an answer are among them: silence is a record too.
+            Always the same object, one scrape longer each time, so that `Alerts.look` can evaluate
+            rules on a recorded run. Scrapes without an answer are included.
         """
         again = MetricsHistory(self._keep)
         for at, page in self._looks:
@@ -80,15 +80,15 @@ class MetricsHistory:
 
     @property
     def newest(self) -> MetricsPage | None:
-        """The newest page."""
+        """The newest page; None before the first."""
         return self._pages[-1][1] if self._pages else None
 
     def value(self, name: str, **labels: str) -> float:
-        """Return what the newest page says; NaN before the first."""
+        """Return a metric's value on the newest page; NaN before the first page."""
         return math.nan if self.newest is None else self.newest.value(name, **labels)
 
     def increase(self, name: str, over: float, **labels: str) -> float:
-        """Return what was added to a counter in the last seconds; NaN before two looks."""
+        """Return by how much a counter grew in the last `over` seconds; NaN before two pages."""
         return math.fsum(self._increases(name, over, labels).values()) if self._span(over) else math.nan
 
     def rate(self, name: str, over: float, **labels: str) -> float:
@@ -97,7 +97,7 @@ class MetricsHistory:
         return self.increase(name, over, **labels) / span if span else math.nan
 
     def growth(self, name: str, over: float, **labels: str) -> float:
-        """Return by how much a gauge changed per second; NaN before two looks."""
+        """Return by how much a gauge changed per second over `over` seconds; NaN before two pages."""
         span = self._span(over)
         if not span:
             return math.nan
@@ -105,22 +105,22 @@ class MetricsHistory:
         return (self.value(name, **labels) - first.value(name, **labels)) / span
 
     def quantile(self, q: float, name: str, over: float) -> float:
-        """Return a percentile of a histogram's durations in the last seconds.
+        """Return a quantile of a histogram's durations in the last `over` seconds.
 
         Parameters
         ----------
         q : float
-            0.99 for p99.
+            The quantile, from 0 to 1: 0.99 for p99.
         name : str
-            The histogram's.
+            Name of the histogram.
         over : float
-            Seconds.
+            How many seconds to look back.
 
         Returns
         -------
         float
-            Seconds: between the bounds of the class, in proportion, as Prometheus does; NaN where
-            nothing was counted. The highest bound stands for all above it.
+            Seconds, interpolated linearly within the bucket, as Prometheus does; NaN if nothing was
+            counted. For a quantile above the highest finite bound, that bound.
         """
         below = before = 0.0
         bound_before = 0.0
@@ -137,22 +137,22 @@ class MetricsHistory:
         return bound_before
 
     def share_above(self, seconds: float, name: str, over: float) -> float:
-        """Return the share of a histogram's durations that are longer; NaN where nothing was counted.
+        """Return the share of a histogram's durations above `seconds`; NaN if nothing was counted.
 
         Parameters
         ----------
         seconds : float
-            The upper bound of a class.
+            The limit; it must be the upper bound of a bucket.
         name : str
-            The histogram's.
+            Name of the histogram.
         over : float
-            Seconds.
+            How many seconds to look back.
 
         Raises
         ------
         LabError
-            For any other number of seconds: of what lies between two bounds a histogram knows nothing, and
-            the next bound's share may never be anything but 0.
+            If `seconds` is no bucket's upper bound: a histogram does not say how durations are spread
+            within a bucket, and above the next bound there may never be any.
         """
         counted = dict(self._classes(name, over))
         if not counted:
@@ -163,10 +163,10 @@ class MetricsHistory:
         total = max(counted.values())
         return 1 - counted[seconds] / total if total > 0 else math.nan
 
-    # Between two looks
+    # Between two scrapes
 
     def _first(self, over: float) -> tuple[float, MetricsPage]:
-        """Return the newest page that is `over` seconds old or older, or else the oldest."""
+        """Return the newest page at least `over` seconds older than the last one, or else the oldest."""
         until = self._pages[-1][0] - over
         found = self._pages[0]
         for entry in self._pages:
@@ -194,7 +194,7 @@ class MetricsHistory:
         return total
 
     def _classes(self, name: str, over: float) -> list[tuple[float, float]]:
-        """Return (upper bound, durations up to it) of what was added."""
+        """Return (upper bound, number of durations up to it), of those counted in the last seconds."""
         if not self._span(over):
             return []
         added = self._increases(f"{name}_bucket", over, {})

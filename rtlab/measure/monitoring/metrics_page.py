@@ -1,4 +1,4 @@
-"""One page of metrics, as a server showed it at one moment."""
+"""One page of metrics, as one scrape of a server returned it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rtlab.errors import LabError
 
 __all__ = ["MetricsPage"]
 
-#: What Prometheus adds to a family's name for its samples.
+#: Suffixes that Prometheus appends to a metric family's name for its samples.
 _ENDINGS: Final = {"counter": ("", "_total"), "histogram": ("", "_bucket", "_count", "_sum")}
 
 
 class MetricsPage:
-    """The numbers of one page.
+    """The samples of one page.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class MetricsPage:
 
     @classmethod
     def parse(cls, text: str) -> MetricsPage:
-        """Read Prometheus' text format.
+        """Parse Prometheus' text format.
 
         Parameters
         ----------
@@ -44,14 +44,14 @@ class MetricsPage:
         Raises
         ------
         LabError
-            When it is none.
+            If the text is not in this format.
         """
         from prometheus_client.parser import text_string_to_metric_families
 
         samples: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
         try:
             for family in text_string_to_metric_families(text):
-                # Also of a family without samples: a counter that nothing has been counted in is 0.
+                # Also for a family without samples: a counter that was never incremented is 0.
                 for ending in _ENDINGS.get(family.type, ("",)):
                     samples.setdefault(family.name + ending, {})
                 for sample in family.samples:
@@ -62,7 +62,7 @@ class MetricsPage:
 
     @property
     def names(self) -> frozenset[str]:
-        """All names that can be asked for."""
+        """Names of all metrics on the page."""
         return frozenset(self._samples)
 
     def series(self, name: str, **labels: str) -> dict[frozenset[tuple[str, str]], float]:
@@ -71,7 +71,7 @@ class MetricsPage:
         Raises
         ------
         LabError
-            For a name that is not on the page.
+            If no metric on the page has this name.
         """
         found = self._samples.get(name)
         if found is None:

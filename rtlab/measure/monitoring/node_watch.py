@@ -1,4 +1,4 @@
-"""Looks at every node's metrics, again and again, and tries the alerts."""
+"""Scrapes every node's metrics periodically, and evaluates the alert rules."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ __all__ = ["NodeWatch"]
 
 
 class NodeWatch:
-    """Scrapes nodes side by side, as Prometheus would.
+    """Scrapes several nodes concurrently, as Prometheus would.
 
     Parameters
     ----------
     nodes : sequence of str, or mapping of str to str
-        Base URLs, by name where a name is wanted: ``node-1``, ``node-2``, … else.
+        Base URLs. A mapping gives each node's name; a sequence names them ``node-1``, ``node-2``, …
     token : str
-        The admin token of all of them.
+        The admin token, the same for all nodes.
     ssl : SSLContext, optional
-        What to trust, for ``https``.
+        For ``https``: the TLS context that holds the trusted certificates.
     interval : float
-        Seconds between two looks at a node.
+        Seconds between two scrapes of a node.
     alerts : sequence of Alert
-        The rules.
+        The alert rules.
     looked : callable
-        Called after each look at all nodes.
+        Called without arguments after each round of scrapes.
 
     Attributes
     ----------
     histories : dict of str to MetricsHistory
-        By node.
+        The scrapes, by node name.
     alerts : Alerts
-        Where each rule stands.
+        The state of each rule on each node.
 
     Examples
     --------
@@ -84,19 +84,19 @@ class NodeWatch:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin; does nothing while it runs."""
+        """Start scraping; does nothing if it runs already."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="node watch")
 
     async def stop(self) -> None:
-        """End, and wait until it has."""
+        """Stop scraping, and wait until the task has ended."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def look(self, reader: MetricsReader) -> None:
-        """Look at every node once, and try the rules."""
+        """Scrape every node once, and evaluate the rules."""
         await asyncio.gather(*(self._look(reader, name) for name in self.urls))
         self._looked()
 

@@ -1,8 +1,8 @@
-"""Are two latencies the same, as far as anybody cares? A test that can say yes, and can say no.
+"""A test whether two latencies are the same for practical purposes; its answer may be yes or no.
 
-That a test found no difference shows nothing: with few samples it never finds one. So
-the question is turned round. First a *margin* is stated, the difference that would
-matter; then "the same" must be shown: the whole confidence interval lies within it.
+That a test finds no difference proves nothing: with few samples it never finds one. So
+the question is reversed. First a *margin* is stated, the smallest difference that would
+matter; two latencies are the same only if the whole confidence interval lies within it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     a, b : str
-        What was compared.
+        Names of the two things that were compared.
     difference_ms : float
         Estimate of how much later `a` is than `b`.
     low_ms, high_ms : float
-        Its confidence interval.
+        Bounds of the difference's confidence interval.
     margin_ms : float
-        The difference that would matter, stated beforehand.
+        The smallest difference that would matter, stated beforehand.
     confidence : float
-        Of the interval; the two one-sided tests behind it are at (1 - confidence) / 2.
+        Level of the interval; each of the two one-sided tests has the level (1 - confidence) / 2.
     runs : int
         Pairs of runs.
     """
@@ -58,7 +58,7 @@ class Equivalence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verdict(self) -> str:
-        """The outcome in words, without a timing in it."""
+        """The outcome in words, without a measured time in it."""
         margin = f"{self.margin_ms:g} ms"
         if self.equivalent:
             return f"{self.a} and {self.b} are equivalent: less than {margin} apart"
@@ -84,15 +84,15 @@ def equivalence(
     Parameters
     ----------
     a_ms, b_ms : sequence of float
-        One number for each run, milliseconds, such as its median; run i of both was
-        taken at the same time, or in turns. Runs, and not messages: those of one run
-        share its luck, so they are not independent.
+        One number for each run, in milliseconds, such as its median; run i of both was
+        taken at the same time, or in turns. Not one number per message: the messages of a
+        run share its conditions, so they are not independent.
     margin_ms : float
-        The difference that would matter. State it before looking.
+        The smallest difference that would matter. State it before looking at the results.
     confidence : float
-        Of the interval. 0.90 makes two one-sided tests at 5 %, which is usual.
+        Level of the interval. 0.90 makes two one-sided tests at 5 %, which is usual.
     names : (str, str)
-        For the verdict.
+        What to call the two in the verdict.
 
     Returns
     -------
@@ -101,15 +101,16 @@ def equivalence(
     Raises
     ------
     ValueError
-        For runs that do not pair, fewer than the confidence needs, or no margin.
+        If the numbers of runs differ or are too small for the confidence, or if the confidence, the
+        margin or a time is out of range.
 
     Notes
     -----
-    Two one-sided tests (Schuirmann, 1987), each Wilcoxon's signed-rank test, by its
-    interval (Hodges and Lehmann, 1963): the estimate is the median of all pairwise
-    means of the differences, and the interval's ends are counted off from both ends of
-    them. One run that the machine spoiled moves neither far, and no distribution is
-    assumed beyond the differences' symmetry.
+    Two one-sided tests (Schuirmann, 1987), each a Wilcoxon signed-rank test, in the form of
+    its confidence interval (Hodges and Lehmann, 1963): the estimate is the median of all
+    pairwise means of the differences, and the interval's bounds are found by counting inwards
+    from both ends of the sorted means. A single run that a busy machine spoiled moves neither
+    far. Nothing is assumed about the distribution except that the differences are symmetric.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Kolmogorov and Smirnov's distance between samples and a law, and the bound that judges it."""
+"""The Kolmogorov–Smirnov distance between samples and a distribution, and the bound that judges it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def ks_distance(
     cdf: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     earliest: ArrayLike | None = None,
 ) -> float:
-    """Return Kolmogorov and Smirnov's D: the widest gap between the samples' steps and a law.
+    """Return Kolmogorov–Smirnov's D: the largest distance between the empirical CDF and `cdf`.
 
     Parameters
     ----------
     samples : array of float
-        In any order; ``inf`` counts as later than everything.
+        In any order; ``inf`` is larger than every number.
     cdf : callable
-        The law: the probability that a value is at most as large, `Uniform.cdf` for instance.
+        The distribution's cumulative distribution function, such as `Uniform.cdf`.
     earliest : array of float, optional
-        How small each sample may really have been, where a clock was read late. Then D is
-        the least that any samples between these bounds have.
+        A lower bound of each sample's true value, where a clock was read late. Then D is
+        the smallest distance of any samples between these bounds.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def ks_distance(
 
 
 def ks_bound(n: int, alpha: float = 0.001) -> float:
-    """Return the D that `n` samples of the law itself exceed with probability at most `alpha`.
+    """Return the D that `n` samples of the distribution itself exceed with probability at most `alpha`.
 
     √(ln(2/α) / 2n), the Dvoretzky–Kiefer–Wolfowitz inequality with Massart's constant (*The
     Annals of Probability*, 1990): it holds for every n, not only for large ones.
@@ -56,9 +56,9 @@ def ks_bound(n: int, alpha: float = 0.001) -> float:
     Parameters
     ----------
     n : int
-        Samples.
+        Number of samples.
     alpha : float
-        Probability of rejecting a law that is true.
+        Probability of rejecting a distribution that is the right one.
 
     Returns
     -------

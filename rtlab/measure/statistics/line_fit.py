@@ -1,4 +1,4 @@
-"""A straight line through points of which some may be spoiled."""
+"""A straight line through points of which some may be outliers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["fit_line"]
 
 
 def fit_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Fit a line that a few spoiled points do not bend (Theil, 1950; Sen, 1968).
+    """Fit a line that a few outliers do not move (Theil, 1950; Sen, 1968).
 
     Parameters
     ----------
     x, y : array of shape (n,)
-        At least two different x.
+        Coordinates of the points, with at least two different x.
 
     Returns
     -------
     slope, intercept : float
-        Medians of the slopes of all pairs with different x, and of what is left.
+        The median slope of all pairs with different x, and the median of ``y - slope * x``.
 
     Examples
     --------

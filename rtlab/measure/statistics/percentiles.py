@@ -1,4 +1,4 @@
-"""Percentiles of samples: one estimator, for the live plot, the static figure and every figure in words."""
+"""Percentiles of samples: one estimator for the live plot, the static figure and every number in text."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = ["FEWEST_RANKED", "percentiles"]
 
-#: Of fewer samples, p95 and p99 say no more than the highest one does: plots draw no lines of them.
+#: With fewer samples, p95 and p99 say no more than the maximum does, so plots draw no lines for them.
 FEWEST_RANKED: Final = 20
 
 
 def percentiles(values: NDArray[np.float64], qs: Sequence[float]) -> list[float]:
-    """Return percentiles, between two samples in proportion (Hyndman & Fan, 1996, type 7: numpy's own).
+    """Return percentiles, interpolated linearly (Hyndman & Fan, 1996, type 7: numpy's default).
 
-    A tenth of ``np.percentile``'s time, because a live plot asks five times a second.
+    Takes a tenth of ``np.percentile``'s time: a live plot calls it five times a second.
 
     Parameters
     ----------
     values : array of shape (n,)
-        In any order; NaN is left out.
+        Samples, in any order; NaN is left out.
     qs : sequence of float
         Percentages, 0 to 100.
 
