@@ -1,4 +1,4 @@
 """The ``rtlab`` command.
 
-Imports anything, when a command runs. Never imported by another room.
+Each command imports what it needs when it runs. No other subpackage imports this one.
 """

@@ -70,7 +70,7 @@ def audit(
 
 
 def table(findings: Sequence[Finding]) -> Table:
-    """Return findings as a table, holes first, each with what to do."""
+    """Return findings as a table: holes first, each with the advice to close it."""
     from rich.table import Table
     from rich.text import Text
 

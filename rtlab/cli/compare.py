@@ -66,7 +66,7 @@ async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *,
 
 
 def _table(result: Comparison) -> Table:
-    """Return the measured table, a column for each transport: it fits a narrow terminal."""
+    """Return the results with one column per transport, so that they fit a narrow terminal."""
     from rich.table import Table
 
     made = Table(title=result.conditions, caption=_CAPTION, title_justify="left", caption_justify="left")

@@ -1,4 +1,4 @@
-"""Checks a machine for what rtlab needs, and says what to do about each fault."""
+"""Checks whether a machine has what rtlab needs, and says what to do about each fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ROUND_TRIPS: Final = 100
 #: Seconds that all round trips together may take.
 _PATIENCE: Final = 10.0
 
-#: Program, what uses it, Debian's package.
+#: Optional programs: (program, what uses it, its Debian package).
 _OPTIONAL: Final = (
     ("chromium", "browser tests, and `rtlab bench observer`", "chromium"),
     ("nginx", "`rtlab proxies`, and notebook 01", "nginx-light"),
@@ -42,12 +42,12 @@ _OPTIONAL: Final = (
 
 
 def broken(checks: Iterable[Check]) -> bool:
-    """Return whether something that rtlab needs is broken.
+    """Return whether any check found something broken.
 
     Parameters
     ----------
     checks : iterable of Check
-        The report.
+        The results of `examine`.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def _subshells() -> Check:
 
 
 async def _loopback() -> list[Check]:
-    """Start a lab, and send messages there and back with the bare library."""
+    """Start a lab, and time echoes over loopback with the bare ``websockets`` library."""
     from websockets.asyncio.client import connect
 
     from rtlab.lab.lab import Lab
@@ -157,12 +157,12 @@ async def examine() -> list[Check]:
 
 
 def table(checks: Iterable[Check]) -> Table:
-    """Return the report as a table that 80 columns hold; advice stands below what was found.
+    """Return the results as a table 80 columns wide, with the advice below each finding.
 
     Parameters
     ----------
     checks : iterable of Check
-        The report.
+        The results of `examine`.
 
     Returns
     -------

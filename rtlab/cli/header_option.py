@@ -1,4 +1,4 @@
-"""``--header 'Name: value'``, as the commands that look at a server take it."""
+"""Parses ``--header 'Name: value'``, an option of the commands that examine a server."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ __all__ = ["headers_of"]
 
 
 def headers_of(given: Iterable[str] | None) -> dict[str, str]:
-    """Return the fields of a request.
+    """Return the header fields to add to each request, by name.
 
     Parameters
     ----------
     given : iterable of str or None
-        ``Name: value`` each.
+        One ``Name: value`` for each field; None means no fields.
 
     Raises
     ------
     RtlabError
-        For what is no field.
+        If a text is not of this form, or is not printable ASCII.
 
     Examples
     --------

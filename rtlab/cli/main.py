@@ -113,7 +113,7 @@ def bench(
     if "throughput" in names:
         from rtlab.models.batching import batch_delay, batch_size
 
-        # A benchmark knows no model: what it is held against comes from here.
+        # Benchmarks must not import `rtlab.models`, so the closed forms to compare with are passed in.
         models["throughput"] = {"closed_forms": (batch_size, batch_delay)}
 
     async def run_all() -> list[Result]:
@@ -167,17 +167,17 @@ def run(arguments: list[str]) -> int:
     Parameters
     ----------
     arguments : list of str
-        Without the program's name.
+        The command line without the program's name.
 
     Returns
     -------
     int
-        The exit code: 0 well, 1 failed, 2 wrong usage.
+        The exit code: 0 success, 1 failure, 2 wrong usage.
     """
     try:
         code = app(arguments, prog_name="rtlab", standalone_mode=False)
     except typer.TyperException as error:
-        if said := error.format_message():  # nothing after the help of a bare `rtlab`
+        if said := error.format_message():  # empty for a bare `rtlab`, which has printed its help
             print(f"rtlab: {said}", file=sys.stderr)
         return error.exit_code
     except RtlabError as error:

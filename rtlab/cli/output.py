@@ -1,4 +1,4 @@
-"""What the commands share: options, printing a table, saving a run with how it was made."""
+"""Shared by the commands: options, printing a table, saving a run with its provenance."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ def print_table(renderable: object) -> None:
 
 
 def save_run(path: Path, command: str, programs: dict[str, str], result: dict[str, Any]) -> None:
-    """Write a run, and what makes it again.
+    """Write a run as JSON, with the command that repeats it.
 
     Parameters
     ----------
     path : pathlib.Path
         The JSON file.
     command : str
-        Without ``--save``.
+        The command line that was run, without ``--save``.
     programs : dict of str to str
-        As for `rtlab.measure.provenance.provenance`.
+        Third-party programs → the option that prints their version, as for
+        `rtlab.measure.provenance.provenance`.
     result : dict
-        Plain JSON values.
+        The results, as plain JSON values.
     """
     from rtlab.measure.provenance import provenance, write_json
 

@@ -67,7 +67,7 @@ def probe(
 
 
 def table(report: Report) -> Table:
-    """Return a report as a table that 80 columns hold."""
+    """Return a report as a table 80 columns wide."""
     from rich.table import Table
     from rich.text import Text
 

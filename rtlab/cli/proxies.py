@@ -40,7 +40,7 @@ def proxies(
 
 
 def _matrix(probes: list[dict[str, Any]]) -> Table:
-    """Return the outcomes, a row for each proxy and setting."""
+    """Return the outcomes: one row for each proxy and setting, one column for each transport."""
     from rich.table import Table
 
     made = Table("proxy", "setting")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["proxy"]
 
-#: How often new lines of the trace are printed, in seconds.
+#: Seconds between two looks for new events of the trace.
 _LOOK: Final = 0.1
 
-#: Seconds for the one look at the upstream before anything listens.
+#: Timeout, in seconds, of the trial connection to the upstream before the proxy listens.
 _UPSTREAM_TIMEOUT: Final = 3.0
 
 
@@ -75,7 +75,7 @@ def _load(path: Path, seed: int | None) -> FaultScript:
 
 
 def _address(upstream: str) -> str:
-    """Return ``host:port`` of what was given; a URL's scheme says its port."""
+    """Return an upstream as ``host:port``; a URL without a port gets its scheme's default."""
     if "://" not in upstream:
         _, colon, port = upstream.rpartition(":")
         if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -90,7 +90,7 @@ def _address(upstream: str) -> str:
 
 
 async def _look_at(upstream: str) -> str:
-    """Return a warning when nothing listens there yet; raise for a host that does not exist."""
+    """Return a warning if nothing listens at the upstream yet; raise if its host name is unknown."""
     from rtlab.faults.proxy.proxy import split_address
 
     try:
@@ -161,7 +161,7 @@ async def _run(
             await player.start(made, script)
         await _show(trace, made, player, stopped, as_json=as_json)
     finally:
-        await runner.cleanup()  # the API's: it stops the player and closes the proxies
+        await runner.cleanup()  # stops the API, whose cleanup stops the player and closes the proxies
 
 
 def _say(about: dict[str, str | None], warning: str, *, as_json: bool) -> None:
@@ -178,7 +178,7 @@ def _say(about: dict[str, str | None], warning: str, *, as_json: bool) -> None:
 
 
 async def _show(trace: Trace, made: Proxy, player: Player, stopped: asyncio.Event, *, as_json: bool) -> None:
-    """Print the trace as it grows, above a line of progress, until stopped."""
+    """Print the trace as it grows, above a progress bar of the script, until stopped."""
     import msgspec
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -215,7 +215,7 @@ def _counts(made: Proxy) -> Iterator[str]:
 
 
 def _line(event: TraceEvent, began: float) -> str:
-    """Return one event for people: seconds since the start, what, whom, how many bytes it touched."""
+    """Format an event: seconds since the start, its kind, the connection, details, bytes affected."""
     parts = [f"{event.t - began:8.3f}", f"{event.kind:<15}"]
     parts += [f"#{event.connection}"] if event.connection else []
     parts += [word for word in (event.direction, event.toxic, event.detail) if word]
