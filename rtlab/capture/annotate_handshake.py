@@ -1,7 +1,7 @@
-"""The head of an HTTP request or response, explained line by line; a WebSocket's opening is one.
+"""Explains the head of an HTTP request or response line by line, such as a WebSocket's handshake.
 
-What differs from run to run (keys, dates, ports, ids, versions) is replaced by an ellipsis, so
-that the same exchange always looks the same.
+Values that differ from run to run (keys, dates, ports, ids, versions) are replaced by an ellipsis,
+so that the same exchange always looks the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rtlab.errors import MessageError
 
 __all__ = ["annotate_handshake"]
 
-#: Header → what it is for. Names in lower case.
+#: Header, in lower case → what it is for.
 _COMMENTS: Final = {
     "host": "which site is meant: one address can serve many (RFC 9110 §7.2)",
     "upgrade": "the protocol to switch to (RFC 9110 §7.8)",
@@ -38,7 +38,7 @@ _COMMENTS: Final = {
     "vary": "the answer depends on this request header",
 }
 
-#: What one value of a list says: (header, value) → meaning in a request, and in a response.
+#: (header, one value of its list) → what it means in a request, and in a response.
 _VALUES: Final = {
     ("cache-control", "no-store"): (
         "no cache may keep this request or its answer (RFC 9111 §5.2.1.5)",
@@ -66,7 +66,7 @@ _VALUES: Final = {
     ),
 }
 
-#: Values that differ from run to run, as whole headers.
+#: Headers whose whole value differs from run to run.
 _RANDOM: Final = frozenset({"sec-websocket-key", "sec-websocket-accept", "date", "last-event-id"})
 _VERSION: Final = re.compile(r"(?<=/)\d[\w.]*")
 _PORT: Final = re.compile(r"(?<=:)\d+$")
@@ -79,7 +79,7 @@ def annotate_handshake(data: bytes) -> Annotated:
     Parameters
     ----------
     data : bytes
-        From the first byte of the request or response; what follows the head is ignored.
+        Bytes from the first one of the request or response; those after the head are ignored.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def annotate_handshake(data: bytes) -> Annotated:
     Raises
     ------
     MessageError
-        When there is no complete head.
+        If the head is not complete.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def _start_line(line: str) -> Part:
 
 
 def _meaning(name: str, value: str, kind: str) -> str:
-    """Return what each of the listed values says that is known here."""
+    """Return the meanings of the header's comma-separated values, as far as `_VALUES` has them."""
     said = (_VALUES.get((name, item.strip().lower())) for item in value.split(","))
     return "; ".join(pair[kind == "response"] for pair in said if pair is not None)
 

@@ -1,4 +1,4 @@
-"""The bytes of an event stream, explained line by line."""
+"""Explains the bytes of an event stream line by line."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
     Parameters
     ----------
     data : bytes
-        From behind the response's head; what is not complete is left out.
+        Bytes after the response's head; an incomplete last chunk is left out.
     chunked : bool
-        Whether HTTP/1.1's chunks are around it (RFC 9112 section 7.1).
+        Whether the body is in HTTP/1.1's chunked coding (RFC 9112 §7.1).
 
     Returns
     -------
     Annotated
-        Stamps, the names of sessions and epochs, also within the lab's own ids, and sizes that
+        Time stamps, session names and epochs, also those within the lab's own ids, and sizes that
         depend on them are shown as ``…``.
 
     Raises
     ------
     MessageError
-        When the chunks cannot be read, or hold anything but whole lines.
+        If the chunks cannot be parsed, or do not hold whole lines.
 
     Examples
     --------
@@ -66,12 +66,12 @@ def annotate_events(data: bytes, *, chunked: bool = True) -> Annotated:
         if chunked:
             parts.append(Part("…", "chunk", "size", "in hexadecimal; HTTP/1.1 needs it"))
         parts += _lines(chunk)
-    # Chunked, the total size depends on the digits of time stamps: it is left out.
+    # The total size of chunks varies with the number of digits of time stamps, so it is left out.
     return Annotated("Event stream, chunked" if chunked else f"Event stream, {used:,} bytes", parts)
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, int]]:
-    """Return each complete chunk's content, and the bytes that it took."""
+    """Return each complete chunk's content, and its size on the wire in bytes."""
     found: list[tuple[bytes, int]] = []
     at = 0
     while (line := data.find(b"\r\n", at)) >= 0:

@@ -1,4 +1,4 @@
-"""WebRTC's signalling and packets, explained line by line."""
+"""Explains WebRTC's session descriptions line by line, and names its packets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtlab.capture.udp_tap import kind_of
 
 __all__ = ["annotate_sdp", "name_of_datagram"]
 
-#: What a line is for, by the word after ``a=``, or by the letter of any other line.
+#: What an SDP line is for: by its attribute's name (after ``a=``), or else by the line's letter.
 _COMMENTS: Final = {
     "v": "version of SDP, always 0",
     "o": "who made it; numbers are random",
@@ -38,7 +38,7 @@ _SETUP: Final = {
 _SECRETS: Final = frozenset({"o", "ice-ufrag", "ice-pwd"})
 _LINE: Final = re.compile(r"(?:a=(?P<name>[a-z-]+)|(?P<letter>[a-z])=?)[=:]?(?P<value>.*)")
 
-#: The type in a DTLS handshake record (RFC 6347 §4.3.2): of several messages, the first one's.
+#: Handshake type in a DTLS record (RFC 6347 §4.3.2); a flight of several messages is named by its first.
 _HANDSHAKE: Final = {
     1: "DTLS ClientHello",
     2: "DTLS ServerHello, Certificate, …",
@@ -60,7 +60,7 @@ def annotate_sdp(sdp: str) -> Annotated:
     Returns
     -------
     Annotated
-        Ports, keys and hashes are shown as dots; of several fingerprints, the first.
+        Ports, keys and hashes are shown as dots; of several fingerprints, only the first is shown.
 
     Examples
     --------
@@ -95,17 +95,17 @@ def _without_varying(name: str, value: str) -> str:
 
 
 def name_of_datagram(data: bytes) -> str:
-    """Say what a datagram of a WebRTC connection is, as far as an onlooker can tell.
+    """Name a datagram of a WebRTC connection, as far as an observer on the path can tell.
 
     Parameters
     ----------
     data : bytes
-        As it came.
+        The UDP payload.
 
     Returns
     -------
     str
-        Of encrypted records only that they are, and how long.
+        The name; for an encrypted record only the protocol and the length.
 
     Examples
     --------

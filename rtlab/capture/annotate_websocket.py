@@ -1,7 +1,7 @@
-"""A WebSocket frame, explained field by field.
+"""Explains a WebSocket frame field by field.
 
-Masks and masked bytes are random and shown as dots; ids and stamps in the payload are replaced by
-an ellipsis, so that the same exchange always looks the same.
+Masks and masked bytes are random and shown as dots; ids and time stamps in the payload are replaced
+by an ellipsis, so that the same exchange always looks the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def annotate_frame(data: bytes) -> Annotated:
     Parameters
     ----------
     data : bytes
-        From the frame's first byte; what follows the frame is ignored.
+        Bytes from the frame's first one; those after the frame are ignored.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def annotate_frame(data: bytes) -> Annotated:
     Raises
     ------
     MessageError
-        When the frame is not complete.
+        If the frame is not complete.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Bytes taken apart, a comment beside each part: the table that every annotation returns."""
+"""The table that every annotation returns: bytes split into parts, with a comment beside each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Part(NamedTuple):
     raw : str
         The bytes, as text, bits or hexadecimal.
     name : str
-        What the standard calls it.
+        The standard's name of this part.
     value : str
-        What it says here.
+        Its value in these bytes, in readable form.
     comment : str
-        What it is for.
+        What the part is for.
     """
 
     raw: str
@@ -32,14 +32,14 @@ class Part(NamedTuple):
 
 
 class Annotated:
-    """Bytes taken apart, shown as a table.
+    """Bytes split into parts, shown as a table.
 
     Parameters
     ----------
     title : str
-        What they are.
+        What the bytes are.
     parts : list of Part
-        In their order on the wire.
+        The parts, in their order on the wire.
     """
 
     def __init__(self, title: str, parts: list[Part]) -> None:
@@ -69,5 +69,5 @@ class Annotated:
 
 
 def shortened(text: str) -> str:
-    """Return a text of at most 120 characters, the last one an ellipsis where some are left out."""
+    """Return a text cut to at most 120 characters; the last of a cut text is an ellipsis."""
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"

@@ -1,4 +1,4 @@
-"""The heads of requests that a real browser sent, recorded once: what our own client leaves out."""
+"""Recorded heads of a real browser's requests, with the headers that rtlab's own client does not send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECORDED: Final = "browser_heads.json"
 
 
 def browser_heads() -> dict[str, str]:
-    """Return what Chromium sent from a page of the same origin, without cookies.
+    """Return the request heads that Chromium sent from a page of the same origin, without cookies.
 
     Returns
     -------

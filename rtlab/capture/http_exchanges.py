@@ -1,4 +1,4 @@
-"""HTTP requests and their answers, read from the bytes that passed a tap."""
+"""HTTP requests and their responses, parsed from the bytes that passed a tap."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Exchange", "exchanges"]
 
 
 class Exchange(NamedTuple):
-    """One request and its answer, as they passed a tap.
+    """One request and its response, as they passed a tap.
 
     Parameters
     ----------
     path : str
-        Without the query.
+        Path of the request, without the query.
     query : dict
-        Its last values.
+        Parameters of the query; the last value of a name that occurs more than once.
     asked, answered : float
-        When the request was whole, and when its answer began; monotonic seconds.
+        Monotonic seconds when the last byte of the request and the first byte of the response passed.
     status : int
-        The answer's.
+        Status code of the response.
     body : bytes
-        The answer's.
+        Body of the response.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Exchange(NamedTuple):
 
     @property
     def messages(self) -> list[Message]:
-        """What a poll's answer carries; nothing for any other."""
+        """The messages in a long poll's response; none for any other exchange."""
         if self.path != "/poll" or self.status != 200:
             return []
         return [JSON.decode(bytes(raw)) for raw in parse_json(self.body, _PollBody).messages]
@@ -53,17 +53,17 @@ class _PollBody(msgspec.Struct):
 
 
 def exchanges(connection: TappedConnection) -> list[Exchange]:
-    """Pair a tapped connection's requests with their answers.
+    """Pair a tapped connection's requests with their responses.
 
     Parameters
     ----------
     connection : TappedConnection
-        HTTP/1.1.
+        A connection that carried HTTP/1.1.
 
     Returns
     -------
     list of Exchange
-        In order; only those whose answer is complete.
+        In order; only exchanges whose response is complete.
 
     Examples
     --------
@@ -95,7 +95,7 @@ class _Part(NamedTuple):
 
 
 class _Side:
-    """One direction of a connection, read message by message."""
+    """One direction of a connection, parsed one HTTP message at a time."""
 
     def __init__(self, connection: TappedConnection, *, up: bool) -> None:
         chunks = [(at, size) for at, direction, size in connection.chunks if direction is up]
@@ -114,5 +114,5 @@ class _Side:
         return _Part(head, body, self._when(began), self._when(self._at - 1)) if whole else None
 
     def _when(self, byte: int) -> float:
-        """Return when this byte passed."""
+        """Return the monotonic seconds when the byte at this offset passed."""
         return self._times[int(np.searchsorted(self._passed, byte, side="right"))]

@@ -1,4 +1,4 @@
-"""Measurements that a busy machine spoiled, made again."""
+"""Repeats a measurement that a busy machine spoiled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtlab.errors import MachineBusy
 
 __all__ = ["ATTEMPTS", "again_while_busy"]
 
-#: How often a measurement is tried. Most loads on a reader's machine are shorter than three of them.
+#: Number of attempts. Most other load on a reader's machine ends before the third.
 ATTEMPTS: Final = 3
 #: Seconds between two attempts.
 _PAUSE: Final = 0.5
@@ -21,14 +21,14 @@ T = TypeVar("T")
 async def again_while_busy(
     measure: Callable[[int], Coroutine[Any, Any, T]], *, again: Callable[[str], None] | None = None
 ) -> T:
-    """Measure; where the machine was too busy for it, measure again, a few times.
+    """Measure; if the machine was too busy, measure again, at most `ATTEMPTS` times in all.
 
     Parameters
     ----------
     measure : callable
         Takes the number of the attempt, from 0, and measures.
     again : callable, optional
-        Is told before each further attempt, in words for the reader, who waits for it.
+        Called before each further attempt, with a sentence to show to the waiting user.
 
     Returns
     -------
@@ -38,7 +38,7 @@ async def again_while_busy(
     Raises
     ------
     MachineBusy
-        The last attempt's, when none succeeded. Other errors pass at once.
+        If no attempt succeeded: the last attempt's error. Other errors are raised at once.
 
     Examples
     --------
@@ -56,4 +56,4 @@ async def again_while_busy(
     try:
         return await measure(ATTEMPTS - 1)
     except MachineBusy as error:
-        raise MachineBusy(f"tried {ATTEMPTS} times: {error}") from None  # one error to read, not two
+        raise MachineBusy(f"tried {ATTEMPTS} times: {error}") from None  # without the original traceback

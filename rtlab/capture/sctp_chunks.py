@@ -1,7 +1,7 @@
-"""What the encrypted packets of a data channel hold, as told by the end in this process.
+"""The SCTP chunks in a data channel's encrypted packets, as the endpoint in this process logs them.
 
-An onlooker sees only lengths. aiortc's SCTP logs every chunk (RFC 9260 §3.3) that it sends and
-receives, if its logger listens when the connection is made; this keeps them.
+An observer on the path sees only lengths. aiortc logs every chunk (RFC 9260 §3.3) that it sends and
+receives, if its SCTP logger is at DEBUG when the connection is made; `SctpChunks` keeps these chunks.
 """
 
 from __future__ import annotations
@@ -34,21 +34,22 @@ _NAMES: Final = {
 
 
 class SctpChunk(NamedTuple):
-    """One chunk.
+    """One SCTP chunk.
 
     Parameters
     ----------
     at : float
-        `time.monotonic` when this end sent or received it.
+        Monotonic seconds when this end sent or received it.
     sent : bool
         Whether this end sent it.
     kind : str
-        As the RFC spells it: ``"DATA"``, ``"SACK"``, ``"FORWARD-TSN"``.
+        The chunk type as RFC 9260 spells it: ``"DATA"``, ``"SACK"``, ``"FORWARD-TSN"``.
     tsn : int or None
-        Of DATA its number; of SACK and FORWARD-TSN the last one of which nothing before is
-        awaited any more. None for others.
+        DATA: its transmission sequence number. SACK and FORWARD-TSN: the cumulative TSN, up to
+        which the receiver expects nothing more. None if the chunk has neither.
     gaps : tuple of (int, int)
-        Of SACK: the first and last numbers, counted from `tsn`, of what came behind a hole.
+        SACK: its gap ack blocks, each the first and last TSN received beyond a gap, as offsets
+        from `tsn`. Empty for other chunks.
     """
 
     at: float
@@ -64,7 +65,7 @@ class SctpChunks:
     Parameters
     ----------
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
 
     Examples
     --------
@@ -95,7 +96,7 @@ class SctpChunks:
     def _log(self, text: str) -> None:
         match = _CHUNK.fullmatch(text)
         if match is None:
-            return  # timers and states
+            return  # a log line about a timer or a state
         tsn = re.search(r"tsn=(\d+)", match["fields"])
         gaps = tuple((int(first), int(last)) for first, last in _GAPS.findall(match["fields"]))
         kind = _NAMES.get(match["kind"], match["kind"].upper())

@@ -1,6 +1,6 @@
-"""Transparent taps between a client and a server: they count and keep every byte, and change none.
+"""A transparent TCP tap between a client and a server: it counts and keeps bytes, and changes none.
 
-The TCP tap limits its connections to Ethernet's segment size, because loopback's own
+The tap limits its connections to Ethernet's segment size, because loopback's own
 is 64 KiB, and reads from the kernel how many segments there really were.
 """
 
@@ -18,12 +18,12 @@ import msgspec
 
 __all__ = ["ETHERNET_MSS", "Flow", "Tap", "TappedConnection"]
 
-#: What TCP announces on Ethernet: 1,500 bytes less 40 of IP and TCP. The timestamps
-#: option takes another 12 of each segment, so 1,448 are left for data.
+#: The maximum segment size that TCP announces on Ethernet: 1,500 bytes less 40 of IP and TCP headers.
+#: The timestamps option takes another 12 bytes of each segment, so 1,448 are left for data.
 _ANNOUNCED_MSS: Final = 1460
 ETHERNET_MSS: Final = 1448
 
-#: Bytes kept of each direction of a connection; all are counted.
+#: Bytes kept of each direction of a connection; bytes beyond are only counted.
 KEEP_BYTES: Final = 1 << 22
 
 _CONNECT_TIMEOUT: Final = 5.0
@@ -34,19 +34,19 @@ _SEGS_OFFSET: Final = 136
 
 
 class Flow(msgspec.Struct, frozen=True):
-    """What went in one direction.
+    """The traffic in one direction.
 
     Parameters
     ----------
     bytes : int
-        Bytes of the streams.
+        Payload bytes of the TCP streams.
     writes : int
-        Portions in which they came.
+        Portions in which these bytes arrived: reads of the tap that returned data.
     segments : int
-        By the model: ⌈portion / 1,448⌉ for each portion, without bare acknowledgements.
+        Segments by the model: ⌈portion / 1,448⌉ for each portion, without bare acknowledgements.
     kernel_segments : int or None
-        What the kernel counted, with handshake, acknowledgements and FIN; None
-        where it does not tell.
+        Segments that the kernel counted, with handshake, acknowledgements and FIN; None where
+        the system does not report them.
     """
 
     bytes: int = 0
@@ -76,16 +76,17 @@ class TappedConnection:
     Parameters
     ----------
     number : int
-        From 0, in the order of arrival.
+        Number of the connection, from 0, in the order of arrival.
     keep_bytes : int
-        How much to keep of each direction.
+        How many bytes to keep of each direction.
 
     Attributes
     ----------
     up, down : bytearray
-        What the client, and the server, sent: the first `keep_bytes` of it.
+        The first `keep_bytes` bytes that the client sent, and that the server sent.
     chunks : list of (float, bool, int)
-        When a portion came (monotonic seconds), whether it went up, and its size.
+        For each portion, as far as they are kept: when it arrived (monotonic seconds), whether it
+        went up (to the server), and its size in bytes.
     """
 
     def __init__(self, number: int, keep_bytes: int) -> None:
@@ -99,7 +100,7 @@ class TappedConnection:
         self._final: tuple[int, int] | None = None
 
     def saw(self, up: bool, data: bytes, at: float) -> None:
-        """Note one portion."""
+        """Count a portion of data, and keep it if there is room."""
         kept = self.up if up else self.down
         kept += data[: max(0, self._keep - len(kept))]
         if len(self.chunks) < self._keep // 16:
@@ -110,22 +111,22 @@ class TappedConnection:
         counts[2] += -(-len(data) // ETHERNET_MSS)
 
     def watch(self, sock: Any) -> None:
-        """Ask this socket, the one that faces the client, for the kernel's counts."""
+        """Read the kernel's segment counts from this socket, the one to the client, from now on."""
         self._socket = sock
 
     def ended(self) -> None:
-        """Keep the kernel's last counts: the socket goes away."""
+        """Keep the kernel's last counts, because the socket is closing."""
         self._final = self._kernel()
         self._socket = None
 
     def flow(self, up: bool) -> Flow:
-        """Return what went up, or down."""
+        """Return the traffic to the server (up), or to the client."""
         kernel = self._kernel()
         size, writes, segments = self._counts[up]
         return Flow(size, writes, segments, None if kernel is None else kernel[0 if up else 1])
 
     def _kernel(self) -> tuple[int, int] | None:
-        """Segments that came from the client, and that went to it."""
+        """Return the segments from the client and to it; None where the system does not report them."""
         if self._socket is None:
             return self._final
         try:
@@ -144,14 +145,14 @@ class Tap:
     url : str
         The server: ``http://host:port`` or ``https://host:port``.
     keep_bytes : int
-        How much to keep of each direction of a connection; 0 only counts.
+        How many bytes to keep of each direction of a connection; with 0 the tap only counts.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
 
     Notes
     -----
-    It runs on the caller's loop and adds some 0.1 ms to each direction, so bytes are
-    measured through it, and times are not.
+    The tap runs on the caller's event loop and adds some 0.1 ms to each direction: use it to
+    measure bytes, not times.
 
     Examples
     --------
@@ -198,7 +199,7 @@ class Tap:
         await self.close()
 
     async def close(self) -> None:
-        """Stop listening, and drop every connection. What was kept stays."""
+        """Stop listening, and abort every connection. Counts and kept bytes stay."""
         if self._server is not None:
             self._server.close()
         dials = tuple(self._dials)
@@ -214,21 +215,21 @@ class Tap:
             await self._server.wait_closed()
 
     def flow(self, *, up: bool) -> Flow:
-        """Return what went up, or down, over all connections so far."""
+        """Return the traffic of all connections so far, to the server (up) or to the clients."""
         total = Flow()
         for connection in self.connections:
             total += connection.flow(up)
         return total
 
     async def moved(self, up_bytes: int, timeout: float = 5.0) -> None:
-        """Return when at least so many bytes have gone up; raises `TimeoutError`."""
+        """Wait until at least `up_bytes` have gone up; raise `TimeoutError` after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while self.flow(up=True).bytes < up_bytes:
                 self._changed.clear()
                 await self._changed.wait()
 
     async def quiet(self, seconds: float = 0.05, timeout: float = 5.0) -> None:
-        """Return when nothing has passed for so many seconds; raises `TimeoutError`."""
+        """Wait until nothing has passed for `seconds`; raise `TimeoutError` after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while True:
                 self._changed.clear()
@@ -241,7 +242,7 @@ class Tap:
     # Called by `_End`
 
     def accepted(self, end: _End) -> TappedConnection:
-        """Dial the server for a client that has come."""
+        """Connect to the server on behalf of a client that has just connected."""
         self._ends.add(end)
         connection = TappedConnection(len(self.connections), self._keep)
         self.connections.append(connection)
@@ -280,7 +281,7 @@ class Tap:
 
 
 class _End(asyncio.Protocol):
-    """One socket of a tapped connection. `up`: it faces the client."""
+    """One of the two sockets of a tapped connection; with `up`, the one to the client."""
 
     def __init__(self, tap: Tap, *, up: bool) -> None:
         self.up = up
@@ -340,7 +341,7 @@ class _End(asyncio.Protocol):
 
 
 def _segmented(sock: socket.socket) -> socket.socket:
-    """Limit a socket's segments to Ethernet's, where the system lets us."""
+    """Limit a socket's segments to Ethernet's size, where the system can, and turn off Nagle's algorithm."""
     if hasattr(socket, "TCP_MAXSEG"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _ANNOUNCED_MSS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -26,19 +26,19 @@ class TlsExchange(msgspec.Struct, frozen=True, kw_only=True):
     version : str
         ``"TLSv1.2"``, ``"TLSv1.3"``, or ``"none"``.
     resumed : bool
-        Whether the server continued an earlier session.
+        Whether the server resumed an earlier TLS session.
     connect : float
-        Seconds of TCP's handshake.
+        Seconds of the TCP handshake.
     handshake : float
-        Seconds of TLS's, until the client could send.
+        Seconds of the TLS handshake, until the client could send data; 0 without TLS.
     round_trips : int
-        How often the client sent in the handshake and had to wait for the answer.
+        How often the client sent handshake data and had to wait for the server's.
     handshake_up_bytes, handshake_down_bytes : int
-        Bytes of the handshake. Tickets that come after it are not among them.
+        Bytes of the handshake, without the session tickets that follow it.
     up_bytes, down_bytes : int
-        Bytes of the whole exchange, tickets included.
+        Bytes of the whole exchange, session tickets included.
     server_cpu, client_cpu : float
-        CPU seconds of the whole exchange, NaN when not watched.
+        CPU seconds of the whole exchange at each end; NaN if they were not measured.
     """
 
     version: str
@@ -64,15 +64,15 @@ async def tls_exchange(
     url : str
         The server's base URL.
     context : ssl.SSLContext or None
-        What to trust, and which versions; None speaks plain HTTP.
+        TLS context, which sets the trusted certificates and the versions; None means plain HTTP.
     session : ssl.SSLSession, optional
-        To be resumed: from an earlier exchange with the same context.
+        The TLS session to resume, from an earlier exchange with the same context.
 
     Returns
     -------
     exchange : TlsExchange
     session : ssl.SSLSession or None
-        To be given to the next exchange.
+        Pass this session to the next exchange to resume it; None without TLS.
 
     Raises
     ------
@@ -111,7 +111,7 @@ async def tls_exchange(
 
 
 class _CountedTls:
-    """A TLS client whose every byte passes through our hands; without a context, plain TCP.
+    """A TLS client that counts every byte it sends and receives; without a context, plain TCP.
 
     asyncio's own TLS can neither resume a session nor say how many bytes it moved.
     """
@@ -156,7 +156,7 @@ class _CountedTls:
                 return
 
     async def ask(self, request: bytes) -> bytes:
-        """Send a request, and read until the server closes."""
+        """Send a request, and read until the server closes the connection."""
         if self._tls is None:
             self.up += len(request)
             self._writer.write(request)

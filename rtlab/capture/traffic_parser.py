@@ -1,7 +1,8 @@
-"""Takes a connection's bytes apart: HTTP heads, framing, and the messages themselves.
+"""Splits a connection's bytes into HTTP heads, framing, and the messages themselves.
 
-A reader of RFC 9112, RFC 6455 and event streams, small because it sees only what our own
-server and clients say; it shares no code with either but the layout of a frame header.
+A parser of HTTP/1.1 (RFC 9112), WebSocket (RFC 6455) and event streams. It is small because it only
+sees traffic of rtlab's own server and clients. It shares no code with them but the layout of a frame
+header and the JSON parser.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ class _PollBody(msgspec.Struct):
 
 
 class Split(msgspec.Struct):
-    """What one direction of a connection consists of, in bytes.
+    """The bytes of one direction of a connection, by purpose.
 
     Parameters
     ----------
     messages : int
-        Messages found.
+        Number of messages found.
     payload_bytes : int
-        The messages themselves.
+        Bytes of the messages themselves.
     framing_bytes : int
-        What carries them: WebSocket headers and control frames, chunk sizes,
-        event fields, JSON around them, receipts of HTTP posts.
+        Bytes that carry them: WebSocket headers and control frames, chunk sizes,
+        event fields, JSON around them, response bodies of HTTP posts.
     http_bytes : int
-        Heads of HTTP requests or responses.
+        Bytes of the heads of HTTP requests or responses.
     open_bytes : int
-        The beginning of something whose end had not come.
+        Bytes of a last frame, event, head or body that is incomplete.
     """
 
     messages: int = 0
@@ -47,16 +48,16 @@ class Split(msgspec.Struct):
 
     @property
     def total_bytes(self) -> int:
-        """All of it."""
+        """Sum of all bytes."""
         return self.payload_bytes + self.framing_bytes + self.http_bytes + self.open_bytes
 
     def add(self, other: Split, sign: int = 1) -> None:
-        """Add another's numbers to these."""
+        """Add another split's numbers to these; subtract them with a `sign` of -1."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + sign * getattr(other, name))
 
     def carry(self, messages: list[int], total: int) -> None:
-        """Count messages of these sizes within `total` bytes."""
+        """Count messages of these sizes as payload, and the rest of `total` bytes as framing."""
         self.messages += len(messages)
         self.payload_bytes += sum(messages)
         self.framing_bytes += total - sum(messages)
@@ -68,11 +69,11 @@ class Frame(NamedTuple):
     Parameters
     ----------
     start, header_bytes, length : int
-        Where it begins, and the sizes of its header and of its payload.
+        Offset of its first byte, and the sizes of its header and payload, in bytes.
     opcode : int
         1 text, 2 binary, 8 close, 9 ping, 10 pong, 0 a continuation.
     fin, masked : bool
-        Whether it ends a message, and whether its payload is masked.
+        Whether the frame ends a message, and whether its payload is masked.
     """
 
     start: int
@@ -84,19 +85,19 @@ class Frame(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """Offset of the next frame."""
         return self.start + self.header_bytes + self.length
 
 
 def frames(data: bytes, start: int = 0) -> list[Frame]:
-    """Find the complete WebSocket frames.
+    """Find all complete WebSocket frames.
 
     Parameters
     ----------
     data : bytes
-        What came after the handshake.
+        Bytes after the handshake.
     start : int
-        Where the first frame begins.
+        Offset of the first frame.
 
     Returns
     -------
@@ -119,17 +120,17 @@ def frames(data: bytes, start: int = 0) -> list[Frame]:
 
 
 def split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
-    """Take one connection apart.
+    """Split the bytes of one connection by purpose.
 
     Parameters
     ----------
     up, down : bytes
-        Everything that the client, and the server, sent on it.
+        All bytes that the client sent on the connection, and all that the server sent.
 
     Returns
     -------
     up, down : Split
-        Each adds up to the bytes of its direction.
+        The total of each is the number of bytes of its direction.
     """
     splits = Split(), Split()
     asked: list[str] = []
@@ -155,7 +156,7 @@ def split_traffic(up: bytes, down: bytes) -> tuple[Split, Split]:
 
 
 def _answers(split: Split, asked: list[str], down: bytes) -> int | None:
-    """Take the responses apart; return where WebSocket frames begin, if they do."""
+    """Split the responses; return the offset of the first WebSocket frame, None without an upgrade."""
     at = 0
     for path in asked:
         head = parse_head(down, at, response=True)
@@ -191,7 +192,7 @@ def _posted(split: Split, path: str, body: bytes, size: int) -> None:
 
 
 def _events(body: bytes) -> list[int]:
-    """Return the sizes of what stands behind ``data: ``; our server puts a message on one line."""
+    """Return the sizes of the ``data`` fields' values; rtlab's server puts each message on one line."""
     lines = body.split(b"\n")
     return [len(line) - len(b"data: ") for line in lines if line.startswith(b"data: ")]
 

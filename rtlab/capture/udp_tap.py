@@ -11,14 +11,14 @@ import msgspec
 
 __all__ = ["DATAGRAM_HEADER_BYTES", "Datagrams", "UdpTap", "kind_of"]
 
-#: IPv4 20 and UDP 8 (RFC 791, 768), for each datagram.
+#: Header bytes of each datagram: IPv4 20 and UDP 8 (RFC 791, 768).
 DATAGRAM_HEADER_BYTES: Final = 28
 
 Kind = Literal["stun", "handshake", "data", "other"]
 
 
 class Datagrams(msgspec.Struct, frozen=True):
-    """What went in one direction.
+    """Number and bytes of the datagrams in one direction.
 
     Parameters
     ----------
@@ -38,16 +38,17 @@ class Datagrams(msgspec.Struct, frozen=True):
 
 
 def kind_of(datagram: bytes) -> Kind:
-    """Tell what a datagram is by its first byte (RFC 7983), and DTLS records by their type (RFC 6347).
+    """Classify a datagram by its first byte (RFC 7983), and a DTLS record by its type (RFC 6347).
 
     Parameters
     ----------
     datagram : bytes
-        As it came.
+        The UDP payload.
 
     Returns
     -------
     str
+        One of the kinds of `Datagrams`.
 
     Examples
     --------
@@ -63,7 +64,7 @@ def kind_of(datagram: bytes) -> Kind:
 
 
 class UdpTap:
-    """Relays packets on 127.0.0.1; its `relay` is what `WebRTCChannel` takes.
+    """Relays packets on 127.0.0.1; pass its method `relay` to `WebRTCChannel`.
 
     Parameters
     ----------
@@ -73,8 +74,7 @@ class UdpTap:
     Attributes
     ----------
     first_at_client : dict of str to float
-        When the first packet of each kind was at the client, sent or received: seconds of
-        `time.monotonic`.
+        Monotonic seconds when the client sent or received the first packet of each kind.
 
     Examples
     --------
@@ -106,13 +106,13 @@ class UdpTap:
         return made[0].get_extra_info("sockname")[1]
 
     def close(self) -> None:
-        """Close the relays; what is delayed is lost."""
+        """Close the relays; packets that are still delayed are lost."""
         for relay in self._relays:
             relay.close()
         self._relays.clear()
 
     def flow(self, *, up: bool) -> Datagrams:
-        """Return a copy of what went up, or down, so far."""
+        """Return the traffic so far, to the server (up) or to the client, as a copy."""
         flow = self._flows[up]
         return Datagrams(Counter(flow.count), Counter(flow.bytes))
 
@@ -122,7 +122,7 @@ class UdpTap:
         return dict(self._mappings)
 
     async def quiet(self, seconds: float = 0.05, timeout: float = 5.0) -> None:
-        """Return when nothing has passed for so many seconds; raises `TimeoutError`."""
+        """Wait until nothing has passed for `seconds`; raise `TimeoutError` after `timeout` seconds."""
         async with asyncio.timeout(timeout):
             while True:
                 self._changed.clear()
@@ -133,13 +133,13 @@ class UdpTap:
                     return
 
     def maps(self, inside: int, outside: int) -> None:
-        """Note through which port a client's packets leave."""
+        """Note from which port (`outside`) the packets of a client's port (`inside`) reach the server."""
         self._mappings[inside] = outside
 
     def saw(self, up: bool, data: bytes) -> None:
-        """Note one datagram."""
+        """Count one datagram."""
         kind, flow = kind_of(data), self._flows[up]
-        # The relay stands at the sender of each packet, and holds it on its way to the other end.
+        # The delay comes after the tap: a packet from the server is at the client `delay` seconds later.
         self.first_at_client.setdefault(kind, time.monotonic() + (0.0 if up else self.delay))
         flow.count[kind] += 1
         flow.bytes[kind] += len(data)
@@ -147,7 +147,7 @@ class UdpTap:
 
 
 class _Relay(asyncio.DatagramProtocol):
-    """One socket between the client and one port of the server."""
+    """One UDP socket between the client and one port of the server."""
 
     def __init__(self, tap: UdpTap, port: int) -> None:
         self._tap = tap
@@ -177,7 +177,7 @@ class _Relay(asyncio.DatagramProtocol):
             self._transport.sendto(data, to)
 
     def error_received(self, exc: Exception) -> None:
-        """A peer has closed its socket: nothing to relay to."""
+        """Ignore the error: a peer has closed its socket."""
 
     def close(self) -> None:
         if self._transport is not None:

@@ -1,4 +1,4 @@
-"""How a data channel opens: every packet from the answer to the first message, named, and in stages."""
+"""How a data channel opens: all packets from the SDP answer to the first message, named and by stage."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rtlab.client.webrtc_channel import WebRTCChannel
 
 __all__ = ["STAGES", "Opening", "OpeningPacket", "watch_opening"]
 
-#: What happens between the answer to the offer and the first message, in this order.
+#: The stages between the SDP answer and the first message, in order.
 STAGES: Final = ("ICE", "DTLS", "SCTP", "channel")
-#: Seconds beyond the tap's delay until a packet that passed it has surely been read.
+#: Seconds, beyond the tap's delay, after which a packet that passed the tap has surely been read.
 _ARRIVES: Final = 0.2
 
 
@@ -29,14 +29,14 @@ class OpeningPacket(NamedTuple):
     Parameters
     ----------
     at : float
-        Seconds since the answer.
+        Seconds since the SDP answer.
     up : bool
-        Whether it went to the server.
+        Whether the packet went to the server.
     stage : str
-        One of `STAGES`: what the client waited for when it passed. ICE's ends with the first packet
-        of DTLS, which the server sends once its own check has been answered.
+        One of `STAGES`: what the client was waiting for when the packet passed. ICE ends with the
+        first DTLS packet, which the server sends once its own check has been answered.
     text : str
-        What it is.
+        What the packet is.
     """
 
     at: float
@@ -46,17 +46,17 @@ class OpeningPacket(NamedTuple):
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """One opening.
+    """The opening of one data channel.
 
     Parameters
     ----------
     packets : list of OpeningPacket
-        Until the first message, in the order in which they passed the tap.
+        The packets before the first message, in the order in which they passed the tap.
     seconds : dict of str to float
-        Stage → how long it took, at the client.
+        Stage → how many seconds it took, seen from the client.
     own_port, outer_port, seen_port : int
-        The client's UDP port; the one in front of it, as behind a NAT; the one under which the
-        server says that it sees the client (XOR-MAPPED-ADDRESS, RFC 8489 §14.2).
+        The client's UDP port; the relay's port in front of it, like a NAT's; and the client's port
+        as the server reports it (XOR-MAPPED-ADDRESS, RFC 8489 §14.2; 0 if it did not).
     """
 
     packets: list[OpeningPacket]
@@ -67,7 +67,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Tap(UdpTap):
-    """Keeps every packet with its time, and the time of the answer."""
+    """Keeps every packet with its time, and the time of the SDP answer."""
 
     def __init__(self, delay: float, clock: Callable[[], float]) -> None:
         super().__init__(delay)
@@ -87,16 +87,16 @@ class _Tap(UdpTap):
 async def watch_opening(
     url: str, delay: float = 0.0, *, clock: Callable[[], float] = time.monotonic
 ) -> Opening:
-    """Open a data channel through a tap, close it, and tell what passed.
+    """Open a data channel through a tap, close it, and return what passed the tap.
 
     Parameters
     ----------
     url : str
-        The server's.
+        The server's base URL.
     delay : float
         Seconds that the tap holds each packet, in each direction.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
 
     Returns
     -------
@@ -105,13 +105,13 @@ async def watch_opening(
     Raises
     ------
     ConnectFailed
-        No channel opened.
+        If the channel did not open.
     """
     tap = _Tap(delay, clock)
     with SctpChunks(clock=clock) as chunks:
         async with tap, WebRTCChannel(url, relay=tap.relay):
             opened, kept = clock(), list(tap.kept)
-            # What has passed the tap is still on its way for `delay`, and its chunk is not known before.
+            # A packet arrives `delay` seconds after it passed the tap; only then is its chunk logged.
             late = opened + delay + _ARRIVES
             while _encrypted_down(kept) > sum(not chunk.sent for chunk in chunks.seen) and clock() < late:
                 await asyncio.sleep(0.001)
@@ -139,8 +139,8 @@ async def watch_opening(
 def _packets(
     kept: list[tuple[float, bool, bytes]], seen: list[SctpChunk], answered: float
 ) -> list[OpeningPacket]:
-    """Name each packet; those whose chunk this end has not seen are left out."""
-    # One chunk per packet, and nothing overtakes: the n-th encrypted packet is the n-th chunk.
+    """Name each packet; leave out encrypted packets whose chunk this end has not logged."""
+    # Each packet has one chunk, and the order is kept: the n-th encrypted packet has the n-th chunk.
     waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
     packets: list[OpeningPacket] = []
     begun = False
@@ -160,7 +160,7 @@ def _encrypted_down(kept: list[tuple[float, bool, bytes]]) -> int:
 
 
 def _names(chunks: list[SctpChunk]) -> list[tuple[str, str]]:
-    """Name chunks of one direction: the first DATA opens the channel, or agrees to it (RFC 8832)."""
+    """Name chunks of one direction: the first DATA is DATA_CHANNEL_OPEN, or its ACK (RFC 8832)."""
     named: list[tuple[str, str]] = []
     for chunk in chunks:
         if chunk.kind not in ("DATA", "SACK"):

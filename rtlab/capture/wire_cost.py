@@ -1,9 +1,9 @@
 """Bytes on the wire: what connecting, a push and a send cost on each transport, counted by a tap.
 
-Two ways to count packets stand side by side. The *model* cuts each portion that came
-through the tap into segments of 1,448 bytes and adds 52 bytes of IP and TCP headers to
-each (28 of IP and UDP to a datagram); bare acknowledgements are left out. The *kernel*
-counts what really went, acknowledgements included.
+Packets are counted in two ways. The *model* cuts each portion that came through the tap
+into segments of 1,448 bytes and adds 52 bytes of IP and TCP headers to each (28 bytes of
+IP and UDP to a datagram); it leaves bare acknowledgements out. The *kernel* counts the
+segments that were really sent, acknowledgements included.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
@@ -38,46 +38,46 @@ if TYPE_CHECKING:
 
 __all__ = ["SEGMENT_HEADER_BYTES", "WireCost", "WireReport", "measure_wire"]
 
-#: IPv4 20, TCP 20, and TCP's timestamps option 12 (RFC 791, 9293, 7323), on each segment.
+#: Header bytes of each segment: IPv4 20, TCP 20, TCP timestamps option 12 (RFC 791, 9293, 7323).
 SEGMENT_HEADER_BYTES: Final = 52
 
-#: SYN and ACK up, SYN-ACK down: what the model adds for each TCP connection.
+#: Segments that the model adds for each TCP connection: SYN and ACK up, SYN-ACK down.
 _HANDSHAKE: Final = {True: 2, False: 1}
 
-#: Messages a second, so that none shares a segment or an answer with the next; divided when that failed.
+#: Messages per second: so few that none shares a segment or response. Each retry divides by `_SLOWER`.
 _RATE: Final = 50.0
 _SLOWER: Final = 4.0
 _TIMEOUT: Final = 10.0
 
 
 class WireCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step costs in one direction, in bytes; of a push or a send, for each message.
+    """What one step costs in one direction; for a push or a send, per message.
 
     Parameters
     ----------
     transport : str
-        One of the four.
+        Name of the transport.
     step : str
         ``"connect"`` (until the welcome was read), ``"push"`` (one message from
         the server) or ``"send"`` (one message from the client).
     direction : str
         ``"up"`` is client to server.
     payload_bytes : float
-        The messages themselves, as JSON.
-    framing_bytes : float
-        What carries them on their protocol: frame headers, chunks, event fields,
-        receipts; of WebRTC, SCTP and DTLS and ICE. None under TLS, which hides it.
-    http_bytes : float
+        Bytes of the messages themselves, as JSON.
+    framing_bytes : float or None
+        Bytes that carry them: frame headers, chunks, event fields, bodies of responses to
+        posts; for WebRTC: SCTP, DTLS and ICE. None under TLS, which hides them.
+    http_bytes : float or None
         Heads of HTTP requests or responses. None under TLS.
     stream_bytes : float
-        What was given to the sockets.
+        Payload bytes of TCP and UDP.
     packets : float
-        Segments by the model, or datagrams.
+        Segments by the model, plus datagrams.
     wire_bytes : float
-        `stream_bytes`, and 52 for each segment or 28 for each datagram.
+        `stream_bytes`, plus 52 for each segment and 28 for each datagram.
     kernel_packets : float or None
-        Segments that the kernel counted, acknowledgements included; None when it
-        does not tell. Of WebRTC, the signalling connection's and the datagrams.
+        Segments that the kernel counted, acknowledgements included, plus datagrams; None
+        where the system does not report segments.
     """
 
     transport: str
@@ -102,23 +102,23 @@ class _Snapshot(msgspec.Struct):
     message_bytes: int
 
 
-_Both: TypeAlias = tuple[_Snapshot, _Snapshot]  # what had gone up, and down
-_Look: TypeAlias = tuple[int, _Snapshot, _Snapshot]  # the same, behind a message's number
+_Both: TypeAlias = tuple[_Snapshot, _Snapshot]  # counts of the two directions: up, down
+_Look: TypeAlias = tuple[int, _Snapshot, _Snapshot]  # a message's number, then the counts up and down
 
 
 class WireReport:
-    """What was measured.
+    """The measured costs of several transports.
 
     Parameters
     ----------
     costs : list of WireCost
-        Transport by transport.
+        One for each transport, step and direction.
     size : int
         Bytes of each pushed payload.
     count : int
-        Messages that each figure is a mean of.
+        Number of messages that was asked for, in each direction.
     encrypted : bool
-        Whether TLS hid what the bytes mean.
+        Whether TLS hid the framing.
     """
 
     def __init__(self, costs: list[WireCost], size: int, count: int, *, encrypted: bool = False) -> None:
@@ -144,7 +144,7 @@ class WireReport:
 
     @property
     def per_message(self) -> pd.DataFrame:
-        """Wire bytes of one message, both directions added, by the model.
+        """Wire bytes of one message by the model, summed over both directions.
 
         *Cold* includes connecting for this one message, *warm* does not.
 
@@ -172,7 +172,7 @@ class WireReport:
     def acknowledged(self, transport: str, step: str) -> float:
         """Return the wire bytes of a step, both directions, with the segments that the kernel counted.
 
-        What `per_message` leaves out is in it: acknowledgements that travel alone.
+        Unlike `per_message`, this includes bare acknowledgements.
 
         Parameters
         ----------
@@ -182,8 +182,8 @@ class WireReport:
         Returns
         -------
         float
-            Bytes; NaN where the kernel does not tell. WebRTC's acknowledgements are
-            datagrams of its own, which `per_message` has counted.
+            Bytes; NaN where the system does not report segments. WebRTC acknowledges in
+            datagrams, which `per_message` counts too.
         """
         costs = [self.cost(transport, step, direction) for direction in ("up", "down")]
         alone = [cost.kernel_packets - cost.packets for cost in costs if cost.kernel_packets is not None]
@@ -207,14 +207,14 @@ class WireReport:
 async def measure_wire(
     lab: Lab, transports: tuple[str, ...] = TRANSPORTS, *, size: int = 100, count: int = 50
 ) -> WireReport:
-    """Count what each transport puts on the wire.
+    """Count the bytes and packets that each transport puts on the wire.
 
     Parameters
     ----------
     lab : Lab
         A running lab.
     transports : tuple of str
-        Which, in this order.
+        Names of the transports to measure, in this order.
     size : int
         Bytes of payload of each message.
     count : int
@@ -227,10 +227,10 @@ async def measure_wire(
     Raises
     ------
     LabError
-        When messages were lost.
+        If messages were lost.
     MachineBusy
-        When most messages came together, or the tap saw others than the client counted, at the third
-        and slowest attempt too.
+        If even at the third and slowest attempt most messages arrived together, or the tap and the
+        client disagreed on the bytes of the messages.
 
     Examples
     --------
@@ -273,7 +273,7 @@ class _TappedClient:
 
     @property
     def countable(self) -> bool:
-        """Whether messages can be counted at the tap: not where they pass encrypted."""
+        """Whether the tap can count messages; it cannot if they are encrypted."""
         return self.transport != "webrtc" and not self.encrypted
 
     async def both(self) -> _Both:
@@ -296,7 +296,7 @@ class _TappedClient:
         split.add(before.split, -1)
         payload = after.message_bytes - before.message_bytes
         if self.countable and split.payload_bytes != payload:
-            raise MachineBusy(  # one of the two was looked at before it had caught up with the other
+            raise MachineBusy(  # one count was read before it had caught up with the other
                 f"{step} over {self.transport}: expected the tap to see {payload:,} bytes of messages that "
                 f"the client counted, got {split.payload_bytes:,}: close what needs the processor, and run "
                 "the cell again"
@@ -343,11 +343,11 @@ async def _one(lab: Lab, transport: str, size: int, count: int, attempt: int) ->
 
 
 async def _push(tapped: _TappedClient, size: int, count: int, rate: float) -> tuple[Any, Any, int]:
-    """Let the server push; return what was counted at two messages, and how far apart they are.
+    """Let the server push; return the counts at two messages, and the number of messages between them.
 
-    The looks are taken inside the handler, so that what a message causes (the next poll, say) is counted
-    with it. The first message may overtake the answer to the request: it does not count. Messages that
-    share an answer share its head: counted is the longest run of those that came one by one.
+    The counts are read in the message handler, so the traffic that a message causes (the next poll, say)
+    lies between two counts. The first message does not count: it may arrive before the response to the
+    request. Messages in one response share its head, so only the longest run of single ones counts.
     """
     conn, done = tapped.conn, asyncio.Event()
     apart: list[_Look] = []
@@ -360,7 +360,7 @@ async def _push(tapped: _TappedClient, size: int, count: int, rate: float) -> tu
         up, down = tapped.look(up=True), tapped.look(up=False)
         before, seen = seen, down.split.payload_bytes
         if tapped.countable and (seen == before or seen != down.message_bytes):
-            apart = []  # it shares its answer with the one before it, or with one that follows
+            apart = []  # this message shares its response with the one before or after it
         elif number > 0:
             apart.append((number, up, down))
             longest = max(longest, apart, key=len)
@@ -386,7 +386,7 @@ async def _push(tapped: _TappedClient, size: int, count: int, rate: float) -> tu
 
 
 async def _send(tapped: _TappedClient, size: int, count: int) -> None:
-    """Send messages that the server reads and does not answer, one by one."""
+    """Send messages that the server reads but does not answer, one at a time."""
     bare = len(JSON.encode(Message("pong", {"pad": ""}))) - len(JSON.encode(Message("pong", None))) + 4
     payload = {"pad": "x" * max(0, size - bare)}
     for _ in range(count):

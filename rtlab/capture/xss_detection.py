@@ -1,4 +1,4 @@
-"""What a browser would run of a text that a page shows as HTML."""
+"""Finds the code that a browser runs when a page inserts a text as HTML."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 __all__ = ["SAMPLE_TEXTS", "active_markup"]
 
-#: Lines of a chat whose markup calls ``hit``. Written by ``innerHTML``, all but the first run: HTML
-#: §8.5.4 parses a ``script`` element there as one that has been started already.
+#: Chat messages whose markup calls ``hit``. Assigned to ``innerHTML``, all but the first run: there HTML
+#: §8.5.4 marks a ``script`` element as already started, so it never executes.
 SAMPLE_TEXTS: Final = (
     "<script>hit(0)</script>",
     '<img src="x" onerror="hit(1)">',
@@ -19,18 +19,19 @@ SAMPLE_TEXTS: Final = (
 
 
 def active_markup(markup: str) -> list[str]:
-    """Return what runs when a page writes a text by ``innerHTML``.
+    """Return the handlers that run when a page assigns a text to ``innerHTML``.
 
     Parameters
     ----------
     markup : str
-        What is written.
+        The text that the page assigns.
 
     Returns
     -------
     list of str
-        Each event-handler attribute, as ``element.attribute``. A ``script`` element is not among them:
-        one that ``innerHTML`` makes never runs. Nor is a ``javascript:`` link, which waits for a click.
+        Each event-handler attribute, as ``element.attribute``. A ``script`` element is not listed,
+        because one that ``innerHTML`` creates never runs; nor is a ``javascript:`` link, which runs
+        only when clicked.
 
     Examples
     --------
