@@ -1,6 +1,7 @@
-"""The lab's server, which is told by signals whether it counts: the difference is what counting costs.
+"""The lab's server, with signals that switch its metrics on and off: the difference is what they cost.
 
-One process, because two of the same program differ by several per cent: in what lies where in memory.
+One process, because the CPU time of two processes of the same program differs by several per cent, with
+their memory layout.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rtlab.server.loop_turn_meter import TurnMeter
 
 __all__ = ["COUNT", "DO_NOT_COUNT", "main"]
 
-#: Signals: count durations and measure turns, as a server does; do neither.
+#: Signals. COUNT: count durations and measure loop turns, as a server does; DO_NOT_COUNT: do neither.
 COUNT: Final = signal.SIGUSR1
 DO_NOT_COUNT: Final = signal.SIGUSR2
 
@@ -27,7 +28,7 @@ def _nothing(*_: object) -> None:
 
 
 def _listen(meter: TurnMeter) -> None:
-    """Start a server's turn meter, and obey the signals from then on."""
+    """Start a server's turn meter, and handle the signals from then on."""
 
     def switch(add: Any, begin: Any) -> None:
         meter.stop()

@@ -1,12 +1,13 @@
-"""One round of the proof of delivery: seeded faults, three modes at once, and the ledger counts.
+"""One round of the delivery proof: three delivery modes at once, through seeded faults, judged by a ledger.
 
-Quiet, then faults in a mixture that is drawn anew, then healed and read to the end. The clients
-behind the faults are a process of their own; the one on the quiet path is in this one.
+The clients connect without faults, send while faults occur in a random order, and after the path is
+healed they read to the last message. The clients behind the fault proxy run in a process of their own;
+the client whose path has no faults, ``bob``, runs in this process.
 
-What a restart of the server loses with the broker in memory: messages that the old server had answered
-for and a receiver had not yet, and what was said in the room before the receiver was back in it. The
-receiver is told at that place (`resync`), and the ledger counts them as *resynced*. Repeats over a
-restart are dropped by (clientId, id) among the newest `REPEAT_WINDOW`.
+With the broker in memory, a restart of the server loses the messages that the old server had acknowledged
+but not yet delivered to a receiver, and those sent to the room before the receiver had joined it again.
+The receiver gets a `resync` event at that place, and the ledger counts these messages as *resynced*. After
+a restart a receiver drops repeats by (clientId, id), among the newest `REPEAT_WINDOW` messages.
 """
 
 from __future__ import annotations
@@ -36,21 +37,22 @@ from rtlab.policies.backoff import Constant
 
 __all__ = ["KINDS", "MODES", "Round", "run_round"]
 
-#: What carries the messages; *fallback* goes from one transport to another in the round.
+#: Transports of a round; *fallback* changes from one transport to another within the round.
 KINDS: Final = ("websocket", "sse", "longpoll", "fallback", "webrtc")
-#: Faults that end or hold what flows, by what they are called here.
+#: Names of the faults that may occur: with any transport, over TCP, and over UDP.
 _ANY: Final = ("stop_server", "stop_client")
 _TCP: Final = ("rst", "fin", "midframe", "stall", "lost_ack", *_ANY)
 _UDP: Final = ("loss", "blackhole", *_ANY)
 _POSTING: Final = ("sse", "longpoll", "fallback")
-#: Seconds: of a fault, between two; and how much longer than the heartbeat takes a silence is.
+#: Seconds that a fault lasts, a black hole's length as a multiple of the heartbeat's interval plus timeout,
+#: and the shortest and longest pause between two faults in seconds.
 _FAULT: Final = 0.06
 _PAST_HEARTBEAT: Final = 1.5
 _BETWEEN: Final = (0.02, 0.06)
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What one round did.
+    """The outcome of one round.
 
     Parameters
     ----------
@@ -59,13 +61,13 @@ class Round(msgspec.Struct, frozen=True):
     messages : int
         Messages that were sent, in all modes and both directions.
     faults : dict of str to int
-        How often each was caused.
+        How often each fault was caused, by name.
     carried : list of str
-        The transports that connected in it.
+        The transports that connected in the round.
     up : dict of str to Anomalies
-        By mode: what the receiver on a quiet path got of each sender behind the faults.
+        By delivery mode of the sender behind the faults: what bob got from it.
     down : dict of str to Anomalies
-        By mode of the receiver behind the faults: what it got of the sender on the quiet path.
+        By delivery mode of the receiver behind the faults: what it got from bob.
     """
 
     kind: str
@@ -76,7 +78,7 @@ class Round(msgspec.Struct, frozen=True):
     down: dict[str, Anomalies]
 
     def broken(self) -> list[str]:
-        """Return every promise that was broken, in words; nothing, if all is well."""
+        """Return each delivery guarantee that was broken, in words; an empty list if none was."""
         once, least, most = (self.up[mode] for mode in reversed(MODES))
         found = {"effectively once": once.names, "at most once": [n for n in most.names if "lost" not in n]}
         found["at least once"] = [n for n in least.names if n not in ("duplicates", "reordered")]
@@ -103,37 +105,38 @@ async def run_round(
     together: int = 4,
     deadline: float = 180.0,
 ) -> Round:
-    """Send messages each way through faults, heal, read to the end, and count.
+    """Send messages both ways through faults, heal the path, read to the last message, and judge.
 
     Parameters
     ----------
     lab : Lab
-        With its fault proxy.
+        A running lab with its fault proxy.
     clients : ClientsProcess
-        Who sends through it.
+        The clients behind the fault proxy.
     kind : str
         One of `KINDS`.
     seed : int
-        Decides which faults come, and when.
+        Seed of the faults' order and times.
     count : int
-        Messages of each sender: one for each mode, and one on the quiet path.
+        Messages of each sender. There is one sender for each delivery mode, and bob.
     faults : int
-        How many at most; they end when all is sent.
+        Largest number of faults; they end when all messages are sent.
     heartbeat : tuple of (float, float) or None
-        Interval and timeout of the clients' pings, in seconds; the path is then a black hole at times, for
-        longer than they take. Over WebRTC a ping waits behind all that is in the channel, and a lost
-        packet goes again after a second at the earliest (RFC 9260 §16, ``RTO.Min``).
+        Interval and timeout of the clients' pings, in seconds. With a heartbeat the path is a black hole at
+        times, for longer than both together; None means no pings. Over WebRTC a ping waits behind all data
+        in the channel, and a lost packet is retransmitted after at least 1 s (RFC 9260 §16, ``RTO.Min``).
     restarts : int
-        How often the server is killed and started anew.
+        How often the server is ended and restarted.
     together : int
         Messages that each sender sends before it waits 10 ms.
     deadline : float
-        Seconds until the round counts as one that hangs.
+        Seconds after which the round counts as hung.
 
     Raises
     ------
     LabError
-        The clients broke, or the round did not end: it says at what, and what had come by then.
+        If a client failed, or the round did not end in time: the message names the step that hung, and
+        how many messages had arrived.
     """
     progress = _Progress(Ledger())
     began = time.monotonic()
@@ -150,7 +153,7 @@ async def run_round(
 
 
 class _Progress:
-    """How far a round has come: what it does now, the faults that were caused, and what has arrived."""
+    """The progress of a round: its present step, the faults so far, and the ledger of arrivals."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -158,7 +161,7 @@ class _Progress:
         self.faults: dict[str, int] = {}
 
     def came(self) -> str:
-        """Say what has come up to the receiver on the quiet path."""
+        """Say how many messages of each delivery mode have arrived at bob."""
         return ", ".join(f"{self.ledger.account('bob', mode).received:,} {mode}" for mode in MODES)
 
 
@@ -198,7 +201,7 @@ async def _run(
             own = _send_own(ledger, bob, count - 1, room, together, healed)
             sending = asyncio.gather(own, clients.heard("sent"))
             if kind == "fallback":
-                # What it tries first does not get through; later it climbs back.
+                # WebSocket, the first choice, is blocked for now; the client returns to it later.
                 await _no_upgrade(lab.faults, clients)
                 done["no_upgrade"] = 1
             await _break_things(lab, clients, [*proxies.values()], deck, rng, sending, faults, done, silence)
@@ -227,7 +230,7 @@ async def _run(
 async def _send_own(
     ledger: Ledger, bob: WebSocketConnection, count: int, room: str, together: int, healed: asyncio.Event
 ) -> None:
-    """Send from the quiet path, one by one while there are faults: each falls on messages under way."""
+    """Send from bob, one at a time while there are faults, so that each hits messages under way."""
     sent = 0
     while sent < count and not healed.is_set():
         await send(ledger, bob, "bob", "effectively_once", 1, room, together=1)
@@ -236,7 +239,7 @@ async def _send_own(
 
 
 def _deck(kinds: Sequence[str], restarts: int, rng: random.Random) -> Iterator[str]:
-    """Yield faults: each kind once in an order that is drawn, and all anew; restarts only so often."""
+    """Yield faults endlessly: every kind once, in random order, then again; `restarts` restarts in all."""
     first = [*kinds, *["restart"] * restarts]
     rng.shuffle(first)
     yield from first
@@ -247,7 +250,7 @@ def _deck(kinds: Sequence[str], restarts: int, rng: random.Random) -> Iterator[s
 def _accounts(
     ledger: Ledger, records: dict[str, Record]
 ) -> tuple[dict[str, Anomalies], dict[str, Anomalies]]:
-    """Bring the clients' records to the ledger, and let it judge."""
+    """Enter the clients' records in the ledger; return its judgement of both directions, by mode."""
     for mode, record in records.items():
         for _ in range(record.sent):
             ledger.stamp(mode)
@@ -266,7 +269,7 @@ def _accounts(
 
 
 async def _until_last(ledger: Ledger, count: int) -> None:
-    """Return when the acknowledged senders' last messages have come: all before them have, or never will."""
+    """Wait for the last message of each acknowledged mode: earlier ones have arrived then, or never will."""
     async with asyncio.timeout(60):
         while not all(ledger.has("bob", Stamp(mode, count - 1)) for mode in MODES[1:]):
             await asyncio.sleep(0.02)
@@ -274,7 +277,7 @@ async def _until_last(ledger: Ledger, count: int) -> None:
 
 @asynccontextmanager
 async def _path(lab: Lab, kind: str) -> AsyncGenerator[dict[str, FaultClient]]:
-    """Yield the proxy that a kind of connection goes through; for WebRTC a relay for UDP for each client."""
+    """Yield the fault proxy of a kind of transport, by name; for WebRTC one UDP relay for each client."""
     if kind != "webrtc":
         yield {"all": lab.faults}
         return
@@ -305,7 +308,7 @@ async def _break_things(
     done: dict[str, int],
     silence: float,
 ) -> None:
-    """Cause faults until all is sent; count them."""
+    """Cause faults until all messages are sent, and count them in `done`."""
 
     async def held(seconds: float, make: Callable[[FaultClient], Fault]) -> None:
         async with AsyncExitStack() as stack:
@@ -323,7 +326,7 @@ async def _break_things(
 
     async def restart() -> None:
         if rng.random() < 0.5:
-            lab.kill()  # as a crash; else it ends in an orderly way
+            lab.kill()  # a crash; otherwise the restart shuts the server down in an orderly way
         await lab.restart()
 
     causes: dict[str, Callable[[], Awaitable[object]]] = {
@@ -337,7 +340,7 @@ async def _break_things(
         "lost_ack": lambda: held(_FAULT, lambda p: p.toxic("drop_message", type="ack", nth=1, times=2)),
         "duplicate_post": lambda: held(_FAULT, lambda p: p.duplicate_request(path="/send")),
         "loss": lambda: held(_FAULT, lambda p: p.loss(0.3)),
-        "blackhole": lambda: held(silence, lambda p: p.blackhole()),  # past the heartbeat
+        "blackhole": lambda: held(silence, lambda p: p.blackhole()),  # longer than interval + timeout
     }
     while sum(done.values()) < most and not sending.done():
         fault = next(deck)

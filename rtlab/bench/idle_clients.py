@@ -1,4 +1,4 @@
-"""Many quiet clients of one server, cheap enough that this process can hold thousands."""
+"""Many idle clients of one server, so cheap that this process can hold thousands."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Kind = Literal["websocket", "sse"]
 #: Connections that open at the same time.
 _CONCURRENT_OPENS: Final = 100
 _TIMEOUT: Final = 60.0
-#: What opening one may take beside that.
+#: Seconds added to the timeout for each connection to open.
 _OPEN_SECONDS: Final = 0.01
 
 _ANSWERS: Final[dict[str, bytes]] = {"websocket": b"HTTP/1.1 101 ", "sse": b"HTTP/1.1 200 "}
 
-#: Loopback addresses that clients come from in turn: one has some 28,000 ports.
+#: Source addresses of the clients, in turn: one loopback address has only some 28,000 ephemeral ports.
 _SOURCES: Final = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
-#: A ping without data, and the answer of a client: masked with zeros (RFC 6455 §5.3, §5.5.3).
+#: A ping without data, and a client's pong, masked with zeros (RFC 6455 §5.3, §5.5.3).
 _PING: Final = b"\x89\x00"
 _PONG: Final = b"\x8a\x80\0\0\0\0"
 
 
 class Opening(NamedTuple):
-    """How a client begins.
+    """How a client connects to a kind of server.
 
     Parameters
     ----------
     path, subprotocol : str
-        Of the request; without a subprotocol the server takes its default.
+        Path and WebSocket subprotocol of the request; with an empty subprotocol the server takes its default.
     welcome : bytes
-        Stands in what says that the server has it.
+        Bytes that occur in the server's message that the client is connected.
     says : bytes
-        A text that it sends after the upgrade.
+        A text message that the client sends after the upgrade; empty for none.
     token : str
-        An access token, for a server that asks for one.
+        Access token, for a server that requires one; empty for none.
     """
 
     path: str
@@ -60,7 +60,7 @@ _OPENINGS: Final[dict[str, Opening]] = {
 
 
 class _IdleClient(asyncio.Protocol):
-    """One client: it asks, waits for its welcome, and then only listens, and answers pings."""
+    """One client: it sends its request, waits for the welcome, and then only answers pings."""
 
     __slots__ = ("_answer", "_head", "_opening", "_request", "ended", "pings", "transport", "welcomed")
 
@@ -81,7 +81,7 @@ class _IdleClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.welcomed is None:
-            # Nothing else comes alone: an idle client is told nothing.
+            # A ping is the only frame that an idle client gets by itself.
             if data == _PING and self.transport is not None:
                 self.pings += 1
                 self.transport.write(_PONG)
@@ -96,7 +96,7 @@ class _IdleClient(asyncio.Protocol):
             self.transport.write(bytes((0x81, 0x80 | len(says))) + bytes(4) + says)
         if self._opening.welcome in self._head:
             self._head = b""
-            if not self.welcomed.done():  # given up meanwhile
+            if not self.welcomed.done():  # it is done if `grow` was cancelled meanwhile
                 self.welcomed.set_result(None)
             self.welcomed = None
 
@@ -110,19 +110,19 @@ class _IdleClient(asyncio.Protocol):
 
 
 class IdleClients:
-    """Clients that are connected.
+    """A group of idle clients of one transport.
 
     Parameters
     ----------
     kind : {"websocket", "sse"}
-        Which transport.
+        The transport.
     opening : Opening, optional
-        How to begin at another server than the lab's.
+        How to connect to a server other than the lab's.
 
     Attributes
     ----------
     kind : str
-        As given.
+        The transport.
     """
 
     def __init__(self, kind: Kind, opening: Opening | None = None) -> None:
@@ -135,21 +135,21 @@ class IdleClients:
 
     @property
     def alive(self) -> int:
-        """How many are still connected."""
+        """Number of clients that are still connected."""
         return sum(not client.ended for client in self._clients)
 
     @property
     def pings(self) -> int:
-        """Pings that they have answered."""
+        """Number of pings that all clients together have answered."""
         return sum(client.pings for client in self._clients)
 
     async def grow(self, url: str, count: int) -> None:
-        """Connect so many more; returns when each has had its welcome.
+        """Connect `count` more clients; return when each has got its welcome.
 
         Raises
         ------
         LabError
-            When the server refused one.
+            If the server refused a client.
         """
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -172,7 +172,7 @@ class IdleClients:
                 group.create_task(join(_SOURCES[n % len(_SOURCES)]))
 
     def leave(self) -> None:
-        """Drop every connection."""
+        """Abort every connection."""
         for client in self._clients:
             if client.transport is not None:
                 client.transport.abort()
@@ -195,18 +195,18 @@ def _request(kind: Kind, opening: Opening, host: str) -> bytes:
 async def hold_idle_clients(
     url: str, kind: Kind, count: int, opening: Opening | None = None
 ) -> AsyncGenerator[IdleClients]:
-    """Hold so many quiet clients for the time of the block.
+    """Hold `count` idle clients inside the block.
 
     Parameters
     ----------
     url : str
-        The server.
+        The server's base URL.
     kind : {"websocket", "sse"}
-        Which transport.
+        The transport.
     count : int
-        How many. This process needs a descriptor for each: see `ulimit -n`.
+        Number of clients. This process needs a file descriptor for each: see `ulimit -n`.
     opening : Opening, optional
-        How they begin, where it is not as usual.
+        How to connect to a server other than the lab's.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""``kill -9`` of a client in mid-flush, damaged copies of its file, and what becomes of what it promised."""
+"""Kills a client with ``kill -9`` in mid-flush, damages copies of its queue file, and accounts for losses.
+
+A message is *promised* once the client has printed that it is on disk.
+"""
 
 from __future__ import annotations
 
@@ -21,29 +24,29 @@ from rtlab.protocol.messages import Message
 
 __all__ = ["Kills", "kill_in_mid_flush"]
 
-#: Messages of each life of the client.
+#: Messages that the client queues each time it runs.
 COUNT: Final = 400
-#: One kill of so many leaves copies of its file, one truncated and one with a flipped bit.
+#: After one kill in this many, two copies of the file are damaged: one truncated, one with a flipped bit.
 DAMAGED: Final = 5
 TIMEOUT: Final = 60.0
 _OWNER: Final = "queue"
 
 
 class Kills(NamedTuple):
-    """What became of the messages.
+    """What happened to the messages of a client that was killed repeatedly.
 
     Parameters
     ----------
     kills : int
-        Lives of the client that ended so.
+        How often the client was killed.
     promised : int
-        Messages that were on disk, as it said before.
+        Messages that the client reported to be on disk.
     account : Anomalies
-        The receiver's, over all lives.
+        What the receiver got, over all runs of the client.
     copies, reported : int
-        Damaged copies that were opened, and those of them that were set aside and reported.
+        Damaged copies that were opened, and how many of them the queue reported as damaged.
     silent : int
-        Promised messages that a copy has lost and that nothing reported: there must be none.
+        Promised messages missing from a damaged copy that the queue did not report; it must be 0.
     """
 
     kills: int
@@ -57,25 +60,25 @@ class Kills(NamedTuple):
 async def kill_in_mid_flush(
     url: str, folder: Path, kills: int, seed: int, told: Callable[[int], object] = lambda kills: None
 ) -> Kills:
-    """Kill a client again and again while it queues and sends; the last one lives to flush.
+    """Kill a client repeatedly while it queues and sends; let the last run flush its queue.
 
     Parameters
     ----------
     url : str
-        The WebSocket address of a lab.
+        The WebSocket URL of a lab.
     folder : Path
-        Where its file is to be.
+        Folder for the queue's file.
     kills : int
-        How often.
+        How often to kill the client.
     seed : int
-        Decides when, and how the copies are damaged.
+        Seed of the moments of the kills, and of the damage to the copies.
     told : callable
-        Gets the kills so far.
+        Called after each run with the number of kills so far.
 
     Raises
     ------
     LabError
-        The client ended in another way, or found its own file damaged.
+        If the client ended in another way, or found its own file damaged.
     """
     rng, path = random.Random(seed), folder / "q.sqlite"
     ledger = Ledger()
@@ -100,7 +103,7 @@ async def kill_in_mid_flush(
                 ledger.ok(Stamp(_OWNER, number))
             promised |= kept
             if life % DAMAGED == DAMAGED // 2 and count:
-                await bob.ping()  # what its server has handled is here
+                await bob.ping()  # all messages that the server has handled have arrived now
                 for damage in (_truncate, _flip):
                     lost = await _open_damaged(path, damage, rng, promised - came)
                     copies, reported, silent = copies + 1, reported + (lost is None), silent + (lost or 0)
@@ -113,7 +116,7 @@ async def kill_in_mid_flush(
 
 
 async def _live(path: Path, url: str, stamps: list[Stamp], victim: int) -> set[int]:
-    """Run a client, and kill it after so many promises, 0 for never; return what it promised."""
+    """Run a client and kill it after `victim` promised messages, never if 0; return the promised numbers."""
     first = stamps[0].number if stamps else 0
     command = (sys.executable, "-P", "-m", "rtlab.bench.queue_process", str(path), url, str(first))
     child = await asyncio.create_subprocess_exec(
@@ -143,7 +146,7 @@ async def _live(path: Path, url: str, stamps: list[Stamp], victim: int) -> set[i
 async def _open_damaged(
     path: Path, damage: Callable[[Path, random.Random], None], rng: random.Random, needed: set[int]
 ) -> int | None:
-    """Damage a copy of a file, and open it: None when that is reported, else how much is missing."""
+    """Open a damaged copy; return None if the queue reports it, else how many of `needed` are missing."""
     copy = path.parent / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()

@@ -1,7 +1,8 @@
-"""The clients of the proof of delivery, in a process of their own: ``python -m rtlab.bench.proof_clients``.
+"""The clients of the delivery proof, in a process of their own: ``python -m rtlab.bench.proof_clients``.
 
-So they can be stopped (SIGSTOP) as a whole. Each line of its input is a `Plan`, an answer to a question,
-or a word; each line of its output is a `Said`. It ends with its input.
+In a process of their own, all clients can be stopped at once (SIGSTOP). Each line of the process's input
+is a `Plan`, a relay's port that it asked for, or a word; each line of its output is a `Said`. The process
+ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ TIMEOUT: Final = 120.0
 
 
 class Plan(msgspec.Struct):
-    """One round: what carries the messages, to where, and how many of each client.
+    """The plan of one round: the transport, the server's URLs, and the load.
 
-    The last one of each is sent when the path is healed. ``url`` and ``ws_url`` lead through the faults,
-    ``direct_url`` does not (WebRTC's signalling). ``heartbeat`` is the interval and the timeout of pings
-    in seconds, where the transport has them.
+    Each client sends ``count`` messages, the last one after the path is healed. ``url`` and ``ws_url`` lead
+    through the fault proxy, ``direct_url`` does not (it is for WebRTC's signalling). ``together`` is the
+    number of messages between two pauses. ``heartbeat`` is the interval and timeout of pings in seconds,
+    for transports that have pings.
     """
 
     kind: str
@@ -57,9 +59,9 @@ class Record(msgspec.Struct):
     Parameters
     ----------
     sent, ok, failed : int and lists of int
-        How many it sent, and what became of them, by number.
+        How many messages the client sent; the numbers of those acknowledged, and of those that failed.
     arrived : list of int
-        Numbers of the messages that came; -1 where a resync was told.
+        Numbers of bob's messages in the order of arrival, with -1 in place of each resync.
     """
 
     sent: int = 0
@@ -69,7 +71,7 @@ class Record(msgspec.Struct):
 
 
 class Said(msgspec.Struct, omit_defaults=True):
-    """One line to the parent: a word, or what goes with it."""
+    """One line to the parent process: a word, and its arguments if it has any."""
 
     word: str
     text: str = ""
@@ -78,7 +80,7 @@ class Said(msgspec.Struct, omit_defaults=True):
 
 
 class _Records:
-    """Keeps what the clients see (see `Notes`), and knows when the last message has come."""
+    """Keeps what the clients see (it is a `Notes`), and sets `all_came` when each has bob's last message."""
 
     def __init__(self, last: int) -> None:
         self.of: dict[str, Record] = {mode: Record() for mode in MODES}
@@ -101,7 +103,7 @@ class _Records:
 
     def arrived(self, receiver: str, stamp: Stamp) -> None:
         if stamp.sender != "bob":
-            return  # of the other clients' messages, bob keeps the account
+            return  # only bob keeps account of the messages of the other clients
         self.of[receiver].arrived.append(stamp.number)
         if stamp.number == self._last:
             self._missing.discard(receiver)
@@ -113,7 +115,7 @@ class _Records:
 
 
 class _Parent:
-    """The lines to and from the process that wants the proof."""
+    """The lines to and from the parent process, which runs the proof."""
 
     def __init__(self, lines: asyncio.StreamReader) -> None:
         self._lines = lines
@@ -122,7 +124,7 @@ class _Parent:
         self.words: asyncio.Queue[str | Plan | None] = asyncio.Queue()
 
     async def listen(self) -> None:
-        """Sort what comes, until the end of the input."""
+        """Read lines until the end of the input: ports go to `relay`, plans and words to `words`."""
         try:
             while line := await self._lines.readline():
                 value = msgspec.json.decode(line)
@@ -141,13 +143,13 @@ class _Parent:
         sys.stdout.buffer.flush()
 
     async def relay(self, mode: str, port: int) -> int:
-        """Ask for the port of a client's relay, which leads to a port of the server from now on."""
+        """Have the parent point a client's relay at a port of the server; return the relay's own port."""
         async with self._asking:
             self.say("relay", text=mode, port=port)
             return await self._ports.get()
 
     async def wait_for(self, word: str) -> None:
-        """Return when the parent says a word."""
+        """Wait until the parent sends this word."""
         async with asyncio.timeout(TIMEOUT):
             while (got := await self.words.get()) != word:
                 if got is None:
@@ -157,8 +159,8 @@ class _Parent:
 def _make(plan: Plan, parent: _Parent, mode: str) -> Connection:
     options: dict[str, Any] = {
         "backoff": Constant(0.02, min_uptime=0.0),
-        "request_timeout": max(0.5, sum(plan.heartbeat or ())),  # no repeats of what is only late
-        "retry_initial": True,  # a starved machine may be slower than the timeouts, the first time too
+        "request_timeout": max(0.5, sum(plan.heartbeat or ())),  # longer than a late answer takes
+        "retry_initial": True,  # on a busy machine even the first connect may time out
     }
     beats: dict[str, Any] = {} if plan.heartbeat is None else {"heartbeat": Ping(*plan.heartbeat)}
     makers: dict[str, Callable[[], Connection]] = {
@@ -170,7 +172,7 @@ def _make(plan: Plan, parent: _Parent, mode: str) -> Connection:
             plan.direct_url,
             relay=partial(parent.relay, mode),
             **beats,
-            connect_timeout=3.0,  # an offer to a server that is killed is answered by nobody
+            connect_timeout=3.0,  # a killed server never answers an offer
             **options,
         ),
     }
@@ -212,14 +214,14 @@ async def _round(plan: Plan, parent: _Parent) -> None:
 
 
 async def main() -> None:
-    """Carry out the plans that come."""
+    """Carry out the plans that the parent sends."""
     lines = asyncio.StreamReader(_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     parent = _Parent(lines)
     listening = asyncio.create_task(parent.listen())
     rounds = asyncio.create_task(_rounds(parent))
     try:
-        # Without a parent, a round would go on for minutes: nobody wants to know how it ends.
+        # When the parent ends, stop at once: a round would go on for minutes with nobody to report to.
         await asyncio.wait([listening, rounds], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (listening, rounds):

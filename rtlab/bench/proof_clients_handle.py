@@ -1,4 +1,4 @@
-"""The process of the proof's clients, as its parent sees it."""
+"""Runs the clients of the delivery proof in a child process, and exchanges lines of JSON with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ClientsProcess"]
 Relays = dict[str, Callable[[int], Awaitable[int]]]
 
 _LINE_BYTES: Final = 1 << 24
-#: Seconds for any word of the clients.
+#: Seconds to wait for each line from the clients.
 TIMEOUT: Final = 400.0
 
 
@@ -38,7 +38,7 @@ class ClientsProcess:
     Attributes
     ----------
     carried : set of str
-        The transports that connected since `begin`.
+        Names of the transports that have connected since `begin`.
     """
 
     def __init__(self) -> None:
@@ -93,9 +93,10 @@ class ClientsProcess:
         Parameters
         ----------
         plan : Plan
-            What to do.
+            What the clients are to do.
         relays : dict of str to callable
-            By mode, for WebRTC: leads a relay for UDP to a port of the server, and returns its own.
+            For WebRTC, by delivery mode: points that client's UDP relay at a port of the server, and
+            returns the relay's own port.
         """
         self._relays = relays
         self.carried.clear()
@@ -103,12 +104,12 @@ class ClientsProcess:
         await self.heard("ready")
 
     async def heard(self, word: str) -> Said:
-        """Return what the clients say next.
+        """Wait for the clients' next line, which must have this word.
 
         Raises
         ------
         LabError
-            They say something else: a round broke.
+            If it has another word, because the round failed.
         """
         async with asyncio.timeout(TIMEOUT):
             said = await self._words.get()
@@ -117,15 +118,15 @@ class ClientsProcess:
         return said
 
     def say(self, word: str) -> None:
-        """Tell the clients to go on."""
+        """Send the clients a word, which lets them go on to the next step."""
         self._say(word)
 
     async def records(self) -> dict[str, Record]:
-        """Return what each saw, at the end of a round."""
+        """Return what each client saw, by its delivery mode, at the end of a round."""
         return (await self.heard("records")).records
 
     async def stopped(self, seconds: float) -> None:
-        """Let the whole process do nothing for a while (SIGSTOP), as a laptop that sleeps."""
+        """Stop the whole process for some seconds (SIGSTOP), like a laptop that sleeps."""
         assert self._child is not None
         os.kill(self._child.pid, signal.SIGSTOP)
         try:

@@ -1,4 +1,4 @@
-"""The two ends of the proof of delivery: who sends stamped messages, and who takes note of them."""
+"""The two ends of the delivery proof: sending stamped messages, and noting those that arrive."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rtlab.protocol.messages import Message
 __all__ = ["ROOM", "Notes", "back_in_room", "follow", "send"]
 
 ROOM = "proof"
-#: Seconds: a path with many faults one after another holds a message for long.
+#: Timeout of an acknowledgement, in seconds; long, because a series of faults can hold a message up.
 ACKED_WITHIN = 300.0
 
 
 class Notes(Protocol):
-    """Who is told what both ends saw: a `Ledger`, or what brings it to one."""
+    """Takes note of what both ends saw: a `Ledger`, or records that are entered in one later."""
 
     def stamp(self, sender: str) -> Stamp: ...
     def ok(self, stamp: Stamp) -> None: ...
@@ -32,7 +32,7 @@ class Notes(Protocol):
 
 
 def follow(notes: Notes, conn: Connection, name: str, room: str = ROOM) -> None:
-    """Take note of every stamped message that a connection delivers, and of each resync of the room."""
+    """Note every stamped message of others that a connection delivers in a room, and each resync of it."""
     notes.watch(name)
 
     def arrived(message: Message) -> None:
@@ -58,7 +58,7 @@ async def send(
     *,
     together: int = 4,
 ) -> None:
-    """Send stamped messages, so many at a time, and note what became of each."""
+    """Send stamped messages, with a pause of 10 ms after every `together`, and note each one's outcome."""
     waiting: list[tuple[Stamp, Receipt]] = []
     for n in range(count):
         stamp = notes.stamp(name)
@@ -69,7 +69,7 @@ async def send(
                 notes.failed(stamp)  # it was never written
         else:
             if mode == "at_most_once":
-                notes.ok(stamp)  # what its sender believes
+                notes.ok(stamp)  # at most once: sent counts as delivered
             else:
                 waiting.append((stamp, receipt))
         if n % together == together - 1:
@@ -80,7 +80,7 @@ async def send(
 
 
 async def back_in_room(conn: Connection, room: str, timeout: float = 60.0) -> None:
-    """Return when a connection is open, and its server says that it is in the room."""
+    """Join a room, again and again until the server confirms it."""
     async with asyncio.timeout(timeout):
         while True:
             try:

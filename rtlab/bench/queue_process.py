@@ -1,6 +1,6 @@
 """A client to be killed: ``python -m rtlab.bench.queue_process PATH URL FIRST COUNT`` queues and sends.
 
-Prints the number of each message that is on disk: from then on it is promised.
+It prints a message's number once the message is on disk: from then on the message must not get lost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TOGETHER: Final = 10
 
 
 async def main(path: str, url: str, first: int, count: int) -> None:
-    """Queue messages ``first`` to ``first + count - 1``, and return when all were answered."""
+    """Queue messages ``first`` to ``first + count - 1``, and return when all are acknowledged."""
     conn = WebSocketConnection(url, backoff=Constant(0.02, min_uptime=0.0))
     async with MessageQueue(conn, path) as queue, conn:
         if queue.damage is not None:

@@ -1,8 +1,8 @@
 """The registry of benchmarks: every module of ``suites/``, by its name on the command line.
 
 A benchmark called ``NAME`` is the coroutine function ``run(start_lab)`` of the
-module ``rtlab/bench/suites/NAME.py``. The file is all the registration there
-is, and it is imported only when its benchmark runs.
+module ``rtlab/bench/suites/NAME.py``. A module in that folder is registered
+without further steps, and is imported only when its benchmark runs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["BENCHES", "Benchmark", "StartLab"]
 
-#: Starts a lab; takes the options of ``rtlab.Lab``.
+#: Starts a lab, with the options of ``rtlab.Lab``.
 StartLab = Callable[..., Awaitable["Lab"]]
 
-#: Takes what starts a lab and, by name, options of its own.
+#: A benchmark: takes a `StartLab` and, as keyword arguments, its own options.
 Benchmark = Callable[..., Awaitable[list[Result]]]
 
 
@@ -44,7 +44,7 @@ def _modules() -> Iterable[str]:
     return sorted(found.name for found in pkgutil.iter_modules(path))
 
 
-#: Every benchmark by name, ready to be called.
+#: Name of the benchmark → the benchmark.
 BENCHES: Final[dict[str, Benchmark]] = {
     # ``import`` is a keyword, so its module has a longer name.
     module.removesuffix("_time"): _lazy(f"rtlab.bench.suites.{module}")

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAST_BUSY", "MIN_PAIRS", "Result", "spread", "table"]
 
-#: Fewer pairs have no interval worth printing.
+#: With fewer pairs no interval is computed.
 MIN_PAIRS: Final = 9
 
-#: A ratio that may differ from 1 by less than this is judged by its interval.
+#: A bound of the ratio nearer to 1 than this is judged by the interval, not by the ratio alone.
 NARROW: Final = 0.1
 
-#: A rate or a cost of a process that was idle for more than a tenth of the time is somebody else's.
+#: Least share of a core that the measured process must use for its rate or cost to count. A process that
+#: is idle for longer waits for something else, and that would be measured.
 LEAST_BUSY: Final = 0.9
 
 
@@ -32,26 +33,25 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     bench, metric : str
-        What was measured; the metric's name carries no unit.
+        Name of the benchmark, and of the measured quantity without its unit.
     value : float
         The median of the repeats.
     unit : str
         ``"s"``, ``"µs"``, ``"msg/s"``, ``"%"`` …
     peer : str
-        What it is compared with, or ``"limit"``; empty when there is none.
+        What the value is compared with, or ``"limit"``; empty when there is no comparison.
     peer_value : float or None
-        The peer's median: same unit, same run.
+        The peer's median, in the same unit and from the same run.
     ratio : float or None
         `value` / `peer_value`.
     spread : float or None
         Interquartile range of the repeats over their median.
     interval : (float, float) or None
-        The 95 % interval over pairs: of `ratio` for `paired`, of `value` for `added`.
+        The 95 % confidence interval over pairs: of `ratio` for `paired`, of `value` for `added`.
     busy : float or None
-        Share of a core that the process used of which the number is said; below `LEAST_BUSY` it
-        does not count.
+        Share of a core that the measured process used; below `LEAST_BUSY` the result does not count.
     at_most, at_least : float or None
-        What the ratio must be, or the value where there is no peer; stated before the run.
+        Bounds of the ratio, or of the value if there is no ratio; stated before the run.
     """
 
     bench: str
@@ -69,15 +69,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> bool:
-        """Whether the process that is said to be measured was the busy one."""
+        """Whether the measured process was busy enough for the result to count."""
         return self.busy is None or self.busy >= LEAST_BUSY
 
     @property
     def holds(self) -> bool | None:
-        """Whether it is what it must be; None where nothing is asked, or where it does not count.
+        """Whether the result is within its bounds; None if it has no bounds, or does not count.
 
-        A ratio that may differ from 1 by less than 10 % is judged by its interval: that has to reach into
-        what is allowed, and to be no wider; a wider one has decided nothing.
+        If a bound of the ratio is less than 10 % from 1, the interval decides: it must reach into the
+        allowed range, and be no wider than the distance of that bound from 1. A wider one proves nothing.
 
         Examples
         --------
@@ -118,7 +118,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         values : sequence of float
             One number per repeat.
         peer_values : sequence of float
-            The peer's repeats; a limit is a single number.
+            The peer's repeats; for a limit a single number.
 
         Returns
         -------
@@ -153,20 +153,20 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         peer: str,
         peer_values: Sequence[float],
     ) -> Result:
-        """Make a result whose ratio is that of interleaved pairs, with its 95 % interval.
+        """Make a result whose ratio is estimated from interleaved pairs, with its 95 % interval.
 
         Parameters
         ----------
         bench, metric, unit, peer : str
             As in `Result`.
         values, peer_values : sequence of float
-            Pair i of both was taken in one turn; nine pairs at least for a limit under 10 %.
+            Pair i of both was measured in one turn. A bound less than 10 % from 1 needs 9 pairs or more.
 
         Returns
         -------
         Result
-            The ratio is Hodges and Lehmann's estimate on the logarithms; of fewer than
-            `MIN_PAIRS` pairs it is that of the medians, without an interval.
+            The ratio is the Hodges–Lehmann estimate on the logarithms; with fewer than
+            `MIN_PAIRS` pairs it is the ratio of the medians, without an interval.
 
         Examples
         --------
@@ -192,21 +192,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         unit: str,
         limit: float,
     ) -> Result:
-        """Make a result of what something adds, over interleaved pairs, with its 95 % interval.
+        """Make a result of the cost that something adds, from interleaved pairs, with its 95 % interval.
 
         Parameters
         ----------
         bench, metric, unit : str
             As in `Result`.
         with_it, without : sequence of float
-            Pair i of both was taken in one turn.
+            Pair i of both was measured in one turn.
         limit : float
-            What it may add.
+            The largest difference that is allowed.
 
         Returns
         -------
         Result
-            Its value is Hodges and Lehmann's estimate of the difference.
+            Its value is the Hodges–Lehmann estimate of the difference; with fewer than `MIN_PAIRS`
+            pairs it is the median, without an interval.
 
         Examples
         --------
@@ -224,7 +225,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """Return the interquartile range over the median.
+    """Return the interquartile range divided by the median.
 
     Parameters
     ----------

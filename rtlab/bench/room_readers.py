@@ -1,4 +1,4 @@
-"""WebSocket clients that sit in one room and count: raw sockets, so that thousands cost little."""
+"""WebSocket clients in one room that count messages: raw sockets, so that thousands cost little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rtlab.errors import LabError
 
 __all__ = ["ROOM", "Readers", "gather_readers"]
 
-#: The room's name, in each message of the readers.
+#: Name of the room that all readers join.
 ROOM: Final = "fanout"
 
 _AT_ONCE: Final = 100
@@ -35,7 +35,7 @@ def _masked(text: bytes) -> bytes:
 
 
 class _Reader(asyncio.Protocol):
-    """One client: upgrades, enters the room, and calls `heard` for each chat message."""
+    """One client: upgrades, joins the room, and calls `heard` for each chat message."""
 
     def __init__(self, request: bytes, heard: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ class _Reader(asyncio.Protocol):
                 return
             self._upgraded = True
             self.say(_JOIN)
-        # Frames of a server have no mask: 2 or 4 bytes, and the payload (RFC 6455 §5.2).
+        # A server's frames have no mask: a header of 2 or 4 bytes, then the payload (RFC 6455 §5.2).
         while len(buffer) >= 4:
             size = buffer[1]
             start = 2
@@ -104,7 +104,7 @@ class Readers:
     Parameters
     ----------
     url : str
-        The server's WebSocket.
+        The server's WebSocket URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -117,19 +117,19 @@ class Readers:
         return len(self._members)
 
     async def grow(self, count: int) -> None:
-        """Connect so many more; returns when each is in the room.
+        """Connect `count` more readers; return when each has joined the room.
 
         Raises
         ------
         LabError
-            When the server refused one.
+            If the server refused a reader.
         """
         parts = urlsplit(self._url)
         host, port = parts.hostname, parts.port
         assert host is not None
         assert port is not None
         key = base64.b64encode(os.urandom(16)).decode()
-        # One user, so that the presence of many does not become a second fan-out.
+        # All are the same user; otherwise presence messages would be a second fan-out.
         lines = [f"GET {parts.path}?user=crowd HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket"]
         lines += ["Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
         request = "\r\n".join([*lines, "", ""]).encode()
@@ -153,12 +153,12 @@ class Readers:
             self._all_heard.set_result(None)
 
     async def publish(self, count: int, size: int = 100) -> None:
-        """Publish one message after the other, each when everybody has had the one before.
+        """Publish messages one at a time, each after every reader has received the one before.
 
         Parameters
         ----------
         count : int
-            Messages.
+            Number of messages.
         size : int
             Bytes of each payload.
         """
@@ -172,7 +172,7 @@ class Readers:
                 await self._all_heard
 
     async def round_trip(self, size: int = 100) -> float:
-        """Return how long one echo took, in seconds."""
+        """Return the round trip of one echo, in seconds."""
         member = self._members[0]
         member.echoed = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(_TIMEOUT):
@@ -182,17 +182,17 @@ class Readers:
             return time.perf_counter() - began
 
     async def round_trips(self, other: Readers, count: int) -> tuple[float, float]:
-        """Return the median round trip of both, in seconds, one echo of each in turn."""
+        """Return the median round trips of this group and of another, measured in turns, in seconds."""
         times: tuple[list[float], list[float]] = ([], [])
         for n in range(count):
-            # Who comes first changes: after a silence the processor sleeps deeper.
+            # The order alternates: the first one may find the processor in a deeper sleep state.
             order = ((self, times[0]), (other, times[1]))
             for readers, taken in order if n % 2 else reversed(order):
                 taken.append(await readers.round_trip())
         return statistics.median(times[0]), statistics.median(times[1])
 
     def leave(self) -> None:
-        """Drop every connection."""
+        """Abort every connection."""
         for member in self._members:
             if member.transport is not None:
                 member.transport.abort()
@@ -200,14 +200,14 @@ class Readers:
 
 @asynccontextmanager
 async def gather_readers(url: str, count: int) -> AsyncGenerator[Readers]:
-    """Hold so many readers for the time of the block.
+    """Hold `count` readers inside the block.
 
     Parameters
     ----------
     url : str
-        A WebSocket that answers ``join_room`` with an ``ack``: rtlab's or a peer's.
+        WebSocket URL of a server that answers ``join_room`` with an ``ack``: rtlab's or a peer's.
     count : int
-        How many. This process needs a descriptor for each: see `ulimit -n`.
+        Number of readers. This process needs a file descriptor for each: see `ulimit -n`.
 
     Examples
     --------
@@ -222,4 +222,4 @@ async def gather_readers(url: str, count: int) -> AsyncGenerator[Readers]:
         yield readers
     finally:
         readers.leave()
-        await asyncio.sleep(0)  # their sockets close in the loop's next turn
+        await asyncio.sleep(0)  # aborted sockets close in the loop's next iteration

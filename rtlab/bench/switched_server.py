@@ -1,10 +1,10 @@
-"""The lab's server, one of whose checks its client switches off and on: what a check is held against.
+"""The lab's server with a check that a client can switch off and on, to measure what the check costs.
 
-``python -m rtlab.bench.switched_server --switch CHECK …``, and the arguments of the server itself. A message
-``{"type": "switch", "payload": false}`` takes the check out, for all that comes after it on its connection.
+``python -m rtlab.bench.switched_server --switch CHECK …``, followed by the arguments of the server. A message
+``{"type": "switch", "payload": false}`` disables the check for the messages after it; ``true`` enables it.
 
-With and without it is then one process, one connection, one layout of memory and one order of hashes:
-two processes of the same program differ by up to a tenth.
+Both readings then come from one process and connection, with one memory layout and one hash seed: two
+processes of the same program differ by up to a tenth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
 
 __all__ = ["CHECKS", "main"]
 
-#: Takes a check out for what comes next, or puts it back.
+#: Enables or disables a check for the messages that follow.
 _Switch = Callable[[Incoming, bool], None]
 
 
@@ -34,7 +34,7 @@ def _steps(node: Node, ours: Callable[[Any], bool]) -> _Switch:
     rest = [step for step in steps if not ours(step)]
     if rest == checked:
         raise SystemExit("rtlab.bench.switched_server: this server has no such check to switch")
-    # Schemas look at what leaves, too.
+    # Schema validation checks outgoing messages, too.
     both_ways = any(ours(step) and _is_of(Validate)(step) for step in checked)
     outgoing = hub.check_outgoing
 
@@ -47,7 +47,7 @@ def _steps(node: Node, ours: Callable[[Any], bool]) -> _Switch:
 
 
 class _Unchecked:
-    """Passes a client's bytes on as they are, to whom `StrictFrames` passes them."""
+    """Passes a client's bytes unchecked to the parser that `StrictFrames` wraps."""
 
     def __init__(self, strict: Any) -> None:
         self._strict = strict
@@ -61,7 +61,7 @@ class _Unchecked:
 
 
 def _frames(_: Node) -> _Switch:
-    strict: list[Any] = []  # the connection's own, once it was seen
+    strict: list[Any] = []  # the connection's `StrictFrames`, after the first switch
 
     def switch(incoming: Incoming, on: bool) -> None:
         sink: Any = incoming.session.sink
@@ -81,7 +81,7 @@ def _is_authorise(step: Any) -> bool:
     return getattr(step, "__func__", None) is Reauthorization.authorise
 
 
-#: Check → what makes a node's switch for it.
+#: Name of the check → function that makes the switch for a node.
 CHECKS: Final[dict[str, Callable[[Node], _Switch]]] = {
     "validation": partial(_steps, ours=_is_of(Validate)),
     "keys": partial(_steps, ours=lambda step: step is refuse_duplicate_keys or _is_of(Validate)(step)),

@@ -1,4 +1,4 @@
-"""What the benchmarks compare with: bare libraries, matplotlib, and other servers as child processes.
+"""The peers of the benchmarks: bare libraries, matplotlib, and other servers as child processes.
 
-Imports only what each needs to run alone. Never rtlab's own clients, server or lab.
+Each module imports only what it needs to run alone. Never rtlab's own clients, server or lab.
 """

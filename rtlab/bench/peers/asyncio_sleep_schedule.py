@@ -37,12 +37,12 @@ async def latenesses(rate: float, count: int) -> list[float]:
     rate : float
         Deadlines per second.
     count : int
-        How many.
+        Number of deadlines.
 
     Returns
     -------
     list of float
-        Seconds that each was late.
+        Lateness at each deadline, in seconds.
     """
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "rtlab.bench.peers.asyncio_sleep_schedule", str(rate), str(count)),
@@ -59,7 +59,7 @@ async def latenesses(rate: float, count: int) -> list[float]:
 
 
 def main() -> None:
-    """Keep one schedule, and print how late it was."""
+    """Keep one schedule, and print its latenesses."""
     rate, count = float(sys.argv[1]), int(sys.argv[2])
     print(json.dumps(uvloop.run(_keep(rate, count))))
 

@@ -1,4 +1,4 @@
-"""Each broker's own client doing what a lab's nodes do: one publishes with an answer, several hear it."""
+"""Each broker's own client, on the same work as a lab's nodes: a confirmed publish to several subscribers."""
 
 # Some of the clients annotate their parameters in part only.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 __all__ = ["BARE", "Trip"]
 
-#: As rtlab's own: a server that looks only then makes every message wait for it.
+#: Kafka's longest wait for a fetch, the same as in rtlab's own Kafka broker.
 _FETCH_WAIT_MS: Final = 20
 
-#: Publishes a message, and returns when the broker has answered and every subscriber has heard it.
+#: Publishes a message; returns when the broker has confirmed it and every subscriber has received it.
 Trip = Callable[[bytes], Awaitable[None]]
 
 
@@ -125,7 +125,7 @@ async def _kafka(url: str, subscribers: int) -> AsyncGenerator[Trip]:
         yield trip
 
 
-#: The kind of broker → a context that yields its `Trip`, for a URL and a number of subscribers.
+#: Kind of broker → a context manager that takes a URL and a number of subscribers, and yields a `Trip`.
 BARE: Final[dict[str, Callable[[str, int], AbstractAsyncContextManager[Trip]]]] = {
     "nats": _nats,
     "redis": _redis,

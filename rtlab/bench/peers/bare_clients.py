@@ -1,7 +1,7 @@
-"""The nearest bare peer of each transport: what one would write without rtlab, and no more.
+"""The nearest bare peer of each transport: the client that one would write without rtlab.
 
-They speak to the lab's server, decode the same JSON, and do nothing else: no resume, no
-limits, no order of sends, no reconnects. What our transports cost is measured on them.
+Bare clients connect to the lab's server, decode the same JSON, and do nothing else: no resume,
+no limits, no order of sends, no reconnects. The cost of our transports is relative to theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from httpx_sse import aconnect_sse
 
 __all__ = ["BARE", "Take", "bare_longpoll", "bare_sse", "bare_webrtc"]
 
-#: Asks for a feed (rate, size, count), and returns its transits in seconds.
+#: Requests a feed (rate, size, count); returns each message's transit time, sent to received, in seconds.
 Take = Callable[[float, int, int], Awaitable[list[float]]]
 
 TIMEOUT: Final = 30.0
@@ -29,7 +29,7 @@ def _request(rate: float, size: int, count: int) -> dict[str, Any]:
 
 
 class _Transits:
-    """Collects one feed's transits."""
+    """Collects the transit times of one feed, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -45,7 +45,7 @@ class _Transits:
 
 @asynccontextmanager
 async def bare_sse(url: str) -> AsyncGenerator[Take]:
-    """httpx-sse, as its documentation shows it."""
+    """An event stream read with httpx-sse, as its documentation shows."""
     async with (
         httpx.AsyncClient(trust_env=False, timeout=None) as http,
         aconnect_sse(http, "GET", f"{url}/sse") as source,
@@ -70,7 +70,7 @@ async def bare_sse(url: str) -> AsyncGenerator[Take]:
 
 @asynccontextmanager
 async def bare_longpoll(url: str) -> AsyncGenerator[Take]:
-    """A loop around httpx."""
+    """Long polling with a loop around httpx."""
     async with httpx.AsyncClient(trust_env=False, timeout=None) as http:
         answer = (await http.get(f"{url}/poll")).json()
         session, cursor = answer["messages"][0]["payload"]["session"], answer["cursor"]
@@ -101,7 +101,7 @@ async def bare_longpoll(url: str) -> AsyncGenerator[Take]:
 
 @asynccontextmanager
 async def bare_webrtc(url: str) -> AsyncGenerator[Take]:
-    """aiortc's data channel, on a peer connection that may use loopback."""
+    """A data channel of aiortc, on a peer connection that may use loopback."""
     from aiortc import RTCSessionDescription
 
     from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
@@ -140,7 +140,7 @@ async def bare_webrtc(url: str) -> AsyncGenerator[Take]:
         await peer.close()
 
 
-#: Transport → the bare client that it is compared with, and that client's name in the table.
+#: Transport → its bare client, and the name of that client in the table.
 BARE: Final = {
     "sse": (bare_sse, "httpx-sse"),
     "longpoll": (bare_longpoll, "httpx loop"),

@@ -1,4 +1,4 @@
-"""A live plot as one would make it with matplotlib alone: the whole figure again for each update."""
+"""A live plot made with matplotlib alone, which draws the whole figure again for each update."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["figure_of"]
 
 
 def figure_of(recorder: Recorder, samples: int) -> Figure:
-    """Draw the newest samples with matplotlib, as one would without a live plot.
+    """Draw the newest samples with matplotlib.
 
     Parameters
     ----------
     recorder : Recorder
-        Where they are. Only these are read: a long run must not make the peer slower.
+        Holds the samples. Older ones are not read, so that a long run does not make the peer slower.
     samples : int
-        How many.
+        Number of samples to draw.
 
     Returns
     -------

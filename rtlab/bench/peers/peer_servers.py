@@ -1,4 +1,4 @@
-"""Other servers to compare with, each a child process: ``python -m rtlab.bench.peers.peer_servers``."""
+"""Servers to compare with, each in a child process: ``python -m rtlab.bench.peers.peer_servers NAME``."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ STOP_TIMEOUT: Final = 5.0
 
 
 class PeerServer:
-    """Another server in a child process that ends with this one.
+    """A server in a child process that ends with this process.
 
     Parameters
     ----------
     child : Child
-        The process, which listens.
+        The child process, whose server listens already.
     """
 
     def __init__(self, child: Child) -> None:
@@ -41,7 +41,7 @@ class PeerServer:
 
     @classmethod
     async def start(cls, name: str) -> Self:
-        """Start the server called `name`; raises `LabError` when it does not come up."""
+        """Start the server called `name`; raise `LabError` if it does not start."""
         child = Child.module(f"peer {name}", "rtlab.bench.peers.peer_servers", name)
         try:
             await child.announced(START_TIMEOUT)
@@ -56,7 +56,7 @@ class PeerServer:
         return self._child.pid
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         await self._child.stop(STOP_TIMEOUT)
 
 
@@ -86,12 +86,12 @@ async def _serve_socketio() -> AsyncGenerator[int]:
 
 @contextlib.asynccontextmanager
 async def _serve_websockets() -> AsyncGenerator[int]:
-    """One room: a chat message goes to all as it came, an echo to its sender, a join gets an ack."""
+    """One room: a chat message goes unchanged to all, an echo to its sender, and a join gets an ack."""
     from websockets import ConnectionClosed
     from websockets.asyncio.server import ServerConnection, broadcast, serve
 
     async def handle(connection: ServerConnection) -> None:
-        # Readers leave without a close frame.
+        # The benchmark's readers disconnect without a close frame.
         with contextlib.suppress(ConnectionClosed):
             async for text in connection:
                 assert isinstance(text, str)
@@ -108,7 +108,7 @@ async def _serve_websockets() -> AsyncGenerator[int]:
 
 @contextlib.asynccontextmanager
 async def _serve_counting() -> AsyncGenerator[int]:
-    """Decode every message: ``one`` is answered at once, others by the answer to the next ``last``."""
+    """Decode and count messages: answer each ``one`` at once, and each ``last`` with the count so far."""
     from websockets import ConnectionClosed
     from websockets.asyncio.server import ServerConnection, serve
 
@@ -129,7 +129,7 @@ async def _serve_counting() -> AsyncGenerator[int]:
 
 @contextlib.asynccontextmanager
 async def _serve_socketio_on_uvicorn() -> AsyncGenerator[int]:
-    """One room: a ``chat`` event of a member goes to all of them."""
+    """Rooms on python-socketio: a ``chat`` event goes to all members of its room."""
     import socketio  # pyright: ignore[reportMissingTypeStubs]
     import uvicorn
 
@@ -169,7 +169,7 @@ _SERVERS: Final = {
     "socketio-uvicorn": _serve_socketio_on_uvicorn,
     "websockets": _serve_websockets,
 }
-#: Those that run on the loop that rtlab's server takes too.
+#: Servers that run on uvloop where it is installed, as rtlab's server does.
 _ON_UVLOOP: Final = {"counting", "socketio-uvicorn", "websockets"}
 
 
@@ -182,7 +182,7 @@ async def _serve(name: str, fd: int) -> None:
 
 
 def main() -> None:
-    """Serve one of the peers until the parent is gone."""
+    """Run one of the servers until the parent process ends."""
     parser = argparse.ArgumentParser(prog="rtlab.bench.peers.peer_servers")
     parser.add_argument("peer", choices=sorted(_SERVERS))
     parser.add_argument("--watch-fd", type=int, required=True)

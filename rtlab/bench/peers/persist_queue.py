@@ -1,4 +1,4 @@
-"""PyPI's ``persist-queue``: its `SQLiteAckQueue`, which commits each step of each message by itself."""
+"""A peer of the offline queue: ``persist-queue``'s `SQLiteAckQueue`, which commits every step by itself."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportPrivateUsage=false
@@ -17,18 +17,18 @@ _TIMEOUT: Final = 60.0
 
 
 def enqueue_and_acknowledge(folder: str, payload: Any, *, each: int, threads: int) -> float:
-    """Let threads enqueue while one takes and acknowledges; return the seconds until all is acknowledged.
+    """Let threads enqueue while another takes and acknowledges; return the seconds until the last ack.
 
     Parameters
     ----------
     folder : str
-        An empty one.
+        An empty folder for the queue.
     payload : any
-        Of every message.
+        Payload of every message.
     each : int
-        Messages of each thread.
+        Messages that each thread enqueues.
     threads : int
-        How many enqueue at once.
+        Number of threads that enqueue at the same time.
     """
     queue = _opened(folder)
 
@@ -51,7 +51,7 @@ def enqueue_and_acknowledge(folder: str, payload: Any, *, each: int, threads: in
 
 
 def enqueue_one_at_a_time(folder: str, payload: Any, *, count: int) -> float:
-    """Enqueue a message, take it and acknowledge it before the next; return the seconds for all."""
+    """Enqueue, take and acknowledge one message at a time; return the seconds for all `count`."""
     queue = _opened(folder)
     try:
         began = time.perf_counter()
@@ -64,7 +64,7 @@ def enqueue_one_at_a_time(folder: str, payload: Any, *, count: int) -> float:
 
 
 def _opened(folder: str) -> Any:
-    """Open a queue, and see to it that it keeps what our ``durability="full"`` keeps."""
+    """Open a queue with the same durability as ours with ``durability="full"``, and verify that."""
     try:
         import persistqueue
     except ImportError:

@@ -1,9 +1,9 @@
-"""The far end, and the near one, of a raw stream: ``python -m rtlab.bench.peers.raw_stream``.
+"""The two ends of a raw TCP stream: ``python -m rtlab.bench.peers.raw_stream``.
 
-Both ends use asyncio's streams, as what the lab measures does. ``serve`` echoes
-connections whose first byte is ``E`` and swallows others, answering one byte at
-their end. ``send PORT BYTES`` sends that much, waits for the byte, and prints
-bytes per second.
+Both ends use asyncio's streams, as the lab does. ``serve``, the far end, echoes
+connections whose first byte is ``E``; it reads others to their end, and answers
+with one byte. ``send PORT BYTES`` sends that many bytes, waits for the answer,
+and prints the bytes per second.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ async def _send(port: int, total: int) -> float:
 
 @contextlib.asynccontextmanager
 async def serving() -> AsyncGenerator[int]:
-    """Run the far end in a child that ends with this process; yields its port."""
+    """Run the far end in a child process that ends with this process; yield its port."""
     far_end = Child.module("far end", "rtlab.bench.peers.raw_stream", "serve")
     try:
         yield await far_end.announced(START_TIMEOUT)
@@ -73,7 +73,7 @@ async def serving() -> AsyncGenerator[int]:
 
 
 async def sending(port: int, total_bytes: int) -> float:
-    """Send `total_bytes` from a child of its own; returns bytes per second."""
+    """Send `total_bytes` from a child process; return bytes per second."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "rtlab.bench.peers.raw_stream", "send", str(port), str(total_bytes)),
         stdout=asyncio.subprocess.PIPE,
@@ -85,7 +85,7 @@ async def sending(port: int, total_bytes: int) -> float:
 
 
 def main() -> None:
-    """Be one of the two ends, as the command line says."""
+    """Run the end that the command line names."""
     if sys.argv[-1] == "serve":  # behind ``--watch-fd 0``, which `Child.module` adds
         asyncio.run(_serve())
     else:

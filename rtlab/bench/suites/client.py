@@ -1,7 +1,7 @@
-"""``rtlab bench client``: what `WebSocketConnection` costs over the bare library.
+"""``rtlab bench client``: what `WebSocketConnection` costs more than the bare library.
 
 One server, JSON at both ends, no compression. Both clients take turns, so that
-whatever else the machine does hits both.
+other load on the machine affects both alike.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Measure = Callable[[], Awaitable[float]]
 
 
 async def _alternate(measures: list[_Measure]) -> list[list[float]]:
-    """Run each measure REPEATS times in turn, after one round that does not count."""
+    """Run each measurement REPEATS times, in turns, after one round that does not count."""
     values: list[list[float]] = [[] for _ in measures]
     for turn in range(REPEATS + 1):
         for index, measure in enumerate(measures):
@@ -138,8 +138,8 @@ async def run(start_lab: StartLab) -> list[Result]:
     Returns
     -------
     list of Result
-        Round trip against bare websockets; throughput against that and against
-        python-socketio's client (with its own server: the protocol differs).
+        Round trip beside bare websockets; throughput beside bare websockets and
+        python-socketio's client (with its own server, because the protocol differs).
 
     Raises
     ------

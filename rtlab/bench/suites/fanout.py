@@ -1,17 +1,17 @@
-"""``rtlab bench fanout``: what the server spends on each delivery of a room, and on an echo.
+"""``rtlab bench fanout``: the server's CPU time per delivery to a room, and the round trip of an echo.
 
-A room of raw readers, which hear one message after the other. The server's CPU time is
-read from outside, so clients do not count. The peer is ``websockets.broadcast`` in a child
-of its own, on the same kind of loop, and both take turns in one run.
+A room of raw readers gets one message after the other. The server's CPU time is read from
+outside its process, so clients do not count. The peer is ``websockets.broadcast`` in a child
+process of its own, on the same kind of event loop, and both take turns in one run.
 
 Two checkouts are compared with ::
 
     python -m rtlab.bench.suites.fanout --against FOLDER [--pairs 11] [--readers 200]
 
 which starts this checkout's server and that of ``FOLDER`` (such as a ``git worktree`` of
-an older commit) anew for each pair. A pair's ratio is new over old, and the printed
-interval is the 95 % one over the pairs. The new one *holds* when the interval reaches
-below the limit and is no wider than the limit itself: a wider one has decided nothing.
+an older commit) anew for each pair. A pair's ratio is new over old, and the printed 95 %
+confidence interval is over the pairs. The new checkout *holds* if the interval reaches
+below the limit and is no wider than the limit itself: a wider one proves nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["Comparison", "compare", "run"]
 
 REPEATS: Final = 7
 READERS: Final = (200, 500)
-#: Deliveries of one reading: 0.4 s of CPU time at 8 µs.
+#: Deliveries in one reading: 0.4 s of CPU time at 8 µs each.
 DELIVERIES: Final = 50_000
 ROUND_TRIPS: Final = 1_000
 
@@ -53,7 +53,7 @@ ROUND_TRIPS: Final = 1_000
 PAIRS: Final = 11
 MIN_PAIRS: Final = 9
 LIMIT_PERCENT: Final = 3.0
-#: Turns of a pair; each has both, the first one first and last in turn.
+#: Turns of a pair; each measures both sides, and which one is first alternates.
 TURNS: Final = 6
 START_TIMEOUT: Final = 20.0
 
@@ -64,7 +64,7 @@ class _Side(NamedTuple):
 
 
 async def _per_delivery(side: _Side, deliveries: int) -> float:
-    """Return the server's CPU time for one delivery, in µs."""
+    """Return the server's CPU time per delivery, in µs."""
     messages = max(1, deliveries // len(side.readers))
     before = cpu_seconds(side.pid)
     await side.readers.publish(messages)
@@ -72,7 +72,7 @@ async def _per_delivery(side: _Side, deliveries: int) -> float:
 
 
 async def _against_peer(ours: _Side, peer: _Side) -> tuple[list[list[float]], list[list[float]]]:
-    """Return (ours, the peer's) CPU per delivery and round trips, a number for each repeat, µs."""
+    """Return CPU per delivery and round trips, each (ours, the peer's), one number per repeat, in µs."""
     cpu: list[list[float]] = [[], []]
     trips: list[list[float]] = [[], []]
     for turn in range(REPEATS + 1):
@@ -81,7 +81,7 @@ async def _against_peer(ours: _Side, peer: _Side) -> tuple[list[list[float]], li
         for which in order:
             found[which] = await _per_delivery((ours, peer)[which], DELIVERIES)
         both = await ours.readers.round_trips(peer.readers, ROUND_TRIPS)
-        if turn:  # the first warms up
+        if turn:  # the first turn warms up
             for which in (0, 1):
                 cpu[which].append(found[which])
                 trips[which].append(both[which] * 1e6)
@@ -106,7 +106,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     Returns
     -------
     list of Result
-        CPU time for each delivery, for rooms of 200 and of 500; the round trip of an echo.
+        CPU time per delivery, for rooms of 200 and 500 readers; the round trip of an echo.
     """
     raise_nofile()
     results: list[Result] = []
@@ -139,9 +139,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     metric : str
         What was measured.
     new_us, old_us : list of float
-        A number for each pair, µs.
+        One number per pair, in µs.
     change_percent, low_percent, high_percent : float
-        Estimate of new over old, and its 95 % interval.
+        Estimated change from old to new, and the bounds of its 95 % interval.
     """
 
     metric: str
@@ -175,7 +175,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether the interval reaches below the limit, and is no wider than it."""
+        """Whether the interval reaches below the limit, and is no wider than the limit."""
         return self.low_percent <= LIMIT_PERCENT and self.high_percent - self.low_percent <= LIMIT_PERCENT
 
     def __str__(self) -> str:
@@ -192,7 +192,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _environment(checkout: Path) -> dict[str, str]:
-    """Return what makes a child import rtlab from a checkout, after trying it."""
+    """Return environment variables that make a child import rtlab from a checkout, after a trial."""
     environment = {"PYTHONPATH": str(checkout)}
     command = [sys.executable, "-P", "-c", "import rtlab; print(rtlab.__file__)"]
     found = subprocess.run(
@@ -231,11 +231,11 @@ async def compare(
     new, old : Path
         The folders that hold ``rtlab/``.
     pairs : int
-        How often both servers are started; 9 at least.
+        How often both servers are started; at least 9.
     readers : int
-        In the room.
+        Readers in the room.
     deliveries, round_trips : int
-        Of each pair, for each side.
+        Deliveries and echoes of each side in each pair.
 
     Returns
     -------
@@ -245,9 +245,9 @@ async def compare(
     Raises
     ------
     LabError
-        When a folder holds no rtlab, or its server does not start.
+        If a folder holds no rtlab, or its server does not start.
     ValueError
-        For too few pairs.
+        If there are too few pairs.
     """
     if pairs < MIN_PAIRS:
         raise ValueError(f"expected at least {MIN_PAIRS} pairs, got {pairs}")

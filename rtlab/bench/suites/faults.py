@@ -1,9 +1,9 @@
 """``rtlab bench faults``: does the fault proxy do what it says, and nothing else?
 
-Delay is the round trip through a ``latency`` toxic, less the round trip through
-the same connection without it. Throughput has asyncio streams at both ends, as
-the lab has; two peers that only copy memory on two cores lose more than half to
-any relay in user space.
+Delay is the round trip with a ``latency`` toxic, less the round trip through the
+same connection without it. Throughput is measured with asyncio streams at both
+ends, as in the lab; two ends that only copy memory would lose more than half of
+theirs to any relay in user space.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMEOUT: Final = 120.0
 
 
 class _Echo:
-    """One connection through the proxy, to the far end that echoes."""
+    """One connection through the proxy to the far end, which echoes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class _Echo:
         return cls(*await asyncio.open_connection(faults.host, faults.port))
 
     async def round_trip(self, data: bytes = b"Eping") -> float:
-        """Seconds until all of `data` is back."""
+        """Return the seconds until all of `data` is back."""
         async with asyncio.timeout(TIMEOUT):
             began = time.perf_counter()
             self._writer.write(data)
@@ -54,7 +54,7 @@ class _Echo:
 
 
 async def _delay_errors(faults: FaultClient, echo: _Echo, repeats: int) -> list[Result]:
-    """Measured less injected delay, in ms, for each delay; samples at different phases of a millisecond."""
+    """Measure the error of each delay, in ms; the samples begin at different phases of a millisecond."""
     bare = statistics.median([await echo.round_trip() for _ in range(200)])
     results: list[Result] = []
     for delay in DELAYS_MS:
@@ -69,7 +69,7 @@ async def _delay_errors(faults: FaultClient, echo: _Echo, repeats: int) -> list[
 
 
 async def _rate_errors(faults: FaultClient, echo: _Echo, repeats: int) -> list[Result]:
-    """Measured rate over the one that was asked for, less one, without its sign."""
+    """Measure the relative error of each bandwidth, in %, without its sign."""
     results: list[Result] = []
     for rate in RATES_KB_S:
         size = rate * 500  # half a second
@@ -84,7 +84,7 @@ async def _rate_errors(faults: FaultClient, echo: _Echo, repeats: int) -> list[R
 
 
 async def _throughput(faults: FaultClient, far_end: int, repeats: int) -> Result:
-    """Bulk through the proxy without a toxic and directly, in turn."""
+    """Measure bulk throughput through the proxy without a toxic, beside a direct connection, in turns."""
     through: list[float] = []
     direct: list[float] = []
     for turn in range(repeats + 1):
@@ -96,7 +96,7 @@ async def _throughput(faults: FaultClient, far_end: int, repeats: int) -> Result
 
 
 async def _connections_at_once(faults: FaultClient) -> Result:
-    """How many of the connections that are open at once answer."""
+    """Count how many of the connections that are open at once echo."""
     echoes: list[_Echo] = []
     try:
         for _ in range(CONNECTIONS // 100):
@@ -117,11 +117,11 @@ async def bench_faults(faults: FaultClient, far_end: int, repeats: int | None = 
     Parameters
     ----------
     faults : FaultClient
-        Started, in front of `far_end`.
+        A proxy in front of `far_end`, already started.
     far_end : int
         Port of `rtlab.bench.peers.raw_stream`.
     repeats : int or None
-        Of each measurement; `REPEATS` if not given.
+        Repeats of each measurement; None means `REPEATS`.
 
     Returns
     -------
@@ -141,7 +141,7 @@ async def bench_faults(faults: FaultClient, far_end: int, repeats: int | None = 
 
 
 async def run(start_lab: StartLab) -> list[Result]:
-    """Start a lab for its fault proxy, and measure that.
+    """Start a lab, and measure its fault proxy.
 
     Parameters
     ----------

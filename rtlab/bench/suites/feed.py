@@ -1,4 +1,4 @@
-"""``rtlab bench feed``: how late the server sends what its schedule says."""
+"""``rtlab bench feed``: how late the server sends the messages of a feed, compared with its schedule."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def _feed(conn: WebSocketConnection, rate: int, count: int) -> list[float]
 
 
 async def run(start_lab: StartLab) -> list[Result]:
-    """Measure the feed's own lateness, in turns with a schedule that is kept with ``asyncio.sleep``.
+    """Measure the lateness of a feed, in turns with a schedule that is kept with ``asyncio.sleep``.
 
     Parameters
     ----------

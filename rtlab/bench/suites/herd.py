@@ -1,4 +1,4 @@
-"""``rtlab bench herd``: the simulation's speed, and how well it foretells real connections."""
+"""``rtlab bench herd``: the speed of the reconnect simulation, and how well it predicts real connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REAL_REPEATS: Final = 3
 REAL_CLIENTS: Final = 1_000
 SIMULATION_LIMIT: Final = 3.0
 
-#: A cap that fits an outage of a few seconds.
+#: Backoff of the clients: its cap of 5 s fits an outage of a few seconds.
 _POLICY: Final[Backoff] = FullJitter(0.5, 5.0)
 
 
@@ -32,7 +32,7 @@ def _simulation_seconds() -> float:
 
 
 async def _both(start_lab: StartLab, seed: int) -> tuple[HerdRun, HerdRun]:
-    """One real herd, and the simulated one under the same outage and capacity."""
+    """Run one real herd, and simulate one with the same outage and capacity."""
     lab = await start_lab()
     try:
         url = lab.ws_url
@@ -63,8 +63,9 @@ async def run(start_lab: StartLab) -> list[Result]:
     Returns
     -------
     list of Result
-        Simulation time beside its limit; attempts and time until all are in, real beside
-        simulated; Brooker's calls with full jitter beside those without.
+        Simulation time beside its limit; attempts, and time until all clients are connected,
+        real beside simulated; calls in Brooker's contention model with full jitter beside
+        those without jitter.
     """
     speeds = [_simulation_seconds() for _ in range(REPEATS)]
     pairs = [await _both(start_lab, seed) for seed in range(REAL_REPEATS)]

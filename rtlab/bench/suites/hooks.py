@@ -1,4 +1,4 @@
-"""``rtlab bench hooks``: a component under a fast feed beside a bare callback, and a crowd on one socket."""
+"""``rtlab bench hooks``: a component under a fast feed beside a bare callback, and many on one socket."""
 
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false, reportUnknownVariableType=false
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -34,13 +34,13 @@ RATE: Final = 20_000
 MESSAGES: Final = 100_000
 COMPONENTS: Final = 50
 STEPS: Final = 400
-#: Seconds between the pings of the crowd's heartbeat.
+#: Seconds between the pings of the heartbeat on the shared socket.
 BEAT: Final = 0.05
 TIMEOUT: Final = 60.0
 
 
 async def _component(url: str) -> tuple[int, float, float]:
-    """Return what was lost, renders a second, and CPU seconds of one feed into a component."""
+    """Return messages lost, renders per second, and CPU seconds of one feed into a component."""
     numbers: list[int] = []
     renders = 0
     views: dict[str, Any] = {}
@@ -101,18 +101,18 @@ async def _bare(url: str) -> float:
 
 
 class _Crowd(NamedTuple):
-    """What a crowd of components did to one socket.
+    """What many components that share one socket did to it.
 
     Parameters
     ----------
     most : int
-        Connections at once, as the server says.
+        Largest number of connections at the same time.
     left : int
-        Links and tasks that stayed.
+        Links and tasks that remained after all components were unmounted.
     expected, received : int
-        Pings of one heartbeat on each socket for as long as it was open, and those that reached the server.
+        Pings that one heartbeat sends while each socket is open, and pings that reached the server.
     extra : int
-        Of the second what is beyond the first, socket by socket.
+        Pings received beyond those expected, summed over the sockets that had too many.
     """
 
     most: int
@@ -123,7 +123,7 @@ class _Crowd(NamedTuple):
 
 
 def _heartbeats(socket: TappedConnection) -> tuple[int, int]:
-    """Return the pings of one heartbeat on a socket, and those that came: the server has answered each."""
+    """Return how many pings one heartbeat sends on a socket, and how many the server got (its pongs)."""
     heads = [bytes(stream).find(b"\r\n\r\n") + 4 for stream in (socket.up, socket.down)]
     pings, pongs = (
         sum(frame.opcode == opcode for frame in frames(bytes(stream), head))
@@ -137,7 +137,7 @@ def _heartbeats(socket: TappedConnection) -> tuple[int, int]:
 
 
 async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> _Crowd:
-    """Mount and unmount components that share a socket, and count what the server got of it."""
+    """Mount and unmount components that share a socket, and count the pings that the server got."""
     async with Tap(url) as tap:
         most, left = await _mount_and_unmount(tap.url, connections)
     counted = [_heartbeats(socket) for socket in tap.connections]
@@ -146,7 +146,7 @@ async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> _Crowd:
 
 
 async def _mount_and_unmount(url: str, connections: Callable[[], Awaitable[int]]) -> tuple[int, int]:
-    """Return most connections at once, and what is left."""
+    """Return the most connections at once, and the number of links and tasks that remain."""
     before = asyncio.all_tasks()
     rng = random.Random(1)
 
@@ -169,7 +169,7 @@ async def _mount_and_unmount(url: str, connections: Callable[[], Awaitable[int]]
         tree.close()
     await hooks_settled()
     async with asyncio.timeout(TIMEOUT):
-        while await connections() > open_links():  # the server hears of the last close a moment later
+        while await connections() > open_links():  # the server sees the last close a moment later
             await asyncio.sleep(0.01)
     left = asyncio.all_tasks() - before
     return most, open_links() + len(left)
@@ -181,14 +181,14 @@ async def run(start_lab: StartLab) -> list[Result]:
     Parameters
     ----------
     start_lab : StartLab
-        Starts the lab whose server feeds it.
+        Starts the lab whose server sends the feed.
 
     Returns
     -------
     list of Result
-        Messages lost, renders a second, CPU beside a bare callback's; the most connections that a
-        crowd of components had at once, what it left behind, and the pings that the server received
-        beside those of one heartbeat on each socket.
+        Messages lost, renders per second, CPU beside a bare callback's; for many components that
+        share a socket, the most connections at once, links and tasks that remained, and the pings
+        that the server received beside those of one heartbeat per socket.
     """
     lost: list[float] = []
     renders: list[float] = []

@@ -1,4 +1,4 @@
-"""``rtlab bench import``: how long a reader waits before anything happens."""
+"""``rtlab bench import``: how long ``import rtlab`` and the start of a lab take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMPORT_LIMIT: Final = 0.3
 START_LIMIT: Final = 2.0
 
 _TIMED: Final = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
-#: The import line of a first cell: each of these names loads its module.
+#: The import line of a notebook's first cell; each name loads its module.
 _NAMES: Final = "from rtlab import Lab, LatencyPlot, WebSocketConnection"
 
 
@@ -41,7 +41,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     Returns
     -------
     list of Result
-        In seconds, beside the limits that the project sets itself.
+        Seconds, beside the project's own limits.
     """
     imports = [await _fresh("import rtlab") for _ in range(REPEATS)]
     names = [await _fresh(_NAMES) for _ in range(REPEATS)]

@@ -1,4 +1,4 @@
-"""``rtlab bench kills``: 200 times ``kill -9`` of a client in mid-flush, and what became of its messages."""
+"""``rtlab bench kills``: a client is killed in mid-flush 200 times; what happened to its messages?"""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ KILLS: Final = 200
 
 
 async def run(start_lab: StartLab) -> list[Result]:
-    """Kill a client that queues durably, and account for what it had promised.
+    """Kill a client with a durable queue, and account for the messages that were on disk.
 
     Parameters
     ----------
     start_lab : StartLab
-        Starts the lab whose server it sends to.
+        Starts the lab whose server the client sends to.
 
     Returns
     -------
     list of Result
-        Messages lost, doubled and out of order of all that were promised; damaged copies of the file
-        that lost a promised message and did not report it.
+        Messages lost, duplicated and reordered among those on disk; and messages that are missing from
+        damaged copies of the file which the queue did not report.
     """
     lab = await start_lab()
     try:

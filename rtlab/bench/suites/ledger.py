@@ -1,8 +1,8 @@
-"""``rtlab bench ledger``: the long proof of delivery, a million messages through a thousand faults.
+"""``rtlab bench ledger``: the long delivery proof, a million messages through a thousand faults.
 
-Rounds go over all transports in turn, each with a seed of its own; in every other turn the server is
-restarted in each. With ``--resume FILE`` every round that is done is a line there: the same command goes on
-after it.
+The rounds use all transports in turn, each round with its own seed. In every other cycle through the
+transports, each round restarts the server. With ``--resume FILE`` each finished round is appended to the
+file as a line, and the same command continues after the last one.
 """
 
 from __future__ import annotations
@@ -28,44 +28,45 @@ from rtlab.measure.ledger import Anomalies
 __all__ = ["run"]
 
 MESSAGES: Final = 1_000_000
-#: Messages of each sender in a round, and faults at most. A round has four senders.
+#: Messages of each sender in a round, and the most faults. A round has four senders.
 COUNT: Final = 2_500
 FAULTS: Final = 30
-#: Messages that a sender sends before it waits 10 ms; interval and timeout of pings; deadline of a round.
+#: Messages that a sender sends before it waits 10 ms; interval and timeout of pings, and a round's deadline,
+#: in seconds.
 _LOAD: Final[dict[str, Any]] = {"together": 20, "heartbeat": (0.2, 0.2), "deadline": 300.0}
-#: WebRTC's rounds are smaller and slower. Each small message is a packet of its own there, and of a flood a
-#: busy machine's sockets drop some; SCTP sends a lost packet again after a second at the earliest, then
-#: after two and four, and all that came later, pings too, waits for it (RFC 9260 §6.3).
+#: WebRTC's rounds are smaller and slower. There each small message is a packet, and a busy machine's socket
+#: buffers drop some packets of a burst. SCTP retransmits a lost packet after at least 1 s, then 2 s and 4 s,
+#: and all later messages, pings too, wait for it (RFC 9260 §6.3).
 COUNT_OF_WEBRTC: Final = 500
 FAULTS_OF_WEBRTC: Final = 6
 _LOAD_OF_WEBRTC: Final[dict[str, Any]] = {"together": 1, "heartbeat": (1.0, 5.0), "deadline": 900.0}
-#: What the servers keep, so that no limit of theirs is what is tried here.
+#: The servers' limits of history and backlog: so large that the proof never reaches them.
 _KEPT: Final = {"history_messages": 100_000, "history_bytes": 1 << 26, "history_age": 60.0}
 _BACKLOG: Final = {"backlog_messages": 100_000, "backlog_bytes": 1 << 26, "write_limit_bytes": 1 << 26}
 
 
 async def run(start_lab: StartLab, messages: int = MESSAGES, resume: str = "") -> list[Result]:
-    """Run rounds until so many messages were sent.
+    """Run rounds until `messages` messages were sent.
 
     Parameters
     ----------
     start_lab : StartLab
-        Starts the lab of each round.
+        Starts the lab of all rounds.
     messages : int
-        How many, in all modes and both directions.
+        Messages to send, in all delivery modes and both directions.
     resume : str
-        A file: what is done stands there, and is not done again.
+        File of finished rounds, which are not run again; empty for none.
 
     Returns
     -------
     list of Result
-        For each mode what it promised and did not keep, beside 0; and, without a limit, what it does
-        not promise: messages that were lost at most once, and doubled at least once.
+        For each delivery mode the violations of its guarantee, which must be 0; and, without a limit, what
+        the mode allows: messages lost with at-most-once, and duplicated with at-least-once.
 
     Raises
     ------
     LabError
-        A round did not come to its end, or the file is of something else.
+        If a round failed, or the file does not hold rounds.
     """
     rounds = _read(Path(resume)) if resume else []
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:

@@ -1,8 +1,8 @@
-"""``rtlab bench metrics``: what it costs a server to be watched.
+"""``rtlab bench metrics``: what its own metrics cost a server.
 
-One server, which counts durations, measures its turns and has its page read in one slice, and in the
-next does none of it: two processes of the same program differ by more than what is looked for. Its CPU
-time is read from outside. Held against the 3 % that watching may cost.
+One server counts durations, measures its loop turns and has its metrics page read in one slice of time,
+and does none of this in the next. It is one process, because two processes of the same program differ by
+more than the effect. Its CPU time is read from outside; metrics may cost 3 %.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from rtlab.processes.parent_watch import raise_nofile
 
 __all__ = ["run"]
 
-#: Pairs of readings; one more before them warms up.
+#: Pairs of readings, after one pair that warms up.
 REPEATS: Final = 101
-#: Slices of a reading: half of them watched, in turns; so short that a machine's slow moments are shared.
+#: Slices of a pair, half of them with metrics, so short that a slow moment of the machine affects both.
 SLICES: Final = 16
-#: Watched slices for each time that the page is read: some 0.2 s of CPU time.
+#: The page is read in one of so many slices with metrics: every 0.2 s or so of CPU time.
 PAGE_EVERY: Final = 4
-#: In a room of one, a delivery is a client's message, and all that is done with it.
+#: Readers in the room. In a room of one, a delivery is the whole handling of a client's message.
 READERS: Final = (1, 200)
-#: Deliveries of a slice, by the room's size: some 50 ms of CPU time.
+#: Deliveries in a slice, by the room's size: some 50 ms of CPU time.
 DELIVERIES: Final = {1: 1_250, 200: 9_000}
-#: What a delivery may cost more: 3 % of the throughput of a server that is busy.
+#: Largest ratio of the CPU time per delivery with metrics to that without.
 LIMIT: Final = 1.03
 START_TIMEOUT: Final = 20.0
 
 
 class _Switched:
-    """The server with its readers."""
+    """The server whose metrics can be switched, with its readers."""
 
     def __init__(self, pid: int, url: str, readers: Readers, pages: MetricsReader) -> None:
         self._pid = pid
@@ -49,11 +49,11 @@ class _Switched:
         self._pages = pages
 
     async def slice(self, deliveries: int, *, watched: bool, page: bool) -> float:
-        """Return the CPU time of one delivery, in µs, that of reading the page included if it is read."""
+        """Return the server's CPU time per delivery, in µs, with that of serving the page if it is read."""
         readers = self._readers
         os.kill(self._pid, COUNT if watched else DO_NOT_COUNT)
         messages = max(1, deliveries // len(readers))
-        await readers.publish(max(2, messages // 20))  # the signal is obeyed meanwhile
+        await readers.publish(max(2, messages // 20))  # the server handles the signal meanwhile
         before = cpu_seconds(self._pid)
         await readers.publish(messages)
         if page:
@@ -61,29 +61,29 @@ class _Switched:
         return (cpu_seconds(self._pid) - before) / (messages * len(readers)) * 1e6
 
     async def pair(self, deliveries: int, turn: int) -> tuple[float, float]:
-        """Return the means of slices that were watched, and of those in turns with them that were not."""
+        """Return the mean CPU time per delivery of slices with metrics, and of slices without, in turns."""
         found: dict[bool, list[float]] = {True: [], False: []}
         for n in range(SLICES):
-            watched = (n + n // 2 + turn) % 2 == 0  # on, off, off, on: a drift is nobody's
+            watched = (n + n // 2 + turn) % 2 == 0  # on, off, off, on: a drift affects both alike
             page = watched and len(found[True]) % PAGE_EVERY == 0
             found[watched].append(await self.slice(deliveries, watched=watched, page=page))
         return sum(found[True]) / len(found[True]), sum(found[False]) / len(found[False])
 
 
 async def run(start_lab: StartLab, *, messages: int | None = None) -> list[Result]:
-    """Compare a server while it is watched with itself while it counts nothing.
+    """Compare a server with metrics with the same server without.
 
     Parameters
     ----------
     start_lab : StartLab
-        Not used: the server is one that can be switched.
+        Not used: the benchmark starts its own server, whose metrics can be switched.
     messages : int, optional
-        Deliveries of one slice, for a try; what takes less than a tenth of a second judges nothing.
+        Deliveries in one slice, for a trial run: slices under a tenth of a second prove nothing.
 
     Returns
     -------
     list of Result
-        CPU time of a delivery, for each size of a room; the ratio has the 95 % interval over the pairs.
+        CPU time per delivery, for each size of a room, with the ratio's 95 % interval over the pairs.
     """
     raise_nofile()
     token = secrets.token_urlsafe(16)
@@ -94,7 +94,7 @@ async def run(start_lab: StartLab, *, messages: int | None = None) -> list[Resul
     try:
         place = f"127.0.0.1:{await child.announced(START_TIMEOUT)}"
         async with MetricsReader(token) as pages:
-            await pages.read(f"http://{place}")  # imports what makes the page
+            await pages.read(f"http://{place}")  # the first read imports the code that makes the page
             for size in READERS:
                 async with gather_readers(f"ws://{place}/ws", size) as readers:
                     switched = _Switched(child.pid, f"http://{place}", readers, pages)

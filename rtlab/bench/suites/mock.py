@@ -20,9 +20,9 @@ __all__ = ["hour_of_reconnects", "run"]
 
 PAIRS: Final = 9
 TRIPS: Final = 1_000
-#: A mock makes so many trips for one of a socket's, that both take about as long.
+#: Round trips of a mock for each one of a socket, so that both take about as long.
 MORE: Final = 50
-#: Hours beside the 20 of the tests.
+#: Simulated hours, in addition to the 20 of the tests.
 HOURS: Final = 980
 LEAST_RATIO: Final = 50.0
 LONGEST_HOUR: Final = 0.05
@@ -31,7 +31,7 @@ _MESSAGE: Final = '{"type":"echo","payload":1}'
 
 
 async def _trips(ws: Any, count: int) -> float:
-    """Return round trips a second, one after the other."""
+    """Return round trips per second, made one after the other."""
     send, recv = ws.send, ws.recv
     async with asyncio.timeout(TIMEOUT):
         began = time.perf_counter()
@@ -42,17 +42,17 @@ async def _trips(ws: Any, count: int) -> float:
 
 
 def hour_of_reconnects(script: PeerScript) -> list[tuple[str, float, object]]:
-    """Let one connection live through an hour on a fake clock.
+    """Run one connection for an hour on a fake clock.
 
     Parameters
     ----------
     script : PeerScript
-        What the peer does on each connection.
+        What the mock peer does on each connection.
 
     Returns
     -------
     list of (str, float, object)
-        Its events: name, time in seconds, and the event itself.
+        The connection's events: name, time in seconds, and the event itself.
     """
 
     async def live() -> list[tuple[str, float, object]]:
@@ -70,7 +70,7 @@ def hour_of_reconnects(script: PeerScript) -> list[tuple[str, float, object]]:
 
 
 def _hours(count: int) -> tuple[list[float], int]:
-    """Return how long each hour took, in seconds, and how many differ from the first."""
+    """Return how many seconds each simulated hour took, and how many hours differ from the first."""
     first, took, different = hour_of_reconnects(PeerScript().refuse()), list[float](), 0
     for _ in range(count):
         began = time.perf_counter()
@@ -81,7 +81,7 @@ def _hours(count: int) -> tuple[list[float], int]:
 
 
 async def run(start_lab: StartLab) -> list[Result]:
-    """Measure the doubles.
+    """Measure the test doubles: the mock socket and the fake clock.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ async def run(start_lab: StartLab) -> list[Result]:
     Returns
     -------
     list of Result
-        Requests that were answered a second, of a mock and of bare ``websockets`` on loopback in
-        turns; the seconds that an hour of refused connects takes; hours that differ from the first.
+        Round trips per second of a mock, and of bare ``websockets`` on loopback, in turns; seconds that
+        a simulated hour of refused connects takes; hours whose events differ from the first one's.
     """
     mocks: list[float] = []
     reals: list[float] = []

@@ -1,7 +1,7 @@
-"""``rtlab bench observer``: what the live plot does to the latency that it plots.
+"""``rtlab bench observer``: how much the live plot adds to the latency that it plots.
 
-In a real JupyterLab with a real Chromium, since the cost is in the kernel's comms. Takes
-turns: nothing, the live plot, and matplotlib drawn into an Image widget, the usual way.
+Runs in a real JupyterLab with a real Chromium, because the cost is in the Jupyter kernel's
+comms. Takes turns: no plot, the live plot, and matplotlib drawn into an Image widget.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["measure", "run"]
 REPEATS: Final = 15
 SECONDS: Final = 4.0
 RATE: Final = 1_000
-#: Seconds shown and updates a second, the same for both plots.
+#: Seconds shown, and updates per second; the same for both plots.
 WINDOW: Final = 2
 HZ: Final = 10
-#: Seconds for JupyterLab, the kernel and its imports on a machine that does other things too.
+#: Seconds in which JupyterLab, the kernel and its imports must have started, on a busy machine too.
 START: Final = 300.0
 MAX_LAG_MS: Final = 0.4
 MAX_CPU_POINTS: Final = 4.0
@@ -85,7 +85,7 @@ async def measure(seconds: float = SECONDS, repeats: int = REPEATS) -> list[Phas
     seconds : float
         Length of a phase.
     repeats : int
-        Phases of each way of watching.
+        Phases without a plot, with the live plot, and with matplotlib: this many of each.
 
     Returns
     -------
@@ -119,12 +119,12 @@ async def run(start_lab: StartLab) -> list[Result]:
     Parameters
     ----------
     start_lab : StartLab
-        Unused: the lab runs beside the kernel that is measured.
+        Not used: the notebook in the measured kernel starts its own lab.
 
     Returns
     -------
     list of Result
-        Differences are taken within each turn; matplotlib's stand beside them.
+        Loop lag and CPU that the live plot adds, as differences within each turn, beside matplotlib's.
 
     Raises
     ------

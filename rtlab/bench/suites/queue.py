@@ -1,7 +1,8 @@
-"""``rtlab bench queue``: what an offline queue's durability costs, and what coming back costs.
+"""``rtlab bench queue``: what the durability of an offline queue costs, and what recovery costs.
 
-Both queues write to one disk, in WAL mode with ``synchronous=FULL``: what was enqueued survives a power cut.
-The peer takes and acknowledges inside its process; ours sends each message to a server and has its answer.
+Both queues write to the same disk, in WAL mode with ``synchronous=FULL``: enqueued messages survive a power
+cut. The peer dequeues and acknowledges within its process; ours sends each message to a server, which
+acknowledges it.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from rtlab.policies.backoff import Constant
 __all__ = ["run"]
 
 REPEATS: Final = 5
-#: How many enqueue at once, and how many messages each.
+#: Tasks or threads that enqueue at once, and messages of each.
 AT_ONCE: Final = 64
 EACH: Final = 16
-#: Messages, one at a time.
+#: Messages that are enqueued and acknowledged one at a time.
 ONE_BY_ONE: Final = 100
 #: Messages in the file that is opened again.
 WAITING: Final = 100_000
 #: Messages of a room that a client misses.
 MISSED: Final = 10_000
-#: Messages for each way of sending, and turns.
+#: Messages of each way of sending in a turn.
 SENT: Final = 20_000
-#: Messages of a frame, as acknowledged sending has them at most.
+#: Messages in a frame: as many as acknowledged sending puts in one at most.
 TOGETHER: Final = 64
 TURNS: Final = 9
 TIMEOUT: Final = 300.0
@@ -53,7 +54,7 @@ def _disk() -> str:
     Raises
     ------
     LabError
-        There is none: memory commits in no time.
+        If the folder is in memory, where a commit takes no time.
     """
     folder = "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()
     mounts = [
@@ -66,7 +67,7 @@ def _disk() -> str:
 
 
 async def _together(url: str, path: Path) -> float:
-    """Return the seconds until all messages of many tasks were answered, and their removal is on disk."""
+    """Return the seconds until all messages of many tasks are acknowledged, and removed on disk."""
     conn = WebSocketConnection(url)
 
     async def enqueue() -> None:
@@ -112,9 +113,9 @@ async def _enqueue(url: str, folder: str) -> list[Result]:
 
 
 async def _reopen(folder: str) -> Result:
-    """Time the opening of a file in which many messages wait."""
+    """Time the opening of a queue file with many waiting messages."""
     path = Path(folder) / "waiting.sqlite"
-    offline = WebSocketConnection("ws://127.0.0.1:1/ws")  # never opened: everything waits
+    offline = WebSocketConnection("ws://127.0.0.1:1/ws")  # never opened, so all messages wait
     async with MessageQueue(offline, path, max_messages=WAITING) as queue:
         for _ in range(0, WAITING, 1000):
             await asyncio.gather(*(queue.send("chat", _PAYLOAD) for _ in range(min(1000, WAITING))))
@@ -131,7 +132,7 @@ async def _reopen(folder: str) -> Result:
 
 
 async def _recover(start_lab: StartLab) -> Result:
-    """Time what a client takes to have all that it missed, from the moment it may connect again."""
+    """Time how long a client takes to receive all messages it missed, from when it can connect again."""
     kept = {"history_messages": 2 * MISSED, "history_bytes": 1 << 26, "history_age": TIMEOUT}
     waits = {"backlog_messages": 2 * MISSED, "backlog_bytes": 1 << 26, "write_limit_bytes": 1 << 26}
     lab = await start_lab(faults=True, **kept, **waits, write_limit_messages=2 * MISSED)
@@ -158,7 +159,7 @@ async def _recover(start_lab: StartLab) -> Result:
                 async with lab.faults.down():
                     for n in range(MISSED):
                         await writer.send("chat", n, room_id="bench")
-                    await writer.ping()  # the room has them all
+                    await writer.ping()  # the server has put all messages in the room
                     if got:
                         raise LabError("the client heard of messages that it was to miss")
                     began = time.perf_counter()
@@ -173,10 +174,10 @@ async def _recover(start_lab: StartLab) -> Result:
 
 
 async def _sending(url: str) -> list[Result]:
-    """Compare acknowledged sending with sending into the blue, in turns on connections of their own.
+    """Compare acknowledged with unacknowledged sending, in turns, on separate connections.
 
-    A message that is sent at most once is a frame of its own; those that are to be acknowledged share
-    frames. So they are compared with batches of the same size, too, of whose answers nobody takes note.
+    An unacknowledged message is a frame of its own, but acknowledged messages share frames. So they are
+    compared also with unacknowledged batches of the same size.
     """
     async with (
         WebSocketConnection(url) as first,
@@ -203,8 +204,8 @@ async def _sending(url: str) -> list[Result]:
                 else:
                     for n in range(SENT - 1):
                         await conn.send("chat", n, room_id=room_id, delivery=mode)
-                # The last one's answer says that all are handled: it is behind the others in the room, and in
-                # the acknowledged modes in the same outbox, for each mode has its own.
+                # The last message's acknowledgement shows that all are handled: it comes after the others in
+                # the room and, for an acknowledged mode, in the outbox of that mode.
                 behind: DeliveryMode = "at_least_once" if mode == "at_most_once" else mode
                 last = await conn.send("chat", SENT, room_id=room_id, delivery=behind)
                 await last.acked(TIMEOUT)
@@ -226,7 +227,7 @@ async def _sending(url: str) -> list[Result]:
             for way, kept in zip(ways, rates, strict=True):
                 async with asyncio.timeout(TIMEOUT):
                     rate = await way()
-                if turn:  # the first of each does not count
+                if turn:  # the first turn warms up
                     kept.append(rate)
     what, batches = "acknowledged sending", f"unacknowledged, {TOGETHER} in a frame"
     return [
@@ -241,19 +242,19 @@ async def run(start_lab: StartLab) -> list[Result]:
     Parameters
     ----------
     start_lab : StartLab
-        Starts the labs whose servers answer.
+        Starts the labs whose servers acknowledge.
 
     Returns
     -------
     list of Result
-        Messages enqueued durably and acknowledged, many at once and one at a time, beside
-        persist-queue's; the time to open a full file, and to recover what was missed; acknowledged
-        sending beside unacknowledged.
+        Rate of messages enqueued durably and acknowledged, many at once and one at a time, beside
+        persist-queue's; the time to open a full file, and to receive missed messages; acknowledged
+        beside unacknowledged sending.
 
     Raises
     ------
     LabError
-        When persist-queue is missing, when there is no disk, or when messages are.
+        If persist-queue is missing, there is no real disk, or messages are missing.
     """
     with tempfile.TemporaryDirectory(prefix="rtlab-bench-", dir=_disk()) as folder:
         lab = await start_lab()

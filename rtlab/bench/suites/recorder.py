@@ -1,4 +1,4 @@
-"""``rtlab bench recorder``: how fast samples can be kept, and whether any is lost live."""
+"""``rtlab bench recorder``: how fast samples can be appended, and whether a live feed loses any."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _append() -> float:
 
 
 def _list_of_dicts() -> float:
-    """The peer: what people write first."""
+    """Return the samples per second of the peer, a list of dicts, as one would first write it."""
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()
     for n in range(SAMPLES):
@@ -44,7 +44,7 @@ def _list_of_dicts() -> float:
 
 
 async def _live(start_lab: StartLab) -> tuple[float, float]:
-    """Return how many of a feed's messages are missing from the record, and how many came a second."""
+    """Return how many messages of a feed the recorder misses, and how many arrived per second."""
     lab = await start_lab()
     try:
         async with WebSocketConnection(lab.ws_url) as conn, Recorder() as recorder:
@@ -70,7 +70,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     Parameters
     ----------
     start_lab : StartLab
-        Starts the lab that feeds it.
+        Starts the lab whose server sends the feed.
 
     Returns
     -------
@@ -84,6 +84,6 @@ async def run(start_lab: StartLab) -> list[Result]:
         Result.of("recorder", "samples appended", rates, "samples/s", "limit", [MIN_RATE]),
         Result.of("recorder", "samples appended", rates, "samples/s", "list of dicts", peers),
         Result.of("recorder", f"missing of {LIVE_RATE:,}/s live", missing, "samples"),
-        # Shows that the feed really ran at its rate: a slow one would lose nothing either.
+        # Shows that the feed ran at its full rate: a slow feed would lose nothing either way.
         Result.of("recorder", "live rate", reached, "samples/s", "asked for", [LIVE_RATE]),
     ]

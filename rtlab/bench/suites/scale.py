@@ -1,11 +1,11 @@
-"""``rtlab bench scale``: what a broker between the nodes costs, beside its own client on the same work.
+"""``rtlab bench scale``: what a cluster of nodes on a broker costs, beside the broker's own client.
 
-A client at each node is in one room. The first one publishes a message and waits for its answer, and for
-all to have heard it; then the next. The peer is one bare client of the same broker that publishes with the
-broker's answer, heard by as many bare subscribers. Both take turns.
+One client at each node is in the same room. The first client publishes a message, and waits for its
+acknowledgement and for all clients to receive it, before the next. The peer is a bare client of the same
+broker that publishes with confirmation to as many bare subscribers. Both take turns.
 
-Then the owner of a room dies, and stands still, while messages flow: how long until something arrives
-that was sent after it. ``--only cost`` or ``--only recovery`` measures one of both.
+Then, while messages flow, the node that owns the room is killed or stopped (SIGSTOP): how long is it until
+a message arrives that was sent after that? ``--only cost`` or ``--only recovery`` measures one of the two.
 """
 
 from __future__ import annotations
@@ -39,36 +39,37 @@ _ROOM: Final = "scale"
 _BODY: Final = "x" * 100
 _TIMEOUT: Final = 30.0
 _PARTS: Final = ("cost", "recovery")
-#: How often each break is tried; its row shows the worst.
+#: Repeats of each break; its row shows the longest recovery.
 BREAKS: Final = 3
-#: Messages a second meanwhile: fewer than any broker here answers one sender.
+#: Messages per second during a break: fewer than the slowest broker acknowledges for one sender.
 _RATE: Final = 10.0
-#: Seconds, at most: a process's end is seen at once, its standing still by its silence.
+#: Longest recovery in seconds. The end of a process is noticed at once, a stopped one only by its silence.
 _LIMITS: Final[dict[Break, float]] = {"kill -9 of the owner": 0.5, "SIGSTOP of the owner": 2.0}
 
 
 async def run(start_lab: StartLab, *, messages: int = MESSAGES, only: str = "") -> list[Result]:
-    """Measure every broker that is installed, between one, two and three nodes.
+    """Measure every installed broker with one, two and three nodes.
 
     Parameters
     ----------
     start_lab : StartLab
         Starts each lab.
     messages : int
-        For each reading; two at least.
+        Messages in each reading; at least 2.
     only : str
         ``"cost"`` or ``"recovery"``; empty for both.
 
     Returns
     -------
     list of Result
-        CPU time of each process for each delivered message; the time from a publish until all have heard
-        it, and its difference to the bare client's. The time to recover, beside its limit.
+        CPU time of each process per delivery; the time from a publish until all clients have received
+        the message, and how much longer that is than the bare client's; the time to recover, beside its
+        limit.
 
     Raises
     ------
     RtlabError
-        For another part than these two.
+        If `only` is another text.
     """
     if only and only not in _PARTS:
         raise RtlabError(f"expected --only with one of {', '.join(_PARTS)}, got {only!r}")
@@ -101,13 +102,13 @@ async def measure(lab: Lab, broker: BrokerServer, nodes: int, messages: int) -> 
     Parameters
     ----------
     lab : Lab
-        Its nodes share the broker.
+        A lab whose nodes use the broker.
     broker : BrokerServer
-        Whose CPU time is read, too.
+        The broker, whose CPU time is read, too.
     nodes : int
-        How many nodes the lab has.
+        Number of the lab's nodes.
     messages : int
-        For each reading.
+        Messages in each reading.
 
     Returns
     -------
@@ -149,19 +150,19 @@ async def measure(lab: Lab, broker: BrokerServer, nodes: int, messages: int) -> 
 
 
 async def measure_recovery(kind: str, repeats: int) -> list[Result]:
-    """Measure how soon three nodes go on without the one that numbers a room.
+    """Measure how soon a cluster of three nodes recovers from the loss of the node that owns a room.
 
     Parameters
     ----------
     kind : str
-        Of broker.
+        Kind of broker.
     repeats : int
-        How often it dies, and stands still.
+        Repeats of each break: the owner is killed, and the owner is stopped.
 
     Returns
     -------
     list of Result
-        For each break the worst of the repeats, which must stay under its limit.
+        For each break the longest recovery of the repeats, which must not exceed its limit.
     """
     timings = Timings()
     stated = {"SIGSTOP of the owner": f" (beat {timings.beat:g} s, dead after {timings.dead:g} s)"}
@@ -185,12 +186,12 @@ async def measure_recovery(kind: str, repeats: int) -> list[Result]:
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and all that it started: a broker runs below the lab's guard."""
+    """Return a process and all its descendants: a broker runs as a child of the lab's guard process."""
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 async def _cpu(trip: Trip, processes: dict[str, list[int]], messages: int) -> dict[str, float]:
-    """Return the CPU time of each process for each message, seconds."""
+    """Return the CPU time of each process per message, in seconds."""
 
     def read() -> dict[str, float]:
         return {name: sum(cpu_seconds(pid) for pid in pids) for name, pids in processes.items()}
@@ -211,7 +212,7 @@ async def _timed(trip: Trip) -> float:
 
 
 async def _turns(ours: Trip, peer: Trip, messages: int) -> tuple[list[float], list[float]]:
-    """Return how long each message took, through the nodes and without them, ms."""
+    """Return how long each message took through the nodes, and with the bare client, in ms."""
     taken: tuple[list[float], list[float]] = ([], [])
     for turn in range(messages):
         order = ((ours, taken[0]), (peer, taken[1]))

@@ -1,8 +1,8 @@
-"""``rtlab bench security``: what each check costs, and what attacks cost those who do not attack.
+"""``rtlab bench security``: what each check costs, and what a slow-loris attack costs honest clients.
 
 One server, in which a check is switched off and on between slices of the same bytes on the same
-connection (`rtlab.bench.switched_server`). Rates are messages for each second of the server's CPU time,
-so that a busy machine changes them little.
+connection (`rtlab.bench.switched_server`). Rates are messages per second of the server's CPU time,
+so that other load on the machine changes them little.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ __all__ = ["run"]
 
 #: Pairs of readings; the first one warms up.
 REPEATS: Final = 21
-#: Slices of a check, with it and without, and the messages of one. Short ones, so that both of a pair
-#: meet the same neighbours on the machine: on a busy one 100 pairs have an interval of ± 3 %, 400 of ± 1.5 %.
+#: Pairs of slices, with a check and without, and the messages in a slice. Slices are short, so that other
+#: load affects both of a pair alike: on a busy machine 100 pairs have an interval of ± 3 %, 400 of ± 1.5 %.
 SLICES: Final = 401
 MESSAGES: Final = 1_000
-#: In one piece: as a client that is ahead of its server.
+#: Messages in one write, as from a client that is faster than the server.
 PIECE: Final = 250
 START_TIMEOUT: Final = 30.0
 #: Seconds for one reading, on a busy machine.
 PATIENCE: Final = 120.0
-#: Half handshakes that stand while others measure their round trips, and how many they measure.
+#: Half-open handshakes that are held while an honest client measures its round trips, and their number.
 LORIS: Final = 1_000
 ECHOES: Final = 1_000
-#: Refreshes on one connection, its feed's rate, and the round trip of its network in ms.
+#: Token refreshes on one connection, messages per second of its feed, and the network's round trip in ms.
 REFRESHES: Final = 12
 FEED_RATE: Final = 200
 RTT_MS: Final = 50.0
 
-#: No limit that a benchmark meets.
+#: A rate limit so high that the benchmark never reaches it.
 _UNLIMITED: Final = "connection messages 100000000 100000000"
 _FOUR: Final = [
     *(_UNLIMITED.replace("connection", scope) for scope in ("connection", "user", "room")),
@@ -67,7 +67,7 @@ _LINE: Final = (
 
 @asynccontextmanager
 async def _sender(ws_url: str, token: str | None) -> AsyncGenerator[Wire]:
-    """Open a bare WebSocket in a room."""
+    """Open a bare WebSocket that has joined a room."""
     url = parse_url(ws_url)
     fields = upgrade_fields(new_key()) | ({} if token is None else {"Authorization": f"Bearer {token}"})
     async with await dial(url, timeout=PATIENCE) as wire:
@@ -78,7 +78,7 @@ async def _sender(ws_url: str, token: str | None) -> AsyncGenerator[Wire]:
 
 
 async def _rate(pid: int, wire: Wire, messages: int, checked: bool) -> float:
-    """Return how many messages the server handles in a second of its CPU time, with a check or without."""
+    """Return how many messages the server handles per second of its CPU time, with a check or without."""
     await wire.send(raw_frame(TEXT, b'{"type":"switch","payload":%b}' % (b"true" if checked else b"false")))
     await _handled(wire, lambda: wire.send(raw_frame(PING, b"switched")))
     pieces = max(1, messages // PIECE)
@@ -95,7 +95,7 @@ async def _rate(pid: int, wire: Wire, messages: int, checked: bool) -> float:
 
 
 async def _handled(wire: Wire, send: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Send what ends with a ping, and read until its pong: by then, all of it was handled."""
+    """Send messages that end with a ping, and read until its pong: then the server has handled them all."""
     sending = asyncio.create_task(send())
     try:
         async with asyncio.timeout(PATIENCE):
@@ -109,7 +109,7 @@ async def _handled(wire: Wire, send: Callable[[], Coroutine[Any, Any, None]]) ->
         await asyncio.gather(sending, return_exceptions=True)
 
 
-#: Row → the metric, the check, the server that has it, and the least ratio.
+#: Row → the metric, the check to switch, the options of a server with it, and the least ratio.
 _CHECKS: Final[dict[str, tuple[str, str, dict[str, Any], float | None]]] = {
     "validation": ("handled, validated by schema", "validation", {"schemas": "default"}, 0.85),
     "keys": (
@@ -131,7 +131,7 @@ _CHECKS: Final[dict[str, tuple[str, str, dict[str, Any], float | None]]] = {
 
 
 async def _check(row: str, repeats: int, messages: int) -> Result:
-    """Measure a check against the same server without it."""
+    """Compare a server's rate with a check and without."""
     metric, check, options, least = _CHECKS[row]
     arguments = as_arguments(cast("ServerOptions", {"heartbeat": 3600.0} | options))
     child = Child.module(
@@ -161,7 +161,7 @@ async def _check(row: str, repeats: int, messages: int) -> Result:
 
 
 async def _refreshes(start_lab: StartLab, repeats: int) -> list[Result]:
-    """Change the token of a connection with a feed; count what is lost, and what a change takes."""
+    """Refresh the token of a connection with a feed; count losses, and time the refreshes."""
     lab = await start_lab(security="right", faults=True, rate_limit=_UNLIMITED, heartbeat=3600.0)
     try:
         auth = Tokens("ada", PASSWORDS["ada"])
@@ -201,7 +201,7 @@ async def _timed(ask: Callable[[], Any]) -> float:
 
 
 async def _slow_loris(start_lab: StartLab, repeats: int, count: int, echoes: int) -> Result:
-    """Measure others' round trips while half handshakes stand, and while none does."""
+    """Measure an honest client's round trips with half-open handshakes beside it, and without."""
     lab = await start_lab(header_timeout=600.0, heartbeat=3600.0)
     port = urlsplit(lab.url).port
     p99: tuple[list[float], list[float]] = ([], [])
@@ -236,19 +236,19 @@ async def run(start_lab: StartLab, *, tiny: bool = False, only: str | None = Non
     start_lab : StartLab
         Starts each server.
     tiny : bool
-        See that it runs, and measure nothing.
+        Whether to run with counts so small that they only show that the benchmark runs.
     only : str, optional
-        One of its rows.
+        The one row to measure; all by default.
 
     Returns
     -------
     list of Result
-        The ratios have the 95 % interval over the pairs.
+        Ratios, with their 95 % intervals over the pairs.
 
     Raises
     ------
     RtlabError
-        For a row that it does not have.
+        If there is no such row.
     """
     raise_nofile()
     rows = (*_CHECKS, "refresh", "loris")

@@ -1,4 +1,4 @@
-"""``rtlab bench snapshot``: 10,000 interleavings of a writer, a room and a reader, and the gaps in them."""
+"""``rtlab bench snapshot``: 10,000 interleavings of a writer, a room and a reader; how many leave a gap."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ COUNT: Final = 10_000
 
 
 async def run(start_lab: StartLab, count: int = COUNT) -> list[Result]:
-    """Count the interleavings after which a reader shows something that is not true.
+    """Count the interleavings after which a reader's state is wrong.
 
     Parameters
     ----------
     start_lab : StartLab
         Not used: there are no sockets.
     count : int
-        Interleavings of each kind.
+        Interleavings of each kind of reader, without faults and with.
 
     Returns
     -------
     list of Result
-        The position read first, beside the state read first; without faults, and with cuts and restarts.
+        A reader that fetches the position first, beside one that fetches the state first; without faults,
+        and with cuts and restarts.
     """
     results: list[Result] = []
     for faults in (False, True):

@@ -1,7 +1,7 @@
-"""``rtlab bench throughput``: what batching, fan-out, compression and a full house cost, beside peers.
+"""``rtlab bench throughput``: what batching, fan-out, compression and thousands of clients cost.
 
-``--only ROW`` runs one of the rows below. A number counts only if the process of which it is said used
-at least nine tenths of a core; the table says how much it was.
+``--only ROW`` runs one of the rows below. A number counts only if the measured process used at least nine
+tenths of a core; the table says how much it used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rtlab.errors import RtlabError
 
 __all__ = ["ROWS", "run"]
 
-#: Each takes what starts a lab, and options of its own.
+#: Name → function that measures the row; it takes a `StartLab`, and its own options.
 ROWS: Final[dict[str, Callable[..., Awaitable[list[Result]]]]] = {
     "batched-send": batched_send,
     "server-batching": server_batching,
@@ -37,7 +37,7 @@ ROWS: Final[dict[str, Callable[..., Awaitable[list[Result]]]]] = {
     "attacks": attacks,
 }
 
-#: Counts that end in seconds: they show that a row runs, and measure nothing.
+#: Options for which a row takes seconds: they only show that it runs.
 _TINY: Final[dict[str, dict[str, Any]]] = {
     "batched-send": {"messages": 1_000, "repeats": 1, "sizes": (10, 100)},
     "server-batching": {"readers": 3, "deliveries": 90, "repeats": 1},
@@ -65,9 +65,9 @@ async def run(
     only : str
         A key of `ROWS`; empty for all.
     tiny : bool
-        Whether to run with counts that measure nothing, to see that it runs.
+        Whether to run with counts so small that they only show that the rows run.
     closed_forms : ClosedForms, optional
-        What the sweep is held against.
+        The formulas that the sweep is compared with; None compares with nothing.
 
     Returns
     -------
@@ -76,7 +76,7 @@ async def run(
     Raises
     ------
     RtlabError
-        For a row that does not exist.
+        If there is no such row.
     """
     if only and only not in ROWS:
         raise RtlabError(f"expected --only with one of {', '.join(ROWS)}, got {only!r}")

@@ -1,12 +1,12 @@
 """``rtlab bench transports``: each transport beside its nearest bare peer, and a node full of idle clients.
 
-Ours and the peer are fed at the same time by one server, half a period apart: whatever
-the machine does meanwhile hits both, so the ratio is the median of the repeats' ratios.
-A message that comes after a longer silence takes longer, since the processor sleeps deeper:
-with a phase that was off by 2 ms the ratio was off by a third. So the phase must be exact,
-and each repeat has two feeds, one begun by either side, and ranks the messages of both.
-The full node has 2,000 event streams and 2,000 WebSockets; its memory is read
-from the child itself.
+One server feeds our client and the peer at the same time, half a period apart, so that
+other load on the machine affects both; the ratio is estimated from the pairs of repeats.
+A message after a longer pause takes longer, because the processor is in a deeper sleep state:
+when the phase was off by 2 ms, the ratio was off by a third. So the phase must be exact, and
+each repeat has two feeds, one begun by each side, and takes the median over the messages of both.
+The full node has 2,000 event streams and 2,000 WebSockets; the server process itself
+reports its memory.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ __all__ = ["full_node", "latencies", "run"]
 
 REPEATS: Final = 9
 FULL_NODE_REPEATS: Final = 3
-#: Of each repeat's feed.
+#: Messages per second, bytes of payload, and messages of each feed.
 RATE: Final = 100.0
 SIZE: Final = 100
 COUNT: Final = 60
 TIMEOUT: Final = 60.0
 
-#: The full node: clients of each kind, and the KiB that one client may take.
+#: The full node: clients of each kind, and the most KiB of server memory per client.
 CLIENTS: Final = 2_000
 LIMIT_KIB: Final = 30.0
-#: Clients connected before the first reading, so that what the server loads once does not count.
+#: Clients connected before the first reading, so that memory that the server allocates once does not count.
 _WARM_UP: Final = 20
 
 
 @asynccontextmanager
 async def _ours(transport: str, url: str) -> AsyncGenerator[Take]:
-    # Created before the feed starts: its milliseconds would shift the phase between the two feeds.
+    # Made before the feed starts: the milliseconds that this takes would shift the phase of the two feeds.
     recorder = Recorder()
     async with make_client(transport, url) as conn:
         recorder.attach(conn, transport)
@@ -69,23 +69,23 @@ async def _later(delay: float, take: Take, rate: float, count: int) -> list[floa
 async def latencies(
     url: str, transport: str, *, repeats: int = REPEATS, rate: float = RATE, count: int = COUNT
 ) -> tuple[list[float], list[float]]:
-    """Measure server push, ours and the bare peer's at the same time.
+    """Measure the transit time of server push, for our client and the bare peer at the same time.
 
     Parameters
     ----------
     url : str
-        The server.
+        The server's base URL.
     transport : str
         ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
     repeats : int
-        Pairs of feeds.
+        Number of repeats, after one that warms up; each has two feeds to both clients.
     rate, count : float, int
-        Of each feed.
+        Messages per second, and messages, of each feed.
 
     Returns
     -------
     ours, bare : list of float
-        The median transit of each repeat, µs.
+        The median transit time of each repeat, in µs.
     """
     bare: Callable[[str], AbstractAsyncContextManager[Take]] = BARE[transport][0]
     medians: tuple[list[float], list[float]] = ([], [])
@@ -113,19 +113,19 @@ async def full_node(lab: Lab, clients: int = CLIENTS) -> dict[str, float]:
     Parameters
     ----------
     lab : Lab
-        A fresh one.
+        A freshly started lab.
     clients : int
-        Of each kind.
+        Number of clients of each kind.
 
     Returns
     -------
     dict
-        Kind → KiB of the server's memory for each client.
+        Kind → KiB of the server's memory per client.
 
     Raises
     ------
     LabError
-        When not all of them stayed.
+        If not all clients stayed connected.
     """
     raise_nofile()
     kinds: tuple[Kind, Kind] = ("sse", "websocket")
@@ -160,7 +160,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     -------
     list of Result
         Push latency of event stream, long poll and WebRTC beside httpx-sse, an httpx
-        loop and aiortc; memory of a client beside its limit.
+        loop and aiortc; server memory per client beside its limit.
     """
     results: list[Result] = []
     # No heartbeats: the bare peers do not answer them.

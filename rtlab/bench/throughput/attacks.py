@@ -1,4 +1,4 @@
-"""Nobody waits for somebody else's message: an honest echo beside each attack that once stopped a server."""
+"""Attacks that once stopped a server, and an honest client beside each: its echoes must not wait for it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def _text(message: dict[str, Any]) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-#: 34 kB that make a million deliveries in a room of a thousand.
+#: One message of 34 kB that causes a million deliveries in a room of a thousand.
 _PUBLISHES: Final = _text(_message("batch", [_message("n", 1, roomId=ROOM)] * 1_000))
 
 
 @contextmanager
 def _meanwhile(work: Callable[[threading.Event], None]) -> Generator[None]:
-    """Work in a thread for the time of the block, at whose end the event is set."""
+    """Run `work` in a thread inside the block; set the event that `work` gets when the block ends."""
     done = threading.Event()
     thread = threading.Thread(target=work, args=(done,))
     thread.start()
@@ -60,7 +60,7 @@ def _meanwhile(work: Callable[[threading.Event], None]) -> Generator[None]:
 
 
 def _reading(readers: CountingReaders) -> AbstractContextManager[None]:
-    """Read all that comes for the time of the block."""
+    """Let readers read everything inside the block."""
     return _meanwhile(lambda done: readers.read_while(lambda: not done.is_set()))
 
 
@@ -71,7 +71,7 @@ def _batch_of_publishes(lab: Lab, crowd: int) -> Generator[None]:
 
 
 def _batch_of_joins(lab: Lab, crowd: int) -> Generator[None]:
-    """Fill a room's history, and ask for all of it a thousand times in one message."""
+    """Fill a room's history, and request all of it a thousand times in one message, five times."""
     with counting_readers(lab.url, 2) as readers:
         for _ in range(10):
             readers.publish([_text(_message("n", "x" * 100, roomId=ROOM))] * 100)
@@ -83,7 +83,7 @@ def _batch_of_joins(lab: Lab, crowd: int) -> Generator[None]:
 
 
 def _epoch(lab: Lab) -> str:
-    """Return the name of the room's history, which the answer to a join says."""
+    """Return the epoch of the room's history, which the acknowledgement of a join contains."""
     with connect(lab.ws_url, compression=None) as ws:
         ws.send(_text(_message("join_room", {"roomId": ROOM}, id="j")).decode())
         while (answer := json.loads(ws.recv(_TIMEOUT)))["type"] != "ack":
@@ -92,7 +92,7 @@ def _epoch(lab: Lab) -> str:
 
 
 def _silent_feeds(lab: Lab, crowd: int) -> Generator[None]:
-    """Ask for forty feeds of 20,000 a second, each for a client that then reads nothing."""
+    """Request forty feeds of 20,000 messages per second, each for a client that then reads nothing."""
     feed = _text(_message("feed", {"rate": 20_000, "size": 10, "count": 600_000}))
     with counting_readers(lab.url, 40) as readers:
         for n in range(40):
@@ -101,7 +101,7 @@ def _silent_feeds(lab: Lab, crowd: int) -> Generator[None]:
 
 
 def _stalled_readers(lab: Lab, crowd: int) -> Generator[None]:
-    """Publish into a room where fifty members read nothing, and others everything."""
+    """Publish into a room where fifty members read nothing, and ten others read everything."""
     with counting_readers(lab.url, 50), counting_readers(lab.url, 10) as readers, _reading(readers):
         publish = _text(_message("n", "x" * 1_000, roomId=ROOM))
 
@@ -121,7 +121,7 @@ def _bursts(lab: Lab, crowd: int) -> Generator[None]:
 
 
 def _huge_room(lab: Lab, crowd: int) -> Generator[None]:
-    """Publish into a room of ten times as many, again and again."""
+    """Publish repeatedly into a room of ten times the crowd."""
     with counting_readers(lab.url, 10 * crowd) as readers, _reading(readers):
         for _ in range(20):
             readers.say(_text(_message("n", 1, roomId=ROOM)))
@@ -129,16 +129,17 @@ def _huge_room(lab: Lab, crowd: int) -> Generator[None]:
 
 
 class Attack(NamedTuple):
-    """What somebody does to a server.
+    """One attack on a server.
 
     Parameters
     ----------
     what : str
-        In words, with ``{crowd}`` for how many.
+        Description, with ``{crowd}`` in place of the number of clients.
     begin : callable
-        Takes the lab and the crowd's size; does its worst before its one ``yield``, and ends behind it.
+        Generator that takes the lab and the crowd's size. It starts the attack before its one ``yield``,
+        and ends it after that.
     listeners : (str, float, str), optional
-        Connections that only listen: of which kind, times the crowd's size, and their path.
+        Connections that only listen: their kind, their number as a multiple of the crowd, and their path.
     heartbeat : float
         Seconds between the server's pings.
     """
@@ -176,20 +177,20 @@ async def attacks(
     seconds: float = SECONDS,
     which: tuple[str, ...] = tuple(ATTACKS),
 ) -> list[Result]:
-    """Return, for each attack on a fresh server, its longest turn and an honest client's echoes.
+    """Return, for each attack on a fresh server, the server's longest loop turn and an honest client's p99.
 
-    The turns count while the attack goes on; how long one was until all had left is reported beside it.
+    Only turns during the attack have a limit; the longest turn until all clients have left is reported too.
 
     Parameters
     ----------
     start_lab : StartLab
         Starts each lab.
     crowd : int
-        Members of the rooms.
+        Number of clients in an attack's rooms.
     seconds : float
-        How long echoes are sent.
+        How long the honest client sends echoes, in seconds.
     which : tuple of str
-        Names in `ATTACKS`.
+        Names of the attacks, keys of `ATTACKS`.
     """
     raise_nofile()
     rows: list[Result] = []
@@ -211,7 +212,7 @@ async def attacks(
             rows.append(msgspec.structs.replace(row, at_most=1.0))
         rows += [
             Result.of(BENCH, f"longest turn's own CPU time, {what}", [1e3 * turns["longest_cpu"]], "ms"),
-            # uvloop hands over all that is ready at once: thousands who go in one moment are one turn.
+            # uvloop handles all ready events in one turn: thousands of clients that leave at once share one.
             Result.of(BENCH, f"longest turn until all have left, {what}", [1e3 * after["longest"]], "ms"),
         ]
     return rows
@@ -220,7 +221,7 @@ async def attacks(
 async def _beside(
     lab: Lab, attack: Attack, crowd: int, seconds: float
 ) -> tuple[list[float], dict[str, float]]:
-    """Return the honest client's round trips while the attack goes on, and the server's turns until then."""
+    """Return the honest client's round trips during the attack, and the server's loop turns until its end."""
     async with AsyncExitStack() as held:
         if attack.listeners is not None:
             kind, times, path = attack.listeners

@@ -1,4 +1,4 @@
-"""Messages of 64 bytes on their way up: `MessageBatcher` beside a bare client that sends each alone."""
+"""Sending messages of 64 bytes: `MessageBatcher` beside a bare client that sends each in its own frame."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ MESSAGES: Final = 20_000
 SIZES: Final = (10, 100, 1_000)
 MUSTS: Final = {10: 2.5, 100: 4.0}
 _TIMEOUT: Final = 60.0
-#: What the profile names.
+#: How many modules the profile lists.
 _SHARES: Final = 6
 
-#: A message of 64 bytes in JSON; the server handles it by doing nothing: the way to it is what is measured.
+#: A message of 64 bytes in JSON, which the server ignores, so that only the path to the handler is measured.
 _PAYLOAD: Final = "x" * 36
 _TEXT: Final = '{"type":"%s","payload":"%s"}'
 
@@ -64,7 +64,7 @@ async def _ours(url: str, batch_size: int, messages: int) -> None:
 
 
 async def _theirs(url: str, messages: int, *, each: bool) -> None:
-    """Send each message alone; `each` gets its own answer, or the last one gets one for all."""
+    """Send each message in its own frame; with `each` every one is answered, otherwise only the last."""
     text = _TEXT % ("one" if each else "non", _PAYLOAD)
 
     async def answers(connection: ClientConnection) -> None:
@@ -92,22 +92,22 @@ async def batched_send(
     repeats: int = REPEATS,
     sizes: tuple[int, ...] = SIZES,
 ) -> list[Result]:
-    """Compare messages/s that the server has handled and answered.
+    """Compare the messages per second that the server has handled and acknowledged.
 
     Parameters
     ----------
     start_lab : StartLab
         Starts the lab.
     messages, repeats : int
-        Of each reading; readings.
+        Messages in each reading, and number of readings.
     sizes : tuple of int
         Batch sizes.
 
     Returns
     -------
     list of Result
-        Rates by batch size beside a bare client and server with an answer for each message; beside the
-        same pair with one answer for all; and where the client's time goes, as shares of a profile.
+        Rates by batch size, beside a bare client and server with an answer for each message, and with one
+        answer for all; and the shares of the client's time by module, from a profile.
     """
     lab = await start_lab(heartbeat=3600.0)
     try:
@@ -152,12 +152,12 @@ def _bind(url: str, size: int, messages: int) -> Callable[[], Awaitable[None]]:
 
 
 def _busiest(readings: list[_Reading]) -> float:
-    """Return how busy the busier end was: client and server work at the same time, on a core each."""
+    """Return how busy the busier end was; client and server work at the same time, on one core each."""
     return statistics.median(max(reading.client, reading.server) for reading in readings)
 
 
 async def _profile(url: str, size: int, messages: int) -> list[Result]:
-    """Return where this process's time goes in a batched send, by module, in % of all."""
+    """Return the shares of this process's time in a batched send, by module, in %."""
     profile = cProfile.Profile()
     profile.enable()
     try:
@@ -179,7 +179,7 @@ async def _profile(url: str, size: int, messages: int) -> list[Result]:
 
 
 def _module(path: str, function: str) -> str:
-    if path == "~":  # built in
+    if path == "~":  # a built-in function
         return function.strip("<>").removeprefix("built-in method ").removeprefix("method ")
     parts = Path(path).with_suffix("").parts
     for package in ("rtlab", "websockets", "asyncio", "msgspec"):

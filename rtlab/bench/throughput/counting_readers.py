@@ -1,7 +1,7 @@
 """WebSocket readers that only count frames: raw sockets under one epoll, so that the server is the busy side.
 
-A reader that costs more than what it reads measures itself. These spend 2 to 3 µs on a delivery, in the
-caller's thread, whatever server is on the other side.
+Readers that cost more than the server's delivery would be the bottleneck. These take 2 to 3 µs per
+delivery, in the caller's thread, with any server.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ __all__ = ["ROOM", "RTLAB", "CountingReaders", "Dialect", "counting_readers", "m
 ROOM: Final = "throughput"
 
 _TIMEOUT: Final = 60.0
-#: So long must nothing come before the readers count as settled.
+#: Seconds without any data after which the readers count as settled.
 _QUIET: Final = 0.3
 _READ_BYTES: Final = 65_536
 
 
 class Dialect(NamedTuple):
-    """How a server is spoken to.
+    """How a reader joins the room of a kind of server.
 
     Parameters
     ----------
     path : str
-        Of the upgrade request.
+        Path of the upgrade request.
     opening : tuple of bytes
-        Texts that a reader sends after the upgrade: it enters the room.
+        Texts that a reader sends after the upgrade to join the room.
     answers : int
-        Messages until it is there, the answer to the last of these included.
+        Number of messages that the server sends until the reader has joined.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Dialect(NamedTuple):
     answers: int
 
 
-#: rtlab's own; one user, so that the presence of many does not become a second fan-out.
+#: rtlab's server. All readers are one user; otherwise presence messages would be a second fan-out.
 RTLAB: Final = Dialect(
     "/ws?user=crowd", (b'{"type":"join_room","payload":{"roomId":"%b"},"id":"j"}' % ROOM.encode(),), 2
 )
@@ -71,12 +71,12 @@ def masked(text: bytes) -> bytes:
     return header + bytes(4) + text
 
 
-#: Readers that are read between two looks at the hurried one.
+#: Most readers that are read between two checks of the last one, which paces `publish_on`.
 _AT_ONCE: Final = 16
 
 
 class _Reader:
-    """One connection."""
+    """One connection, whose frames and bytes are counted."""
 
     def __init__(self, connection: socket.socket, heard: bytes) -> None:
         self.socket = connection
@@ -85,7 +85,7 @@ class _Reader:
         self._count(heard)
 
     def read(self) -> int:
-        """Take what has come, and return how many messages that were."""
+        """Receive available data, and return how many messages were completed by it."""
         data = self.socket.recv(_READ_BYTES)
         if not data:
             raise LabError("the server closed a reader's connection")
@@ -95,7 +95,7 @@ class _Reader:
         self.bytes += len(data)
         if self._rest:
             data = self._rest + data
-        # A server's frames have no mask: 2, 4 or 10 bytes, and the payload (RFC 6455 §5.2).
+        # A server's frames have no mask: a header of 2, 4 or 10 bytes, then the payload (RFC 6455 §5.2).
         at, end, found = 0, len(data), 0
         while end - at >= 2:
             size = data[at + 1]
@@ -121,7 +121,7 @@ class CountingReaders:
     Attributes
     ----------
     frames : int
-        Messages that all of them have had.
+        Messages that all readers together have received.
     """
 
     def __init__(self, url: str, dialect: Dialect, extensions: str = "") -> None:
@@ -138,16 +138,16 @@ class CountingReaders:
 
     @property
     def bytes(self) -> int:
-        """What all of them have had, headers included."""
+        """Bytes that all readers together have received, frame headers included."""
         return sum(reader.bytes for reader in self._readers)
 
     def grow(self, count: int) -> None:
-        """Connect so many more; returns when each is in the room and nothing more comes.
+        """Connect `count` more readers; return when each has joined the room and no more data arrives.
 
         Raises
         ------
         LabError
-            When the server refused one.
+            If the server refused a reader.
         """
         parts = urlsplit(self._url)
         host, port = parts.hostname, parts.port
@@ -185,7 +185,7 @@ class CountingReaders:
         return reader
 
     def settle(self) -> None:
-        """Read until nothing has come for a moment, and begin to count from there."""
+        """Read until no data has arrived for 0.3 s, and restart the counts from there."""
         while ready := self._epoll.poll(_QUIET):
             for fd, _ in ready:
                 self._by_fd[fd].read()
@@ -194,37 +194,38 @@ class CountingReaders:
             reader.frames = reader.bytes = 0
 
     def say(self, text: bytes, *, of: int = 0) -> None:
-        """Let one of them send a text."""
+        """Send a text from reader number `of`."""
         self._readers[of].socket.sendall(masked(text))
 
     def publish(self, texts: Sequence[bytes], *, per_message: float = 1.0) -> None:
-        """Send texts in one write, and return when every reader has had all of them.
+        """Send texts in one write, and return when every reader has received all of them.
 
         Parameters
         ----------
         texts : sequence of bytes
-            The first reader sends them.
+            Texts that the first reader sends.
         per_message : float
-            Frames that a reader gets for each; less than 1 where the server batches.
+            Frames that each reader gets per text; less than 1 if the server batches.
         """
         target = self.frames + round(len(texts) * per_message) * len(self._readers)
         self._readers[0].socket.sendall(b"".join(map(masked, texts)))
         self.read_until(target)
 
     def publish_on(self, texts: Sequence[bytes], times: int, *, per_message: float = 1.0) -> None:
-        """Publish so often, each time as soon as the reader that joined last has had what came before.
+        """Publish repeatedly, each time as soon as the reader that joined last has the previous publish.
 
-        It is the last to be written to. The others read while the server works: it would be idle if they
-        were waited for. What is under way is bounded: everybody has had the publish before the last one.
+        The server writes to that reader last. The other readers read while the server is working: it would
+        be idle if it waited for them. The data in flight is bounded, because before each publish every
+        reader has received the last but one.
 
         Parameters
         ----------
         texts : sequence of bytes
-            The first reader sends them, in one write.
+            Texts that the first reader sends, in one write.
         times : int
-            How often.
+            How often to publish.
         per_message : float
-            As for `publish`.
+            Frames that each reader gets per text, as for `publish`.
         """
         last, per_reader = self._readers[-1], round(len(texts) * per_message)
         write = b"".join(map(masked, texts))
@@ -249,7 +250,7 @@ class CountingReaders:
         self.read_until(begin + times * per_reader * len(self._readers))
 
     def read_until(self, frames: int) -> None:
-        """Read until so many frames came in all; raises `LabError` after a minute."""
+        """Read until `frames` frames have arrived in all; raise `LabError` after a minute."""
         by_fd, poll = self._by_fd, self._epoll.poll
         until = time.monotonic() + _TIMEOUT
         while self.frames < frames:
@@ -260,13 +261,13 @@ class CountingReaders:
                 self.frames += by_fd[fd].read()
 
     def read_while(self, wanted: Callable[[], bool]) -> None:
-        """Read whatever comes, as long as it is wanted."""
+        """Read all data that arrives, as long as `wanted` returns True."""
         while wanted():
             for fd, _ in self._epoll.poll(0.05):
                 self.frames += self._by_fd[fd].read()
 
     def leave(self) -> None:
-        """Drop every connection."""
+        """Close every connection."""
         self._epoll.close()
         for reader in self._readers:
             reader.socket.close()
@@ -276,18 +277,18 @@ class CountingReaders:
 def counting_readers(
     url: str, count: int, dialect: Dialect = RTLAB, *, extensions: str = ""
 ) -> Generator[CountingReaders]:
-    """Hold so many readers for the time of the block.
+    """Hold `count` readers inside the block.
 
     Parameters
     ----------
     url : str
-        The server; its path is the dialect's.
+        The server's base URL; the path is the dialect's.
     count : int
-        How many.
+        Number of readers.
     dialect : Dialect
-        How to enter the room there.
+        How to join the room of this server.
     extensions : str
-        What they offer in ``Sec-WebSocket-Extensions``.
+        Extensions that the readers offer in ``Sec-WebSocket-Extensions``; empty for none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the cursor of an event costs a stream, in one room and in many, beside one that is written whole."""
+"""What writing the cursor of an event costs, in one room and in many, beside formatting it anew each time."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _EPOCH: Final = "ab12cd34"
 async def cursors(
     start_lab: StartLab, *, rooms: tuple[int, ...] = (1, 64), events: int = 10_000, repeats: int = 9
 ) -> list[Result]:
-    """Return the CPU time of an event's cursor, for a stream that stands in so many rooms.
+    """Return the CPU time of an event's cursor, for an event stream that is in `rooms` rooms.
 
-    Each event moves one room on. A stream writes anew only what the event changes
-    (`CursorWriter`); the peer writes the places of all rooms (`format_cursor`).
+    Each event advances the position in one room. `CursorWriter` rewrites only the part that the
+    event changes; the peer writes the positions of all rooms (`format_cursor`).
 
     Parameters
     ----------
     start_lab : StartLab
-        Not used: the writers run in this process, alone.
+        Not used: the writers run in this process, without a server.
     rooms : tuple of int
-        How many rooms.
+        Numbers of rooms to measure.
     events : int
-        In each repeat.
+        Events in each repeat.
     repeats : int
-        Of both sides, in turns.
+        Repeats of both sides, in turns.
     """
     rows: list[Result] = []
     for count in rooms:
@@ -74,7 +74,7 @@ def _written_whole(count: int) -> Callable[[int, RoomPosition], str]:
 
 
 def _cost(write: Callable[[int, RoomPosition], str], count: int, events: int) -> float:
-    """Return CPU µs for each event."""
+    """Return the CPU time per event, in µs."""
     steps = [(n, RoomPosition(_name(n % count), _EPOCH, n + 1)) for n in range(events)]
     began = time.process_time()
     for position, place in steps:

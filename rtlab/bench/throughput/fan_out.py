@@ -1,4 +1,4 @@
-"""What a delivery of a room costs the server, beside ``websockets.broadcast`` and python-socketio."""
+"""What one delivery to a room costs the server, beside ``websockets.broadcast`` and python-socketio."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["SOCKETIO", "WEBSOCKETS", "compressed_fan_out", "fan_out", "room_size
 
 REPEATS: Final = 9
 READERS: Final = 500
-#: Deliveries of one reading: a quarter of a second or more.
+#: Deliveries in one reading: a quarter of a second or more.
 DELIVERIES: Final = 40_000
-#: Of room sizes.
+#: Numbers of readers for `room_sizes`.
 SIZES: Final = (10, 30, 100, 300, 1_000, 3_000, 5_000)
 #: Bytes of each payload.
 SIZE: Final = 100
@@ -39,7 +39,7 @@ SOCKETIO: Final = Dialect(
     "/socket.io/?EIO=4&transport=websocket", (b"40", b'42["join","%b"]' % ROOM.encode()), 3
 )
 
-#: Makes the text that publishes a message with so many bytes of padding.
+#: Takes a number of bytes of padding; returns the text that publishes such a message.
 _Text = Callable[[int], bytes]
 
 
@@ -52,7 +52,7 @@ def _event(size: int) -> bytes:
 
 
 class _Side:
-    """One server with its readers, whose frames are as long as the others'."""
+    """One server with its readers; `match` makes its frames as long as another server's."""
 
     def __init__(self, pid: int, readers: CountingReaders, text: _Text, size: int = SIZE) -> None:
         self.pid = pid
@@ -61,17 +61,17 @@ class _Side:
         self._size = size
 
     def match(self, frame_bytes: float) -> None:
-        """Pad what is published until frames have this length."""
+        """Change the padding of published messages so that their frames have this length."""
         self._size += round(frame_bytes - self.frame_bytes())
 
     def frame_bytes(self) -> float:
-        """Publish one message, and return how long its frame is."""
+        """Publish one message, and return the length of its frame in bytes."""
         before = self.readers.bytes
         self.readers.publish([self._text(self._size)])
         return (self.readers.bytes - before) / len(self.readers)
 
     def read(self, deliveries: int, at_once: int = 1, per_message: float = 1.0) -> Reading:
-        """Publish, each time when the server has written what came before."""
+        """Publish `at_once` messages per write, each time once the server has written the previous ones."""
         texts = [self._text(self._size)] * at_once
         turns = max(1, deliveries // (len(self.readers) * at_once))
 
@@ -82,7 +82,7 @@ class _Side:
 
 
 def _in_turns(sides: list[_Side], repeats: int, read: Callable[[_Side], Reading]) -> list[list[Reading]]:
-    """Read all sides in turn, each time another one first; the first round warms up."""
+    """Measure all sides in turns, each time beginning with another one; the first round warms up."""
     found: list[list[Reading]] = [[] for _ in sides]
     for turn in range(repeats + 1):
         for n in range(len(sides)):
@@ -96,14 +96,14 @@ def _in_turns(sides: list[_Side], repeats: int, read: Callable[[_Side], Reading]
 async def fan_out(
     start_lab: StartLab, *, readers: int = READERS, deliveries: int = DELIVERIES, repeats: int = REPEATS
 ) -> list[Result]:
-    """Compare the CPU of a delivery with both peers', one and ten publishes in a turn of the loop.
+    """Compare the CPU time per delivery with both peers', with one and ten publishes in a loop turn.
 
     Parameters
     ----------
     start_lab : StartLab
         Starts the lab whose server is measured.
     readers, deliveries, repeats : int
-        Readers of each server; deliveries of a reading; readings.
+        Readers of each server, deliveries in a reading, and number of readings.
     """
     raise_nofile()
     async with AsyncExitStack() as stack:
@@ -145,7 +145,7 @@ async def fan_out(
 async def compressed_fan_out(
     start_lab: StartLab, *, readers: int = READERS, deliveries: int = DELIVERIES, repeats: int = REPEATS
 ) -> list[Result]:
-    """Compare compressed frames that all readers share with plain ones, in one server."""
+    """Compare compressed frames, compressed once for all readers, with plain ones, in one server."""
     raise_nofile()
     lab = await start_lab(heartbeat=3600.0, compression=True)
     try:
@@ -155,7 +155,7 @@ async def compressed_fan_out(
             found: list[list[Reading]] = [[], []]
             offers = ("permessage-deflate; server_no_context_takeover", "")
             for turn in range(repeats + 1):
-                # One after the other, since all of a room's members are counted together.
+                # One group after the other: a publish goes to all members of the room.
                 for which in (0, 1) if turn % 2 else (1, 0):
                     with counting_readers(lab.url, readers, extensions=offers[which]) as group:
                         side = _Side(pid, group, _chat, 4 * SIZE)
@@ -174,9 +174,9 @@ async def compressed_fan_out(
 async def server_batching(
     start_lab: StartLab, *, readers: int = 50, deliveries: int = DELIVERIES, repeats: int = REPEATS
 ) -> list[Result]:
-    """Compare deliveries/s of readers that ask for batches of ten with those that do not.
+    """Compare deliveries/s of readers that request batches of ten with those that do not.
 
-    Publishes come one to a turn of the loop, in which case batches are all that saves writes.
+    Publishes arrive in separate loop turns, so that only batches can save writes.
     """
     raise_nofile()
     lab = await start_lab(heartbeat=3600.0)
@@ -203,7 +203,7 @@ async def server_batching(
 
 
 def _publish_apart(side: _Side, deliveries: int, *, batched: bool) -> Reading:
-    """Publish in many small writes of ten senders, so that the server reads them in different turns."""
+    """Publish one message per write, from different readers, so that each is read in its own loop turn."""
     readers = side.readers
     count = max(10, deliveries // len(readers) // 10 * 10)
     text = _chat(SIZE)
@@ -224,7 +224,7 @@ async def room_sizes(
     deliveries: int = DELIVERIES,
     repeats: int = 3,
 ) -> list[Result]:
-    """Return deliveries/s by the room's size, and how the cost of one grows with it."""
+    """Return deliveries/s by the room's size, and how the CPU time per delivery grows with it."""
     raise_nofile()
     lab = await start_lab(heartbeat=3600.0)
     try:
@@ -241,7 +241,7 @@ async def room_sizes(
                 rates = [reading.rate for reading in costs[size]]
                 row = Result.of("throughput", f"deliveries/s, room of {size:,}", rates, "/s")
                 rows.append(msgspec.structs.replace(row, busy=min(r.busy for r in costs[size])))
-            # From a hundred on: below, the publish itself is most of it.
+            # Relative to a room of at least 100: in smaller rooms the publish itself is most of the cost.
             base = next(size for size in sizes if size >= min(100, sizes[-1]))
             most = sizes[-1]
             grown = cpu_result(

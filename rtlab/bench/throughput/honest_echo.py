@@ -1,7 +1,7 @@
 """An honest client in a process of its own: ``python -m rtlab.bench.throughput.honest_echo URL SECONDS``.
 
-It asks for an echo on a schedule, over a blocking socket, and prints its round trips in seconds as a JSON
-array. What the benchmark's own process does meanwhile does not make it late.
+It requests echoes on a schedule, over a blocking socket, and prints its round trips in seconds as a JSON
+array. Being a separate process, it is not delayed by the work of the benchmark's own process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 __all__ = ["RATE", "main", "round_trips"]
 
-#: Echoes a second.
+#: Echoes per second.
 RATE: Final = 100.0
 _TIMEOUT: Final = 30.0
 
@@ -27,9 +27,9 @@ async def round_trips(url: str, seconds: float) -> list[float]:
     Parameters
     ----------
     url : str
-        The server's WebSocket.
+        The server's WebSocket URL.
     seconds : float
-        How long.
+        How long to send echoes, in seconds.
     """
     command = (sys.executable, "-m", "rtlab.bench.throughput.honest_echo", url, str(seconds))
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -44,7 +44,7 @@ async def round_trips(url: str, seconds: float) -> list[float]:
 
 
 def main(url: str, seconds: float) -> list[float]:
-    """Return round trips, each from when it was due: a stall counts for all that should have been asked."""
+    """Return round trips in seconds; those that a late echo delays count from when they were due."""
     found: list[float] = []
     with connect(url, compression=None) as ws:
         ws.recv(_TIMEOUT)  # the welcome
@@ -52,7 +52,7 @@ def main(url: str, seconds: float) -> list[float]:
         for n in range(max(1, round(seconds * RATE))):
             due = begun + n / RATE
             time.sleep(max(0.0, due - time.monotonic()))
-            # The sleep itself may be late; an echo that still has not come makes the next ones late.
+            # A late sleep does not count. A late echo does: the round trips that it delays start when due.
             began = due if late else time.monotonic()
             ws.send('{"type":"echo","payload":1}')
             while '"echo"' not in str(ws.recv(_TIMEOUT)):

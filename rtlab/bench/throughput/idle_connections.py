@@ -1,4 +1,4 @@
-"""Thousands of idle connections on one node: what each costs in memory, and can ten thousand be held?"""
+"""Thousands of idle connections on one node: memory and CPU of each, and whether ten thousand can be held."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rtlab.processes.parent_watch import raise_nofile
 
 __all__ = ["held_connections", "memory_per_connection"]
 
-#: Between these counts is what one connection costs read.
+#: Connections at the two readings; their difference gives the memory of one connection.
 COUNTS: Final = (2_000, 10_000)
 LIMIT_KIB: Final = 18.0
 LIMIT_FULL_KIB: Final = 20.0
@@ -35,7 +35,7 @@ HEARTBEAT: Final = 15.0
 
 _SOCKSTAT: Final = Path("/proc/net/sockstat")
 _OURS: Final = Opening("/ws", "rtlab.v1.json", b'"type":"welcome"')
-#: Opens an outbox, as a client does that delivers at least once.
+#: Opens an outbox, as a client with at-least-once delivery does.
 _OUTBOX: Final = b'{"type":"outbox","payload":{"stream":"s","history":"h","token":"t"},"id":"o"}'
 _WEBSOCKETS: Final = Opening("/", "", b'{"type":"ack"}', b'{"type":"join_room"}')
 _SOCKETIO: Final = Opening("/socket.io/?EIO=4&transport=websocket", "", b'40{"sid"', b"40")
@@ -44,21 +44,21 @@ _SOCKETIO: Final = Opening("/socket.io/?EIO=4&transport=websocket", "", b'40{"si
 async def memory_per_connection(
     start_lab: StartLab, *, counts: tuple[int, int] = COUNTS, repeats: int = REPEATS
 ) -> list[Result]:
-    """Return the server's memory for one idle WebSocket, beside bare ``websockets`` and python-socketio.
+    """Return the server's memory per idle WebSocket, beside bare ``websockets`` and python-socketio.
 
     Parameters
     ----------
     start_lab : StartLab
-        Starts each lab anew: memory that was used once is not given back.
+        Starts a new lab for each reading, because a process does not return all memory it once used.
     counts : (int, int)
         Connections at the first reading, and at the second.
     repeats : int
-        How often.
+        Number of repeats.
 
     Returns
     -------
     list of Result
-        KiB of resident memory; the kernel's pages for sockets stand beside it.
+        KiB of resident memory; and of the kernel's pages for TCP sockets.
     """
     raise_nofile()
     found: dict[str, list[tuple[float, float]]] = {}
@@ -112,14 +112,14 @@ async def memory_per_connection(
 
 
 async def _grown(url: str, pid: int, opening: Opening, counts: tuple[int, int]) -> tuple[float, float]:
-    """Return KiB for each connection between two counts: the process's, and the kernel's for TCP."""
+    """Return the KiB that each connection adds: to the server's memory, and to the kernel's for TCP."""
     clients = IdleClients("websocket", opening)
     server = psutil.Process(pid)
     readings: list[tuple[int, int]] = []
     try:
         for count in counts:
             await clients.grow(url, count - len(clients))
-            await asyncio.sleep(1.0)  # announcements, and what the allocator gives back
+            await asyncio.sleep(1.0)  # for presence messages, and for the allocator to return memory
             _expect(clients, count)
             readings.append((server.memory_info().rss, _kernel_bytes()))
     finally:
@@ -144,7 +144,7 @@ def _kernel_bytes() -> int:
 
 
 async def _log_in(url: str) -> str:
-    """Return an access token of one of the lab's own users."""
+    """Return an access token of one of the lab's built-in users."""
     import httpx
 
     async with httpx.AsyncClient(base_url=url) as client:
@@ -160,16 +160,16 @@ async def held_connections(
     seconds: float = HOLD_SECONDS,
     heartbeat: float = HEARTBEAT,
 ) -> list[Result]:
-    """Hold idle connections whose heartbeats are answered; return what each costs at each count.
+    """Hold idle connections that answer heartbeats; return the CPU time and memory of each, at each count.
 
     Parameters
     ----------
     start_lab : StartLab
         Starts the lab.
     counts : tuple of int
-        Rising; the last is held for `seconds`, the others for one heartbeat.
+        Numbers of connections, rising. The last is held for `seconds`, the others for one heartbeat.
     seconds, heartbeat : float
-        How long; between two pings.
+        How long the last number is held, and the interval between two pings, in seconds.
     """
     raise_nofile()
     async with AsyncExitStack() as stack:

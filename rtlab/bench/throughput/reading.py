@@ -1,4 +1,4 @@
-"""One reading of a process at work, and the result that a row of readings makes."""
+"""One reading of a process at work, and the results that readings of two sides make."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ BENCH = "throughput"
 
 
 class Reading(NamedTuple):
-    """What one piece of work took.
+    """The CPU time and duration of one piece of work.
 
     Parameters
     ----------
     amount : float
-        Deliveries, or messages.
+        Number of deliveries, or of messages.
     cpu : float
-        CPU seconds of the process that is measured.
+        CPU seconds that the measured process used.
     seconds : float
-        That passed.
+        Elapsed seconds.
     """
 
     amount: float
@@ -37,31 +37,31 @@ class Reading(NamedTuple):
 
     @property
     def busy(self) -> float:
-        """How much of a core the process used."""
+        """Share of a core that the process used."""
         return self.cpu / self.seconds
 
     @property
     def us(self) -> float:
-        """CPU µs for each."""
+        """CPU time per delivery or message, in µs."""
         return 1e6 * self.cpu / self.amount
 
     @property
     def rate(self) -> float:
-        """How many in a second."""
+        """Deliveries or messages per second."""
         return self.amount / self.seconds
 
 
 def watch(pid: int, amount: float, work: Callable[[], object]) -> Reading:
-    """Do some work, and read what it took of a process.
+    """Do some work, and measure the CPU time that a process uses meanwhile.
 
     Parameters
     ----------
     pid : int
-        The process.
+        Id of the process.
     amount : float
-        What the work comes to.
+        Number of deliveries, or of messages, in this work.
     work : callable
-        Blocks until all is done.
+        Does the work, and blocks until it is done.
     """
     cpu, began = cpu_seconds(pid), time.perf_counter()
     work()
@@ -71,16 +71,16 @@ def watch(pid: int, amount: float, work: Callable[[], object]) -> Reading:
 def cpu_result(
     metric: str, ours: Sequence[Reading], peer: str, theirs: Sequence[Reading], at_most: float | None = None
 ) -> Result:
-    """Compare CPU for each delivery, in pairs; both servers have to have been busy.
+    """Compare the CPU time per delivery, in pairs; the result counts only if both servers were busy.
 
     Parameters
     ----------
     metric, peer : str
-        What is compared.
+        Names of the measured quantity, and of the peer.
     ours, theirs : sequence of Reading
-        Pair i of both was taken in one turn.
+        Pair i of both was measured in one turn.
     at_most : float, optional
-        What the ratio must not exceed.
+        Upper bound of the ratio; None for no bound.
     """
     row = Result.paired(BENCH, metric, [r.us for r in ours], "µs", peer, [r.us for r in theirs])
     busy = min(_busy(ours), _busy(theirs))
@@ -90,7 +90,7 @@ def cpu_result(
 def rate_result(
     metric: str, ours: Sequence[Reading], peer: str, theirs: Sequence[Reading], at_least: float | None = None
 ) -> Result:
-    """Compare rates, in pairs; as `cpu_result`, but the ratio must not be less than `at_least`."""
+    """Compare rates in pairs, like `cpu_result`, but with a lower bound of the ratio (`at_least`)."""
     row = Result.paired(BENCH, metric, [r.rate for r in ours], "/s", peer, [r.rate for r in theirs])
     busy = min(_busy(ours), _busy(theirs))
     return msgspec.structs.replace(row, busy=busy, at_least=at_least)

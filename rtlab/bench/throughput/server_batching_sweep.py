@@ -1,6 +1,6 @@
-"""Batching on the real server over B × T × λ: messages in a frame, and the delay that they pay.
+"""Batching on the real server over B × T × λ: messages per frame, and the delay that batching adds.
 
-The closed forms come from whoever asks, as ``rtlab bench`` does: nothing that measures knows them.
+The caller, such as ``rtlab bench``, passes in the closed forms: benchmarks do not import the models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rtlab.patterns.message_batcher import MessageBatcher
 
 __all__ = ["ClosedForms", "batching_sweep"]
 
-#: From λ, T and B to messages in a frame, and to the mean added delay in seconds.
+#: Two functions of λ (per second), T (seconds) and B: messages in a frame, and mean added delay in seconds.
 ClosedForms = tuple[Callable[[float, float, float], float], Callable[[float, float, float], float]]
 
 RATES: Final = (20.0, 100.0, 500.0)
@@ -40,18 +40,18 @@ async def batching_sweep(
     seconds: float = SECONDS,
     closed_forms: ClosedForms | None = None,
 ) -> list[Result]:
-    """Return both means of every cell.
+    """Return the mean messages per frame and the mean added delay of every cell (λ, T, B).
 
     Parameters
     ----------
     start_lab : StartLab
         Starts the lab.
     rates, waits, limits : sequences
-        λ per second, T in seconds, B.
+        Values of λ in messages per second, of T in seconds, and of B in messages.
     messages, seconds : int and float
-        At least so many in each cell; how long.
+        Least number of messages, and duration in seconds, of each cell.
     closed_forms : ClosedForms, optional
-        What each cell is held against: it must come within 5 %.
+        Formulas that each cell must match within 5 %; None compares with nothing.
     """
     lab = await start_lab(heartbeat=3600.0)
     try:

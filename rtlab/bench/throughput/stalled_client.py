@@ -1,4 +1,4 @@
-"""One client among five hundred reads nothing: do the others wait, and what does the server keep for it?"""
+"""One more client beside five hundred reads nothing: do the others wait, and how much is kept for it?"""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["stalled_client"]
 REPEATS: Final = 9
 READERS: Final = 500
 MESSAGES: Final = 300
-#: A stalled client's connection takes more than this before the server notices: large messages, to get there.
+#: Bytes of each payload: large, so that the stalled client's socket buffers fill up, and then its queue.
 SIZE: Final = 4_000
-#: Seconds between two publishes: the server must keep up, or its queue is what is measured.
+#: Seconds between two publishes: the server must keep up, or the delay of its own backlog is measured.
 PERIOD: Final = 0.02
-#: What the lab's server lets wait for one client: beside its own queue, transport and system hold some.
+#: Most bytes that the lab's server queues for one client; the transport and the kernel hold more beside.
 QUEUE_BYTES: Final = 128 * 1024
 _SLACK_BYTES: Final = 1024 * 1024
 
@@ -42,14 +42,14 @@ async def stalled_client(
     repeats: int = REPEATS,
     period: float = PERIOD,
 ) -> list[Result]:
-    """Compare the others' p99 with and without one stalled client, and read what the server keeps for it.
+    """Compare the other clients' p99 with and without one stalled client, and measure its memory.
 
     Parameters
     ----------
     start_lab : StartLab
-        Starts the lab; what waits for a client is bounded, and the oldest is dropped.
+        Starts the lab; its queue for each client is bounded, and drops the oldest messages.
     readers, messages, repeats : int
-        Readers; messages of a reading; readings.
+        Number of readers, messages in a reading, and number of readings.
     period : float
         Seconds between two messages.
     """
@@ -99,13 +99,13 @@ async def stalled_client(
 
 @contextmanager
 def _stalled(url: str) -> Generator[CountingReaders]:
-    """Hold one member that reads nothing once it is in the room."""
+    """Hold one client that reads nothing after it has joined the room."""
     with counting_readers(url, 1) as group:
         yield group
 
 
 def _p99(others: CountingReaders, text: bytes, messages: int, period: float) -> float:
-    """Publish on a schedule; return the 99th percentile of when everybody had each, ms after it was sent."""
+    """Publish on a schedule; return the p99 of the time from a publish until all have received it, in ms."""
     taken: list[float] = []
     due = time.perf_counter()
     for _ in range(messages):
