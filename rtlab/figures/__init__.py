@@ -1,5 +1,5 @@
-"""The only room that draws static figures: one palette, one look, a function for each kind of result.
+"""The only subpackage that draws static figures: one palette, one style, a function per kind of result.
 
-Imports matplotlib and the types of what it draws. Never an experiment, a lab or a live widget: a
-figure is given its data.
+Imports matplotlib, the closed forms of the models, and the types of the data. Never an experiment, a lab
+or a live widget: the caller passes in the data.
 """

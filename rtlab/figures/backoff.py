@@ -1,4 +1,4 @@
-"""Reconnect policies drawn: how much of a delay is chance, and how wide a herd must be spread."""
+"""Figures of reconnect policies: how random a delay is, and over what window a herd must be spread."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -23,15 +23,15 @@ _DASHES: Final = ("-", "--", ":")
 
 
 def spread_figure(spreads: Mapping[str, NDArray[np.float64]], *, title: str = "") -> Chart:
-    """Draw how much of the n-th delay is left to chance, a line for each policy.
+    """Draw the relative spread of the n-th delay, one line for each policy.
 
     Parameters
     ----------
     spreads : mapping of str to array
-        From `rtlab.experiments.reconnect.jitter_decay.delay_spread`, by policy; those that share
-        a colour differ in their dashes.
+        Policy → spread by attempt, from `rtlab.experiments.reconnect.jitter_decay.delay_spread`.
+        Policies of one colour have different dashes.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -64,18 +64,18 @@ def window_figure(
     enough: float,
     title: str = "",
 ) -> Chart:
-    """Draw what a one-time spread over a window brings: points simulated, lines from the model.
+    """Draw the effect of spreading a herd once over a window: simulated points, and the model's lines.
 
     Parameters
     ----------
     windows : sequence of float
-        Seconds, W.
+        Windows W in seconds.
     found, models : mapping of str to sequence, and to a function of W
-        By name, in seconds.
+        Name of the result → simulated values in seconds, one for each window, and the model's function.
     enough : float
-        N/μ, marked.
+        N/μ in seconds, marked by a vertical line.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Slow consumers: what waits for them, how old their data is, and how long a queue gets."""
+"""Figures of slow consumers: their backlog in the server, the age of their data, and the wait in a queue."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -27,18 +27,18 @@ def stall_figure(
     fill: NDArray[np.float64],
     title: str,
 ) -> Chart:
-    """Draw what waited in the server, over how old each consumer's newest message was.
+    """Draw the backlog in the server above, and the age of each consumer's newest message below.
 
     Parameters
     ----------
     waiting, age : mapping of str to array of shape (points, 2)
-        Policy → seconds, and messages that wait; seconds, and age in seconds.
+        Overflow policy → time in seconds and number of waiting messages; time and age, both in seconds.
     stall : (float, float)
-        When nothing came through.
+        Start and end of the stall, in seconds: no data passed in between.
     fill : array of shape (points, 2)
-        The model of the queue: seconds, and messages.
+        The model of the backlog: time in seconds, and messages.
     title : str
-        What was run.
+        Title above the axes: the setting of the run.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def stall_figure(
     dress(below, xlabel="seconds", ylabel="age of the newest (s)")
     for axes, series in ((above, waiting), (below, age)):
         axes.axvspan(*stall, color=INK, alpha=0.15, linewidth=0, label="stall")
-        # Lines that coincide are all seen: solid ones lie on wider ones, and broken ones on top.
+        # Lines that coincide stay visible: narrow solid lines lie on wider ones, dashed lines on top.
         solid = [policy for policy in series if policy not in _STYLES]
         widths = {policy: 1.6 + 2.2 * above_it for above_it, policy in enumerate(reversed(solid))}
         for policy, points in series.items():
@@ -70,7 +70,7 @@ def stall_figure(
     )
     for axes in (above, below):
         axes.set_ylim(bottom=0)
-    # Outside: on a slow machine lines end anywhere.
+    # The legend is outside the axes, because on a slow machine lines may end anywhere.
     chart.legend(
         *above.get_legend_handles_labels(),
         frameon=False,
@@ -93,13 +93,13 @@ def queue_wait_figure(
     Parameters
     ----------
     law : callable
-        Load ρ → mean wait in services.
+        Closed form: load ρ → mean wait in units of the service time.
     played : sequence of (float, float)
-        Load, and mean wait in services, of simulated runs.
+        Load, and mean wait in service times, of simulated runs.
     measured : (float, float) or None
-        The same of a real one; None where it was stopped.
+        Load and mean wait of a real run; None if it was stopped.
     title : str
-        What was run.
+        Title above the axes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a balancer did: who moved when a node joined, and where clients were after each restart."""
+"""Figures of load balancing: clients that moved when a node joined, and node loads in a rolling restart."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -17,16 +17,16 @@ __all__ = ["moved_figure", "rolling_figure"]
 def moved_figure(
     measured: Mapping[str, float], laws: Mapping[str, tuple[float, float]], *, about: str
 ) -> Chart:
-    """Draw the share of clients that moved, measured beside the closed form.
+    """Draw the share of clients that moved to another node, measured beside the closed form.
 
     Parameters
     ----------
     measured : mapping of str to float
-        How a node is chosen → share, %.
+        Balancing method → measured share in %.
     laws : mapping of str to (float, float)
-        The same by the closed form, and three standard deviations.
+        Balancing method → share by the closed form, and three standard deviations, in %.
     about : str
-        What was run.
+        Title above the axes: the setting of the run.
 
     Returns
     -------
@@ -56,11 +56,11 @@ def rolling_figure(
     Parameters
     ----------
     runs : mapping of str to sequence of sequence of int
-        Name → clients on each node, step by step.
+        Name of the run → clients on each node, before the restart and after each step.
     laws : mapping of str to sequence of float
-        Name → the loads after the last step by the closed form, where there is one.
+        Name of the run → clients on each node after the last step by the closed form, if there is one.
     about : str
-        What was run.
+        The setting of the runs, for the alternative text.
 
     Returns
     -------

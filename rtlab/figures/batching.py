@@ -1,4 +1,4 @@
-"""Batching drawn: closed forms over what was measured, a loaded server, and a window that adapts."""
+"""Figures of batching: closed forms beside measurements, a loaded server, and an adaptive window."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["adaptive_figure", "loaded_figure", "sweep_figure"]
 
-#: Seconds over which messages are averaged to draw a window that adapts.
+#: Seconds over which `adaptive_figure` averages messages.
 _BIN = 1.0
 
 
 class _Point(Protocol):
-    """What was measured at one rate, wait and size, seconds."""
+    """Measured means at one rate (per second), wait (seconds) and batch limit; delay in seconds."""
 
     @property
     def rate(self) -> float: ...
@@ -50,14 +50,14 @@ class _Played(Protocol):
 
 
 def sweep_figure(points: Sequence[_Point], *, title: str = "") -> Chart:
-    """Draw messages per frame and mean added delay over the rate: closed forms, and marks that were measured.
+    """Draw messages per frame and mean added delay over the rate: closed forms as lines, measured marks.
 
     Parameters
     ----------
     points : sequence
-        With ``rate``, ``wait``, ``limit``, ``per_frame`` and ``delay``, such as `SweepPoint`.
+        Measurements with ``rate``, ``wait``, ``limit``, ``per_frame`` and ``delay``, such as `SweepPoint`.
     title : str
-        Shown above.
+        Start of the alternative text.
 
     Returns
     -------
@@ -104,20 +104,20 @@ def loaded_figure(
     per_message: float,
     title: str = "",
 ) -> Chart:
-    """Draw the whole delay over the wait T, for a server at several loads: model, and dots that were played.
+    """Draw the total delay over the wait T, for a server at several loads: model's lines, simulated dots.
 
     The ring at 0 is the model without batching.
 
     Parameters
     ----------
     rates : sequence of float
-        λ per second: a curve for each.
+        Message rates λ per second; one curve for each.
     played : mapping
-        λ → T in seconds → mean delay in seconds of a simulation.
+        λ → T in seconds → mean delay in seconds, from a simulation.
     per_frame, per_message : float
-        What the server takes, seconds.
+        Seconds that the server needs for each frame, and for each message in it.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -153,18 +153,18 @@ def loaded_figure(
 def adaptive_figure(
     times: NDArray[np.float64], played: Mapping[str, _Played], *, target: float, title: str = ""
 ) -> Chart:
-    """Draw the added delay of windows, second by second, while the rate changes.
+    """Draw the delay that batching windows add, second by second, while the rate changes.
 
     Parameters
     ----------
     times : array
-        When messages came, seconds.
+        Arrival times of messages at the batcher, in seconds.
     played : mapping
-        Name → what `play_window` returned for these times.
+        Name of the window → result of `play_window` for these times.
     target : float
-        The delay that an adaptive window is to hold, seconds.
+        The added delay, in seconds, that an adaptive window aims at.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

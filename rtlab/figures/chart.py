@@ -1,4 +1,4 @@
-"""One look for static figures: made of matplotlib's objects and no global state."""
+"""The common style of static figures, made with matplotlib's objects and without its global state."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FAINT", "INK", "ON_PILL", "PILL", "Chart", "dress", "say_empty"]
 
-#: Figures are transparent, so one ink must do on a light page and on a dark one: over 4 : 1 on
-#: white and on JupyterLab's dark #111 (WCAG 2.2, §1.4.11 asks for 3 : 1).
+#: Figures are transparent, so one colour must be readable on light and dark pages: its contrast is over
+#: 4 : 1 on white and on JupyterLab's dark #111 (WCAG 2.2, §1.4.11 requires 3 : 1).
 INK: Final = "#757575"
 FAINT: Final = "#7A7A7A"
-#: Behind a label that lies over lines: dark on a white page, light on a dark one, its text readable on both.
+#: Box behind a label that lies over lines; it stands out from a light and a dark page, with readable text.
 PILL: Final[dict[str, Any]] = {"boxstyle": "round,pad=0.2", "facecolor": "#5F6368", "edgecolor": "none"}
 ON_PILL: Final = "#FFFFFF"
 _GRID: Final = "#8080804D"
@@ -29,14 +29,14 @@ _COLORS: Final = 128
 
 
 class Chart(Figure):
-    """A matplotlib `Figure` that shows itself in a notebook, sharply, without pyplot.
+    """A matplotlib `Figure` that a notebook shows at high resolution, without pyplot.
 
     Parameters
     ----------
     width, height : float
-        Inches.
+        Size in inches.
     about : str
-        One line that says what it shows; the text that stands where no picture can.
+        One line that says what the figure shows; also its alternative text.
 
     Examples
     --------
@@ -52,10 +52,10 @@ class Chart(Figure):
         self.about = about
 
     def png(self, ratio: float = 2.0) -> bytes:
-        """Return the picture, `ratio` pixels for each CSS pixel.
+        """Return the figure as PNG, with `ratio` pixels for each CSS pixel.
 
-        Notebooks are committed with their figures: a palette of 128 colours takes a
-        quarter of the bytes, and nobody sees the difference.
+        Notebooks are committed with their figures, so the image has a palette of 128
+        colours: it takes a quarter of the bytes, without a visible difference.
         """
         drawn, out = BytesIO(), BytesIO()
         self.savefig(drawn, format="png", dpi=_PIXELS_PER_INCH * ratio)
@@ -85,16 +85,16 @@ def _plain_2_and_5(value: float, _position: int | None) -> str:
 
 
 def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", log_y: bool = False) -> Axes:
-    """Give axes the project's look: quiet grid, two spines, plain numbers.
+    """Give axes the project's style: faint grid, two spines, plain numbers.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        What to dress.
+        The axes to style.
     title, xlabel, ylabel : str
         Texts; `rtlab.figures.labels.LABELS` has the usual ones.
     log_y : bool
-        Logarithmic vertical axis, with 0.1 and not 10⁻¹.
+        Whether the vertical axis is logarithmic; its numbers are written as 0.1, not as 10⁻¹.
 
     Returns
     -------
@@ -121,12 +121,12 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
 
 
 def say_empty(axes: Axes) -> None:
-    """Say in axes that would stay blank what to run again.
+    """Write into empty axes that there are no samples, and what to run again.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        Where there is nothing to draw.
+        Axes without data.
     """
     text = "no samples: the run ended too early.\nRun its cell again, to the end."
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=FAINT)

@@ -1,4 +1,4 @@
-"""Attempts while a server is down, and what the circuit breaker did meanwhile."""
+"""Figure of connection attempts while a server is down, and of the circuit breaker's states meanwhile."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,7 +14,8 @@ from rtlab.figures.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["breaker_figure"]
 
-#: Colour and width. A probe that fails at once ends *half-open* where it began: so that is the widest.
+#: State → colour and line width. A probe that fails at once ends *half-open* at the moment when it began, and
+#: *open* is drawn at the same place: so the line of *half-open* is the widest.
 _STATES = {"open": ("vermilion", 1.0), "half-open": ("yellow", 4.0), "closed": ("green", 1.0)}
 
 
@@ -25,18 +26,18 @@ def breaker_figure(
     *,
     title: str = "",
 ) -> Chart:
-    """Draw attempts over time, a staircase for each crowd, and the breaker's changes as dotted lines.
+    """Draw cumulative attempts over time, one step line per group, and the breaker's state changes.
 
     Parameters
     ----------
     attempts : mapping of str to sequence of float
-        Seconds since the loss, by crowd.
+        Group of clients → times of its attempts, in seconds since the connection was lost.
     outage : float
         Seconds that the server was down.
     changes : sequence of (float, str)
         Seconds since the loss, and the breaker's new state.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

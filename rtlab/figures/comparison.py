@@ -1,4 +1,4 @@
-"""Transports side by side: distribution of transit, connect time, bytes and CPU."""
+"""Figure of transports side by side: distribution of transit times, connect time, bytes and CPU."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
@@ -34,7 +34,7 @@ def comparison_figure(
     transits : mapping of str to array
         Transport → milliseconds from the write to the arrival of each push.
     about : str
-        How it was measured.
+        How the data was measured, for the alternative text.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def comparison_figure(
 
 
 def _edges(transits: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the edges of the bins, one scale for all: steps of a twelfth of a decade."""
+    """Return the edges of the bins, the same for all transports: twelve bins per decade."""
     everything = np.concatenate([*transits.values(), np.array([0.1, 1.0])])
     known = everything[(everything > 0) & ~np.isnan(everything)]
     low, high = np.log10(np.percentile(known, (0.1, 99.9)))
@@ -72,7 +72,7 @@ def _draw_transit(
     axes.set_xlim(edges[0], edges[-1])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(labelbottom=last)
-    axes.tick_params(which="minor", labelbottom=False)  # on less than a decade they would overlap
+    axes.tick_params(which="minor", labelbottom=False)  # on less than a decade the labels would overlap
     axes.set_yticks([])
     axes.text(0.99, 0.75, name, transform=axes.transAxes, ha="right", va="center", fontsize=9, color=INK)
     values = taken[~np.isnan(taken) & (taken > 0)]
@@ -95,7 +95,7 @@ def _draw_bars(axes: Axes, frame: pd.DataFrame, title: str, label: str, columns:
         )
         axes.bar_label(bars, fmt=readable, fontsize=9, color=FAINT)
     axes.set_xticks(range(len(names)), names)
-    if frame[list(columns)].isna().to_numpy().all():  # the run was stopped before
+    if frame[list(columns)].isna().to_numpy().all():  # the run was stopped before this measurement
         axes.set_yticks([])
         axes.text(
             0.5, 0.5, "not measured:\nstopped before", transform=axes.transAxes, ha="center", color=FAINT

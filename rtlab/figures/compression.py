@@ -1,4 +1,4 @@
-"""What compression saves and costs: bytes, memory against zlib's formula, CPU of a fan-out."""
+"""Figures of compression: bytes saved, memory beside zlib's formula, and CPU time of a fan-out."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,12 +14,12 @@ __all__ = ["encoding_figure", "fan_out_figure", "memory_figure"]
 
 
 def encoding_figure(sizes: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Chart:
-    """Draw bytes for each message: a panel for each feed, bars for each way to write it.
+    """Draw bytes per message: one panel for each feed, one group of bars for each encoding.
 
     Parameters
     ----------
     sizes : mapping
-        Feed → way → codec → bytes for each message on the wire.
+        Feed → encoding → codec → bytes per message on the wire.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def encoding_figure(sizes: Mapping[str, Mapping[str, Mapping[str, float]]]) -> C
 def memory_figure(
     formula: Mapping[str, float], idle: Mapping[str, float], used: Mapping[str, float]
 ) -> Chart:
-    """Draw zlib's formula as bars, and what was measured as points over them.
+    """Draw the memory by zlib's formula as bars, and measured memory as points over them.
 
     Parameters
     ----------
     formula, idle, used : mapping of str to float
-        Kind of connection → KiB: by the formula, after the handshake, after the feed.
+        Kind of connection → KiB by zlib's formula, measured after the handshake, and after the feed.
 
     Returns
     -------
@@ -85,12 +85,12 @@ def memory_figure(
 
 
 def fan_out_figure(costs: Mapping[str, Mapping[str, Sequence[float]]]) -> Chart:
-    """Draw the server's CPU time for each delivery: a group for each feed, a bar for each kind.
+    """Draw the server's CPU time per delivery: one panel for each feed, one bar per kind of connection.
 
     Parameters
     ----------
     costs : mapping
-        Feed → kind of connection → µs in each round; the bar is the mean.
+        Feed → kind of connection → µs per delivery in each round; the bar is their mean.
 
     Returns
     -------

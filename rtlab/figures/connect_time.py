@@ -1,4 +1,4 @@
-"""Connect time over distance: its slope is the number of round trips."""
+"""Figures of connect time over round-trip time: the slope is the number of round trips."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -19,7 +19,7 @@ __all__ = ["ConnectTimes", "connect_phases_figure", "connect_time_figure"]
 
 
 class ConnectTimes(Protocol):
-    """Points and the line through them: milliseconds, and round trips for the slope."""
+    """Measured connect times in milliseconds, and a fitted line whose slope is a number of round trips."""
 
     @property
     def rtt_ms(self) -> NDArray[np.float64]: ...
@@ -32,13 +32,13 @@ class ConnectTimes(Protocol):
 
 
 def connect_time_figure(lines: Mapping[str, ConnectTimes]) -> Chart:
-    """Draw connect time over the round trip that was added, with the fitted lines.
+    """Draw connect time over the added round-trip time, with the fitted lines.
 
     Parameters
     ----------
     lines : mapping of str to ConnectTimes
-        By transport; each has axes of its own, with one scale, because equal lines would
-        hide each other.
+        By transport. Each transport has its own axes with a common scale, because equal lines
+        would hide each other.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def connect_time_figure(lines: Mapping[str, ConnectTimes]) -> Chart:
         axes.scatter(line.rtt_ms, line.connect_ms, color=color, s=14, alpha=0.5, linewidths=0)
         ends = np.array([0.0, line.rtt_ms.max()])
         axes.plot(ends, line.base_ms + line.slope * ends, color=color)
-    all_axes[0].set_ylim(bottom=0)  # at the end: it ends the automatic scale, which all share
+    all_axes[0].set_ylim(bottom=0)  # only now: this ends the automatic scaling of all axes
     return chart
 
 
@@ -68,9 +68,9 @@ def connect_phases_figure(phases: Mapping[str, float], transport: str = "webrtc"
     Parameters
     ----------
     phases : mapping of str to float
-        Phase → round trips, in order.
+        Phase → number of round trips, in order.
     transport : str
-        Gives the colour.
+        Name of the transport, which also gives the colour.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One freeze, as a closed loop and an open loop report it."""
+"""Figure of one freeze, as a closed-loop and an open-loop load tester report it."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -18,14 +18,15 @@ __all__ = ["freeze_figure"]
 def freeze_figure(
     testers: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], freeze: tuple[float, float]
 ) -> Chart:
-    """Draw each answer's latency over the moment of the question: one panel for each tester.
+    """Draw each response's latency over the time of its request: one panel for each tester.
 
     Parameters
     ----------
     testers : mapping of str to (array, array)
-        Name → when it asked, or was to ask, and how long each answer took; seconds.
+        Name → when each request was sent, or was due, and its latency; both in seconds.
     freeze : (float, float)
-        When nothing came through, from and to, seconds: shaded. What took over a tenth of it is counted.
+        Start and end of the freeze in seconds, shaded. The title counts the responses that took longer
+        than a tenth of its length.
 
     Returns
     -------

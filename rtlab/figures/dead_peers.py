@@ -1,4 +1,4 @@
-"""Dead connections: how many were noticed over time, with the laws, and what TCP alone does about one."""
+"""Figures of dead connections: the share detected over time, and what TCP alone does about one."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -24,7 +24,7 @@ _BESIDE: Any = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 8,
 
 
 class Law(Protocol):
-    """A distribution of detection times, of `rtlab.models.detection` for instance."""
+    """A distribution of detection times, such as those of `rtlab.models.detection`."""
 
     @property
     def high(self) -> float: ...
@@ -32,7 +32,7 @@ class Law(Protocol):
 
 
 class SilentSegment(Protocol):
-    """What a kernel sent into a dead path: seconds since it died, and a kind."""
+    """A segment sent into a dead path: seconds since the path died, and a kind (``data`` or ``probe``)."""
 
     @property
     def t(self) -> float: ...
@@ -41,7 +41,7 @@ class SilentSegment(Protocol):
 
 
 class SilentConnection(Protocol):
-    """A connection whose path died: what its kernel sent, and when it gave up."""
+    """A connection whose path died: the segments its kernel sent, and when it gave up, if it did."""
 
     @property
     def name(self) -> str: ...
@@ -52,16 +52,16 @@ class SilentConnection(Protocol):
 
 
 def detection_figure(times: Mapping[str, ArrayLike], laws: Mapping[str, Law], *, title: str = "") -> Chart:
-    """Draw the share of dead connections that was noticed over time: measured dots on each law's line.
+    """Draw the share of dead connections detected over time: measured dots, and the model as a line.
 
     Parameters
     ----------
     times : mapping of str to array of float
-        Seconds from death to detection, by heartbeat; ``inf`` where it was never noticed.
+        Heartbeat → seconds until each dead connection was detected; ``inf`` if it never was.
     laws : mapping of str to Law
-        Of the same heartbeats.
+        Heartbeat → the model's distribution of detection times.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def detection_figure(times: Mapping[str, ArrayLike], laws: Mapping[str, Law], *,
     )
     last = 1.15 * max(law.high for law in laws.values())
     grid = np.linspace(0, last, 400)
-    # Every other law is dashed: two that are equal are both seen.
+    # Every other line is dashed, so that two equal lines are both visible.
     for (name, found), color, dashes in zip(times.items(), SERIES_CYCLE, cycle(("-", "--")), strict=False):
         steps = np.sort(np.asarray(found, float))
         shares = 100 * np.arange(1, len(steps) + 1) / len(steps)
@@ -88,20 +88,20 @@ def detection_figure(times: Mapping[str, ArrayLike], laws: Mapping[str, Law], *,
 def dead_path_figure(
     connections: Sequence[SilentConnection], seconds: float, *, title: str = "", ours: float | None = None
 ) -> Chart:
-    """Draw what a kernel sends into a dead path, a row for each connection, and when it gives up.
+    """Draw the segments that a kernel sends into a dead path, one row per connection, and when it gives up.
 
-    Of the data only the repeats are drawn.
+    Of data segments only the retransmissions are drawn.
 
     Parameters
     ----------
     connections : sequence of SilentConnection
-        From the top.
+        The connections, from top to bottom.
     seconds : float
-        How long was looked on.
+        How long the connections were observed, in seconds.
     title : str
-        Shown above.
+        Title above the axes.
     ours : float, optional
-        When an application's heartbeat would have known, at the latest.
+        Latest detection, in seconds, by an application's heartbeat; shaded up to there.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def dead_path_figure(
     for row, connection in zip(rows, connections, strict=True):
         for kind, (marker, color, label) in _MARKS.items():
             times = [segment.t for segment in connection.segments if segment.kind == kind]
-            if kind == "data":  # the first is the sending itself, at 0 s: no repeat, and not on this axis
+            if kind == "data":  # the first is the original at 0 s, not on this log axis
                 del times[:1]
             axes.scatter(times, [row] * len(times), marker=marker, color=PALETTE[color], s=18, label=label)
         ended = connection.ended

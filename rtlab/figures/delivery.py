@@ -1,4 +1,4 @@
-"""What each way of sending loses or doubles, and what a window lets through."""
+"""Figures of delivery: messages lost or duplicated in each mode, and the throughput of a window."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,7 +14,7 @@ from rtlab.models.window_throughput import window_throughput
 
 __all__ = ["account_figure", "window_figure"]
 
-#: Name in the ledger's table → words and colour.
+#: Part of a bar: its name in the ledger's table (``once`` stands for ``received``), its label, its colour.
 _PARTS = (
     ("once", "arrived", "blue"),
     ("duplicates", "came again", "orange"),
@@ -23,14 +23,14 @@ _PARTS = (
 
 
 def account_figure(accounts: Mapping[str, Mapping[str, int]], *, title: str = "") -> Chart:
-    """Draw what became of the messages of each way of sending, as bars side by side.
+    """Draw one bar for each way of sending: messages received, received again, and lost.
 
     Parameters
     ----------
     accounts : mapping of str to mapping
-        Way → counts: ``received``, ``duplicates`` and ``lost``.
+        Way of sending → counts: ``received``, ``duplicates`` and ``lost``.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -58,16 +58,16 @@ def account_figure(accounts: Mapping[str, Mapping[str, int]], *, title: str = ""
 
 
 def window_figure(measured: Mapping[int, float], rtt: float, *, title: str = "") -> Chart:
-    """Lay the law *window / round trip* over measured rates.
+    """Draw measured rates over the window, with the model *window / round trip*.
 
     Parameters
     ----------
     measured : mapping of int to float
-        Window in messages → messages per second.
+        Window (unacknowledged messages) → messages per second.
     rtt : float
         The round trip in seconds.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def window_figure(measured: Mapping[int, float], rtt: float, *, title: str = "")
         log_y=True,
     )
     windows = sorted(measured)
-    grid = [windows[0], windows[-1]]  # a straight line, on two logarithmic scales
+    grid = [windows[0], windows[-1]]  # two points are enough for a straight line on log scales
     law = [window_throughput(window, rtt) for window in grid]
     axes.plot(grid, law, color=PALETTE["grey"], label="model: window / round trip")
     rates = [measured[window] for window in windows]

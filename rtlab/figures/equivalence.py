@@ -1,4 +1,4 @@
-"""Two differences and their intervals against a margin: to the margin's scale, and enlarged."""
+"""Figure of two differences with their confidence intervals beside the margin, to scale and enlarged."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -18,7 +18,7 @@ __all__ = ["Difference", "equivalence_figure"]
 
 
 class Difference(Protocol):
-    """How much later one is than the other, in milliseconds, with its interval and the margin."""
+    """How much later `a` is than `b`, in milliseconds, with its confidence interval and the margin."""
 
     @property
     def a(self) -> str: ...
@@ -37,14 +37,14 @@ class Difference(Protocol):
 def equivalence_figure(
     claim: Difference, control: Difference, claim_runs: Sequence[float], control_runs: Sequence[float]
 ) -> Chart:
-    """Draw the claim and the control against the margin, and each once more enlarged.
+    """Draw the intervals of the claim and the control beside the margin, and both again enlarged.
 
     Parameters
     ----------
     claim, control : Difference
-        What was tested, and where the same test must fail.
+        Result of the test of equivalence, and of the same test where it must find a difference.
     claim_runs, control_runs : sequence of float
-        The difference of each run, milliseconds.
+        The difference in each run, in milliseconds.
 
     Returns
     -------

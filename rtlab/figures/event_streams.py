@@ -1,4 +1,4 @@
-"""Event streams drawn: what an event adds to its data, and what a buffer on the way does to a stream."""
+"""Figures of event streams: the bytes that an event adds to its data, and the effect of a buffering proxy."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -29,16 +29,16 @@ def event_bytes_figure(
     id_bytes: int,
     title: str = "",
 ) -> Chart:
-    """Draw what an event adds to its data: the model with and without type and id, and what was measured.
+    """Draw the bytes that an event adds to its data: model (with type and id, and without), and measured.
 
     Parameters
     ----------
     data_bytes, added_bytes : array of shape (n,)
-        The events that were measured.
+        Bytes of data of each measured event, and the bytes that the event added.
     event_bytes, id_bytes : int
-        Bytes of their type and of their id, for the model.
+        Bytes of the events' type and id, for the model.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -60,14 +60,14 @@ def event_bytes_figure(
 def arrivals_figure(
     runs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], *, title: str = ""
 ) -> Chart:
-    """Draw how long each event of a stream was on its way, over the moment at which it was sent.
+    """Draw the transit time of each event of a stream over the time at which it was sent.
 
     Parameters
     ----------
     runs : mapping of str to (sent, came)
-        What to call a run, and its events: seconds of one clock.
+        Name of the run → when each event was sent, and when it arrived; seconds of one clock.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

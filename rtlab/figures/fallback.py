@@ -1,4 +1,4 @@
-"""What a fallback costs, drawn: where the seconds until a first message go, and a race of strategies."""
+"""Figures of the cost of a fallback: time spent on each transport tried, and strategies compared."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -18,7 +18,7 @@ __all__ = ["Arrival", "Tried", "race_figure", "trials_figure"]
 
 
 class Tried(NamedTuple):
-    """One transport's chance: which, how long it took to know, and whether it works."""
+    """One attempt: the transport, the seconds until its outcome was known, and whether it works."""
 
     transport: str
     seconds: float
@@ -26,16 +26,16 @@ class Tried(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """How one strategy fared on one network, in seconds since the start.
+    """The result of one strategy on one network, in seconds since the start.
 
     Parameters
     ----------
     first : float
-        Until the first message.
+        Seconds until the first message.
     best : float
-        Until the best transport of this network carried the stream; not a number if it never did.
+        Seconds until the best transport of this network carried the stream; NaN if it never did.
     transport : str
-        Which that is.
+        Name of the best transport.
     """
 
     first: float
@@ -44,16 +44,16 @@ class Arrival(NamedTuple):
 
 
 def trials_figure(networks: Mapping[str, Sequence[Tried]], *, deadline: float, title: str = "") -> Chart:
-    """Draw a bar for each network: the transports tried one after the other, the refused ones striped.
+    """Draw one bar for each network: the transports that were tried in turn, refused ones hatched.
 
     Parameters
     ----------
     networks : mapping
-        Name → what was tried, in order.
+        Name of the network → the attempts, in order.
     deadline : float
-        Seconds that each transport had; drawn as a line.
+        Deadline of each transport in seconds, drawn as a line.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -86,14 +86,14 @@ def trials_figure(networks: Mapping[str, Sequence[Tried]], *, deadline: float, t
 
 
 def race_figure(networks: Mapping[str, Mapping[str, Arrival]], *, title: str = "") -> Chart:
-    """Draw when each strategy had a first message (dot), and the best transport (square).
+    """Draw when each strategy got its first message (dot), and the best transport (square).
 
     Parameters
     ----------
     networks : mapping
-        Network → strategy → how it fared.
+        Name of the network → strategy → its result.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

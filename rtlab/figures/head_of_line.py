@@ -1,4 +1,4 @@
-"""What lost packets do to a channel: delays by message number, and towers laid over each other."""
+"""Figures of packet loss in a channel: delays by message number, and the delays after each loss overlaid."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -19,16 +19,16 @@ _COLORS = ("blue", "orange", "green", "purple", "grey", "sky")
 
 
 def delays_figure(runs: Mapping[str, NDArray[np.float64]], *, title: str = "", under_way: int = 0) -> Chart:
-    """Draw each message's delay over its number, a row of axes for each channel, all of one scale.
+    """Draw each message's delay over its number, one row of axes for each channel, with a common scale.
 
     Parameters
     ----------
     runs : mapping of str to array of shape (n, 2)
-        Name → message number and delay in seconds; a number that is missing is drawn as a cross.
+        Name of the channel → message number and delay in seconds; missing numbers are drawn as crosses.
     title : str
-        Shown above.
+        Title above the axes.
     under_way : int
-        After Stop: so many of a channel's newest numbers may still come, and are no crosses.
+        After Stop: so many of the newest messages of a channel may still arrive, and get no cross.
 
     Returns
     -------
@@ -60,16 +60,16 @@ def towers_figure(
     *,
     title: str = "",
 ) -> Chart:
-    """Lay the messages that each loss or stall made late over each other, with the model's line.
+    """Draw the delays of the messages after each loss or stall over each other, with the model's line.
 
     Parameters
     ----------
     towers : mapping of str to sequence of array of shape (n,)
-        What was done → the delays in seconds of the messages behind each hole, in their order.
+        Name of the fault → for each occurrence the delays in seconds of the messages after it, in order.
     models : mapping of str to (float, float)
-        The same names → height in seconds, and seconds that each next message waits less.
+        Name of the fault → the first message's delay, and by how much less each next one waits, in seconds.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Herds that reconnect: who knocks, who is let in, and how many are connected, over time."""
+"""Figures of herds that reconnect: attempts (*knocks*), accepted connections, and connected clients."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -20,12 +20,12 @@ __all__ = ["HerdCurves", "herd_figure", "storm_figure"]
 _TIME: Final = "time since the loss (s)"
 _DASHES: Final = ("-", "--", ":", "-.")
 _DASH: Final = 3.0
-#: How many times μ the busiest bin may be, for μ to be seen above an even axis.
+#: If the busiest bin exceeds μ this many times, a linear axis would not show μ: then the scale is symlog.
 _UNSEEN: Final = 50
 
 
 class HerdCurves(Protocol):
-    """What is drawn of one herd; times are seconds since its server was lost."""
+    """The data of one herd that is drawn; times are in seconds since its server was lost."""
 
     @property
     def label(self) -> str: ...
@@ -52,18 +52,18 @@ class HerdCurves(Protocol):
 def storm_figure(
     runs: Sequence[HerdCurves], *, title: str = "", until: float | None = None, columns: int = 3
 ) -> Chart:
-    """Draw one panel for each herd: the share of it that knocks, and the share that is let in.
+    """Draw one panel for each herd: the share of it that attempts to connect, and the share accepted.
 
-    A share of the herd does not depend on how narrow a bin is where all come at one moment;
-    a rate would.
+    The vertical axis is a share of the herd in a bin: if all clients come at one moment, a rate would
+    depend on the width of the bins.
 
     Parameters
     ----------
     runs : sequence of HerdCurves
-        Each in its policy's colour: a light area for who knocks, a line for who is let in. The
-        dashed line is what the server can do, the dotted one its return.
+        Each herd in its policy's colour: a light area for attempts, a line for accepted connections.
+        The dashed line is the server's capacity, the dotted one the end of the outage.
     title : str
-        Shown above.
+        Title above the panels.
     until : float or None
         Seconds that are shown; None for all.
     columns : int
@@ -97,27 +97,27 @@ def storm_figure(
 
 
 def _uneven(axes: Any) -> None:
-    """Show 1 % of the herd beside 100."""
+    """Give axes a symlog scale, on which both 1 % and 100 % of a herd are visible."""
     axes.set_yscale("symlog", linthresh=1)
     axes.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
 
 
 def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | None = None) -> Chart:
-    """Draw who knocks and who is connected over time, all herds in one pair of axes.
+    """Draw attempts and connected clients over time, all herds in one pair of axes.
 
     Parameters
     ----------
     runs : sequence of HerdCurves
-        Each in its policy's colour; measured herds are solid lines, simulated ones dashed. Where
-        a policy occurs under several names (``"full jitter, 503"``), each has its own dashes; where
-        all are of one policy, each its own colour. Where all are simulated, one's dashes stand in
-        the other's gaps: many a stretch is the same for all.
-        The legend counts attempts. The grey line is what the server can do, μ; where it would lie on
-        the axis, the scale is not even, as in `storm_figure`.
+        Each herd in its policy's colour; measured herds are solid lines, simulated ones dashed. If
+        a policy occurs under several names (``"full jitter, 503"``), each has its own dashes; if all
+        have the same policy, each has its own colour. If all are simulated, the dashes of one lie in
+        the gaps of the others, because their lines often coincide.
+        The legend gives the attempts per client. The grey line is the server's capacity, μ; if it would
+        lie on the axis, the scale is symlog, as in `storm_figure`.
     title : str
-        Shown above.
+        Title above the axes.
     until : float or None
-        Seconds that are shown; None: until nothing happens any more.
+        Seconds that are shown; None: until the last attempt or connection.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
         for run in runs:
             axes.axvline(run.outage, color=PALETTE["grey"], linewidth=0.8, linestyle=":")
         axes.set_xlim(0, until or 1.05 * last)
-    named = dict(zip(*reversed(rate.get_legend_handles_labels()), strict=True))  # μ once
+    named = dict(zip(*reversed(rate.get_legend_handles_labels()), strict=True))  # one entry for μ
     legend = chart.legend(
         named.values(),
         named.keys(),
@@ -177,7 +177,7 @@ def herd_figure(runs: Sequence[HerdCurves], *, title: str = "", until: float | N
         fontsize=9,
         labelcolor=INK,
     )
-    if alternate:  # so short a piece would show a dash or two of a pattern
+    if alternate:  # the legend's short lines would show only a dash or two of the pattern
         for line in legend.get_lines()[: len(names)]:
             line.set_linestyle("--")
     return chart

@@ -1,4 +1,4 @@
-"""Clients that contend for one row: time and writes over their number, a line for each strategy."""
+"""Figure of clients that contend for one database row: time and writes over their number, by strategy."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,7 +14,7 @@ __all__ = ["ContentionOutcome", "jitter_contention_figure"]
 
 
 class ContentionOutcome(Protocol):
-    """One strategy's outcome with one number of clients."""
+    """The outcome of one strategy with one number of clients."""
 
     @property
     def policy(self) -> str: ...
@@ -27,7 +27,7 @@ class ContentionOutcome(Protocol):
 
 
 def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
-    """Draw the article's two charts: time until all are done, and writes.
+    """Draw time until all clients are done, and writes, as in the two charts of Brooker's article.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def jitter_contention_figure(rows: Sequence[ContentionOutcome]) -> Chart:
                 [row.clients for row in mine],
                 values,
                 color=color_of(name, index),
-                linestyle=(0, (3, 3)) if index % 2 else "-",  # full jitter lies on equal jitter: both show
+                linestyle=(0, (3, 3)) if index % 2 else "-",  # full and equal jitter nearly coincide
                 label=name,
                 marker=".",
             )

@@ -1,4 +1,4 @@
-"""The words and numbers on axes: one label for each quantity, one way to write a number."""
+"""Texts of axes: one label for each quantity, and one format of numbers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ LABELS: Final[dict[str, str]] = {
 
 
 def readable(value: float) -> str:
-    """Return a number as people write it: three digits, no exponent, commas.
+    """Return a number in readable form: three significant digits, thousands separators, no exponent.
 
     Parameters
     ----------
     value : float
-        In the unit that stands beside it.
+        The number.
 
     Returns
     -------
     str
-        Exponents remain below 0.0001 only.
+        The text; only numbers below 0.0001 have an exponent.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Static figures of recorded runs."""
+"""Static figures of recorded runs: samples, running percentiles, events, and lateness of the event loop."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -26,12 +26,12 @@ __all__ = ["latency_figure", "trailing_percentiles"]
 
 _QS: Final = (50, 95, 99)
 _DASHES: Final[dict[int, Any]] = {50: "-", 95: (0, (5, 2.5)), 99: (0, (1, 1.5))}
-#: A sample that is mostly the sender's lateness.
+#: Legend and style of a sample whose latency is mostly the sender's lateness: a hollow marker.
 _LATENESS: Final = "mostly schedule lateness"
 _HOLLOW: Final[dict[str, Any]] = {"s": 12, "alpha": 0.6, "fc": "none", "linewidths": 0.7}
-#: What a marker has in place of that in a run of a few samples, where each is to be seen.
+#: Size and opacity of markers in a run of few samples, where each one must be visible.
 _LARGE: Final[dict[str, Any]] = {"s": 48, "alpha": 0.85}
-#: As many characters fit into the axes' height.
+#: Number of characters of a mark's vertical text that fit into the axes' height.
 _TEXT_CHARS: Final = 46
 
 #: Width of a mark's vertical text, as a share of the axes' width.
@@ -64,7 +64,7 @@ def trailing_percentiles(
     at : array of shape (m,)
         Times of the readings.
     percentiles : array of shape (m, len(qs))
-        NaN where nothing had arrived for a tenth of `span` (or five usual intervals).
+        NaN where no sample had arrived for a tenth of `span`, or for five median intervals if longer.
     """
     qs = tuple(qs)
     if not len(times):
@@ -91,30 +91,30 @@ def latency_figure(
     title: str = "Latency",
     max_points: int = 8_000,
 ) -> Chart:
-    """Draw a whole run: samples, running percentiles, events and the loop's late moments.
+    """Draw a whole run: samples, running percentiles, events, and stretches in which the loop was late.
 
     Parameters
     ----------
     recorder : Recorder
         The run.
     mode : {"latency", "transit", "lateness"}
-        What the vertical axis shows.
+        Quantity on the vertical axis.
     series : iterable of str, optional
-        Which series; all, when left out.
+        Names of the series to draw; all by default.
     order : {"received", "intended"}
-        What the horizontal axis shows: when each message arrived, with running percentiles, or
-        when it should have been sent, where a stall is a falling line.
+        Time on the horizontal axis: when each message arrived, with running percentiles; or when
+        it should have been sent, so that a stall is a falling line.
     last : float
-        Show only so many seconds before the last sample. Percentiles are of the whole run.
+        Show only the last so many seconds of samples. Percentiles are of the whole run.
     p95 : bool
-        Draw the 95th percentile too.
+        Whether to draw the 95th percentile too.
     log_y : bool
-        Logarithmic vertical axis.
+        Whether the vertical axis is logarithmic.
     title : str
-        Shown above the axes.
+        Title above the axes.
     max_points : int
-        Samples drawn per series; the highest is always among them. Percentiles rank all; of
-        fewer than 20 there are none, and the points are large.
+        Most samples drawn per series; the highest is always drawn. Percentiles rank all samples; with
+        fewer than 20 samples no percentiles are drawn, and the points are large.
 
     Returns
     -------
@@ -203,13 +203,13 @@ def _draw_series(
         if chosen.any():
             colors: dict[str, Any] = {} if "ec" in style else {"color": color}
             axes.scatter(times[chosen], values[chosen], rasterized=True, **{**colors, **style, **large})
-    if not (late[top] or hollow[top]):  # the highest of a series is seen, whatever lies around it
+    if not (late[top] or hollow[top]):  # draw the highest sample on top of its neighbours
         axes.scatter(times[top], values[top], s=20, color=color, linewidths=0, zorder=4)
     if hollow.any() and _LATENESS not in axes.get_legend_handles_labels()[1]:
         axes.scatter([], [], label=_LATENESS, ec=FAINT, **_HOLLOW)
     kind = " (round trip)" if series.round_trip else ""
     if order_by == "intended" or large:
-        # By send time there is no line of percentiles, which are of what had arrived by a moment.
+        # Running percentiles rank the samples that had arrived by a time: they have no line by send time.
         names = {50: "median", 100: "highest"} if large else {q: f"p{q}" for q in qs}
         whole = [f"{name}  {readable(percentiles(values, (q,))[0])} ms" for q, name in names.items()]
         label = "\n".join([f"{series.name}{kind}  whole run, n = {len(values):,}", *whole])
@@ -231,7 +231,7 @@ def _draw_series(
 
 
 def _draw_late(axes: Axes, recorder: Recorder, until: float) -> None:
-    """Shade late stretches up to the last sample or event: later ones would widen the axis for nothing."""
+    """Shade late stretches up to the last sample or event; later ones would only widen the axis."""
     until = max([until, *(mark.time - recorder.started for mark in recorder.marks)])
     stretches = recorder.loop_lag.stretches() - recorder.started
     for n, (start, end) in enumerate(stretches[stretches[:, 0] <= until]):
@@ -240,12 +240,12 @@ def _draw_late(axes: Axes, recorder: Recorder, until: float) -> None:
 
 
 def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> None:
-    """Draw a line per event from `since` on.
+    """Draw a line for each event from `since` on.
 
-    The legend names its kind, so that the text beside it is only its cause.
+    The legend names the event's kind, so the text beside the line is only its cause.
 
-    The text stands left of its line, because what an event delays is drawn from there to the right;
-    behind the last sample, at `end`, it stands on the right.
+    The text is left of its line, because the samples that an event delays are drawn to the right of it;
+    after the last sample, at `end`, the text is on the right.
     """
     low, high = axes.get_xlim()
     free, said = -np.inf, dict[str, str]()
@@ -268,7 +268,7 @@ def _draw_marks(axes: Axes, recorder: Recorder, end: float, since: float) -> Non
         left = low + width <= at < end
         begin = at - width if left else at
         if not text or mark.text == before or begin < free:
-            continue  # no text, what this kind said last, or it would overlap the text before
+            continue  # no text, the same text as the last event of this kind, or it would overlap a text
         free = begin + width
         axes.annotate(
             text,

@@ -1,4 +1,4 @@
-"""Long polls drawn: requests and answers on two time lines, and how long messages wait for a poll."""
+"""Figures of long polls: requests and responses between client and server, and the wait for a poll."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -22,18 +22,18 @@ __all__ = ["WaitPoint", "polls_figure", "wait_figure"]
 
 
 class WaitPoint(NamedTuple):
-    """What was measured at one rate and one path.
+    """The mean wait measured at one message rate on one network path.
 
     Parameters
     ----------
     in_gap : float
-        Messages that come in a gap, λR.
+        Mean number of messages in a gap between a response and the next poll, λR.
     wait : float
-        Mean wait over mean gap.
+        Mean wait of a message divided by the mean gap.
     interval : (float, float)
-        Of `wait`.
+        Confidence interval of `wait`.
     path : str
-        What the legend calls the path; points of one path share a mark.
+        Name of the path in the legend; points of one path share a marker.
     """
 
     in_gap: float
@@ -56,15 +56,15 @@ def polls_figure(
     Parameters
     ----------
     client, server : sequence of Exchange
-        The same polls, as they passed a tap at either end.
+        The same polls, as they passed a tap at the client's end, and at the server's.
     sent : mapping
-        What to write on the server's line, and when that happened: monotonic seconds.
+        Text beside the server's line → monotonic seconds of that event.
     carried : sequence of str
-        What to write on each answer.
+        Text on each response's arrow.
     waits : mapping, optional
-        What to write beside a bracket at the client, and from when to when it reaches.
+        Text beside a bracket at the client → its start and end in monotonic seconds.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def polls_figure(
     Raises
     ------
     ValueError
-        When one end saw other polls than the other.
+        If the two ends did not see the same number of polls.
     """
     if len(client) != len(server):
         raise ValueError(f"expected the same polls at both ends, got {len(client)} and {len(server)}")
@@ -111,14 +111,14 @@ def polls_figure(
 
 
 def wait_figure(points: Sequence[WaitPoint], *, title: str = "") -> Chart:
-    """Draw the mean wait for a poll, in gaps, over the messages of a gap: one curve for all paths.
+    """Draw the mean wait for a poll, in gaps, over the messages per gap: one curve for all paths.
 
     Parameters
     ----------
     points : sequence of WaitPoint
-        What was measured; a mark for each path.
+        The measurements; each path has its own marker.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a message's length tells: of a guess beside a secret, and of a text that is sealed."""
+"""Figures of what a message's length reveals: a secret compressed with a guess, and an encrypted text."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,14 +14,14 @@ __all__ = ["guesses_figure", "lengths_figure"]
 
 
 def guesses_figure(lengths: Mapping[str, Mapping[str, int]], *, title: str = "") -> Chart:
-    """Draw the bytes on the wire of each guess at one character, a panel for each way of writing.
+    """Draw the bytes on the wire of each guess at one character, one panel for each way of writing.
 
     Parameters
     ----------
     lengths : mapping of str to mapping of str to int
-        Way → guess → bytes. A guess that alone is shortest is marked.
+        Way of writing → guess → bytes. A guess that is the only shortest one is marked.
     title : str
-        Shown above.
+        Title above the panels.
 
     Returns
     -------
@@ -55,16 +55,16 @@ def guesses_figure(lengths: Mapping[str, Mapping[str, int]], *, title: str = "")
 
 
 def lengths_figure(lengths: Sequence[int], sent: Mapping[str, Sequence[int]], *, title: str = "") -> Chart:
-    """Draw how long what was encrypted is, over how long the text was.
+    """Draw the length of each encrypted text over the length of the text.
 
     Parameters
     ----------
     lengths : sequence of int
-        Bytes of the texts.
+        Bytes of each text.
     sent : mapping of str to sequence of int
-        Way of sending → bytes of each.
+        Way of sending → bytes of each encrypted text.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

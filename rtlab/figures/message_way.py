@@ -1,4 +1,4 @@
-"""One message's way as a waterfall: what each part of it begins with, and how long it takes."""
+"""Figure of a message's path as a waterfall: when each leg begins, and how long it takes."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -16,14 +16,14 @@ __all__ = ["Leg", "way_figure"]
 
 
 class Leg(NamedTuple):
-    """One part of the way.
+    """One leg of the path.
 
     Parameters
     ----------
     text : str
-        From where to where.
+        The leg's two ends, in words.
     began, ended : sequence of float
-        Its two stamps, of each message, in seconds since it was sent.
+        When each message began and ended the leg, in seconds since the message was sent.
     color : str
         A name in `rtlab.figures.palette.PALETTE`.
     """
@@ -35,14 +35,14 @@ class Leg(NamedTuple):
 
 
 def way_figure(legs: Sequence[Leg], *, title: str = "") -> Chart:
-    """Draw the parts of a way below each other: medians as bars, and where nine of ten had ended.
+    """Draw the legs of a path below each other: medians as bars, and the 90th percentile of each end.
 
     Parameters
     ----------
     legs : sequence of Leg
-        In their order.
+        The legs, in order.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

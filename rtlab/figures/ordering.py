@@ -1,4 +1,4 @@
-"""The order of a stream over several connections: what overtakes what, and how often."""
+"""Figures of the order of a stream over several connections: reordering, and how often it occurs."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -17,16 +17,16 @@ __all__ = ["arrivals_figure", "overtakes_figure"]
 def arrivals_figure(
     arrivals: Mapping[str, Sequence[tuple[int, float]]], released: Sequence[tuple[int, float]], title: str
 ) -> Chart:
-    """Draw each message at its arrival, by member, and when a reorder buffer lets it out.
+    """Draw when each message arrives, by connection, and when a reorder buffer releases it.
 
     Parameters
     ----------
     arrivals : mapping of str to sequence of (int, float)
-        Member → number of each message, and when it arrived, ms.
+        Member (one of the connections) → number of each message, and its arrival in ms.
     released : sequence of (int, float)
-        The same at the buffer's end.
+        Number of each message, and when the reorder buffer released it, in ms.
     title : str
-        What was run.
+        Title above the axes.
 
     Returns
     -------
@@ -47,14 +47,14 @@ def arrivals_figure(
 
 
 def overtakes_figure(points: Mapping[float, float], law: Callable[[float], float]) -> Chart:
-    """Draw how many messages overtake one of the slow member's, measured over the closed form.
+    """Draw how many messages overtake one on the slow connection, measured beside the closed form.
 
     Parameters
     ----------
     points : mapping of float to float
-        Extra delay of the slow member, ms → overtakes in the mean.
+        Extra delay of the slow connection in ms → measured mean number of messages that overtake.
     law : callable
-        The same by the closed form, of one delay.
+        Closed form: the same function.
 
     Returns
     -------

@@ -37,7 +37,7 @@ TRANSPORT_COLORS: Final[dict[str, str]] = {
     "webrtc": PALETTE["purple"],
 }
 
-#: Reconnect policies, by family: a real client's variant has the colour of what it calls itself.
+#: Reconnect policies, by family. A real client's policy has the colour of the family that the client names.
 POLICY_COLORS: Final[dict[str, str]] = {
     "full jitter": PALETTE["blue"],
     "centrifuge": PALETTE["blue"],
@@ -51,8 +51,8 @@ POLICY_COLORS: Final[dict[str, str]] = {
     "no backoff": PALETTE["grey"],
 }
 
-#: What becomes of messages that a client does not take. `block` and `disconnect`, which lose nothing, lie
-#: close together in a plot: their hues do not.
+#: Overflow policies for the messages of slow consumers. The lines of `block` and `disconnect`, which lose
+#: nothing, lie close together in a plot, so their hues differ clearly.
 OVERFLOW_COLORS: Final[dict[str, str]] = {
     "block": PALETTE["blue"],
     "drop_oldest": PALETTE["orange"],
@@ -88,7 +88,7 @@ def color_of(series: str, index: int = 0) -> str:
         (``"websocket"``, ``"sse via nginx"``) gets that transport's colour, one that
         starts with a policy's name (``"full jitter, 1 to 5 s"``) that policy's.
     index : int
-        Its place among the series without such a name.
+        Number of the series, which chooses the colour of one without such a name.
 
     Returns
     -------

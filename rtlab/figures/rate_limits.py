@@ -1,4 +1,4 @@
-"""How many messages rate limits let through, over time, beside the bound b + r·t."""
+"""Figure of how many messages rate limits admit over time, beside the token bucket's bound b + r·t."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -23,18 +23,18 @@ def admitted_figure(
     offered: Sequence[float],
     title: str = "",
 ) -> Chart:
-    """Draw what each rule admitted as a staircase, and the token bucket's bound above it.
+    """Draw the messages admitted by each rule as a step line, and the token bucket's bound.
 
     Parameters
     ----------
     admitted : mapping of str to sequence of float
-        Seconds at which a message was let through, by rule.
+        Rule → seconds at which messages were admitted.
     rate, burst : float
-        Of the bound: ``burst + rate · t``, from the first message on.
+        Messages per second, and messages, of the bound ``burst + rate · t``; t is 0 at the first message.
     offered : sequence of float
-        Seconds of all messages.
+        Seconds at which all messages were offered.
     title : str
-        Shown above.
+        Title above the axes.
 
     Returns
     -------

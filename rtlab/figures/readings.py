@@ -1,4 +1,4 @@
-"""What several readings of the same thing showed over time, and when it really was bad."""
+"""Figure of several metrics of the same quantity over time, and the spans in which something was wrong."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -25,13 +25,13 @@ def readings_figure(
     Parameters
     ----------
     readings : mapping of str to sequence of (float, float)
-        Name → (seconds, milliseconds); what is not finite or 0 is left out.
+        Name → (seconds, milliseconds); readings that are 0 or not finite are left out.
     spans : sequence of (float, float)
-        Seconds.
+        Start and end of each span, in seconds.
     limit : float
-        Milliseconds from which on an alert would fire.
+        Milliseconds above which an alert would fire.
     title, spans_label : str
-        Texts.
+        Title above the axes, and the spans' text in the legend.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Who sent what to whom, from top to bottom: a sequence diagram of what really happened."""
+"""Sequence diagrams of recorded messages, from top to bottom."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -14,16 +14,16 @@ __all__ = ["Arrow", "Stage", "sequence_figure"]
 
 
 class Arrow(NamedTuple):
-    """One message.
+    """One message between two lanes.
 
     Parameters
     ----------
     source, target : str
-        Lanes; the same one twice makes a note.
+        Names of the lanes; the same lane twice makes a note in it.
     text : str
-        What it is.
+        Text on the arrow, or of the note.
     at : float, optional
-        When it was seen, in seconds; written at the margin.
+        When the message was seen, in seconds; written at the margin.
     color : str
         A name in `rtlab.figures.palette.PALETTE`.
     """
@@ -36,14 +36,14 @@ class Arrow(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Rows that belong together, bracketed at the right.
+    """Rows that belong together, with a bracket at the right.
 
     Parameters
     ----------
     text : str
-        What they do.
+        Text beside the bracket.
     first, last : int
-        Indices of their arrows, both included.
+        Indices of the first and the last arrow of the stage, both included.
     """
 
     text: str
@@ -54,18 +54,18 @@ class Stage(NamedTuple):
 def sequence_figure(
     lanes: Sequence[str], arrows: Sequence[Arrow], *, title: str = "", stages: Sequence[Stage] = ()
 ) -> Chart:
-    """Draw messages between lanes, one row for each.
+    """Draw messages between lanes, one row for each message.
 
     Parameters
     ----------
     lanes : sequence of str
-        From left to right.
+        Names of the lanes, from left to right.
     arrows : sequence of Arrow
-        In their order. Rows have equal heights: the times stand at the margin.
+        The messages, in order. All rows have the same height; times are written at the margin.
     title : str
-        Shown above.
+        Title above the lanes.
     stages : sequence of Stage
-        What groups of them do.
+        Groups of consecutive rows to bracket.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def sequence_figure(
     Raises
     ------
     ValueError
-        For an arrow between lanes that are not there.
+        If an arrow names a lane that is not in `lanes`.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def sequence_figure(
                 (start + end) / 2, row - 0.06, arrow.text, ha="center", va="bottom", fontsize=8.5, color=INK
             )
         else:
-            # At the margin it would lie over the times.
+            # A centred note in the first lane would cover the times at the margin.
             side = "left" if start == 0 else "right" if start == len(lanes) - 1 else "center"
             axes.text(start, row, arrow.text, ha=side, va="center", fontsize=8.5, color=ON_PILL, bbox=PILL)
     return chart

@@ -1,4 +1,4 @@
-"""The states of a connection as a drawing, made from the same table that drives it."""
+"""Diagram of the states of a connection, drawn from the table that drives the state machine."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -32,7 +32,7 @@ _COLORS: Final[dict[State, str]] = {
     State.RECONNECTING: PALETTE["orange"],
     State.CLOSED: PALETTE["grey"],
 }
-#: Curvature of arrows, chosen so that the two between one pair of states do not overlap.
+#: Curvature of arrows, chosen so that the two arrows between a pair of states do not overlap.
 _CURVE: Final[dict[tuple[State, State], float]] = {
     (State.CONNECTING, State.CONNECTED): 0.0,
     (State.CONNECTING, State.CLOSED): -0.3,
@@ -48,14 +48,14 @@ _CURVE: Final[dict[tuple[State, State], float]] = {
 
 
 def state_figure() -> Chart:
-    """Draw the states of a connection and what leads from one to another.
+    """Draw the states of a connection and the transitions between them.
 
     Returns
     -------
     Chart
-        An arrow per pair of states in `rtlab.policies.state_machine.TABLE`, labelled
-        with the events and, in brackets, their guards; what leads nowhere else stands
-        beside its state.
+        One arrow for each pair of states in `rtlab.policies.state_machine.TABLE`, labelled
+        with the events and, in brackets, their guards. Events that do not change the state
+        are listed below it.
     """
     labels = _labels()
     figure = Chart(10, 6.1, about="the states of a connection, and the events between them")
@@ -96,14 +96,14 @@ def state_figure() -> Chart:
             linewidth=1.2,
         )
         axes.add_patch(arrow)
-        # The middle of matplotlib's "arc3": its control point lies curve · length beside the chord.
+        # The middle of matplotlib's "arc3", whose control point is curve · length away from the chord.
         middle = ((x0 + x1) / 2 + curve * (y1 - y0) / 2, (y0 + y1) / 2 - curve * (x1 - x0) / 2)
         axes.text(*middle, "\n".join(names), ha="center", va="center", fontsize=8, color=ON_PILL, bbox=PILL)
     return figure
 
 
 def _labels() -> dict[tuple[State, State], list[str]]:
-    """Return what stands at each arrow. Rows for all cases of one event need no guard."""
+    """Return the labels of each arrow, without a guard if several rows of an event share the target."""
     guards: dict[tuple[State, State], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in TABLE:
         guards[row.state, row.then][row.event.__name__].append(row.label)

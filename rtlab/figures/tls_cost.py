@@ -1,4 +1,4 @@
-"""What TLS costs: bars for the time and bytes of handshakes, and for CPU."""
+"""Figure of the cost of TLS: time of the handshake, bytes of the exchange, and CPU time."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
@@ -17,12 +17,12 @@ __all__ = ["tls_cost_figure"]
 
 
 def tls_cost_figure(frame: pd.DataFrame) -> Chart:
-    """Draw medians of handshakes, first and resumed, of each version.
+    """Draw the medians of full and resumed handshakes for each TLS version.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        A row for each version and session; columns ``handshake_ms``, ``up_bytes``,
+        One row for each version and kind of session; columns ``handshake_ms``, ``up_bytes``,
         ``down_bytes``, ``server_cpu_ms`` and ``client_cpu_ms``.
 
     Returns
