@@ -1,4 +1,4 @@
-"""``rtlab audit``: the holes of a server on this machine, as a table."""
+"""``rtlab audit``: the security holes of a server on this machine, as a table."""
 
 from __future__ import annotations
 

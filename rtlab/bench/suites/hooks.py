@@ -176,7 +176,7 @@ async def _mount_and_unmount(url: str, connections: Callable[[], Awaitable[int]]
 
 
 async def run(start_lab: StartLab) -> list[Result]:
-    """Measure the hook.
+    """Measure the hook `use_websocket`.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ async def run(start_lab: StartLab) -> list[Result]:
     finally:
         await lab.stop()
     ratios = [mock / real for mock, real in zip(mocks, reals, strict=True)]
-    took, different = await asyncio.to_thread(_hours, HOURS)  # a thread without a running loop
+    took, different = await asyncio.to_thread(_hours, HOURS)  # FakeClock runs a loop of its own
     return [
         Result.paired("mock", "round trips", mocks, "1/s", "websockets, loopback", reals),
         Result.of("mock", "times a socket's round trips", ratios, "×", "limit, at least", [LEAST_RATIO]),

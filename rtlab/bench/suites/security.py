@@ -35,7 +35,7 @@ from rtlab.protocol.websocket_frames import PING, PONG, TEXT
 
 __all__ = ["run"]
 
-#: Pairs of readings; the first one warms up.
+#: Pairs of readings, after one pair that warms up.
 REPEATS: Final = 21
 #: Pairs of slices, with a check and without, and the messages in a slice. Slices are short, so that other
 #: load affects both of a pair alike: on a busy machine 100 pairs have an interval of ± 3 %, 400 of ± 1.5 %.
