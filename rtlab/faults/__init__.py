@@ -1,11 +1,11 @@
-"""A seeded fault proxy that speaks Toxiproxy's API, and more.
+"""A fault proxy with seeded randomness, which implements Toxiproxy's HTTP API and extends it.
 
-It runs as its own process (``python -m rtlab.faults``); a notebook drives it
-with `FaultClient`. Names are imported when first used. Inside, from the top: `api` and `script`
-drive the `proxy`, whose connections pass through `toxics`; `client` speaks to the API.
+The proxy runs as its own process (``python -m rtlab.faults``); a notebook controls it with
+`FaultClient`. The names below are imported on first use. The layers, from the top: `api` and `script`
+control the `proxy`, whose connections pass through `toxics`; `client` calls the API.
 
-Imports the protocol, the child's end of `processes`, and the packaged profiles. Never the lab's
-server or its clients: the proxy sees bytes, whoever sends them.
+This package imports `protocol`, the child's side of `processes`, and the packaged profiles. It never
+imports the lab's server or its clients: the proxy handles bytes, regardless of who sends them.
 """
 
 from __future__ import annotations

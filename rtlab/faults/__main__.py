@@ -25,11 +25,11 @@ __all__ = ["api_token", "main", "make_parser"]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m rtlab.faults", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address of the API")
     parser.add_argument("--port", type=int, default=8474, help="port of the API (0: any)")
-    token = os.environ.get("RTLAB_TOKEN")  # other users cannot read it there
+    token = os.environ.get("RTLAB_TOKEN")  # unlike a command line, other users cannot read it
     access = parser.add_mutually_exclusive_group()
     access.add_argument("--token", default=token, help="else $RTLAB_TOKEN, else made and printed")
     access.add_argument("--no-token", action="store_true", help="let every program of this machine in")
@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def api_token(args: argparse.Namespace) -> tuple[str | None, bool]:
-    """Return what the API asks for, None for nothing, and whether it was made here."""
+    """Return the token that the API requires (None: no token), and whether it was generated here."""
     if args.no_token:
         return None, False
     return (args.token, False) if args.token else (secrets.token_urlsafe(18), True)
@@ -73,7 +73,7 @@ async def _serve(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run until SIGTERM, or until the parent is gone."""
+    """Run until SIGTERM or SIGINT, or until the parent process is gone."""
     args = make_parser().parse_args()
     raise_nofile()
     try:

@@ -1,7 +1,7 @@
 """Toxiproxy's HTTP API, and what rtlab adds to it.
 
-Same paths, field names, status codes and error bodies as Toxiproxy 2.12, so
-that its clients work unchanged. Added: ``POST /proxies/{p}/cut``,
+The paths, field names, status codes and error bodies are those of Toxiproxy 2.12, so
+that its clients work unchanged. rtlab adds ``POST /proxies/{p}/cut``,
 ``GET /trace``, ``GET|POST|DELETE /script``, and the optional token.
 """
 
@@ -25,7 +25,7 @@ from rtlab.protocol.origins import host_allowed
 
 __all__ = ["VERSION", "make_app"]
 
-VERSION: Final = "2.12.0+rtlab"  # the Toxiproxy whose API this is
+VERSION: Final = "2.12.0+rtlab"  # the version of Toxiproxy whose API is implemented
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,12 +38,13 @@ def make_app(
     Parameters
     ----------
     collection : Collection
-        The proxies.
+        The proxies that the API controls.
     token : str or None
         If given, every request must carry ``Authorization: Bearer <token>`` (or
         ``X-Rtlab-Token``). Toxiproxy's clients send none.
     player : Player, optional
-        Plays the scripts: one that somebody else starts a script on, too.
+        Plays the scripts that ``POST /script`` starts; None makes a new one. Pass one in to
+        start a script on it without the API.
     """
     api = Api(collection, player or Player())
     app = web.Application(middlewares=[_access(token), _errors], client_max_size=MAX_BODY_BYTES)
@@ -65,7 +66,7 @@ def make_app(
             web.delete("/proxies/{proxy}/toxics/{toxic}", api.remove_toxic),
             web.get("/version", api.version, allow_head=False),
             web.get("/metrics", api.metrics, allow_head=False),
-            # ours
+            # rtlab's own
             web.post("/proxies/{proxy}/cut", api.cut),
             web.get("/trace", api.trace, allow_head=False),
             web.get("/script", api.script, allow_head=False),
@@ -80,14 +81,14 @@ def make_app(
 def _access(token: str | None) -> Any:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """No browser page may drive the proxy, not even through a rebound name."""
+        """Refuse requests from web pages, including those that use DNS rebinding, and wrong tokens."""
         headers = request.headers
         host = headers.get("Host")
         if host is not None and not host_allowed(host, frozenset()):
             return web.Response(text=f"Host {host!r:.100} is not this API: use its address\n", status=403)
         if headers.get("User-Agent", "").startswith("Mozilla/"):
             return web.Response(text="User agent not allowed\n", status=403)
-        # Of the fetch metadata, Node's fetch sends the mode too; the site only a browser knows.
+        # Node's fetch sends Sec-Fetch-Mode as well, but only browsers send Sec-Fetch-Site.
         if "Origin" in headers or "Sec-Fetch-Site" in headers:
             return web.Response(text="Requests from web pages are not allowed\n", status=403)
         if token is not None:
@@ -108,7 +109,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except FaultError as error:
         return _error(error)
     except web.HTTPNotFound:
-        return web.Response(text="404 page not found\n", status=404)  # as Go's router says it
+        return web.Response(text="404 page not found\n", status=404)  # the body that Go's router sends
     except web.HTTPMethodNotAllowed as error:
         return web.Response(status=405, headers={"Allow": error.headers["Allow"]})
 
@@ -181,7 +182,7 @@ class Api:
 
     async def update_toxic(self, request: web.Request) -> web.Response:
         proxy = self._proxy(request)
-        proxy.toxic(request.match_info["toxic"])  # 404 before the body is judged
+        proxy.toxic(request.match_info["toxic"])  # an unknown toxic is a 404, even with a bad body
         return _json(proxy.update_toxic(request.match_info["toxic"], await _body(request)).to_dict())
 
     async def remove_toxic(self, request: web.Request) -> web.Response:
@@ -197,7 +198,7 @@ class Api:
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self.collection.metrics(), content_type="text/plain", charset="utf-8")
 
-    # Ours
+    # rtlab's own
     async def cut(self, request: web.Request) -> web.Response:
         body = fields_of(await _body(request) if request.can_read_body else {})
         how = body.get("how", "rst")

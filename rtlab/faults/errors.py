@@ -1,4 +1,4 @@
-"""The one error of the fault proxy, in the proxy and in its client."""
+"""The error that the fault proxy and its client raise, and functions that make its common cases."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FaultError(RtlabError):
     Parameters
     ----------
     message : str
-        Toxiproxy's own words where it has some.
+        Toxiproxy's own message, if it has one for the case.
     status : int
-        The HTTP status that goes with them.
+        The HTTP status of the response.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -35,17 +35,17 @@ class FaultError(RtlabError):
 
 
 def bad_request(why: str) -> FaultError:
-    """The body is not what the route takes: 400."""
+    """The request body is not what the route accepts: 400."""
     return FaultError(f"bad request body: {why}", 400)
 
 
 def missing_field(name: str) -> FaultError:
-    """A field that must be there is not: 400."""
+    """A required field is missing: 400."""
     return FaultError(f"missing required field: {name}", 400)
 
 
 def invalid_stream() -> FaultError:
-    """A toxic's stream is neither of the two: 400."""
+    """A toxic's stream is neither upstream nor downstream: 400."""
     return FaultError("stream was invalid, can be either upstream or downstream", 400)
 
 

@@ -1,4 +1,4 @@
-"""Network profiles that somebody has published, with their sources."""
+"""Published network profiles, with their sources."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["NetworkProfile", "load_profiles", "profile"]
 
 
 class NetworkProfile(msgspec.Struct, frozen=True):
-    """A link as one would order it.
+    """The rates and the round-trip time of one kind of access network.
 
     Attributes
     ----------
     name, title : str
-        For programs and for people.
+        The name in programs, and the title for people.
     down_kbit_s, up_kbit_s : float or None
         Rates in kilobits (1,000) per second; ``None``: not limited.
     rtt_ms : float
-        Round trip.
+        Round-trip time in milliseconds.
     source : str
         Who published these numbers, and where.
     """
@@ -38,7 +38,7 @@ class NetworkProfile(msgspec.Struct, frozen=True):
     source: str
 
     def toxics(self) -> list[dict[str, Any]]:
-        """Request bodies of the toxics that imitate it: half the round trip each way."""
+        """Request bodies of the toxics that imitate the profile: half the round trip each way."""
         bodies: list[dict[str, Any]] = []
         for stream, rate in (("upstream", self.up_kbit_s), ("downstream", self.down_kbit_s)):
             if rate is not None:
@@ -78,7 +78,7 @@ def profile(name: str) -> NetworkProfile:
     Raises
     ------
     FaultError
-        404, naming the profiles that there are.
+        404 for an unknown name; the message lists the known ones.
     """
     profiles = load_profiles()
     if name not in profiles:

@@ -1,7 +1,7 @@
-"""A timeline of faults with a seed: the same failure again, exactly.
+"""A timeline of faults with a seed, so that a failure can be repeated exactly.
 
-Everything random in it, and in the toxics that it adds, follows from the
-seed: two runs against the same traffic leave the same trace.
+The seed determines every random choice of the script and of the toxics that it
+adds: two runs against the same traffic leave the same trace.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rtlab.faults.toxiproxy_json import read_json
 __all__ = ["Action", "FaultScript", "Step", "toxic_bodies"]
 
 Number = int | float
-Span = Number | tuple[Number, Number]  # a pair is drawn from, uniformly
+Span = Number | tuple[Number, Number]  # from a pair, a value is drawn uniformly
 Stream = Literal["upstream", "downstream", "both"]
 MAX_ACTIONS: Final = 10_000
 MAX_TIME: Final = 24 * 3600.0
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One line of a script.
+    """One step of a script.
 
     Attributes
     ----------
     at : float or (float, float)
-        Seconds from the start; a pair is drawn from uniformly.
+        Seconds from the start; from a pair, a value is drawn uniformly.
     do : str
         ``add``, ``update`` or ``remove`` a toxic; ``cut`` all connections;
         ``down`` and ``up`` (stop listening, listen again); ``restore``
@@ -39,23 +39,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     toxic : str
         Type of the toxic to add.
     name : str
-        Its name; ``{toxic}_{stream}`` unless given.
+        Name of the toxic to add, update or remove; for ``add``, ``{toxic}_{stream}`` by default.
     stream : str
         ``upstream``, ``downstream`` or ``both``.
     attributes : dict
-        Of the toxic.
+        Attributes of the toxic, in the units of the API.
     toxicity : float
-        Share of connections that the toxic touches.
+        Share of connections that the toxic affects, 0 to 1.
     how : str
         How to cut: ``rst`` or ``fin``.
     lasting : float or (float, float) or None
         Seconds after which an ``add`` or ``down`` is undone (``"for"`` in JSON).
     every : float or None
-        Repeat the step, this many seconds apart, `times` times in all.
+        Seconds between repetitions of the step; None does it once.
     times : int
-        See `every`.
+        How often the step is done in all, with `every`.
     text : str
-        For people; goes into the trace.
+        A remark for people, which goes into the trace.
     """
 
     at: Span = 0
@@ -73,12 +73,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
 
 class Action(msgspec.Struct, frozen=True):
-    """A step with everything random drawn: what will be done, and when (s)."""
+    """A step after its random draws: what will be done, at how many seconds from the start."""
 
     at: float
     step: Step
     undo: bool = False
-    turn: int = 0  # an action and its undoing have the same
+    turn: int = 0  # an action and its undo share the number
 
     @property
     def words(self) -> str:
@@ -93,11 +93,11 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     Parameters
     ----------
     name, about : str
-        For people.
+        Title and description, for people.
     seed : int
-        Source of every random choice.
+        Seed of every random choice.
     steps : tuple of Step
-        In any order.
+        The steps, in any order.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         lasting: Span | None = None,
         **attributes: Any,
     ) -> FaultScript:
-        """Add a toxic at `at` seconds, for `lasting` seconds (``None``: for good)."""
+        """Add a toxic at `at` seconds, for `lasting` seconds (``None``: permanently)."""
         return self.then(
             Step(at=at, do="add", toxic=toxic, stream=stream, lasting=lasting, attributes=attributes)
         )
@@ -148,7 +148,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return self.then(Step(at=at, do="restore"))
 
     def mark(self, at: Span, text: str) -> FaultScript:
-        """Only leave a line in the trace."""
+        """Leave a line in the trace, and do nothing else."""
         return self.then(Step(at=at, do="mark", text=text))
 
     # Read and write
@@ -159,8 +159,8 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         Raises
         ------
         FaultError
-            400, when the data are no script; also for unknown toxics and bad
-            attributes, so that a script cannot fail half-way.
+            400, when the data are not a script. Toxics and their attributes are checked
+            now too, so that a script does not fail half-way.
         """
         try:
             script = msgspec.convert(value, cls)
@@ -169,7 +169,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return script.checked(protocol)
 
     def checked(self, protocol: str = "tcp") -> FaultScript:
-        """Return this script, if it can be played as it stands; raise `FaultError` otherwise."""
+        """Return this script if it is valid; raise `FaultError` otherwise."""
         for step in self.steps:
             _check(step, protocol)
         _check_order(self.timeline())
@@ -182,7 +182,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         Raises
         ------
         FaultError
-            400, when it holds no script.
+            400, when the file does not hold a script.
         FileNotFoundError
             When there is no such file.
         """
@@ -193,7 +193,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     # Run
     def timeline(self) -> list[Action]:
-        """What will happen, in order of time. The same for the same seed."""
+        """All actions in order of time; equal for equal seeds."""
         rng = random.Random(f"script/{self.seed}")
         actions: list[Action] = []
         for step in self.steps:
@@ -213,7 +213,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return max((action.at for action in self.timeline()), default=0.0)
 
 
-#: What a field of a step goes with; one that is not here goes with all.
+#: Field of a step → the values of `Step.do` that use it. All actions use the fields not listed.
 _BELONGS: Final[dict[str, tuple[str, ...]]] = {
     "toxic": ("add",),
     "name": ("add", "update", "remove"),
@@ -254,7 +254,7 @@ def _check(step: Step, protocol: str) -> None:
 
 
 def _check_order(timeline: list[Action]) -> None:
-    """Refuse an update or a removal of a toxic of the script's own at a time when it is not there."""
+    """Refuse to update or remove one of the script's own toxics at a time when it is not in place."""
     own = {
         body["name"] for action in timeline if action.step.do == "add" for body in toxic_bodies(action.step)
     }
@@ -280,7 +280,7 @@ def _check_order(timeline: list[Action]) -> None:
 
 
 def toxic_bodies(step: Step) -> list[dict[str, Any]]:
-    """Request bodies for the toxic, or the two toxics, of an ``add``."""
+    """Request bodies for the one or two toxics of an ``add`` step."""
     streams = ("upstream", "downstream") if step.stream == "both" else (step.stream,)
     return [
         {

@@ -20,7 +20,7 @@ class Player:
     Parameters
     ----------
     sleep : callable
-        How to wait for the next action.
+        Coroutine function that is awaited with the seconds until the next action.
     """
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -46,7 +46,7 @@ class Player:
         }
 
     async def start(self, proxy: Proxy, script: FaultScript) -> None:
-        """Start over with `script`: connections are renumbered, draws begin anew."""
+        """Stop the present script and start `script`: renumbers connections, and restarts random draws."""
         await self.stop()
         self._script, self._proxy, self._done, self._error = script, proxy, 0, ""
         proxy.reseed(script.seed)
@@ -54,7 +54,7 @@ class Player:
         self._task = asyncio.get_running_loop().create_task(self._play(proxy, script))
 
     async def stop(self) -> None:
-        """Stop where it is; what it did stays done."""
+        """Stop the script; actions that were carried out are not undone."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -73,24 +73,24 @@ class Player:
                 await _perform(proxy, action, acting)
                 self._done += 1
             how = "complete"
-        except FaultError as error:  # a port that was taken meanwhile, say
+        except FaultError as error:  # for instance, another program has taken the port
             how = self._error = error.message
         finally:
             proxy.trace.add("script_ended", proxy.name, detail=how)
 
 
 async def _perform(proxy: Proxy, action: Action, acting: dict[str, int]) -> None:
-    """Carry out one action. Removing what is gone already is no error.
+    """Carry out one action. Removing a toxic that is already gone is no error.
 
     Parameters
     ----------
     proxy : Proxy
-        On which.
+        The proxy to act on.
     action : Action
-        What.
+        The action to carry out.
     acting : dict of str to int
-        Toxic → the turn that added it, and ``""`` → the turn that stopped listening: an undoing takes
-        back its own action only, and not a later one of the same name that is still to last.
+        Name of a toxic → the turn that added it; ``""`` → the turn that stopped listening. An undo
+        reverts only the action of its own turn, not a later one on the same toxic, still in force.
     """
     step = action.step
     if step.do == "add":

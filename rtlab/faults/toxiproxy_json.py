@@ -1,9 +1,9 @@
 """JSON bodies as Toxiproxy reads them, which is as Go's ``encoding/json`` does.
 
-The first value of the body counts and what follows it is ignored; keys match in upper
-and lower case, the last of several wins; ``null`` leaves a field as it is. Clients rely
-on all of this. One thing is stricter here: text that is not UTF-8 is refused, where Go
-puts U+FFFD in the place of each bad byte.
+Only the first JSON value of a body counts; bytes after it are ignored. Keys are
+case-insensitive, and the last of several equal keys wins. ``null`` leaves a field unchanged.
+Clients rely on all of this. One thing is stricter here: text that is not UTF-8 is refused,
+where Go replaces each bad byte by U+FFFD.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def read_json(body: bytes) -> Any:
     Parameters
     ----------
     body : bytes
-        As it came.
+        The body as received.
 
     Raises
     ------
     FaultError
-        400, whatever is wrong with it.
+        400, when the body is empty, not UTF-8, or not JSON.
 
     Examples
     --------
@@ -52,17 +52,17 @@ def read_json(body: bytes) -> Any:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fields of a JSON object, their names in lower case, without those that are null.
+    """Return the fields of a JSON object, with names in lower case; leaves out null fields.
 
     Parameters
     ----------
     value : any
-        What `read_json` returned, or a value in it. Null has no fields.
+        What `read_json` returned, or a value inside it. Null has no fields.
 
     Raises
     ------
     FaultError
-        400, when it is neither an object nor null.
+        400, when the value is neither an object nor null.
 
     Examples
     --------

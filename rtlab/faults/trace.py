@@ -1,8 +1,7 @@
-"""What the fault proxy did, and to whom: a bounded record.
+"""A bounded record of what the fault proxy did, and to which connections.
 
-A fault only counts when something was under way: every entry about a
-connection therefore carries the bytes that were held back, or that were cut
-off, at that moment.
+A fault matters only when data were in flight. Every event about a connection
+therefore has the number of bytes that were held back or lost at that moment.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class TraceEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes
     ----------
     n : int
-        Running number; gaps never happen, the oldest entries are dropped.
+        Sequence number, without gaps; when the trace is full, the oldest events are dropped.
     t : float
         `time.monotonic()` of the proxy, which is common to all processes of
         one host.
@@ -35,7 +34,7 @@ class TraceEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         (actions); ``opened``, ``affected``, ``ended``, ``released``,
         ``upstream_failed`` (effects).
     proxy, toxic : str
-        Names; empty where none is concerned.
+        Names of the proxy and toxic concerned; empty for none.
     connection : int
         Number of the connection, counted per proxy from 1 (0: none).
     direction : str
@@ -44,7 +43,7 @@ class TraceEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         Bytes held back by the proxy at this moment, or lost with the
         connection.
     detail : str
-        The rest, for people.
+        Further details, for people.
     """
 
     n: int
@@ -59,14 +58,14 @@ class TraceEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Trace:
-    """A ring of the latest events.
+    """A ring buffer of the latest events.
 
     Parameters
     ----------
     limit : int
         How many events are kept.
     clock : callable
-        Returns seconds.
+        Returns the time of an event, in seconds.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, clock: Callable[[], float] = time.monotonic) -> None:
@@ -97,7 +96,7 @@ class Trace:
 
     @property
     def dropped(self) -> int:
-        """How many events have fallen out of the ring."""
+        """How many events were dropped because the ring buffer was full."""
         return self._next - len(self._events)
 
     def since(self, n: int = 0) -> list[TraceEvent]:
@@ -107,9 +106,9 @@ class Trace:
 
 
 def fingerprint(events: Iterable[TraceEvent]) -> list[tuple[str, str, str, int, str, str]]:
-    """What two runs with the same seed and script have in common.
+    """Return the part of a trace that two runs with the same seed and script have in common.
 
-    Times and byte counts are measurements, so they are left out; what was
-    done, to which connection, in which order, must be the same.
+    Times and byte counts are measurements, so they are left out. What was
+    done, to which connection, and in which order, must be equal.
     """
     return [(e.kind, e.proxy, e.toxic, e.connection, e.direction, e.detail) for e in events]

@@ -1,5 +1,5 @@
-"""The fault proxy as a notebook drives it, over its HTTP API.
+"""The client with which a notebook controls the fault proxy over its HTTP API.
 
-Imports the fault scripts, profiles and the trace. Never the proxy itself, which runs in another
-process.
+This package imports the fault scripts, the profiles and the trace. It never imports the proxy
+itself, which runs in another process.
 """

@@ -1,4 +1,4 @@
-"""A fault that can be awaited, or held for the length of a block."""
+"""A fault that is applied by ``await``, or for the duration of an ``async with`` block."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rtlab.faults.errors import FaultError
 
 __all__ = ["Fault"]
 
-#: Seconds for a request under way when its caller is cancelled: the proxy is on this machine.
+#: Seconds that a request in flight may still take after its caller was cancelled: the proxy is local.
 PATIENCE: Final = 1.0
 
 
 class Fault:
-    """A fault to come: ``await`` it, or use it in ``async with`` to have it undone.
+    """A fault, not active yet: ``await`` applies it, ``async with`` also undoes it after the block.
 
     Parameters
     ----------
     words : str
-        What it is, for people.
+        Description for people.
     begin, end : callable
-        What to do, and how to undo it.
+        Coroutine functions that apply the fault, and undo it.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Fault:
         return self
 
     async def remove(self) -> None:
-        """Undo it; once is enough."""
+        """Undo the fault. Safe to repeat."""
         if self.active:
             self.active = False
             await _to_its_end(self._end)
@@ -53,7 +53,7 @@ class Fault:
         try:
             return await self._apply()
         except BaseException:
-            # An interrupt or a timeout, and the request may have arrived all the same.
+            # After an interrupt or a timeout, the proxy may have received the request all the same.
             with suppress(FaultError):
                 await _to_its_end(self._end)
             raise
@@ -69,9 +69,9 @@ class Fault:
 
 
 async def _to_its_end(step: Callable[[], Awaitable[None]]) -> None:
-    """Do what should not stop half-way: who is cancelled meanwhile is told when it is done.
+    """Run a step to its end even if the caller is cancelled, and only then raise the cancellation.
 
-    A request whose caller goes away may arrive later than the next one, or not at all.
+    Otherwise a request whose caller goes away might arrive after the next request, or not at all.
     """
 
     async def carry_out() -> None:

@@ -1,4 +1,4 @@
-"""Faults from a notebook, one line each."""
+"""The fault proxy's client for notebooks: each fault is one line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultClient"]
 
-DISCARD_PORT: Final = 9  # RFC 863: nobody answers there
+DISCARD_PORT: Final = 9  # RFC 863: the discard service never answers
 
 
 class FaultClient(RemoteProxy):
-    """The fault proxy of a lab. Parameters are those of `RemoteProxy`.
+    """Client of a lab's fault proxy, with a method for each fault. Takes the parameters of `RemoteProxy`.
 
     Examples
     --------
@@ -48,16 +48,16 @@ class FaultClient(RemoteProxy):
         Parameters
         ----------
         ms : float
-            From 0, in milliseconds.
+            Milliseconds to add, at least 0.
         handshake : bool
-            Add the round trip of TCP's handshake, which the proxy's kernel answers
-            at once, to the first bytes of each new connection.
+            Also hold the first bytes of each new connection for `ms`: in place of the round trip
+            of TCP's handshake, which the proxy's kernel completes at once.
         """
         half = {"type": "latency", "attributes": {"latency": ms / 2}}
         bodies: list[dict[str, Any]] = [
             {**half, "name": f"rtt_{stream}", "stream": stream} for stream in ("upstream", "downstream")
         ]
-        if handshake:  # before the data travel
+        if handshake:  # ahead of the latency, in the order of the toxics
             bodies.insert(0, {"type": "slow_open", "name": "rtt_handshake", "attributes": {"delay": ms}})
 
         async def begin() -> None:
@@ -83,7 +83,7 @@ class FaultClient(RemoteProxy):
 
     @property
     def profiles(self) -> dict[str, NetworkProfile]:
-        """The network profiles that there are, with their sources."""
+        """All published network profiles by name, with their sources."""
         return load_profiles()
 
     # The cable
@@ -104,15 +104,15 @@ class FaultClient(RemoteProxy):
         return Fault("down", begin, end)
 
     def stall(self, *, stream: Stream = "both") -> Fault:
-        """Stop reading; everything waits and arrives late: a cable out for a moment."""
+        """Stop reading, so that all data wait and arrive late: a cable that is unplugged for a moment."""
         return self.toxic("stall", stream=stream)
 
     def blackhole(self, *, stream: Stream = "both") -> Fault:
-        """Swallow everything and say nothing: a path that died."""
+        """Swallow all data silently: a path that died."""
         return self.toxic("blackhole", stream=stream)
 
     async def restore(self) -> None:
-        """Remove every toxic, stop a script, listen again."""
+        """Stop a script, remove every toxic, and listen again: for all proxies of the process."""
         await self.call("POST", "/reset")
 
     # Middleboxes
@@ -125,7 +125,7 @@ class FaultClient(RemoteProxy):
         return self.toxic("hang_upgrade")
 
     def buffer_response(self, *, bytes: int = 0, seconds: float = 0.0, hold_head: bool = False) -> Fault:
-        """Hold response bodies until they end, or `bytes` are there, or `seconds` passed."""
+        """Hold each response body until it ends, `bytes` bytes have come, or `seconds` have passed."""
         return self.toxic("buffer_response", bytes=bytes, timeout=seconds * 1000, hold_head=hold_head)
 
     def http_status(
@@ -135,23 +135,23 @@ class FaultClient(RemoteProxy):
         return self.toxic("http_status", status=status, times=times, retry_after=retry_after, path=path)
 
     def duplicate_request(self, *, method: str = "POST", path: str = "") -> Fault:
-        """Send each request of a method twice, as a proxy does that tries again too early."""
+        """Send each request of a method twice, as a proxy does that retries too early."""
         return self.toxic("duplicate_request", method=method, path=path)
 
     # Datagrams
     async def udp(
         self, port: int = DISCARD_PORT, host: str = "127.0.0.1", *, name: str = "udp", seed: int = 0
     ) -> FaultClient:
-        """Start a relay for UDP in the same process; returns its client, to be closed.
+        """Start a UDP relay in the fault proxy's process; returns its client, which the caller closes.
 
         Parameters
         ----------
         port, host
-            Where the datagrams go, if that is known already: see `relay`.
+            Upstream of the relay; by default the discard port, until `relay` sets another.
         name : str
-            Of the relay.
+            Name of the relay in the API.
         seed : int
-            Source of its losses.
+            Seed of the relay's randomness, such as its losses.
 
         Examples
         --------
@@ -167,30 +167,30 @@ class FaultClient(RemoteProxy):
         return await relay.start(seed=seed)
 
     async def relay(self, port: int) -> int:
-        """Lead to another port of the upstream; returns the port to dial instead.
+        """Forward to another port of the upstream host; returns the relay's port, to send to instead.
 
-        What flowed before ends; the toxics stay.
+        Open flows are ended; the toxics stay.
         """
         self.upstream = f"{self.upstream.rpartition(':')[0]}:{port}"
         await self.call("PATCH", f"/proxies/{self.name}", {"upstream": self.upstream})
         return self.port
 
     def loss(self, probability: float, *, burst: float = 1, stream: Stream = "downstream") -> Fault:
-        """Lose datagrams, in runs of `burst` on average (a relay for UDP only)."""
+        """Drop datagrams, in bursts of mean length `burst` (only on a UDP relay)."""
         return self.toxic("loss", stream=stream, probability=probability, burst=burst)
 
-    # Scripts and the record
+    # Scripts and the trace
     async def play(self, script: FaultScript | dict[str, Any]) -> dict[str, Any]:
         """Start a script in the proxy's process; returns its status at once."""
         value = script if isinstance(script, dict) else script.to_dict()
         return await self.call("POST", "/script", {"proxy": self.name, "script": value})
 
     async def script_status(self) -> dict[str, Any]:
-        """Whether a script runs, how many actions are done, and of how many."""
+        """Whether a script runs, how many of its actions are done, and how many it has."""
         return await self.call("GET", "/script")
 
     async def stop_script(self) -> None:
-        """Stop the script where it is."""
+        """Stop the script; actions that were carried out are not undone."""
         await self.call("DELETE", "/script")
 
     async def events(self, since: int = 0) -> list[TraceEvent]:

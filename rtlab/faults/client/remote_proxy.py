@@ -1,4 +1,4 @@
-"""One proxy of a fault proxy's process, driven over its API."""
+"""Controls one proxy in the fault proxy's process over the HTTP API."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Stream = Literal["upstream", "downstream", "both"]
 
 
 class RemoteProxy:
-    """A proxy with its toxics, as the API knows them; `FaultClient` adds words for them.
+    """A proxy and its toxics by their names in the API; `FaultClient` adds a method for each fault.
 
     Parameters
     ----------
     api_url : str
         Base URL of the API.
     token : str or None
-        Its token.
+        The API's token; None when the API requires none.
     upstream_host, upstream_port
         The server that the proxy stands in front of.
     name : str
@@ -63,14 +63,15 @@ class RemoteProxy:
 
     # Life
     async def start(self, *, seed: int = 0, buffer_bytes: int | None = None) -> Self:
-        """Create the proxy on a free port, in place of one of the same name.
+        """Create the proxy on a free port; replaces an existing proxy of the same name.
 
         Parameters
         ----------
         seed : int
-            Source of everything random.
+            Seed of everything random in the proxy.
         buffer_bytes : int or None
-            Size of the socket buffers; small ones make backpressure show early.
+            Size of each socket's buffers; small ones make backpressure show early. None leaves it
+            to the kernel.
         """
         if self._http is None:
             import httpx
@@ -92,7 +93,7 @@ class RemoteProxy:
         }
         try:
             answer = await self.call("POST", "/populate", [body])
-        except BaseException:  # an interrupt too: the request may have arrived all the same
+        except BaseException:  # an interrupt too: the proxy may have received the request
             await self.close()
             raise
         self._listen = answer["proxies"][0]["listen"]
@@ -112,7 +113,7 @@ class RemoteProxy:
                 await http.aclose()
 
     async def __aenter__(self) -> Self:
-        # One that `udp` has started keeps its seed and its port.
+        # `FaultClient.udp` returns a started relay: it keeps its seed and its port.
         return self if self._listen else await self.start()
 
     async def __aexit__(
@@ -126,7 +127,7 @@ class RemoteProxy:
 
     @property
     def port(self) -> int:
-        """Port that leads through the proxy."""
+        """The port on which the proxy listens."""
         return self._address()[1]
 
     @property
@@ -155,20 +156,21 @@ class RemoteProxy:
         toxicity: float = 1.0,
         **attributes: Any,
     ) -> Fault:
-        """Any toxic, by its name and attributes in the API.
+        """Return a fault of any one toxic, by its type and attributes in the API.
 
         Parameters
         ----------
         kind : str
-            For instance ``"slicer"``; see `rtlab.faults.toxics`.
+            Type of the toxic, such as ``"slicer"``; see `rtlab.faults.toxics`.
         stream : str or None
-            ``"upstream"``, ``"downstream"``, ``"both"``, or the toxic's own choice.
+            ``"upstream"``, ``"downstream"`` or ``"both"``; None is the toxic's default.
         name : str or None
-            For a second toxic of the same kind.
+            Name of the toxic; by default its kind, with the stream if given. A second toxic of the
+            same kind needs a name.
         toxicity : float
-            Share of connections that it touches.
+            Share of connections that the toxic affects, 0 to 1.
         **attributes
-            Of the toxic, in its units (Toxiproxy's: ms, KB/s, bytes).
+            Attributes of the toxic, in the units of the API (ms, KB/s, bytes); None is left out.
         """
         streams = ("upstream", "downstream") if stream == "both" else (stream,)
         bodies: list[dict[str, Any]] = [
@@ -185,7 +187,7 @@ class RemoteProxy:
         return self.fault(words, bodies)
 
     def fault(self, words: str, bodies: Sequence[dict[str, Any]]) -> Fault:
-        """Several toxics that come and go together."""
+        """Return a fault of several toxics that are added and removed together."""
 
         async def begin() -> None:
             await self.put(*bodies)
@@ -197,7 +199,7 @@ class RemoteProxy:
         return Fault(words, begin, end)
 
     async def put(self, *bodies: dict[str, Any]) -> None:
-        """Add toxics, or change those that are there."""
+        """Add toxics; update those that exist already."""
         for body in bodies:
             await self._put(body)
 
@@ -210,7 +212,7 @@ class RemoteProxy:
             await self.call("PATCH", f"/proxies/{self.name}/toxics/{body['name']}", body)
 
     async def remove(self, name: str) -> None:
-        """Remove a toxic by name; one that is gone already is no error."""
+        """Remove a toxic by name; removing an unknown one is no error."""
         try:
             await self.call("DELETE", f"/proxies/{self.name}/toxics/{name}")
         except FaultError as error:
@@ -222,16 +224,17 @@ class RemoteProxy:
         return await self.call("GET", f"/proxies/{self.name}")
 
     async def toxics(self) -> list[dict[str, Any]]:
-        """The toxics at work, as the API shows them."""
+        """The toxics of the proxy, as the API shows them."""
         return await self.call("GET", f"/proxies/{self.name}/toxics")
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Make one request.
+        """Make one request to the API, and return the decoded body of the response.
 
         Raises
         ------
         FaultError
-            With the proxy's words and status; 503 when it does not answer.
+            With the proxy's message and status; 503 when it does not answer, 502 for an answer
+            that is not JSON.
         """
         if self._http is None:
             raise InvalidState("a started FaultClient", "one that is not", "`await client.start()` first")

@@ -1,4 +1,4 @@
-"""The proxy: listeners, links (one for each connection), and the pipes through which bytes pass the toxics.
+"""The proxy: listeners, links (one per connection), and pipes, which pass bytes through the toxics.
 
-Imports the toxics' interface and the trace. Never the API that drives it.
+This package imports the toxics' interface and the trace. It never imports the API that controls it.
 """

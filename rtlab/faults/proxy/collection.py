@@ -24,7 +24,7 @@ __all__ = ["Collection"]
 
 
 class Collection:
-    """Creates, finds and removes proxies, as Toxiproxy's API words it.
+    """Creates, finds and removes proxies, with the fields and errors of Toxiproxy's API.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Collection:
         self.seed = seed
         self.proxies: dict[str, Proxy] = {}
         self._receive_buffer = ReceiveBuffer()
-        self._lock = asyncio.Lock()  # changes of the set, one at a time
+        self._lock = asyncio.Lock()  # serialises changes to the set of proxies
 
     def get(self, name: str) -> Proxy:
         proxy = self.proxies.get(name)
@@ -48,7 +48,7 @@ class Collection:
         return proxy
 
     async def create(self, body: Any) -> Proxy:
-        """``POST /proxies``: fields name, upstream, listen, enabled; ours: protocol, seed, buffer_bytes."""
+        """``POST /proxies``: name, upstream, listen, enabled; rtlab adds protocol, seed, buffer_bytes."""
         fields = _fields(body)
         for name in ("name", "upstream"):
             if not fields[name]:
@@ -88,7 +88,7 @@ class Collection:
         )
 
     async def update(self, proxy: Proxy, body: Any) -> None:
-        """``PATCH /proxies/{p}``: fields that are missing stay as they are."""
+        """``PATCH /proxies/{p}``: missing fields keep their values."""
         now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
         fields = _fields({**now, **fields_of(body)})
         fixed = {"name": proxy.name, "protocol": proxy.protocol}
@@ -97,8 +97,8 @@ class Collection:
             await proxy.update(fields["listen"], fields["upstream"], fields["enabled"])
 
     async def populate(self, body: Any) -> list[Proxy]:
-        """``POST /populate``: what is the same is left alone, the rest is replaced."""
-        if body is None:  # null
+        """``POST /populate``: keep proxies whose addresses are the same, replace or add the others."""
+        if body is None:  # JSON null
             body = []
         if not isinstance(body, list):
             raise bad_request(f"expected an array, got {type(body).__name__}")
@@ -135,7 +135,7 @@ class Collection:
             del self.proxies[name]
 
     async def reset(self) -> None:
-        """Remove every toxic and switch every proxy on."""
+        """Remove every toxic and enable every proxy."""
         async with self._lock:
             for proxy in self.proxies.values():
                 await proxy.start()
@@ -151,7 +151,7 @@ class Collection:
     def metrics(self) -> str:
         """Toxiproxy's counters in Prometheus' text format.
 
-        Received and sent differ by what toxics swallow, hold or add.
+        The two counters of a direction differ by the bytes that toxics swallow, hold or add.
         """
         lines: list[str] = []
         for metric, what, help in (
@@ -188,7 +188,7 @@ _FIELDS: dict[str, tuple[type, Any]] = {
 
 
 def _fields(body: Any) -> dict[str, Any]:
-    """The fields of a proxy, with the right types; unknown ones are ignored, as in Go."""
+    """Return the type-checked fields of a proxy, with defaults; ignores unknown fields, as Go does."""
     given = fields_of(body)
     fields: dict[str, Any] = {}
     for name, (kind, default) in _FIELDS.items():

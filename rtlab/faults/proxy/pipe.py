@@ -16,7 +16,7 @@ HEAD_BYTES = 4096
 
 
 class Source(Protocol):
-    """Where bytes come from: it can be told to wait."""
+    """Where a pipe gets bytes from; the pipe can pause it."""
 
     @property
     def unread(self) -> int: ...
@@ -25,7 +25,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where bytes go to: it says how many it still holds."""
+    """Where a pipe delivers bytes; `backlog` is the number of bytes not yet written to the socket."""
 
     sent: int
 
@@ -47,7 +47,7 @@ class Pipe:
     source, sink
         The two sockets.
     loop : asyncio.AbstractEventLoop
-        Where the stages' timers run.
+        The event loop of the stages' timers.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Pipe:
         self.source = source
         self.sink = sink
         self.loop = loop
-        self.first: Receiver = sink  # where data enters
+        self.first: Receiver = sink  # the first stage, or the sink
         self.stages: list[Stage[Any]] = []
         self.bytes = 0
-        self.first_bytes = b""  # the first bytes, by which stages tell the protocol
+        self.first_bytes = b""  # the start of the stream, from which stages detect the protocol
         self.opposite: Pipe = self  # the other direction
         self._blockers: set[object] = set()
         self._draws: dict[str, float] = {}
@@ -81,12 +81,12 @@ class Pipe:
 
     @property
     def upgraded(self) -> bool:
-        """Whether a response with status 101 opened this direction."""
+        """Whether this direction begins with an HTTP response of status 101."""
         return self.first_bytes.startswith((b"HTTP/1.1 101", b"HTTP/1.0 101"))
 
     @property
     def fresh(self) -> bool:
-        """Whether the connection is only being opened."""
+        """Whether the connection is still being set up: a stage that starts now sees its first byte."""
         return self.link.fresh
 
     @property
@@ -95,7 +95,7 @@ class Pipe:
 
     @property
     def held(self) -> int:
-        """Bytes not yet given to the receiver's socket; of a source that must wait, also unread ones."""
+        """Bytes in the stages and in the sink's write buffer; of a paused source, also its unread bytes."""
         unread = self.source.unread if self._blockers else 0
         return sum(stage.held for stage in self.stages) + self.sink.backlog + unread
 
@@ -120,8 +120,8 @@ class Pipe:
     def apply(self, entries: Iterable[Entry]) -> None:
         """Make the chain follow the proxy's list of toxics.
 
-        Which connections a toxicity below 1 touches is drawn once per
-        connection and toxic, so raising it only ever adds connections.
+        One random number is drawn per connection and toxic, and compared with the
+        toxicity. So raising the toxicity only ever adds affected connections.
         """
         wanted = [e for e in entries if e.stream == self.direction and self._draw(e) < e.toxicity]
         for stage in [s for s in self.stages if not any(s.entry is e for e in wanted)]:
@@ -169,7 +169,7 @@ class Pipe:
         for stage in self.stages:
             stage.close()
 
-    # Seen by stages
+    # Called by stages
     def record(self, kind: str, toxic: str = "", bytes: int = 0, detail: str = "") -> None:
         self.link.record(kind, toxic=toxic, direction=self.direction, bytes=bytes, detail=detail)
 
@@ -181,18 +181,18 @@ class Pipe:
 
 
 class Link:
-    """Two pipes in opposite directions, and what the trace says about them.
+    """One proxied connection: two pipes in opposite directions, and their entries in the trace.
 
     Parameters
     ----------
     number : int
-        Running number of the connection in its proxy.
+        Number of the connection, counted per proxy.
     proxy_name : str
-        For the trace.
+        Name of the proxy, for the trace.
     seed : str
-        What all randomness of this connection derives from.
+        Seed from which all randomness of this connection derives.
     trace : Trace
-        Where effects are put on record.
+        Where effects are recorded.
     client, server
         Each is the source of one pipe and the sink of the other.
     """
@@ -212,7 +212,7 @@ class Link:
         self.trace = trace
         self.protocol = "tcp"
         self.ended = False
-        self.fresh = True  # no toxic was applied yet
+        self.fresh = True  # until the first toxics are in place
         self.loop = asyncio.get_running_loop()
         self.up = Pipe(self, "upstream", client, server, self.loop)
         self.down = Pipe(self, "downstream", server, client, self.loop)
@@ -224,7 +224,7 @@ class Link:
 
     @property
     def held(self) -> int:
-        """Bytes inside the proxy, both directions."""
+        """Bytes held in the proxy, in both directions."""
         return self.up.held + self.down.held
 
     def apply(self, entries: Iterable[Entry]) -> None:
@@ -248,17 +248,17 @@ class Link:
         )
 
     def end(self, how: str, toxic: str = "", detail: str = "") -> None:
-        """End the connection once, and put on record what was under way.
+        """End the connection, unless it has ended, and record how many bytes the proxy still held.
 
         Parameters
         ----------
         how : str
             ``"rst"``: both peers see a reset, data in flight is lost.
-            ``"fin"``: an orderly end; what was handed to the sockets arrives.
+            ``"fin"``: an orderly end; bytes that were handed to the sockets arrive.
         toxic : str
-            Who did it; empty for a peer.
+            Name of the toxic that ends it; empty when no toxic does.
         detail : str
-            Why.
+            The reason, for the trace.
         """
         if self.ended:
             return
@@ -269,7 +269,7 @@ class Link:
         self.finish(how)
 
     def send_copy(self, request: bytes) -> None:
-        """Send a request to the server on a connection of its own, and throw its answer away."""
+        """Send a copy of a request to the server on a separate connection, and discard the response."""
         raise NotImplementedError
 
     def finish(self, how: str) -> None:
@@ -277,5 +277,5 @@ class Link:
         raise NotImplementedError
 
     def abandon(self) -> None:
-        """Close the sockets now, whatever they hold."""
+        """Close the sockets at once, and discard their unsent bytes."""
         raise NotImplementedError

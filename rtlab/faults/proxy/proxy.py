@@ -1,4 +1,4 @@
-"""What every proxy has: a name, two addresses, toxics, and the links they work on."""
+"""The base class of proxies: a name, two addresses, toxics, and the links that the toxics affect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def split_address(address: str) -> tuple[str, int]:
     Raises
     ------
     FaultError
-        400, if there is no port or it is no number from 0 to 65535.
+        400, if the port is missing or is not a number from 0 to 65535.
     """
     host, colon, port = address.rpartition(":")
     if not colon:
@@ -35,7 +35,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 async def resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The one socket address to listen on: a name may mean several, then IPv4 comes first."""
+    """Resolve ``"host:port"`` to one socket address; a host name is resolved to IPv4 only."""
     host, port = split_address(address)
     family = socket.AF_UNSPEC if ":" in host else socket.AF_INET
     loop = asyncio.get_running_loop()
@@ -44,7 +44,7 @@ async def resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
 
 
 def join_address(name: tuple[Any, ...]) -> str:
-    """What a socket calls itself, as ``"host:port"``."""
+    """Write a socket address as ``"host:port"``, with an IPv6 host in brackets."""
     host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -59,9 +59,9 @@ class Proxy:
     listen, upstream : str
         ``"host:port"``; port 0 listens on a free one.
     trace : Trace
-        Where everything is put on record.
+        Where all events are recorded.
     seed : int
-        Source of all randomness of this proxy's connections.
+        Seed of all randomness of this proxy's connections.
     """
 
     protocol: ClassVar[str] = ""
@@ -90,11 +90,11 @@ class Proxy:
 
     # Listening
     async def _listen(self) -> str:
-        """Begin to listen; returns the address."""
+        """Begin to listen; returns the address, with the port that the system chose for port 0."""
         raise NotImplementedError
 
     async def _close(self) -> None:
-        """Stop listening, and return when every link that was told to end is gone."""
+        """Stop listening, and return when every link, which `stop` has ended before, is closed."""
         raise NotImplementedError
 
     async def start(self) -> None:
@@ -103,7 +103,7 @@ class Proxy:
         Raises
         ------
         FaultError
-            400 for a bad address, 500 for a port that is taken.
+            400 for a bad address, 500 when the system cannot listen, as on a port in use.
         """
         async with self._switching:
             if self.enabled:
@@ -118,7 +118,7 @@ class Proxy:
             self.trace.add("proxy_up", self.name)
 
     async def stop(self, how: str = "fin") -> None:
-        """Stop listening and end every connection. Returns when all are gone."""
+        """Stop listening and end every connection. Returns when all are closed."""
         async with self._switching:
             if not self.enabled:
                 return
@@ -130,7 +130,7 @@ class Proxy:
             await self._close()
 
     async def differs(self, listen: str, upstream: str) -> bool:
-        """Whether these are other addresses; ``localhost:9`` is no other than ``127.0.0.1:9``."""
+        """Whether the proxy's addresses differ from these; ``localhost:9`` equals ``127.0.0.1:9``."""
         if (listen, upstream) == (self.listen, self.upstream):
             return False
         try:
@@ -140,7 +140,7 @@ class Proxy:
         return (join_address(name), upstream) != (self.listen, self.upstream)
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
-        """Change addresses (which ends all connections) or switch on and off."""
+        """Change the addresses (which ends all connections), or enable or disable the proxy."""
         if await self.differs(listen, upstream):
             split_address(listen)
             split_address(upstream)
@@ -151,31 +151,31 @@ class Proxy:
 
     # Links
     def cut(self, how: str = "rst", detail: str = "cut") -> int:
-        """End every connection now; returns how many."""
+        """End every open connection now; returns their number."""
         victims = sorted((link for link in self.links if not link.ended), key=lambda link: link.number)
         for link in victims:
             link.end(how, "", detail)
         return len(victims)
 
     def reseed(self, seed: int) -> None:
-        """Start counting and drawing anew: what is open is renumbered from 1."""
+        """Restart connection numbers and random draws: open connections are renumbered from 1."""
         self.seed = seed
         self._accepted = 0
         for link in sorted(self.links, key=lambda link: link.number):
             link.number, link.rng_seed = self.next_number()
 
     def next_number(self) -> tuple[int, str]:
-        """Number of the next connection, and the seed that it draws from."""
+        """Return the number of the next connection, and the seed of its randomness."""
         self._accepted += 1
         return self._accepted, f"{self.seed}/{self.name}/{self._accepted}"
 
     def forget(self, link: Link) -> None:
-        """A link is closed: keep its counts."""
+        """Remove a closed link, and keep its byte counts."""
         self.links.discard(link)
         _add_bytes(self._done, link)
 
     def byte_counts(self) -> dict[str, dict[str, int]]:
-        """Bytes received and sent per direction, of all connections ever."""
+        """Bytes received and sent per direction, of all connections so far."""
         counts = {direction: dict(done) for direction, done in self._done.items()}
         for link in self.links:
             _add_bytes(counts, link)
@@ -183,7 +183,7 @@ class Proxy:
 
     # Toxics
     def in_order(self) -> list[Entry]:
-        """As Toxiproxy lists them: upstream before downstream, oldest first."""
+        """The toxics in Toxiproxy's order: upstream before downstream, oldest first."""
         return sorted(self.entries, key=lambda entry: entry.stream != "upstream")
 
     def toxic(self, name: str) -> Entry:
@@ -254,7 +254,7 @@ def _attributes(entry: Entry) -> str:
 
 
 def listen_error(protocol: str, address: str, error: OSError) -> FaultError:
-    """The error, worded as Go's net package does."""
+    """Return the error of a failed listen, worded as Go's net package does."""
     if isinstance(error, socket.gaierror):
         text = "lookup: no such host"
     else:

@@ -1,4 +1,4 @@
-"""Refuses a proxy whose upstream leads back to itself: one connection would open all others there are."""
+"""Refuses a proxy whose upstream leads back to itself: one connection would open others without end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["refuse_loop"]
 
 
 async def refuse_loop(listen: str, upstream: str, others: Collection[Proxy]) -> None:
-    """Raise `FaultError` (400) when a proxy would be its own upstream, directly or over others.
+    """Raise `FaultError` (400) when a proxy would be its own upstream, directly or through others.
 
     Parameters
     ----------
     listen, upstream : str
-        Of the proxy.
+        Addresses of the proxy that is to be created or changed.
     others : collection of Proxy
-        Those of the same protocol, without it.
+        The other proxies of the same protocol.
     """
     address = upstream
     for _ in range(len(others) + 1):
@@ -42,14 +42,14 @@ async def _reaches(address: str, listen: str) -> bool:
             return False
         (_, there), (_, here) = await resolve(address), await resolve(listen)
     except (FaultError, OSError):
-        return False  # whoever listens, or dials, says what is wrong
+        return False  # a bad address is reported later, on listening or dialling
     if there[0] == here[0]:
         return True
     return ipaddress.ip_address(here[0]).is_unspecified and _is_ours(there)
 
 
 def _is_ours(name: tuple[Any, ...]) -> bool:
-    """Whether an address is one of this machine's: one can listen there."""
+    """Whether an address belongs to this machine, so that a socket can be bound to it."""
     family = socket.AF_INET6 if ":" in name[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

@@ -27,8 +27,8 @@ class TcpProxy(Proxy):
     receive_buffer : ReceiveBuffer
         The process's receive buffer.
     buffer_bytes : int or None
-        Kernel and user-space buffers of each socket; small values make
-        backpressure show early. ``None`` leaves them to the kernel.
+        Size of the kernel and user-space buffers of each socket; small values make
+        backpressure show early. ``None`` leaves the kernel's sizes.
     """
 
     protocol: ClassVar[str] = "tcp"
@@ -62,7 +62,7 @@ class TcpProxy(Proxy):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self.buffer_bytes:  # inherited by what accept() returns
+            if self.buffer_bytes:  # accepted sockets inherit it
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)
             sock.bind(name)
             sock.setblocking(False)
@@ -125,7 +125,7 @@ class TcpProxy(Proxy):
 
 
 class _Accepted(Endpoint):
-    """A client's socket, for which the proxy dials the upstream as soon as it is accepted."""
+    """A client's socket; as soon as it is accepted, the proxy dials the upstream for it."""
 
     def __init__(self, proxy: TcpProxy) -> None:
         super().__init__(proxy.receive_buffer, proxy.buffer_bytes)

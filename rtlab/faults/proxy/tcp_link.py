@@ -24,8 +24,8 @@ CLOSE_TIMEOUT: Final = 5.0
 class ReceiveBuffer:
     """The one receive buffer of the process.
 
-    A large read is handed on as it is and replaced by a new buffer, a small
-    one is copied out: so 1,000 idle connections share one buffer.
+    A small read is copied out of the buffer. A large read is passed on without a copy,
+    and a new buffer takes its place. So 1,000 idle connections share one buffer.
     """
 
     def __init__(self, size: int = READ_BYTES) -> None:
@@ -48,12 +48,12 @@ class Endpoint(asyncio.BufferedProtocol):
         self.buffer_bytes = buffer_bytes
         self.transport: asyncio.Transport | None = None
         self.link: TcpLink | None = None
-        self.out: Pipe | None = None  # fed by this socket
-        self.into: Pipe | None = None  # ends in this socket
+        self.out: Pipe | None = None  # its source is this socket
+        self.into: Pipe | None = None  # its sink is this socket
         self._early = bytearray()
         self._early_eof = False
         self._eof_sent = False
-        self.sent = 0  # bytes given to the socket
+        self.sent = 0  # bytes written to the transport
 
     # asyncio calls these
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -146,7 +146,7 @@ class Endpoint(asyncio.BufferedProtocol):
             return 0
         assert self.transport is not None
         sock: Any = self.transport.get_extra_info("socket")
-        with contextlib.suppress(OSError, ImportError):  # gone already; a system without ioctl
+        with contextlib.suppress(OSError, ImportError):  # the socket is closed; the system has no ioctl
             import fcntl
             import termios
 
@@ -170,7 +170,7 @@ class Endpoint(asyncio.BufferedProtocol):
             sock.setsockopt(level, option, value)
 
     def finish(self, how: str) -> None:
-        """Close this socket: ``"rst"``, ``"fin"`` (after what is buffered), or ``"drop"``."""
+        """Close this socket: ``"fin"`` after its unsent bytes; ``"rst"`` and ``"drop"`` discard them."""
         transport = self.transport
         if transport is None:
             return
@@ -228,7 +228,7 @@ class TcpLink(Link):
                 endpoint.replay()
 
     def half_closed(self, sink: Endpoint) -> None:
-        """An end of stream has reached `sink`; with both, the connection is over."""
+        """Note that an end of stream was passed to `sink`; end the link once both directions have ended."""
         self._eofs.add(sink)
         if len(self._eofs) == 2:
             self.end("fin", "", "both sides closed")
@@ -253,13 +253,13 @@ class TcpLink(Link):
         transport = self.server.transport
         address = None if transport is None else transport.get_extra_info("peername")
         if address is None:
-            return  # the server has gone meanwhile
+            return  # the server's socket is closed
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 reader, writer = await asyncio.open_connection(*address[:2])
                 try:
                     writer.write(request)
-                    await reader.read(1)  # it has been handled
+                    await reader.read(1)  # an answer: the server has handled the request
                 finally:
                     writer.transport.abort()
 

@@ -18,7 +18,7 @@ BUFFER_BYTES: Final = 1 << 20
 
 
 class _Side(asyncio.DatagramProtocol):
-    """Where one direction of a flow ends: a socket, and an address unless it is connected."""
+    """One end of a flow: a socket, and the peer's address unless the socket is connected."""
 
     def __init__(self) -> None:
         self.transport: asyncio.DatagramTransport | None = None
@@ -38,7 +38,7 @@ class _Side(asyncio.DatagramProtocol):
 
     @property
     def unread(self) -> int:
-        return 0  # it is never told to wait
+        return 0  # a source of datagrams is never paused
 
     def pause_source(self) -> None: ...
 
@@ -46,7 +46,7 @@ class _Side(asyncio.DatagramProtocol):
 
 
 class _Upstream(_Side):
-    """The socket that stands for one client before the upstream."""
+    """The socket towards the upstream, one for each client."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,9 +76,7 @@ class Flow(Link):
     proxy : UdpProxy
         The relay.
     address : tuple
-        The client's.
-    upstream : socket.socket
-        Connected to the upstream.
+        The client's socket address.
     """
 
     def __init__(self, proxy: UdpProxy, address: Address) -> None:
@@ -117,7 +115,7 @@ class Flow(Link):
             self.up.feed(data)
 
     def on_client(self, data: bytes) -> None:
-        """A datagram from the client."""
+        """Handle a datagram from the client; keep up to 64 until the upstream's socket is ready."""
         if self.fresh:
             if len(self._early) < 64:
                 self._early.append(data)
@@ -130,7 +128,7 @@ class Flow(Link):
             pipe.feed(data)
 
     def refused(self, error: Exception) -> None:
-        """The upstream's host says that nobody listens."""
+        """Record, once, that the upstream is unreachable (an ICMP error, or no socket to it)."""
         if not self._refused:
             self._refused = True
             self.record("upstream_failed", detail=type(error).__name__)
@@ -151,22 +149,22 @@ class Flow(Link):
             self._server.transport.abort()
 
     def closed(self) -> None:
-        """The socket is closed."""
+        """The socket towards the upstream is closed: end and forget the flow."""
         self.end("fin", "", "closed")
         self._proxy.forget(self)
 
     async def wait(self) -> None:
-        """Until the task that opened it has ended."""
+        """Wait until the task that opens the flow has ended."""
         await self._task
 
 
 class UdpProxy(Proxy):
-    """Relays datagrams; for instance those of WebRTC.
+    """Relays datagrams, for instance those of WebRTC.
 
-    To put it between two WebRTC peers, replace the candidate of one peer by the
-    relay's address in the description that the other peer gets, and give the
-    first peer no candidate of the other: it answers where datagrams come from.
-    A kernel-side socket buffer of 1 MiB holds bursts; what overflows is lost.
+    To put it between two WebRTC peers A and B, replace A's ICE candidate by the relay's
+    address in the session description that B gets, and give A no candidate of B: A then
+    answers to the address that datagrams come from (RFC 8445 §7.3.1.3, peer-reflexive).
+    The receive buffer of 1 MiB holds bursts; datagrams that do not fit are lost.
     """
 
     protocol: ClassVar[str] = "udp"
@@ -198,11 +196,11 @@ class UdpProxy(Proxy):
         await self._gone.wait()
 
     def on_datagram(self, data: bytes, address: Address) -> None:
-        """A datagram from a client, known or not."""
+        """Pass a client's datagram to its flow; the first one opens the flow."""
         flow = self._flows.get(address)
         if flow is None:
             if len(self._flows) >= MAX_FLOWS:
-                return  # as a full table of a NAT does
+                return  # dropped, as by a NAT with a full table
             flow = self._flows[address] = Flow(self, address)
             self.links.add(flow)
         flow.on_client(data)
@@ -214,7 +212,7 @@ class UdpProxy(Proxy):
         self.settle()
 
     def settle(self) -> None:
-        """Let `stop` go on when nothing is left."""
+        """Let `stop` return once the relay has stopped listening and its last flow is closed."""
         if self.transport is None and not self.links:
             self._gone.set()
 

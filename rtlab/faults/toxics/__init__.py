@@ -1,7 +1,7 @@
-"""Every toxic of the proxy, by its name in the API: what it does to the bytes that pass.
+"""The proxy's toxics, each registered under its name in the API: what they do to the bytes that pass.
 
-Imports the protocol, to find messages in bytes. Never the proxy: a toxic sees its pipe through
-`StagePipe`, and opens no socket.
+This package imports `protocol`, to find messages in a byte stream. It never imports the proxy: a
+toxic sees its pipe only through `StagePipe`, and opens no socket.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of the path that need no knowledge of what travels on it."""
+"""Faults of a network path that do not depend on the protocol that it carries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "SlowOpen", "Stall"
 
 
 class Stall(Toxic):
-    """Stop reading: nothing is lost, everything waits, the sender feels it.
+    """Stop reading: nothing is lost, all data wait, and the sender feels backpressure.
 
     Imitates a consumer that hangs, and a short outage that TCP survives: when
-    the toxic is removed, what waited arrives, in order and late. The sender's
+    the toxic is removed, the waiting data arrive, in order and late. The sender's
     kernel still gets acknowledgements until the socket buffers are full
-    (megabytes on loopback; see the proxy's `buffer_bytes`), and keep-alive
-    probes for ever: TCP alone does not notice.
+    (megabytes on loopback; see the proxy's `buffer_bytes`), and answers to its
+    keep-alive probes for ever: TCP alone does not notice.
     """
 
 
@@ -27,7 +27,7 @@ class StallStage(HoldingStage[Stall]):
     def start(self) -> None:
         self.pipe.block(self)
 
-    def feed(self, data: bytes) -> None:  # was in an earlier stage, or already read
+    def feed(self, data: bytes) -> None:  # held by an earlier stage, or read before the stall
         self.hold(data)
 
     def eof(self) -> None:
@@ -42,17 +42,18 @@ class StallStage(HoldingStage[Stall]):
             self.next.feed(data)
 
     def stop(self) -> None:
-        if self.pipe.held:  # what waits in the kernel does not come here, so it is counted at the end
+        if self.pipe.held:  # bytes in the kernel never reach this stage: counted here
             self.record_effect("held back", self.pipe.held)
         super().stop()
 
 
 class Cut(Toxic):
-    """End every connection, present and future, `after` milliseconds.
+    """End every connection, present and future, after `after` milliseconds.
 
-    Imitates a crash: ``how="rst"`` loses what is in flight and both peers see a reset
-    (WebSocket 1006); ``"fin"`` is an orderly end of TCP without a word from the protocol
-    above. It cannot imitate a pulled cable, which does neither: see `stall` and `blackhole`.
+    Imitates a crash: ``how="rst"`` loses data in flight, and both peers see a reset
+    (WebSocket 1006); ``"fin"`` ends TCP in order, but without a closing handshake of the
+    protocol above. It cannot imitate an unplugged cable, which sends neither RST nor FIN: see
+    `stall` and `blackhole`.
     """
 
     how: Literal["rst", "fin"] = "rst"
@@ -71,14 +72,14 @@ class CutStage(Stage[Cut]):
 
 
 class Blackhole(Toxic):
-    """Swallow everything, the end of the stream too, and say nothing.
+    """Swallow all data and the end of the stream, silently.
 
-    Imitates a path that died without a word (a laptop lid, a NAT that forgot).
-    Only silence tells, so only an application's heartbeat sees it: the proxy's
-    kernel still acknowledges every segment, where a dead path would not, so
-    TCP's own retransmission timeout (about 925 s) never runs. When the toxic
-    is removed, connections that lost bytes are reset, since their stream has a
-    hole; those that were silent live on.
+    Imitates a path that died silently (a closed laptop, a NAT that dropped its
+    mapping). Silence is the only symptom, so only an application's heartbeat
+    detects it: the proxy's kernel still acknowledges every segment, which a dead
+    path would not do, so TCP's own retransmission timeout (about 925 s) never
+    runs. When the toxic is removed, connections that lost bytes are reset, since
+    their stream has a gap; connections that were idle stay open.
     """
 
 
@@ -103,11 +104,11 @@ class BlackholeStage(Stage[Blackhole]):
 
 
 class Corrupt(Toxic):
-    """Flip one bit in each byte with `probability`, after `skip` bytes.
+    """Corrupt each byte with `probability` by flipping one random bit, after the first `skip` bytes.
 
-    Imitates a middlebox with bad memory. Links do not do this to TCP: their
-    checksums turn damage into loss, and TLS turns it into a closed connection.
-    Which bytes are hit depends on the seed alone.
+    Imitates a middlebox with bad memory. A network link does not do this to TCP: checksums
+    turn corruption into loss, and TLS turns it into a closed connection.
+    Which bytes are corrupted depends on the seed alone.
     """
 
     required: ClassVar[tuple[str, ...]] = ("probability",)
@@ -131,7 +132,7 @@ class CorruptStage(Stage[Corrupt]):
         self._gap = self._draw()
 
     def _draw(self) -> int:
-        """Untouched bytes before the next victim: geometric, whatever the chunks."""
+        """Number of intact bytes before the next corrupted one: geometric, however the data are split."""
         p = self.attributes.probability
         return 0 if p >= 1 else int(math.log(1.0 - self.rng.random()) / math.log1p(-p))
 
@@ -149,11 +150,11 @@ class CorruptStage(Stage[Corrupt]):
 
 
 class AcceptThenClose(Toxic):
-    """Accept new connections, and close each `after` milliseconds; old ones live on.
+    """Accept new connections, and close each after `after` milliseconds; open ones are not affected.
 
     Imitates a load balancer with no healthy server behind it: connecting works,
-    which is why "connected" must not reset a backoff. A closed port it cannot imitate:
-    there nobody accepts (switch the proxy off for that).
+    which is why "connected" must not reset a backoff. It cannot imitate a closed port,
+    which refuses connections (disable the proxy for that).
     """
 
     how: Literal["rst", "fin"] = "fin"
@@ -175,10 +176,10 @@ class AcceptThenCloseStage(Stage[AcceptThenClose]):
 class SlowOpen(Toxic):
     """Hold the first bytes of each new connection for `delay` milliseconds.
 
-    Imitates the round trip of TCP's handshake, which the proxy's kernel answers
-    at once: the client is told too early that it is connected (that cannot be helped
-    here), but it gets its first answer when it would have. Connections that are open
-    already pass.
+    Imitates the round trip of TCP's handshake. It cannot delay the handshake itself, which
+    the proxy's kernel completes at once: the client learns too early that it is connected,
+    but gets its first answer at the right time. Connections that are already open are not
+    affected.
     """
 
     streams: ClassVar[tuple[str, ...]] = ("upstream",)

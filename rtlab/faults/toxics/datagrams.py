@@ -1,8 +1,8 @@
-"""What happens to datagrams on the way. These are real losses: nobody repairs UDP.
+"""Faults of datagrams: delay, loss, duplication and reordering, which UDP does not repair.
 
 The relay sees whole datagrams, so it can do what no TCP proxy can. Inside
-WebRTC's data channels SCTP repairs what is lost, as TCP does in a kernel: a
-reliable channel then shows the delay, an unreliable one the loss.
+WebRTC's data channels, SCTP retransmits lost data, as TCP does in a kernel: a
+reliable channel then shows delay, an unreliable one loss.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Duplicate", "Loss", "Reorder"]
 
 
 class DatagramStage(Stage[ToxicT]):
-    """Counts datagrams, and may send some later, each on a timer of its own."""
+    """Counts datagrams, and can delay each of them with its own timer."""
 
     _count = 0
 
@@ -31,7 +31,7 @@ class DatagramStage(Stage[ToxicT]):
         raise NotImplementedError
 
     def hit(self, what: str, data: bytes) -> None:
-        """Put on record what befell the present datagram."""
+        """Record what this toxic did to the current datagram."""
         self.entry.used += 1
         self.affected = True
         self.pipe.record("affected", self.entry.name, len(data), f"{what} datagram {self._count}")
@@ -63,7 +63,7 @@ class DatagramStage(Stage[ToxicT]):
 
 @works_as("latency", Latency, "udp")
 class DatagramLatencyStage(DatagramStage[Latency]):
-    """Each datagram for itself: with jitter, they overtake each other."""
+    """Delays each datagram independently: with jitter, datagrams overtake each other."""
 
     def on_datagram(self, data: bytes) -> None:
         attributes = self.attributes
@@ -81,12 +81,12 @@ class DatagramBlackholeStage(DatagramStage[Blackhole]):
 
 
 class Loss(Toxic):
-    """Lose each datagram with `probability`, in runs of `burst` on average.
+    """Drop each datagram with `probability`, in bursts of mean length `burst`.
 
-    ``burst=1`` is independent loss; above that, the two-state chain of Gilbert
-    (1960): a loss is followed by another with probability 1 − 1/burst. The
-    share of lost datagrams stays `probability`. Imitates a radio link or a full queue;
-    it cannot make losses depend on how much is sent, as a full queue's do.
+    With ``burst=1`` losses are independent; above that, they follow the two-state Markov chain
+    of Gilbert (1960): a loss is followed by another with probability 1 − 1/burst. The
+    share of lost datagrams stays `probability`. Imitates a radio link or a full queue; it
+    cannot make losses depend on the load, as a full queue does.
     """
 
     probability: Number = 0
@@ -123,8 +123,8 @@ class LossStage(DatagramStage[Loss]):
 class Duplicate(Toxic):
     """Deliver a datagram twice with `probability`, the copy `delay` ms later.
 
-    Imitates a link layer that repeats what was not acknowledged in time. TCP cannot have
-    this: its kernel drops what came already.
+    Imitates a link layer that retransmits a frame whose acknowledgement was late. A TCP stream
+    cannot show this: the receiver's kernel discards duplicate segments.
     """
 
     probability: Number = 0
@@ -149,9 +149,9 @@ class DuplicateStage(DatagramStage[Duplicate]):
 class Reorder(Toxic):
     """Hold a datagram back with `probability`, until `gap` others have passed it.
 
-    At most `delay` ms, so that the last one of a burst arrives too. Imitates packets that
-    take different paths. One is held back at a time, so it cannot shuffle a whole burst;
-    `latency` with `jitter` can.
+    It is held for at most `delay` ms, so that the last datagram of a burst arrives too. Imitates
+    packets that take different paths. Only one datagram is held at a time, so this toxic cannot
+    shuffle a whole burst; `latency` with `jitter` can.
     """
 
     probability: Number = 0
@@ -169,7 +169,7 @@ class Reorder(Toxic):
 
 @works_as("reorder", Reorder, "udp")
 class ReorderStage(DatagramStage[Reorder]):
-    _waiting: tuple[bytes, int] | None = None  # the one held back, and the number that frees it
+    _waiting: tuple[bytes, int] | None = None  # the held datagram, and the count that releases it
 
     def on_datagram(self, data: bytes) -> None:
         if self._waiting is None and self.rng.random() < self.attributes.probability:

@@ -1,8 +1,8 @@
 """Faults that only a middlebox which understands HTTP/1.1 can make.
 
-Over TLS they cannot work: the proxy sees ciphertext, passes it untouched, and
-so does every real middlebox without the certificate. Bytes that turn out to
-be no HTTP pass untouched too.
+Over TLS they have no effect: the proxy passes the ciphertext unchanged, as does every
+real middlebox that does not have a certificate for the server. Bytes that turn out not
+to be HTTP pass unchanged too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["BufferResponse", "DuplicateRequest", "HangUpgrade", "HttpStatus", "StripUpgrade"]
 
-#: Requests that are longer are not sent twice.
+#: Longer requests are not duplicated.
 MAX_COPY_BYTES = 4 * 1024 * 1024
 
 REQUEST_STREAM = ("upstream",)
@@ -23,19 +23,19 @@ RESPONSE_STREAM = ("downstream",)
 
 
 class RequestStage(Stage[ToxicT]):
-    """Walks through a client's requests; `on_head` decides about each."""
+    """Parses the client's requests; `on_head` decides what happens to each."""
 
     _buffer = b""
     _body: Body | None = None
-    _raw = False  # no HTTP (any more): everything passes
-    _deaf = False  # nothing passes
+    _raw = False  # not HTTP, or no longer: everything passes
+    _deaf = False  # a request was swallowed: nothing passes any more
 
     def on_head(self, head: Head, raw: bytes) -> bytes | None:
-        """What to send instead of this head; ``None`` swallows the rest of the stream."""
+        """Return the bytes to send in place of this head; ``None`` swallows the rest of the stream."""
         raise NotImplementedError
 
     def on_body(self, data: bytes, *, done: bool) -> None:
-        """Another piece of a request's body has passed."""
+        """Called after a piece of a request's body was passed on."""
 
     def start(self) -> None:
         self._raw = self.pipe.opposite.upgraded
@@ -52,7 +52,7 @@ class RequestStage(Stage[ToxicT]):
                 data, self._buffer, self.held = self._buffer + data, b"", 0
 
     def _step(self, data: bytes) -> bytes:
-        """Handle a head or a piece of a body; returns what lies behind it."""
+        """Handle a head or a piece of a body; returns the bytes after it."""
         if self._body is not None:
             _, rest = self._body.feed(data)
             done = self._body.done
@@ -76,7 +76,7 @@ class RequestStage(Stage[ToxicT]):
         body = Body(head)
         self._body = None if body.done else body
         if instead is raw and head.get(b"upgrade"):
-            self._raw = True  # what follows an upgrade is not ours to read
+            self._raw = True  # after an upgrade the stream is no longer HTTP
         self.next.feed(instead)
         self.on_body(b"", done=body.done)
         return rest
@@ -96,7 +96,7 @@ class StripUpgrade(Toxic):
 
     Imitates a proxy which speaks only HTTP/1.0 upstream (nginx without
     ``proxy_set_header Upgrade``): the server sees a plain GET and answers 400 or
-    426, never 101. It cannot touch connections that are upgraded already.
+    426, never 101. It cannot affect connections that are upgraded already.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -116,11 +116,11 @@ class StripUpgradeStage(RequestStage[StripUpgrade]):
 
 
 class HangUpgrade(Toxic):
-    """Swallow WebSocket handshakes: the connection stays open, no answer comes.
+    """Swallow WebSocket handshakes: the connection stays open, and no answer comes.
 
-    Imitates a middlebox that waits for a body. Only a deadline of the client's
-    helps: a constructor that returned says nothing. It cannot touch a WebSocket that
-    is open already.
+    Imitates a middlebox that waits for a request body. Only a timeout in the client
+    helps: that the `WebSocket` constructor returned proves nothing. It cannot affect a
+    WebSocket that is open already.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -139,11 +139,11 @@ class HangUpgradeStage(RequestStage[HangUpgrade]):
 class HttpStatus(Toxic):
     """Answer requests with `status`, `times` times (0: always), then let them pass.
 
-    `retry_after` seconds are announced in Retry-After; `path` limits it to
-    requests whose target begins so. The upstream never sees the request.
-    Imitates an overloaded load balancer. Requests on an open connection are
-    answered in place of the server; a response under way may be cut off. It cannot
-    imitate the load: the answer comes at once.
+    `retry_after` seconds are announced in Retry-After; `path` limits the toxic to
+    requests whose target begins with it. The upstream never sees the request.
+    Imitates an overloaded load balancer. Requests on a connection that is already open
+    are answered in place of the server; a response in progress may be cut off. It
+    cannot imitate the load: the answer comes at once.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -175,7 +175,7 @@ class HttpStatusStage(RequestStage[HttpStatus]):
             return raw
         self.entry.used += 1
         self.record_effect(f"answers {attributes.status}", head.size)
-        back = self.pipe.opposite.first  # through the toxics of the way back
+        back = self.pipe.opposite.first  # through the toxics of the downstream direction
         back.feed(attributes.response())
         back.eof()
         self.next.eof()
@@ -183,12 +183,12 @@ class HttpStatusStage(RequestStage[HttpStatus]):
 
 
 class DuplicateRequest(Toxic):
-    """Send each request of a `method` a second time, on a connection of its own.
+    """Send each request with this `method` a second time, on a separate connection.
 
-    The answer to the copy is thrown away. `path` limits it to requests whose target begins
-    so. Imitates a proxy, or an HTTP library, that tries a request again whose answer did not
-    come. It cannot imitate a copy that comes much later: this one comes at once. One that is
-    under way already when the toxic is added passes alone.
+    The response to the copy is discarded. `path` limits the toxic to requests whose target
+    begins with it. Imitates a proxy or an HTTP library that retries a request without having
+    seen the response. It cannot imitate a late copy: this one follows at once. A request
+    that is in progress when the toxic is added is not duplicated.
     """
 
     streams: ClassVar[tuple[str, ...]] = REQUEST_STREAM
@@ -220,12 +220,12 @@ class DuplicateRequestStage(RequestStage[DuplicateRequest]):
 
 
 class BufferResponse(Toxic):
-    """Hold a response's body until it ends, `bytes` are there, or `timeout` ms passed.
+    """Hold a response's body until it ends, `bytes` bytes are held, or `timeout` ms have passed.
 
     Imitates a proxy that buffers (nginx with ``proxy_buffering on``, an antivirus
-    gateway): an event stream opens and stays silent. With `hold_head` the head
-    waits too. A WebSocket, which begins with 101, passes. At most 16 MiB are held. It
-    cannot imitate a cache: each response is fetched anew.
+    gateway): an event stream opens and stays silent. With `hold_head` the response's head
+    is held too. A WebSocket passes, since its response has status 101. At most 16 MiB are
+    held. It cannot imitate a cache: each response is fetched anew.
     """
 
     streams: ClassVar[tuple[str, ...]] = RESPONSE_STREAM
@@ -245,7 +245,7 @@ class BufferResponseStage(HoldingStage[BufferResponse]):
     def start(self) -> None:
         self._raw = self.pipe.upgraded
         if self.pipe.first_bytes and not self._raw:
-            try:  # a response may be under way: what comes belongs to its body
+            try:  # a response may be in progress: the next bytes belong to its body
                 self._body = Body.under_way(self.pipe.first_bytes, self.pipe.bytes)
             except NotHttp:
                 self._raw = True

@@ -1,7 +1,7 @@
 """Finds messages in a byte stream: WebSocket frames (RFC 6455 §5) and server-sent events.
 
-Both scanners take bytes in pieces of any size. What they return, joined, is
-what they were given: nothing is lost, whatever the bytes.
+Both scanners take bytes in pieces of any size. The units that they return, joined, are
+exactly the bytes that they were given: nothing is lost, even from malformed input.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtlab.protocol.websocket_frames import (
 
 __all__ = ["EventScanner", "FrameScanner", "NotFrames", "Unit", "message_type"]
 
-MAX_UNIT_BYTES: Final = 4 * 1024 * 1024  # longer messages pass unread
+MAX_UNIT_BYTES: Final = 4 * 1024 * 1024  # longer messages pass without being parsed
 _OPCODES: Final = (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
 _END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
 
@@ -32,8 +32,8 @@ _END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
 class Unit(NamedTuple):
     """A piece of the stream.
 
-    ``type`` is the message's type: a word, ``""`` when it is a message whose
-    type cannot be read, ``None`` when it is no message (control frame, comment).
+    ``raw`` is its bytes. ``type`` is the message's type; ``""`` for a message whose type
+    cannot be read; ``None`` for all else (control frame, comment, part of a long message).
     """
 
     raw: bytes
@@ -80,22 +80,22 @@ class FrameScanner:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for more."""
+        """Bytes of an incomplete frame or message."""
         return len(self._buffer) + sum(map(len, self._parts))
 
     def flush(self) -> bytes:
-        """Give back what waits, and begin anew."""
+        """Return the pending bytes, and reset the scanner."""
         rest = b"".join([*self._parts, self._buffer])
         self._buffer, self._parts, self._payload, self._skip = b"", [], b"", 0
         return rest
 
     def feed(self, data: bytes) -> list[Unit]:
-        """Take bytes; returns what is whole.
+        """Take bytes; returns the units that are now complete.
 
         Raises
         ------
         NotFrames
-            When no frame can begin like this; `flush` gives the bytes back.
+            When the bytes cannot begin a frame; `flush` then returns them.
         """
         units: list[Unit] = []
         self._buffer += data
@@ -120,7 +120,7 @@ class FrameScanner:
 
     def _frame_size(self, units: list[Unit]) -> int | None:
         b = self._buffer
-        # Judged by the first two bytes: what cannot begin a frame must not wait for more.
+        # The first two bytes decide, so that bytes which cannot begin a frame are not held back.
         opcode = b[0] & 0x0F
         if b[0] & 0x30 or opcode not in _OPCODES:
             raise self._bad(units)
@@ -132,7 +132,7 @@ class FrameScanner:
         return None if header is None else header.size_bytes + header.payload_bytes
 
     def _bad(self, units: list[Unit]) -> NotFrames:
-        self._parts = [b"".join(u.raw for u in units), *self._parts]  # for flush()
+        self._parts = [b"".join(u.raw for u in units), *self._parts]  # `flush` returns these bytes too
         return NotFrames(self._buffer[:16])
 
     def _on_frame(self, raw: bytes, units: list[Unit]) -> None:
@@ -143,7 +143,7 @@ class FrameScanner:
         if opcode:  # the first frame of a message
             self._binary = opcode == BINARY
             self._readable = not raw[0] & 0x40  # RSV1: compressed
-            if self._parts:  # a peer that breaks the rules; let it
+            if self._parts:  # a message within a message violates RFC 6455 §5.4: pass it on
                 units.append(Unit(b"".join(self._parts), ""))
             self._parts, self._payload = [], b""
         self._parts.append(raw)
@@ -169,21 +169,21 @@ class EventScanner:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for more."""
+        """Bytes of an incomplete event."""
         return len(self._buffer)
 
     def flush(self) -> bytes:
-        """Give back what waits."""
+        """Return the pending bytes."""
         rest, self._buffer = self._buffer, b""
         return rest
 
     def feed(self, data: bytes) -> list[Unit]:
-        """Take bytes; returns what is whole."""
+        """Take bytes; returns the units that are now complete."""
         units: list[Unit] = []
         self._buffer += data
         while match := _END_OF_EVENT.search(self._buffer):
             if match.end() == len(self._buffer) and match[0] == b"\r\r":
-                break  # a line feed may belong to it
+                break  # a line feed may follow, which belongs to the second CR
             raw, self._buffer = self._buffer[: match.end()], self._buffer[match.end() :]
             units.append(Unit(raw, self._type(raw)))
         if len(self._buffer) > MAX_UNIT_BYTES:

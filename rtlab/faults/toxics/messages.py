@@ -1,9 +1,9 @@
-"""Faults that know where a message begins and ends.
+"""Faults that act on whole messages.
 
-They read WebSocket frames and server-sent events, not TLS and not the bodies of
-long polls. On a connection that is open already, they begin at the next read
-that looks like the beginning of a frame (servers write whole frames, so that
-is nearly always the next one). The type of a compressed message cannot be read.
+They parse WebSocket frames and server-sent events, but neither TLS nor the bodies of
+long polls. On a connection that is already open, parsing begins at the next read that
+looks like the beginning of a frame: servers write whole frames, so that is nearly
+always the next read. The type of a compressed message cannot be read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Mode = Literal["head", "body", "frames", "events", "raw"]
 
 
 class MessageStage(Stage[ToxicT]):
-    """Finds the messages; `on_unit` decides about each."""
+    """Splits the stream into messages; `on_unit` decides what happens to each."""
 
     _mode: Mode = "head"
     _buffer = b""
@@ -31,7 +31,7 @@ class MessageStage(Stage[ToxicT]):
     _events: EventScanner
 
     def on_unit(self, unit: Unit, raw: bytes) -> None:
-        """A message or something between two; `raw` is how it looks on the wire."""
+        """Handle a message; `raw` is its bytes on the wire, including the framing of a chunk."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -103,7 +103,7 @@ class MessageStage(Stage[ToxicT]):
 
     def _mode_of_body(self, head: Head) -> Mode:
         events = head.get(b"content-type").lower().startswith(b"text/event-stream")
-        # with a Content-Length nothing could be left out
+        # with a Content-Length, a dropped event would break the response
         return "events" if events and not head.get(b"content-length") else "body"
 
     def _on_body(self, data: bytes) -> bytes:
@@ -129,7 +129,7 @@ class MessageStage(Stage[ToxicT]):
         self._body, self._mode = None, "head"
 
     def _chunk(self, content: bytes) -> bytes:
-        """An event as it travels: a chunk of its own where the body is chunked."""
+        """Return an event as sent on the wire: as one chunk if the body is chunked."""
         if self._body is not None and self._body.chunked:
             return b"%x\r\n%b\r\n" % (len(content), content)
         return content
@@ -147,10 +147,10 @@ class MessageStage(Stage[ToxicT]):
         self.next.eof()
 
     def stop(self) -> None:
-        """Give back what waits for its end.
+        """Pass on the bytes of an incomplete message.
 
-        A chunked body of which a part was read stands on the boundary of a chunk
-        afterwards only if the server's chunks hold whole events, as they do.
+        In a chunked body, the bytes that follow then begin a new chunk only if each of
+        the server's chunks holds whole events, as servers usually send them.
         """
         rest = self._buffer + self._frames.flush()
         if events := self._events.flush():
@@ -161,11 +161,11 @@ class MessageStage(Stage[ToxicT]):
 
 
 class DropMessage(Toxic):
-    """Leave out the `nth` message of a `type` (empty: of any), and `times` − 1 after it.
+    """Drop the `nth` message of a `type` (empty: any type), and the next `times` − 1 of that type.
 
-    Counted per connection, from the toxic's addition. Imitates a relay that
+    Messages are counted per connection, from when the toxic is added. Imitates a relay that
     loses a message (a broker without acknowledgements, a bug); TCP itself never
-    does. The stream stays well-formed, so only sequence numbers can tell.
+    does. The stream stays well-formed, so only sequence numbers reveal the loss.
     """
 
     type: str = ""
@@ -199,8 +199,8 @@ class KillMidframe(Toxic):
     """End the connection in the middle of the `nth` message: after `fraction` of its bytes.
 
     Imitates a process that dies while it writes. A correct client reports a lost
-    connection, and never half a message. What the kernel has taken already it cannot
-    call back: the messages before arrive.
+    connection, and never half a message. It cannot take back bytes that the kernel
+    already has: earlier messages arrive.
     """
 
     nth: int = 1
@@ -229,7 +229,7 @@ class KillMidframeStage(MessageStage[KillMidframe]):
         self.record_effect(f"message {self._seen}: {part} of {len(raw)} bytes", len(raw) - part)
         self.next.feed(raw[:part])
         self._dying = True
-        # let the part leave the proxy before the end does
+        # let the partial message leave the proxy before the connection ends
         self.pipe.block(self)
         self.after(0.001, self._end)
 
@@ -237,7 +237,7 @@ class KillMidframeStage(MessageStage[KillMidframe]):
         self.end(self.attributes.how, "in mid-frame")
 
     def stop(self) -> None:
-        if self._dying:  # removed within that moment: the stream has a hole, and cannot live on
+        if self._dying:  # removed within that millisecond: the stream has a gap, so it must end
             self._end()
         else:
             super().stop()

@@ -1,13 +1,13 @@
-"""What a toxic is: attributes that a request sets, and a stage in each pipe.
+"""Base classes of toxics: attributes, set by API requests, and stages, which do the work in a pipe.
 
 A pipe is one direction of one connection. Its data go through a chain of
 stages, one for each toxic, into a sink::
 
     socket → Latency → Slicer → socket
 
-A stage gets `feed` and `eof`, and passes on what it likes, when it likes, with
-`emit` and `emit_eof`. While it holds more than its `limit`, the source is not
-read: that is real backpressure, which the sender feels in its socket.
+The pipe calls a stage's `feed` and `eof`; the stage passes on what it likes, when it likes,
+with ``next.feed`` and ``next.eof``. While a stage holds more than its `limit`, the source is
+not read: that is real backpressure, which fills the sender's socket buffer.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Number = int | float
-MAX_NUMBER: Final = 2**63 - 1  # Go's int64, which Toxiproxy's attributes are
+MAX_NUMBER: Final = 2**63 - 1  # the largest int64 of Go, the type of Toxiproxy's attributes
 STREAMS: Final = ("upstream", "downstream")
 
 
@@ -52,7 +52,7 @@ class Toxic(msgspec.Struct, kw_only=True):
     stages: ClassVar[dict[str, type[Stage[Any]]]] = {}  # by protocol: tcp, udp
 
     def check(self) -> None:
-        """Raise `FaultError` for values that make no sense."""
+        """Raise `FaultError` for attributes that are out of range."""
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not 0 <= value <= MAX_NUMBER:
@@ -66,7 +66,7 @@ TOXICS: dict[str, type[Toxic]] = {}
 
 
 def works_as(kind: str, attributes: type[Toxic], protocol: str = "tcp") -> Callable[[StageT], StageT]:
-    """Register a stage and its attributes under the name that the API knows."""
+    """Decorate a stage: register it and its attributes under their name in the API, for one protocol."""
 
     def register(stage: StageT) -> StageT:
         attributes.kind = kind
@@ -85,7 +85,7 @@ class Entry(msgspec.Struct):
     type: str
     stream: str
     toxicity: Number = 1
-    used: int = 0  # times that it had an effect, over all connections
+    used: int = 0  # number of effects, over all connections
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -110,7 +110,7 @@ def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
     Raises
     ------
     FaultError
-        In Toxiproxy's words: unknown type, wrong stream, missing or
+        With Toxiproxy's message: unknown type, wrong stream, missing or
         negative attribute.
     """
     given = fields_of(body)
@@ -127,14 +127,14 @@ def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
     if stream not in cls.streams:
         raise bad_request(f"{kind} works on the {cls.streams[0]} stream only")
     attributes = _attributes(cls, _known(given.get("attributes"), cls))
-    # Toxiproxy keeps the spelling of the stream in the name that it makes up.
+    # Toxiproxy keeps the spelling of the stream in the default name.
     return Entry(
         attributes, name or f"{kind}_{spelled or stream}", kind, stream, _toxicity(given.get("toxicity", 1))
     )
 
 
 def _known(value: Any, cls: type[Toxic]) -> dict[str, Any]:
-    """Attributes from a body. Null unsets the few whose default it is, and is ignored for all others."""
+    """Attributes from a request body. Null unsets attributes whose default is None; others ignore it."""
     given = fields_of(value)
     if isinstance(value, dict):
         optional = {field.name for field in msgspec.structs.fields(cls) if field.default is None}
@@ -175,7 +175,7 @@ class Receiver(Protocol):
 
 
 class StagePipe(Protocol):
-    """What a stage may know of the pipe that it works in, and ask of it; `Pipe` is one."""
+    """The part of a pipe's interface that stages may use; `Pipe` implements it."""
 
     direction: str
     loop: asyncio.AbstractEventLoop
@@ -208,11 +208,11 @@ class Stage(Generic[ToxicT]):
     Parameters
     ----------
     entry : Entry
-        The toxic; its attributes may change under way.
+        The toxic; its attributes may change while the stage works.
     pipe : StagePipe
-        The pipe that it works in.
+        The pipe that the stage works in.
     rng : random.Random
-        Its own randomness, derived from seed, connection, direction and name.
+        The stage's random numbers, derived from the seed, the connection, the direction and the name.
     """
 
     def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
@@ -229,9 +229,9 @@ class Stage(Generic[ToxicT]):
         """The attributes as they are now."""
         return cast("ToxicT", self.entry.attributes)
 
-    # What happens to it
+    # Called by the pipe
     def start(self) -> None:
-        """The toxic was added, or the connection began."""
+        """Called when the toxic was added, or the connection opens."""
 
     def feed(self, data: bytes) -> None:
         self.next.feed(data)
@@ -240,18 +240,18 @@ class Stage(Generic[ToxicT]):
         self.next.eof()
 
     def changed(self) -> None:
-        """The attributes changed."""
+        """Called when the attributes have changed."""
 
     def stop(self) -> None:
-        """The toxic was removed: pass on whatever is held."""
+        """Called when the toxic was removed: pass on all that is held."""
 
     def close(self) -> None:
-        """The connection has ended."""
+        """Called when the connection has ended."""
         self.cancel()
 
-    # What it can do
+    # Called by subclasses
     def record_effect(self, detail: str = "", bytes: int = 0) -> None:
-        """Put it on record, once per connection, that this toxic had an effect."""
+        """Record, once per connection, that this toxic had an effect."""
         if not self.affected:
             self.affected = True
             self.pipe.record("affected", self.entry.name, bytes, detail)
@@ -261,7 +261,7 @@ class Stage(Generic[ToxicT]):
         self.pipe.end(how, self.entry.name, detail)
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Run `action` in `delay` seconds, instead of what was due before."""
+        """Run `action` in `delay` seconds, in place of any action scheduled before."""
         self.cancel()
         self._timer = self.pipe.loop.call_later(delay, action)
 
@@ -272,7 +272,7 @@ class Stage(Generic[ToxicT]):
 
 
 class HoldingStage(Stage[ToxicT]):
-    """A stage with a queue. An end of stream waits its turn in it, as ``None``."""
+    """A stage with a FIFO queue, in which ``None`` stands for the end of the stream."""
 
     limit = 64 * 1024  # bytes held before the source is paused
 

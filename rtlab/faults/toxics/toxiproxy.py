@@ -1,8 +1,8 @@
 """Toxiproxy's seven toxics, under its names and with its attributes.
 
-None of them can lose or reorder TCP segments: a program in the middle owns a
-connection on either side, and the kernel repairs both before it sees a byte.
-What reaches an application from a lossy path is delay, and that they imitate.
+None of them can lose or reorder TCP segments: the proxy has one TCP connection on either
+side, and the kernel repairs loss on both before the proxy sees a byte. What an application
+sees of a lossy path is delay, which these toxics imitate.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rtlab.faults.toxics.toxic import Entry, HoldingStage, Number, Stage, StageP
 
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 
-EARLY: Final = 0.0005  # event loops wake up to 1 ms late: aim half of that before
-APPROACH: Final = 0.005  # s: Linux lets a long wait end 0.1 % late, so the last of it is a wait of its own
+EARLY: Final = 0.0005  # s: event loops wake up to 1 ms late, so aim half of that too early
+APPROACH: Final = 0.005  # s: Linux may end a long wait 0.1 % late, so its last 5 ms are a separate wait
 PACE: Final = 0.005  # s between two releases of a shaped stream
 KB: Final = 1000
 QUEUE_BYTES: Final = 64 * 1024
@@ -26,11 +26,10 @@ QUEUE_BYTES: Final = 64 * 1024
 class Latency(Toxic):
     """Delay everything by `latency` ± `jitter` milliseconds.
 
-    Imitates distance, and with `jitter` a varying queue. A round trip of r is
-    latency r/2 on each stream. TCP's own handshake is answered by the proxy at
-    once, so one round trip of connecting is missing. Order is kept: jitter
-    never lets a later byte overtake, so late bytes hold up those behind them,
-    as in TCP.
+    Imitates distance, and with `jitter` a varying queue. For a round trip of r, add a
+    latency of r/2 to each stream. The proxy's kernel answers TCP's handshake at once, so
+    connecting is one round trip too fast. Jitter never reorders bytes: late bytes hold up
+    those behind them, which is head-of-line blocking, as in TCP.
     """
 
     latency: Number = 0
@@ -43,7 +42,7 @@ class LatencyStage(HoldingStage[Latency]):
 
     def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
-        self._due: deque[float] = deque()  # one for each item of the queue; the first holds up the rest
+        self._due: deque[float] = deque()  # when each item of the queue is due; the first holds up the rest
 
     def _push(self, data: bytes | None) -> None:
         now = self.pipe.loop.time()
@@ -81,9 +80,9 @@ class LatencyStage(HoldingStage[Latency]):
 class Bandwidth(Toxic):
     """Let at most `rate` kilobytes (1,000 bytes) a second through; with 0 nothing passes, as in Toxiproxy.
 
-    Imitates a narrow link with a queue of 64 KiB (20 ms, if that is more). The kernel's socket buffers
-    add megabytes of queue in front; a proxy with small `buffer_bytes` has not. It cannot imitate a
-    link that is shared: each connection has the whole rate, and a full queue drops nothing.
+    Imitates a narrow link with a queue of 64 KiB (or 20 ms of data, if that is more). The kernel's socket
+    buffers add megabytes of queue in front of it, unless the proxy has small `buffer_bytes`. It cannot
+    imitate a shared link: each connection has the full rate. Nor does a full queue drop anything.
     """
 
     required: ClassVar[tuple[str, ...]] = ("rate",)
@@ -127,7 +126,7 @@ class BandwidthStage(HoldingStage[Bandwidth]):
         self.after(min(PACE, max(missing, 0.0)), self._tick)
 
     def _tick(self) -> None:
-        if not self._rate():  # changed under way: `changed` starts it again
+        if not self._rate():  # the rate is 0 now: `changed` starts it again
             self._running = False
             return
         now = self.pipe.loop.time()
@@ -140,7 +139,7 @@ class BandwidthStage(HoldingStage[Bandwidth]):
                 self.release()
                 continue
             n = int(self._credit)
-            if n:  # a part of it
+            if n:  # release a part of the item
                 self._credit -= n
                 self.queue[0] = head[n:]
                 self.queue.appendleft(head[:n])
@@ -159,7 +158,7 @@ class BandwidthStage(HoldingStage[Bandwidth]):
 class SlowClose(Toxic):
     """Hold back the end of the stream for `delay` milliseconds; data pass at once.
 
-    Imitates a middlebox that tells late that one side is gone. A reset cannot be held
+    Imitates a middlebox that reports late that one side has closed. A reset cannot be held
     back: it ends both sides at once.
     """
 
@@ -181,9 +180,9 @@ class SlowCloseStage(HoldingStage[SlowClose]):
 class Timeout(Toxic):
     """Swallow all data, and close after `timeout` milliseconds (0: never).
 
-    Imitates a peer that accepts and never answers, then gives up. Removing it closes
-    the connections. An end of stream is seen, so it cannot imitate a dead path; that is
-    `blackhole`.
+    Imitates a peer that accepts, never answers, and then gives up. Removing the toxic closes
+    the connections. An end of stream closes them too, so it cannot imitate a dead path;
+    `blackhole` does.
     """
 
     timeout: Number = 0
@@ -211,15 +210,15 @@ class TimeoutStage(Stage[Timeout]):
         self.end("fin", "closed during timeout")
 
     def stop(self) -> None:
-        self.end("fin", "timeout removed")  # as Toxiproxy does: the stream has a hole
+        self.end("fin", "timeout removed")  # as in Toxiproxy: the stream has a gap
 
 
 class ResetPeer(Toxic):
-    """Reset the connection (RST) `timeout` milliseconds after data come.
+    """Reset the connection (RST) `timeout` milliseconds after data arrive.
 
     Those data are lost. Imitates a crashed process or a firewall that has
-    forgotten the connection. Silent connections live on, so it cannot imitate a
-    crash that everybody hears of at once; that is `cut`.
+    forgotten the connection. Idle connections stay open, so it cannot imitate a
+    crash that resets all connections at once; `cut` does.
     """
 
     timeout: Number = 0
@@ -243,16 +242,16 @@ class ResetPeerStage(Stage[ResetPeer]):
         self.end("rst", "reset_peer")
 
     def stop(self) -> None:
-        if self._timer is not None:  # data were lost: removed before its time, it resets now
+        if self._timer is not None:  # removed before the timeout: data were lost, so reset now
             self._reset()
 
 
 class Slicer(Toxic):
     """Cut data into writes of `average_size` ± `size_variation` bytes, `delay` µs apart.
 
-    Imitates a path with small packets, and shows which readers mistake one read for
-    one message. It cannot set the size of packets: the receiver's kernel may join
-    slices again unless `delay` keeps them apart.
+    Imitates a path with small packets, and reveals readers that take one read for one
+    message. It cannot set the size of packets: the receiver's kernel may join the slices
+    again, unless `delay` keeps them apart.
     """
 
     required: ClassVar[tuple[str, ...]] = ("average_size",)
@@ -300,11 +299,11 @@ class SlicerStage(HoldingStage[Slicer]):
 
 
 class LimitData(Toxic):
-    """Close the connection after `bytes` bytes, counted from the toxic's addition.
+    """Close the connection after `bytes` bytes, counted from when the toxic is added.
 
-    Imitates a gateway with a quota, and a download that breaks off. The end is an orderly
-    one, wherever in a message it falls; for a reset there see `kill_midframe`, which cannot
-    count bytes.
+    Imitates a gateway with a quota, and a download that breaks off. TCP ends in order (FIN),
+    possibly in the middle of a message; `kill_midframe` can reset there, but cannot count
+    bytes.
     """
 
     bytes: int = 0
