@@ -1,5 +1,5 @@
-"""Starts what an experiment needs: servers, fault proxy, certificates, nginx and HAProxy.
+"""Starts the parts of an experiment: servers, brokers, fault proxy, certificates, nginx and HAProxy.
 
-Imports `rtlab.processes` and the fault proxy's client. Never a client, the server, an experiment or
-a benchmark: servers are started as processes.
+This package imports `rtlab.processes` and the fault proxy's client. It never imports a client, the
+server, an experiment or a benchmark: servers are started as processes.
 """

@@ -1,4 +1,4 @@
-"""What stands before the nodes of a lab: a real HAProxy, and the commands that an operator gives it."""
+"""The load balancer in front of a lab's nodes: a real HAProxy, and an operator's commands to it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _COMMAND_TIMEOUT: Final = 10.0
 
 
 class Balancer:
-    """HAProxy before a lab's nodes, with a URL for each way to choose one. Make it with `start`.
+    """HAProxy in front of a lab's nodes, with a URL for each balancing policy. Create it with `start`.
 
     Parameters
     ----------
     nodes : sequence of int
-        The nodes' ports of 127.0.0.1.
+        The nodes' ports on 127.0.0.1.
     certificates : Certificates, optional
-        Of a lab with TLS.
+        Those of a lab with TLS; without them, the balancer and the nodes speak plain HTTP.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Balancer:
 
     @classmethod
     async def start(cls, nodes: Sequence[int], certificates: Certificates | None = None) -> Self:
-        """Start a balancer, and return it when it takes connections and knows that the nodes do.
+        """Start a balancer, and return it once it accepts connections and its health checks see all nodes up.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class Balancer:
         Raises
         ------
         LabError
-            When HAProxy does not start, or does not find the nodes.
+            When HAProxy does not start, or does not see the nodes up in time.
         """
         balancer = cls(nodes, certificates)
         try:
@@ -96,14 +96,14 @@ class Balancer:
         return balancer
 
     async def stop(self) -> None:
-        """End it. Safe to repeat."""
+        """Stop HAProxy, and remove its files. Safe to repeat."""
         if self._child is not None:
             await self._child.stop(_STOP_TIMEOUT)
         self._folder.cleanup()
 
     @property
     def child(self) -> Child:
-        """Its process."""
+        """HAProxy's process."""
         assert self._child is not None
         return self._child
 
@@ -111,11 +111,11 @@ class Balancer:
 
     @property
     def url(self) -> str:
-        """Where clients of all transports may come: the ``sticky_cookie`` policy."""
+        """The URL of the ``sticky_cookie`` policy, which serves clients of all transports."""
         return self.through("sticky_cookie")
 
     def through(self, policy: str) -> str:
-        """Return the URL that leads to the nodes by a policy, ``http://127.0.0.1:…``.
+        """Return the URL at which a policy chooses the node, ``http://127.0.0.1:…``.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Balancer:
         Raises
         ------
         LabError
-            For another word, or when the balancer has died.
+            For an unknown policy, or when the balancer has died.
         """
         balancer_lines(policy)
         self.child.check()
@@ -135,35 +135,35 @@ class Balancer:
 
     @property
     def ws_url(self) -> str:
-        """The WebSocket at `url`, ``ws://127.0.0.1:…/ws``."""
+        """The WebSocket URL of the ``sticky_cookie`` policy, ``ws://127.0.0.1:…/ws``."""
         return self.ws_through("sticky_cookie")
 
     def ws_through(self, policy: str) -> str:
-        """Return the WebSocket of `through`."""
+        """Return the WebSocket URL at which a policy chooses the node: see `through`."""
         return f"ws{self.through(policy).removeprefix('http')}/ws"
 
     # What an operator does
 
     async def set_state(self, node: int, state: Literal["ready", "drain", "maint"]) -> None:
-        """Say which connections a node gets.
+        """Set which new connections a node gets.
 
         Parameters
         ----------
         node : int
-            Which, from 0.
+            Index of the node, from 0.
         state : {"ready", "drain", "maint"}
-            Ready: all. Drain: only those whose cookie names it. Maint: none. Connections
-            that are open stay open.
+            Ready: all that the policy assigns. Drain: only those whose cookie names the node.
+            Maint: none. Connections that are open stay open.
         """
         await self._command(f"set server round_robin/{self._name(node)} state {state}")
 
     async def restore(self) -> None:
-        """Take all nodes in, and wait until each takes connections: where an experiment begins.
+        """Make all nodes ready, and wait until each is up: the initial state of an experiment.
 
         Raises
         ------
         LabError
-            When one of them does not come up.
+            When a node does not come up in time.
         """
         for node in range(self._nodes):
             await self.set_state(node, "ready")
@@ -171,18 +171,18 @@ class Balancer:
             await self.until_up(node)
 
     async def cut(self, node: int) -> None:
-        """Cut every connection that leads to a node, without a word to either end.
+        """Cut every connection to a node at once, without a closing handshake of its protocol.
 
         Parameters
         ----------
         node : int
-            Which, from 0.
+            Index of the node, from 0.
         """
         for policy in BALANCER_POLICIES:
             await self._command(f"shutdown sessions server {policy}/{self._name(node)}")
 
     async def connections(self, policy: str) -> list[int]:
-        """Return how many connections, or requests under way, each node has by a policy.
+        """Return each node's number of open connections, or pending requests, that came by a policy.
 
         Parameters
         ----------
@@ -192,25 +192,25 @@ class Balancer:
         Returns
         -------
         list of int
-            In the order of the nodes.
+            One number per node, in their order.
         """
         balancer_lines(policy)
         return [int(row["scur"]) for row in await self._rows(policy)]
 
     async def until_up(self, node: int, *, up: bool = True) -> None:
-        """Wait until the balancer knows that a node takes connections, or takes none.
+        """Wait until the balancer's health check sees a node up, or down.
 
         Parameters
         ----------
         node : int
-            Which, from 0.
+            Index of the node, from 0.
         up : bool
-            What to wait for.
+            True waits until the node is up, False until it is down.
 
         Raises
         ------
         LabError
-            When that does not happen in time.
+            When the check does not see that in time.
         """
 
         async def as_wished() -> bool:
@@ -221,10 +221,10 @@ class Balancer:
         await self.child.until(as_wished, _START_TIMEOUT)
 
     async def _takes_commands(self) -> bool:
-        """Return whether its socket for commands answers: a moment after its ports, on a busy machine."""
+        """Return whether HAProxy's command socket accepts: on a busy machine, later than its ports."""
         try:
             _, writer = await asyncio.open_unix_connection(self._socket)
-        except OSError:  # not there, or bound and not listening yet
+        except OSError:  # the socket does not exist, or does not listen yet
             return False
         writer.close()
         return True

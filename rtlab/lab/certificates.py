@@ -10,16 +10,16 @@ __all__ = ["Certificates"]
 
 
 class Certificates:
-    """An authority, and the certificate that it issued for 127.0.0.1 and localhost.
+    """A certificate authority, and the certificate that it issued for 127.0.0.1 and localhost.
 
     Attributes
     ----------
     client_context : ssl.SSLContext
-        What a client needs: it trusts this authority and no other.
+        TLS context for clients, which trusts only this authority.
 
     Notes
     -----
-    The private key lies in a folder that only this user can read, and that goes away
+    The private key is in a folder that only this user can read, and that is deleted
     with this object.
 
     Examples
@@ -31,7 +31,7 @@ class Certificates:
     """
 
     def __init__(self) -> None:
-        import trustme  # takes 80 ms: only for those who use it
+        import trustme  # takes 80 ms, which labs without TLS save
 
         authority = trustme.CA()
         issued = authority.issue_cert("127.0.0.1", "localhost")
@@ -50,7 +50,7 @@ class Certificates:
 
     @property
     def arguments(self) -> list[str]:
-        """The server's options."""
+        """Command-line options that give the server its certificate and key."""
         return ["--certfile", str(self.certfile), "--keyfile", str(self.keyfile)]
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""Experiments with a lab that end in words: what is missing, whether the machine is to blame, what to run."""
+"""Explains why an experiment failed: what is missing, whether the machine was too busy, what to do."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ __all__ = ["undisturbed"]
 
 @asynccontextmanager
 async def undisturbed(lab: Lab, seconds: float, missing: Callable[[], str]) -> AsyncGenerator[None]:
-    """Give an experiment in a notebook so many seconds, and say why it failed.
+    """Limit the time of an experiment in a notebook, and explain its failure.
 
-    A node that stands still for longer than its lease gives up its rooms, as it must: what was published
-    there, and not yet read, is lost, and the room's members are told. On a machine that did something else
-    for so long this happens to a lab that nobody broke, and an experiment waits for what cannot come.
+    A node that is stalled for longer than its lease gives up its rooms, as it must: messages that were
+    published there and not yet read are lost, and the rooms' members are told. On an overloaded machine
+    this happens without any injected fault, and the experiment waits for messages that cannot come.
 
     Parameters
     ----------
     lab : Lab
-        Whose nodes it talks to.
+        The lab whose nodes the experiment uses.
     seconds : float
-        How long it may take.
+        How long the experiment may take.
     missing : callable
-        Says how far it came; asked when it has failed.
+        Returns a text on how far the experiment came; called when it has failed.
 
     Raises
     ------
     MachineBusy
-        It failed, and a node had stood still meanwhile.
+        The experiment failed, and a node was stalled meanwhile.
     LabError
-        Something did not come in time.
+        The experiment did not end in time.
     RtlabError
-        What the experiment raised.
+        The error that the experiment raised.
 
     Examples
     --------
@@ -67,11 +67,11 @@ async def undisturbed(lab: Lab, seconds: float, missing: Callable[[], str]) -> A
 
 
 async def _lapses(lab: Lab) -> dict[int, int]:
-    """Return how often each node's process has given up its rooms; none of a node that does not answer."""
+    """Map process ids of nodes to how often each gave up its rooms; leaves out nodes that do not answer."""
     found: dict[int, int] = {}
     for node in range(len(lab.urls)):
         with suppress(LabError):
             stats = await lab.stats(node)
-            if stats["cluster"] is not None:  # a server that stands alone has nothing to give up
+            if stats["cluster"] is not None:  # a server outside a cluster never gives up its rooms
                 found[stats["pid"]] = stats["cluster"]["lapses"]
     return found

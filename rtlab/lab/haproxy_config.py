@@ -1,6 +1,6 @@
-"""HAProxy's configuration: as it comes, and as real-time traffic needs it.
+"""HAProxy's configuration: with its defaults, and as real-time traffic needs it.
 
-*defaults* sets nothing but where to listen, where to pass on, and the idle timeouts, which are
+*defaults* sets only the address to listen on, the upstream, and the idle timeouts, which are
 50 s in Debian's HAProxy and scaled down here. *right* adds what each transport needs.
 """
 
@@ -39,28 +39,28 @@ _LINES: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-#: Seconds of silence until a cut in the configuration that Debian ships; HAProxy itself has no default.
+#: Idle timeouts in the configuration that Debian ships, in seconds; HAProxy itself has no default.
 DEBIAN_TIMEOUT: Final = 50.0
 
-#: In the order of the table.
+#: Names of the settings, in the order of the table of results.
 HAPROXY_SETTINGS: Final = tuple(_LINES)
 
 
 def haproxy_config(
     folder: str, upstream: int, ports: Mapping[str, int], timeout: float, certificate: str = ""
 ) -> str:
-    """Return a configuration of HAProxy with one front and one back end for each setting.
+    """Return a configuration of HAProxy with one frontend and one backend for each setting.
 
     Parameters
     ----------
     folder : str
-        For its socket.
+        Folder for HAProxy's admin socket.
     upstream : int
-        The server's port of 127.0.0.1.
+        The server's port on 127.0.0.1.
     ports : mapping of str to int
         Setting → the port to listen on.
     timeout : float
-        Seconds in place of Debian's 50.
+        Idle timeouts in seconds, in place of Debian's 50.
     certificate : str
         A PEM file with a chain and its key, to serve https and wss with; empty for plain http.
 

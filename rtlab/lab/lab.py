@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lab"]
 
-#: The labs of this process, referenced weakly: a lab that nobody else refers to is collected, and killed.
+#: This process's labs, in weak references: a lab without another one is garbage collected, and killed.
 _running: Final[weakref.WeakSet[Lab]] = weakref.WeakSet()
 
 
@@ -36,14 +36,14 @@ class Lab:
     Parameters
     ----------
     nodes : int
-        How many server processes; with ``broker="nats"`` (``"redis"``, ``"rabbitmq"``, ``"kafka"``),
-        or a URL, they share their rooms. Before more than one stands a `balancer`, if HAProxy is there.
+        How many server processes. With ``broker="nats"`` (``"redis"``, ``"rabbitmq"``, ``"kafka"``)
+        or a broker's URL, they share their rooms. Several get a `balancer`, if HAProxy is installed.
     faults : bool
         Whether to start the fault proxy in front of the first node.
     tls : bool
         Whether to serve https and wss; `ssl` is the context that trusts this lab.
     seed : int
-        Source of everything random in the fault proxy.
+        Seed of everything random in the fault proxy.
     port : int
         The first node's port; 0 lets the system choose.
     start_timeout, stop_timeout : float
@@ -53,9 +53,9 @@ class Lab:
 
     Notes
     -----
-    The children end with this process, however it ends. A lab that no variable
-    holds any more is killed when it is garbage collected, so a cell may be run
-    again; one that the notebook still remembers as an output is in `running`.
+    The child processes end with this process, however it ends. A lab that no variable
+    refers to is killed when it is garbage collected, so a cell may be run again; a lab
+    that IPython still keeps as an output is listed by `running`.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class Lab:
 
     @classmethod
     async def start(cls, **options: Unpack[LabOptions]) -> Self:
-        """Start a lab, and return it when all of it answers.
+        """Start a lab, and return it once all of its processes answer.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class Lab:
         Raises
         ------
         LabError
-            When a child could not start; the message has its last lines.
+            When a child could not start; the message quotes its last lines.
         """
         return await cls(**options).__aenter__()
 
@@ -177,8 +177,8 @@ class Lab:
             children = (*self._others, *self._nodes)
             try:
                 await asyncio.gather(*(child.stop(self._stop_timeout) for child in children))
-            finally:  # an interrupt ends the wait for them, and leaves nothing
-                for child in children:  # also one whose stop was not begun
+            finally:  # an interrupt ends the wait, but no process is left
+                for child in children:  # even if its `stop` had not begun
                     child.kill()
                 for part in filter(None, (self._balancer, self._broker)):
                     await part.stop()
@@ -209,22 +209,22 @@ class Lab:
 
     @property
     def urls(self) -> list[str]:
-        """Every node's `url`, also of one that has died."""
+        """The `url` of every node, including nodes that have died."""
         return [node.url for node in self.nodes]
 
     @property
     def ws_urls(self) -> list[str]:
-        """Every node's `ws_url`, also of one that has died."""
+        """The `ws_url` of every node, including nodes that have died."""
         return [node.ws_url for node in self.nodes]
 
     @property
     def ssl(self) -> SSLContext | None:
-        """What clients of a lab with `tls` need as their ``ssl``; None without."""
+        """TLS context for the clients of a lab with `tls`; None without."""
         return self._certificates.client_context if self._certificates is not None else None
 
     @property
     def token(self) -> str:
-        """What the admin routes ask for, as ``Authorization: Bearer …``."""
+        """The token that the admin routes require, as ``Authorization: Bearer …``."""
         return self._token
 
     @property
@@ -237,7 +237,7 @@ class Lab:
 
     @property
     def balancer(self) -> Balancer:
-        """HAProxy before the nodes: ``lab.balancer.url``, and a URL for each policy."""
+        """HAProxy in front of the nodes: ``lab.balancer.url``, and a URL for each policy."""
         self._check_runs()
         if self._balancer is None:
             raise LabError("expected several nodes, and HAProxy: Lab.start(nodes=3), `apt install haproxy`")
@@ -245,7 +245,7 @@ class Lab:
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of its children, nodes first."""
+        """The process ids of the lab's children, nodes first."""
         return [child.pid for child in self._children]
 
     def check(self) -> None:
@@ -272,17 +272,17 @@ class Lab:
 
     @property
     def _children(self) -> list[Child]:
-        """All that should run: nodes, and others that nobody stopped on purpose."""
+        """The children that should run: the nodes, and others that were not stopped on purpose."""
         return [*self._nodes, *(child for child in self._others if not child.stopped)]
 
     async def stats(self, node: int = 0) -> dict[str, Any]:
-        """Return what a node counts (`node_stats`); raises `LabError` when it does not answer."""
+        """Return a node's counters (`node_stats`); raises `LabError` when it does not answer."""
         return await node_stats(self._living(node).url, self._token, self.ssl)
 
     # Breaking and restoring
 
     def kill(self, node: int = 0) -> None:
-        """Kill a node, the first if left out, without warning, as a crash would; `restart` brings it back."""
+        """Kill a node without warning (SIGKILL), as a crash would; `restart` starts it again."""
         self._nodes[node].kill()
 
     async def restart(self, node: int = 0, **changed: Unpack[ServerOptions]) -> None:
@@ -291,14 +291,14 @@ class Lab:
         Parameters
         ----------
         node : int
-            Which.
+            Index of the node, from 0.
         **changed
             Options that differ from the lab's own, until the next restart: see `ServerOptions`.
 
         Raises
         ------
         LabError
-            When it does not start again, or the lab is not running: nobody would stop the node.
+            When the node does not start again, or the lab is not running and could not stop it.
         """
         self._check_runs()
         options = as_arguments({**self._options, **changed})
@@ -307,7 +307,7 @@ class Lab:
         try:
             await old.stop(self._stop_timeout)
         finally:
-            if self._state == "running":  # after an interrupt, too: no hole stays behind
+            if self._state == "running":  # after an interrupt, too: a node must not be missing
                 self._nodes[node] = self._node(node, old.port, options)
                 self._nodes[node].port = old.port
         await self._ready(self._nodes[node])
@@ -334,7 +334,7 @@ class Lab:
         argv : sequence of str
             The command; it must stay in the foreground.
         name : str
-            What to call it; the program's own name if left out.
+            Name for messages and errors; by default that of the program.
         port : int, optional
             Wait until this port of 127.0.0.1 accepts connections.
 
@@ -346,7 +346,7 @@ class Lab:
         Raises
         ------
         LabError
-            When it is not installed, ends, or does not open its port.
+            When the program is not installed, ends, or does not open its port.
         """
         self.check()
         child = Child.supervised(name or argv[0].rpartition("/")[2], argv)

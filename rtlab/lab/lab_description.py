@@ -1,4 +1,4 @@
-"""What a lab shows of itself: neither ports nor process ids, so that two runs show the same."""
+"""A lab's description in a notebook: without ports and process ids, so that two runs show the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def as_text(nodes: int, *, faults: bool, state: str, dead: Sequence[str] = ()) -
     faults : bool
         Whether it has a fault proxy.
     state : str
-        ``"running"``, or another word.
+        ``"new"``, ``"running"`` or ``"stopped"``.
     dead : sequence of str
         The names of children that ended by themselves.
 
@@ -36,14 +36,14 @@ def as_text(nodes: int, *, faults: bool, state: str, dead: Sequence[str] = ()) -
 
 
 def as_html(text: str, *, running: bool) -> str:
-    """Put a description into HTML, with the next step.
+    """Return a description as HTML, with a hint at the next step.
 
     Parameters
     ----------
     text : str
         From `as_text`.
     running : bool
-        Whether the next step is to use it, or to start one.
+        Whether the lab runs: the hint says how to use it, else how to start one.
     """
     usage = "<code>lab = await Lab.start()</code> makes a running one"
     if running:

@@ -1,4 +1,4 @@
-"""One server of a lab, as its reader sees it."""
+"""One server node of a lab, as its user sees it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["LabNode"]
 
 @dataclass(frozen=True, repr=False)
 class LabNode:
-    """A node's addresses, and whether it lives: as it was when asked for.
+    """A snapshot of a node: its addresses, and whether its process runs.
 
     Parameters
     ----------
     name : str
         ``"node-1"``, …
     url : str
-        ``http://127.0.0.1:…`` (https with ``tls``), without any proxy between.
+        ``http://127.0.0.1:…`` (https with ``tls``), without a proxy in between.
     alive : bool
         Whether its process runs.
     altered : bool
@@ -35,7 +35,7 @@ class LabNode:
 
     @property
     def ws_url(self) -> str:
-        """Its WebSocket, ``ws://127.0.0.1:…/ws``."""
+        """The node's WebSocket URL, ``ws://127.0.0.1:…/ws``."""
         return f"ws{self.url.removeprefix('http')}/ws"
 
     def __repr__(self) -> str:

@@ -1,9 +1,9 @@
-"""nginx's configuration: as it comes, and as real-time traffic needs it.
+"""nginx's configuration: with its defaults, and as real-time traffic needs it.
 
-*defaults* sets nothing but where to listen, where to pass on, and the idle timeout, which is
-60 s in nginx and scaled down here, so that a measurement takes seconds. *deaf* is the same
-without the header by which a server asks nginx not to buffer. *right* adds what each transport
-needs.
+*defaults* sets only the address to listen on, the upstream, and the idle timeout, which is
+60 s in nginx and scaled down here, so that a measurement takes seconds. *deaf* also ignores
+``X-Accel-Buffering``, the header by which a server asks nginx not to buffer. *right* adds what
+each transport needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
     "nginx_lines",
 ]
 
-#: What stands around an nginx's servers, all its files in one folder.
+#: The configuration around the ``server`` blocks; nginx writes all its files to one folder.
 NGINX_FRAME: Final = """\
 daemon off;
 master_process off;
@@ -66,13 +66,13 @@ _LINES: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 
-#: Seconds of silence until nginx cuts, where nothing is set (``proxy_read_timeout``).
+#: nginx's default idle timeout in seconds (``proxy_read_timeout``).
 NGINX_DEFAULT_TIMEOUT: Final = 60.0
 
-#: In the order of the table.
+#: Names of the settings, in the order of the table of results.
 NGINX_SETTINGS: Final = tuple(_LINES)
 
-#: What ``Upgrade`` needs outside of ``location``, in ``http``.
+#: The ``map`` in ``http`` on which the ``Connection`` line of *right* depends.
 NGINX_MAP: Final = "map $http_upgrade $connection_upgrade { default upgrade; '' ''; }"
 
 
@@ -84,13 +84,13 @@ def nginx_config(
     Parameters
     ----------
     folder : str
-        For what it writes.
+        Folder for the files that nginx writes.
     upstream : int
-        The server's port of 127.0.0.1.
+        The server's port on 127.0.0.1.
     ports : mapping of str to int
         Setting → the port to listen on.
     timeout : float
-        Seconds in place of the 60 that are the default.
+        Idle timeout in seconds, in place of nginx's default of 60.
     certificate : str
         A PEM file with a chain and its key, to serve https and wss with; empty for
         plain http. Either way the proxy speaks plain http to the server.

@@ -1,4 +1,4 @@
-"""A node's page for Prometheus, as text."""
+"""Reads a node's metrics in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["MetricsReader"]
 
 
 class MetricsReader:
-    """Reads the pages of several nodes, over connections that stay open.
+    """Reads the ``/metrics`` of several nodes over persistent connections.
 
     Parameters
     ----------
     token : str
         The lab's admin token.
     ssl : ssl.SSLContext, optional
-        What to trust, for ``https``.
+        TLS context that trusts the nodes, for ``https``; None verifies no certificate.
     timeout : float
-        Seconds that a node may take.
+        Seconds within which a node must answer.
 
     Examples
     --------
@@ -46,12 +46,12 @@ class MetricsReader:
         await self._http.aclose()
 
     async def read(self, url: str) -> str:
-        """Return a node's page.
+        """Return a node's metrics, given its base URL.
 
         Raises
         ------
         LabError
-            When it does not answer, or refuses.
+            When the node does not answer, or refuses.
         """
         import httpx
 

@@ -1,4 +1,4 @@
-"""What a server node counts about itself, read from its ``/stats``."""
+"""Reads the counters of a server node from its ``/stats``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["node_stats"]
 
 
 async def node_stats(url: str, token: str, ssl: ssl_module.SSLContext | None = None) -> dict[str, Any]:
-    """Ask a node for its counts.
+    """Return the counters of a node.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ async def node_stats(url: str, token: str, ssl: ssl_module.SSLContext | None = N
     token : str
         The lab's admin token.
     ssl : ssl.SSLContext, optional
-        What to trust, for ``https``.
+        TLS context that trusts the node, for ``https``; None verifies no certificate.
 
     Returns
     -------

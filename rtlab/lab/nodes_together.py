@@ -1,4 +1,4 @@
-"""What the nodes of a lab share: a broker of the lab's own, and the moment when all know each other."""
+"""Starts the broker that a lab's nodes share, and waits until all nodes know each other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _POLL: Final = 0.02
 
 
 async def all_of(actions: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do all at once; raise the first `LabError` itself, not a group of them.
+    """Run coroutines concurrently; raise the first `LabError` itself, not an `ExceptionGroup`.
 
     Parameters
     ----------
     actions : sequence of coroutine
-        What to do.
+        The coroutines to run.
 
     Raises
     ------
     LabError
-        From one of them; the others are cancelled.
+        The error of the first that fails; the others are cancelled.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -40,22 +40,22 @@ async def all_of(actions: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 async def start_broker(options: ServerOptions) -> BrokerServer | None:
-    """Start the broker that a lab's options name, and put its URL there.
+    """Start the broker that a lab's options name, and replace the name in `options` by its URL.
 
     Parameters
     ----------
     options : ServerOptions
-        Its ``broker`` is one of `BROKERS`, or the URL of a server that runs already.
+        The lab's options; ``broker`` is one of `BROKERS`, or the URL of a broker that runs already.
 
     Returns
     -------
     BrokerServer or None
-        None for a URL, and without a broker.
+        None for a URL, or when the options name no broker.
 
     Raises
     ------
     LabError
-        For another word, and when the broker is not installed or does not start.
+        When the broker's name is unknown, or the broker is not installed or does not start.
     """
     broker = options.get("broker")
     if broker is None or "://" in broker:
@@ -70,21 +70,21 @@ async def start_broker(options: ServerOptions) -> BrokerServer | None:
 async def until_together(
     stats: Callable[[int], Awaitable[dict[str, Any]]], nodes: int, timeout: float
 ) -> None:
-    """Wait until every node knows all others: before, rooms may still change their owner.
+    """Wait until every node knows all others; until then, rooms may still move to another owner.
 
     Parameters
     ----------
     stats : callable
-        Returns what a node counts.
+        Returns the counters of a node, given its index.
     nodes : int
-        How many there are.
+        Number of nodes.
     timeout : float
-        Seconds.
+        Seconds for the whole wait.
 
     Raises
     ------
     LabError
-        When they do not meet in time.
+        When the nodes do not know each other in time.
     """
     try:
         async with asyncio.timeout(timeout):

@@ -1,4 +1,4 @@
-"""Lets the pages of one origin talk to a lab's first node, for as long as they are looked at."""
+"""Allows the web pages of one origin to talk to a lab's first node, until that is revoked."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ __all__ = ["let_page_in"]
 
 
 async def let_page_in(lab: Lab, origin: str | None) -> None:
-    """Let the pages of an origin in, in place of any other; nobody's with None.
+    """Allow the web pages of one origin to talk to the first node, in place of the origin before.
 
     Parameters
     ----------
     lab : Lab
-        Its first node, to which the fault proxy leads too. What was allowed ends with the lab.
+        A running lab. The permission is that of its first node, also through the fault proxy, and
+        ends with the lab.
     origin : str or None
-        As the page's ``location.origin`` says it: ``"http://localhost:8888"``.
+        The page's ``location.origin``, such as ``"http://localhost:8888"``; None revokes the permission.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How to start a RabbitMQ that shares nothing with another one on this machine."""
+"""Command and environment of a RabbitMQ that shares nothing with another one on this machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rtlab.processes.programs_and_ports import find_program, free_port
 
 __all__ = ["find_rabbitmq", "rabbitmq_command", "rabbitmq_environment"]
 
-#: Debian's, without the wrapper on the PATH: that one wants to be root, or the user ``rabbitmq``.
+#: Debian's program itself: the wrapper on the PATH requires root or the user ``rabbitmq``.
 _DEBIAN: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
-#: Erlang's name server runs in the foreground, in the broker's process group: it ends with it. Left to
-#: itself, Erlang starts one as a daemon, on all of the machine's addresses, and leaves it behind.
+#: Starts Erlang's name server (epmd) in the broker's process group, so that it ends with the broker. By
+#: default, Erlang starts epmd as a daemon, which listens on all addresses and outlives the broker.
 _START: Final = 'epmd -relaxed_command_check & exec "$0"'
 
-#: Two schedulers that do not spin while they wait: a lab's broker mostly waits.
+#: Two schedulers, without busy waiting: a lab's broker is mostly idle.
 _ERLANG: Final = (
     "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} "
     "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
@@ -29,7 +29,7 @@ def find_rabbitmq() -> str | None:
     Returns
     -------
     str or None
-        Its path.
+        The program's path; None when it is not installed.
     """
     return find_program(_DEBIAN) or find_program("rabbitmq-server")
 
@@ -40,7 +40,7 @@ def rabbitmq_command(program: str) -> list[str]:
     Parameters
     ----------
     program : str
-        The server's.
+        Path of the server's program.
 
     Returns
     -------
@@ -50,14 +50,14 @@ def rabbitmq_command(program: str) -> list[str]:
 
 
 def rabbitmq_environment(port: int, folder: Path) -> dict[str, str]:
-    """Return what tells the server where to listen and where to write: nowhere but there.
+    """Return the environment that restricts the server to the given port and folder.
 
     Parameters
     ----------
     port : int
-        Of 127.0.0.1, for clients.
+        The port on 127.0.0.1 for clients.
     folder : Path
-        Its data, its log, and its secret.
+        Folder for the server's data, its log, and the Erlang cookie.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def rabbitmq_environment(port: int, folder: Path) -> dict[str, str]:
     """
     nothing = str(folder / "none")
     return {
-        "HOME": str(folder),  # the cookie is written there
+        "HOME": str(folder),  # where Erlang writes its cookie
         "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(free_port()),

@@ -1,4 +1,4 @@
-"""Real reverse proxies in front of a lab: nginx and HAProxy, started in one block and ended with it."""
+"""Real reverse proxies in front of a lab: nginx and HAProxy, which run for the length of a block."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtlab.processes.programs_and_ports import accepts, find_program, free_port
 
 __all__ = ["PROXY_SETTINGS", "start_proxies"]
 
-#: Program → its settings, in the order of the table.
+#: Program → names of its settings, in the order of the table of results.
 PROXY_SETTINGS: Final[dict[str, tuple[str, ...]]] = {"nginx": NGINX_SETTINGS, "haproxy": HAPROXY_SETTINGS}
 
 _START_TIMEOUT: Final = 15.0
@@ -34,18 +34,18 @@ async def start_proxies(
     timeout: float = 2.0,
     certificates: Certificates | None = None,
 ) -> AsyncGenerator[dict[tuple[str, str], str]]:
-    """Run real proxies in front of a lab, on ports of their own, for the time of the block.
+    """Run real proxies in front of a lab, on free ports, for the length of the block.
 
     Parameters
     ----------
     lab : Lab
-        A running one.
+        A running lab.
     programs : tuple of str
-        ``"nginx"``, ``"haproxy"``.
+        The programs to run: ``"nginx"``, ``"haproxy"`` or both.
     timeout : float
-        Seconds in place of the default idle timeouts.
+        Idle timeouts in seconds, in place of the programs' defaults.
     certificates : Certificates, optional
-        With these the proxies serve https and wss, and TLS ends at them.
+        With them, the proxies serve https and wss, and terminate TLS; None serves plain HTTP.
 
     Yields
     ------
@@ -55,8 +55,8 @@ async def start_proxies(
     Raises
     ------
     LabError
-        When a program is missing: it says how to get it. Also for a lab whose own
-        server speaks TLS.
+        When a program is not installed; the message says how to get it. Also when the
+        lab's own server speaks TLS.
 
     Examples
     --------
@@ -114,7 +114,7 @@ async def _start(
     }[name]
     child = await lab.spawn(argv, name=name)
     try:
-        for port in ports.values():  # they open one after the other
+        for port in ports.values():  # the program opens one after the other
             await child.until(lambda port=port: accepts(port), _START_TIMEOUT)
     except BaseException:
         await child.stop(_STOP_TIMEOUT)

@@ -1,4 +1,4 @@
-"""What a lab can tell its servers."""
+"""The server options that a lab accepts, and the command line that they become."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LabOptions", "ServerOptions", "as_arguments"]
 
 
 class ServerOptions(TypedDict, total=False):
-    """Keyword arguments of `Lab` that its servers get; ``python -m rtlab.server --help`` has the defaults.
+    """Keyword arguments of `Lab` for its servers; ``python -m rtlab.server --help`` lists the defaults.
 
     Durations are seconds.
     """
@@ -59,7 +59,7 @@ class ServerOptions(TypedDict, total=False):
 
 
 class LabOptions(ServerOptions, total=False):
-    """Keyword arguments of `Lab`: its own, and its servers'."""
+    """Keyword arguments of `Lab`: those of the lab itself, and those of its servers."""
 
     nodes: int
     faults: bool
@@ -76,7 +76,7 @@ def as_arguments(options: ServerOptions) -> list[str]:
     Parameters
     ----------
     options : ServerOptions
-        What was given to the lab.
+        The options given to the lab.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def as_arguments(options: ServerOptions) -> list[str]:
     Raises
     ------
     LabError
-        For a name that is not an option; the server itself judges the values.
+        For an unknown name; the server itself checks the values.
 
     Examples
     --------
