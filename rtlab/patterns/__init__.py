@@ -1,4 +1,4 @@
-"""What applications build on a connection: fallback, climbing back, rooms, batches.
+"""What applications build on a connection: transport fallback and upgrade, rooms, batches, queues, pools.
 
-Imports the client. Never a lab or a measurement.
+This package imports the client. It never imports a lab or a measurement.
 """

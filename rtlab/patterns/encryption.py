@@ -1,9 +1,9 @@
-"""Payloads that only the other end can read: X25519, HKDF and ChaCha20-Poly1305.
+"""End-to-end encrypted payloads: X25519, HKDF and ChaCha20-Poly1305.
 
-The server routes what it cannot read. It still sees who sends to which room, when, how often, and
-about how much: that is what this does *not* hide. It also decides whose public key reaches whom:
-compare `Identity.fingerprint` by another way, or the server can stand in the middle.
-There is no forward secrecy within the life of an `Identity`: make a fresh one for each conversation.
+The server routes payloads that it cannot read. It still sees who sends to which room, when, how
+often, and roughly how much: encryption does *not* hide this metadata. It also distributes the public
+keys: compare each `Identity.fingerprint` over another channel, or the server can be a man in the middle.
+There is no forward secrecy within the life of an `Identity`: make a new one for each conversation.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["PAD_BYTES", "SEALED", "Box", "Identity"]
 #: The type of message that carries a sealed payload.
 SEALED: Final = "sealed"
 
-#: Plaintexts are filled up to a multiple of this, so that a length tells little.
+#: Plaintexts are padded to a multiple of this many bytes, so that their length reveals little.
 PAD_BYTES: Final = 64
 
-#: Starts of the peer that may send side by side: one for each `Box` that it made.
+#: Streams of the peer (one for each `Box` that it made) whose replay windows are kept.
 MAX_STREAMS: Final = 16
 
-#: Starts of the peer that one box opens in its life: it knows each again, so that none is replayed.
+#: Streams of the peer that one `Box` opens in all: it remembers each stream's salt, to detect replays.
 MAX_STARTS: Final = 1 << 16
 
 _MAX_COUNT: Final = 1 << 62
@@ -48,7 +48,7 @@ class Identity:
     Parameters
     ----------
     private : bytes, optional
-        32 bytes that were kept; fresh ones by default.
+        A stored private key of 32 bytes; None generates a new one.
 
     Examples
     --------
@@ -71,11 +71,11 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
-        """What people compare: the beginning of the public key's hash."""
+        """The beginning of the public key's hash, for people to compare."""
         return fingerprint(self.public)
 
     def agree(self, public: bytes) -> bytes:
-        """Return the secret that both ends, and nobody else, can compute (RFC 7748 §6.1)."""
+        """Return the shared secret that only the two ends can compute (X25519, RFC 7748 §6.1)."""
         if len(public) != 32:
             raise ValueError(f"expected a public key of 32 bytes, got {len(public)}")
         try:
@@ -93,16 +93,16 @@ def fingerprint(public: bytes) -> str:
 
 
 class Box:
-    """Seals payloads for one peer, and opens what that peer sealed.
+    """Encrypts payloads for one peer (*seals* them), and decrypts the payloads that the peer sealed.
 
-    Each box draws a random salt and so has a key of its own: a counter is nonce enough, and no
-    nonce is ever used twice, also when a program with a kept key starts again. What is said of
-    the message outside (room, sender) is authenticated with it.
+    Each box draws a random salt, from which its own key is derived. So a counter suffices as nonce:
+    no nonce is used twice with one key, even if a program with a stored private key restarts. The
+    room is authenticated with the payload; both public keys go into the key derivation.
 
     Parameters
     ----------
     identity : Identity
-        This end's.
+        The key pair of this end.
     public : bytes
         The peer's public key.
     """
@@ -114,25 +114,25 @@ class Box:
         self._sealer = self._cipher(self._salt, self._own, self._peer)
         self._count = 0
         self._streams: OrderedDict[bytes, tuple[ChaCha20Poly1305, ReplayWindow]] = OrderedDict()
-        self._ended: set[bytes] = set()  # the salts of streams whose counters are no longer remembered
+        self._ended: set[bytes] = set()  # salts of streams whose replay windows were discarded
 
     def __repr__(self) -> str:
         return f"<Box for {fingerprint(self._peer)}>"
 
     @classmethod
     def between(cls, identity: Identity, public: str) -> Self:
-        """Make a box from a public key in base64, as it travels in a message; ValueError for another text."""
+        """Make a box from a public key in base64, as messages carry it; ValueError if it is not one."""
         return cls(identity, base64.b64decode(public, validate=True))
 
     def seal(self, payload: Any, *, room_id: str = "") -> dict[str, Any]:
-        """Return what to send in the place of a payload.
+        """Return the sealed payload, to be sent in place of the plain one.
 
         Parameters
         ----------
         payload : any
-            The JSON data model.
+            A value of the JSON data model.
         room_id : str
-            Where it goes: sealed for one room, it opens in no other.
+            The room that it is sent to: it can be opened in no other. Empty for no room.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Box:
         """
         check_payload(payload)
         plain = msgspec.json.encode(payload)
-        # ISO/IEC 7816-4: a one, then zeros.
+        # Padding as in ISO/IEC 7816-4: a one bit, then zeros.
         plain += b"\x80" + bytes(-(len(plain) + 1) % PAD_BYTES)
         count, self._count = self._count, self._count + 1
         if count >= _MAX_COUNT:
@@ -155,10 +155,10 @@ class Box:
         Raises
         ------
         MessageError
-            With code ``"sealed"``: it was changed on the way, sealed for another room or peer,
-            came before, or is nothing sealed at all. Also where a replay cannot be told from a
-            new message: since it was sealed, the peer used `MAX_STREAMS` newer boxes, or this
-            box has opened what `MAX_STARTS` of them sealed.
+            With code ``"sealed"``: it was altered in transit, sealed for another room or peer,
+            received before, or is not a sealed payload. Also when a replay could not be
+            detected: since the last message of its own box, `MAX_STREAMS` other boxes of the
+            peer were used, or the peer has used more than `MAX_STARTS` boxes in all.
         """
         fields = fields_of(sealed)
         count = fields.get("n")
@@ -187,7 +187,7 @@ class Box:
             raise MessageError(
                 "this was not sealed for here by that peer, or was changed on the way", "sealed"
             ) from None
-        # Only now: a forged number must not push true ones out of the window.
+        # Only after authentication: a forged counter must not advance the replay window.
         window, fresh = window.take(count)
         if not fresh:
             raise MessageError("this sealed message came before, or is too old to tell: a replay", "sealed")
@@ -201,7 +201,7 @@ class Box:
         return parse_json(body)
 
     def _cipher(self, salt: bytes, sender: bytes, receiver: bytes) -> ChaCha20Poly1305:
-        """Return the cipher of one direction: what a peer sealed cannot be sent back to it as another's."""
+        """Return the cipher of one direction, so that a message cannot be reflected to its sender."""
         info = b"rtlab sealed payload 1" + sender + receiver
         return ChaCha20Poly1305(HKDF(hashes.SHA256(), 32, salt, info).derive(self._shared))
 

@@ -1,13 +1,13 @@
 """Graceful degradation done right: WebSocket, else an event stream, else long polling.
 
-A constructor that returned proves nothing, and neither does an open socket: a
-proxy can accept, answer and still let nothing through. A transport counts as
-working when a first message has come back within a deadline, or from a foreign
-server, which may wait to be spoken to, the answer to a ping.
+That a constructor returned proves nothing, and neither does an open socket: a proxy
+can accept a connection, answer and still let no message through. A transport counts as
+working once the server's first message has arrived within a deadline. A foreign server
+(not rtlab's) may wait for the client to speak first: there, the answer to a ping counts.
 
-Words: a *transport* carries messages, and is used once. A *candidate* is a name and
-what makes such transports; a *trial* is one candidate's chance, in a connect or in a
-probe. `Fallback` owns them, and is itself neither.
+Terms: a *transport* carries messages over one connection, and is used once. A *candidate*
+is a name and a factory of such transports. A *trial* is one attempt with a candidate, in a
+connect or in a probe. To *climb* is to move to a better transport while messages flow.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _FAILURES: Final = (ConnectFailed, TransportClosed, MessageError, TimeoutError)
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one candidate.
+    """The outcome of one attempt with a candidate.
 
     Parameters
     ----------
     candidate : str
-        Which.
+        The candidate's name.
     outcome : {"works", "refused", "skipped", "probed"}
-        ``"works"`` is in use from then on; ``"probed"`` answered a ping beside the one in use.
+        ``"works"``: in use from then on. ``"probed"``: answered a ping, beside the one in use.
     reason : str
         Why it was refused or skipped, in one sentence.
     seconds : float
-        How long it took to know.
+        How long the attempt took.
     """
 
     candidate: str
@@ -55,16 +55,16 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Owner(NamedTuple):
-    """What a connection gives to a fallback that is to climb while messages flow.
+    """What a connection gives to a `Fallback` so that it can climb while messages flow.
 
     Parameters
     ----------
     spawn : callable
         Runs a coroutine as a task that the connection cancels and awaits.
     resume : callable
-        Returns where the connection stands in its session.
+        Returns the session, and the position in it from which to resume.
     moved : callable
-        Called with the former name, the present one and the ``welcome``.
+        Called with the former transport's name, the new one's, and the ``welcome`` message.
     """
 
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -75,27 +75,27 @@ class Owner(NamedTuple):
 class Fallback(Handover):
     """Carries messages over whichever candidate works, and climbs to a better one.
 
-    The connection above sees one transport: the same state machine, the same resume,
-    whatever is beneath.
+    The connection above sees a single transport: its state machine and its session
+    resumption do not depend on the transport beneath.
 
     Parameters
     ----------
     origin : str
         The key for `blocklist`.
     candidates : mapping
-        Name → maker of a transport, best first.
+        Name → function that makes a transport, best first.
     blocklist : Blocklist
-        What is known already.
+        Remembers which transports failed.
     deadline : float
         Seconds that each candidate has for its first message, or for the answer to a probe.
     breakers : mapping
-        A `CircuitBreaker` per name; an open one moves on to the next candidate.
+        A `CircuitBreaker` per name; a candidate with an open one is skipped.
     trials : list
-        Each `Trial` is appended here.
+        The fallback appends each `Trial` to it.
     strategy : Strategy
-        Decides on the order, and on when to probe.
+        Decides the order of candidates, and when to probe better ones.
     owner : Owner, optional
-        The connection above; without it what opened stays.
+        The connection above; without it, the fallback never climbs.
     rng : numpy.random.Generator, optional
         The source of the probes' jitter.
     """
@@ -132,7 +132,7 @@ class Fallback(Handover):
         Raises
         ------
         ConnectFailed
-            None works. It lists why.
+            No candidate works; the message says why, for each.
         """
         refusals: list[str] = []
         failed: dict[str, Exception] = {}
@@ -151,7 +151,7 @@ class Fallback(Handover):
             try:
                 async with asyncio.timeout(self._deadline):
                     welcome = await transport.open(resume)
-                    if welcome is None:  # a foreign server, or a path that holds back what it sends
+                    if welcome is None:  # a foreign server, or its messages are held back
                         await transport.ping()
             except _FAILURES as error:
                 transport.abort()
@@ -162,7 +162,7 @@ class Fallback(Handover):
                 transport.abort()
                 raise
             self._worked(name, "works", began)
-            # Only now is it known that the others' failures were theirs, not the server's.
+            # The server answers, so the other candidates failed by themselves: avoid them.
             for other, error in failed.items():
                 self._block(other, error)
             self.begin(name, transport)
@@ -173,7 +173,7 @@ class Fallback(Handover):
         hints = [
             hint for error in failed.values() if (hint := getattr(error, "retry_after", None)) is not None
         ]
-        if not failed:  # each was held back by its breaker: the first of them to let a probe out counts
+        if not failed:  # all breakers are open: wait for the first that lets a probe out
             hints = [min(self._breakers[name].wait for name in self._candidates)]
         raise ConnectFailed(
             "no transport works. " + "; ".join(refusals),
@@ -185,7 +185,7 @@ class Fallback(Handover):
     # Climbing
 
     async def _climb(self, owner: Owner) -> None:
-        """Probe what is better while messages flow, and move to what answers."""
+        """Probe better candidates while messages flow, and move to one that answers."""
         probes = 0
         names = tuple(self._candidates)
         while better := self._strategy.better(names, self.name):
@@ -201,7 +201,7 @@ class Fallback(Handover):
                     break
 
     async def _probe(self, name: str) -> bool:
-        """Let a ping go to and fro over a candidate, beside the transport in use and in a session apart."""
+        """Ping over a candidate, on a separate connection and session, beside the transport in use."""
         began = self._blocklist.clock()
         transport = self._candidates[name]()
         try:
@@ -219,7 +219,7 @@ class Fallback(Handover):
         return True
 
     async def _move(self, name: str, owner: Owner) -> bool:
-        """Go on over a candidate."""
+        """Move the session to a candidate."""
         began, former = self._blocklist.clock(), self.name
 
         def moved(welcome: Message) -> None:
@@ -236,7 +236,7 @@ class Fallback(Handover):
             return False
         return True
 
-    # What is known
+    # Bookkeeping
 
     def _held_back(self, name: str) -> bool:
         breaker = self._breakers.get(name)
@@ -265,10 +265,10 @@ class Fallback(Handover):
         seconds = 0.0 if began is None else self._blocklist.clock() - began
         self._trials.append(Trial(candidate=name, outcome=outcome, reason=reason, seconds=seconds))
 
-    # The interface of a transport, as far as a fallback has more to do
+    # The interface of a transport, where a fallback does more than `Handover`
 
     async def receive(self, take: Take | None = None) -> Message:
-        """Return the next message; a loss is remembered if the life was short."""
+        """Return the next message; on a loss, tell the blocklist how long the connection lived."""
         try:
             return await super().receive(take)
         except TransportClosed as error:

@@ -1,7 +1,7 @@
-"""One thread for each open queue file: it makes waiting changes together, in one transaction.
+"""One thread for each open queue file, which writes waiting changes together, in one transaction.
 
-Committing to a disk takes milliseconds, whatever the number of messages: the changes that come
-while one transaction is written share the next (*group commit*).
+Committing to a disk takes milliseconds, whatever the number of messages. So the changes that
+arrive while one transaction is written share the next one (*group commit*).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["QueueWorker"]
 
 T = TypeVar("T")
 
-#: By the file's real path: the queues of one file share it.
+#: Real path of a file → its worker, which the queues of the file share.
 _open: dict[str, QueueWorker] = {}
 
 
 class QueueWorker:
-    """A queue file, its thread, and those who use it."""
+    """A queue file, its thread, and the names of the queues that use it."""
 
     def __init__(self, path: str, durability: Durability) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class QueueWorker:
         QueueError
             The file cannot be used.
         InvalidState
-            This process has the queue, or the file with another durability, open already.
+            The queue, or the file with another durability, is already open in this process.
         """
         real = os.fspath(path)
         worker = None
@@ -84,16 +84,16 @@ class QueueWorker:
         return file
 
     async def do(self, action: Callable[[], T]) -> T:
-        """Run something in the file's thread."""
+        """Run a function in the file's thread, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, action)
 
     async def commit(self, change: Change) -> None:
-        """Return when a change is on disk.
+        """Write a change, and return once it is on disk.
 
         Raises
         ------
         QueueError
-            It was not made.
+            The change was not written.
         """
         await self.submit(change)
 
@@ -115,7 +115,7 @@ class QueueWorker:
                 error: Exception | None = None
                 try:
                     await self.do(lambda changes=changes: file.apply(changes))
-                except Exception as failed:  # whatever it is, nobody may wait for ever
+                except Exception as failed:  # of any kind: no caller may wait for ever
                     error = failed
                 for _, done in group:
                     if done.done():
@@ -124,7 +124,7 @@ class QueueWorker:
                         done.set_result(None)
                     else:
                         done.set_exception(QueueError(str(error)))
-                        done.exception()  # marks it as read: the change may be nobody's
+                        done.exception()  # marks it as retrieved: perhaps nobody awaits this change
         finally:
             self._task = None
 
@@ -134,7 +134,7 @@ class QueueWorker:
             await asyncio.wait([self._task])
 
     async def leave(self, name: str) -> None:
-        """Close the file when its last queue leaves, after what is being written."""
+        """Release the file for one queue, after pending writes; close it after the last queue."""
         await self.idle()
         self.names.discard(name)
         if self.names:
@@ -145,7 +145,7 @@ class QueueWorker:
         self._thread.shutdown(wait=False)
 
     def abandon(self) -> None:
-        """Close the file of an event loop that has ended, or one that did not open."""
+        """Close the file of a worker whose event loop has ended, or whose file could not be opened."""
         _open.pop(self.path, None)
         if self.file is not None:
             self._thread.submit(self.file.close).result(timeout=10)

@@ -1,9 +1,9 @@
-"""Going on over another transport in the middle of a stream: nothing lost, nothing twice, nothing overtaken.
+"""Moves a session to another transport in mid-stream: no message is lost, duplicated or reordered.
 
-The server numbers what it sends to a session, so the next transport asks for what
-comes after the last message that was handled, and the connection drops as many
-repeats as it had received beyond that. What the client sends waits until the last
-write over the former transport is done.
+The server numbers the messages of a session. So the next transport asks for those after
+the last message that was handled, and the connection discards as many duplicates as it
+had received beyond that. New messages of the client wait until the last write over the
+former transport is done.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["Handover"]
 
 
 class Handover:
-    """Stands for one transport to the connection above; beneath, one can follow another.
+    """Presents a succession of transports to the connection above as a single transport.
 
     Parameters
     ----------
     name : str
-        Of the transport in use; ``name`` follows it.
+        The first value of ``name``, which is later that of the transport in use.
     patience : float
-        Seconds that writes under way get to end, when another transport takes over.
+        Seconds that pending writes may take to finish when another transport takes over.
     """
 
     def __init__(self, name: str, *, patience: float) -> None:
@@ -39,15 +39,15 @@ class Handover:
         self._active: Transport | None = None
         self._former_bytes = (0, 0)
         # Writes
-        self._turn = asyncio.Lock()  # it is fair: who waited while a transport took over is not overtaken
+        self._turn = asyncio.Lock()  # it is fair: senders that wait during a handover keep their order
         self._writing = 0
         self._idle = asyncio.Event()
-        # While the next transport opens with our session, the server may end the present one
+        # While the next transport opens with the same session, the server may close the present one
         self._opening: asyncio.Event | None = None
         self._disturbed: Transport | None = None
         self._moved_at = -math.inf
 
-    # What the one in use has
+    # Properties of the transport in use
 
     @property
     def active(self) -> Transport:
@@ -58,12 +58,12 @@ class Handover:
 
     @property
     def confirms(self) -> bool:
-        """Whether the transport in use confirms what it returns."""
+        """Whether the transport in use confirms messages to the server by returning them."""
         return self._active is not None and self._active.confirms
 
     @property
     def cursor(self) -> str | None:
-        """The token of the transport in use."""
+        """The token that came with the last message of the transport in use; None without one."""
         return self._active.cursor if self._active is not None else None
 
     @property
@@ -78,32 +78,32 @@ class Handover:
 
     @property
     def heard(self) -> float:
-        """When the transport in use last heard anything."""
+        """When the transport in use last received anything, in `time.monotonic` seconds."""
         return self._active.heard if self._active is not None else 0.0
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits in the transport in use."""
+        """Bytes that the transport in use has not written yet."""
         return self._active.buffered_bytes if self._active is not None else 0
 
     @property
     def codec(self) -> Codec:
-        """What the transport in use speaks."""
+        """The codec of the transport in use; JSON if it names none."""
         return getattr(self.active, "codec", JSON)
 
     @property
     def max_message_bytes(self) -> int:
-        """The limit of the transport in use."""
+        """The largest message that the transport in use can send."""
         return self.active.max_message_bytes
 
     @max_message_bytes.setter
     def max_message_bytes(self, limit: int) -> None:
         self.active.max_message_bytes = limit
 
-    # One after the other
+    # Handovers
 
     def begin(self, name: str, transport: Transport) -> None:
-        """Use a first transport, which is open."""
+        """Use a transport that is already open as the first one."""
         self.name, self._active = name, transport
 
     async def take_over(
@@ -114,29 +114,29 @@ class Handover:
         deadline: float,
         moved: Callable[[Message], object],
     ) -> None:
-        """Open another transport with the session, and go on over it.
+        """Open another transport with the session, and continue over it.
 
-        When it fails, the present one stays, unless the server has ended it meanwhile:
-        then the connection is lost, and its ordinary reconnect loses nothing.
+        When that fails, the present transport stays in use. If the server has closed it
+        meanwhile, the connection is lost, and its ordinary reconnect loses no message.
 
         Parameters
         ----------
         name : str
-            Of the next transport.
+            Name of the next transport.
         transport : Transport
             Not open yet.
         resume : Resume
-            Where the connection stands.
+            The session, and the position in it from which to resume.
         deadline : float
-            Seconds until it must have been taken.
+            Seconds within which the server must have resumed the session.
         moved : callable
-            Called with the ``welcome``, in the turn of the loop from which on the
-            messages of the next transport count.
+            Called with the ``welcome`` message, in the iteration of the event loop in
+            which the next transport takes over.
 
         Raises
         ------
         ConnectFailed, TransportClosed, MessageError, TimeoutError
-            It did not work.
+            The next transport could not resume the session.
         """
         former = self.active
         opened = self._opening = asyncio.Event()
@@ -164,36 +164,36 @@ class Handover:
             former.abort()
 
     async def _until_written(self) -> None:
-        """Wait for the writes over the former transport: what it has posted may not be broken off."""
+        """Wait for pending writes over the former transport: a POST in flight must not be aborted."""
         self._idle.clear()
         try:
             async with asyncio.timeout(self._patience):
                 while self._writing:
                     await self._idle.wait()
         except TimeoutError:
-            pass  # their senders hear that it may not have arrived
+            pass  # their senders get an error: the message may not have arrived
 
     # The interface of a transport
 
     async def receive(self, take: Take | None = None) -> Message:
-        """Return the next message, of whichever transport is in use by then.
+        """Return the next message, across handovers.
 
         Parameters
         ----------
         take : callable, optional
-            Offered the messages that arrive meanwhile.
+            Offered the messages that arrive meanwhile: see `Transport.receive`.
 
         Raises
         ------
         TransportClosed
-            The one in use ended.
+            The transport in use was closed.
         MessageError
             For one frame that cannot be read.
         """
         while True:
             transport = self.active
             if self._opening is not None and transport.confirms:
-                # Another poll would take the session back from the transport that opens with it.
+                # Another poll would reclaim the session from the transport that opens with it.
                 await self._opening.wait()
                 transport = self.active
             try:
@@ -203,22 +203,22 @@ class Handover:
                     raise
             except TransportClosed as error:
                 if self._opening is not None:
-                    await self._opening.wait()  # no longer than its deadline
+                    await self._opening.wait()  # bounded by `deadline` of `take_over`
                 if transport is self._active:
                     raise self._not_for_good(transport, error) from error
             else:
                 if transport is self._active:
                     return message
-            # What the former transport still had comes again over the present one.
+            # Discarded: the server repeats over the present transport what the former still had.
 
     def _offer(self, take: Take, transport: Transport, message: Message) -> bool:
         return transport is self._active and take(message)
 
     def _not_for_good(self, transport: Transport, error: TransportClosed) -> TransportClosed:
-        """Return the error, made one to reconnect after if a move of ours may be the cause.
+        """Return the error, changed to one that allows a reconnect if a handover may be its cause.
 
-        The server keeps one connection for a session, and tells the other that it was
-        replaced, which for any other client is final.
+        The server keeps one connection per session, and closes the replaced one with 4500,
+        which otherwise means: do not reconnect.
         """
         just_moved = asyncio.get_running_loop().time() < self._moved_at + self._patience
         if error.clean or not (transport is self._disturbed or (just_moved and error.code == 4500)):
@@ -238,7 +238,7 @@ class Handover:
                 self._idle.set()
 
     async def ping(self) -> float:
-        """Measure a round trip over the transport in use."""
+        """Return the round-trip time over the transport in use, in seconds."""
         while True:
             transport = self.active
             try:

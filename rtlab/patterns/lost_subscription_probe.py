@@ -1,7 +1,8 @@
 """Notices a room that has gone quiet because the server dropped the subscription.
 
-Heartbeats watch the connection, and a dropped subscription leaves it healthy: pings are
-answered, and nothing comes, as in a room where nobody speaks. So the room itself is asked for.
+Heartbeats check the connection, which stays healthy without the subscription: pings are
+answered, and no message comes, as in a room where nobody speaks. So the probe asks the server
+about the room itself.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ __all__ = ["QuietLinkProbe"]
 
 
 class QuietLinkProbe:
-    """Asks the server, once an interval, whether this client still is in its quiet rooms.
+    """Asks the server, once per interval, whether this client is still in its quiet rooms.
 
-    What was dropped is noticed within two intervals: the connection enters the room again and
-    raises ``resync``; what the room's history still has comes behind it. A room in which
-    something was said since the last time is not asked for: busy rooms cost nothing.
+    A dropped subscription is noticed within two intervals: the connection joins the room again
+    and raises ``resync``; the messages that the room's history still holds follow. Rooms with a
+    message since the last probe are not asked about: busy rooms cost nothing.
 
     Parameters
     ----------
     conn : Connection
-        Any transport.
+        A connection over any transport.
     rooms : callable
-        Returns the rooms to ask for: those that the connection is in.
+        Returns the rooms to probe: those that the connection is in.
     interval : float
-        Seconds, above 0.
+        Seconds between two probes, above 0.
 
     Examples
     --------
@@ -65,13 +66,13 @@ class QuietLinkProbe:
             await asyncio.gather(task, return_exceptions=True)
 
     def start(self) -> None:
-        """Begin, on the running loop; nothing happens when it has begun already."""
+        """Start probing, on the running loop; does nothing if it has been started."""
         if self._task is None or self._task.done():
             self._conn.on("*", self._hear)
             self._task = asyncio.get_running_loop().create_task(self._run(), name="quiet-link probe")
 
     def stop(self) -> None:
-        """Ask nothing any more."""
+        """Stop probing."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -90,8 +91,8 @@ class QuietLinkProbe:
                     if room_id not in heard:
                         await self._ask(room_id)
             except (NotConnected, TimeoutError):
-                pass  # the connection's own matter: its heartbeat and its reconnects
+                pass  # the connection's heartbeat and reconnects deal with this
 
     async def _ask(self, room_id: str) -> None:
-        with suppress(RequestRefused):  # the connection has told it: a `resync` without an epoch
+        with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch
             await self._conn.join_room(room_id, probe=True)

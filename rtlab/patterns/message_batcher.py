@@ -1,8 +1,8 @@
-"""Many messages in one frame, each with a result of its own.
+"""Many messages in one frame, each with its own result.
 
-`MessageBatcher` is the seed's class without its faults: a batch that leaves while the
-connection is down is not lost in silence, a batch never exceeds what the server takes, and
-what is still collected when the batcher is closed is sent.
+`MessageBatcher` avoids three usual faults of such classes: a batch that is sent while the
+connection is down is not lost silently, a batch never exceeds the server's limits, and
+messages that are still collected when the batcher is closed are sent.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
 __all__ = ["BatcherStats", "MessageBatcher"]
 
-#: Failures that are kept for inspection.
+#: Number of failures that are kept for inspection.
 _MAX_FAILURES: Final = 100
 
-#: What a batch has besides its messages, its id included: about 60 bytes.
+#: Reserved for the frame around a batch's messages, including its id: about 60 bytes are needed.
 _ENVELOPE_BYTES: Final = 100
 
-#: What the caller may change later, of all that a payload can be.
+#: Types of payload that the caller may modify after `send`.
 _CONTAINERS: Final = frozenset({list, tuple, dict})
 
-#: Messages of batches that left, after which a sender that never waits lets others have the loop: what it
-#: sent goes out while it collects the next, and answers are read.
+#: After so many sent messages, `send` yields to the event loop, even if its caller never waits: so frames
+#: are written and answers are read while the next batch is collected.
 _TURN: Final = 100
 
-#: A batch may be so many times as large in MessagePack as in JSON, where ``1.5,`` takes four bytes, not nine.
+#: Largest ratio of a batch's size in MessagePack to that in JSON: ``1.5,`` takes nine bytes instead of four.
 _GROWTH: Final = 3
 
 
@@ -52,11 +52,11 @@ class BatcherStats(msgspec.Struct, frozen=True):
     Parameters
     ----------
     collected, in_flight : int
-        Messages that wait for their batch to leave, and for its answer.
+        Messages that wait to be sent, and messages sent that have no answer yet.
     batches, messages : int
-        What left so far.
+        Number of batches and messages sent so far.
     handled, refused, unknown : int
-        What became of the messages.
+        Messages that the server handled or refused, and messages whose outcome is unknown.
     """
 
     collected: int
@@ -69,45 +69,45 @@ class BatcherStats(msgspec.Struct, frozen=True):
 
     @property
     def messages_per_batch(self) -> float:
-        """The mean of what left; nan before anything did."""
+        """Mean size of the batches sent; nan before the first."""
         return self.messages / self.batches if self.batches else math.nan
 
 
 class MessageBatcher:
     """Collects messages, and sends them as one ``batch``, which the server answers with one ``ack``.
 
-    Order is kept among its messages; what the connection or another batcher sends meanwhile may
-    go first. Delivery is *at most once*, as with `Connection.send`, but never silent: each message
-    has a `Receipt`, and what was refused or got no answer stays in `failures`.
+    A batcher keeps the order of its messages; other messages on the connection may overtake
+    them. Delivery is *at most once*, as with `Connection.send`, but no loss is silent: each message
+    has a `Receipt`, and messages that were refused or got no answer are kept in `failures`.
 
     Parameters
     ----------
     conn : Connection
-        Any transport. It stays open when the batcher is closed.
+        A connection over any transport. It stays open when the batcher is closed.
 
     # Window
     batch_size : int
-        Messages at which a batch leaves at once, 1 to 1,000.
+        Number of messages at which a batch is sent at once, 1 to 1,000.
     flush_interval : float
-        Seconds after a batch's first message at which it leaves; 0 sends together what one
-        turn of the event loop sends.
+        Seconds after its first message at which a batch is sent; 0 batches the messages of
+        one iteration of the event loop.
     max_bytes : int
-        Bytes of a batch's messages as JSON; one that is larger alone is refused. A batch never
-        exceeds what the server takes either.
+        Limit of a batch's messages in bytes of JSON; a single larger message is refused. A
+        batch never exceeds the server's limit either.
     window : BatchWindow, optional
-        Another rule, in place of the three above.
+        Another rule for when to send, in place of the three above.
 
     # Limits
     max_in_flight : int
-        Messages without an answer, the collected ones included; above it, `send` waits.
+        Messages without an answer, including collected ones; at this number, `send` waits.
     max_in_flight_bytes : int
-        Bytes of those that left; at as many, `send` waits: a peer that does not read costs no more.
+        Bytes sent without an answer; at this number, `send` waits: it bounds what a slow peer costs.
     answer_timeout : float
-        Seconds until a batch without an answer counts as *unknown*.
+        Seconds after which the outcome of a batch without an answer counts as *unknown*.
 
     # Injected
     clock : callable
-        Monotonic seconds.
+        Returns monotonic time in seconds.
 
     Raises
     ------
@@ -153,7 +153,7 @@ class MessageBatcher:
             raise ValueError(f"expected max_in_flight_bytes >= 1, got {max_in_flight_bytes!r}")
         if not 0 < answer_timeout < math.inf:
             raise ValueError(f"expected answer_timeout > 0, in finite seconds, got {answer_timeout!r}")
-        #: The newest messages that were refused or got no answer, each with its error.
+        #: The latest messages that were refused or got no answer, each with its error.
         self.failures: deque[tuple[Message, Exception]] = deque(maxlen=_MAX_FAILURES)
         self._conn = conn
         self._clock = clock
@@ -165,9 +165,9 @@ class MessageBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = 0.0
         self._check = conn.check
-        # Tasks of batches that may have to wait until they are written, and answers of those that had not to.
+        # Per batch without an answer: the task that writes it and may have to wait, or the answer itself.
         self._asking: set[asyncio.Future[Any]] = set()
-        self._not_begun = 0  # of the tasks: each writes as soon as it begins
+        self._not_begun = 0  # tasks that have not run yet: each writes in its first step
         self._room = asyncio.Event()
         self._line = asyncio.Lock()
         self._in_line = 0
@@ -201,18 +201,18 @@ class MessageBatcher:
         await self.close()
 
     async def send(self, type: str, payload: Any = None, *, room_id: str | None = None) -> Receipt:
-        """Put one message into the batch that is being collected.
+        """Add one message to the batch that is being collected.
 
         Waits only while `max_in_flight` messages, or `max_in_flight_bytes`, have no answer.
 
         Parameters
         ----------
         type : str
-            What it is; not ``"batch"``.
+            The message's type; not ``"batch"``.
         payload : any
-            The JSON data model. It is read now: a later change of it changes nothing.
+            A value of the JSON data model. It is encoded now: later modifications have no effect.
         room_id : str, optional
-            The room to publish it in.
+            The room to publish the message in; None for none.
 
         Returns
         -------
@@ -222,8 +222,8 @@ class MessageBatcher:
         Raises
         ------
         MessageError
-            The payload is not in the JSON data model, not what the connection's schemas say,
-            or the message alone exceeds the byte limit. Nothing else is touched.
+            The payload is not in the JSON data model, violates the connection's schemas, or
+            the message alone exceeds the byte limit. Other messages are not affected.
         InvalidState
             The batcher is closed.
         """
@@ -246,12 +246,12 @@ class MessageBatcher:
         batch, collected = self._batch, self._collected
         if collected and (
             batch.size_bytes + len(collected) + size_bytes > self._frame_bytes
-            or batch.size_bytes + size_bytes > window.max_bytes  # one that is full in number has left
+            or batch.size_bytes + size_bytes > window.max_bytes  # a batch of batch_size was sent already
         ):
             self._leave(now)
             collected = self._collected
         if payload.__class__ in _CONTAINERS:
-            # The caller may change it before the batch leaves: keep what was said now.
+            # The caller may modify the payload before the batch is sent: keep a copy.
             message.payload = msgspec.json.decode(encoded)["payload"]
         receipt = Receipt(message)
         collected.append(receipt)
@@ -267,13 +267,13 @@ class MessageBatcher:
         return receipt
 
     async def flush(self) -> None:
-        """Send what was collected, and wait until all that was sent before is answered or given up."""
+        """Send the collected messages, and wait until all batches so far are answered or timed out."""
         self._leave(self._clock())
-        if self._asking:  # not what others send meanwhile: that might never end
+        if self._asking:  # not batches sent meanwhile: that might never end
             await asyncio.wait(tuple(self._asking))
 
     async def close(self) -> None:
-        """Flush, and refuse what comes later. A second call waits for the first one's end."""
+        """Flush, and refuse later messages. A second call waits for the same answers."""
         self._closed = True
         self._room.set()
         if self._timer is not None:
@@ -287,7 +287,7 @@ class MessageBatcher:
             raise
 
     async def _wait_in_line(self) -> None:
-        """Return when there is room, or none is needed: who came first goes first."""
+        """Wait until the limits allow a message, or the batcher is closed; senders keep their order."""
         self._in_line += 1
         try:
             async with self._line:
@@ -300,7 +300,7 @@ class MessageBatcher:
             self._in_line -= 1
 
     def _start_timer(self, now: float) -> None:
-        """Wait for the batch's time. Of one that fills up before it, the timer stays, for a later one."""
+        """Schedule `_tick` for when the batch is due. If the batch is sent earlier, the timer stays set."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer_for = self._batch.due
@@ -316,7 +316,7 @@ class MessageBatcher:
             self._start_timer(now)
 
     def _leave(self, now: float) -> None:
-        """Let the batch go, in several if the connection does not take it in one message."""
+        """Send the collected batch; split it if the connection does not accept it as one message."""
         if not self._collected:
             return
         receipts, self._collected = self._collected, []
@@ -327,16 +327,16 @@ class MessageBatcher:
             self._write(piece, size * len(piece) // len(receipts))
 
     def _pieces(self, receipts: list[Receipt]) -> list[list[Receipt]]:
-        """Return what the connection takes one by one: another one, or its codec, may have come meanwhile."""
+        """Split a batch until each piece fits: after a reconnect, the limit or the codec may be another."""
         half = len(receipts) // 2
         if not half or self._conn.fits(receipt.message for receipt in receipts):
             return [receipts]
         return [*self._pieces(receipts[:half]), *self._pieces(receipts[half:])]
 
     def _write(self, receipts: list[Receipt], size_bytes: int) -> None:
-        """Write a batch: at once, or in a task that may wait; those behind it wait until that has begun.
+        """Write a batch at once, or in a task if the write may have to wait.
 
-        Tasks begin, and write, in the order in which they were made.
+        While a task has not begun, later batches use tasks too: these begin, and write, in order.
         """
         self._batches += 1
         self._messages += len(receipts)
@@ -347,8 +347,8 @@ class MessageBatcher:
             asking = self._conn.request("batch", items, timeout=self._answer_timeout)
             asked = asyncio.create_task(asking, name="message batch")
             self._not_begun += 1
-            asyncio.get_running_loop().call_soon(self._begun)  # behind the task's first step
-            self._since_turn = _TURN  # a sender that never waits lets it begin
+            asyncio.get_running_loop().call_soon(self._begun)  # runs after the task's first step
+            self._since_turn = _TURN  # the next `send` yields, so that the task can begin
         else:
             self._since_turn += len(receipts)
         self._asking.add(asked)
@@ -366,7 +366,7 @@ class MessageBatcher:
             results = cast("list[Any]", fields_of(unwrap(asked.result()).payload).get("results") or [])
             if len(results) != len(receipts):
                 error = MessageError(f"expected {len(receipts)} results of a batch, got {len(results)}")
-        except Exception as failed:  # whatever it is, nobody may wait for ever
+        except Exception as failed:  # of any kind: no caller may wait for ever
             error = failed
         except asyncio.CancelledError:
             error = NotConnected("the batcher was cancelled before the answer came")

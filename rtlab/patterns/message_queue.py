@@ -1,9 +1,9 @@
-"""An offline queue: what it took is delivered, whatever happens to the connection or to this process.
+"""An offline queue: accepted messages are delivered, whatever happens to the connection or the process.
 
-`MessageQueue` is the seed's class without its faults: it looks at a message, sends it, and
-removes it when the server has answered, never before; it flushes when a connection is really
-open, not on a hint such as the browser's ``online``; it is bounded; and one message that the
-server will never take does not hold up the rest.
+`MessageQueue` avoids the usual faults of such classes: it removes a message only when the
+server has acknowledged it; it sends when a connection is really open, not on a hint such as
+the browser's ``online`` event; it is bounded; and a message that the server never accepts
+does not block those behind it.
 """
 
 from __future__ import annotations
@@ -39,51 +39,51 @@ _log: Final = logging.getLogger("rtlab")
 
 
 class MessageQueue:
-    """Keeps messages on disk until the server has answered for them: *effectively once*, in order.
+    """Keeps messages on disk until the server acknowledges them: delivery *effectively once*, in order.
 
     Parameters
     ----------
     conn : Connection
-        Any transport. Open the queue before the connection: the queue's file knows the client's
-        durable name. It stays open when the queue is closed.
+        A connection over any transport. Open the queue before it: the queue's file holds the
+        client's durable id. The connection stays open when the queue is closed.
     path : path or ``":memory:"``
-        The SQLite file; in memory, messages survive the connection and not the process.
+        The SQLite file; in memory, messages survive a lost connection but not the process.
     name : str
-        One of several queues in a file.
+        Name of the queue; one file can hold several.
 
     # Durability
     durability : {"full", "normal"}
-        ``"full"``: what `send` has returned for survives a power cut. ``"normal"``, which is
-        faster: the newest may not, and that is reported. Both survive ``kill -9``.
+        ``"full"``: a message survives a power cut once `send` has returned. ``"normal"`` is faster,
+        but a power cut may lose the newest, which is reported. Both survive ``kill -9``.
 
     # Limits
     max_messages, max_bytes : int
-        What may wait.
+        Limits of the waiting messages, in number and in bytes of JSON.
     max_age : float
         Seconds after which a message that was never sent becomes a dead letter.
     overflow : {"reject", "drop_oldest", "drop_newest"}
-        A message for which there is no place: `send` raises `QueueFull`; or the oldest that is not
-        under way makes place, and its receipt says so; or the new one is dropped, and says so.
+        When a message finds no room: `send` raises `QueueFull`; or the oldest message not in flight
+        is dropped; or the new one is. The receipt of a dropped message gets `QueueFull`.
     max_retries : int
         Refusals and missing answers after which a message becomes a dead letter. A lost
         connection does not count.
 
     # Sending
     window : int
-        Messages that may be under way without an answer.
+        Messages that may be in flight without an acknowledgement.
     answer_timeout : float
-        Seconds until one goes again on a connection that is open.
+        Seconds without an answer after which a message is retransmitted on an open connection.
 
     # Injected
     clock : callable
-        Seconds since 1970: stamps messages.
+        Returns seconds since 1970, the time stamp of messages.
 
     Attributes
     ----------
     conn, path, name, options
-        What it was made with.
+        The arguments; `options` holds the limits.
     damage : Damage or None
-        A file that could not be used, and where it was set aside: what it held is not sent.
+        Why the file could not be used, and where it was set aside; its messages are not sent.
 
     Examples
     --------
@@ -133,7 +133,7 @@ class MessageQueue:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has its file."""
+        """Whether the queue's file is open."""
         return self._worker is not None
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class MessageQueue:
             depth=len(self._contents),
             size_bytes=self._contents.size_bytes,
             in_flight=self._link.delivery.in_flight if self._link is not None else 0,
-            # A clock that was set back makes nothing younger than now.
+            # The difference is negative if the clock was set back.
             oldest_age=max(0.0, self._clock() - oldest) if oldest is not None else 0.0,
             sent=self._sent,
             dead=self._dead,
@@ -197,7 +197,7 @@ class MessageQueue:
         self._link.start()
 
     async def close(self) -> None:
-        """Stop sending and close the file; what waits is there when it is opened again."""
+        """Stop sending and close the file, which keeps the waiting messages for the next `open`."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -218,29 +218,29 @@ class MessageQueue:
     ) -> None:
         await self.close()
 
-    # Taking messages
+    # Accepting messages
 
     async def send(self, type: str, payload: Any = None, *, room_id: str | None = None) -> Receipt:
-        """Take a message; return when it is on disk.
+        """Accept a message; return once it is on disk.
 
         Parameters
         ----------
         type, payload, room_id
-            As for `Connection.send`. The queue enters the room if need be.
+            As for `Connection.send`. The queue joins the room if necessary.
 
         Returns
         -------
         Receipt
-            Its result comes when the server has answered, in this process.
+            Gets its result when the server answers, if this process still runs then.
 
         Raises
         ------
         QueueFull
-            There is no place, and the policy is ``"reject"``.
+            There is no room, and `overflow` is ``"reject"``.
         QueueError
-            It could not be written (a full disk, say): it is not in the queue.
+            The message could not be written (a full disk, for instance) and is not in the queue.
         MessageError
-            Nobody could read it, or it is larger than the server takes.
+            The message cannot be encoded, violates the connection's schemas, or is too large.
         """
         _, link = self._opened()
         message, size_bytes = kept_copy(Message(type, payload, secrets.token_urlsafe(9), room_id=room_id))
@@ -261,7 +261,7 @@ class MessageQueue:
         return receipt
 
     async def _accept(self, row: Row, instead_of: tuple[int, ...] = ()) -> None:
-        """Count a message, and return when it is on disk; whoever gives up waiting does not take it back."""
+        """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
         worker, link = self._opened()
 
         async def add() -> None:
@@ -305,13 +305,13 @@ class MessageQueue:
     # Sending them
 
     def _put(self, *rows: Row) -> None:
-        """Give messages that are on disk to the delivery."""
+        """Pass messages that are on disk to `Retransmission`."""
         new = [Parcel(r.message, len(r.message), partial(self._settled, r), r.seq, r.timestamp) for r in rows]
         if self._link is not None:
             self._link.delivery.put(*new)
 
     def _expire(self) -> None:
-        """Give up what was never sent and is too old; a clock that jumps makes dead letters, no loss."""
+        """Make messages that were never sent and are too old dead letters: a clock that jumps loses none."""
         before = self._clock() - self.options.max_age
         while self._link is not None and (parcel := self._link.delivery.withdraw(before)) is not None:
             parcel.settle({}, QueueError(f"it waited longer than {self.options.max_age:g} s"))
@@ -321,7 +321,7 @@ class MessageQueue:
             return
         code = getattr(error, "code", "")
         receipt = self._receipts.get(row.seq)
-        if code in ("fenced", "wrong_user", "too_many_outboxes"):  # it stays in the file
+        if code in ("fenced", "wrong_user", "too_many_outboxes"):  # the message stays in the file
             if receipt is not None:
                 receipt.settle({}, error)
             self._contents.idle.set()
@@ -339,20 +339,20 @@ class MessageQueue:
             receipt.settle(result, error)
 
     def _submit(self, change: Change) -> None:
-        """Write a change for which nobody waits; after a failure (a full disk, say) once more."""
+        """Write a change in the background; after a failure (a full disk, for instance), try again."""
         if self._worker is not None:
             self._worker.submit(change).add_done_callback(partial(self._written, change))
 
     def _written(self, change: Change, done: asyncio.Future[None]) -> None:
         error = None if done.cancelled() else done.exception()
-        if error is not None:  # what should have been removed is sent again, at worst
+        if error is not None:  # at worst, a message that was not removed is sent again
             _log.warning("the queue %r: %s", self.name, error)
             asyncio.get_running_loop().call_later(1.0, self._submit, change)
 
-    # Looking at it
+    # Inspection
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Return when nothing waits, and the file knows it; raise `TimeoutError` after so many seconds."""
+        """Wait until the queue is empty, on disk too; raise `TimeoutError` after `timeout` seconds."""
         async with within(timeout, lambda: f"{len(self):,} messages wait: {self.conn.state.value}"):
             while len(self._contents):
                 self._opened()
@@ -360,11 +360,11 @@ class MessageQueue:
             await self._opened()[0].idle()
 
     async def messages(self, limit: int = 100) -> list[QueuedMessage]:
-        """Return the oldest messages that wait, without taking them."""
+        """Return the oldest waiting messages, without removing them."""
         return await self._list(limit, dead=False)
 
     async def dead_letters(self, limit: int = 100) -> list[QueuedMessage]:
-        """Return the oldest messages that were given up."""
+        """Return the oldest dead letters: messages that were given up."""
         return await self._list(limit, dead=True)
 
     async def _list(self, limit: int, *, dead: bool) -> list[QueuedMessage]:
@@ -374,17 +374,17 @@ class MessageQueue:
         return [as_queued(row) for row in rows]
 
     async def retry(self, id: str | None = None) -> int:
-        """Queue dead letters again, behind all that waits: the one of this id, or all.
+        """Queue dead letters again, behind all waiting messages: the one with this id, or all.
 
         Returns
         -------
         int
-            How many.
+            How many were queued.
 
         Raises
         ------
         QueueError
-            One could not be written (a full disk, say): it, and those behind it, stay dead letters.
+            One could not be written (a full disk, for instance). It and later ones stay dead letters.
         """
         worker, _ = self._opened()
         file = await worker.opened()

@@ -1,4 +1,4 @@
-"""What waits in a queue, counted: its depth, its bytes, its oldest message."""
+"""Counters of the messages that wait in a queue: their number, their bytes, the oldest."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["QueueContents"]
 
 
 class QueueContents:
-    """Counts the messages of a queue that have no result.
+    """Counts the messages of a queue that have no result yet.
 
     Parameters
     ----------
     name : str
-        The queue's.
+        Name of the queue.
     max_messages, max_bytes : int
-        What may wait.
+        Limits of the waiting messages, in number and in bytes of JSON.
 
     Attributes
     ----------
     idle : asyncio.Event
-        Set when the last one has gone.
+        Set when the last message has its result.
     """
 
     def __init__(self, name: str, max_messages: int, max_bytes: int) -> None:
@@ -53,7 +53,7 @@ class QueueContents:
 
     @contextmanager
     def filling(self) -> Generator[None]:
-        """Let many be added at once: without the collector, which would look through all several times."""
+        """Switch off the garbage collector while many messages are added: it would scan all repeatedly."""
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -72,7 +72,7 @@ class QueueContents:
             self.idle.clear()
 
     def remove(self, seq: int) -> None:
-        """Count a message no more; one that is not there changes nothing."""
+        """Stop counting a message; an unknown number changes nothing."""
         size_bytes, _ = self._rows.pop(seq, (0, 0.0))
         self.size_bytes -= size_bytes
         if not self._rows:

@@ -1,8 +1,8 @@
-"""The file of durable queues: SQLite in WAL mode, held by one process, and checked when it is opened.
+"""The file of durable queues: SQLite in WAL mode, locked by one process, and checked on opening.
 
-SQLite recovers a damaged write-ahead log by forgetting its end, and knows no checksum of a row.
-So each row carries one, and a small file beside (``….mark``) says how many transactions there
-were: what is missing or changed is noticed, and the file is set aside instead of being used.
+SQLite recovers a damaged write-ahead log by dropping its end, and has no checksums of rows. So
+each row here carries one, and a small file beside the database (``….mark``) holds the number of
+transactions: missing or altered data are detected, and the file is set aside instead of used.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from rtlab.errors import QueueError
 
 __all__ = ["Change", "Damage", "Durability", "QueueFile", "QueueHead", "Row"]
 
-#: ``"full"`` survives a power cut with all that was acknowledged; ``"normal"`` may lose the newest
-#: transactions then, which is reported at the next opening. Both survive the death of the process.
+#: ``"full"``: every finished transaction survives a power cut. ``"normal"``: a power cut may lose the
+#: newest ones, which the next opening reports. With both, all survive the death of the process.
 Durability = Literal["full", "normal"]
 
 _MARK: Final = struct.Struct("<QI")
@@ -50,7 +50,7 @@ class Damage(NamedTuple):
     reason : str
         What is wrong with it.
     kept_as : Path
-        Where it is now, beside its log and mark.
+        Its new path, beside its write-ahead log and mark.
     """
 
     reason: str
@@ -58,20 +58,20 @@ class Damage(NamedTuple):
 
 
 class Row(msgspec.Struct, gc=False):
-    """One message on disk. The collector of cycles passes over it: a file may hold a hundred thousand.
+    """One message on disk. Not tracked by the garbage collector: a file may hold 100,000 rows.
 
     Parameters
     ----------
     seq : int
-        Its number in the queue.
+        Number of the message in its queue.
     message : bytes
-        As JSON.
+        The message as JSON.
     timestamp : float
         When it was queued, seconds since 1970.
     retry_count : int
-        How often it failed.
+        How often sending it failed.
     dead : str
-        Why it is not tried any more; empty while it is.
+        Why it is a dead letter; empty while it waits to be sent.
     """
 
     seq: int
@@ -81,19 +81,19 @@ class Row(msgspec.Struct, gc=False):
     dead: str = ""
 
     def crc(self, queue: str) -> int:
-        """Return the checksum of everything."""
+        """Return the checksum of the queue's name and all fields."""
         begin = zlib.crc32(f"{queue}\0".encode())
         return _row_crc(begin, self.seq, self.message, self.timestamp, self.retry_count, self.dead)
 
 
 def _row_crc(begin: int, seq: int, message: bytes, timestamp: float, retry_count: int, dead: str) -> int:
-    """Return the checksum of a row, from that of its queue's name on."""
+    """Return the checksum of a row, continued from `begin`, that of its queue's name."""
     head = f"{seq}\0{dead}\0{timestamp!r}\0{retry_count}\0"
     return zlib.crc32(message, zlib.crc32(head.encode(), begin))
 
 
 class QueueHead(msgspec.Struct):
-    """What a file knows of one queue as a whole."""
+    """The state of one queue: its names, its next number, and its count of rows (``live``)."""
 
     name: str
     stream: str
@@ -103,7 +103,7 @@ class QueueHead(msgspec.Struct):
     live: int = 0
 
     def crc(self) -> int:
-        """Return the checksum of everything."""
+        """Return the checksum of all fields."""
         return zlib.crc32(repr(msgspec.structs.astuple(self)).encode())
 
 
@@ -113,13 +113,13 @@ class Change(NamedTuple):
     Parameters
     ----------
     queue : str
-        Its name.
+        Name of the queue.
     add, rewrite : tuple of Row
-        New rows, and rows in place of those of the same number.
+        New rows, and rows that replace those of the same number.
     remove : tuple of int
         Numbers of rows.
     incarnation : int or None
-        The number that the server gave its outbox.
+        The incarnation number that the server gave; None changes nothing.
     """
 
     queue: str
@@ -130,19 +130,19 @@ class Change(NamedTuple):
 
 
 class QueueFile:
-    """The queues of one file. Not for two threads at once.
+    """The queues of one file. Not thread-safe.
 
     Parameters
     ----------
     path : str or Path
-        The file; ``":memory:"`` for none.
+        Path of the file; ``":memory:"`` for none.
     durability : {"full", "normal"}
-        What a power cut may take.
+        What a power cut may lose: see `Durability`.
 
     Attributes
     ----------
     damage : Damage or None
-        What was wrong with the file that was there before.
+        What was wrong with the existing file; None if it was sound.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class QueueFile:
     def _connect(self) -> sqlite3.Connection:
         try:
             db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-            # Held from the first access on: no other process can write, and none is needed to tell.
+            # The lock is held from the first access on, so no other process can write to the file.
             db.execute("PRAGMA locking_mode=EXCLUSIVE")
         except sqlite3.Error as error:
             raise self._explained(error) from error
@@ -235,9 +235,9 @@ class QueueFile:
         return None
 
     def _read_checked(self, queue: str) -> list[Row] | int:
-        """Return all rows of a queue in order, or the number of one that is not what was written."""
+        """Return all rows of a queue in order, or the number of one that fails its checksum."""
         rows = list[Row]()
-        begin = zlib.crc32(f"{queue}\0".encode())  # once: a hundred thousand rows may wait
+        begin = zlib.crc32(f"{queue}\0".encode())  # computed once: 100,000 rows may wait
         columns = "seq, message, timestamp, retry_count, dead, crc"
         found = self._db.execute(f"SELECT {columns} FROM messages WHERE queue = ? ORDER BY seq", (queue,))
         for seq, message, timestamp, retries, dead, crc in found:
@@ -278,7 +278,7 @@ class QueueFile:
         return QueueError(f"{self.path}: {text}")
 
     def _set_aside(self, reason: str) -> Damage:
-        """Keep the damaged files under another name, as they are, and begin with an empty one."""
+        """Keep the damaged files unchanged under another name, and remove the originals."""
         number = 1
         while (kept := Path(f"{self.path}.damaged-{number}")).exists():
             number += 1
@@ -314,7 +314,7 @@ class QueueFile:
     # Using it
 
     def queue(self, name: str, client_id: str | None) -> QueueHead:
-        """Return a queue's head; a new queue begins empty, with names of its own."""
+        """Return a queue's head. A new queue gets a new stream name, and a new client id unless given."""
         head = self.heads.get(name)
         if head is None:
             own = client_id or secrets.token_urlsafe(9)
@@ -323,12 +323,12 @@ class QueueFile:
         return self.heads[name]
 
     def apply(self, changes: list[Change]) -> None:
-        """Make changes in one transaction: all or none.
+        """Write changes in one transaction: all or none.
 
         Raises
         ------
         QueueError
-            None was made.
+            No change was written.
         """
         heads = dict(self.heads)
         try:
@@ -366,12 +366,12 @@ class QueueFile:
         self._db.executemany(f"{how} INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def waiting(self, name: str) -> list[Row]:
-        """Return what waits in a queue, in order: the first time, what the opening of the file has read."""
+        """Return a queue's waiting rows in order; the first call returns those read on opening."""
         rows = self._checked.pop(name, None)
         return self.load(name, 0, 1 << 62) if rows is None else rows
 
     def load(self, name: str, after: int, limit: int, *, dead: bool = False) -> list[Row]:
-        """Return rows in order, from the first after a number on."""
+        """Return up to `limit` rows in order, with numbers above `after`: waiting, or dead letters."""
         rows = self._db.execute(
             "SELECT seq, message, timestamp, retry_count, dead FROM messages "
             f"WHERE queue = ? AND seq > ? AND dead {'!=' if dead else '='} '' ORDER BY seq LIMIT ?",

@@ -1,4 +1,4 @@
-"""How a queue reaches the server: over its connection, in the rooms that its messages name."""
+"""Connects a queue to the server: follows its connection, and joins the rooms that its messages name."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["QueueLink"]
 
 
 class QueueLink:
-    """A queue's `Retransmission`, which follows the connection, and the tasks of both.
+    """Runs a queue's `Retransmission` while the connection is open, and owns the tasks of both.
 
     Parameters
     ----------
     conn : Connection
-        Not opened or closed by this.
+        The queue's connection, which the link neither opens nor closes.
     head : QueueHead
-        The queue as the server is to know it.
+        The stream and the incarnation by which the server knows the queue.
     incarnated : callable
-        Called with the number that the server gives this process.
+        Called with the incarnation number that the server gives this process.
     before_sending : callable
-        Called when a connection has opened.
+        Called when a connection has opened, before messages are sent over it.
     window, answer_timeout, max_retries
         As for `Retransmission`.
     """
@@ -71,7 +71,7 @@ class QueueLink:
             self.delivery.opened()
 
     async def stop(self, error: RtlabError) -> None:
-        """Send no more; what has no result gets this error."""
+        """Stop sending; messages without a result get this error."""
         self._conn.off("connected", self._connected)
         self._conn.off("disconnected", self._disconnected)
         self.delivery.end(error)
@@ -89,10 +89,10 @@ class QueueLink:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # marks it as read: who waits for the task has it too
+            task.exception()  # marks it as retrieved; whoever awaits the task gets it too
 
     def check(self, message: Message) -> None:
-        """Raise `MessageError` unless a message is what the connection's schemas say."""
+        """Raise `MessageError` if a message violates the connection's schemas."""
         self._conn.check(message)
 
     def limit(self) -> int:
@@ -101,7 +101,7 @@ class QueueLink:
 
     async def _request(self, items: list[dict[str, Any]], timeout: float) -> Message:
         rooms = {str(item["roomId"]) for item in items if item.get("roomId")}
-        async with self._turn:  # it is fair: frames behind wait, and keep their order
+        async with self._turn:  # it is fair: later batches wait here, and keep their order
             for room_id in sorted(rooms - self._entered):
                 await self._conn.join_room(room_id)
                 self._entered.add(room_id)

@@ -1,4 +1,4 @@
-"""How a queue is set up, and what it tells of its messages and of itself."""
+"""The options of a queue, and the snapshots of its messages and counters."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rtlab.protocol.codecs import JSON
 
 __all__ = ["Overflow", "QueueOptions", "QueueStats", "QueuedMessage", "as_queued"]
 
-#: What becomes of a message for which there is no place: `MessageQueue` says it.
+#: What happens when a message finds no room: see `MessageQueue`.
 Overflow = Literal["reject", "drop_oldest", "drop_newest"]
 
 
 class QueueOptions(msgspec.Struct, frozen=True):
-    """How a queue was set up: the parameters of `MessageQueue`, by their names.
+    """The options of a queue: parameters of `MessageQueue`, under the same names.
 
     Raises
     ------
     ValueError
-        One that makes no sense.
+        An option is out of range.
     """
 
     durability: Durability
@@ -44,20 +44,20 @@ class QueueOptions(msgspec.Struct, frozen=True):
 
 
 class QueuedMessage(msgspec.Struct, frozen=True):
-    """One message of a queue.
+    """A snapshot of one message of a queue.
 
     Parameters
     ----------
     id : str
-        Its name, the same in every try.
+        The message's id, the same in every retransmission.
     type, payload, room_id
-        What was sent.
+        As given to `MessageQueue.send`.
     timestamp : float
         When it was queued, seconds since 1970.
     retry_count : int
         Refusals and missing answers so far.
     error : str
-        Why it is a dead letter; empty for one that waits.
+        Why it is a dead letter; empty for a waiting message.
     """
 
     id: str
@@ -75,13 +75,14 @@ class QueueStats(msgspec.Struct, frozen=True):
     Parameters
     ----------
     depth, size_bytes : int
-        Messages that wait for their answers, and their sizes as JSON.
+        Number of messages without a result, and their total size in bytes of JSON.
     in_flight : int
-        How many of them are under way.
+        How many of them were sent and have no answer.
     oldest_age : float
         Seconds since the oldest was queued, 0 for an empty queue.
     sent, dead, dropped : int
-        Messages handled by the server, given up, and dropped to make place, since it was opened.
+        Messages handled by the server, given up, and dropped for lack of room, since the
+        `MessageQueue` object was made.
     """
 
     depth: int
@@ -94,7 +95,7 @@ class QueueStats(msgspec.Struct, frozen=True):
 
 
 def as_queued(row: Row) -> QueuedMessage:
-    """Return what a row of the file says."""
+    """Decode a row of the file."""
     message = JSON.decode(row.message)
     return QueuedMessage(
         id=message.id or "",

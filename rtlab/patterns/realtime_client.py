@@ -37,19 +37,19 @@ class RealtimeConnection(Connection):
     Parameters
     ----------
     url : str
-        The server: ``http://host:port`` or ``ws://host:port``. The endpoints lie below its
-        path, and each is asked with its query.
+        The server: ``http://host:port`` or ``ws://host:port``. The endpoints are below the URL's
+        path, and every request has the URL's query.
     transports : sequence of str
         Names in the order of preference.
     deadline : float
         Seconds that each transport has for its first message.
     strategy : Strategy
         `BEST_FIRST` begins with the first of `transports`, `SUREST_FIRST` with the last;
-        both climb while messages flow, and then tell a ``moved`` event.
+        both move to better transports while messages flow, with a ``moved`` event.
     blocklist : Blocklist, optional
-        What is known of this origin; share one among clients.
+        Remembers which transports failed; share one among clients. None makes a new one.
     breakers : mapping, optional
-        A `CircuitBreaker` per name.
+        A `CircuitBreaker` per transport name; a transport with an open one is skipped.
     options : mapping, optional
         Name → keyword arguments of that transport (``headers``, ``ssl`` …).
     max_attempts_kept : int
@@ -60,8 +60,7 @@ class RealtimeConnection(Connection):
     Attributes
     ----------
     attempts : pandas.DataFrame
-        What was tried, in order: transport, outcome, reason, seconds.
-
+        The trials in order: transport, outcome, reason, seconds.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class RealtimeConnection(Connection):
 
     @property
     def attempts(self) -> pd.DataFrame:
-        """What was tried, in order, as a table."""
+        """The trials in order, as a table."""
         import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
         rows = [msgspec.structs.astuple(trial) for trial in self._trials]
@@ -138,12 +137,12 @@ class RealtimeClient:
         Returns
         -------
         RealtimeConnection
-            Connected. Its `attempts` says what was tried.
+            A connected client. Its `attempts` lists the transports that were tried.
 
         Raises
         ------
         ConnectFailed
-            No transport works. It lists why.
+            No transport works; the message says why, for each.
 
         Examples
         --------
@@ -171,7 +170,7 @@ def _makers(
             chosen["headers"] = {"Authorization": given.authorization, **(chosen.get("headers") or {})}
         return str(there), {"cookies": cookies, "auth": auth, **chosen}
 
-    # Imported when they are used: aiortc alone takes a third of a second.
+    # Imported on use: importing aiortc alone takes a third of a second.
     def websocket() -> Transport:
         from rtlab.client.transports.websocket import WebSocketTransport
 

@@ -1,8 +1,8 @@
-"""Rooms on one connection: who is there, and what to call for what happens in each.
+"""Rooms on one connection: their users, and callbacks for what happens in each.
 
-`RoomManager` is the seed's class without its faults: what is called is chosen from a fixed
-list of callbacks, never by a name that came over the wire; a join counts when the server
-has answered; and a room that the server no longer lets this client into is said.
+`RoomManager` avoids the usual faults of such classes: callbacks come from a fixed list, never
+by a name that was received over the wire; a join counts only when the server has answered; and
+the application is told when the server no longer admits this client to a room.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtlab.protocol.messages import RESERVED_TYPES, Message
 
 __all__ = ["CALLBACKS", "RoomManager"]
 
-#: The callbacks that a room may have, and what each gets.
+#: Name of a callback → the argument that it is called with.
 CALLBACKS: Final[Mapping[str, str]] = {
     "on_message": "a Message that somebody published in the room",
     "on_users_update": "the tuple of all users who are there now",
@@ -43,16 +43,16 @@ class _Room:
 class RoomManager:
     """The rooms of one connection, each with callbacks of its own.
 
-    The connection comes back to its rooms by itself after a loss, each from the last offset
-    that it saw: nothing here has to be called again.
+    After a reconnect, the connection itself rejoins its rooms, each from the last offset that
+    it saw: the application need not call anything again.
 
     Parameters
     ----------
     conn : Connection
-        Any transport. It stays open when the manager is closed.
+        A connection over any transport. It stays open when the manager is closed.
     probe_interval : float or None
-        Seconds after which the server is asked about a room in which nothing was said, see
-        `QuietLinkProbe`; None asks nothing.
+        Seconds between probes of rooms without messages, see `QuietLinkProbe`; None sends no
+        probes.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class RoomManager:
         return room_id in self._rooms
 
     def is_in(self, room_id: str) -> bool:
-        """Whether the server has let this client into a room; not yet while it is being entered."""
+        """Whether the server has admitted this client to a room; False while the join is pending."""
         room = self._rooms.get(room_id)
         return room is not None and room.joined
 
@@ -104,7 +104,7 @@ class RoomManager:
         self.close()
 
     def close(self) -> None:
-        """Call no callback any more. The connection stays in its rooms."""
+        """Stop calling callbacks. The connection stays in its rooms."""
         self.closed = True
         self.conn.off("*", self._take)
         self.conn.off("resync", self._resync)
@@ -113,29 +113,29 @@ class RoomManager:
             self._probe.stop()
 
     async def join_room(self, room_id: str, callbacks: Mapping[str, Callback] | None = None) -> bool:
-        """Enter a room.
+        """Join a room.
 
         Parameters
         ----------
         room_id : str
             The room's name.
         callbacks : mapping, optional
-            By the names in `CALLBACKS`. Synchronous, as all handlers; one that raises
-            becomes an ``error`` event of the connection, and keeps no other from its turn.
+            Callbacks by their names in `CALLBACKS`; synchronous, as all handlers. An exception
+            becomes an ``error`` event of the connection; the other callbacks are still called.
 
         Returns
         -------
         bool
-            False when this manager is in the room already, or entering it: nothing changes then.
+            False when this manager is in the room already, or joining it: nothing changes then.
 
         Raises
         ------
         ValueError
-            A callback that does not exist.
+            A callback's name is not in `CALLBACKS`.
         TypeError
-            A callback that cannot be called.
+            A callback is not callable.
         RequestRefused
-            The server does not let this client in.
+            The server does not admit this client.
         TimeoutError, NotConnected
             No answer came.
         """
@@ -147,7 +147,7 @@ class RoomManager:
                 raise TypeError(f"expected {name} to be callable, got {callback!r:.80}")
         if room_id in self._rooms:
             return False
-        # Before the answer: what the room held comes right behind it.
+        # Registered before the answer, since the room's history follows right behind it.
         room = self._rooms[room_id] = _Room(chosen)
         try:
             await self.conn.join_room(room_id)
@@ -166,7 +166,7 @@ class RoomManager:
         Raises
         ------
         TimeoutError, NotConnected
-            No answer came; the room is left all the same: its callbacks are forgotten, and the server is
+            No answer came. The room is left all the same: its callbacks are removed, and the server is
             told when a connection is open again.
         """
         if self._rooms.pop(room_id, None) is None:
@@ -188,14 +188,14 @@ class RoomManager:
         Parameters
         ----------
         room_id : str
-            One that was entered.
+            A room that this manager has joined.
         type, payload, ts, delivery
             As for `Connection.send`.
 
         Raises
         ------
         InvalidState
-            This manager is not in the room: the server would refuse the message later, unheard.
+            This manager is not in the room: the server would refuse the message later, unnoticed.
         MessageError, NotConnected
             As for `Connection.send`.
         """
@@ -203,7 +203,7 @@ class RoomManager:
         return await self.conn.send(type, payload, room_id=room_id, ts=ts, delivery=delivery)
 
     def active_users(self, room_id: str) -> tuple[str, ...]:
-        """Return who is in a room, in order of arrival, as the server said last.
+        """Return the users in a room, in order of arrival, as the server reported last.
 
         Raises
         ------
@@ -241,13 +241,13 @@ class RoomManager:
         room = self._rooms.get(event.room_id) if event.room_id is not None else None
         if room is None:
             return
-        if event.epoch is None:  # the server does not take this client back
+        if event.epoch is None:  # the server does not admit this client again
             del self._rooms[cast("str", event.room_id)]
         _call(room, ("on_resync", event))
 
 
 def _call(room: _Room, *calls: tuple[str, Any]) -> None:
-    """Call what there is; an error comes out when all have had their turn."""
+    """Call the callbacks that exist; raise their errors after all have been called."""
     errors: list[Exception] = []
     for name, value in calls:
         callback = room.callbacks.get(name)

@@ -1,4 +1,4 @@
-"""`SecureWebSocket`: a WebSocket that proves who it is, and stays proven."""
+"""`SecureWebSocket`: an authenticated WebSocket, whose tokens are refreshed while it is open."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rtlab.client.tokens import Tokens
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.protocol.urls import Origin, parse_url
 
-#: Those in use that began with a refresh token, by whom it is for: whoever brings the same one shares
-#: them, because a refresh token that is shown twice ends its login.
+#: (Origin, first refresh token) → `Tokens` in use. Connections that are given the same refresh token share
+#: one object, because the server ends a login whose refresh token is presented twice.
 _SHARED: Final[WeakValueDictionary[tuple[Origin, str], Tokens]] = WeakValueDictionary()
 
 __all__ = ["SecureWebSocket"]
@@ -25,9 +25,9 @@ class SecureWebSocket(WebSocketConnection):
     url : str
         ``ws://`` or ``wss://``.
     token, refresh_token : str, optional
-        What a login gave. Connections of one program with the same refresh token refresh it once, together.
+        Tokens from a login. Connections of one program with the same refresh token share its refreshes.
     auth : Tokens, optional
-        In their place: logs in by itself, say.
+        In place of `token` and `refresh_token`; can log in by itself, for instance.
     **options
         As for `WebSocketConnection`.
 

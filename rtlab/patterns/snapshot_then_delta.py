@@ -1,6 +1,6 @@
-"""Follows a state that changes: reads it once, then applies what a room says, without a gap.
+"""Follows a changing state: reads it once, then applies the changes from a room, without a gap.
 
-`policies.snapshot_then_delta` decides; here it meets a connection, whatever its transport.
+`policies.snapshot_then_delta` has the decisions; this module does their I/O, over any transport.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _log: Final = logging.getLogger("rtlab")
 
 
 class StateAt(NamedTuple):
-    """A state that says itself how far it goes.
+    """A state with the offset of the newest change that it includes.
 
     Parameters
     ----------
     value : any
         The state.
     offset : int
-        Of the newest message of the room that it holds.
+        Offset of the room's newest message whose change the state includes.
     """
 
     value: Any
@@ -51,26 +51,27 @@ def snapshot_then_delta(
     max_held: int = 10_000,
     backoff: Backoff = DEFAULT,
 ) -> LiveState:
-    """Follow a state: its position first, then the state, then what came after the position.
+    """Follow a state: learn the room's position, read the state, apply the messages after the position.
 
     Parameters
     ----------
     get_state : callable
-        Reads the whole state, from wherever it is kept, and returns it, or a `StateAt`. Every
-        change must be in there before it is published.
+        Coroutine function that reads the whole state, and returns it or a `StateAt`. Every
+        change must be stored there before it is published.
     conn : Connection
-        Open. It enters the room, and stays in it at the end.
+        An open connection. It joins the room, and stays in it at the end.
     room_id : str
-        Where the changes are published.
+        The room in which the changes are published.
     on_state, on_delta : callable
-        Get each state that was read, and each message after it, once and in order. Without a
-        `StateAt`, a change that the state holds may come again: it must do no harm.
+        Called with each state that was read, and with each message after it, once and in order.
+        Without a `StateAt`, a message may repeat a change that the state includes already: so
+        the changes must be idempotent.
     read_timeout : float
         Seconds for one `get_state`.
     max_held : int
-        Messages that may wait while the state is read.
+        Messages that may wait while the state is read; with more, it is read anew.
     backoff : Backoff
-        Delays after a `get_state` that failed, or was behind.
+        Delays after a `get_state` that failed or returned an outdated state.
 
     Returns
     -------
@@ -93,8 +94,8 @@ def snapshot_then_delta(
 class LiveState:
     """A state that is followed: made by `snapshot_then_delta`.
 
-    A gap, a restart of the server or a callback that raises takes it out of *live*: changes
-    wait, the state is read anew, and `on_state` gets it.
+    After a gap, a restart of the server or an exception in a callback, the state is not
+    *live*: changes wait, the state is read again, and `on_state` is called with it.
 
     Attributes
     ----------
@@ -141,15 +142,15 @@ class LiveState:
         Raises
         ------
         StateBehind
-            The state is older than the room, again and again.
+            The state was older than the room's position, five times.
         TimeoutError, RequestRefused, NotConnected
-            No answer of the room, or of `get_state`; what that raised comes out as it is.
+            The join failed, or `get_state` timed out; its own errors are raised unchanged.
         """
         self._conn.on("*", self._take)
         self._conn.on("resync", self._resync)
         try:
             answer = fields_of((await self._conn.join_room(self._room_id)).payload)
-            if self._core.position is None:  # else a `resync` was quicker, and knows better
+            if self._core.position is None:  # else a `resync` came first, with a newer position
                 self._core.begin(str(answer.get("epoch")), int(answer.get("offset", 0)))
             await self._catch_up(attempts=5)
         except BaseException:
@@ -172,7 +173,7 @@ class LiveState:
         Raises
         ------
         TimeoutError
-            Not within so many seconds; `error` may say why.
+            The state is not live within `timeout` seconds; `error` may say why.
         ConnectionLost
             The server does not let this client into the room any more.
         """
@@ -193,12 +194,12 @@ class LiveState:
             return
         reading = self._core.reading
         try:
-            if message.type in RESERVED_TYPES:  # the place of a message that could not be encoded for us
+            if message.type in RESERVED_TYPES:  # stands for a message that could not be encoded for us
                 self._core.begin(epoch, offset)
             for delta in self._core.take(epoch, offset, message):
                 self._on_delta(delta)
         except Exception:
-            self._core.begin(epoch, offset)  # what is shown is not true any more
+            self._core.begin(epoch, offset)  # the state that is shown is wrong now
             raise
         finally:
             if self._core.reading != reading:
@@ -222,7 +223,7 @@ class LiveState:
             self._changed.clear()
 
     async def _catch_up(self, attempts: int | None = None) -> None:
-        """Read the state until one may be shown; with `attempts`, errors come out."""
+        """Read the state until one can be shown. With `attempts`, raise errors; without, never give up."""
         behind, delay = 0, 0.0
         while not (self._core.live or self._put_out):
             reading = self._core.reading

@@ -1,4 +1,4 @@
-"""What is known of transports that did not work: for which origin, why, and for how long to believe it."""
+"""Remembers which transports failed: for which origin, why, and for how long to avoid them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEVER = float("-inf")
 
 
 class _Entry(msgspec.Struct):
-    """What is known of one transport to one origin."""
+    """The state of one transport to one origin."""
 
     blocked_until: float = _NEVER
     resting_until: float = _NEVER
@@ -22,21 +22,21 @@ class _Entry(msgspec.Struct):
 
 
 class Blocklist:
-    """Remembers, per origin, which transports did not work, and for how long to believe it.
+    """Remembers, per origin, which transports failed, and for how long to avoid them.
 
-    Share one among clients, so that the second need not learn it again.
+    Share one blocklist among clients, so that they do not repeat each other's failed attempts.
 
     Parameters
     ----------
     reprobe_after : float
-        Seconds after which a connect tries again what did not work.
+        Seconds after which a connect tries a failed transport again.
     short_life : float
-        A connection that is lost within this many seconds had a short life.
+        A connection that is lost within this many seconds counts as short-lived.
     max_short_lives : int
-        After so many in a row the transport counts as cut by something on the
-        way, and the next one gets its turn.
+        After so many short-lived connections in a row, something on the path is
+        assumed to cut this transport, and it is blocked.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic time in seconds.
 
     Examples
     --------
@@ -61,33 +61,33 @@ class Blocklist:
         self._known: dict[tuple[str, str], _Entry] = {}
 
     def blocked(self, origin: str, transport: str) -> str:
-        """Return why a connect had better not begin with a transport now, or an empty string."""
+        """Return why a connect should not begin with a transport now; empty if it may."""
         entry = self._known.get((origin, transport))
         if entry is None or self.clock() >= entry.blocked_until:
             return ""
         return entry.reason
 
     def resting(self, origin: str, transport: str) -> bool:
-        """Whether not even a probe in the background is due, which keeps nobody waiting.
+        """Whether even background probes, which delay no message, should leave a transport alone.
 
-        So it is while a server's ``Retry-After`` runs, and after too many short lives:
-        a probe would succeed, and the connection be cut again.
+        This is so while a server's ``Retry-After`` runs, and after too many short-lived
+        connections: a probe would succeed, and the next connection would be cut again.
         """
         entry = self._known.get((origin, transport))
         return entry is not None and self.clock() < entry.resting_until
 
     def block(self, origin: str, transport: str, reason: str, seconds: float | None = None) -> None:
-        """Note that a transport did not work.
+        """Note that a transport failed.
 
         Parameters
         ----------
         origin, transport : str
-            Which, and where to.
+            Where to, and which transport.
         reason : str
             Why, in one sentence.
         seconds : float, optional
-            How long to believe it, if a server said so (``Retry-After``); else, and at most,
-            `reprobe_after`.
+            How long to avoid the transport, from the server's ``Retry-After``; at most
+            `reprobe_after`, which is also the default.
         """
         self._block(origin, transport, reason, seconds, rests=seconds is not None)
 
@@ -98,7 +98,7 @@ class Blocklist:
         entry.resting_until = entry.blocked_until if rests else _NEVER
 
     def unblock(self, origin: str, transport: str) -> None:
-        """Note that a transport works after all; its short lives so far still count."""
+        """Note that a transport works after all; its short-lived connections so far still count."""
         entry = self._entry(origin, transport)
         entry.blocked_until = entry.resting_until = _NEVER
 

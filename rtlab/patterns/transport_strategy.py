@@ -1,10 +1,10 @@
 """Which transport to open with, and when to try for a better one: decisions, without any I/O.
 
-*Best first* tries WebSocket, and goes down until something works: one handshake on a
-good network, a deadline wasted on one that swallows it. *Surest first* opens with what
-passes everywhere, and climbs while messages flow: nobody waits, but every client makes
-the requests of two or three transports. Engine.IO does the latter, and climbs once; a
-client that fell back climbs again every so often.
+*Best first* tries WebSocket, then the others until one works: this costs one handshake on a
+good network, and a whole deadline on a network that swallows the handshake. *Surest first*
+opens with the transport that passes everywhere, and upgrades while messages flow: no message
+waits, but every client makes the requests of two or three transports. Engine.IO does the
+latter, and upgrades once; here, a client that fell back probes better transports regularly.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["BEST_FIRST", "SUREST_FIRST", "Opening", "Strategy"]
 
 
 class Opening(NamedTuple):
-    """The order of a connect.
+    """The order in which a connect tries the transports.
 
     Parameters
     ----------
     now : tuple of str
-        What to try, in this order.
+        Transports to try first, in this order.
     later : tuple of str
-        What is known not to work, for when nothing else does: the network may be another one by now.
+        Transports that failed before, to try when no other works: the network may have changed.
     """
 
     now: tuple[str, ...]
@@ -34,18 +34,18 @@ class Opening(NamedTuple):
 
 
 class Strategy(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client chooses among transports, which are named best first, surest last.
+    """How a client chooses among transports, whose names are given best first, surest last.
 
     Parameters
     ----------
     opens_with : {"best", "surest"}
-        Where it begins.
+        Which end of the list a connect begins with.
     reprobe_interval : float or None
         Mean seconds between two probes of the better transports, while a worse one
-        works; None never probes, but for the first time after opening with the surest.
+        works; None never probes, except once after opening with the surest.
     jitter : float
-        Each wait is drawn from within this share of the mean, up and down, so that
-        clients that lost WebSocket together do not come back together.
+        Each wait is drawn uniformly from mean × (1 ± jitter), so that clients that lost
+        WebSocket at the same time do not all probe at the same time.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         names : sequence of str
             Best first.
         blocked : container of str
-            Those that are known not to work. If that is said of all, it says nothing.
+            Transports that failed before; ignored if it contains all of them.
         """
         order = tuple(names) if self.opens_with == "best" else tuple(reversed(names))
         later = tuple(name for name in order if name in blocked)
@@ -85,16 +85,16 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         return Opening(tuple(name for name in order if name not in blocked), later)
 
     def better(self, names: Sequence[str], than: str) -> tuple[str, ...]:
-        """Return what is worth a probe while one transport works, best first."""
+        """Return the transports that are better than the one in use, best first."""
         return tuple(names[: names.index(than)])
 
     def wait(self, probes: int, rng: np.random.Generator) -> float | None:
-        """Return the seconds until the next probe, None for no further one.
+        """Return the seconds until the next probe; None if there is to be none.
 
         Parameters
         ----------
         probes : int
-            How often the better ones were probed since this connection opened.
+            How often better transports were probed since this connection opened.
         rng : numpy.random.Generator
             The source of jitter.
         """
@@ -105,7 +105,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         return float(self.reprobe_interval * rng.uniform(1 - self.jitter, 1 + self.jitter))
 
 
-#: WebSocket, else what works: a deadline is the price of a network that swallows it.
+#: WebSocket first: a network that swallows its handshake costs one deadline.
 BEST_FIRST: Final = Strategy()
-#: Long polling, then up, as Engine.IO does: first messages soon, more requests.
+#: Long polling first, then upgrades, as in Engine.IO: early first messages, but more requests.
 SUREST_FIRST: Final = Strategy(opens_with="surest")

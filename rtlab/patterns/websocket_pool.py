@@ -1,7 +1,8 @@
-"""Several connections used as one: who gets a message is a policy, and a lost member is passed over.
+"""Several connections used as one: a policy chooses the member for each message, lost ones are skipped.
 
-`WebSocketPool` is the seed's class without its faults: it gives nothing to a member that is
-not connected, it says when none is, and it says what spreading messages does to their order.
+`WebSocketPool` avoids the usual faults of such classes: it never chooses a member that is not
+connected, it raises an error when no member is, and it documents what happens to the order of
+messages.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class MemberStats(msgspec.Struct, frozen=True):
     Parameters
     ----------
     name, state : str
-        Which member, and where its connection is in its life.
+        Name of the member, and the state of its connection.
     busy : int
-        Messages that it has not finished.
+        Messages that it is sending, and requests without an answer.
     sent : int
-        Messages that it was given, since it was made.
+        Messages that the pool has given to it so far.
     """
 
     name: str
@@ -55,17 +56,17 @@ class WebSocketPool:
 
     **Order.** `RoundRobin` and `LeastBusy` put consecutive messages on different connections:
     they may arrive in another order. `HashByKey` keeps each key's messages in order, as long
-    as its member stays; a number in each message and a `ReorderBuffer` at the receiver keep
-    them all in order.
+    as its member stays connected; a number in each message and a `ReorderBuffer` at the
+    receiver keep all messages in order.
 
     Parameters
     ----------
     members : sequence of str or Connection
         URLs, for which `WebSocketConnection` objects are made, or connections over any transport.
     choose : PoolChoice
-        `RoundRobin`, `LeastBusy` or `HashByKey`.
+        `RoundRobin`, which is the default, `LeastBusy` or `HashByKey`.
     **options
-        For each `WebSocketConnection` that is made here.
+        Options of each `WebSocketConnection` that the pool makes.
 
     Raises
     ------
@@ -127,20 +128,20 @@ class WebSocketPool:
         await self.close()
 
     async def connect(self, *, at_least: int | None = None, timeout: float = 10.0) -> None:
-        """Open the members side by side.
+        """Open all members concurrently.
 
         Parameters
         ----------
         at_least : int, optional
-            Return when so many are connected, and let the others go on trying; None waits
-            for all.
+            Return when so many members are connected, and let the others go on trying; None
+            waits for all.
         timeout : float
-            Seconds for the whole.
+            Seconds for the whole call.
 
         Raises
         ------
         ConnectFailed
-            Too few could be opened; all are closed again.
+            Too few members could connect; all are closed again.
         ValueError
             `at_least` is not between 1 and the number of members.
         """
@@ -190,18 +191,18 @@ class WebSocketPool:
         type, payload, room_id
             As for `Connection.send`.
         key : str, optional
-            What the message is about, for `HashByKey`.
+            What the message is about: `HashByKey` sends equal keys over the same member.
 
         Returns
         -------
         str
-            The member's name.
+            Name of the member that sent it.
 
         Raises
         ------
         NotConnected
             No member is connected, or the chosen one was lost meanwhile: the message may not
-            have arrived. It is not given to another one, where it might arrive twice.
+            have arrived. It is not sent over another member too, as it might then arrive twice.
         """
         member = self._next(key)
         member.busy += 1
@@ -231,13 +232,13 @@ class WebSocketPool:
     async def broadcast(
         self, type: str, payload: Any = None, *, room_id: str | None = None
     ) -> dict[str, RtlabError | None]:
-        """Send one message over every member that is connected, side by side.
+        """Send one message over every connected member, concurrently.
 
         Returns
         -------
         dict
-            By the member's name: None, or why it was not sent there. Members that are not
-            connected stand there with `NotConnected`.
+            Name of the member → None, or the error that kept it from sending: `NotConnected`
+            for members that are not connected.
         """
 
         async def one(member: _Member) -> RtlabError | None:
