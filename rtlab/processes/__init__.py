@@ -1,5 +1,5 @@
-"""Child processes that end with their parent, seen from both ends, tasks that end together, and what
-this machine offers them.
+"""Child processes that end with their parent (both sides of that), tasks that end together, and the
+programs and ports of this machine.
 
-Imports only `rtlab.errors`. Never anything about messages or transports.
+This package imports only `rtlab.errors`, and knows nothing of messages or transports.
 """

@@ -1,11 +1,12 @@
 """Child processes that never outlive their parent.
 
-When this process ends, by whatever means, its children end in one of two ways. First by
-themselves: each child's standard input is a pipe that this process holds and never writes
-to; rtlab's own children watch it and their parent's process id (`rtlab.processes.parent_watch`),
-third-party programs run under ``rtlab.processes.program_wrapper``, which does it for them. A child
-that cannot, since it is stopped or busy, is killed by `rtlab.processes.orphan_reaper`. Each
-child leads a session of its own, so that *Interrupt Kernel* reaches only the kernel.
+When this process ends, by whatever means, its children end in one of two ways. Normally, they
+end by themselves: each child's standard input is a pipe that this process holds open and never
+writes to. rtlab's own children watch this pipe and their parent's process id
+(`rtlab.processes.parent_watch`); third-party programs run under ``rtlab.processes.program_wrapper``,
+which watches for them. A child that cannot end itself, because it is suspended or busy, is killed
+by `rtlab.processes.orphan_reaper`. Each child leads its own session, so that *Interrupt Kernel*
+reaches only the kernel.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ __all__ = ["Child"]
 _POLL: Final = 0.01
 _TAIL_LINES: Final = 12
 _TAIL_BYTES: Final = 8192
-#: rtlab's own children dial nobody over TLS, but aiohttp reads the machine's certificate authorities
-#: when it is imported: a fifth of a child's start.
+#: rtlab's own children open no TLS connections, but aiohttp would load the machine's certificate
+#: authorities on import, which takes a fifth of a child's start.
 _NO_CERTIFICATES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 
 def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes]) -> None:
-    """Kill the child and all of its process group at once, and collect its exit code."""
+    """Kill the child and its whole process group at once, and collect its exit code."""
     # In a fork of the owner `poll` never returns None, so a fork does not kill the owner's children.
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
@@ -52,7 +53,7 @@ def _end(process: subprocess.Popen[bytes], output: IO[bytes], errors: IO[bytes])
 
 
 class Child:
-    """One child process, ended when it is stopped, garbage collected, or orphaned.
+    """One child process, which ends when this object is stopped or garbage collected, or its parent ends.
 
     Parameters
     ----------
@@ -61,19 +62,19 @@ class Child:
     argv : sequence of str
         The command.
     environment : mapping of str to str, optional
-        Variables for it, besides those of this process.
+        Environment variables to add to those of this process.
 
     Notes
     -----
-    Its output goes to unnamed temporary files rather than pipes: nothing has to
-    read them, and nothing is left of them after a crash.
+    The child's output goes to unnamed temporary files rather than pipes: nothing has to
+    read them, and no file is left after a crash.
     """
 
     def __init__(self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self.name = name
-        #: Where it listens, known once it has announced it.
+        #: The port on which the child listens; 0 until it has announced it.
         self.port = 0
-        #: Whether `stop` was called: then it has not died, it was ended.
+        #: Whether `stop` was called, so that its end is no failure.
         self.stopped = False
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
@@ -108,14 +109,14 @@ class Child:
         name : str
             What people call it.
         module : str
-            For ``python -m``.
+            Name of the module, for ``python -m``.
         *arguments : str
-            Its options.
+            Command-line options of the module.
         token : str
-            Opens its admin routes. It travels in the environment, which other
-            users cannot read, unlike a command line.
+            The token of its admin routes; empty for none. It is passed in the environment,
+            which other users cannot read, unlike a command line.
         environment : mapping of str to str, optional
-            Variables for it, besides those of this process.
+            Environment variables to add to those of this process.
 
         Returns
         -------
@@ -137,9 +138,9 @@ class Child:
         name : str
             What people call it.
         argv : sequence of str
-            The command; the program is looked for with `find_program`.
+            The command; `find_program` finds the program.
         environment : mapping of str to str, optional
-            Variables for it, besides those of this process.
+            Environment variables to add to those of this process.
 
         Returns
         -------
@@ -162,21 +163,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also that of its group and session."""
+        """The process id, which is also the id of its process group and session."""
         return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the child runs."""
         return self._process.poll() is None
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, minus the signal that killed it, or None while it runs."""
+        """The exit code; the negative number of the signal that killed the child; None while it runs."""
         return self._process.poll()
 
     def last_lines(self, count: int = _TAIL_LINES) -> str:
-        """Return the end of what it wrote to standard error.
+        """Return the last lines that the child wrote to standard error.
 
         Parameters
         ----------
@@ -186,18 +187,18 @@ class Child:
         Returns
         -------
         str
-            Empty when it wrote nothing, or was stopped.
+            Empty when the child wrote nothing, or was stopped.
         """
         if self._errors.closed:
             return ""
-        # pread: the child shares the file's position.
+        # pread leaves the file's position alone, which the child shares.
         descriptor = self._errors.fileno()
         start = max(0, os.fstat(descriptor).st_size - _TAIL_BYTES)
         text = os.pread(descriptor, _TAIL_BYTES, start).decode(errors="replace")
         return "\n".join(text.strip().splitlines()[-count:])
 
     def check(self) -> None:
-        """Raise `LabError`, with its last lines, when it has ended."""
+        """Raise `LabError`, with the child's last lines, when it has ended."""
         code = self.returncode
         if code is None:
             return
@@ -206,19 +207,19 @@ class Child:
         raise LabError(f"the {self.name} {how}" + (f"; its last lines:\n{lines}" if lines else ""))
 
     async def until(self, ready: Callable[[], Awaitable[bool]], timeout: float) -> None:
-        """Wait until it is ready, or has died.
+        """Wait until the child is ready.
 
         Parameters
         ----------
         ready : coroutine function
-            Asked every 10 ms.
+            Called every 10 ms; returns whether the child is ready.
         timeout : float
-            Seconds.
+            Seconds for the whole wait.
 
         Raises
         ------
         LabError
-            When it ended, or took longer than `timeout`.
+            When the child ended, or was not ready within `timeout`.
         """
         deadline = time.monotonic() + timeout
         while not await ready():
@@ -237,17 +238,17 @@ class Child:
         Parameters
         ----------
         timeout : float
-            Seconds.
+            Seconds for the whole wait.
 
         Returns
         -------
         int
-            Its port.
+            The port on which the child listens.
 
         Raises
         ------
         LabError
-            When it ended, took longer than `timeout`, or printed something else.
+            When the child ended, took longer than `timeout`, or printed something else.
         """
         line = b""
 
@@ -266,12 +267,12 @@ class Child:
         return self.port
 
     async def stop(self, timeout: float) -> None:
-        """Ask it to stop (SIGTERM), and kill it if it does not. Safe to repeat.
+        """Ask the child to stop (SIGTERM), and kill it if it does not in time. Safe to repeat.
 
         Parameters
         ----------
         timeout : float
-            Seconds of patience.
+            Seconds that the child may take to end before it is killed.
         """
         self.stopped = True
         if not self._finalizer.alive:
@@ -286,5 +287,5 @@ class Child:
             self._finalizer()
 
     def kill(self) -> None:
-        """Kill it at once (SIGKILL), with its whole process group. Safe to repeat."""
+        """Kill the child and its whole process group at once (SIGKILL). Safe to repeat."""
         self._finalizer()

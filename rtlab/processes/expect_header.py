@@ -1,4 +1,4 @@
-"""What a request expects of an HTTP server, read before aiohttp reads it."""
+"""Normalises the ``Expect`` field of requests before aiohttp acts on it (RFC 9110 §10.1.1)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _CONTINUE: Final = "100-continue"
 
 
 def read_expectations(server: web.Server | None) -> None:
-    """Ignore what requests expect that is not ``100-continue`` (RFC 9110 §10.1.1 leaves 417 to the server).
+    """Ignore expectations other than ``100-continue``: RFC 9110 §10.1.1 leaves the 417 to the server.
 
-    aiohttp refuses it itself, with the field's bytes in the answer's text, before any middleware
-    and on unknown paths too: bytes that are not UTF-8 become a 500 and a traceback.
+    aiohttp itself refuses them, before any middleware and on unknown paths too, with the field's
+    bytes in the text of the response: bytes that are not UTF-8 cause a 500 and a traceback.
 
     Parameters
     ----------
     server : web.Server or None
-        Of a runner that was set up; connections that come from now on are read so.
+        The server of a runner that was set up; later connections are affected.
     """
     assert server is not None, "set the runner up first"
     make: Any = server.request_factory

@@ -1,4 +1,4 @@
-"""Whether two processes read the same monotonic clock: they do on one boot of one machine."""
+"""Tells whether two processes share a monotonic clock: they do within one boot of one machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["boot_id"]
 
 
 def boot_id() -> str | None:
-    """Return a word that two processes share when their monotonic clocks are one.
+    """Return an identifier that is equal in two processes if they share a monotonic clock.
 
     Returns
     -------

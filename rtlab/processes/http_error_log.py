@@ -1,4 +1,4 @@
-"""The log of an HTTP server that strangers talk to: our mistakes, not theirs."""
+"""A logger for an HTTP server that logs the server's errors, not those of its clients."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["server_log"]
 
 
 def server_log(name: str) -> logging.Logger:
-    """Return a logger for aiohttp that leaves out what clients get wrong.
+    """Return a logger for aiohttp that leaves out errors caused by clients.
 
-    Each request that is no HTTP would else write a traceback: whoever can connect could fill the disk.
+    Otherwise each request that is not HTTP would log a traceback: any client could fill the disk.
 
     Parameters
     ----------
     name : str
-        The logger's.
+        Name of the logger.
     """
     log = logging.getLogger(name)
     log.addFilter(_is_our_fault)
@@ -23,7 +23,7 @@ def server_log(name: str) -> logging.Logger:
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
-    # Imported by who serves HTTP; a quarter of a second that others are spared.
+    # Imported here, as only HTTP servers need it: it takes a quarter of a second.
     from aiohttp.http_exceptions import HttpProcessingError
 
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

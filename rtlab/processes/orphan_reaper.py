@@ -1,11 +1,11 @@
-"""Kills the children of a process that was killed, from a small helper process outside of both.
+"""Kills the children of a process that has ended, from a small helper process.
 
-A child that is stopped (SIGSTOP), or busy in native code, cannot end itself when its
-parent is gone. So each process that has children also has one helper: it knows the
-process group of every child, watches the parent in two ways, and kills the groups
-that are left `ORPHAN_LIMIT` seconds after the parent's end. The helper lives as long
-as there are children. It needs no ``prctl``, so it works on macOS too; Linux's
-``PR_SET_PDEATHSIG`` would fire when the *thread* that started a child ends.
+A child that is suspended (SIGSTOP), or busy in native code, cannot end itself when its
+parent is gone. So each process that has children also has one helper process. The helper
+knows the process group of every child, watches the parent in two ways (a pipe and the
+parent's process id), and kills the groups that are left `ORPHAN_LIMIT` seconds after the
+parent's end. It runs as long as there are children. It needs no ``prctl``, so it works on
+macOS too; Linux's ``PR_SET_PDEATHSIG`` would fire when the *thread* that started a child ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PARENT_CHECK: Final = 0.2
 
 
 class _Helper:
-    """The parent's end of the helper process: started with the first group, ended with the last."""
+    """The parent's handle of the helper: starts it with the first process group, ends it with the last."""
 
     def __init__(self) -> None:
         # Reentrant: the garbage collector may call `forget` in the middle of `watch`.
@@ -43,9 +43,9 @@ class _Helper:
             if self._process is not None and self._process.poll() is None:
                 self._tell(f"+{group}\n")
                 return
-            self._end()  # it was killed: collect it
+            self._end()  # the helper was killed: collect its exit code
             self._process = subprocess.Popen(
-                # -I -S: it imports a few standard modules only, so it is there in some 20 ms.
+                # -I -S: it imports a few standard modules only, so it starts in some 20 ms.
                 [sys.executable, "-I", "-S", __file__, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -64,18 +64,18 @@ class _Helper:
     def _tell(self, lines: str) -> None:
         if self._process is not None:
             assert self._process.stdin is not None
-            with contextlib.suppress(OSError):  # it was killed: the next `watch` starts another
+            with contextlib.suppress(OSError):  # the helper was killed: the next `watch` starts another
                 os.write(self._process.stdin.fileno(), lines.encode())
 
     def _end(self) -> None:
-        """Close the pipe, at whose end the helper ends at once when it has no groups."""
+        """Close the pipe: a helper without groups then exits at once."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
             process.stdin.close()
             try:
                 process.wait(1.0)
-            except subprocess.TimeoutExpired:  # somebody has stopped it
+            except subprocess.TimeoutExpired:  # the helper is suspended
                 process.kill()
                 process.wait()
 
@@ -84,7 +84,7 @@ _helper = _Helper()
 
 
 def _after_fork() -> None:
-    """Let a fork have a helper of its own: the children are not the fork's, nor is the helper."""
+    """Give a fork its own helper: the parent's children and helper are not the fork's."""
     global _helper
     _helper = _Helper()
 
@@ -94,7 +94,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def watch(group: int) -> None:
-    """Have a process group killed when this process is gone.
+    """Have a process group killed after this process has ended.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def watch(group: int) -> None:
 
 
 def forget(group: int) -> None:
-    """Take `watch` back, after the child has ended. Does nothing in a fork of its parent."""
+    """Undo `watch`, after the child has ended. Does nothing in a fork of the child's parent."""
     _helper.forget(group)
 
 
@@ -126,13 +126,13 @@ def _exists(group: int) -> bool:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a zombie
+    except PermissionError:  # macOS reports this for a zombie
         return True
     return True
 
 
 def main() -> None:
-    """Be the helper: wait for the parent's end, then kill the groups that are left."""
+    """Run as the helper: wait for the parent's end, then kill the groups that are left."""
     parent = int(sys.argv[1])
     groups: set[int] = set()
     unfinished = b""
@@ -143,7 +143,7 @@ def main() -> None:
             if not data:
                 break
             unfinished = _read_groups(groups, unfinished, data)
-        elif os.getppid() != parent:  # asked only when all that the parent wrote has been read
+        elif os.getppid() != parent:  # checked only after reading all that the parent wrote
             break
     deadline = time.monotonic() + ORPHAN_LIMIT
     while any(map(_exists, groups)) and time.monotonic() < deadline:

@@ -1,10 +1,10 @@
-"""The child's end of the contract between the lab and the processes it starts.
+"""The child's side of the contract between the lab and the processes that it starts.
 
-A child prints one line of JSON when it listens, and ends when its parent is gone. It
-watches for that in two ways, on a thread of its own, so that a busy event loop delays
-nothing: the pipe that the parent holds open reaches its end (also after ``kill -9``),
-or its parent process id changes (when a fork of the parent still holds the pipe). A
-child that cannot run at all is killed by `rtlab.processes.orphan_reaper`.
+A child prints one line of JSON when it listens, and ends when its parent is gone. A
+separate thread detects the parent's end in two ways, even while the event loop is busy:
+the pipe that the parent holds open reaches its end (also after ``kill -9``), or the
+parent process id changes (when a fork of the parent still holds the pipe). A child that
+cannot run at all is killed by `rtlab.processes.orphan_reaper`.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def watch_parent(fd: int, on_gone: Callable[[], None]) -> None:
     fd : int
         The read end of a pipe whose only write end the parent holds.
     on_gone : callable
-        What to do then; typically it starts the graceful stop. After 1.5 s the
-        process ends, finished or not, also when its loop does nothing any more.
+        Called with no arguments; typically it starts the graceful stop. 1.5 s later the
+        process exits in any case, even if its event loop is blocked.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def watch_parent(fd: int, on_gone: Callable[[], None]) -> None:
         When `fd` is not an open descriptor.
     """
     os.fstat(fd)
-    import asyncio  # not for the supervisor, which needs no loop: half of its start
+    import asyncio  # imported here: the supervisor needs no loop, and starts in half the time
 
     loop = asyncio.get_running_loop()
     parent = os.getppid()
@@ -80,13 +80,13 @@ def wait_for_parent(fd: int, parent: int, timeout: float, *, also: int | None = 
     Parameters
     ----------
     fd : int
-        The read end of the pipe; what comes through it is thrown away.
+        The read end of the pipe; bytes that arrive are discarded.
     parent : int
         The parent's process id, as it was at the start.
     timeout : float
-        Seconds.
+        Seconds to wait at most.
     also : int, optional
-        Another descriptor, at which the wait ends too once there is something to read.
+        Another descriptor: the wait also ends when it becomes readable.
 
     Returns
     -------
@@ -106,12 +106,12 @@ def wait_for_parent(fd: int, parent: int, timeout: float, *, also: int | None = 
 
 
 def raise_nofile() -> int:
-    """Raise the limit of open descriptors to the hard limit.
+    """Raise the soft limit of open file descriptors to the hard limit.
 
     Returns
     -------
     int
-        The limit now; 0 where the system has none (Windows).
+        The new limit; 0 where the system has none (Windows).
     """
     if sys.platform == "win32":
         return 0

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _ignore)
     raise_nofile()
     try:
-        # Its output goes to the supervisor's standard error, of which `Child` quotes the end.
+        # The program's output goes to the supervisor's standard error, whose end `Child` quotes.
         program = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     except OSError as error:
         print(f"cannot start {options.command[0]}: {error}", file=sys.stderr)
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             if signal.SIGTERM in os.read(signalled, 4096):
                 program.terminate()
 
-    # Processes that the program started and left running in the group.
+    # Terminate processes that the program started and left running in the group.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     return program.returncode if program.returncode >= 0 else 128 - program.returncode

@@ -1,4 +1,4 @@
-"""What this machine offers: programs, free ports, who answers on them."""
+"""Finds programs and free ports on this machine, and checks whether a port answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_LIMIT: Final = 1 << 20
 
 
 def find_program(name: str) -> str | None:
-    """Find a program on the PATH, in this environment, or where Debian keeps daemons.
+    """Find a program in this Python environment, on the PATH, or where Debian keeps daemons.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def find_program(name: str) -> str | None:
 
 
 def nofile() -> int:
-    """Return how many descriptors this process may have open; a large number where there is no limit."""
+    """Return the soft limit of open file descriptors; a large number where there is no limit."""
     if sys.platform == "win32":
         return _NO_LIMIT
     import resource
@@ -53,7 +53,7 @@ def free_port() -> int:
     Returns
     -------
     int
-        Free a moment ago: another program may take it first.
+        A port that was free a moment ago: another program may take it first.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -82,7 +82,7 @@ def port_is_free(port: int) -> bool:
 
 
 async def accepts(port: int) -> bool:
-    """Return whether somebody accepts connections on this port of 127.0.0.1.
+    """Return whether a server accepts connections on this port of 127.0.0.1, within 1 s.
 
     Parameters
     ----------
@@ -105,23 +105,23 @@ async def accepts(port: int) -> bool:
 async def http_ok(
     port: int, path: str, timeout: float = 1.0, *, ssl: ssl_module.SSLContext | None = None
 ) -> bool:
-    """Return whether a GET on 127.0.0.1 answers 200, in a few lines rather than a client's import.
+    """Return whether a GET on 127.0.0.1 is answered with 200. Spares the slow import of an HTTP client.
 
     Parameters
     ----------
     port : int
         The port.
     path : str
-        From the ``/``.
+        Path of the request, which begins with ``/``.
     timeout : float
         Seconds for the whole exchange.
     ssl : ssl.SSLContext, optional
-        Ask over TLS.
+        TLS context; None sends the request over plain TCP.
 
     Returns
     -------
     bool
-        False also when nobody listens.
+        False also when no server listens.
     """
     try:
         async with asyncio.timeout(timeout):

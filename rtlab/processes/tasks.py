@@ -1,4 +1,4 @@
-"""Several things at the same time, of which none outlives the others' failure."""
+"""Concurrent coroutines, all of which are cancelled when one fails or is stopped."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ T = TypeVar("T")
 
 
 async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:
-    """Run coroutines at the same time; when one fails, end the others before its error is raised.
+    """Run coroutines concurrently; when one fails, cancel the others before its error is raised.
 
-    `asyncio.gather` leaves the others running: their connections, proxies and faults then stand
-    in the way of what the reader runs next. A `asyncio.TaskGroup` ends them, but raises a group
-    of errors, which hides what the one says to do.
+    `asyncio.gather` leaves the others running: their connections, proxies and faults would
+    disturb the notebook cell that is run next. An `asyncio.TaskGroup` cancels them, but raises
+    an `ExceptionGroup`, which hides the advice in the message of the one error.
 
     Parameters
     ----------
     *ones : coroutine
-        What to run.
+        The coroutines to run.
 
     Returns
     -------
     list
-        What they returned, in their order.
+        Their results, in the order of the arguments.
 
     Raises
     ------
     BaseException
-        The first error, as it is; a cancellation of the caller ends all of them.
+        The first error, not in a group. Cancelling the caller cancels all coroutines.
 
     Examples
     --------
@@ -46,25 +46,25 @@ async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:
             tasks += [group.create_task(one) for one in ones]
     except BaseExceptionGroup as errors:
         failed = errors.exceptions[0]
-    if failed is not None:  # outside: its context must not be the group that it is in, a circle
+    if failed is not None:  # not in `except`: its context would be the group that contains it, a cycle
         raise failed
     return [task.result() for task in tasks]
 
 
 async def until_stopped(run: Coroutine[Any, Any, T], stopped: asyncio.Event | None) -> T | None:
-    """Run a coroutine to its end, or until the reader presses Stop: then it is cancelled, and has ended.
+    """Run a coroutine to its end, or until the user presses Stop, which cancels it and awaits its end.
 
     Parameters
     ----------
     run : coroutine
-        What to run.
+        The coroutine to run.
     stopped : asyncio.Event or None
-        Set by Stop, as `LatencyPlot.stopped`; None lets it run to its end.
+        Set by the Stop button, as `LatencyPlot.stopped` is; None lets `run` run to its end.
 
     Returns
     -------
     object or None
-        What it returned; None after Stop.
+        The result of `run`; None after Stop.
 
     Examples
     --------
@@ -81,7 +81,7 @@ async def until_stopped(run: Coroutine[Any, Any, T], stopped: asyncio.Event | No
     finally:
         running.cancel()
         stopping.cancel()
-        await asyncio.wait((running, stopping))  # also when this is cancelled
+        await asyncio.wait((running, stopping))  # also when `until_stopped` is cancelled
         if not running.cancelled():
-            running.exception()  # noted: nobody else will ask
+            running.exception()  # marks the error as retrieved
     return None if running.cancelled() else running.result()
