@@ -1,5 +1,5 @@
-"""JupyterLab itself: whether its environment is whole, the reader's copy of the notebooks, and a
-browser that runs them.
+"""JupyterLab: checks of its environment, the reader's copy of the notebooks, and a browser that
+runs them.
 
-Imports `rtlab.processes` and the package's files. Never a transport.
+This package imports `rtlab.processes` and the packaged files. It never imports a transport.
 """

@@ -41,7 +41,7 @@ __all__ = [
     "set_theme",
 ]
 
-#: Of every headless Chromium here: it reports to nobody, and needs no graphics.
+#: Command-line flags of every headless Chromium: no background traffic, no graphics hardware.
 FLAGS: Final = (
     "--no-sandbox",
     "--disable-gpu",
@@ -51,10 +51,10 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-#: Seconds for whatever is waited for: long, as a busy machine's browser takes its time.
+#: Default timeout of every wait, in seconds: long, as a browser on a busy machine is slow.
 _TIMEOUT: Final = 90.0
 
-#: Closes what is open, with the dialogue that tells of a kernel's death, and opens a notebook.
+#: JavaScript that closes all tabs and dialogs (a dead kernel opens one), and opens a notebook.
 _OPEN: Final = """async (path) => {
     for (const button of document.querySelectorAll(".jp-Dialog .jp-mod-accept")) button.click();
     for (const widget of [...jupyterapp.shell.widgets("main")]) {
@@ -79,14 +79,16 @@ def chromium() -> str | None:
 
 
 class JupyterLab:
-    """A JupyterLab with a home of its own, on a port of its own.
+    """A JupyterLab with its own home folder, on its own port.
 
     Parameters
     ----------
     home : Path
-        Where its settings go, and its notebooks: ``home / "work"`` unless `root` is given.
-    settings : dict
-        JupyterLab settings, plugin id → values, laid over the defaults.
+        Folder for JupyterLab's settings, its log, and by default its notebooks.
+    settings : dict, optional
+        JupyterLab settings, plugin id → values, which override the defaults.
+    root : Path, optional
+        Folder of the notebooks; None is ``home / "work"``.
     """
 
     def __init__(self, home: Path, settings: dict[str, Any] | None = None, root: Path | None = None) -> None:
@@ -101,7 +103,7 @@ class JupyterLab:
         self.port = 0
 
     def start(self, timeout: float = _TIMEOUT) -> None:
-        """Start it and wait until it answers."""
+        """Start JupyterLab, and wait until it answers."""
         self.root.mkdir(parents=True, exist_ok=True)
         labconfig = self.home / "config" / "labconfig"
         labconfig.mkdir(parents=True)
@@ -114,13 +116,13 @@ class JupyterLab:
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
             "IPYTHONDIR": "ipython",
         }
-        # Neither pytest's marks nor warnings-as-errors are for the kernels of a person's JupyterLab.
+        # Kernels must run as in a user's JupyterLab, so without the environment variables of pytest.
         env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         env |= {name: str(self.home / folder) for name, folder in homes.items()}
         with (self.home / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    # Under the guard, which ends it when this process is gone.
+                    # Under the supervisor, which ends JupyterLab when this process is gone.
                     *(sys.executable, "-P", "-m", "rtlab.processes.program_wrapper", "--watch-fd", "0", "--"),
                     sys.executable,
                     "-m",
@@ -163,7 +165,7 @@ class JupyterLab:
         return False
 
     def stop(self) -> None:
-        """End it and every kernel of it."""
+        """End JupyterLab and all of its kernels."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -190,7 +192,7 @@ class JupyterLab:
         self.stop()
 
     def url(self, notebook: str) -> str:
-        """Return where a notebook of this JupyterLab opens."""
+        """Return the URL that opens a notebook in this JupyterLab."""
         return f"http://127.0.0.1:{self.port}/lab/tree/{notebook}?token={self.token}"
 
     def write(self, name: str, *cells: str) -> str:
@@ -216,7 +218,7 @@ async def open_browser() -> AsyncGenerator[Browser]:
 
 @contextlib.asynccontextmanager
 async def open_page(browser: Browser, *, ratio: float = 1.0) -> AsyncGenerator[Page]:
-    """Open a page that talks to nobody but this machine."""
+    """Open a page; requests to other machines are blocked."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, device_scale_factor=ratio)
     await context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
@@ -229,7 +231,7 @@ async def open_page(browser: Browser, *, ratio: float = 1.0) -> AsyncGenerator[P
 
 
 class Run:
-    """A notebook that runs in a page."""
+    """A run of all cells of a notebook, in a page."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -263,7 +265,7 @@ class Run:
 
 
 async def load(page: Page, lab: JupyterLab, *, timeout: float = _TIMEOUT) -> None:
-    """Load JupyterLab into a page, unless it is there."""
+    """Load JupyterLab into a page, unless the page shows it already."""
     if page.url.startswith(f"http://127.0.0.1:{lab.port}/lab"):
         return
     await page.goto(lab.url("").replace("/lab/tree/", "/lab"), timeout=timeout * 1e3)
@@ -274,7 +276,7 @@ async def load(page: Page, lab: JupyterLab, *, timeout: float = _TIMEOUT) -> Non
 async def open_notebook(page: Page, lab: JupyterLab, path: str, *, timeout: float = _TIMEOUT) -> None:
     """Open a notebook in place of whatever is open, and wait for its kernel.
 
-    JupyterLab itself is loaded once for each page: that takes longer than most notebooks.
+    JupyterLab itself is loaded only once per page, as that takes longer than most notebooks.
     """
     await load(page, lab, timeout=timeout)
     async with asyncio.timeout(timeout):
@@ -294,7 +296,7 @@ async def run_all(page: Page, lab: JupyterLab, notebook: str, *, timeout: float 
 
 
 async def canvas_states(page: Page, selector: str, wanted: int, timeout: float = _TIMEOUT) -> set[str]:
-    """Return the different pictures that a canvas showed, as soon as `wanted` were seen."""
+    """Return digests of the different pictures that a canvas shows, until `wanted` are seen."""
     seen: set[str] = set()
     deadline = time.monotonic() + timeout
     await page.locator(selector).first.wait_for(timeout=timeout * 1e3)

@@ -1,4 +1,4 @@
-"""Checks that a notebook's environment is whole: packages, widgets' front ends, JupyterLab and kernel."""
+"""Checks that a notebook's environment is complete: packages, widgets' front ends, JupyterLab, kernel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Check(NamedTuple):
     Parameters
     ----------
     name : str
-        What was looked at.
+        What was checked.
     status : str
         ``"ok"``, ``"note"`` (works, but see the advice) or ``"broken"``.
     found : str
@@ -46,7 +46,7 @@ class Check(NamedTuple):
 
 
 def attempt(name: str, check: Callable[[], Check | list[Check]]) -> list[Check]:
-    """Run a check; one that cannot run is itself a fault, never a traceback."""
+    """Run a check; turn an exception in it into a ``"broken"`` line of the report."""
     try:
         made = check()
     except Exception as error:
@@ -77,7 +77,7 @@ def check_packages() -> list[Check]:
 
 
 def check_front_end() -> list[Check]:
-    """Check the browser's half of the widgets, where JupyterLab looks for it."""
+    """Check that the front ends of the widgets are where JupyterLab looks for them."""
     from jupyter_core.paths import jupyter_path
 
     checks: list[Check] = []
@@ -98,7 +98,7 @@ def check_front_end() -> list[Check]:
 
 
 def environment_of(executable: str) -> Path:
-    """The environment that a Python or a script of it belongs to (its links not followed)."""
+    """Return the environment of a Python interpreter, or of a script in it; follows no symbolic links."""
     return Path(executable).absolute().parent.parent
 
 
@@ -121,13 +121,13 @@ def check_parent() -> Check:
 
 
 def notebook_report() -> str:
-    """Check, from within a notebook, what would keep it from working.
+    """Check, inside a notebook, for faults that would keep the notebook from working.
 
     Returns
     -------
     str
-        The same sentence wherever all is well; otherwise a line per fault, with
-        what to do.
+        If all is well, a fixed sentence; otherwise one line for each fault, with what to
+        do.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""A cell that is interrupted says what to do, with no traceback.
+"""Makes an interrupted cell say what to do, in place of a traceback.
 
-While it awaits, the kernel cancels it (`CancelledError`); while it computes or draws, a `KeyboardInterrupt`
-comes out of whatever library is at work.
+While a cell awaits, an interrupt makes the kernel cancel it (`CancelledError`); while it computes or
+draws, `KeyboardInterrupt` is raised in whatever library is running.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -20,7 +20,7 @@ _WORDS: Final = (
 
 
 def install() -> None:
-    """Have this kernel say it instead of the traceback; does nothing outside IPython."""
+    """Make this kernel print the advice in place of the traceback; does nothing outside IPython."""
     try:
         from IPython.core.getipython import get_ipython
     except ImportError:
@@ -33,6 +33,6 @@ def install() -> None:
 def _say(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None
 ) -> None:
-    """Be IPython's handler of this exception: the last argument goes by its name."""
-    # What the error says itself is no help: a library's words of its scopes and tasks, if anything.
+    """Handle the exception for IPython, which passes the last argument by name."""
+    # The error's own message does not help: at most it names internal scopes and tasks of a library.
     shell._showtraceback(kind, kind(_WORDS), [f"{kind.__name__}: {_WORDS}"])

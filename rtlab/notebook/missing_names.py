@@ -1,4 +1,4 @@
-"""After a restart of the kernel a late cell ends with a bare NameError: says which cell makes that name."""
+"""Explains a NameError, for instance after a restart of the kernel: says which cell defines the name."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
@@ -13,13 +13,13 @@ from typing import Any, Final
 
 __all__ = ["install", "names_made", "where_made"]
 
-#: Where Jupyter's server puts the notebook's path, for its kernel.
+#: Environment variable in which Jupyter's server gives the kernel the notebook's path.
 _NOTEBOOK: Final = "JPY_SESSION_NAME"
 _FLAGS: Final = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 def where_made(notebook: dict[str, Any], name: str) -> str:
-    """Return the first line of the first code cell that makes a name; empty when none does.
+    """Return the first line of the first code cell that defines a name; empty when none does.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def where_made(notebook: dict[str, Any], name: str) -> str:
 
 
 def names_made(source: str) -> set[str]:
-    """Return the names that a cell binds at its top level; those within a function are its own.
+    """Return the names that a cell binds at its top level, so not the local names of functions.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def names_made(source: str) -> set[str]:
     """
     try:
         return set(_bound(compile(source, "<cell>", "exec", _FLAGS)))
-    except SyntaxError:  # a magic
+    except SyntaxError:  # an IPython magic
         return set()
 
 
@@ -72,7 +72,7 @@ def _bound(tree: Any) -> Iterator[str]:
 
 
 def install() -> None:
-    """Have this kernel say it below the error; does nothing outside IPython."""
+    """Make this kernel print the explanation below the error; does nothing outside IPython."""
     try:
         from IPython.core.getipython import get_ipython
     except ImportError:
@@ -87,7 +87,7 @@ def install() -> None:
 
 
 def _explain(result: Any, ran: Sequence[str]) -> None:
-    """Say below a NameError which cell makes the name; `ran` are the sources that this kernel was given."""
+    """Print below a NameError which cell defines the name; `ran` is the source of each cell run so far."""
     error = getattr(result, "error_in_exec", None)
     path = Path(os.environ.get(_NOTEBOOK, ""))
     if not isinstance(error, NameError) or not error.name or path.suffix != ".ipynb":
@@ -98,7 +98,7 @@ def _explain(result: Any, ran: Sequence[str]) -> None:
         return
     if not line:
         return
-    if any(error.name in names_made(source) for source in ran[:-1]):  # the last one is the cell itself
+    if any(error.name in names_made(source) for source in ran[:-1]):  # the last one is the failed cell
         print(
             f"The cell that begins with `{line}` makes {error.name!r}, and was interrupted before it did, or "
             "failed: run it again, and then this one."

@@ -1,4 +1,4 @@
-"""The reader's own notebooks: handed out without outputs, brought up to date until they are edited."""
+"""The reader's copy of the notebooks: written without outputs, and updated until the reader edits it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtlab.resources import notebooks_path
 
 __all__ = ["Copies", "clean", "hand_out", "moved_imports", "reset", "source_hash"]
 
-#: Which sources were handed out under each name.
+#: Name of the file that maps each notebook's name to the hash of the source that was handed out.
 MANIFEST: Final = ".rtlab-handed-out.json"
 
 _MOVED: Final = Path(__file__).parent / "moved_modules.json"
@@ -22,16 +22,17 @@ _IMPORT: Final = re.compile(r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)+)", re.MULTI
 
 
 class Copies(NamedTuple):
-    """What `hand_out` did, as names relative to the folder.
+    """The notebooks that `hand_out` handled, as names relative to the folder.
 
     Attributes
     ----------
     new, updated : list of str
-        Written.
+        Written for the first time, and replaced by a newer version.
     edited : list of str
-        Changed by the reader, and kept; there is nothing newer.
+        Changed by the reader, and kept; there is no newer version.
     outdated : dict of str to dict of str to str
-        Changed by the reader in an older version, and kept: name → moved imports, old → new.
+        Changed by the reader, and kept, although there is a newer version: name → moved
+        imports, old name → new name.
     """
 
     new: list[str]
@@ -46,7 +47,7 @@ def hand_out(folder: Path) -> Copies:
     Parameters
     ----------
     folder : pathlib.Path
-        Made when it does not exist.
+        The reader's folder; created if it does not exist.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def hand_out(folder: Path) -> Copies:
     Raises
     ------
     RtlabError
-        When the folder is the published one, or cannot be written.
+        When the folder is that of the published notebooks, or cannot be written.
     """
     done = Copies([], [], [], {})
     with _Writing(folder):
@@ -66,7 +67,7 @@ def hand_out(folder: Path) -> Copies:
                 done.new.append(name)
             elif (theirs := source_hash(target.read_bytes())) == current:
                 handed_out[name] = current
-                continue  # with the reader's outputs
+                continue  # unchanged: keeps the reader's outputs
             elif theirs == handed_out.get(name):
                 done.updated.append(name)
             elif current == handed_out.get(name):
@@ -87,16 +88,16 @@ def reset(folder: Path, number: str) -> tuple[str, str | None]:
     Parameters
     ----------
     folder : pathlib.Path
-        The reader's.
+        The reader's folder.
     number : str
-        Like ``"3"``, ``"03"`` or ``"03_server_sent_events"``.
+        The notebook, such as ``"3"``, ``"03"`` or ``"03_server_sent_events"``.
 
     Returns
     -------
     name : str
-        The clean notebook's.
+        Name of the clean notebook.
     kept : str or None
-        The name under which the old one was kept; None when there was none.
+        The new name of the old notebook; None when there was none.
 
     Raises
     ------
@@ -127,12 +128,12 @@ def reset(folder: Path, number: str) -> tuple[str, str | None]:
 
 
 def clean(raw: bytes) -> bytes:
-    """Return a notebook without outputs; any other file as it is.
+    """Return a notebook without outputs; any other file unchanged.
 
     Parameters
     ----------
     raw : bytes
-        The file.
+        Content of the file.
     """
     cells = _cells(raw)
     if cells is None:
@@ -151,29 +152,29 @@ def source_hash(raw: bytes) -> str:
     Parameters
     ----------
     raw : bytes
-        The file.
+        Content of the file.
     """
     cells = _cells(raw)
     if cells is not None:
         sources = [(cell.get("cell_type"), _source(cell).rstrip()) for cell in cells]
         while sources and not sources[-1][1]:
-            sources.pop()  # JupyterLab adds an empty cell behind the last one that is run
+            sources.pop()  # JupyterLab adds an empty cell after running the last one
         raw = json.dumps(sources).encode()
     return hashlib.sha256(raw).hexdigest()
 
 
 def moved_imports(raw: bytes) -> dict[str, str]:
-    """Return the modules that a notebook imports under a name they no longer have.
+    """Return the modules that a notebook imports by a former name.
 
     Parameters
     ----------
     raw : bytes
-        The notebook.
+        Content of the notebook's file.
 
     Returns
     -------
     dict
-        Old dotted name → new.
+        Former dotted name → present one.
     """
     moved = cast("dict[str, str]", json.loads(_MOVED.read_text("utf-8")))
     code = [_source(cell) for cell in _cells(raw) or () if cell.get("cell_type") == "code"]
@@ -182,7 +183,7 @@ def moved_imports(raw: bytes) -> dict[str, str]:
 
 
 class _Writing:
-    """Refuses the published folder, and says what could not be written."""
+    """Guards writing to a folder: refuses the published one, and turns `OSError` into `RtlabError`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -223,7 +224,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
     try:
         found: object = json.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, ValueError):
-        return {}  # what differs then counts as edited
+        return {}  # notebooks that differ then count as edited
     return cast("dict[str, str]", found) if isinstance(found, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""Opens JupyterLab at the first notebook, without any traffic to the outside."""
+"""Opens JupyterLab at the first notebook, without any traffic to other machines."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["FIRST", "READERS", "Opening", "environment", "jupyterlab_command", "
 #: The notebook that JupyterLab opens.
 FIRST: Final = "00_start_here.ipynb"
 
-#: The reader's own folder, in the home folder.
+#: Name of the reader's folder, in the home folder.
 READERS: Final = "rtlab-notebooks"
 
-#: Settings laid under the user's own: no news, no update check, no extension downloads.
+#: Settings that the user's own override: no news, no update check, no extension downloads.
 _CONFIG: Final = Path(__file__).resolve().parent / "jupyter_config"
-#: What a kernel runs first, unless the user has a startup file.
+#: Script that a kernel runs first, unless the user has a startup file.
 _STARTUP: Final = Path(__file__).resolve().with_name("kernel_startup.py")
 
 
 class Opening(NamedTuple):
-    """What JupyterLab opens.
+    """The folder and the notebook that JupyterLab opens.
 
     Attributes
     ----------
     root : pathlib.Path
-        Its root folder.
+        JupyterLab's root folder.
     notebook : str
-        The first notebook, relative to it.
+        The notebook to show, relative to `root`.
     said : list of str
         Lines for the terminal.
     """
@@ -44,16 +44,16 @@ class Opening(NamedTuple):
 
 
 def workspace(folder: Path | None, *, edit: bool = False, number: str | None = None) -> Opening:
-    """Decide which folder JupyterLab opens, and bring the reader's up to date.
+    """Decide which folder JupyterLab opens, and update the reader's copy of the notebooks.
 
     Parameters
     ----------
     folder : pathlib.Path or None
-        The reader's; `READERS` in the home folder if left out.
+        The reader's folder; None is `READERS` in the home folder.
     edit : bool
-        Open the published notebooks themselves: for those who maintain them.
+        Open the published notebooks themselves, to maintain them.
     number : str, optional
-        The notebook to hand out afresh.
+        The notebook to replace by a clean one: see `reset`.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def workspace(folder: Path | None, *, edit: bool = False, number: str | None = N
     Raises
     ------
     RtlabError
-        When the folder cannot be written, or there is no clone whose notebooks could be edited.
+        When the folder cannot be written, or `edit` is asked for without a clone of rtlab.
     """
     if edit:
         top = checkout()
@@ -95,18 +95,18 @@ def _report(copies: Copies) -> list[str]:
 
 
 def jupyterlab_command(root: Path, notebook: str, *, port: int | None, browser: bool) -> list[str]:
-    """Return the command that runs JupyterLab in this very environment.
+    """Return the command that runs JupyterLab in this Python environment.
 
     Parameters
     ----------
     root : pathlib.Path
-        Its root folder.
+        JupyterLab's root folder.
     notebook : str
-        What it opens, relative to `root`.
+        The notebook to show, relative to `root`.
     port : int or None
-        Exactly this port, or the first free one from 8888.
+        The port, which must be free; None is the first free one from 8888.
     browser : bool
-        Whether it opens a browser.
+        Whether JupyterLab opens a browser.
 
     Returns
     -------
@@ -124,12 +124,12 @@ def jupyterlab_command(root: Path, notebook: str, *, port: int | None, browser: 
     if not browser:
         command.append("--no-browser")
     if sys.platform != "win32" and os.geteuid() == 0:
-        command.append("--allow-root")  # containers
+        command.append("--allow-root")  # as in containers
     return command
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment, with rtlab's settings laid under the user's own.
+    """Return this process's environment with rtlab's settings, which the user's own override.
 
     Returns
     -------
