@@ -3,9 +3,9 @@
 The public names are imported when they are first used, so that ``import rtlab``
 itself stays quick.
 
-Beside the packages live only errors, a waiting helper and the way to packaged files. Imports
-nothing at once but the standard library; code never lives here, and no module of rtlab ever
-imports from here.
+The only modules next to the subpackages are `errors`, `pace` and `resources`. This module imports
+only the standard library when it is loaded. It never holds other code, and no module of rtlab
+imports from it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Where each public name lives; a test keeps it equal to the imports above.
+#: The module that defines each public name; a test keeps this table equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Box": "rtlab.patterns.encryption",

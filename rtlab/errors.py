@@ -26,14 +26,14 @@ __all__ = [
 
 
 def describe(error: BaseException, max_chars: int = 200) -> str:
-    """Return an exception's repr; its class alone when the repr itself raises.
+    """Return an exception's repr, or the name of its class if the repr itself raises.
 
     Parameters
     ----------
     error : BaseException
-        Anybody's: a handler's, say.
+        Any exception; one that a user's handler raised, for example.
     max_chars : int
-        The rest is cut off.
+        The longest text to return, in characters; the rest is cut off.
 
     Returns
     -------
@@ -62,8 +62,8 @@ class MessageError(RtlabError):
     reason : str
         One sentence for people.
     code : str
-        A stable word for programs: ``"malformed"``, ``"not_an_object"``,
-        ``"wrong_type"``, ``"too_deep"``, ``"too_large"`` or ``"payload"``.
+        A machine-readable error code, such as ``"malformed"``, ``"not_an_object"``, ``"wrong_type"``,
+        ``"too_deep"``, ``"too_large"``, ``"payload"``, ``"schema"`` or ``"duplicate_key"``.
     """
 
     def __init__(self, reason: str, code: str = "malformed") -> None:
@@ -72,7 +72,7 @@ class MessageError(RtlabError):
 
 
 class MessageTooLarge(MessageError):
-    """A message over the limit of the codec or of the server.
+    """A message exceeds the size limit of the codec or of the server.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class MessageTooLarge(MessageError):
 
 
 class NotConnected(RtlabError):
-    """`send` was called while no connection was open."""
+    """No connection was open for a call, or it ended before the call was complete."""
 
 
 class InvalidState(RtlabError):
@@ -100,9 +100,9 @@ class InvalidState(RtlabError):
     Parameters
     ----------
     expected : str
-        The state or states in which the call makes sense.
+        The state or states in which the call is allowed.
     got : str
-        The state it was made in.
+        The state in which the call was made.
     hint : str
         What to do next.
     """
@@ -112,7 +112,7 @@ class InvalidState(RtlabError):
 
 
 class StateBehind(RtlabError):
-    """A state that was read is older than the place in the room from which its changes are followed."""
+    """A snapshot of a state is older than the room offset from which its changes are followed."""
 
 
 class TransportClosed(RtlabError):
@@ -121,19 +121,20 @@ class TransportClosed(RtlabError):
     Parameters
     ----------
     code : int
-        A WebSocket close code; transports without one use the nearest
-        (1006 for a lost connection, 1000 for an orderly end).
+        A WebSocket close code (RFC 6455 §7.4). Transports that have no close codes use the
+        nearest one: 1006 for a lost connection, 1000 for an orderly end.
     reason : str
         What the peer said, or what happened.
     clean : bool
-        Whether the closing handshake completed. It says nothing about
-        delivery, nor whether to reconnect: the code does.
+        Whether the closing handshake completed. This flag says nothing about delivery.
+        Whether to reconnect follows from the close code, not from this flag.
     reconnect : bool or None
-        Overrides what the code says about reconnecting.
+        Whether to reconnect, whatever the close code says; None leaves it to the close code.
     retry_after : float or None
-        Seconds that the server asked for before the next attempt.
+        Seconds that the server asked the client to wait before its next attempt; None without a hint.
     reconnection_time : float or None
-        Seconds of an event stream's ``retry:`` field, in place of the client's own delay.
+        Seconds from an event stream's ``retry:`` field, which replace the client's own delay;
+        None without such a field.
     """
 
     def __init__(
@@ -167,11 +168,11 @@ class ConnectFailed(RtlabError):
     status : int or None
         The HTTP status of the answer, if there was one.
     retry_after : float or None
-        Seconds that the server asked for before the next attempt.
+        Seconds that the server asked the client to wait before its next attempt; None without a hint.
     attempts : int
-        How many attempts were made; 0 when a circuit breaker let none out.
+        How many attempts were made; 0 when a circuit breaker allowed none.
     code : str
-        The server's stable word, if it gave one.
+        The server's machine-readable error code; empty if it gave none.
 
     Notes
     -----
@@ -205,13 +206,13 @@ class LabError(RtlabError):
 
 
 class MachineBusy(LabError):
-    """A measurement that is worth nothing, because the machine did something else meanwhile."""
+    """A measurement is invalid because other work kept the machine busy while it ran."""
 
 
 class NoSeries(RtlabError, KeyError):
-    """A recorder was asked for a series that nothing was recorded in."""
+    """A recorder was asked for a series that has no recorded value."""
 
-    __str__ = Exception.__str__  # a KeyError shows a repr
+    __str__ = Exception.__str__  # KeyError.__str__ would show the repr of the message
 
 
 class RequestRefused(RtlabError):
@@ -220,11 +221,11 @@ class RequestRefused(RtlabError):
     Parameters
     ----------
     message : str
-        The server's sentence.
+        The server's explanation, for people.
     code : str
-        The server's stable word.
+        The server's machine-readable error code; empty if it gave none.
     retry_after : float or None
-        Seconds after which the server may obey the same request.
+        Seconds after which the server may accept the same request; None without a hint.
     """
 
     def __init__(self, message: str, code: str = "", *, retry_after: float | None = None) -> None:
@@ -238,4 +239,4 @@ class QueueError(RtlabError):
 
 
 class QueueFull(QueueError):
-    """A queue has no place for a message, or dropped one to make place."""
+    """A queue has no room for a message, or dropped an older message to make room."""

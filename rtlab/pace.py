@@ -1,8 +1,8 @@
 """One setting for how long demonstrations run.
 
 ``RTLAB_PACE`` is ``quick``, ``normal``, ``slow``, or a number that multiplies
-every duration. Without it the pace is ``quick`` where a program runs the
-notebook (``CI`` is set, or pytest runs), and ``normal`` where a person does.
+every duration. If it is not set, the pace is ``quick`` when a program runs the
+notebook (``CI`` is set, or pytest is running), and ``normal`` when a person does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PACES: Final[dict[str, float]] = {"quick": 0.3, "normal": 1.0, "slow": 3.0}
 
 
 def factor() -> float:
-    """Return what durations are multiplied by.
+    """Return the factor by which durations are multiplied.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def factor() -> float:
     """
     asked = os.environ.get("RTLAB_PACE", "").strip()
     if not asked:
-        # The kernels that nbval starts inherit pytest's variable.
+        # The kernels that nbval starts inherit the variable that pytest sets.
         watched = os.environ.get("CI") or os.environ.get("PYTEST_CURRENT_TEST")
         return PACES["quick" if watched else "normal"]
     if asked in PACES:
@@ -70,7 +70,7 @@ def seconds(duration: float) -> float:
 
 
 def for_reader(duration: float) -> float:
-    """Return how long to wait for a person who may want to do something, and need not.
+    """Return how long to wait for an optional action of the person who reads the notebook.
 
     Parameters
     ----------
@@ -80,6 +80,6 @@ def for_reader(duration: float) -> float:
     Returns
     -------
     float
-        Seconds to use: at a pace that is quicker than normal nobody is there, and it is 0.3 at most.
+        Seconds to use. A pace that is quicker than normal means that no person is there: then at most 0.3.
     """
     return seconds(duration) if factor() >= PACES["normal"] else min(duration, 0.3)

@@ -1,6 +1,6 @@
 """Finds the files that travel with rtlab: recorded runs, pictures, notebooks.
 
-In a wheel they are inside the package; in a clone they are at its top.
+In a wheel these files are inside the package; in a clone they are in the top folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PACKAGE: Final = Path(__file__).resolve().parent
 
 
 def checkout() -> Path | None:
-    """Return the top of the clone that this package is part of.
+    """Return the top folder of the clone that this package is part of.
 
     Returns
     -------
@@ -38,17 +38,17 @@ def data_path(name: str) -> Path:
     Parameters
     ----------
     name : str
-        Relative to ``data/``, with forward slashes.
+        The file's path relative to ``data/``, with forward slashes.
 
     Returns
     -------
     pathlib.Path
-        An existing file or folder: the package's, else the clone's.
+        An existing file or folder, inside the package if it has one, else in the clone.
 
     Raises
     ------
     RtlabError
-        When there is none; the message names those that exist.
+        When there is no such file; the message lists the files that exist.
 
     Examples
     --------
@@ -71,12 +71,12 @@ def notebooks_path() -> Path:
     Returns
     -------
     pathlib.Path
-        The package's, else the clone's.
+        The folder inside the package if it has one, else the clone's.
 
     Raises
     ------
     RtlabError
-        When this installation has none.
+        When this installation has no notebooks.
     """
     folder = _folder("notebooks")
     if not folder.is_dir():
