@@ -1,4 +1,4 @@
-"""A connection's outboxes in memory: what `Connection.send` does in the two acknowledged modes."""
+"""A connection's in-memory outboxes: how `Connection.send` works in its two acknowledged modes."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
 
 __all__ = ["STREAM", "AcknowledgedOutbox", "kept_copy"]
 
-#: The outbox in memory, as the server knows it: a newer process of the same client ends an older one's.
+#: The name under which the server knows this outbox. When a newer process of the same client opens it, the
+#: server fences the older process.
 STREAM: Final = "outbox"
 
-#: Messages without an answer, above which `send` waits.
+#: How many messages may be unacknowledged before `send` waits.
 _CAPACITY: Final = 10_000
 
-#: Payloads that nobody can change.
+#: Types of payloads that cannot be changed after `send` has returned, so that they need no copy.
 _IMMUTABLE: Final = frozenset({str, int, float, bool, type(None)})
 _decode: Final = msgspec.json.Decoder(Message).decode
 
 
 def kept_copy(message: Message) -> tuple[Message, int]:
-    """Return what was said now, which later changes of its payload do not change, and its size as JSON.
+    """Return a copy of a message that later changes of its payload do not affect, and its size as JSON.
 
     Raises
     ------
     MessageError
-        Nobody could read it, or its type is one that the server does not publish.
+        The payload cannot be encoded, or the server does not publish messages of this type.
     """
     if message.type in RESERVED_TYPES and message.type != "echo":
         raise MessageError(
@@ -48,27 +49,27 @@ def kept_copy(message: Message) -> tuple[Message, int]:
     encoded = JSON.encode(message)
     if message.payload.__class__ in _IMMUTABLE:
         return message, len(encoded)
-    # It was checked before it was encoded.
+    # Decoding without further checks is safe: `encode` has just checked the message.
     return _decode(encoded), len(encoded)
 
 
 class AcknowledgedOutbox:
-    """Keeps messages until the server has answered for them, or the connection is closed for good.
+    """Keeps each message until the server has acknowledged it, or its owner closes the connection for good.
 
     Parameters
     ----------
     driver : Driver
-        Tells when a connection opens and ends, and owns the tasks.
+        Calls `follow` when a connection opens and when it ends, and owns the tasks that send.
     inbox : Inbox
-        Keeps what was refused.
+        Keeps refused messages as dead letters.
     requests : Requests
-        Makes ids.
+        Generates message ids.
     outbox : Outbox
-        Checks messages, and sends batches of them.
+        Checks messages against the schemas, and sends batches of them.
     window : int
-        Messages that may be under way without an answer.
+        How many messages may be in flight without an acknowledgement.
     answer_timeout : float
-        Seconds until one goes again on a connection that is open.
+        Seconds without an acknowledgement until a message is retransmitted on an open connection.
     """
 
     def __init__(
@@ -97,19 +98,19 @@ class AcknowledgedOutbox:
         driver.follow = self.follow
 
     def __len__(self) -> int:
-        """How many messages have no answer."""
+        """How many messages are unacknowledged."""
         return sum(map(len, self._deliveries.values()))
 
     async def send(self, message: Message, mode: DeliveryMode) -> Receipt:
-        """Take a message; it leaves when a connection is open.
+        """Accept a message, which is sent as soon as a connection is open.
 
-        Waits only while 10,000 messages have no answer; each time that a frame is full, the event loop
-        may send it.
+        Waits only while 10,000 messages are unacknowledged. After every 64 messages, which fill a frame,
+        this yields to the event loop once, so that the frame can be sent.
 
         Raises
         ------
         MessageError
-            Nobody could read it.
+            The message cannot be encoded, is of a reserved type, violates a schema, or is too large.
         RequestRefused
             A newer process of this client has taken over the outbox.
         NotConnected
@@ -120,7 +121,7 @@ class AcknowledgedOutbox:
         self._driver.check_loop()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
-            # What belonged to a loop that is closed can reach nobody any more.
+            # Receipts of messages from a former event loop cannot wake anybody any more.
             self._loop, self._space = loop, asyncio.Event()
             self._deliveries.clear()
         message.id = message.id if message.id is not None else self._requests.new_id()
@@ -186,15 +187,15 @@ class AcknowledgedOutbox:
         if self._space is not None:
             self._space.set()
 
-    # What the driver tells
+    # Called by the driver
 
     def follow(self, up: bool) -> None:
-        """Go on when a connection has opened; wait when it has ended."""
+        """Send again when a connection has opened (`up`); stop sending when it has ended."""
         for delivery in tuple(self._deliveries.values()):
             (delivery.opened if up else delivery.lost)()
 
     def close(self) -> None:
-        """Give what has no answer `NotConnected`: the owner has closed the connection."""
+        """Settle each unacknowledged message with `NotConnected`: the owner has closed the connection."""
         deliveries, self._deliveries = self._deliveries, {}
         for delivery in deliveries.values():
             delivery.end(NotConnected("the connection was closed before the server had answered"))

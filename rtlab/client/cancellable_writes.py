@@ -1,4 +1,4 @@
-"""Writes that wait: each can be broken off from outside, by a deadline or a lost connection."""
+"""Writes that wait, and that a deadline or a lost connection can interrupt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Writes"]
 
 
 class _Waiting:
-    """One write that waits, in its task."""
+    """One waiting write, and the task that it runs in."""
 
     __slots__ = ("_cancelled_before", "_task", "error")
 
@@ -23,27 +23,27 @@ class _Waiting:
         self._cancelled_before = task.cancelling()
 
     def break_off(self, error: BaseException) -> None:
-        """Let the write raise `error`."""
+        """Make the write raise `error`."""
         if self.error is None:
             self.error = error
             self._task.cancel()
 
     def expire(self, answer: asyncio.Future[Any]) -> None:
-        """Let the write raise what its request raised, if it did."""
+        """Make the write raise the exception of its request's answer, if the answer has one."""
         error = None if answer.cancelled() else answer.exception()
         if error is not None:
             self.break_off(error)
 
     def resume(self) -> bool:
-        """Take back the cancellation that broke the write off; return whether it was the only one."""
+        """Undo the cancellation that interrupted the write; return whether it was the only one."""
         return self._task.uncancel() <= self._cancelled_before
 
 
 class Writes:
-    """The writes of one connection that wait for a peer that does not read.
+    """One connection's writes that wait because the peer does not read.
 
-    Breaking one off works as `asyncio.timeout` does: the task is cancelled, and the
-    cancellation becomes an error. Most writes never wait, and cost nothing here.
+    A write is interrupted in the way of `asyncio.timeout`: its task is cancelled, and the
+    cancellation is turned into an error. A write that need not wait, as most, costs nothing here.
 
     Examples
     --------
@@ -60,15 +60,15 @@ class Writes:
         Parameters
         ----------
         write : coroutine
-            What a transport's `send` returned.
+            The coroutine that a transport's `send` returned.
         answer : asyncio.Future, optional
-            What the message asks for: when that fails, the write is broken off with the
+            The future answer to the message. If it fails, the write is interrupted with the
             same error.
 
         Raises
         ------
         Exception
-            The error that broke the write off, or what the write itself raises.
+            The error that interrupted the write, or an exception of the write itself.
         """
         try:
             waits_for = write.send(None)
@@ -84,7 +84,7 @@ class Writes:
             await _rest(write, waits_for)
         except asyncio.CancelledError:
             if waiting.error is None or not waiting.resume():
-                raise  # the caller was cancelled by somebody else (too)
+                raise  # other code has cancelled the caller (too)
             raise waiting.error from None
         else:
             if waiting.error is not None:  # the transport swallowed the cancellation
@@ -96,18 +96,18 @@ class Writes:
                 answer.remove_done_callback(waiting.expire)
 
     def break_off_all(self, reason: str) -> None:
-        """Let every write that waits raise `NotConnected`."""
+        """Make every waiting write raise `NotConnected`."""
         for waiting in self._waiting:
             waiting.break_off(NotConnected(reason))
 
     def forget(self) -> None:
-        """Drop what belongs to an event loop that is closed."""
+        """Drop all waiting writes: their event loop is closed."""
         self._waiting.clear()
 
 
 @types.coroutine
 def _rest(started: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """Await the rest of a coroutine that was started by hand: ``yield from`` without the first step."""
+    """Await the rest of a coroutine that was started with ``send(None)``: ``yield from`` from there on."""
     try:
         while True:
             try:

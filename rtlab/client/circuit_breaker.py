@@ -1,4 +1,4 @@
-"""One circuit breaker for all connections to one origin: reads a clock, and announces changes."""
+"""One circuit breaker for all connections to one origin: the policy with a clock and change events."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class CircuitBreaker:
 
     @property
     def state(self) -> Circuit:
-        """Closed, open or half-open. An open one turns half-open when somebody asks `allow`."""
+        """Closed, open or half-open. An open breaker becomes half-open only in a call of `allow`."""
         return self._state.circuit
 
     @property
     def retry_at(self) -> float:
-        """The earliest time, on the breaker's clock, at which `allow` can say yes."""
+        """The earliest time, in seconds on the breaker's clock, at which `allow` can return True."""
         return self.policy.retry_at(self._state, self._clock())
 
     @property
@@ -80,7 +80,7 @@ class CircuitBreaker:
     def on(self, name: str, handler: Handler) -> None:
         """Call `handler(change)` when the state becomes ``"open"``, ``"half-open"`` or ``"closed"``.
 
-        A handler that raises becomes an ``"error"`` event (`ErrorEvent`).
+        An exception that a handler raises becomes an ``"error"`` event (`ErrorEvent`).
         """
         self._emitter.on(name, handler)
 

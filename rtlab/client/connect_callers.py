@@ -1,4 +1,7 @@
-"""All who wait in `connect` for one outcome: each is woken by it, and the last who gives up ends it."""
+"""The callers that wait in `connect` for one outcome, which wakes them all.
+
+When the last of them is cancelled, the attempt to connect ends too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ __all__ = ["ConnectCallers"]
 
 
 class ConnectCallers:
-    """Those who have asked for one connection."""
+    """The callers that wait for one connection to open."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
@@ -21,7 +24,7 @@ class ConnectCallers:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Count from 0: those who asked for a former connection have no say in the next."""
+        """Count callers from 0 again: callers of a former connection do not keep the next one alive."""
         self._count = 0
 
     async def wait(self, begin: Callable[[], None], give_up: Callable[[], Awaitable[None]]) -> None:
@@ -30,14 +33,14 @@ class ConnectCallers:
         Parameters
         ----------
         begin : callable
-            Called once this caller is registered.
+            Called, without arguments, once this caller is registered; starts the attempt if none runs.
         give_up : callable
-            Awaited when this caller is cancelled, and was the last who waited.
+            Called and awaited when this caller is cancelled and no other caller is left.
 
         Raises
         ------
         ConnectFailed
-            As given to `fail`.
+            `fail` was called; it builds the error.
         """
         self._count += 1
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,29 +57,29 @@ class ConnectCallers:
             self._waiting.discard(waiter)
 
     def succeed(self) -> None:
-        """Wake all: the connection is open."""
+        """Let every `wait` return: the connection is open."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
     def fail(self, reason: str, cause: BaseException | None, retries: int) -> None:
-        """Let each raise `ConnectFailed`.
+        """Let every `wait` raise `ConnectFailed`.
 
         Parameters
         ----------
         reason : str
             Why no further attempt is made.
         cause : BaseException or None
-            What ended the last attempt; a `ConnectFailed` hands on what it knows.
+            What ended the last attempt. From a `ConnectFailed`, its status, hint and code are copied.
         retries : int
-            Attempts that were made before it.
+            How many attempts were made before the last one.
         """
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_exception(_failure(reason, cause, retries))
 
     def forget(self) -> None:
-        """Drop what belongs to an event loop that is closed."""
+        """Drop the waiting callers: their event loop is closed, so they cannot be woken."""
         self._waiting.clear()
 
 

@@ -1,7 +1,7 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides, `Driver` carries out, `Inbox` handles what comes, `Outbox` what
-goes, `Requests` wait for their answers. A `Transport` opens once, and is then thrown away.
+`policies.state_machine` decides and `Driver` carries its decisions out. `Inbox` handles received
+messages, `Outbox` sends them, and `Requests` matches answers to requests. A `Transport` opens once only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, CheckedItems, Message
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
+    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["Connection", "State"]
 
@@ -47,7 +47,7 @@ State = states.State
 
 
 class Connection(Watchable):
-    """A connection that stays: typed events, resume, and reconnects by a policy.
+    """A long-lived connection with typed events that reconnects by a policy and resumes its session.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class Connection(Watchable):
 
     # Identity
     client_id : str or None
-        A durable name for this client; None lets the server choose.
+        A name for this client that outlives its connections; None lets the server choose one.
     auth : Tokens or None
-        Renewed while the connection is open; the factory's transports show them.
+        Proves the user, and is renewed while the connection is open; the transports send it.
 
     # Reconnecting
     backoff : Backoff or None
@@ -66,42 +66,42 @@ class Connection(Watchable):
     reconnect_interval : float or None
         Shorthand for full jitter with this base, in seconds.
     max_reconnect_attempts : int or None
-        Retries before giving up; None leaves it to the backoff.
+        Retries before giving up; None: as the backoff says.
     min_uptime : float or None
-        Seconds before retries count from 0 again; None leaves it to the backoff.
+        Seconds that a connection must last to reset the retry count; None: as the backoff says.
     retry_initial : bool
-        Whether a first connect that fails is retried too.
+        Whether to retry the first connect too if it fails.
     max_retry_after : float
-        The longest ``Retry-After`` that is obeyed, in seconds; 0 ignores it, as a page must.
+        The longest ``Retry-After`` to obey, in seconds; 0 ignores it (a web page cannot read it).
 
     # Health
     heartbeat : Heartbeat, None or "default"
-        `Ping`, `Watchdog` or `Sweep`: how to notice a peer that is gone without a word. Default:
-        `default_heartbeat`'s, or the server's own. None: the operating system's, after minutes.
+        `Ping`, `Watchdog` or `Sweep`: how to detect a dead peer. Default: as `default_heartbeat`
+        says for the transport. None: only the transport's own timeouts, often after minutes.
     breaker : CircuitBreaker or None
-        Asked before each attempt; share one among the connections to an origin.
+        Asked before each attempt. Connections to the same origin should share one.
 
     # Timeouts
     connect_timeout, close_timeout, request_timeout : float
-        Seconds for a whole attempt, for an orderly close, for an answer.
+        Seconds for a whole attempt to connect, for the closing handshake, and for an answer.
 
     # Limits
     max_queue : int
-        Messages that may wait for an iterator; then reading stops, and the sender feels it.
+        Messages that may wait for an iterator; when full, reading stops (backpressure on the peer).
     max_dead_letters : int
-        Refused messages that are kept for inspection.
+        How many of the newest refused messages are kept for inspection.
     delivery_window : int
-        Acknowledged messages that may be under way without an answer.
+        How many messages of the acknowledged modes may be in flight without an acknowledgement.
     throttle : Throttle or None
-        Keeps what is sent below a rate: `send` waits.
+        Limits the rate of sent messages by letting `send` wait; None: no limit.
     schemas : Schemas or None
-        What payloads must look like, both ways; others become dead letters.
+        Schemas of the payloads, sent and received; payloads that violate them become dead letters.
 
     # Injected
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
     rng : numpy.random.Generator or None
-        The source of jitter; None is seeded by the system.
+        The source of jitter; None: a generator seeded by the operating system.
 
     Examples
     --------
@@ -188,17 +188,17 @@ class Connection(Watchable):
 
     @property
     def state(self) -> State:
-        """Where the connection is in its life."""
+        """The connection's present state."""
         return self._driver.state
 
     @property
     def client_id(self) -> str | None:
-        """This client's durable name, once it is known."""
+        """This client's durable name; None until it is known."""
         return self._inbox.position.client_id
 
     @client_id.setter
     def client_id(self, name: str) -> None:
-        """Set the name; only before the first connection, whose server would give another."""
+        """Set the name, which is possible only before the first session: the session is bound to it."""
         position = self._inbox.position
         if position.client_id != name and position.session is not None:
             raise InvalidState(
@@ -213,12 +213,12 @@ class Connection(Watchable):
 
     @property
     def dead_letters(self) -> tuple[tuple[Message | None, Exception], ...]:
-        """Messages that could not be read (None) or sent, each with its error."""
+        """Messages that were refused, each with its error; None stands for one that could not be decoded."""
         return tuple(self._inbox.dead_letters)
 
     @property
     def welcome(self) -> Message | None:
-        """The server's first message on the newest connection, None from a foreign server."""
+        """The server's ``welcome`` on the newest connection; None from a server that is not rtlab's."""
         opened = self._driver.opened
         return opened.welcome if opened is not None else None
 
@@ -228,14 +228,14 @@ class Connection(Watchable):
     # Opening and closing
 
     async def connect(self) -> None:
-        """Open the connection; return when messages can flow.
+        """Open the connection; return when messages can be sent.
 
-        Returns at once when it is open already; while it is reconnecting, waits for the outcome.
+        If the connection is open, returns at once; if it is reconnecting, waits for the outcome.
 
         Raises
         ------
         ConnectFailed
-            With the cause in ``__cause__``.
+            No further attempt is made; ``__cause__`` is the cause.
         """
         await self._driver.connect()
 
@@ -253,7 +253,7 @@ class Connection(Watchable):
         self._acknowledged.close()
 
     def reconnect_now(self) -> None:
-        """Start the next attempt at once, if one is waiting for its delay."""
+        """Start the next attempt at once, if it is waiting for its backoff delay to pass."""
         self._driver.feed(states.ReconnectNow())
 
     async def __aenter__(self) -> Self:
@@ -280,21 +280,21 @@ class Connection(Watchable):
         Parameters
         ----------
         type, payload : str and any
-            What it is, and the JSON data model.
+            The message's type, and its content in the JSON data model.
         room_id : str, optional
             The room to publish it in.
         id : str, optional
-            A name that the answer will carry.
+            An id, which the server's answer repeats.
         ts : float, optional
-            When it should have been sent, monotonic seconds; an echo brings it back.
+            When it should have been sent, in monotonic seconds; an ``echo`` returns it.
         delivery : {"at_most_once", "at_least_once", "effectively_once"}
-            The other two wait in memory for a connection, and go again until the server has answered,
-            which ``await receipt.acked(timeout)`` waits for; in the last one it handles each once.
+            The last two keep the message and retransmit it until the server acknowledges it (``await
+            receipt.acked(timeout)`` waits for that); with the last, the server drops duplicates.
 
         Raises
         ------
         NotConnected
-            No connection is open, or it ended meanwhile: the message may not have arrived.
+            No connection is open, or it ended during the write: the message may not have arrived.
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
@@ -314,7 +314,7 @@ class Connection(Watchable):
         type, payload, room_id
             As for `send`.
         timeout : float, optional
-            Seconds for the whole, a write that waits included; None: the connection's `request_timeout`.
+            Seconds for the write and the answer together; None: the connection's `request_timeout`.
 
         Returns
         -------
@@ -333,33 +333,33 @@ class Connection(Watchable):
         return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
 
     def batch_at_once(self, items: CheckedItems, timeout: float) -> asyncio.Future[Message] | None:
-        """As ``request("batch", items)``, written now: its future answer; None if it may wait, or fail."""
+        """Write a ``batch`` request now; return its future answer, or None if a write now is impossible."""
         return self._outbox.ask_at_once(Message("batch", items, self._requests.new_id()), timeout)
 
     def fits(self, items: Iterable[Message]) -> bool:
-        """Whether a batch of these is no larger, in the connection's codec, than what it takes now."""
+        """Whether a batch of these messages, in the connection's codec, is within its message limit."""
         return self._outbox.fits(Message("batch", CheckedItems(items), self._requests.new_id()))
 
     @property
     def max_message_bytes(self) -> int:
-        """The largest message to send: what the server takes, or this client, whichever is less."""
+        """The largest message to send, in bytes: the server's limit or the client's, whichever is less."""
         transport = self._driver.transport
         return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
 
     def check(self, message: Message) -> None:
-        """Raise `MessageError` unless the schemas allow a message that will be batched; `send` asks, too."""
+        """Raise `MessageError` if a message to be batched violates the schemas; `send` checks by itself."""
         self._outbox.check(message)
 
     async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
-        """Enter a room and follow its history, across reconnects too.
+        """Subscribe to a room; the subscription continues across reconnects.
 
         Parameters
         ----------
         room_id : str
             The room's name.
         probe : bool
-            Ask whether a subscription is still there, and tell the room nothing: one that the server
-            dropped without a word (``member`` is False) is entered again, and raises ``resync``.
+            Ask whether the server still has this subscription, without a notice to the room. If the
+            server had silently dropped it (``member`` is False), it is renewed, with a ``resync`` event.
 
         Returns
         -------
@@ -373,26 +373,26 @@ class Connection(Watchable):
             self._inbox.forget_join(join)
 
     async def leave_room(self, room_id: str) -> Message:
-        """Leave a room; returns the ``ack``. Without an answer it is left when a connection is open again."""
+        """Leave a room; return the ``ack``. Without an answer, it is left again after the next reconnect."""
         unheard = True
         try:
             answer = await self.request("leave_room", {"roomId": room_id})
             unheard = False
-        finally:  # only now: a message on its way would enter the room again
+        finally:  # not earlier: a message still in flight would enter the room again
             self._inbox.position.leave(room_id, unheard=unheard)
         return answer
 
     @property
     def buffered_amount(self) -> int:
-        """Bytes that were sent and have not left; above a high-water mark `send` waits by itself."""
+        """Bytes in send buffers, not yet on the network; above a high-water mark, `send` waits by itself."""
         return self._outbox.buffered_bytes
 
     async def drain(self, timeout: float | None = None) -> None:
-        """Wait for `buffered_amount` 0, or raise `TimeoutError`, `NotConnected`; None: `request_timeout`."""
+        """Wait for `buffered_amount` 0; raise `TimeoutError` (None: `request_timeout`) or `NotConnected`."""
         await self._outbox.drain(timeout if timeout is not None else self.request_timeout)
 
     async def ping(self) -> float:
-        """Measure one round trip, in seconds; ``stats.rtt`` keeps it unless a heartbeat measures it."""
+        """Return one round trip in seconds; ``stats.rtt`` shows it if no heartbeat measures round trips."""
         return await self._outbox.ping(self.request_timeout)
 
     def __aiter__(self) -> Stream:

@@ -1,6 +1,6 @@
-"""One attempt to connect, from the breaker's permission to the end of the transport that it opened.
+"""One attempt to connect, from the circuit breaker's permission to the end of the opened transport.
 
-`Driver` makes one for each try, and tells the state machine how it went.
+`Driver` makes one object for each attempt, and feeds the outcome to the state machine.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class ConnectionAttempt:
-    """Opens one transport, and reads it until it ends.
+    """Opens one transport, and reads from it until it ends.
 
     Parameters
     ----------
     factory : callable
         Makes the `Transport`.
     inbox : Inbox
-        Takes what the transport receives.
+        Handles the messages that the transport receives.
     writes : Writes
-        Where the way back to the rooms is written.
+        Runs the writes of the ``join_room`` messages after a reconnect.
     spawn : callable
         Runs a coroutine as a task whose owner cancels and awaits it.
     heartbeat : Heartbeat, None or "default"
-        How to notice a peer that is gone without a word; None does not.
+        How to detect a dead peer; None does not detect it.
     breaker : CircuitBreaker or None
-        Asked before, and told how it went.
+        Asked before the attempt for permission, and told afterwards whether it succeeded.
     keeper : TokenKeeper or None
-        Runs while the transport is read.
+        Renews the access token while the connection is open; None without tokens.
     connect_timeout : float
-        Seconds for opening.
+        Seconds within which the transport must have opened.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
 
     Attributes
     ----------
     welcome : Message or None
-        The server's first message, None from a foreign server.
+        The server's ``welcome``; None from a server that is not rtlab's.
     connect_time : float
-        Seconds that opening took, 0 before.
+        Seconds that opening the transport took; 0 until it is open.
     """
 
     def __init__(
@@ -93,23 +93,23 @@ class ConnectionAttempt:
 
     @property
     def rtt(self) -> Rtt | None:
-        """The round trip as estimated from heartbeats, None without any."""
+        """The round-trip estimate from heartbeats; None before the first answered ping."""
         return self._beats.rtt if self._beats is not None else None
 
     def ask_breaker(self) -> None:
-        """Raise `ConnectFailed`, with no attempt counted, when the circuit breaker holds this one back."""
+        """Raise `ConnectFailed` with ``attempts=0`` when the circuit breaker does not allow this attempt."""
         if self._breaker is not None and not self._breaker.allow():
             wait = self._breaker.wait
             why = f"open for another {wait:.1f} s" if wait else "half-open, and another attempt probes"
             raise ConnectFailed(f"the circuit breaker is {why}", retry_after=wait or None, attempts=0)
 
     async def open(self) -> Transport:
-        """Make the transport, open it, and tell the breaker.
+        """Make the transport, open it, and report the outcome to the circuit breaker.
 
         Raises
         ------
         ConnectFailed, TransportClosed
-            It did not open, or not in time.
+            The transport did not open, or not within ``connect_timeout``.
         """
         transport = self._transport = self._factory()
         breaker, started = self._breaker, self._clock()
@@ -120,13 +120,13 @@ class ConnectionAttempt:
                 except ConnectFailed as error:
                     if self._keeper is None or not self._keeper.may_renew(error):
                         raise
-                    # Once: a server that takes no fresh token either has the last word.
+                    # Only one more time: if the server refuses the new token as well, its refusal stands.
                     transport.abort()
                     transport = self._transport = self._factory()
                     self.welcome = await transport.open(self._inbox.position.resume())
         except (ConnectFailed, TransportClosed, TimeoutError) as error:
             if breaker is not None:
-                # An origin that answers with a final refusal (401, 404 …) is up.
+                # An origin that answers with a final refusal (401, 404 …) is alive: a success.
                 alive = isinstance(error, ConnectFailed) and not error.retryable
                 (breaker.record_success if alive else breaker.record_failure)()
             if isinstance(error, TimeoutError):
@@ -141,25 +141,26 @@ class ConnectionAttempt:
         return transport
 
     def begin_session(self, transport: Transport) -> bool:
-        """Start or continue the session that the welcome names; return whether a former one goes on."""
+        """Start or continue the session that the welcome names; return whether it is the former session."""
         if self.welcome is None:
             return False
         resumed = self._inbox.begin(self.welcome)
         limit = self._inbox.limit_of(self.welcome)
         transport.max_message_bytes = min(transport.max_message_bytes, limit)
         if self._inbox.position.unconfirmed() or self._inbox.position.leaving:
-            # Before the handlers are told: what their tasks publish comes after the joins. A session that
-            # goes on may need it too: the way back into its rooms was lost with the last connection.
+            # Started before the handlers of "connected" run, so that messages that they publish go out after
+            # the joins. A resumed session may need this too, if the last connection ended before its joins
+            # were acknowledged.
             self._spawn(self._rejoin(transport))
         return resumed
 
     def move(self, welcome: Message) -> None:
-        """Go on: the transport carries on the session over another connection from now on.
+        """Follow the transport, which has just moved the session to another connection.
 
         Parameters
         ----------
         welcome : Message
-            What the server said to the new one, with ``resumed``.
+            The server's ``welcome`` on that connection; its ``resumed`` is true.
         """
         transport = self._transport
         assert transport is not None
@@ -172,12 +173,12 @@ class ConnectionAttempt:
         self._start_heartbeat(transport)
 
     async def listen(self, transport: Transport) -> None:
-        """Hand what comes to the inbox, until the transport ends or its heartbeat calls the peer dead.
+        """Pass messages to the inbox until the transport ends or the heartbeat finds the peer dead.
 
         Raises
         ------
         TransportClosed
-            With the reason.
+            Always, in the end; it has the reason.
         """
         keeping = asyncio.create_task(self._keep_token()) if self._keeper is not None else None
         try:
@@ -197,7 +198,7 @@ class ConnectionAttempt:
                 await self._beats.stop()
 
     def end(self) -> None:
-        """Deliver nothing more: the end was told. A closing handshake is still read."""
+        """Deliver no more messages to handlers; reading goes on, for the closing handshake."""
         self._ended = True
         if self._beats is not None:
             self._beats.end()
@@ -208,7 +209,7 @@ class ConnectionAttempt:
             self._transport.abort()
 
     def _start_heartbeat(self, transport: Transport) -> None:
-        """Watch the peer in the way that suits the transport, while it is read."""
+        """Start the heartbeat that was given, or the transport's default, if `listen` is running."""
         given = self._heartbeat
         heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
         self._beats = None
@@ -221,14 +222,14 @@ class ConnectionAttempt:
         assert self._keeper is not None
         try:
             await self._keeper.keep()
-        except Exception as error:  # a bug must end the connection, not only what keeps it
+        except Exception as error:  # a bug must end the connection, not only the renewal of tokens
             self._break(error)
 
     def _dead(self, reason: str) -> None:
         self._break(TransportClosed(1006, f"heartbeat: {reason}"))
 
     def _break(self, error: BaseException) -> None:
-        """Let `listen` raise an error."""
+        """Make `listen` raise `error`."""
         if self._reading is not None and self._broken is None:
             self._broken = error
             self._reading.reschedule(asyncio.get_running_loop().time())
@@ -245,10 +246,10 @@ class ConnectionAttempt:
                     self._inbox.put_unreadable(error)
                 continue
             if self._ended:
-                continue  # closing: `disconnected` was told, so handlers get nothing more
+                continue  # closing: `disconnected` was announced, so handlers get no more messages
             if first:
                 first = False
-                if session_of(message) is not None:  # a server of ours, later than FOREIGN_AFTER
+                if session_of(message) is not None:  # welcome of an rtlab server, after FOREIGN_AFTER
                     self.welcome = message
                     self.begin_session(transport)
                     continue
@@ -260,7 +261,7 @@ class ConnectionAttempt:
                 await self._wait_for_space(space)
 
     async def _unpack(self, batch: Message, cursor: str | None) -> None:
-        """Handle the messages of a batch that our server made, each as if it had come alone."""
+        """Handle each message of a batch from an rtlab server as if it had arrived alone."""
         items = messages_of(batch)
         for item in items:
             if self._ended:
@@ -268,24 +269,28 @@ class ConnectionAttempt:
             if isinstance(item, MessageError):
                 self._inbox.put_unreadable(item)
                 continue
-            # The frame's cursor stands behind its last message: a resume before it goes by the number alone.
+            # The frame's cursor points behind its last message, so only that message carries it. A resume
+            # from an earlier message of the frame uses the sequence number alone.
             space = self._inbox.put(item, cursor if item is items[-1] else None)
             if space is not None:
                 await self._wait_for_space(space)
 
     def _take(self, transport: Transport, message: Message) -> bool:
-        """Handle a message as it arrives, unless the reader may have to wait after it."""
+        """Handle a message inside the transport's callback; return False if `_read` must handle it.
+
+        `_read` handles batches, and messages after which the iterator's queue may be full.
+        """
         if self._broken is not None or message.type == "batch" or not self._inbox.has_room():
             return False
         if not self._ended:
             try:
                 self._inbox.put(message, transport.cursor)
-            except BaseException as error:  # an interrupt in a handler
+            except BaseException as error:  # KeyboardInterrupt or SystemExit in a handler
                 self._break(error)
         return True
 
     async def _wait_for_space(self, space: asyncio.Event) -> None:
-        """Stop reading until an iterator has taken a message: the sender feels it."""
+        """Stop reading until the iterator has taken a message: backpressure on the peer."""
         if self._beats is not None:
             self._beats.pause()
         self._blocked = True
@@ -295,9 +300,9 @@ class ConnectionAttempt:
             self._beats.resume()
 
     async def _rejoin(self, transport: Transport) -> None:
-        """Ask a new session of our server for the rooms of the former one.
+        """Join the rooms of the former session again, and repeat unacknowledged ``leave_room`` requests.
 
-        A task of its own: the transport is read, and its heartbeat runs, while a write waits.
+        Runs as its own task, so that reading and the heartbeat go on while a write waits.
         """
         try:
             for message in self._inbox.rejoins(transport.max_message_bytes):
@@ -305,7 +310,7 @@ class ConnectionAttempt:
                     self._inbox.wire.tell("client", "message", message)
                 await self._writes.run(transport.send(message))
         except (TransportClosed, NotConnected):
-            pass  # the reader learns of the end itself
+            pass  # `_read` learns from the transport itself that the connection ended
         except MessageError as error:
             self._inbox.refuse(None, error, "codec")
         except Exception as error:

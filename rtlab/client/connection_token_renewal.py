@@ -1,4 +1,4 @@
-"""Renews the token of an open connection before it ends, without disconnecting."""
+"""Renews the access token of an open connection before the token expires, without disconnecting."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rtlab.protocol.messages import Message
 
 __all__ = ["Ask", "TokenKeeper"]
 
-#: Sends a message that has an id, and returns its answer, within so many seconds.
+#: Sends a request of a given type and payload, and returns the server's answer.
 Ask = Callable[[str, dict[str, str]], Awaitable[Message]]
 
-#: Seconds until another try when the server did not answer.
+#: Seconds until another try after a token request that failed for a temporary reason.
 RETRY: Final = 1.0
 
-#: What a server says of an access token that another one may replace; a foreign server has no word for it.
+#: Error codes for an access token that a new one may replace; servers other than rtlab's send no code ("").
 _STALE: Final = frozenset({"token_expired", "bad_token", ""})
 
 
 class TokenKeeper:
-    """Refreshes tokens, and shows the new one in an ``auth`` message.
+    """Refreshes tokens, and sends the new access token in an ``auth`` message.
 
     Parameters
     ----------
     tokens : Tokens
-        What to renew.
+        The tokens to renew.
     ask : callable
-        Sends a request on the open connection.
+        Sends a request on the open connection; see `Ask`.
     """
 
     def __init__(self, tokens: Tokens, ask: Ask) -> None:
@@ -38,17 +38,17 @@ class TokenKeeper:
         self._ask = ask
 
     def may_renew(self, error: ConnectFailed) -> bool:
-        """Whether an attempt that failed is worth one more, which begins with another access token."""
+        """Whether a failed attempt should be repeated once with a new access token."""
         return error.status == 401 and error.code in _STALE and self._tokens.refused()
 
     async def keep(self) -> None:
-        """Renew again and again; for as long as the connection is open.
+        """Renew the access token whenever it is due, as long as the connection is open.
 
         Raises
         ------
         TransportClosed
-            The connection should end: with 4001 to open it anew with the new token, since the
-            server does not take it here; with 4501, for good, when there is no new token.
+            The connection must end: with 4001 if the server refuses the new token on the open connection,
+            so that it is opened again with that token; with 4501, for good, if there is no new token.
         """
         tokens = self._tokens
         while (pause := tokens.renew_in) is not None:
@@ -62,4 +62,4 @@ class TokenKeeper:
             except (RequestRefused, TimeoutError) as error:
                 raise TransportClosed(4001, f"the new token is not taken here: {error}") from error
             except NotConnected:
-                return  # the connection has ended: the next one begins with the new token
+                return  # the connection has ended: the next one opens with the new token

@@ -1,11 +1,11 @@
-"""Carries out what `policies.state_machine` decides: attempts, one timer, orderly ends.
+"""Carries out what `policies.state_machine` decides: attempts, the retry timer, orderly closes.
 
-The state machine is pure; here its actions meet tasks and clocks. Each `ConnectionAttempt`
-runs in one task, which feeds back what happened.
+The state machine is pure; this module turns its actions into tasks and timers. Each
+`ConnectionAttempt` runs in one task, which feeds its outcome back to the state machine.
 
 Whatever ends that task (a lost connection, a bug, a cancellation from outside, an
-interrupt in a handler), the state machine is told, so that the state is true, and all
-who wait (`connect`, requests, writes, iterators) are woken.
+interrupt in a handler), the state machine is told, so that the state stays correct, and
+everything that waits (`connect`, requests, writes, iterators) is woken.
 """
 
 from __future__ import annotations
@@ -43,32 +43,32 @@ class Driver:
     Parameters
     ----------
     make_attempt : callable
-        Makes a fresh `ConnectionAttempt`, given what runs its tasks.
+        Makes a new `ConnectionAttempt`; its argument is `spawn`, which runs the attempt's tasks.
     inbox : Inbox
-        Takes what transports receive, and tells events.
+        Handles received messages, and calls the handlers of events.
     requests : Requests
-        Fails with the connection.
+        The open requests; they fail when the connection ends.
     writes : Writes
-        Broken off when the connection ends.
-    policy : Policy
-        When to try again.
+        The waiting writes; they fail when the connection ends.
+    policy : RetryPolicy
+        Whether and when to reconnect.
     close_timeout : float
-        Seconds for an orderly close.
+        Seconds for the closing handshake.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
     rng : numpy.random.Generator
         The source of jitter.
 
     Attributes
     ----------
     transport : Transport or None
-        The one that is open, None without.
+        The open transport; None while the connection is not open.
     opened : ConnectionAttempt or None
-        The newest that opened its transport, None before the first.
+        The newest attempt that opened its transport; None before the first.
     attempts, connects, disconnects : int
         Attempts to connect, connections opened, and connections lost so far.
     follow : callable
-        Told of each connection that has opened (True) or ended (False).
+        Called with True when a connection has opened, and with False when it has ended.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Driver:
 
     @property
     def state(self) -> State:
-        """Where the connection is in its life."""
+        """The connection's present state."""
         if self._loop is not None and self._loop.is_closed():
             self._forget_closed_loop()
         return self.life.state
@@ -137,19 +137,19 @@ class Driver:
         await self._callers.wait(lambda: self.feed(states.Connect()), lambda: self.close(1000, ""))
 
     async def close(self, code: int, reason: str) -> None:
-        """End for good; nothing is left running afterwards."""
+        """Close the connection for good; no task is left running afterwards."""
         check_close(code, reason)
         self.check_loop()
         self.feed(states.Close())
         transport, self._shutting = self._shutting, None
-        tasks = tuple(self._tasks)  # not those of a connect() that is called while this one waits
+        tasks = tuple(self._tasks)  # without the tasks of a connect() that is called while this close() waits
         try:
-            async with self._closing:  # a second call waits for the first one's closing handshake
+            async with self._closing:  # a second close() waits for the first one's closing handshake
                 if transport is not None:
                     async with asyncio.timeout(self._close_timeout):
                         await transport.close(code, reason)
         except TimeoutError:
-            pass  # the peer does not answer: aborted below
+            pass  # the peer does not answer the closing handshake: aborted below
         finally:
             if transport is not None:
                 transport.abort()
@@ -159,7 +159,7 @@ class Driver:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def check_loop(self) -> None:
-        """Raise `InvalidState` on another event loop than the connection's; forget one that is closed."""
+        """Raise `InvalidState` on a different event loop than the connection's, unless that one is closed."""
         loop = self._loop
         if loop is None or loop is asyncio.get_running_loop():
             return
@@ -173,7 +173,7 @@ class Driver:
             )
 
     def _forget_closed_loop(self) -> None:
-        """Drop everything that belonged to a loop that ended without `close`: nothing of it runs any more."""
+        """Drop all tasks and timers of an event loop that ended without `close`: they cannot run any more."""
         self._loop = self._timer = self._attempt = self._shutting = None
         self.transport = None
         self._closing = asyncio.Lock()
@@ -199,9 +199,9 @@ class Driver:
     def feed(self, event: states.Event) -> None:
         """Apply one event to the state machine, and carry out what follows.
 
-        When a handler causes the event, what is under way is carried out first. All
-        actions are carried out, also when a handler raises an interrupt, which then
-        gets through.
+        An event that a handler causes waits until the present event has been carried out.
+        If a handler raises an interrupt, the remaining actions are carried out first, and
+        then the interrupt propagates.
         """
         events = self._events
         events.append(event)
@@ -227,14 +227,14 @@ class Driver:
         before = self.life.state
         try:
             self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
-        except Exception as error:  # a backoff of the user's, say
+        except Exception as error:  # for example from a user-supplied backoff
             self._abandon(error)
             return ()
         self._tell_state(before)
         return actions
 
     def _abandon(self, error: Exception) -> None:
-        """End in Disconnected after a bug, ours or a policy's, rather than in a state that is not true."""
+        """After a bug, rtlab's or a policy's, become Disconnected rather than keep a wrong state."""
         reason = f"the next step could not be taken: {describe(error)}"
         self._cause = error
         if self._timer is not None:
@@ -288,9 +288,9 @@ class Driver:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # marks it as read: an interrupt has come out of the loop already
+            task.exception()  # marks it as retrieved: the event loop has raised an interrupt already
 
-    # How an attempt went
+    # The course of one attempt
 
     async def _run(self, generation: int) -> None:
         attempt = self._make_attempt(self.spawn)
@@ -310,14 +310,14 @@ class Driver:
             else:
                 self.feed(states.Failed(generation, str(e), e.retryable, e.retry_after, e.attempts > 0))
         except Exception as error:
-            # A bug, ours or a transport's: waiters must hear of it, a retry would not help.
+            # A bug in rtlab or in a transport: waiting callers must get the error; a retry would not help.
             self._cause = error
             text = describe(error)
             self._ended(generation, TransportClosed(1006, text, reconnect=False))
             self._inbox.report("connect", f"the attempt broke: {text}", error=error)
         except BaseException as error:
-            # Our own cancellations come after a Close event, and then this changes nothing.
-            # Others: the loop ends, somebody cancels all tasks, or an interrupt in a handler.
+            # After a Close event, cancellation comes from `close`, and `_ended` then does nothing. Otherwise
+            # the loop is ending, other code cancels all tasks, or a handler raised an interrupt.
             self._ended(generation, TransportClosed(1006, f"stopped by {describe(error)}", reconnect=False))
             raise
         finally:
@@ -369,7 +369,7 @@ class Driver:
         why = told.reason or told.code
         self._requests.fail_all(f"the connection ended before the answer came: {why}")
         self._inbox.forget_joins()
-        if self.life.state is not State.CLOSED:  # else `close` lets the last writes go out first
+        if self.life.state is not State.CLOSED:  # else `close` waits for the last writes first
             self._writes.break_off_all(f"the connection ended before the message was sent: {why}")
         event = Disconnected(
             at=self._clock(),

@@ -1,4 +1,4 @@
-"""What a connection tells its owner, and the small emitter that does the telling."""
+"""The events of a connection, and the emitter that calls their handlers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = [
 
 Handler = Callable[[Any], object]
 
-#: Names that only the connection itself may emit: a message of such a type from the
-#: wire reaches the ``"*"`` handlers and iterators, never these names' handlers.
+#: Names that only the connection itself may emit. A received message of such a type reaches
+#: the ``"*"`` handlers and iterators, but never the handlers of these names.
 LOCAL_EVENTS: Final = frozenset(
     {"connected", "disconnected", "moved", "reconnecting", "resync", "error", "*"}
 )
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection is open: messages flow from now on.
+    """A connection has opened: messages can be sent and received from now on.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """An open connection goes on over another transport; nothing was lost, and nothing is repeated.
+    """An open connection continues over another transport; no message is lost or repeated.
 
     Parameters
     ----------
     at : float
         Seconds on the monotonic clock.
     former, transport : str
-        Names of the transport before and now.
+        The names of the former and of the present transport.
     """
 
     at: float
@@ -79,7 +79,7 @@ class Disconnected(msgspec.Struct, frozen=True, kw_only=True):
     at : float
         Seconds on the monotonic clock.
     code : int
-        The close code, 1006 when there was none.
+        The close code; 1006 if the peer sent none.
     reason : str
         What the peer said, or what happened.
     clean : bool
@@ -107,7 +107,7 @@ class Reconnecting(msgspec.Struct, frozen=True, kw_only=True):
     delay : float
         Seconds until it starts.
     reason : str
-        Why the last one ended.
+        Why the last attempt or connection ended.
     """
 
     at: float
@@ -124,11 +124,11 @@ class Resync(msgspec.Struct, frozen=True, kw_only=True):
     at : float
         Seconds on the monotonic clock.
     room_id : str or None
-        The room, or None for the session's direct messages.
+        The room; None for the session's direct messages.
     epoch : str or None
-        The history that is valid now.
+        The name of the room's present history; None if the server did not say.
     offset : int or None
-        The room's position now.
+        The room's present offset in that history; None if the server did not say.
     reason : str
         Why the gap could not be filled.
     """
@@ -148,16 +148,17 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True):
     at : float
         Seconds on the monotonic clock.
     source : str
-        ``"server"`` (an ``error`` message), ``"handler"`` (yours raised),
-        ``"codec"`` (a frame that could not be read) or ``"connect"``.
+        ``"server"`` (an ``error`` message came, or a message was refused), ``"handler"`` (a handler
+        raised), ``"codec"`` (a message could not be decoded or encoded), ``"schema"`` (a payload
+        violates its schema) or ``"connect"``.
     message : str
-        One sentence.
+        One sentence for people.
     code : str
-        The stable word for programs.
+        The machine-readable error code; empty without one.
     error : BaseException or None
-        The exception, when there is one.
+        The exception, if there is one.
     ref : str or None
-        The id of the message that caused it.
+        The id of the message that caused the error, if known.
     """
 
     at: float
@@ -169,7 +170,7 @@ class ErrorEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def event_fields(event: object) -> dict[str, Any]:
-    """Return what an event says beside its time, as JSON can say it; nothing of what is no event of ours."""
+    """Return an event's fields that JSON can express, without its time; {} for any other object."""
     names: tuple[str, ...] = getattr(event, "__struct_fields__", ())
     return {
         name: value
@@ -184,7 +185,7 @@ class Emitter:
     Attributes
     ----------
     names : keys view
-        The names that have handlers, always the present ones.
+        A live view of the names that have handlers.
 
     Examples
     --------
@@ -221,7 +222,7 @@ class Emitter:
         self._handlers[name] = (*self._handlers.get(name, ()), (handler, once))
 
     def off(self, name: str, handler: Handler | None = None) -> None:
-        """Forget one handler of `name`, or all of them. An unknown one is no error."""
+        """Remove one handler of `name`, or all of them. An unknown handler is no error."""
         left = tuple(e for e in self._handlers.get(name, ()) if handler is not None and e[0] != handler)
         if left:
             self._handlers[name] = left
@@ -229,7 +230,7 @@ class Emitter:
             self._handlers.pop(name, None)
 
     def _remove(self, name: str, entry: tuple[Handler, bool]) -> None:
-        """Take out one entry, and no other of the same handler."""
+        """Remove this entry only, even if the same handler was added more than once."""
         left = tuple(other for other in self._handlers.get(name, ()) if other is not entry)
         if left:
             self._handlers[name] = left
@@ -237,19 +238,19 @@ class Emitter:
             self._handlers.pop(name, None)
 
     def emit(self, name: str, value: Any) -> list[BaseException]:
-        """Call the handlers of `name`; return what they raised.
+        """Call the handlers of `name`; return the exceptions that they raised.
 
-        A handler that an earlier one removes is not called any more. An exception of any
-        class counts as the handler's own (a ``CancelledError`` too: handlers are not
-        awaited, so no cancellation of ours can reach them), but for ``KeyboardInterrupt``
-        and ``SystemExit``, which get through at once.
+        A handler that an earlier handler removes is not called any more. Exceptions of every
+        class are collected (``CancelledError`` too: handlers are not awaited, so a
+        cancellation of the caller's task cannot arise in them). Only ``KeyboardInterrupt``
+        and ``SystemExit`` propagate at once.
 
         Parameters
         ----------
         name : str
             The event.
         value : any
-            What each handler is called with.
+            The argument of each handler.
 
         Returns
         -------
@@ -284,7 +285,7 @@ class Emitter:
 
 
 class Listenable:
-    """What calls handlers: the part of a connection that its owner listens with."""
+    """The part of a connection that adds and removes event handlers."""
 
     _emitter: Emitter
 
@@ -298,16 +299,16 @@ class Listenable:
             message, or ``"connected"``, ``"disconnected"``, ``"reconnecting"``,
             ``"moved"``, ``"resync"``, ``"error"`` (the value is the event of that name).
         handler : callable
-            Synchronous. One that raises, whatever it raises, becomes an ``error``
-            event, and so does one that returns a coroutine. ``KeyboardInterrupt`` and
-            ``SystemExit`` get through, and end the connection.
+            A synchronous function of one argument. Any exception that it raises becomes an
+            ``error`` event, and so does a returned coroutine. ``KeyboardInterrupt`` and
+            ``SystemExit`` propagate, and end the connection.
         """
         self._emitter.on(name, handler)
 
     def once(self, name: str, handler: Handler) -> None:
-        """As `on`, for the next time only."""
+        """Like `on`, but call the handler only the next time."""
         self._emitter.once(name, handler)
 
     def off(self, name: str, handler: Handler | None = None) -> None:
-        """Forget one handler of `name`, or all of them."""
+        """Remove one handler of `name`, or all of them."""
         self._emitter.off(name, handler)

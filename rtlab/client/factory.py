@@ -19,7 +19,7 @@ __all__ = ["check_transports", "make_client"]
 
 
 def check_transports(transports: tuple[str, ...]) -> None:
-    """Raise `ValueError` for a name that is no transport, or for none at all."""
+    """Raise `ValueError` if a name is not a transport's, or if there are no names."""
     strangers = [name for name in transports if name not in TRANSPORTS]
     if strangers or not transports:
         raise ValueError(f"expected some of {', '.join(TRANSPORTS)}, got {', '.join(strangers) or 'none'}")
@@ -42,16 +42,16 @@ def make_client(
     url : str
         The server's base URL, ``http://host:port`` or ``https://host:port``.
     ssl : ssl.SSLContext, optional
-        For ``https://``.
+        The TLS settings for ``https://``; None uses the usual certificate authorities.
     relay : callable, optional
-        For WebRTC: makes a relay for its packets. Others ignore it.
+        For WebRTC: makes a relay for its packets. Other transports ignore it.
     **options
         As for `rtlab.client.connection.Connection`.
 
     Returns
     -------
     Connection
-        It does not retry, unless `options` say so: what breaks shall show.
+        It does not reconnect unless `options` say so, so that failures are visible.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def make_client(
     check_transports((transport,))
     options = {"max_reconnect_attempts": 0, **options}
     if transport == "webrtc":
-        # Importing aiortc takes 0.2 s: only for those who use it.
+        # Importing aiortc takes 0.2 s, so it is imported only on demand.
         from rtlab.client.webrtc_channel import WebRTCChannel
 
         return WebRTCChannel(url, ssl=ssl, relay=relay, **options)

@@ -21,20 +21,20 @@ _log: Final = logging.getLogger("rtlab")
 
 
 class HeartbeatRunner:
-    """Runs one timer, always for the moment at which the policy wants its next tick.
+    """Runs one timer, which is always set to the time at which the policy wants its next tick.
 
     Parameters
     ----------
     heartbeat : Heartbeat
         `Ping`, `Watchdog` or `Sweep`.
     transport : Transport
-        What to ping, and whose ``heard`` to look at.
+        The transport to ping; its ``heard`` says when data last arrived.
     clock : callable
-        Monotonic seconds, the clock of ``transport.heard``.
+        Returns monotonic seconds, on the same clock as ``transport.heard``.
     on_dead : callable
-        Called once, with the reason: the peer is silent, or the policy itself raised.
+        Called with the reason when the peer is considered dead, or when the policy itself raises.
     wire : WireWatch, optional
-        Who is told of pings and their answers.
+        Reports pings and pongs to its watchers.
     """
 
     def __init__(
@@ -57,30 +57,30 @@ class HeartbeatRunner:
 
     @property
     def rtt(self) -> Rtt | None:
-        """The round trip as estimated from the pings, None before the first answer."""
+        """The round-trip estimate from the pings; None before the first answer."""
         return self._beat.rtt
 
     def pause(self) -> None:
-        """Stop judging the peer: while the reader is blocked, its answers lie unread too."""
+        """Stop judging the peer: while reading is blocked, the peer's answers are unread as well."""
         if self._timer is not None:
             self._timer.cancel()
 
     def resume(self) -> None:
-        """Judge the peer again; the silence so far does not count."""
+        """Judge the peer again, from now on; the silence before does not count."""
         if not self._beat.dead:
             fresh = self._heartbeat.start(self._clock())
             self._beat = replace(fresh, number=self._beat.number, rtt=self._beat.rtt)
             self._arm()
 
     def end(self) -> None:
-        """Stop for good, and cancel the pings under way."""
+        """Stop for good, and cancel the pings in flight."""
         self.pause()
         self._beat = replace(self._beat, due=math.inf)
         for task in self._tasks:
             task.cancel()
 
     async def stop(self) -> None:
-        """As `end`, and wait until the tasks of the pings have ended."""
+        """Stop like `end`, and wait until the tasks of the pings have ended."""
         self.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -91,13 +91,13 @@ class HeartbeatRunner:
 
     def _tick(self) -> None:
         try:
-            # Asked once a tick: a step of the machine for each message would cost more.
+            # Read once per tick: a step of the state machine per message would cost more.
             heard = self._transport.heard
             if heard > self._beat.heard:
                 self._step(Received(), heard)
             self._step(Tick(), self._clock())
             self._arm()
-        except Exception as error:  # a policy of the user's: without it a dead peer would go unnoticed
+        except Exception as error:  # from a user-supplied policy; if it fails, a dead peer would go unnoticed
             self._on_dead(f"the heartbeat itself raised {describe(error)}")
 
     def _step(self, event: Event, now: float) -> None:
@@ -116,6 +116,6 @@ class HeartbeatRunner:
             await self._wire.ping(self._transport)
             self._step(Pong(number), self._clock())
         except (TransportClosed, TimeoutError):
-            pass  # the reader learns of the end itself; a missing answer is for the policy to judge
+            pass  # the reader of the transport sees its end; the policy judges a missing answer
         except Exception as error:
             _log.warning("a ping raised %s", describe(error))

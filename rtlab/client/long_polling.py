@@ -1,4 +1,4 @@
-"""`LongPolling`: long polls that reconnect."""
+"""`LongPolling`: a long-polling connection that reconnects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LongPolling(Connection):
     Parameters
     ----------
     url : str
-        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
+        ``http://`` or ``https://``; without a path, ``/poll`` is used.
     headers, auth, ssl, poll_timeout, max_message_bytes
         As for `LongPollTransport`.
     **options

@@ -1,7 +1,7 @@
-"""What a client does with each message: once, in order, and never a silent gap.
+"""Handles each received message once and in order, and reports every gap.
 
-`Inbox` calls handlers, gives answers to `Requests`, feeds the open `Stream`, follows
-rooms and drops repeats. It does no I/O; `ConnectionAttempt` hands it what a transport received.
+`Inbox` calls handlers, passes answers to `Requests`, feeds the open `Stream`, tracks the
+positions in rooms and drops repeats. It does no I/O; `ConnectionAttempt` passes it each message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
+    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["Inbox"]
 
@@ -32,7 +32,7 @@ _log: Final = logging.getLogger("rtlab")
 
 
 class _Asked(NamedTuple):
-    """A ``join_room`` on its way: of which room, from which place, and whether this client was in it."""
+    """An unanswered ``join_room``: its room, the position to resume from, and whether this was a member."""
 
     room_id: str
     epoch: str | None
@@ -41,22 +41,22 @@ class _Asked(NamedTuple):
 
 
 class Inbox:
-    """Everything that happens to a message after it was decoded.
+    """Processes every message after the transport has decoded it.
 
     Parameters
     ----------
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
     requests : Requests
-        Who waits for an answer.
+        The open requests, which receive their answers from here.
     client_id : str or None
-        This client's durable name.
+        This client's durable name; None lets the server choose one.
     max_queue : int
         Messages that may wait for an open iterator, at least 1.
     max_dead_letters : int
-        Messages kept because they could not be read or sent.
+        How many of the newest refused messages to keep.
     schemas : Schemas or None
-        What payloads must look like.
+        Schemas of the payloads; None checks nothing.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class Inbox:
     # Receiving
 
     def put(self, message: Message, cursor: str | None) -> asyncio.Event | None:
-        """Handle one message; return what to wait for if an open iterator's queue is full.
+        """Handle one message; if the open iterator's queue is full, return the event to wait for.
 
         Parameters
         ----------
         message : Message
-            What came.
+            The received message.
         cursor : str or None
-            The token that came with it.
+            The resume token that came with the message, if the transport has such tokens.
         """
         if self.wire.watchers:
             self.wire.tell("peer", "message", message)
@@ -122,17 +122,17 @@ class Inbox:
             self.position.settle(receipt)
             return None
         stream.put(message, receipt)
-        # The event alone: a reader that waits with the stream in hand would keep an
-        # abandoned iterator alive.
+        # Only the event is returned: a waiting reader that referred to the stream would keep
+        # an abandoned iterator alive.
         return None if stream.space.is_set() else stream.space
 
     def has_room(self) -> bool:
-        """Return whether the open iterator, if there is one, has room for another message after the next."""
+        """Return whether no iterator is open, or the open one has room for two more messages."""
         stream = self.stream
         return stream is None or stream.ended or stream.has_room(2)
 
     def put_unreadable(self, error: MessageError) -> None:
-        """Count a frame that is no message, and report it."""
+        """Count a frame that could not be decoded, and report it."""
         if self.position.count(None) is not None:
             self.refuse(None, error, "codec")
 
@@ -161,7 +161,7 @@ class Inbox:
         if kind == "error":
             detail = fields_of(message.payload)
             text, code = str(detail.get("message", "error")), str(detail.get("code", ""))
-            # The request raises the refusal: no need to log it as well.
+            # If the error answers a request, the request raises it: no need to log it as well.
             self.report("server", text, code=code, ref=message.id, log=not answered)
         elif kind in handled and kind not in LOCAL_EVENTS:
             self.tell(kind, message)
@@ -169,7 +169,7 @@ class Inbox:
             self.tell("*", message)
 
     def tell(self, name: str, value: Any) -> None:
-        """Call the handlers of one event or type."""
+        """Call the handlers of one event name or message type; report what they raise."""
         for error in self.emitter.emit(name, value):
             self.report("handler", f"a handler of {name!r} raised {describe(error)}", error=error)
 
@@ -183,7 +183,7 @@ class Inbox:
         ref: str | None = None,
         log: bool = True,
     ) -> None:
-        """Emit an ``error`` event; log it when nobody listens, so that none is lost."""
+        """Emit an ``error`` event, or log it if no handler is registered."""
         if "error" not in self.emitter.names:
             if log:
                 _log.warning("%s: %s", source, text)
@@ -193,7 +193,7 @@ class Inbox:
             _log.warning("an error handler raised %s", describe(raised))
 
     def refuse(self, message: Message | None, error: Exception, source: str) -> None:
-        """Keep a message that could not be read or sent, and report it."""
+        """Keep a refused message as a dead letter, and report it; None: it could not be decoded."""
         self.dead_letters.append((message, error))
         self.report(source, str(error), code=getattr(error, "code", ""), error=error)
 
@@ -205,12 +205,12 @@ class Inbox:
         Parameters
         ----------
         welcome : Message
-            The server's first message.
+            The server's first message on the connection.
 
         Returns
         -------
         bool
-            Whether the former session goes on.
+            Whether the server resumed the former session.
         """
         if self.wire.watchers:
             self.wire.tell("peer", "message", welcome)
@@ -231,26 +231,26 @@ class Inbox:
         return resumed
 
     def _enter(self, room_id: str, place: dict[str, Any]) -> None:
-        """Follow a room that the URL named, before anything was said in it."""
+        """Follow a room that the connection's URL named, from the offset in the welcome."""
         epoch, offset = place.get("epoch"), place.get("offset")
         if room_id not in self.position.rooms and isinstance(epoch, str) and type(offset) is int:
             self.position.enter(room_id, epoch, offset)
 
     @staticmethod
     def limit_of(welcome: Message) -> int:
-        """Return the largest message that the server takes, in bytes."""
+        """Return the largest message that the server accepts, in bytes."""
         limit = fields_of(fields_of(welcome.payload).get("limits")).get("maxMessageBytes")
         return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
 
     def rejoins(self, max_bytes: int) -> list[Message]:
-        """Return what leaves rooms that were left unheard, and asks for the others, each from its offset.
+        """Return messages that repeat unanswered leaves, and join the other rooms from their offsets.
 
-        Those of which the server has said in this session that the client is in them are left out.
+        Rooms whose membership the server has confirmed in this session are left out.
 
         Parameters
         ----------
         max_bytes : int
-            The largest message to send. All rooms go in one ``batch`` if they fit.
+            The largest message to send. All joins go in one ``batch`` if they fit.
         """
         leaving = sorted(self.position.leaving)
         leaves = [Message("leave_room", {"roomId": one}, id=self._requests.new_id()) for one in leaving]
@@ -258,7 +258,7 @@ class Inbox:
         size = max_bytes
         for room_id in self.position.unconfirmed():
             join = self.join(room_id)
-            # 100 bytes more than enough for the comma, and the batch around its items.
+            # 100 bytes are more than enough for the comma and the batch's own fields.
             length = len(JSON.encode(join)) + 100
             size += length
             if size > max_bytes:
@@ -274,14 +274,14 @@ class Inbox:
         return Message("batch", items, id=ident)
 
     def join(self, room_id: str, *, probe: bool = False) -> Message:
-        """Make a ``join_room`` message, continuing where this client stands in that room.
+        """Make a ``join_room`` message that resumes from this client's position in the room.
 
         Parameters
         ----------
         room_id : str
-            Which.
+            The room's name.
         probe : bool
-            Whether the server is to say if this client still was a member.
+            Whether to ask the server if this client was still a member.
         """
         room = self.position.rooms.get(room_id)
         payload: dict[str, Any] = {"roomId": room_id}
@@ -291,22 +291,22 @@ class Inbox:
         if probe:
             payload["probe"] = True
         ident = self._requests.new_id()
-        # In a new session, the way back into the room is under way until the server has said so.
+        # In a new session, this client is a member only once the server has confirmed the new join.
         member = room is not None and room.session == self.position.session
         self._joins[ident] = _Asked(room_id, epoch, offset, member)
         return Message("join_room", payload, id=ident)
 
     def forget_join(self, join: Message) -> None:
-        """Take no notice of a late answer to a ``join_room`` that was given up."""
+        """Ignore a late answer to a ``join_room`` that was given up."""
         self._joins.pop(join.id or "", None)
 
     def forget_joins(self) -> None:
-        """As `forget_join`, for all: the connection that would have answered is gone."""
+        """Forget every unanswered ``join_room``: the connection that would have answered is gone."""
         self._joins.clear()
         self._batches.clear()
 
     def _note_joins(self, ident: str, answer: Message) -> None:
-        """Learn from an answer where its rooms stand, alone or in a batch."""
+        """Update room positions from the answer to a ``join_room``, or to a batch of them."""
         detail = fields_of(answer.payload)
         batch = self._batches.pop(ident, None)
         if batch is None:
@@ -341,7 +341,7 @@ class Inbox:
         dropped = asked.member and detail.get("member") is False
         if room is not None:
             room.session = self.position.session
-            # In a batch, what comes behind its joins comes before this answer, and has said what is missing.
+            # Messages that follow the joins of a batch arrive before this answer, and showed any gap already.
             moved = (room.epoch, room.received) != (asked.epoch, asked.offset)
             if not dropped and (recovered or (moved and room.epoch == epoch and room.received >= offset)):
                 return
@@ -361,28 +361,28 @@ class Inbox:
 
     @property
     def stream(self) -> Stream | None:
-        """The open iterator, if there is one."""
+        """The open iterator; None without one."""
         return self._stream() if self._stream is not None else None
 
     def iterate(self) -> Stream:
-        """Open an iterator; an earlier one ends."""
+        """Open an iterator; this ends an earlier one."""
         former = self.stream
         if former is not None:
             former.finish(None)
         stream = Stream(self.position.settle, self._max_queue)
         space = stream.space
-        # Also wakes a reader that is blocked on the full queue of an iterator that was dropped.
+        # When an iterator is garbage-collected, wake the reader that may wait for room in its queue.
         self._stream = weakref.ref(stream, lambda _: space.set())
         if self._over is not None:
             stream.finish(*self._over)
         return stream
 
     def start(self) -> None:
-        """Let iterators wait for messages (again): a connection is on its way."""
+        """Let iterators wait for messages (again): the connection is being opened."""
         self._over = None
 
     def finish(self, error: Exception | None) -> None:
-        """End the open iterator, after what it still holds, and those opened later."""
+        """End the open iterator after the messages that it still holds, and end later iterators at once."""
         self._over = (error,)
         stream = self.stream
         if stream is not None:
@@ -390,7 +390,7 @@ class Inbox:
         self._stream = None
 
     def drop(self) -> None:
-        """End the open iterator, if it belongs to an event loop that is closed."""
+        """End the open iterator of an event loop that is closed."""
         with suppress(RuntimeError):  # its waiters cannot be woken any more
             self.finish(None)
         self._stream = None

@@ -13,21 +13,21 @@ __all__ = ["Stream"]
 
 
 class Stream:
-    """An open iterator. The inbox holds it weakly, so dropping it closes it.
+    """An open iterator. The inbox has only a weak reference, so an iterator that is dropped is closed.
 
     A message counts as handled when the next one is asked for.
 
     Parameters
     ----------
     settle : callable
-        Called with the receipt of each message that counts as handled.
+        Called with the receipt of each message when that message counts as handled.
     limit : int
-        Messages that may wait; at this many, `space` is cleared.
+        The most messages that may wait; when the queue reaches it, `space` is cleared.
 
     Attributes
     ----------
     space : asyncio.Event
-        Set while another message fits; the reader of the transport waits for it.
+        Set while the queue has room; the task that reads the transport waits for it.
     """
 
     __slots__ = ("__weakref__", "_last", "_limit", "_settle", "end", "ended", "queue", "space")
@@ -43,19 +43,19 @@ class Stream:
         self.end: Exception | None = None
 
     def put(self, message: Message, receipt: Receipt) -> None:
-        """Add a message; `space` says whether another one fits."""
+        """Add a message; clear `space` if the queue is full now."""
         self.queue.put_nowait((message, receipt))
         if self.queue.qsize() >= self._limit:
             self.space.clear()
 
     def has_room(self, messages: int) -> bool:
-        """Return whether so many more fit."""
+        """Return whether the queue has room for `messages` more."""
         return self.queue.qsize() + messages <= self._limit
 
     def finish(self, error: Exception | None) -> None:
-        """End the iteration after the messages that wait, with `error` if there is one.
+        """End the iteration after the waiting messages, by raising `error` if there is one.
 
-        Also wakes the transport's reader, if it is blocked on a full queue.
+        Also wakes the task that reads the transport, if it is blocked on the full queue.
         """
         self.ended, self.end = True, error
         self.queue.put_nowait(None)
@@ -74,7 +74,7 @@ class Stream:
             if self.queue.qsize() < self._limit:
                 self.space.set()
             return message
-        # The end stays in the queue: other tasks may wait on this iterator, or call it again.
+        # Put the end marker back: other tasks may wait on this iterator, or this one may ask again.
         self.queue.put_nowait(None)
         if self.end is not None:
             raise self.end

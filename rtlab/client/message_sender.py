@@ -1,6 +1,6 @@
-"""What a client sends: messages, requests that wait for their answers, pings.
+"""Sends messages, requests that wait for their answers, and pings.
 
-The counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
+`Outbox` is the counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
 """
 
 from __future__ import annotations
@@ -20,42 +20,43 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
-    from rtlab.protocol.schemas import Schemas  # imports a compiler of schemas: for those who use one
+    from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
 
 __all__ = ["Outbox"]
 
-#: Seconds between two looks at a buffer: no transport says when it is empty.
+#: Seconds between two checks of the send buffer: no transport notifies when it is empty.
 _LOOK_AGAIN: Final = 0.002
 
-#: Messages after which `write` lets the event loop read. A write that does not wait does not suspend its
-#: caller, so that a loop of them reads nothing, and a server ends who reads nothing.
+#: How many writes in a row go out before `write` yields to the event loop. A write that need not wait does
+#: not suspend its caller, so without this a loop of writes would keep the client from reading, and the server
+#: disconnects a client that does not read (a slow consumer).
 _IN_A_ROW: Final = 128
 
 
 class Outbox:
-    """Everything that happens to a message before a transport takes it.
+    """Processes every message before the transport sends it.
 
     Parameters
     ----------
     driver : Driver
-        Has the open transport.
+        Holds the open transport.
     inbox : Inbox
-        Keeps what could not be sent.
+        Keeps refused messages as dead letters, and has the watchers of the wire.
     requests : Requests
-        Who waits for an answer.
+        The open requests, to which each new request is added.
     writes : Writes
-        Breaks off a write that waits.
+        Runs writes so that a lost connection or a deadline can interrupt them.
     throttle : Throttle or None
-        What each message waits for.
+        Delays messages to keep them below a rate; None: no limit.
     schemas : Schemas or None
-        What payloads must look like.
+        Schemas of the payloads; None checks nothing.
 
     Attributes
     ----------
     messages_out : int
         Messages sent.
     rtt : float or None
-        Seconds of the last round trip that `ping` measured.
+        The last round trip that `ping` measured, in seconds; None before the first.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Outbox:
         Raises
         ------
         NotConnected
-            No connection is open, or it ended meanwhile.
+            No connection is open, or it ended during the write.
         MessageError
             The payload is not in the JSON data model, or too large for the server.
         """
@@ -94,9 +95,9 @@ class Outbox:
             await asyncio.sleep(0)
 
     def check(self, message: Message) -> None:
-        """Raise `MessageError` unless a payload is what its type must be, and keep it with its error.
+        """Raise `MessageError` if a payload violates its schema, after keeping it as a dead letter.
 
-        `write` and `ask` do this by themselves; who puts messages into a batch asks for each.
+        `write` and `ask` check by themselves; a caller that builds a batch checks each item with this.
         """
         if self._schemas is not None:
             try:
@@ -111,9 +112,9 @@ class Outbox:
         Parameters
         ----------
         message : Message
-            It must have an id.
+            The request; it must have an id.
         timeout : float
-            Seconds for the whole, a write that waits included.
+            Seconds for the write and the answer together.
 
         Raises
         ------
@@ -133,13 +134,14 @@ class Outbox:
         except BaseException:
             self._requests.forget(message.id)
             if answer.done() and not answer.cancelled():
-                answer.exception()  # marks it as read: the write may have failed first
+                answer.exception()  # marks it as retrieved: the write may have failed first
             raise
 
     def ask_at_once(self, batch: Message, timeout: float) -> asyncio.Future[Message] | None:
-        """Send a batch without a task, and return its future answer, an ``error`` included.
+        """Send a batch without waiting, and return its future answer, which may be an ``error``.
 
-        None when it was not sent: it may have to wait, or something else is to be done; then `ask`.
+        Return None if it was not sent: the write might have to wait, a schema or throttle applies, or the
+        transport refuses the batch. The caller then uses `ask`.
         """
         if self._schemas is not None or self._throttle is not None:
             return None
@@ -156,7 +158,7 @@ class Outbox:
         return self._requests.expect(batch, timeout)
 
     def fits(self, message: Message) -> bool:
-        """Whether the connection takes a message as large as this; without one, nobody knows: True."""
+        """Whether a message is within the transport's size limit; True while no connection is open."""
         transport = self._driver.transport
         if transport is None:
             return True
@@ -169,19 +171,19 @@ class Outbox:
 
     @property
     def buffered_bytes(self) -> int:
-        """What was sent and has not left; 0 without a connection."""
+        """Bytes in the transport's send buffers; 0 without a connection."""
         transport = self._driver.transport
         return transport.buffered_bytes if transport is not None else 0
 
     async def drain(self, timeout: float) -> None:
-        """Return when nothing is buffered any more.
+        """Return when the send buffers are empty.
 
         Raises
         ------
         TimeoutError
-            Something still was after so many seconds.
+            Bytes were still buffered after `timeout` seconds.
         NotConnected
-            No connection is open, or it ended meanwhile.
+            No connection is open, or it ended first.
         """
         transport = self._transport()
         async with within(timeout, lambda: f"{transport.buffered_bytes:,} bytes have not left: a slow path?"):
@@ -191,12 +193,12 @@ class Outbox:
                     raise NotConnected("the connection ended with messages in its buffer")
 
     async def ping(self, timeout: float) -> float:
-        """Return the seconds of one round trip, and keep them in `rtt`.
+        """Measure one round trip; return its seconds, and keep them in `rtt`.
 
         Raises
         ------
         TimeoutError
-            No answer came within so many seconds.
+            No answer came within `timeout` seconds.
         NotConnected
             No connection is open, or it ended before the answer came.
         """

@@ -1,4 +1,4 @@
-"""Waits that say what did not happen: asyncio's own `TimeoutError` has no words."""
+"""Timeouts that say what did not happen: asyncio's own `TimeoutError` has no message."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["within"]
 
 @asynccontextmanager
 async def within(seconds: float | None, complaint: Callable[[], str]) -> AsyncGenerator[None]:
-    """Give a block so many seconds, None for ever.
+    """Run a ``with`` block for at most so many seconds.
 
     Parameters
     ----------
     seconds : float or None
-        How long.
+        The timeout; None for no limit.
     complaint : callable
-        Says what did not happen, and what to do; asked when it is too late.
+        Returns what did not happen and what to do; called only after a timeout.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a connection's options mean together, and which of them can be none."""
+"""Checks a connection's options, combines them into a retry policy, and shows the values in force."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "in_force", "poli
 
 DefaultHeartbeat = Literal["default"]
 
-#: Event streams and long polls are not here: their transports end when the server's
-#: heartbeat (or answer) stays out, after ``silence_timeout`` and ``poll_timeout``. A
-#: WebSocket's dead peer usually shows by a reset; UDP has none, so WebRTC asks more often.
+#: The default heartbeats. Event streams and long polls need none: their transports end when the
+#: server's heartbeat or answer is missing for ``silence_timeout`` or ``poll_timeout``. A dead peer of
+#: a WebSocket usually shows by a TCP reset; UDP has no resets, so WebRTC pings more often.
 _HEARTBEATS: Final[dict[str, Heartbeat]] = {
     "websocket": Ping(interval=20.0, timeout=20.0),
     "webrtc": Ping(interval=5.0, timeout=5.0),
@@ -22,7 +22,7 @@ _HEARTBEATS: Final[dict[str, Heartbeat]] = {
 
 
 def default_heartbeat(transport: str) -> Heartbeat | None:
-    """Return the heartbeat of connections that are given none.
+    """Return the heartbeat of connections whose ``heartbeat`` option is ``"default"``.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def default_heartbeat(transport: str) -> Heartbeat | None:
     Returns
     -------
     Heartbeat or None
-        None where the transport itself notices silence.
+        None for a transport that itself detects silence.
 
     Examples
     --------
@@ -43,23 +43,23 @@ def default_heartbeat(transport: str) -> Heartbeat | None:
 
 
 def checked(name: str, value: Any, example: str, *methods: str) -> None:
-    """Refuse at once what would fail in the middle of a connection.
+    """Refuse an option of the wrong type at once: it would fail only while a connection is open.
 
     Parameters
     ----------
     name : str
-        The option's.
+        The option's name.
     value : object
-        What was given; None passes.
+        The option's value; None is accepted.
     example : str
-        What would have been right.
+        A valid value, as code, for the error message.
     *methods : str
-        What such an object can do.
+        Attributes that a valid value has.
 
     Raises
     ------
     TypeError
-        With the example.
+        The value lacks one of them, or is a class.
 
     Examples
     --------
@@ -110,14 +110,14 @@ def policy_of(
 
 
 def in_force(policy: RetryPolicy, **options: object) -> dict[str, str]:
-    """Return what holds for a connection: its policy's parts and the other options, as Python writes them.
+    """Return the options in force: the policy's fields and the other options, as Python code.
 
     Parameters
     ----------
     policy : RetryPolicy
-        What `policy_of` made of several options.
+        The retry policy that `policy_of` made from several options.
     **options : object
-        The others. One without a repr of its own is shown by its class alone.
+        The other options. A value without a repr of its own is shown by its class name.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def in_force(policy: RetryPolicy, **options: object) -> dict[str, str]:
     return {name: _as_code(value) for name, value in shown.items()}
 
 
-#: What a backoff says of itself and the policy overrides, and what no reader of a panel needs.
+#: Fields that are not shown: the retry policy overrides the first two, and readers need not see the third.
 _UNTOLD: Final = ("max_attempts", "min_uptime", "source")
 
 

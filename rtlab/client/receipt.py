@@ -1,4 +1,4 @@
-"""The receipt of one message: its result, or why there is none."""
+"""The receipt of one message that asks for an acknowledgement: the result, or why there is none."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rtlab.protocol.messages import Message
 __all__ = ["UNACKNOWLEDGED", "Receipt"]
 
 
-# A struct, made in C: one is made for each message, and a class's own `__init__` takes five times as long.
+# A msgspec struct: one is made for each message, and an `__init__` in Python takes five times as long.
 class Receipt(msgspec.Struct, eq=False):
-    """What became of one message that the server answers for.
+    """The outcome of one message that the server acknowledges.
 
     Parameters
     ----------
     message : Message
-        What was sent.
+        The message that was sent.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class Receipt(msgspec.Struct, eq=False):
     message: Message
     _result: dict[str, Any] | None = None
     _error: Exception | None = None
-    # Made when somebody waits: most receipts are never asked, and a future costs more than one.
+    # Made only when a caller waits: most receipts are never awaited, and a future costs more.
     _future: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -44,13 +44,13 @@ class Receipt(msgspec.Struct, eq=False):
 
     @property
     def outcome(self) -> str:
-        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: it may have arrived."""
+        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: the message may have arrived."""
         if self._error is not None:
             return "refused" if isinstance(self._error, RequestRefused | MessageError) else "unknown"
         return "waiting" if self._result is None else "handled"
 
     def settle(self, result: dict[str, Any], error: Exception | None) -> None:
-        """Give the result, or what came in its place: for who sends."""
+        """Store the result, or the error in its place; only the sending code calls this."""
         if self._result is not None:
             return
         self._result, self._error = result, error
@@ -59,12 +59,12 @@ class Receipt(msgspec.Struct, eq=False):
 
     @staticmethod
     def settle_handled(receipts: list[Receipt], results: list[Any]) -> list[tuple[Receipt, Any]]:
-        """Settle those of a batch whose results say *handled*; return the others with theirs."""
+        """Settle the receipts of a batch whose results are ok; return the others with their results."""
         others: list[tuple[Receipt, Any]] = []
         for receipt, result in zip(receipts, results, strict=True):
             if result.__class__ is not dict or result.get("ok") is not True:
                 others.append((receipt, result))
-            elif receipt._result is None and receipt._future is None:  # nobody waits: without a call
+            elif receipt._result is None and receipt._future is None:  # nobody waits: save a call
                 receipt._result = result
             else:
                 receipt.settle(result, None)
@@ -76,17 +76,17 @@ class Receipt(msgspec.Struct, eq=False):
         Parameters
         ----------
         timeout : float, optional
-            Seconds; the message itself is not called back.
+            Seconds to wait, None for ever. After a timeout, the message is still being delivered.
 
         Returns
         -------
         dict
-            The server's words: ``ok``, and for a published message ``epoch`` and ``offset``.
+            The server's result: ``ok``, and for a published message ``epoch`` and ``offset``.
 
         Raises
         ------
         RequestRefused
-            The server refused this message; others of the batch may have been handled.
+            The server refused this message; other messages of the batch may have been handled.
         NotConnected, TimeoutError
             No answer came: it is unknown whether the message was handled.
         """
@@ -94,7 +94,7 @@ class Receipt(msgspec.Struct, eq=False):
             if self._result is None:
                 if self._future is None:
                     self._future = asyncio.get_running_loop().create_future()
-                await asyncio.shield(self._future)  # others may wait for it, too
+                await asyncio.shield(self._future)  # other callers may wait for it, too
         if self._error is not None:
             raise self._error
         assert self._result is not None
@@ -102,7 +102,7 @@ class Receipt(msgspec.Struct, eq=False):
 
 
 class _Unacknowledged(Receipt):
-    """Of messages that were sent at most once: nobody answers for them, and one serves all."""
+    """The one shared receipt of all at-most-once messages, which the server does not acknowledge."""
 
     @property
     def outcome(self) -> str:
@@ -110,7 +110,7 @@ class _Unacknowledged(Receipt):
         return "unknown"
 
     def settle(self, result: dict[str, Any], error: Exception | None) -> None:
-        """Nobody does."""
+        """Do nothing: there is no result to store."""
 
     async def acked(self, timeout: float | None = None) -> dict[str, Any]:
         """Raise: there is nothing to wait for."""
@@ -121,5 +121,5 @@ class _Unacknowledged(Receipt):
         )
 
 
-#: What `Connection.send` returns when nobody will answer.
+#: What `Connection.send` returns for an at-most-once message.
 UNACKNOWLEDGED: Final[Receipt] = _Unacknowledged(Message(""))

@@ -1,9 +1,9 @@
-"""Where a client stands in the streams that it follows, without any I/O.
+"""A client's positions in its session and in its rooms, without any I/O.
 
-A session numbers everything that it sends to one client, implicitly: the first
-message after ``welcome`` has ``welcome.seq + 1``, and so on. A room numbers what
-is published in it, explicitly: ``epoch`` and a dense ``offset``. Both survive a
-lost connection, so both can be resumed, and every repeat and gap can be seen.
+A session implicitly numbers every message that the server sends to one client: the
+first after ``welcome`` has the number ``welcome.seq + 1``, and so on. A room numbers
+its messages explicitly, by ``epoch`` and a dense ``offset``. Both numberings survive a
+lost connection, so both can be resumed, and every repeat and gap can be detected.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rtlab.protocol.session_resume import Resume
 
 __all__ = ["REPEAT_WINDOW", "NewestNames", "Position", "Receipt", "RoomPosition", "Verdict"]
 
-#: So many of the newest numbered messages are known by their sender and id: one that comes again,
-#: because a server that has restarted does not know that it was handled, is dropped.
+#: How many of the newest messages from numbered outboxes are remembered by sender and id, to drop duplicates:
+#: a restarted server has forgotten which messages it handled, and publishes a retransmitted one again.
 REPEAT_WINDOW: Final = 4096
 
 Verdict = Literal["new", "repeat", "gap"]
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What one message brought along: its session, its number in it, the cursor that came with it."""
+    """One received message's session, its number in that session, and the cursor that came with it."""
 
     session: str | None
     seq: int
@@ -34,16 +34,16 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class RoomPosition(msgspec.Struct):
-    """One room's history, and the last offset that has come.
+    """The position in one room: the name of its history and the last received offset.
 
     Parameters
     ----------
     epoch : str or None
-        Which history.
+        The name of the room's history; a new epoch starts the offsets anew.
     received : int
-        The offset.
+        The last offset that was received.
     session : str or None
-        In which session the server said that this client is a member.
+        The session in which the server last confirmed this client's membership.
     """
 
     epoch: str | None
@@ -52,20 +52,20 @@ class RoomPosition(msgspec.Struct):
 
 
 class Position:
-    """What has been received, and what has been handled, of each stream.
+    """How far this client has received and handled its session's and its rooms' messages.
 
     Parameters
     ----------
     client_id : str or None
-        The durable name of this client, None to let the server choose.
+        The durable name of this client; None lets the server choose one.
 
     Attributes
     ----------
     received, handled, confirmed : int
-        Number of the last message of the session that was received, that was handled,
-        and that the server may have forgotten.
+        Numbers of the session's last messages: the last one received, the last one handled, and
+        the last one confirmed to the server, which may have discarded all up to it.
     confirming : bool
-        Whether receiving a message confirms it to the server, as a poll's next cursor does.
+        Whether receiving a message confirms it to the server, as the cursor of the next long poll does.
 
     Examples
     --------
@@ -88,13 +88,13 @@ class Position:
         self.confirming = False
         self.cursor: str | None = None
         self.rooms: dict[str, RoomPosition] = {}
-        self.leaving: set[str] = set()  # left in this session, and the server has not said that it knows
+        self.leaving: set[str] = set()  # left in this session, but the server has not acknowledged it
         self._repeated = 0
 
     def resume(self) -> Resume:
-        """Return where the next transport continues: after the last message that was handled.
+        """Return where the next transport resumes: after the last message that was handled.
 
-        Or after the last that was confirmed, if that is later: the server has forgotten those.
+        If a later message was confirmed, resume after that one: the server has discarded those before.
         """
         if self.confirmed > self.handled:
             return Resume(self.client_id, self.session, self.confirmed)
@@ -112,21 +112,21 @@ class Position:
             room.session = None
 
     def go_on(self, after: int) -> None:
-        """Continue the session behind a message.
+        """Continue the session after a given message.
 
-        The server sends again what was received but not yet handled (it waits in an open
-        iterator, say): `count` drops that many messages.
+        The server sends messages again that were received but not handled when the resume was
+        requested, for example because they wait in an open iterator. `count` drops that many.
 
         Parameters
         ----------
         after : int
-            Number of the last message that the server does not send again. More than what
-            `resume` asked for may have been handled by now.
+            Number of the last message that the server does not send again. Since `resume` was
+            called, messages after that one may have been handled.
         """
         self._repeated = max(0, self.received - after)
 
     def count(self, cursor: str | None) -> Receipt | None:
-        """Number a frame, readable or not; None if it was received before the reconnect."""
+        """Number a received frame, decodable or not; None if it was received before the reconnect."""
         if self._repeated:
             self._repeated -= 1
             return None
@@ -141,22 +141,22 @@ class Position:
         self.rooms[room_id] = RoomPosition(epoch, offset, self.session)
 
     def unconfirmed(self) -> list[str]:
-        """Return the rooms of which the server has not said in this session that this client is a member."""
+        """Return the rooms whose membership the server has not confirmed in this session."""
         return [room_id for room_id, room in self.rooms.items() if room.session != self.session]
 
     def leave(self, room_id: str, *, unheard: bool = False) -> None:
-        """Stop following a room; `unheard` if the server may not know, and is to be told when it is back."""
+        """Stop following a room; `unheard`: the server did not acknowledge it, so the leave is repeated."""
         self.rooms.pop(room_id, None)
         if unheard and self.session is not None:
             self.leaving.add(room_id)
 
     def accept(self, message: Message) -> Verdict:
-        """Note that a message arrived, and say whether it was expected.
+        """Record that a message arrived, and return whether it is new, a repeat, or follows a gap.
 
         Parameters
         ----------
         message : Message
-            Any message; those without a room's offset are always ``"new"``.
+            Any message; a message without a room's offset is always ``"new"``.
 
         Returns
         -------
@@ -182,21 +182,21 @@ class Position:
         return "new" if offset == expected else "gap"
 
     def skip(self, room_id: str, epoch: object, first: object, last: object) -> Verdict:
-        """Note that messages of a room will not come: the server's policy for slow clients dropped them.
+        """Record that the server dropped messages of a room, by its policy for slow consumers.
 
         Parameters
         ----------
         room_id : str
-            The room; one that is not followed has no place to move.
+            The room; nothing happens if this client does not follow it.
         epoch : str
-            Its history.
+            The name of the room's history.
         first, last : int
-            The first and the last of them.
+            The first and the last dropped offset.
 
         Returns
         -------
         {"new", "repeat", "gap"}
-            As `accept`: ``"gap"`` means that more than these are missing.
+            As for `accept`; ``"gap"`` means that messages before `first` are missing, too.
         """
         room = self.rooms.get(room_id)
         if not isinstance(first, int) or not isinstance(last, int) or room is None:
@@ -208,28 +208,28 @@ class Position:
         return "gap" if gap else "new"
 
     def settle(self, receipt: Receipt) -> None:
-        """Note that a message has been handled: a resume continues after it.
+        """Record that a message has been handled, so that a resume continues after it.
 
-        One of an earlier session changes nothing, nor does one from before the
-        last that was handled: two iterators may be read in any order.
+        A message of an earlier session changes nothing. Neither does a message before the
+        last one that was handled: two iterators may be read in any order.
 
         Parameters
         ----------
         receipt : Receipt
-            Where the message stands.
+            The message's place in its session.
         """
         if receipt.session == self.session and receipt.seq > self.handled:
-            # A cursor of None replaces the former one too, which would resume too early.
+            # The cursor is replaced even by None: the former cursor would resume too early.
             self.handled, self.cursor = receipt.seq, receipt.cursor
 
 
 class NewestNames:
-    """Knows the newest messages by their sender and id, across sessions and histories of rooms.
+    """Remembers the newest messages by sender and id, across sessions and room histories.
 
     Parameters
     ----------
     size : int
-        How many.
+        How many messages to remember.
 
     Examples
     --------
@@ -240,11 +240,11 @@ class NewestNames:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        # A plain dict looks for its first entry behind all that were deleted there: 3 µs in 4,096 names.
+        # To find its first entry, a plain dict walks past all deleted ones: 3 µs with 4,096 names.
         self._names: OrderedDict[tuple[str | None, str], None] = OrderedDict()
 
     def again(self, sender: str | None, ident: str | None) -> bool:
-        """Whether a message has come before; one without an id never has."""
+        """Return whether a message is remembered, and remember it; False for a message without an id."""
         if ident is None:
             return False
         name = (sender, ident)

@@ -1,4 +1,4 @@
-"""Requests that wait for their answers: ids that cannot be guessed, deadlines, and who may answer."""
+"""Requests that wait for their answers: unguessable ids, deadlines, and which messages are answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtlab.protocol.messages import Message, fields_of
 
 __all__ = ["Requests", "published", "unwrap"]
 
-#: Ids made at once: asking the system for random bytes takes longer than all else about one.
+#: How many ids are made at once: the system call for random bytes is the slowest part of making one.
 _IDS: Final = 64
 
 
@@ -38,21 +38,21 @@ class Requests:
         return len(self._pending)
 
     def new_id(self) -> str:
-        """Return an id that nobody can guess, so that nobody else can answer a request."""
+        """Return an id that nobody can guess, so that no other client can forge the answer to a request."""
         if not self._ids:
-            # Nine bytes each, which are twelve characters of base64. Nothing of one tells the
-            # next: those of published messages are known to the room.
+            # Nine random bytes each, which are twelve characters of base64. The ids are independent
+            # of each other, because the whole room sees the ids of published messages.
             drawn = secrets.token_urlsafe(9 * _IDS)
             self._ids = [drawn[first : first + 12] for first in range(0, len(drawn), 12)]
         return self._ids.pop()
 
     def expect(self, request: Message, timeout: float) -> asyncio.Future[Message]:
-        """Return a future of the answer to a request that is about to be written.
+        """Register a request that is about to be written; return the future of its answer.
 
         Parameters
         ----------
         request : Message
-            It must have an id.
+            The request; it must have an id.
         timeout : float
             Seconds until the future raises `TimeoutError`.
         """
@@ -61,16 +61,16 @@ class Requests:
         future: asyncio.Future[Message] = loop.create_future()
         deadline = loop.time() + timeout
         self._pending[request.id] = _Pending(future, deadline, request.type, timeout)
-        # One timer, at the earliest deadline: a timer per request would add a tenth
-        # to a round trip on loopback.
+        # One timer, at the earliest deadline: a timer per request would make a round trip
+        # on loopback 10 % slower.
         if self._timer is None or deadline < self._timer.when():
             self._expire_at(deadline)
         return future
 
     def answer(self, message: Message) -> bool:
-        """Give a message to the request that it answers; return whether there was one.
+        """Give a message to the request that it answers; return whether such a request is open.
 
-        The caller makes sure that the server sent it, see `published`.
+        The caller makes sure that the server itself sent the message; see `published`.
         """
         waiting = self._pending.pop(message.id or "", None)
         if waiting is None or waiting.future.done():
@@ -83,7 +83,7 @@ class Requests:
         self._pending.pop(ident, None)
 
     def fail_all(self, reason: str) -> None:
-        """Answer every open request with `NotConnected`: its outcome is unknown."""
+        """Let every open request raise `NotConnected`: whether the server handled it is unknown."""
         pending, self._pending = self._pending, {}
         for waiting in pending.values():
             if not waiting.future.done():
@@ -91,7 +91,7 @@ class Requests:
         self._stop_timer()
 
     def drop_all(self) -> None:
-        """Drop what belongs to an event loop that is closed."""
+        """Drop all requests and the timer: their event loop is closed."""
         self._pending.clear()
         self._stop_timer()
 
@@ -118,21 +118,21 @@ class Requests:
 
 
 def published(message: Message) -> bool:
-    """Return whether a message was published in a room, by whoever: it answers no request.
+    """Return whether a client published a message in a room: such a message answers no request.
 
-    Our server stamps each such message with the sender's name and an offset, and no answer
-    of its own with either.
+    An rtlab server stamps each published message with the sender's name and an offset, and
+    puts neither in its own answers.
 
     Parameters
     ----------
     message : Message
-        From a server of ours. Others have rules of their own.
+        A message from an rtlab server. Other servers have rules of their own.
     """
     return message.offset is not None or message.client_id is not None
 
 
 def unwrap(answer: Message) -> Message:
-    """Return an answer, or raise what it says.
+    """Return an answer, or raise the error that it contains.
 
     Parameters
     ----------
@@ -142,12 +142,12 @@ def unwrap(answer: Message) -> Message:
     Returns
     -------
     Message
-        The same, unless it is an ``error``.
+        The same message, unless it is an ``error``.
 
     Raises
     ------
     RequestRefused
-        With the server's words.
+        The answer is an ``error``; the exception has the server's text, code and hint.
     """
     if answer.type != "error":
         return answer

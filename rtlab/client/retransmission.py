@@ -1,9 +1,9 @@
-"""Acknowledged sending: each message goes again until the server has answered for it.
+"""Acknowledged sending: each message is retransmitted until the server has acknowledged it.
 
-Messages travel in ``batch`` frames, and each has a result in the frame's ``ack``. A bounded
-window of them may have no answer (`GoBackN`); when an answer is missing, the oldest goes again
-and all after it. With an outbox opened at the server, messages are numbered, and the server
-handles each number once: *effectively once*. Without, it handles each that comes: *at least once*.
+Messages travel in ``batch`` frames, and the frame's ``ack`` has a result for each of them. At most
+a window of messages is in flight (`GoBackN`); when an answer is missing, the oldest message is sent
+again, and all after it. If an outbox is opened at the server, messages are numbered, and the server
+handles each number once: *effectively once*. Otherwise it handles every copy: *at least once*.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["PER_FRAME", "DeliveryMode", "Life", "Parcel", "Retransmission"]
 
 DeliveryMode = Literal["at_most_once", "at_least_once", "effectively_once"]
 
-#: Messages of one frame, and frames without an answer: above, messages wait and share a frame.
+#: The most messages in a frame. With `_FRAMES` frames unanswered, only full frames are sent.
 PER_FRAME: Final = 64
 _FRAMES: Final = 16
 _FRAME_BYTES: Final = 128 * 1024
-#: What `seq`, `stream` and the frame around it add to a message, at most.
+#: The most bytes that `seq`, `stream` and the frame add to one message.
 _OVERHEAD_BYTES: Final = 256
-#: Seconds before a refusal that is not final is tried again, without a hint of the server's.
+#: Seconds until a message with a temporary refusal is sent again, if the server gave no hint.
 _PAUSE: Final = 0.1
-#: Seconds that the wait for an answer may grow to (RFC 6298 §2.5 asks for 60 at least).
+#: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
 
-#: Refusals after which the server expects the same message again.
+#: `_GAPS`: a message or the opening is missing, so all is sent again. `_TRY_AGAIN`: temporary refusals.
 _GAPS: Final = frozenset({"gap", "not_opened"})
 _TRY_AGAIN: Final = frozenset({"not_published", "rate_limited", "busy"})
-#: Refusals that end an outbox.
+#: Refusals after which the outbox must stop for good.
 _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
 Settle = Callable[[dict[str, Any], Exception | None], None]
@@ -49,18 +49,18 @@ Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Life(msgspec.Struct):
-    """How an outbox presents itself to the server; see ``outbox`` in the protocol.
+    """The identity of an outbox, as its ``outbox`` message tells the server (see the protocol).
 
     Parameters
     ----------
     stream, history : str
-        Its name, and which numbering it is.
+        The outbox's name, and the name of its numbering; a new history starts the numbers anew.
     token : str
-        Of this process.
+        A random token of the process that sends from the outbox.
     after : int
-        The last incarnation that is known of.
+        The newest incarnation (opening by one process) that the outbox's file knows; 0 for none.
     incarnation : int or None
-        The one that the server gave.
+        The number that the server gave this process; None before its first opening.
     """
 
     stream: str
@@ -71,25 +71,25 @@ class Life(msgspec.Struct):
 
 
 class Parcel:
-    """One message that waits for its result.
+    """One message until it has its result.
 
     Parameters
     ----------
     message : Message or bytes
-        With an id, which every try carries; as JSON, it is read when it is sent.
+        The message; every transmission has its id. Bytes are its JSON, decoded only when it is sent.
     size_bytes : int
-        Its size as JSON.
+        The message's size as JSON.
     settle : callable
-        Called once, with the result or the error in its place.
+        Called once, with the result and None, or with an empty result and the error.
     seq : int
-        Its number in the outbox; 0 without one.
+        The message's number in the outbox; 0 if messages are not numbered.
     came : float
-        When it was given, on the owner's clock.
+        When the message was given to `put`, in seconds on the owner's clock.
 
     Attributes
     ----------
     retries : int
-        Refusals and missing answers so far; a lost connection is nobody's fault.
+        Refusals and missing answers so far; lost connections do not count.
     """
 
     __slots__ = ("came", "done", "message", "retries", "seq", "settle", "size_bytes")
@@ -108,7 +108,7 @@ class Parcel:
     def item(self, stream: str | None) -> dict[str, Any]:
         """Return the message as an item of a batch."""
         message = self.message if isinstance(self.message, Message) else JSON.decode(self.message)
-        # By hand: the payload is a copy of its own already, and `to_builtins` would copy it again.
+        # Built by hand: the payload is a private copy already, and `to_builtins` would copy it again.
         fields: dict[str, Any] = {"type": message.type, "payload": message.payload, "id": message.id}
         if message.room_id is not None:
             fields["roomId"] = message.room_id
@@ -120,27 +120,27 @@ class Parcel:
 
 
 class Retransmission:
-    """Sends parcels over one connection until each has its result.
+    """Sends parcels, across reconnects, until each has its result.
 
     Parameters
     ----------
     request : callable
-        Sends a batch, and returns its answer within so many seconds.
+        Sends a batch and returns its answer; the second argument is the timeout in seconds.
     spawn : callable
         Runs a coroutine as a task whose owner cancels and awaits it.
     limit : callable
-        The largest frame that the server takes, in bytes.
+        Returns the largest frame that the server accepts, in bytes.
     life : Life or None
-        The outbox to open; None leaves messages without numbers.
+        The outbox to open; None sends messages without numbers.
     window : int
-        Messages that may have no answer.
+        The most messages in flight without an answer.
     answer_timeout : float
-        Seconds until a frame goes again on an open connection; doubled with each answer that is missing, up
-        to 60 (RFC 6298 §5.5): repeats would make a slow path slower still.
+        The least retransmission timeout, in seconds, on an open connection. It doubles with each missing
+        answer, up to 60 s (RFC 6298 §5.5), because retransmissions make a congested path slower.
     max_retries : int or None
-        Refusals and missing answers until a message is given up; None never does.
+        Refusals and missing answers after which a message is given up; None never gives up.
     progress : callable, optional
-        Called after results: there may be room for more parcels.
+        Called after results have come, when there may be room for more parcels.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Retransmission:
         self._max_retries = max_retries
         self._progress = progress
         self._flight = GoBackN(window, first=0)
-        self._parcels: deque[Parcel] = deque()  # the first one is at `_flight.base`
+        self._parcels: deque[Parcel] = deque()  # the first one has the number `_flight.base`
         self._per_frame = PER_FRAME
         self._generation = 0
         self._frames = 0
@@ -173,23 +173,23 @@ class Retransmission:
         self._pause: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many parcels have no result."""
+        """How many parcels have no result yet."""
         return len(self._parcels)
 
     @property
     def in_flight(self) -> int:
-        """How many were sent and have no answer yet."""
+        """How many parcels, counted from the oldest without a result, were sent since the last go-back."""
         return self._flight.next - self._flight.base
 
-    # What happens
+    # Called by the owner
 
     def put(self, *parcels: Parcel) -> None:
-        """Take parcels; they leave in this turn of the loop, with the others of this turn."""
+        """Accept parcels; those that are put in one turn of the event loop are sent together."""
         self._parcels.extend(parcels)
         self._schedule()
 
     def withdraw(self, before: float = math.inf) -> Parcel | None:
-        """Take back the oldest parcel that was never sent, if it came before a time; it is not settled."""
+        """Remove and return the oldest parcel not in flight, unsettled, if it came before `before`."""
         if self.in_flight >= len(self._parcels):
             return None
         parcel = self._parcels[self.in_flight]
@@ -200,18 +200,18 @@ class Retransmission:
         return parcel
 
     def opened(self) -> None:
-        """Begin again with the oldest parcel: a connection is open."""
+        """Send from the oldest parcel on: a connection has opened."""
         self._up, self._announced = True, False
         self._again()
 
     def lost(self) -> None:
-        """Send nothing: the connection has ended."""
+        """Stop sending: the connection has ended."""
         self._up = False
         self._generation += 1
         self._frames = 0
 
     def end(self, error: RtlabError) -> None:
-        """Give every parcel this error, and take no more."""
+        """Settle every parcel with `error`, and send nothing more."""
         self.failed = error
         self.lost()
         for handle in (self._scheduled, self._pause):
@@ -230,7 +230,7 @@ class Retransmission:
             self._scheduled = asyncio.get_running_loop().call_soon(self._pump)
 
     def _again(self, pause: float = 0.0) -> None:
-        """Send again from the oldest parcel on, now or after a pause."""
+        """Retransmit from the oldest parcel on, now or after `pause` seconds."""
         self._generation += 1
         self._frames = 0
         self._flight.back()
@@ -255,11 +255,11 @@ class Retransmission:
             self._spawn(self._send(frame, self._generation))
 
     def _next_frame(self) -> list[Parcel]:
-        """Take what goes in one frame; a parcel that no frame can hold is given up."""
+        """Return the parcels of the next frame; one that is too large for any frame gets its error."""
         flight, parcels, limit = self._flight, self._parcels, self._limit()
         most = min(_FRAME_BYTES, limit)
         frame: list[Parcel] = []
-        size = _OVERHEAD_BYTES * 2  # an opening
+        size = _OVERHEAD_BYTES * 2  # room for an opening
         while flight.room and len(frame) < self._per_frame:
             place = flight.next - flight.base
             if place >= len(parcels):
@@ -280,7 +280,7 @@ class Retransmission:
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:
         life = self.life
-        items: list[dict[str, Any]] = CheckedItems()  # each message was, when it was given
+        items: list[dict[str, Any]] = CheckedItems()  # `CheckedItems`: each message was checked before `put`
         if life is not None and not self._announced:
             self._announced = True
             items.append(self._opening(life, frame[0].seq))
@@ -296,7 +296,7 @@ class Retransmission:
             if len(listed) != len(items):
                 raise MessageError(f"expected {len(items)} results of a batch, got {len(listed)}")
         except NotConnected:
-            return  # whoever sees the next connection begins again
+            return  # `opened` sends everything again on the next connection
         except (RequestRefused, MessageError, TimeoutError) as error:
             if generation == self._generation:
                 self._frame_failed(frame, error)
@@ -321,7 +321,7 @@ class Retransmission:
     # Results
 
     def _take(self, frame: list[Parcel], results: list[Any], head: int, generation: int) -> None:
-        """Note each parcel's result; begin again where one says so."""
+        """Settle each parcel that has a final result; retransmit if a result demands it."""
         for result in results[:head]:
             detail = fields_of(result)
             if self.life is not None and isinstance(detail.get("incarnation"), int):
@@ -341,7 +341,7 @@ class Retransmission:
                 return
             elif refusal.code in _GAPS:
                 if generation == self._generation:
-                    # The opening says what is not to come any more, should the server wait for it.
+                    # Open again: `base` tells a server that waits for older numbers that none will come.
                     self._announced = False
                     self._again()
                 return
@@ -354,7 +354,7 @@ class Retransmission:
                 self._settle(parcel, {}, refusal)
 
     def _frame_failed(self, frame: list[Parcel], error: Exception) -> None:
-        """Send a frame again that has no results, in smaller frames: one message may be why."""
+        """Retransmit a frame that got no results, in smaller frames: one bad message may be the cause."""
         alone = len(frame) == 1
         self._per_frame = max(1, self._per_frame // 8)
         if isinstance(error, TimeoutError):
@@ -388,7 +388,7 @@ class Retransmission:
 
 
 def _refusal(result: dict[str, Any]) -> RequestRefused | None:
-    """Return the error of one message's result, None when it was handled."""
+    """Return the error in one message's result; None if the message was handled."""
     if result.get("ok") is True:
         return None
     error = fields_of(result.get("error"))

@@ -22,7 +22,7 @@ class ServerSentEvents(Connection):
     Parameters
     ----------
     url : str
-        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
+        ``http://`` or ``https://``; without a path, ``/sse`` is used.
     plain, strict, headers, auth, ssl, silence_timeout, max_message_bytes
         As for `SseTransport`.
     **options
@@ -31,8 +31,8 @@ class ServerSentEvents(Connection):
 
     Notes
     -----
-    A ``retry:`` field sets the delay after a lost stream, as in a browser, and up to a
-    half is added to it by chance; attempts that fail then go through the backoff.
+    A ``retry:`` field sets the delay after a lost stream, as in a browser, plus a random
+    jitter of up to half of it. If the reconnect then fails, the backoff sets further delays.
 
     Examples
     --------
@@ -80,8 +80,8 @@ class ServerSentEvents(Connection):
     def add_event_listener(self, type: str, listener: Handler) -> None:
         """Call `listener` with each of the server's events of one type, as a browser does.
 
-        The value is a `Message`, its payload the data. Unlike `on`, this never hears of the
-        connection itself: ``"error"`` and ``"connected"`` mean the server's events of that name.
+        The listener gets a `Message` whose payload is the event's data. Unlike `on`, this is never
+        about the connection itself: ``"error"`` and ``"connected"`` are the server's events of that name.
         """
         if type not in LOCAL_EVENTS:
             self.on(type, listener)
@@ -94,7 +94,7 @@ class ServerSentEvents(Connection):
             self.on("*", of_that_type)
 
     def remove_event_listener(self, type: str, listener: Handler) -> None:
-        """Undo `add_event_listener`; a listener that is not there is no error."""
+        """Undo `add_event_listener`; an unknown listener is no error."""
         if type not in LOCAL_EVENTS:
             self.off(type, listener)
         elif (type, listener) in self._listeners:

@@ -15,14 +15,14 @@ __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]
 
 
 class RoomPlace(NamedTuple):
-    """The last message of a room that came.
+    """The position of the last message that was received in a room.
 
     Parameters
     ----------
     epoch : str or None
-        Which history; None until the server has told.
+        The name of the room's history; None until the server has told it.
     offset : int
-        Its number in it.
+        The message's offset in that history.
     """
 
     epoch: str | None
@@ -37,31 +37,31 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
     state : str
         The state's name.
     transport : str
-        The transport in use, empty when none is.
+        The name of the open transport; empty without one.
     attempts : int
         Attempts to connect so far.
     connects, disconnects : int
         Connections opened and lost.
     uptime : float
-        Seconds since the present connection opened, 0 without one.
+        Seconds since the present connection opened; 0 without one.
     connect_time : float or None
-        Seconds that the last connect took.
+        Seconds that the newest successful attempt took; None before the first.
     rtt : float or None
-        The last round trip in seconds, if one was measured.
+        The last measured round trip in seconds; None before the first measurement.
     rtt_smoothed : float or None
-        Its moving average over heartbeats (RFC 6298), if there are any.
+        The smoothed round-trip time over heartbeats in seconds (RFC 6298); None without heartbeats.
     messages_in, messages_out : int
-        Messages delivered and sent.
+        Messages delivered and sent so far.
     bytes_in, bytes_out : int
-        Their encoded sizes, without framing.
+        Encoded bytes received and sent so far, without framing.
     repeats : int
         Messages dropped because they had been received before.
     queue_depth : int
         Messages that wait for the open iterator.
     dead_letters : int
-        Messages that could not be read or sent.
+        Refused messages that are kept: they could not be decoded or sent.
     rooms : dict of str to RoomPlace
-        From where each room goes on after a reconnect.
+        For each room, the position after which it resumes on a reconnect.
     """
 
     state: str
@@ -84,7 +84,7 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> ConnectionStats:
-    """Take a snapshot of the parts of a connection, at a time of its clock."""
+    """Take a snapshot of a connection's parts at the time `now`, in seconds on its clock."""
     stream, transport, opened = inbox.stream, driver.transport, driver.opened
     state = driver.state
     beats = opened.rtt if opened is not None else None

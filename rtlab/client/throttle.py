@@ -1,4 +1,4 @@
-"""Keeps a client below a rate: what would be refused by the server waits here instead."""
+"""Keeps a client below a rate: messages that the server would refuse wait in the client instead."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["Throttle"]
 
 
 class Throttle:
-    """Lets messages through in their order, no faster than its buckets allow.
+    """Delays messages, in order, so that they go no faster than its token buckets allow.
 
-    One may be shared by several connections, which then stay below the rate together. A ``batch`` counts
-    as the server counts it: one message for itself and one for each item; one that is larger than the
-    burst pays in instalments.
+    Several connections may share one throttle; their messages together then stay below the rate. A
+    ``batch`` costs what the server counts for it: one message for the batch and one for each item. A
+    batch that costs more than the burst takes its tokens in several steps.
 
     Parameters
     ----------
     messages, bytes : TokenBucket or None
-        The rate in messages, and in bytes of their JSON; None for no limit.
+        The limits in messages, and in bytes of the messages' JSON; None for no limit.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
 
     Attributes
     ----------
     waited : float
-        Seconds that messages have waited, all together.
+        Seconds that all messages together have waited.
 
     Examples
     --------
@@ -54,13 +54,13 @@ class Throttle:
             (rule, rule is bytes, rule.start(now)) for rule in (messages, bytes) if rule is not None
         ]
         self._by_size = bytes is not None
-        # What one instalment has at most.
+        # The most messages that one step takes tokens for.
         self._most = max(1.0, messages.burst) if messages is not None else math.inf
-        # Who asks first goes first, also where a later message would cost less.
+        # First come, first served, even if a later message would cost less.
         self._turn = asyncio.Lock()
 
     async def admit(self, message: Message) -> None:
-        """Return when a message may be sent. Who is cancelled while it waits gets nothing back.
+        """Return when a message may be sent. A cancelled caller does not get spent tokens back.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Throttle:
                 left, size = left - part, 0.0
 
     async def _take(self, messages: float, size: float) -> None:
-        """Wait until all buckets hold what a message, or a part of one, costs, and take it."""
+        """Wait until every bucket holds the cost of a message, or of one step of a batch, and take it."""
         paying = [(rule, bucket, size if by_size else messages) for rule, by_size, bucket in self._buckets]
         while True:
             now = self._clock()

@@ -1,4 +1,4 @@
-"""A client's tokens: logs in, refreshes in time, and shows them to one origin only."""
+"""A client's tokens: `Tokens` logs in, refreshes in time, and sends tokens to one origin only."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from rtlab.protocol.urls import Origin, Url
 
 __all__ = ["Tokens"]
 
-#: The part of a token's life that is left when it is replaced: drawn between the two, so that
-#: clients which began together do not come together.
+#: The part of a token's lifetime that is left when it is renewed: drawn at random between these
+#: two, so that clients that logged in together do not renew together.
 EARLY: Final = (0.2, 0.4)
 
 
 class Tokens:
-    """What proves a user, kept fresh.
+    """The access and refresh token of a user, renewed before they expire.
 
-    One object may serve several connections to the same origin: they share the login.
+    Several connections to the same origin may share one object, and with it one login.
 
     Parameters
     ----------
     user, password : str, optional
-        To log in with, at ``POST /api/auth/token``.
+        The login for ``POST /api/auth/token``; None if tokens are given.
     access_token, refresh_token : str, optional
-        What an earlier login gave.
+        Tokens of an earlier login.
     way : {"ticket", "header", "query"}
-        How a WebSocket's handshake carries the proof. A ticket is good once, for seconds: the
-        default. A browser's `WebSocket` cannot send the header. In the query the token itself
-        stands in the URL, and then in logs: it exists to be attacked. All other requests use the
-        header.
+        How a WebSocket's opening handshake carries the proof. The default, a ticket, can be used
+        once, within seconds. A header works too, but a browser's `WebSocket` cannot send it.
+        ``"query"`` puts the token itself into the URL, and so into logs; it is insecure, and exists
+        only to be attacked. All other requests use the header.
     ssl : ssl.SSLContext, optional
-        For https.
+        The TLS settings for https; None uses the usual certificate authorities.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
     rng : numpy.random.Generator, optional
-        The source of jitter.
+        The source of jitter; None: a generator seeded by the operating system.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class Tokens:
 
     @property
     def access_token(self) -> str | None:
-        """The newest access token; None before there is one."""
+        """The newest access token; None before the first."""
         return self._access
 
     @property
@@ -102,38 +102,39 @@ class Tokens:
 
     @property
     def renew_in(self) -> float | None:
-        """Seconds until the access token should be replaced; None when nobody knows, or nothing could."""
+        """Seconds until the access token should be renewed; None if its end is unknown or it cannot be."""
         if self._renew_at == float("inf") or self._spent:
             return None
         return max(0.0, self._renew_at - self._clock())
 
     def _lives(self, seconds: float, since: float) -> None:
-        """Take note of how long the access token lives, as its issuer said, and from when on."""
+        """Record the access token's lifetime in seconds, as its issuer stated it, and when it began."""
         self._ends = since + seconds
         self._renew_at = since + seconds * (1 - float(self._rng.uniform(*EARLY)))
 
     def refused(self) -> bool:
-        """Take note that a server takes the access token no more; return whether another can be got.
+        """Record that a server refused the access token; return whether it can be renewed.
 
-        This clock does not know: it stands still while a machine sleeps, and an opaque token says nothing.
+        The clock alone cannot tell that a token has expired: a monotonic clock may stop while the machine
+        sleeps, and an opaque token does not state its lifetime.
         """
         self._ends = self._renew_at = self._clock()
         return not self._spent
 
     @property
     def _spent(self) -> bool:
-        """Whether there is nothing to get another access token with."""
+        """Whether there is neither a refresh token nor a login to get a new access token with."""
         return self._refresh is None and self._user is None
 
-    # What transports ask
+    # Called by transports
 
     async def opening(self, url: Url) -> Proof:
-        """Return the proof for a WebSocket's handshake.
+        """Return the proof for a WebSocket's opening handshake.
 
         Raises
         ------
         ConnectFailed
-            The server refuses, or `url` is of another origin than the tokens.
+            The server refuses, or `url` has a different origin than the tokens.
         """
         if self._way == "header":
             return await self.request(url)
@@ -144,7 +145,7 @@ class Tokens:
         return Proof({"ticket": str(answer.get("ticket", ""))}, {})
 
     async def request(self, url: Url) -> Proof:
-        """Return the proof for any other request: a header."""
+        """Return the proof for any other request, a header; nothing for a different origin."""
         if self._home is not None and url.origin != self._home.origin:
             return NOTHING
         return Proof({}, {"Authorization": f"Bearer {await self._current(url)}"})
@@ -155,13 +156,13 @@ class Tokens:
         Raises
         ------
         ConnectFailed
-            Not retryable when the refresh token is used, revoked or unknown.
+            Not retryable if the refresh token was used before, is revoked or unknown.
         """
         async with self._turn:
             return await self._renewed()
 
     async def fresh(self) -> str:
-        """Return a token that need not be replaced yet: another connection may have renewed it meanwhile.
+        """Return an access token that is not due for renewal; renew it unless another connection has.
 
         Raises
         ------
@@ -174,11 +175,11 @@ class Tokens:
             return await self._renewed()
 
     async def _current(self, url: Url) -> str:
-        """Return an access token that is good for this request."""
+        """Return an access token for a request to `url`; renew it only if it has expired."""
         self._at_home(url)
         async with self._turn:
             if self._access is not None and (self._clock() < self._ends or self._spent):
-                return self._access  # an old one that cannot be replaced is for the server to judge
+                return self._access  # if it has expired and cannot be renewed, the server will refuse it
             return await self._renewed()
 
     async def _renewed(self) -> str:
@@ -186,7 +187,7 @@ class Tokens:
         if home is None:
             raise ConnectFailed("expected tokens that a connection has used: connect first", retryable=False)
         if self._refresh is not None:
-            # Whatever comes of it: this token has been shown, and is not shown again.
+            # A refresh token is sent once only, whatever the outcome, but for the exception below.
             spent, self._refresh = self._refresh, None
             try:
                 return self._keep(
@@ -194,12 +195,12 @@ class Tokens:
                 )
             except ConnectFailed as error:
                 if error.status is None or error.retryable:
-                    # It may not have arrived. If it did, the repeat is answered with token_reused.
+                    # The request may not have arrived. If it did, a repeat is answered with token_reused.
                     self._refresh = spent
                     raise
                 if self._user is None or error.code != "bad_refresh_token":
                     raise
-                # Too old, or a server that was restarted: the password is still good.
+                # The refresh token has expired, or the server has restarted: log in again below.
         if self._user is None or self._password is None:
             raise ConnectFailed(
                 "the access token has ended, and there is no refresh token: log in again", retryable=False
@@ -208,7 +209,7 @@ class Tokens:
         return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl), asked)
 
     def _keep(self, answer: dict[str, Any], asked: float) -> str:
-        """Take a pair of tokens; counted from when they were asked for, no life ends too late."""
+        """Store a pair of tokens; the lifetime counts from the request, so it never ends too late."""
         access, refresh, seconds = (answer.get(name) for name in ("accessToken", "refreshToken", "expiresIn"))
         if not isinstance(access, str) or not isinstance(refresh, str | None):
             raise ConnectFailed("expected accessToken and refreshToken, got another answer", retryable=False)
@@ -217,7 +218,7 @@ class Tokens:
         return access
 
     def _at_home(self, url: Url) -> Url:
-        """Return the server that the tokens are for: the first that asked."""
+        """Return the server that the tokens are for: the first one that they were used with."""
         if self._home is None:
             self._home = url
         elif url.origin != self._home.origin:
@@ -230,7 +231,7 @@ class Tokens:
 
 
 def _seconds_left(token: str | None) -> float | None:
-    """Return how long a JWT says that it lives; None of what is no JWT. Not checked: that is the server's."""
+    """Return the seconds until a JWT's ``exp``, without checking its signature; None if it is no JWT."""
     if token is None or token.count(".") != 2:
         return None
     body = token.split(".")[1]

@@ -1,4 +1,4 @@
-"""`WebRTCChannel`: a data channel to the server, which reconnects."""
+"""`WebRTCChannel`: a data channel to the server that reconnects."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["WebRTCChannel"]
 
 
 class WebRTCChannel(Connection):
-    """A WebRTC data channel to the server, which reconnects.
+    """A WebRTC data channel to the server that reconnects.
 
     Parameters
     ----------
     url : str
-        The server, ``http://host:port``.
+        The server's base URL, ``http://host:port``.
     ordered, max_retransmits, max_packet_life_time, codec, headers, auth, ssl, relay
         As for `WebRTCTransport`.
     **options
@@ -33,8 +33,8 @@ class WebRTCChannel(Connection):
 
     Notes
     -----
-    Only the ordered and reliable channel resumes sessions. The others keep no
-    promise about delivery: that is their point. Rooms still tell the gaps.
+    Only an ordered and reliable channel resumes sessions. Other channels do not
+    guarantee delivery, by design; the offsets of rooms still reveal gaps.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class WebRTCChannel(Connection):
         super().__init__(transport, auth=auth, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close for good; returns when no task and no socket is left.
+        """Close for good; return when no task and no socket is left.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class WebRTCChannel(Connection):
             Up to 123 bytes of UTF-8.
         """
         await super().close(code, reason)
-        # Closing a peer connection takes a few turns of the loop, also after an abort.
+        # Closing a peer connection takes a few turns of the event loop, even after an abort.
         transports, self._transports = self._transports, []
         for transport in transports:
             await transport.closed()

@@ -52,7 +52,7 @@ class WebSocketConnection(Connection):
         send_timeout: float = 10.0,
         **options: Any,
     ) -> None:
-        offer(compression)  # a wrong one is refused here, not at each attempt
+        offer(compression)  # refuses a wrong value here, rather than at each attempt
         headers, cookies = dict(headers or {}), CookieStore()
 
         def transport() -> WebSocketTransport:

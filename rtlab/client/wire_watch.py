@@ -1,4 +1,4 @@
-"""Who watches what goes over a connection's transports, and in which state the connection is."""
+"""Watchers of a connection's messages, pings and states."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Watchable", "Watcher", "WireWatch"]
 
 _log: Final = logging.getLogger("rtlab")
 
-#: Told ``(who, what, data)``: see `WireWatch`.
+#: Called with ``(who, what, data)``; see `WireWatch`.
 Watcher = Callable[[str, str, Any], object]
 
 
 class WireWatch:
-    """Tells watchers what a connection sends, receives and is.
+    """Reports to watchers what a connection sends and receives, and its changes of state.
 
     =========  =============  =======================================================
     who        what           data
@@ -34,8 +34,8 @@ class WireWatch:
     Attributes
     ----------
     watchers : tuple of callable
-        Empty for most connections: whoever has something to tell looks here first, which
-        is all that it costs.
+        Empty for most connections. Callers of `tell` check this first, so that a connection
+        without watchers pays for this check only.
 
     Examples
     --------
@@ -55,11 +55,11 @@ class WireWatch:
         self.watchers = (*self.watchers, watcher)
 
     def remove(self, watcher: Watcher) -> None:
-        """Forget a watcher. An unknown one is no error."""
+        """Remove a watcher. An unknown watcher is no error."""
         self.watchers = tuple(other for other in self.watchers if other != watcher)
 
     def tell(self, who: str, what: str, data: Any) -> None:
-        """Call the watchers; one that raises is logged, and harms no connection."""
+        """Call the watchers; an exception that one raises is logged and does not affect the connection."""
         for watcher in self.watchers:
             try:
                 watcher(who, what, data)
@@ -67,7 +67,7 @@ class WireWatch:
                 _log.warning("a watcher of the wire raised %s", describe(error))
 
     async def ping(self, transport: Transport) -> float:
-        """Return the seconds of a transport's round trip, and tell the ping and its answer."""
+        """Measure a transport's round trip in seconds, and report the ping and the pong."""
         if self.watchers:
             self.tell("client", "ping", None)
         seconds = await transport.ping()
@@ -77,7 +77,7 @@ class WireWatch:
 
 
 class Watchable(Listenable):
-    """The part of a connection that others look at, without taking part: its wire and its options."""
+    """The part of a connection that observers use: its wire, its clock and its options."""
 
     _wire: WireWatch
     _options: Mapping[str, str]
@@ -85,12 +85,12 @@ class Watchable(Listenable):
 
     @property
     def clock(self) -> Callable[[], float]:
-        """What the times of its events are read from, in monotonic seconds."""
+        """The clock of the connection's events; returns monotonic seconds."""
         return self._clock
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What is in force of the connection's options, as Python would write it; nothing secret."""
+        """The connection's options in force, as Python code; no secrets."""
         return self._options
 
     def watch_wire(self, watcher: Watcher) -> None:
@@ -99,10 +99,10 @@ class Watchable(Listenable):
         Parameters
         ----------
         watcher : callable
-            Synchronous; `WireWatch` says what it is told.
+            A synchronous function; `WireWatch` lists its arguments.
         """
         self._wire.add(watcher)
 
     def unwatch_wire(self, watcher: Watcher) -> None:
-        """Forget a watcher. An unknown one is no error."""
+        """Remove a watcher. An unknown watcher is no error."""
         self._wire.remove(watcher)

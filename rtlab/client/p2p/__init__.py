@@ -1,4 +1,4 @@
-"""Two clients without a server between them: signalling, a call, and its sound.
+"""Calls between two clients without a server in the path: signalling, messages and sound.
 
-Imports the protocol and `rtlab.webrtc`. Never a client-server transport.
+This package imports the protocol and `rtlab.webrtc`, and never a client-server transport.
 """

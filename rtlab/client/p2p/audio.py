@@ -1,4 +1,4 @@
-"""A tone to send, and what a receiver measured: the audio half of a call."""
+"""The audio of a call: a tone to send, a listener, and the receiver's statistics."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from av import AudioFrame
 
 __all__ = ["SAMPLE_RATE", "AudioStats", "Listener", "ToneTrack", "audio_stats"]
 
-#: Opus runs its RTP clock at 48 kHz whatever it carries (RFC 7587 §4.1).
+#: The RTP clock of Opus runs at 48 kHz, whatever the audio bandwidth (RFC 7587 §4.1).
 SAMPLE_RATE: Final = 48_000
 FRAME_SECONDS: Final = 0.02
 _SAMPLES: Final = int(SAMPLE_RATE * FRAME_SECONDS)
 
 
 class AudioStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One direction of a call, as its receiver saw it.
+    """Statistics of the audio received in a call.
 
     Parameters
     ----------
     packets : int
-        RTP packets received; one carries 20 ms of sound.
+        RTP packets received; each carries 20 ms of sound.
     lost : int
-        Expected by sequence number, and not received (RFC 3550 §6.4.1).
+        RTP packets expected by sequence number but not received (RFC 3550 §6.4.1).
     jitter : float
         Interarrival jitter in seconds: J += (|D| − J) / 16 (RFC 3550 §6.4.1, A.8).
     sent : int
@@ -45,7 +45,7 @@ class AudioStats(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def lost_fraction(self) -> float:
-        """Share of the expected packets that did not come, 0 to 1."""
+        """Share of the expected packets that were not received, 0 to 1."""
         expected = self.packets + self.lost
         return self.lost / expected if expected > 0 else 0.0
 
@@ -56,12 +56,12 @@ async def audio_stats(peer: RTCPeerConnection) -> AudioStats:
     Parameters
     ----------
     peer : RTCPeerConnection
-        With at most one audio track in each direction.
+        A peer connection with at most one audio track in each direction.
 
     Returns
     -------
     AudioStats
-        Zeros before the first packet.
+        All fields are 0 before the first packet.
     """
     packets = lost = sent = 0
     jitter = 0.0
@@ -81,9 +81,9 @@ class ToneTrack(MediaStreamTrack):
     Parameters
     ----------
     frequency : float
-        Hertz.
+        The tone's frequency in hertz.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
     """
 
     kind = "audio"
@@ -96,7 +96,7 @@ class ToneTrack(MediaStreamTrack):
         self._frames = 0
 
     async def recv(self) -> AudioFrame:
-        """Return the next frame when its time has come."""
+        """Return the next frame at its scheduled time."""
         if self.readyState != "live":
             raise MediaStreamError
         if self._start is None:
@@ -114,9 +114,9 @@ class ToneTrack(MediaStreamTrack):
 
 
 class Listener:
-    """Takes the decoded frames of a remote track, and keeps the last half second.
+    """Reads the decoded frames of a remote track, and keeps the last half second.
 
-    A track that nobody reads would pile up its frames.
+    If nothing read the track, its frames would accumulate in memory.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Listener:
             except MediaStreamError:
                 return
             self.frames += 1
-            # Interleaved stereo is what the Opus decoder makes; one side is enough.
+            # The Opus decoder returns interleaved stereo; one channel is enough.
             self._last = [*self._last[-24:], frame.to_ndarray().reshape(-1)[:: len(frame.layout.channels)]]
 
     def pitch(self) -> float | None:
@@ -146,11 +146,11 @@ class Listener:
             return None
         sound = np.concatenate(self._last).astype(float)
         spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-        if spectrum.max() <= len(sound):  # less than about ±4 of ±32,767
+        if spectrum.max() <= len(sound):  # silence: an amplitude below about 4 of 32,767
             return None
         return float(spectrum.argmax() * SAMPLE_RATE / len(sound))
 
     async def stop(self) -> None:
-        """End the listening."""
+        """Stop reading the track."""
         self._task.cancel()
         await asyncio.wait((self._task,))

@@ -1,4 +1,4 @@
-"""A call between two clients: messages and sound, with no server in between."""
+"""A call between two clients: messages and sound, without a server in the path."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Call:
     Parameters
     ----------
     peer_connection : LoopbackPeerConnection
-        Closed together with the call.
+        The peer connection, which is closed together with the call.
     channel : RTCDataChannel, optional
-        Ours, when we call; else the other side's is awaited.
+        The data channel that the calling side has created; None on the called side, which waits for it.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Call:
             self._begun.set()
 
     async def opened(self) -> None:
-        """Return when messages can be sent; raise `TransportClosed` when they never will be."""
+        """Return when messages can be sent; raise `TransportClosed` if the peer connection ends first."""
         await self._begun.wait()
         if self._queue is None:
             raise TransportClosed(1006, f"the peer connection is {self._peer_connection.connectionState}")
@@ -97,7 +97,7 @@ class Call:
         TransportClosed
             The call has ended, and everything received has been returned.
         MessageError
-            For one message that cannot be read.
+            A message cannot be decoded; later messages can still be received.
         """
         return JSON.decode(await self._open_queue.get())
 
@@ -113,17 +113,17 @@ class Call:
     # Sound
 
     async def audio_stats(self) -> AudioStats:
-        """Return what has been measured of the other peer's sound so far."""
+        """Return the statistics of the other peer's sound so far."""
         return await audio_stats(self._peer_connection)
 
     @property
     def sound_packets(self) -> list[SoundPacket]:
-        """The packets of sound that have arrived, as they came; the last two minutes."""
+        """The audio packets of the last two minutes, in the order of their arrival."""
         return list(self._packets)
 
     @property
     def frames_heard(self) -> int:
-        """Decoded frames of 20 ms."""
+        """How many frames of 20 ms were decoded."""
         return self._listener.frames if self._listener is not None else 0
 
     def pitch(self) -> float | None:
@@ -133,7 +133,7 @@ class Call:
     # Ending
 
     async def close(self) -> None:
-        """End the call; returns when no task, no socket and no decoder thread is left."""
+        """End the call; return when no task, no socket and no decoder thread is left."""
         if self._queue is not None:
             await self._queue.link.close(1000, "hung up")
         await self._peer_connection.close()

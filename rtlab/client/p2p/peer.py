@@ -1,8 +1,8 @@
-"""Peer to peer: two clients find each other in a room, then talk without the server.
+"""Peer to peer: two clients find each other in a room, and then talk without the server.
 
-The server only carries the signalling, as ordinary room messages of type ``rtc_signal``:
-an offer, and an answer to it. Any connection will do. What follows goes from one
-client to the other: messages on a data channel, and sound, which is what calls are for.
+The server carries the signalling only, as ordinary room messages of type ``rtc_signal``:
+an offer, and its answer. A connection over any transport can be used. After that, messages on
+a data channel and sound go directly from one client to the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_WAITING_OFFERS: Final = 16
 
 
 class Signalling(Protocol):
-    """What a peer needs of a connection: any `Connection` whose client is in the room."""
+    """The interface of a peer's signalling connection: any `Connection` that has joined the room."""
 
     def on(self, name: str, handler: Callable[[Any], object]) -> None: ...
 
@@ -42,7 +42,7 @@ class Signalling(Protocol):
 
 
 class _Signal(msgspec.Struct, rename={"sender": "from", "receiver": "to"}):
-    """The payload of a signalling message; `receiver` is None in an offer to whoever is there."""
+    """The payload of a signalling message; `receiver` is None in an offer to any peer of the room."""
 
     kind: Literal["offer", "answer"]
     call: str
@@ -52,28 +52,28 @@ class _Signal(msgspec.Struct, rename={"sender": "from", "receiver": "to"}):
 
 
 class Peer:
-    """One client that can call others in its room, and be called.
+    """A client that can call other peers of its room, and be called by them.
 
     Parameters
     ----------
     signalling : Signalling
         A connection that has joined the room.
     room_id : str
-        Where offers and answers travel.
+        The room through which offers and answers go.
 
     # Media
     audio : callable, optional
-        Makes the track to send in a call, such as `ToneTrack`. The caller
-        decides whether a call has sound: who is called answers in kind.
+        Makes the track to send in a call, such as `ToneTrack`; None sends no sound. A
+        call has sound only if the calling peer offers it.
 
     # Delivery
     ordered : bool
-        Whether messages of the calls that this peer makes keep their order.
+        Whether messages are delivered in order, in the calls that this peer makes.
     max_retransmits : int, optional
-        Give a lost packet up after this many repeats; None never does.
+        Retransmissions after which a lost packet is given up; None never gives up.
     relay : callable, optional
-        Given the other peer's UDP port, returns the port of a relay in front of
-        it (awaited), through which the call then goes.
+        Called with the other peer's UDP port and awaited; returns the port of a relay in
+        front of it, through which the call then goes.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class Peer:
         try:
             signal = msgspec.convert(message.payload, _Signal)
         except msgspec.ValidationError:
-            return  # anybody in the room can send anything
+            return  # any client of the room can send any payload
         if signal.sender == self.name or signal.receiver not in (None, self.name):
             return
         if signal.kind == "offer":
@@ -142,9 +142,9 @@ class Peer:
         Parameters
         ----------
         name : str, optional
-            Its `Peer.name`; None calls whoever answers first.
+            The other peer's `Peer.name`; None takes the first peer that answers.
         timeout : float
-            Seconds until the call is open.
+            Seconds within which the call must be open.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class Peer:
         Raises
         ------
         ConnectFailed
-            Nobody answered, or no path was found.
+            No peer answered, or ICE found no path.
         """
         peer = LoopbackPeerConnection()
         if self._audio is not None:
@@ -191,12 +191,12 @@ class Peer:
                 await call.close()
 
     async def accept(self, *, timeout: float = 5.0) -> Call:
-        """Wait for a call, and take it.
+        """Wait for a call, and answer it.
 
         Parameters
         ----------
         timeout : float
-            Seconds until the call is open.
+            Seconds within which the call must be open.
 
         Returns
         -------
@@ -205,7 +205,7 @@ class Peer:
         Raises
         ------
         ConnectFailed
-            Nobody called, or the call did not open.
+            No peer called, or the call did not open.
         """
         call: Call | None = None
         opened = False

@@ -1,4 +1,4 @@
-"""The sound that reached us, as packets: kept before aiortc's jitter buffer decides what to play."""
+"""Received audio packets, recorded before aiortc's jitter buffer decides which of them to play."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 __all__ = ["SLOT_SAMPLES", "SoundPacket", "keep_packets", "slots"]
 
-#: One Opus packet holds 20 ms at 48 kHz.
+#: Samples of one Opus packet: 20 ms at 48 kHz.
 SLOT_SAMPLES: Final = 960
-_KEPT: Final = 6_000  # two minutes
+_KEPT: Final = 6_000  # packets, which are two minutes
 
 
 class SoundPacket(msgspec.Struct, frozen=True):
@@ -25,9 +25,9 @@ class SoundPacket(msgspec.Struct, frozen=True):
     Parameters
     ----------
     sequence : int
-        Its sequence number, 16 bits (RFC 3550 §5.1).
+        The packet's 16-bit sequence number (RFC 3550 §5.1).
     payload : bytes
-        One Opus frame.
+        The packet's content, one Opus frame.
     """
 
     sequence: int
@@ -35,17 +35,17 @@ class SoundPacket(msgspec.Struct, frozen=True):
 
 
 def keep_packets(receiver: Any) -> deque[SoundPacket]:
-    """Keep what an aiortc receiver gets from now on.
+    """Record the packets that an aiortc receiver gets from now on.
 
     Parameters
     ----------
     receiver : aiortc.RTCRtpReceiver
-        Whose packets; it goes on as before.
+        The receiver, which continues to handle its packets as before.
 
     Returns
     -------
     deque of SoundPacket
-        In the order in which they arrive; the last two minutes.
+        The packets of the last two minutes, in the order of their arrival; it grows as packets come.
     """
     kept: deque[SoundPacket] = deque(maxlen=_KEPT)
     handle = receiver._handle_rtp_packet
@@ -59,17 +59,18 @@ def keep_packets(receiver: Any) -> deque[SoundPacket]:
 
 
 def slots(packets: Iterable[SoundPacket]) -> list[NDArray[np.float64] | None]:
-    """Decode packets into slots of 20 ms, in the order of their numbers.
+    """Decode packets into slots of 20 ms, in the order of their sequence numbers.
 
     Parameters
     ----------
     packets : iterable of SoundPacket
-        In any order, with holes and repeats.
+        The packets, in any order; numbers may be missing or repeated.
 
     Returns
     -------
     list of array of shape (960,), or None
-        From the first packet to the last; None where none came. Samples from −1 to 1.
+        One slot for each number from the lowest to the highest, with samples from −1 to 1; None where
+        no packet came.
 
     Examples
     --------
@@ -80,7 +81,7 @@ def slots(packets: Iterable[SoundPacket]) -> list[NDArray[np.float64] | None]:
     if not given:
         return []
     first = given[0].sequence
-    # Numbers wrap at 2¹⁶: the nearest distance to the first one is meant.
+    # Numbers wrap at 2¹⁶, so each place is the distance to the first number that is nearest to 0.
     by_place = {(p.sequence - first + 0x8000) % 0x10000 - 0x8000: p.payload for p in given}
     decoder, decoded = OpusDecoder(), list[NDArray[np.float64] | None]()
     for place in range(min(by_place), max(by_place) + 1):
@@ -93,7 +94,7 @@ def _decode(decoder: OpusDecoder, payload: bytes, timestamp: int) -> NDArray[np.
     frames: list[Any] = decoder.decode(JitterFrame(payload, timestamp))
     if not frames:
         return None
-    # Interleaved stereo is what the decoder makes; one side is enough.
+    # The decoder returns interleaved stereo; one channel is enough.
     sound = np.concatenate(
         [frame.to_ndarray().reshape(-1)[:: len(frame.layout.channels)] for frame in frames]
     )

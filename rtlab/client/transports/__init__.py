@@ -1,5 +1,5 @@
-"""The four transports, each usable alone: bytes in, frames out.
+"""The four transports, each of which can be imported and used alone.
 
-Imports the protocol, the policies and `rtlab.webrtc`. Never another transport, nor anything of the
-client above them: a transport can be imported and opened alone.
+This package imports the protocol, the policies and `rtlab.webrtc`. A transport never imports another
+transport, nor any other part of the client.
 """

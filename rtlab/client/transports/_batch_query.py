@@ -1,4 +1,4 @@
-"""What a URL asks a server to put together, kept below what the client takes in one message."""
+"""Limits the batches that a URL asks for to the size that the client accepts in one message."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ __all__ = ["batches_within"]
 
 
 def batches_within(url: Url, max_bytes: int) -> Url:
-    """Return a URL that asks for no batch (``?batch=``) larger than a message may be.
+    """Return a URL whose ``?batch=`` asks for no batch larger than the client's message limit.
 
-    Else messages that the client takes one by one would end its connection together.
+    Otherwise messages that are each within the limit could exceed it as one batch, and so end the
+    connection.
 
     Parameters
     ----------
     url : Url
-        What is dialled.
+        The URL to connect to.
     max_bytes : int
-        The largest message that the client accepts.
+        The largest message that the client accepts, in bytes.
 
     Examples
     --------
@@ -35,7 +36,7 @@ def batches_within(url: Url, max_bytes: int) -> Url:
     try:
         window = parse_window(asked[0])
     except ValueError:
-        return url  # the server says what is wrong with it
+        return url  # the server answers what is wrong with it
     most = max(1, max_bytes - BATCH_SLACK_BYTES)
     if window.max_bytes <= most:
         return url

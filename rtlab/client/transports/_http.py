@@ -1,8 +1,8 @@
-"""The HTTP client of event streams, long polls and signalling, and what its answers and errors mean.
+"""The HTTP client of event streams, long polls and signalling; explains its answers and errors.
 
-httpx makes requests and reads answers. Redirects, cookies and the caller's headers are kept here:
-none of them may take credentials to another origin, and httpx drops only ``Authorization``. Its
-client's `send` is not used either, because it logs whole URLs, tokens included.
+httpx makes requests and reads answers. This module handles redirects, cookies and the caller's headers
+itself, because no credential may reach another origin, and httpx drops only ``Authorization`` there.
+The `send` of httpx's client is not used either, because it logs whole URLs, tokens included.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WRITE_TIMEOUT: Final = 10.0
 PING_TIMEOUT: Final = 10.0
 REASON_TIMEOUT: Final = 1.0
 CLOSE_TIMEOUT: Final = 1.0
-KEEPALIVE: Final = 5.0  # less than servers keep idle connections, so that ours ends first
+KEEPALIVE: Final = 5.0  # seconds; shorter than servers' own, so that this end closes an idle connection first
 
 # Limits
 MAX_CONNECTIONS: Final = 2  # one for the stream or poll, one for POSTs
@@ -46,30 +46,30 @@ _TO_GET: Final = frozenset({301, 302, 303})  # a POST goes on as a GET, as in br
 
 
 class Answer(NamedTuple):
-    """The head of a response, and the URL that gave it: another than was asked after redirects."""
+    """The head of a response, and the URL that sent it, which redirects may have changed."""
 
     response: httpx.Response
     url: Url
 
 
 class HttpClient:
-    """One transport's connections.
+    """The HTTP connections of one transport.
 
     Parameters
     ----------
     headers : mapping, optional
-        Sent with every request to the origin that is asked first, and to no other.
+        Sent with every request to the origin of the first request, and to no other origin.
     ssl : ssl.SSLContext, optional
-        For ``https://``; None is the usual certificate authorities.
+        The TLS settings for ``https://``; None uses the usual certificate authorities.
     cookies : CookieStore, optional
-        Shared with the connection's former transports.
+        The cookies, shared with the connection's former transports; None starts without any.
     auth : Credentials, optional
-        Asked for each request to the first origin.
+        Gives the proof for each request to the first origin.
 
     Notes
     -----
-    Proxies from the environment are not used: what is measured is the path to
-    the URL that was given.
+    Proxies from the environment are not used, so that the path to the given URL itself
+    is measured.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class HttpClient:
 
     @property
     def heard(self) -> float:
-        """When a byte last arrived on any connection, `time.monotonic` seconds."""
+        """When a byte last arrived on any connection, in `time.monotonic` seconds."""
         return self._backend.heard
 
     async def start(
@@ -110,21 +110,21 @@ class HttpClient:
         content: bytes | None = None,
         follow: bool = True,
     ) -> Answer:
-        """Send a request, return the head of the answer; its body is still to come.
+        """Send a request; return the head of the answer, before its body is read.
 
         Parameters
         ----------
         method, url, headers, content
             The request.
         read_timeout : float or None
-            Seconds of silence to bear, now and while the body is read.
+            Seconds without data until a read fails, now and while the body is read; None for no limit.
         follow : bool
             Whether to follow redirects.
 
         Raises
         ------
         ConnectFailed
-            There was no answer, or only redirects in a circle or from TLS to none.
+            There was no answer, or redirects went in circles or from TLS to plain text.
         """
         self._adopt(url)
         at_home = url.origin == self._home
@@ -136,7 +136,8 @@ class HttpClient:
                 return Answer(response, url)
             await response.aclose()
             target = url.redirected(location)
-            # After another origin the caller's headers stay off, even if it redirects back: it chose the URL.
+            # Once another origin was visited, the caller's headers stay off, even after a redirect back
+            # home: the other origin chose that URL.
             at_home = at_home and target.origin == self._home
             if verb == "POST" and response.status_code in _TO_GET:
                 verb, body = "GET", None
@@ -145,7 +146,7 @@ class HttpClient:
         raise circular(asked)
 
     def _adopt(self, url: Url) -> None:
-        """Take the first URL's origin as the one that the caller's credentials are for."""
+        """Bind the caller's credentials to the origin of the first URL."""
         if self._home is None:
             self._own = check_headers(self._given, url.authorization)
             self._home = url.origin
@@ -159,12 +160,12 @@ class HttpClient:
         read_timeout: float | None,
         at_home: bool,
     ) -> httpx.Response:
-        """Send one request, once more if it met an idle connection's end."""
+        """Send one request, and send it again if the server was just closing an idle connection."""
         own = self._own if at_home else {}
         if at_home and self._auth is not None:
             own = {**own, **(await self._auth.request(url)).headers}
         fields = self._cookies.added_to({**own, **headers}, url)
-        # Bytes may be UTF-8, as event ids are.
+        # Values that are bytes may be UTF-8, such as event ids.
         pairs = [(n.encode(), text.encode() if isinstance(text, str) else text) for n, text in fields.items()]
         timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT, write=WRITE_TIMEOUT)
 
@@ -182,18 +183,18 @@ class HttpClient:
 
         response = await once()
         if response.status_code == 408 and _reused(response):
-            # A server that gives an idle connection up may say 408 first (RFC 9110 §15.5.9): that
-            # answers nothing, and the request can be repeated on a new connection.
+            # A server that closes an idle connection may send 408 first (RFC 9110 §15.5.9). That is not
+            # the answer to this request, which can be repeated on a new connection.
             await response.aclose()
             response = await once()
         self._check_coding(response, url)
         return response
 
     def _check_coding(self, response: httpx.Response, url: Url) -> None:
-        """Refuse a body in a coding that was not asked for: httpx would hand it out as it is.
+        """Refuse a content coding that was not asked for: httpx would return such a body undecoded.
 
-        Also one that is compressed twice: httpx unpacks what one read brought at once, which
-        in gzip grows a thousand times, and in gzip of gzip a million times.
+        Also refuse a body that is compressed twice: httpx decompresses the bytes of one read at once,
+        which may grow a thousandfold in gzip, and a millionfold in gzip of gzip.
         """
         known = {"identity", *_words(self._client.headers["accept-encoding"])}
         words = _words(response.headers.get("content-encoding", ""))
@@ -209,14 +210,14 @@ class HttpClient:
             )
 
     async def read(self, response: httpx.Response, max_bytes: int) -> bytes:
-        """Return the whole body; the connection is free for the next request.
+        """Return the whole body, and free the connection for the next request.
 
         Raises
         ------
         MessageTooLarge
-            The connection is dropped.
+            The body exceeds `max_bytes`; the connection is dropped.
         httpx.HTTPError
-            It was lost on the way.
+            The connection was lost before the end of the body.
         """
         body = bytearray()
         try:
@@ -229,12 +230,12 @@ class HttpClient:
         return bytes(body)
 
     async def round_trip(self, url: Url, clock: Callable[[], float]) -> float:
-        """Return the seconds that one small request takes; any answer but a server's error will do.
+        """Return the seconds that one small request takes; any answer below status 500 counts.
 
         Raises
         ------
         TransportClosed
-            There was none.
+            There was no such answer.
         """
         try:
             start = clock()
@@ -248,7 +249,7 @@ class HttpClient:
         return elapsed
 
     async def close(self) -> None:
-        """End idle connections in an orderly way, the others at once; bounded in time."""
+        """Close idle connections in an orderly way, within `CLOSE_TIMEOUT`, and abort the others."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._client.aclose()
@@ -258,12 +259,12 @@ class HttpClient:
             self.abort()
 
     def abort(self) -> None:
-        """Drop all sockets, without waiting; what is being read ends with an error."""
+        """Drop all sockets at once; a read in progress ends with an error."""
         self._backend.abort()
 
 
 class _PoolTransport(httpx.AsyncHTTPTransport):
-    """httpx's adapter around a given pool, rather than around one of its own."""
+    """httpx's transport around a given connection pool, rather than around a pool of its own."""
 
     def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
         # The inherited __init__ would build another pool, and load certificates for it.
@@ -275,20 +276,20 @@ def _words(field: str) -> list[str]:
 
 
 def _reused(response: httpx.Response) -> bool:
-    """Say whether the connection had carried another request before."""
+    """Return whether the connection had carried another request before."""
     stream = response.extensions.get("network_stream")
     return stream is not None and bool(stream.get_extra_info("reused"))
 
 
 def settled(asked: Url, answered: Url) -> Url:
-    """Return where later requests of a session go: straight to where redirects led.
+    """Return the URL for a session's later requests, which go straight to where redirects led.
 
     Parameters
     ----------
     asked : Url
-        What the caller gave. Its query, which may hold a token, stays with its origin.
+        The URL that the caller gave. Its query, which may hold a token, goes to its own origin only.
     answered : Url
-        What answered. Another origin gets the query that the redirect itself named.
+        The URL that answered. If its origin differs, its query is the one that the redirect named.
     """
     if answered.origin == asked.origin:
         return msgspec.structs.replace(answered, query=asked.query)
@@ -296,20 +297,20 @@ def settled(asked: Url, answered: Url) -> Url:
 
 
 def hint_of(response: httpx.Response) -> float | None:
-    """Seconds that an answer asks for before the next attempt, None if it does not."""
+    """Return the seconds to wait before the next attempt, by ``Retry-After``; None without one."""
     hint, date = ("".join(response.headers.get_list(name)[:1]) for name in ("retry-after", "date"))
     return retry_after(hint, date, now=time.time())
 
 
 async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
-    """Turn an answer that is no success into an error; the body is read for its reason.
+    """Turn an answer that is no success into an error whose reason is read from the body.
 
     Parameters
     ----------
     answer : Answer
-        As `HttpClient.start` returned it. It is closed.
+        The answer, as `HttpClient.start` returned it; this closes it.
     strict : bool
-        Whether every such answer is final, as in a browser; else `may_retry` says.
+        Whether every such answer is final, as in a browser; False lets `may_retry` decide.
     """
     response, url = answer
     kind = response.headers.get("content-type", "")
@@ -336,7 +337,7 @@ async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
 
 
 def _explain(error: Exception, url: Url) -> ConnectFailed:
-    """Turn httpx's error into ours, with the next step."""
+    """Turn an error of httpx into a `ConnectFailed` that names the next step."""
     at = url.netloc
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectFailed(f"{at} did not answer within {CONNECT_TIMEOUT:g} s: is it the right address?")
@@ -349,17 +350,17 @@ def _explain(error: Exception, url: Url) -> ConnectFailed:
 
 
 def loss(error: Exception) -> str:
-    """Say in plain words what ended an answer that had begun.
+    """Return in plain words why an answer ended before it was complete.
 
     Parameters
     ----------
     error : Exception
-        What httpx raised while the body was read.
+        The exception that httpx raised while the body was read.
 
     Returns
     -------
     str
-        The same words whatever the operating system calls it.
+        The reason, in the same words on every operating system.
     """
     cause: BaseException | None = error
     while cause is not None and not isinstance(error, ConnectFailed):

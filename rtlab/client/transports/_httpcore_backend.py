@@ -1,9 +1,9 @@
 """Sockets for httpx that can be dropped at once.
 
-httpx closes a connection in several awaited steps; a transport's `abort` awaits
-nothing. So the sockets come from a network backend of our own (httpcore has an
-interface for that), which knows them all. It also saves the layer
-(anyio) that httpcore usually puts between the event loop and its parser.
+httpx closes a connection in several awaited steps, but a transport's `abort` must not
+await anything. So the sockets come from rtlab's own network backend (httpcore has an
+interface for that), which keeps track of them all. It also avoids the layer (anyio)
+that httpcore usually puts between the event loop and its parser.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ READ_BYTES: Final = 64 * 1024  # asyncio pauses reading when twice this is buffe
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens asyncio streams, and remembers them as long as they are used.
+    """Opens asyncio streams, and keeps track of them as long as they are in use.
 
     Attributes
     ----------
     heard : float
-        When a byte last arrived on any of them, `time.monotonic` seconds.
+        When a byte last arrived on any of the streams, in `time.monotonic` seconds.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         return socket
 
     async def _connect(self, host: str, port: int) -> _Socket:
-        """As `asyncio.open_connection`, with a reader that tells when bytes arrive."""
+        """Like `asyncio.open_connection`, with a reader that records when bytes arrive."""
         loop = asyncio.get_running_loop()
         reader = _Reader(self)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
@@ -72,7 +72,7 @@ class Backend(httpcore.AsyncNetworkBackend):
 
 
 class _Reader(asyncio.StreamReader):
-    """Notes the time of arrival, also while nobody reads."""
+    """Records when bytes arrive, even while no task reads."""
 
     def __init__(self, backend: Backend) -> None:
         super().__init__(limit=READ_BYTES, loop=asyncio.get_running_loop())
@@ -87,7 +87,7 @@ class _Reader(asyncio.StreamReader):
 
 
 class _Socket(httpcore.AsyncNetworkStream):
-    """An asyncio stream in the words of httpcore."""
+    """An asyncio stream behind httpcore's interface."""
 
     def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -143,8 +143,9 @@ class _Socket(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            # Asked of idle connections: has the server hung up? One that says something unasked, such
-            # as 408, is about to (RFC 9110 §15.5.9): what it says is no answer to the next request.
+            # httpcore asks this of an idle connection, to learn whether the server has closed it. A server
+            # that sends unrequested data, such as a 408, is about to close it (RFC 9110 §15.5.9), and that
+            # data is not the answer to the next request.
             return self._writer.is_closing() or self._reader.at_eof() or self._reader.unread > 0
         if info == "reused":
             return self._reused

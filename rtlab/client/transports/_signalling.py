@@ -1,4 +1,4 @@
-"""The offering half of WebRTC signalling: one POST with our offer, answered by the server's."""
+"""The client's half of WebRTC signalling: one POST with the offer, whose response is the answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rtlab.protocol.urls import parse_url
 __all__ = ["post_offer"]
 
 # Timeouts
-ANSWER_TIMEOUT: Final = 60.0  # the owner's own deadline is shorter
+ANSWER_TIMEOUT: Final = 60.0  # seconds; the connection's own deadline is shorter
 
 # Limits
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -42,34 +42,34 @@ async def post_offer(
     cookies: CookieStore | None = None,
     auth: Credentials | None = None,
 ) -> str:
-    """Send the offer.
+    """Send the offer to the server, and return the server's answer.
 
     Parameters
     ----------
     url : str
-        The server; without a path, ``/rtc/offer`` is meant.
+        The server; without a path, ``/rtc/offer`` is used.
     sdp : str
-        The offer.
+        The SDP of the offer.
     resume : Resume
-        Travels in the URL, as on every transport.
+        The session to resume; it travels in the URL, as on every transport.
     headers : mapping or None
-        Added to the request.
+        Extra headers of the request.
     ssl : ssl.SSLContext or None
-        For https; None is the usual certificate authorities.
+        The TLS settings for https; None uses the usual certificate authorities.
     cookies : CookieStore, optional
-        Shared with the connection's other attempts.
+        The cookies, shared with the connection's other attempts.
     auth : Credentials, optional
-        Proves who connects.
+        Proves to the server which user connects.
 
     Returns
     -------
     str
-        The answer's SDP.
+        The SDP of the answer.
 
     Raises
     ------
     ConnectFailed
-        It says what to look at next; the cause is chained.
+        The request failed; the message names the next step, and ``__cause__`` is the cause.
     """
     asked = parse_url(url, "http://host:port").over("http").at("/rtc/offer").adding(**resume.query())
     offer = msgspec.json.encode({"sdp": sdp, "type": "offer"})

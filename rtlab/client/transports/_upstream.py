@@ -1,9 +1,9 @@
-"""Client to server for transports whose stream carries only the other direction: ``POST /send``, in order.
+"""Sends a client's messages by ``POST /send``, in order, for transports that only receive (SSE, long poll).
 
-HTTP alone promises no order between requests, so at most one is under way. What
-piles up meanwhile goes together in the next one, as a JSON array: the slower the
-path, the larger the batches. Each has a number, so that the server handles one that a
-proxy sends twice only once.
+HTTP does not keep the order of separate requests, so at most one is in flight. Messages
+that queue up meanwhile go together in the next request, as a JSON array: the slower the
+path, the larger the batches. Each request has a number, so that the server handles it only
+once even if a proxy sends it twice.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ ANSWER_TIMEOUT: Final = 10.0
 
 # Limits
 MAX_BATCH_MESSAGES: Final = 100
-MAX_BATCH_BYTES: Final = 256 * 1024  # one message may be larger, alone
+MAX_BATCH_BYTES: Final = 256 * 1024  # a larger message goes in a request of its own
 MAX_PENDING: Final = 1000
 MAX_ANSWER_BYTES: Final = 1 << 20
 
 _HEADERS: Final = {"Content-Type": "application/json"}
 
-#: Answers that end the session; any other 4xx refuses this one body, and the next may be welcome.
+#: Statuses that end the session. Any other 4xx refuses this one body only; the next may be accepted.
 _ENDINGS: Final = frozenset({401, 403, 404, 409, 410}) | UNFINISHED
 
 
@@ -47,22 +47,22 @@ class _Pending(NamedTuple):
 
 
 class Upstream:
-    """Sends one transport's messages to the server.
+    """Sends the messages of one transport to the server.
 
     Parameters
     ----------
     http : HttpClient
-        Its connections.
+        The transport's HTTP connections.
     url : Url
-        Where to post, the session included.
+        The URL to post to, with the session in its query.
     broken : callable
-        Called once when a request failed: the transport should end, so that the
-        connection starts afresh.
+        Called once, when a request has failed; it must end the transport, so that the
+        connection reconnects.
 
     Attributes
     ----------
     error : TransportClosed or None
-        What broke it.
+        Why no more messages can be sent; None while they can.
     """
 
     def __init__(self, http: HttpClient, url: Url, broken: Callable[[], None]) -> None:
@@ -71,11 +71,11 @@ class Upstream:
         self._url = url
         self._broken = broken
         self._batch_bytes = MAX_BATCH_BYTES
-        self._batch: list[_Pending] = []  # the messages of the request under way
+        self._batch: list[_Pending] = []  # the messages of the request in flight
         self._pending: deque[_Pending] = deque()
-        # They grow in the whole session, over all transports that carry it.
+        # The numbers must grow during a whole session, across its transports: they start at the clock.
         self._numbers = itertools.count(time.monotonic_ns())
-        self._slots = asyncio.Semaphore(MAX_PENDING)  # it is fair, which keeps the order of callers
+        self._slots = asyncio.Semaphore(MAX_PENDING)  # it is fair, so callers stay in order
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -86,19 +86,19 @@ class Upstream:
     async def send(self, message: Message, max_bytes: int) -> int:
         """Return when the server has accepted the message.
 
-        When the caller is cancelled, a message that is not on its way yet is withdrawn.
+        When the caller is cancelled, a message that is not in flight yet is withdrawn.
 
         Parameters
         ----------
         message : Message
-            What to send.
+            The message to send.
         max_bytes : int
-            The largest to send.
+            The largest message, and the largest request body, in bytes.
 
         Returns
         -------
         int
-            Its encoded size in bytes.
+            The message's encoded size in bytes.
 
         Raises
         ------
@@ -121,13 +121,13 @@ class Upstream:
         return len(data)
 
     def abort(self) -> None:
-        """End at once; those who wait are told."""
+        """End at once; waiting callers of `send` raise `TransportClosed`."""
         self._fail(TransportClosed(1006, "the connection ended before the server had accepted the message"))
         if self._task is not None:
             self._task.cancel()
 
     async def close(self) -> None:
-        """As `abort`, and wait until the task is gone."""
+        """End like `abort`, and wait until the task is gone."""
         self.abort()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -137,8 +137,8 @@ class Upstream:
             while self._next_batch():
                 await self._post()
         except BaseException as error:
-            if self.error is None:  # `abort` has told the waiters already
-                # Whatever ends this task wakes all who wait for it, a bug included.
+            if self.error is None:  # otherwise `abort` has woken the waiting callers already
+                # Whatever ends this task, a bug included, must wake all callers that wait for it.
                 known = isinstance(error, TransportClosed)
                 self._fail(error if known else TransportClosed(1006, f"a POST failed: {error!r:.200}"))
                 self._broken()
@@ -148,7 +148,7 @@ class Upstream:
             self._task = None
 
     def _next_batch(self) -> bool:
-        """Take what goes together, in order, without those whose senders gave up."""
+        """Collect the next request's messages, in order, without those whose callers were cancelled."""
         batch, pending = self._batch, self._pending
         batch.clear()
         size = 1  # two brackets, and one comma fewer than messages
@@ -162,7 +162,7 @@ class Upstream:
         return bool(batch)
 
     async def _post(self) -> None:
-        """Send one batch, and tell its senders. Raises `TransportClosed` when the path is broken."""
+        """Post one batch, and wake its callers. Raises `TransportClosed` if the request fails."""
         frames = [item.data for item in self._batch]
         body = frames[0] if len(frames) == 1 else b"[%b]" % b",".join(frames)
         headers = {**_HEADERS, "Idempotency-Key": str(next(self._numbers))}
@@ -197,7 +197,7 @@ class Upstream:
 
 
 def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
-    """Read an answer: None is yes; raises `TransportClosed` when the session or the path is gone."""
+    """Judge an answer: None if it accepts the body; raise `TransportClosed` if the session is over."""
     status, kind = response.status_code, response.headers.get("content-type", "")
     portal = status == 200 and is_web_page(kind)
     if status in (200, 202, 204) and not portal:
@@ -210,6 +210,6 @@ def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
         return MessageError(reason, code_in(body) or "malformed")
     if portal:
         reason = f"{reason} and a web page: something on the way answered, not the server"
-    # A redirect is followed by the stream or poll of the next attempt, which tells where the server is.
+    # A redirected POST is not followed: the reconnect follows the redirect, and finds the new server.
     code, reconnect = (1013, True) if 300 <= status < 400 else closed_by(status, kind, code_in(body))
     raise TransportClosed(code, reason, reconnect=reconnect, retry_after=hint_of(response))

@@ -1,4 +1,4 @@
-"""What the error of a WebSocket's handshake means, and what to do next."""
+"""Explains the errors of a WebSocket's opening handshake, and what to do next."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["explain_handshake"]
 
 
 def explain_handshake(error: Exception, url: Url) -> ConnectFailed:
-    """Turn what the library raised into our error, with the next step.
+    """Turn an exception of the opening handshake into a `ConnectFailed` that names the next step.
 
     Parameters
     ----------
     error : Exception
-        Of the library, of TLS or of the operating system.
+        An exception of the `websockets` library, of TLS or of the operating system.
     url : Url
-        What was asked for.
+        The URL of the handshake.
     """
     at = url.netloc
     match error:
@@ -41,7 +41,7 @@ def explain_handshake(error: Exception, url: Url) -> ConnectFailed:
         case InvalidHandshake():
             cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
             return ConnectFailed(f"{at} does not speak WebSocket: {error}{cause}")
-        case ssl_module.SSLError():  # a ValueError, too
+        case ssl_module.SSLError():  # is a ValueError as well, so it must come before the next case
             pass
         case EOFError() | ValueError() | ConnectionResetError() | BrokenPipeError():
             return ConnectFailed(f"{at} does not speak WebSocket: {error}")
@@ -51,7 +51,7 @@ def explain_handshake(error: Exception, url: Url) -> ConnectFailed:
 
 
 def _refused(error: InvalidStatus, at: str) -> ConnectFailed:
-    """Explain an HTTP answer that is not 101."""
+    """Explain an HTTP answer whose status is not 101."""
     status, headers = error.response.status_code, error.response.headers
     hint, date, kind = (
         "".join(headers.get_all(name)[:1]) for name in ("Retry-After", "Date", "Content-Type")

@@ -1,4 +1,4 @@
-"""The `websockets` library's log of the wire, which is for debugging, without what is secret in it."""
+"""The debug log of the `websockets` library, with secrets masked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["WIRE_LOG"]
 
 
 def _redact(record: logging.LogRecord) -> bool:
-    """Mask what is secret: the library logs whole request lines and header fields."""
+    """Mask secrets: the library logs whole request lines and header fields."""
     record.msg, record.args = redacted(record.getMessage()), ()
     return True
 

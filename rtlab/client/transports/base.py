@@ -1,4 +1,4 @@
-"""What a connection needs of a transport: the whole interface that the four share."""
+"""The interface of a transport, which the four transports implement and a connection uses."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from rtlab.protocol.session_resume import Resume
 
 __all__ = ["FOREIGN_AFTER", "Take", "Transport"]
 
-#: Seconds without a first message after which a server counts as foreign: ours sends its
-#: ``welcome`` as soon as the connection is open.
+#: Seconds without a first message after which a server counts as foreign, which means not rtlab's:
+#: an rtlab server sends its ``welcome`` as soon as the connection is open.
 FOREIGN_AFTER: Final = 1.0
 
-#: Handles a message, and returns whether it did.
+#: Handles a message, or returns False to have `receive` return it.
 Take = Callable[[Message], bool]
 
 
 class Transport(Protocol):
-    """One attempt to exchange messages. Never reused.
+    """Exchanges messages over one network connection; opened once, never reused.
 
     Attributes
     ----------
     name : str
         ``"websocket"``, ``"sse"``, ``"longpoll"`` or ``"webrtc"``.
     confirms : bool
-        Whether what `receive` returned is confirmed thereby: the server need not
-        send it again, whether it was handled or not.
+        Whether receiving a message confirms it to the server, which then does not send it
+        again after a reconnect, even if it was not handled.
     cursor : str or None
-        The opaque token that came with the message that `receive` last
-        returned; None where the transport has none.
+        The opaque resume token of the message that `receive` last returned; None if the
+        transport has no such tokens.
     bytes_in, bytes_out : int
-        Encoded messages so far, without framing.
+        Bytes of encoded messages received and sent so far, without framing.
     heard : float
-        When anything last arrived, `time.monotonic` seconds: also what is no
-        message, such as a ping frame or a comment.
+        When anything last arrived, in `time.monotonic` seconds; pings and comments count,
+        not only messages.
     buffered_bytes : int
-        What was sent and has not left: it waits in the socket's buffer of this process, in
-        the data channel, or for the server's answer to a POST.
+        Bytes of messages that `send` accepted and that are not on the network yet (in a send buffer
+        of this process or in the data channel), or that the server has not accepted yet (a POST).
     max_message_bytes : int
-        The largest message to send; lowered to the server's limit once known.
+        The largest message to send, in bytes; lowered to the server's limit once that is known.
 
     Notes
     -----
-    One that can write without waiting may have ``send_at_once`` too, as `WebSocketTransport` does;
-    one that speaks another codec than JSON has it as ``codec``.
+    A transport that can write without waiting may also have ``send_at_once``, as `WebSocketTransport`
+    does. A transport that uses another codec than JSON has it as its attribute ``codec``.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Transport(Protocol):
     def max_message_bytes(self, limit: int, /) -> None: ...
 
     async def open(self, resume: Resume) -> Message | None:
-        """Connect; return the server's ``welcome`` (`session_of` tells), None from a foreign server.
+        """Connect; return the server's ``welcome``, which `session_of` recognizes; None if it is foreign.
 
-        A foreign server is one whose first message is no ``welcome``, or that sends
-        nothing for `FOREIGN_AFTER`. What it sent by then is lost to nobody: `receive`
-        returns it first. The connection also accepts a ``welcome`` that `receive`
-        returns as its first message, from a server of ours behind a slow path.
+        A server is foreign if its first message is no ``welcome``, or if it sends nothing for
+        `FOREIGN_AFTER`. A first message that is no ``welcome`` is not lost: `receive` returns it.
+        The connection also accepts a ``welcome`` as the first message that `receive` returns,
+        from an rtlab server behind a slow path.
 
         Raises `ConnectFailed`, and nothing else. Cleans up after itself when cancelled.
         """
@@ -89,12 +89,12 @@ class Transport(Protocol):
     async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
 
-        Where the library below calls back, messages that arrive while this waits are
-        offered to `take` in that call: a turn of the event loop earlier. It must not
-        raise; a message that it does not take is returned as usual.
+        If the underlying library delivers messages by callback, messages that arrive while this
+        waits are offered to `take` inside that callback, one turn of the event loop earlier. `take`
+        must not raise. A message for which it returns False is returned as usual.
 
-        Raises `TransportClosed` at the end, and `MessageError` for one frame
-        that cannot be read (the stream goes on).
+        Raises `TransportClosed` when the transport has ended, and `MessageError` for a frame that
+        cannot be decoded; later frames can still be received.
         """
         ...
 
@@ -107,7 +107,7 @@ class Transport(Protocol):
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End in an orderly way, within a bounded time."""
+        """Close in an orderly way, within a bounded time."""
         ...
 
     def abort(self) -> None:

@@ -1,4 +1,4 @@
-"""How a client offers permessage-deflate (RFC 7692 §7.1)."""
+"""The client's offer of permessage-deflate (RFC 7692 §7.1)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _KINDS: Final = 'expected compression to be "deflate", a Deflate or None, got {!
 
 
 def offer(compression: Compression) -> dict[str, Any]:
-    """Return what the library's `connect` takes for a compression; what it agrees on reads strictly.
+    """Return arguments for the `connect` of `websockets` that offer a compression, with strict reading.
 
     Parameters
     ----------
     compression : {"deflate"}, Deflate or None
-        The library's parameters, these, or no compression.
+        ``"deflate"`` for the library's default parameters, a `Deflate` for others; None: no compression.
 
     Raises
     ------
     TypeError
-        For anything else.
+        `compression` is anything else.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def offer(compression: Compression) -> dict[str, Any]:
     """
     if compression is None:
         return {"compression": None}
-    if compression == "deflate":  # as the library offers it
+    if compression == "deflate":  # with the parameters that the library offers by default
         return {"compression": None, "extensions": [ClientDeflate(compress_settings={"memLevel": 5})]}
     if not isinstance(cast("object", compression), Deflate):
         raise TypeError(_KINDS.format(compression))
@@ -42,7 +42,7 @@ def offer(compression: Compression) -> dict[str, Any]:
     factory = ClientDeflate(
         server_no_context_takeover=compression.server_no_context_takeover,
         client_no_context_takeover=compression.client_no_context_takeover,
-        # 15 is what holds when nobody says anything; True lets the server set a limit.
+        # 15 is the default of the standard, so it is not sent. True lets the server set a limit.
         server_max_window_bits=server_bits if server_bits < 15 else None,
         client_max_window_bits=client_bits if client_bits < 15 else True,
         compress_settings={"level": compression.level, "memLevel": compression.memory_level},

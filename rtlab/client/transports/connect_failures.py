@@ -1,4 +1,4 @@
-"""What the error of an attempt means: the same words for the same cause, whichever library raised it."""
+"""Explains why an attempt failed, in the same words for the same cause, whichever library raised it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["circular", "explain_os_error"]
 
 
 def explain_os_error(error: BaseException, at: str) -> ConnectFailed | None:
-    """Return what the operating system or TLS said, None if neither is the cause.
+    """Explain an error whose cause is the operating system or TLS; None if neither is the cause.
 
     Parameters
     ----------
     error : BaseException
-        What a library raised; the cause may lie deeper in its chain.
+        The exception that a library raised; its cause may be deeper in the chain of contexts.
     at : str
-        Host and port, for people.
+        Host and port, for the error message.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -37,7 +37,7 @@ def explain_os_error(error: BaseException, at: str) -> ConnectFailed | None:
             case ConnectionResetError() | BrokenPipeError() | ConnectionAbortedError():
                 return ConnectFailed(f"no answer from {at}: the connection was reset")
             case TimeoutError():
-                pass  # the caller's own deadline, more often than the system's
+                pass  # more often the caller's own deadline than the operating system's
             case OSError():
                 return ConnectFailed(f"no connection to {at}: {cause.strerror or cause}")
             case _:
@@ -47,5 +47,5 @@ def explain_os_error(error: BaseException, at: str) -> ConnectFailed | None:
 
 
 def circular(url: Url) -> ConnectFailed:
-    """Return the error of a URL that leads through more redirects than anybody means."""
+    """Return the error for a URL with too many redirects."""
     return ConnectFailed(f"{url.netloc} redirects in circles: give the final URL", retryable=False)

@@ -1,4 +1,4 @@
-"""Cookies of one connection, by origin: a balancer's cookie leads reconnects to the same server."""
+"""Cookies of one connection, by origin: a load balancer's cookie leads reconnects to the same server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["CookieStore"]
 
 T = TypeVar("T")
 
-#: Origins that a chain of redirects may leave cookies of.
+#: The most origins, such as those of a chain of redirects, whose cookies are kept.
 MAX_ORIGINS: Final = 16
 
 
 class CookieStore:
-    """Keeps what servers set, and gives each back to its own origin alone.
+    """Keeps the cookies that servers set, and sends each only to the origin that set it.
 
-    RFC 6265 §8.5 lets all ports of a host share cookies; here another port is another server,
-    as for every other credential. Paths, expiry and ``Secure`` are the standard library's work.
+    RFC 6265 §8.5 lets all ports of a host share cookies; here a different port is a different
+    server, as for every other credential. The standard library handles paths, expiry and ``Secure``.
 
     Examples
     --------
@@ -36,16 +36,16 @@ class CookieStore:
         self._jars: dict[Origin, httpx.Cookies] = {}
 
     def take(self, url: Url, fields: Iterable[str]) -> None:
-        """Keep the ``Set-Cookie`` fields of an answer.
+        """Store the ``Set-Cookie`` fields of an answer.
 
         Parameters
         ----------
         url : Url
-            Who answered.
+            The URL that answered.
         fields : iterable of str
-            Their values.
+            The values of the fields.
         """
-        # What is no printable ASCII could not be sent back.
+        # Values that are not printable ASCII could not be sent back.
         headers = [("set-cookie", field) for field in fields if field.isascii() and field.isprintable()]
         if not headers:
             return
@@ -55,14 +55,14 @@ class CookieStore:
         jar.extract_cookies(httpx.Response(200, headers=headers, request=_request(url)))
 
     def header(self, url: Url, own: str = "") -> str:
-        """Return the ``Cookie`` field of a request; empty for none.
+        """Return the value of a request's ``Cookie`` field; empty for no cookies.
 
         Parameters
         ----------
         url : Url
-            Where it goes.
+            The URL of the request.
         own : str
-            The caller's cookies; one that the server has set anew gives way.
+            The caller's own cookies; a cookie of the same name that the server has set replaces them.
         """
         jar = self._jars.get(url.origin)
         if jar is None:
@@ -75,7 +75,7 @@ class CookieStore:
         return "; ".join(filter(None, [*others, kept]))
 
     def added_to(self, headers: Mapping[str, T], url: Url) -> dict[str, T | str]:
-        """Return a request's headers, the caller's ``Cookie`` field joined with what is kept for the URL."""
+        """Return a request's headers; their ``Cookie`` field has the caller's and the stored cookies."""
         own = [str(text) for name, text in headers.items() if name.lower() == "cookie"]
         cookie = self.header(url, "; ".join(own))
         others: dict[str, T | str] = {n: text for n, text in headers.items() if n.lower() != "cookie"}

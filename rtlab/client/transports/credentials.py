@@ -1,4 +1,4 @@
-"""What a transport asks for when it opens: how to prove who it is."""
+"""The interface by which a transport gets the proof of the client's identity for each request."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["NOTHING", "Credentials", "Proof"]
 
 
 class Proof(NamedTuple):
-    """What is added to one request.
+    """The proof of identity that is added to one request.
 
     Parameters
     ----------
     query : mapping
-        To its URL.
+        Parameters to add to the URL's query.
     headers : mapping
-        To its headers.
+        Header fields to add.
     """
 
     query: Mapping[str, str]
@@ -32,15 +32,15 @@ NOTHING: Final = Proof({}, {})
 
 
 class Credentials(Protocol):
-    """Proves who a client is, to one origin and to no other."""
+    """Proves a client's identity to one origin, and to no other origin."""
 
     async def opening(self, url: Url) -> Proof:
-        """Return the proof for a request that cannot be relied on to have headers: a WebSocket's.
+        """Return the proof for a WebSocket's opening handshake, to which a browser cannot add headers.
 
-        Raises `ConnectFailed`, not retryable when another attempt would be refused as well.
+        Raises `ConnectFailed`; it is not retryable if another attempt would be refused as well.
         """
         ...
 
     async def request(self, url: Url) -> Proof:
-        """Return the proof for any other request, as `opening`."""
+        """Return the proof for any other request; raises as `opening` does."""
         ...

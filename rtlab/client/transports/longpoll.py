@@ -1,4 +1,4 @@
-"""Long polling: a request that is answered when there is something (RFC 6202 §2.1), ``POST /send`` up."""
+"""Long polling (RFC 6202 §2.1): the server answers a GET when it has messages; the client sends by POST."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]
 
-#: Seconds to wait for an answer: the server's limit of 25 s, and a margin for the network.
+#: Seconds to wait for an answer: the server answers within 25 s, and the rest is a margin for the network.
 POLL_TIMEOUT: Final = 35.0
 BODY_TIMEOUT: Final = 30.0
 
-#: Seconds from an empty answer's request to the next one, at least: a server that answers at once
-#: must not be asked in a busy loop.
+#: The least seconds between the start of a poll with an empty answer and the next poll, so that a server
+#: that answers at once is not polled in a busy loop.
 MIN_EMPTY: Final = 0.1
 
 # Limits
 MAX_POLL_BYTES: Final = 16 << 20
 
-#: A longer cursor travels in a header: proxies allow about 8 KB for a request line, and
-#: in a URL its ``%`` are encoded once more.
+#: A cursor of more characters travels in a header: proxies allow about 8 KB for a request line, and in a
+#: URL each ``%`` of the cursor is encoded again.
 MAX_CURSOR_IN_URL: Final = 1000
 
 _HEADERS: Final = {"Accept": "application/json", "Cache-Control": "no-store"}
@@ -52,29 +52,29 @@ class _Answer(msgspec.Struct):
 
 
 class LongPollTransport:
-    """One client's polls, each begun when the messages of the last one were taken.
+    """One client's polls; the next begins when all messages of the last answer were received.
 
-    Nothing is lost between two polls: the server keeps what it sent until the
-    next poll's cursor confirms it.
+    Nothing is lost between two polls: the server keeps the messages that it sent until the
+    cursor of the next poll confirms them.
 
     Parameters
     ----------
     url : str
-        ``http://`` or ``https://``; without a path, ``/poll`` is meant.
+        ``http://`` or ``https://``; without a path, ``/poll`` is used.
     headers : mapping, optional
         Extra headers of every request to the URL's origin.
     auth : Credentials, optional
-        Proves who connects, such as `Tokens`.
+        Proves to the server which user connects, for example `Tokens`.
     ssl : ssl.SSLContext, optional
-        For ``https://``; None is the usual certificate authorities.
+        The TLS settings for ``https://``; None uses the usual certificate authorities.
     poll_timeout : float
-        Seconds to wait for an answer; more than the server's limit.
+        Seconds to wait for an answer; must exceed the server's limit for a poll.
     max_message_bytes : int
-        The largest message to accept, and to send.
+        The largest message to accept and to send, in bytes.
     cookies : CookieStore, optional
-        Shared with the connection's other transports.
+        The cookies, shared with the connection's other transports.
     clock : callable
-        Monotonic seconds.
+        Returns monotonic seconds.
     """
 
     name = "longpoll"
@@ -92,8 +92,8 @@ class LongPollTransport:
         cookies: CookieStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # None, because a poll's cursor is the position after its last message: the connection counts the
-        # messages of an answer one by one.
+        # Always None: the cursor of an answer points behind its last message, so it cannot resume after an
+        # earlier one. The connection counts the messages of an answer one by one instead.
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
@@ -113,9 +113,9 @@ class LongPollTransport:
 
     @property
     def heard(self) -> float:
-        """When a byte last arrived, or the poll that waits began, `time.monotonic` seconds.
+        """When a byte last arrived or the present poll began, in `time.monotonic` seconds.
 
-        The server counts its time limit from the poll: it is not silent while nobody asks.
+        The start of a poll counts because the server can send nothing before it.
         """
         return max(self._http.heard, self._asked)
 
@@ -125,17 +125,17 @@ class LongPollTransport:
         return self._upstream.buffered_bytes if self._upstream is not None else 0
 
     async def open(self, resume: Resume) -> Message | None:
-        """Poll for the first time, which is answered at once; return the ``welcome``.
+        """Send the first poll, which the server answers at once; return the ``welcome``.
 
         Parameters
         ----------
         resume : Resume
-            Its session goes on after message `seq`.
+            The session to continue, after its message `seq`.
 
         Raises
         ------
         ConnectFailed
-            It says what to look at next; the cause is chained.
+            The message names the next step, and ``__cause__`` is the cause.
         """
         try:
             given = parse_url(self._url, "http://host:port/poll").over("http").at("/poll")
@@ -165,7 +165,7 @@ class LongPollTransport:
         return welcome
 
     async def _poll(self, url: Url) -> Url:
-        """Ask once; an empty answer is one, too. Returns the URL that answered."""
+        """Send one poll, whose answer may be empty; return the URL that answered."""
         self._asked = start = self._clock()
         headers = _HEADERS
         if len(self._cursor) > MAX_CURSOR_IN_URL:
@@ -205,15 +205,15 @@ class LongPollTransport:
         return data
 
     async def receive(self, take: Take | None = None) -> Message:
-        """Return the next message, polling as often as it takes.
+        """Return the next message, after as many polls as necessary.
 
         Raises
         ------
         TransportClosed
-            A poll failed, with the server's ``Retry-After``, or the session has
-            expired.
+            A poll failed, or the session has expired. The error has the server's
+            ``Retry-After``, if any.
         MessageError
-            For one message that cannot be read.
+            A message cannot be decoded; later messages can still be received.
         """
         assert self._poll_url is not None
         while not self._waiting:
@@ -246,7 +246,7 @@ class LongPollTransport:
         Raises
         ------
         MessageError
-            The payload is not in the JSON data model, too large, or refused.
+            The payload is not in the JSON data model or too large, or the server refused it.
         TransportClosed
             The POST failed: whether the message arrived is unknown.
         """
@@ -255,19 +255,19 @@ class LongPollTransport:
         self.bytes_out += size_bytes
 
     async def ping(self) -> float:
-        """Return the seconds of a request to ``/healthz`` and any answer, beside the poll."""
+        """Return the seconds of one request to ``/healthz``, next to the waiting poll."""
         assert self._health_url is not None
         return await self._http.round_trip(self._health_url, self._clock)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up; a poll has no words for a code or a reason."""
+        """Close the connections; long polling cannot transmit the code or the reason."""
         self._closing = True
         if self._upstream is not None:
             await self._upstream.close()
         await self._http.close()
 
     def abort(self) -> None:
-        """Drop the sockets, the poll that waits with them."""
+        """Drop the sockets, and with them the waiting poll."""
         if self._upstream is not None:
             self._upstream.abort()
         self._http.abort()

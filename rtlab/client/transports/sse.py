@@ -1,8 +1,8 @@
-"""Server-sent events: one HTTP response that does not end carries the stream, ``POST /send`` the way back.
+"""Server-sent events: one endless HTTP response carries the event stream; the client sends by ``POST``.
 
-httpx carries the request; the stream is read by `SseDecoder` and not by httpx-sse,
-whose reader works on text that was decoded by the response's charset, and departs
-from the standard in the ways that `rtlab.experiments.sse_conformance.scoreboard` shows.
+httpx makes the request. `SseDecoder` reads the stream, rather than httpx-sse, whose reader
+works on text in the response's charset (the standard demands UTF-8), and departs from the
+standard in the ways that `rtlab.experiments.sse_conformance.scoreboard` shows.
 """
 
 from __future__ import annotations
@@ -32,49 +32,49 @@ from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]
 
-#: Seconds without a byte after which a stream counts as dead; our server's
-#: heartbeat comments come far more often.
+#: Seconds without a byte after which a stream counts as lost. The heartbeat comments of an
+#: rtlab server come far more often.
 SILENCE_TIMEOUT: Final = 60.0
 
 
 class SseTransport:
-    """One event stream.
+    """One event stream, and the POSTs of its client.
 
     Parameters
     ----------
     url : str
-        ``http://`` or ``https://``; without a path, ``/sse`` is meant.
+        ``http://`` or ``https://``; without a path, ``/sse`` is used.
     plain : bool
-        The stream is another server's: the URL is used as it is, no ``welcome``
-        is waited for, and there is no way up. A server whose first event is no
-        ``welcome`` is treated so, too; one that may stay silent needs this set.
+        Whether the server is foreign (not rtlab's): the URL is used as it is, `open` does
+        not wait for a ``welcome``, and nothing can be sent. A server whose first event is
+        no ``welcome`` is treated in the same way; one that may stay silent needs this option.
     strict : bool
-        The browser's rules: every status but 200 is final. Else those that may be
-        retried (see `may_retry`) count as a lost connection.
+        Whether every status but 200 is final, as in a browser. False retries after
+        statuses that may be temporary (see `may_retry`).
     headers : mapping, optional
         Extra headers of every request to the URL's origin.
     auth : Credentials, optional
-        Proves who connects, such as `Tokens`.
+        Proves to the server which user connects, for example `Tokens`.
     ssl : ssl.SSLContext, optional
-        For ``https://``; None is the usual certificate authorities.
+        The TLS settings for ``https://``; None uses the usual certificate authorities.
     silence_timeout : float
         Seconds without a byte after which the stream counts as lost.
     max_message_bytes : int
-        The largest message to accept, and to send.
+        The largest message to accept and to send, in bytes.
     cookies : CookieStore, optional
-        Shared with the connection's other transports.
+        The cookies, shared with the connection's other transports.
     previous : SseTransport, optional
-        The stream before this one: its reconnection time, and the ids that came
-        without data, are taken over.
+        The connection's stream before this one. Its reconnection time is taken over, and
+        from a foreign server its last event id.
     clock : callable
-        Monotonic seconds, for `ping`.
+        Returns monotonic seconds, for `ping`.
 
     Attributes
     ----------
     plain : bool
-        Whether the stream is known to be another server's.
+        Whether the server is known to be foreign.
     retry : float or None
-        The reconnection time that the streams set so far, seconds.
+        The reconnection time of the last ``retry:`` field, in seconds; None before the first.
     """
 
     name = "sse"
@@ -104,8 +104,8 @@ class SseTransport:
         self._url = url
         self._verbatim = plain
         self.plain = plain or (previous is not None and previous.plain)
-        # A foreign stream resumes after the last event received, as in a browser; ours after the last
-        # one handled, which the connection knows.
+        # A foreign stream resumes after the last event received, as in a browser. An rtlab stream resumes
+        # after the last message handled, which the connection passes to `open`.
         self._last_id = previous.last_event_id if previous is not None and self.plain else None
         self._strict = strict
         self._silence_timeout = silence_timeout
@@ -120,12 +120,12 @@ class SseTransport:
 
     @property
     def last_event_id(self) -> str:
-        """The id of the last event handed out, or one that came after it without data."""
+        """The id of the last event returned, or a later id that came without data."""
         return (self.cursor or "") if self._events else self._decoder.last_event_id
 
     @property
     def heard(self) -> float:
-        """When a byte last arrived, `time.monotonic` seconds."""
+        """When a byte last arrived, in `time.monotonic` seconds."""
         return self._http.heard
 
     @property
@@ -134,17 +134,17 @@ class SseTransport:
         return self._upstream.buffered_bytes if self._upstream is not None else 0
 
     async def open(self, resume: Resume) -> Message | None:
-        """Ask for the stream; return the ``welcome``, None from another server.
+        """Request the stream; return the ``welcome``, or None from a foreign server.
 
         Parameters
         ----------
         resume : Resume
-            Its cursor becomes ``Last-Event-ID``.
+            The session to continue; its cursor is sent as ``Last-Event-ID``.
 
         Raises
         ------
         ConnectFailed
-            It says what to look at next; the cause is chained.
+            The message names the next step, and ``__cause__`` is the cause.
         """
         last_id = self._last_id if self._last_id is not None else resume.cursor or ""
         self._decoder = SseDecoder(
@@ -152,8 +152,8 @@ class SseTransport:
         )
         self.cursor = resume.cursor
         headers: dict[str, str | bytes] = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-        # HTTP strips spaces and tabs at both ends. h11 refuses to send VT and FF: such an id is left out,
-        # because an error here would end the stream for good.
+        # HTTP strips spaces and tabs at both ends of a field. h11 refuses to send VT and FF, and its error
+        # would end the connection for good, so an id with one of them is left out.
         if last_id and not {"\v", "\f"} & set(last_id):
             headers["Last-Event-ID"] = last_id.encode().strip(b" \t")
         try:
@@ -186,7 +186,7 @@ class SseTransport:
             )
 
     async def _greet(self, send_url: Url) -> Message | None:
-        """Wait for the first event, and learn from it whose server this is."""
+        """Wait for the first event, which shows whether the server is rtlab's."""
         try:
             while not self._events:
                 await self._fill()
@@ -210,15 +210,15 @@ class SseTransport:
     async def receive(self, take: Take | None = None) -> Message:
         """Return the next message.
 
-        From another server it is ``Message(event, data)``: the payload is the
-        string that a browser's ``event.data`` would be.
+        From a foreign server it is ``Message(event, data)``; the payload is the string
+        that would be ``event.data`` in a browser.
 
         Raises
         ------
         TransportClosed
-            The stream ended; it carries the reconnection time that the stream set.
+            The stream ended. The error has the reconnection time that the stream set, if any.
         MessageError
-            For one event of our server that is not a message.
+            An event of an rtlab server is not a message; later events can still be received.
         """
         while True:
             while self._events:
@@ -235,7 +235,7 @@ class SseTransport:
         return event
 
     async def _fill(self) -> None:
-        """Read until something came; it may complete no event, or several."""
+        """Read the next bytes, which may complete no event, one, or several."""
         assert self._chunks is not None
         try:
             chunk = await anext(self._chunks)
@@ -262,8 +262,8 @@ class SseTransport:
         Raises
         ------
         MessageError
-            The payload is not in the JSON data model, too large, or refused; or
-            the stream is another server's.
+            The payload is not in the JSON data model or too large, the server refused
+            it, or the server is foreign.
         TransportClosed
             The POST failed: whether the message arrived is unknown.
         """
@@ -271,7 +271,7 @@ class SseTransport:
         self.bytes_out += size_bytes
 
     async def ping(self) -> float:
-        """Return the seconds of a request to ``/healthz`` and any answer, beside the stream."""
+        """Return the seconds of one request to ``/healthz``, next to the stream."""
         assert self._health_url is not None
         return await self._http.round_trip(self._health_url, self._clock)
 
@@ -285,7 +285,7 @@ class SseTransport:
         return self._upstream
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up; an event stream has no words for a code or a reason."""
+        """Close the connections; an event stream cannot transmit the code or the reason."""
         self._closing = True
         if self._upstream is not None:
             await self._upstream.close()

@@ -1,11 +1,11 @@
-"""The event stream format: bytes in, events out. No I/O.
+"""A decoder of the event stream format: bytes in, events out, no I/O.
 
 The rules are those of the HTML standard, section 9.2.6 "Interpreting an event
-stream". `SseDecoder` gives the same events however the bytes were cut on
-their way, and gives each as soon as its last byte is there.
+stream". `SseDecoder` returns the same events however the bytes are split into
+chunks, and returns each event as soon as its last byte has arrived.
 
 A line ends with CR, LF or CRLF. Whether a CR is the end of a line or the first
-half of one is not known until the next byte, which may be an hour away: so a
+half of a CRLF is not known until the next byte, which may come an hour later. So a
 CR ends its line at once, and an LF that follows as the very next byte is dropped.
 """
 
@@ -25,7 +25,7 @@ MAX_EVENT_BYTES: Final = MAX_MESSAGE_BYTES
 MAX_LINE_BYTES: Final = MAX_MESSAGE_BYTES + 64
 
 _BOM: Final = b"\xef\xbb\xbf"
-# A `retry` of more digits is cut to these: either is longer than any wait, and `int` refuses 4,300 digits.
+# A longer `retry` value is cut to this many digits: both exceed any wait, and `int` refuses 4,300 digits.
 _RETRY_DIGITS: Final = 18
 
 
@@ -35,11 +35,11 @@ class SseEvent(msgspec.Struct, frozen=True, gc=False):
     Parameters
     ----------
     type : str
-        The ``event`` field, ``"message"`` when there was none.
+        The ``event`` field; ``"message"`` without one.
     data : str
         The ``data`` fields, joined by newlines.
     id : str
-        The last event id that is valid after this event, ``""`` for none.
+        The last event id after this event; ``""`` for none.
     """
 
     type: str
@@ -53,25 +53,25 @@ class SseDecoder:
     Parameters
     ----------
     last_event_id : str
-        The id that former connections ended with.
+        The last event id of the former connections; ``""`` for none.
     max_event_bytes : int
-        The largest ``data`` of one event, newlines between its lines included.
+        The largest ``data`` of one event in bytes, including the newlines between its lines.
     max_line_bytes : int
-        The longest line of any kind, comments too.
+        The longest line of any kind in bytes, comments included.
 
     Attributes
     ----------
     last_event_id : str
-        What to send as ``Last-Event-ID`` when reconnecting now.
+        The value to send as ``Last-Event-ID`` on a reconnect.
     retry : float or None
-        The reconnection time that the stream asked for, in seconds.
+        The reconnection time that the stream asked for, in seconds; None before a ``retry`` field.
     comments : int
-        Lines so far that begin with a colon: what servers send as heartbeats.
+        The count of comment lines (they begin with a colon), which servers send as heartbeats.
 
     Notes
     -----
-    Bytes left over when the stream ends are an event without its blank line:
-    they are to be dropped, which is why there is nothing to call at the end.
+    Bytes left over when the stream ends are an event without its final blank line. The
+    standard has it discarded, so the decoder has no method to call at the end.
 
     Examples
     --------
@@ -104,12 +104,12 @@ class SseDecoder:
         self._failed: MessageTooLarge | None = None
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
-        """Take the next bytes, return the events that they complete.
+        """Process the next bytes; return the events that they complete.
 
         Parameters
         ----------
         chunk : bytes
-            Any cut of the stream.
+            The next bytes of the stream, split anywhere.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class SseDecoder:
         Raises
         ------
         MessageTooLarge
-            When a line or an event passes its limit, now and on every later
-            call. Events completed before it in the same chunk are returned
-            first, and the next call raises.
+            A line or an event exceeds its limit; every later call raises it too. If
+            the chunk completed events before that, they are returned, and only the
+            next call raises.
         """
         if self._failed is not None:
             raise self._failed
@@ -145,7 +145,7 @@ class SseDecoder:
         return events
 
     def _lines(self, chunk: bytes) -> list[bytes]:
-        """Cut off the lines that are whole, keep the rest."""
+        """Return the complete lines, and keep the incomplete rest."""
         if not self._started:
             chunk = bytes(self._line) + chunk
             if len(chunk) < len(_BOM) and _BOM.startswith(chunk):
@@ -188,7 +188,7 @@ class SseDecoder:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = str(value, "utf-8", "replace")
-        elif name == b"retry" and value.isdigit():  # of bytes: ASCII digits only
+        elif name == b"retry" and value.isdigit():  # `bytes.isdigit` accepts ASCII digits only
             self.retry = int(value.lstrip(b"0")[:_RETRY_DIGITS] or b"0") / 1000
-        elif not name:  # it begins with the colon
+        elif not name:  # a comment: the line begins with the colon
             self.comments += 1

@@ -1,7 +1,7 @@
-"""What RFC 6455 and 7692 ask of a reader and the `websockets` library does not do, put in front of it.
+"""Checks of received frames that RFC 6455 and RFC 7692 demand and the `websockets` library lacks.
 
-It takes lengths that are longer than they need be, and forgets what comes behind a DEFLATE block that
-says it is the last.
+The library accepts lengths that are not minimally encoded, and drops the data behind a DEFLATE block
+that is marked as the last one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from websockets.streams import StreamReader
 
 __all__ = ["ClientDeflate", "Inflater", "StrictReader"]
 
-#: What the next bytes are: a header's first two, its extended length, a payload.
+#: What the next read returns: a header's first two bytes, its extended length, or the rest of the frame.
 _HEADER: Final = 0
 _LENGTH: Final = 1
 _PAYLOAD: Final = 2
 
-#: What a receiver puts behind each message (RFC 7692 §7.2.2).
+#: The bytes that a receiver appends to each message before it inflates it (RFC 7692 §7.2.2).
 _TAIL: Final = b"\x00\x00\xff\xff"
 
 
 class StrictReader(StreamReader):
-    """The library's buffer of received bytes; it refuses a length that is not as short as it can be.
+    """The library's buffer of received bytes, which refuses a length that is not minimally encoded.
 
     The library reads a frame in two or three pieces: the header's first two bytes, the extended length
     if there is one, and the payload.
@@ -37,7 +37,7 @@ class StrictReader(StreamReader):
         self._next = _HEADER
 
     def read_exact(self, n: int) -> Generator[None, None, bytearray]:
-        """Return the next bytes, once they are there.
+        """Return the next `n` bytes once they have arrived.
 
         Raises
         ------
@@ -64,20 +64,20 @@ class StrictReader(StreamReader):
 
 
 class Inflater:
-    """Inflates a message's blocks, also those behind one that says it is the last (RFC 7692 §7.2.1).
+    """Inflates all blocks of a message, even those behind a block marked as the last (RFC 7692 §7.2.1).
 
-    A sender may end each message, or each piece of one, with such a block: it begins a stream of its
-    own behind it, which refers to nothing before.
+    A sender may end each message, or each part of one, with such a block (BFINAL set). The data behind
+    it is a new DEFLATE stream, which does not refer to earlier data.
 
     Parameters
     ----------
     bits : int
-        The window's size, as its power of two.
+        The window's size, as a power of two.
 
     Attributes
     ----------
     unconsumed_tail : bytes
-        As of `zlib.decompressobj`: what would have become more than was allowed.
+        As in `zlib.decompressobj`: input that was not inflated because the output reached `max_length`.
     """
 
     def __init__(self, bits: int) -> None:
@@ -87,9 +87,9 @@ class Inflater:
         self.unconsumed_tail = b""
 
     def decompress(self, data: Any, max_length: int = 0) -> bytes:
-        """Return what bytes inflate to, at most so many; 0 for all."""
+        """Return the inflated `data`, at most `max_length` bytes of it; 0 for no limit."""
         if self._at_start and data == _TAIL:
-            return b""  # the last block has ended the message already
+            return b""  # a block marked as the last has ended the message already
         out = self._zlib.decompress(data, max_length)
         self._at_start = False
         while self._zlib.eof:
@@ -107,12 +107,12 @@ class Inflater:
 
 
 class _Deflate(PerMessageDeflate):
-    """The library's extension, with `Inflater`."""
+    """The library's permessage-deflate extension, with `Inflater` as its decoder."""
 
     def __init__(
         self, remote_resets: bool, local_resets: bool, remote_bits: int, local_bits: int, settings: Any
     ) -> None:
-        # The library would make a decoder of its own for each message.
+        # False: otherwise the library would make its own decoder for each message.
         super().__init__(False, local_resets, remote_bits, local_bits, settings)
         self._remote_resets = remote_resets
         self.decoder: Any = Inflater(remote_bits)
@@ -124,10 +124,10 @@ class _Deflate(PerMessageDeflate):
 
 
 class ClientDeflate(ClientPerMessageDeflateFactory):
-    """The library's offer of permessage-deflate; what comes of it reads as RFC 7692 asks."""
+    """The library's offer of permessage-deflate; the agreed extension reads as RFC 7692 demands."""
 
     def process_response_params(self, params: Any, accepted_extensions: Any) -> PerMessageDeflate:
-        """Return the extension that was agreed on, or raise what the library does."""
+        """Return the agreed extension, or raise the exception of the library."""
         agreed = super().process_response_params(params, accepted_extensions)
         return _Deflate(
             agreed.remote_no_context_takeover,

@@ -1,4 +1,4 @@
-"""Requests to a server's ``/api/auth/…``: JSON there and back."""
+"""Requests to a server's ``/api/auth/…``, with JSON in both directions."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ async def ask_for_tokens(
     bearer: str | None = None,
     ssl: ssl_module.SSLContext | None = None,
 ) -> dict[str, Any]:
-    """Post to ``/api/auth/<what>``; return the answer's fields.
+    """Post to ``/api/auth/<what>``; return the fields of the answer.
 
     Parameters
     ----------
     what : {"token", "refresh", "ticket"}
-        What to ask for.
+        ``"token"`` logs in, ``"refresh"`` renews the tokens, ``"ticket"`` asks for a one-time ticket.
     origin : Url
-        The server; path and query do not matter. A redirect is not followed: what goes here is secret.
+        A URL of the server; its path and query are ignored. Redirects are not followed, because the
+        request contains secrets.
     body : dict
-        The request.
+        The JSON body of the request.
     bearer : str, optional
-        An access token.
+        An access token for the ``Authorization`` header; None sends no such header.
     ssl : ssl.SSLContext, optional
-        For https.
+        The TLS settings for https; None uses the usual certificate authorities.
 
     Raises
     ------
     ConnectFailed
-        The server said no (``code`` is its word for why), or there was no answer to read.
+        The server refused (``code`` is its error code), or there was no readable answer.
     """
     url = msgspec.structs.replace(origin.over("http"), path=f"/api/auth/{what}", query=None, userinfo="")
     headers = {"Content-Type": "application/json"}

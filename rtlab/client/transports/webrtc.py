@@ -1,8 +1,8 @@
 """WebRTC as a client-server transport: messages on a data channel, signalled over HTTP.
 
-One POST carries our offer and brings the server's answer; everything after that
-is UDP: ICE finds the path, DTLS encrypts, SCTP gives streams of messages that may be
-ordered or not, reliable or not. A WebSocket offers one of these four combinations.
+One POST carries the client's offer and returns the server's answer. Everything after that
+is UDP: ICE finds the path, DTLS encrypts, and SCTP provides streams of messages, ordered or
+not, reliable or not. A WebSocket offers only one of these four combinations.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from rtlab.webrtc.relay_candidate_rewrite import Relay, through_relay
 
 __all__ = ["ADVISED_MESSAGE_BYTES", "WebRTCTransport"]
 
-#: RFC 8831 §6.6: larger messages hold up all other channels of the connection,
-#: because SCTP without interleaving sends a message's packets in one piece.
+#: RFC 8831 §6.6: a larger message blocks all other channels of the connection, because
+#: SCTP without interleaving sends all packets of one message before any other message.
 ADVISED_MESSAGE_BYTES: Final = 16 * 1024
 
 
@@ -47,36 +47,36 @@ class WebRTCTransport:
 
     # Delivery
     ordered : bool
-        Whether messages arrive in the order they were sent in.
+        Whether messages are delivered in the order in which they were sent.
     max_retransmits : int, optional
-        Give a lost packet up after this many repeats.
+        Retransmissions after which a lost packet is given up.
     max_packet_life_time : float, optional
-        Give a lost packet up after this many seconds. Without either, delivery
-        is reliable. Both at once are refused (RFC 8831 §6.4).
+        Seconds after which a lost packet is given up. With both None, delivery is
+        reliable; both together are refused (RFC 8831 §6.4).
 
     # Wire
     codec : Codec
         JSON or MessagePack; named in the channel's ``protocol`` field (RFC 8832 §5.1).
     headers : mapping, optional
-        For the signalling request.
+        Extra headers of the signalling request.
     auth : Credentials, optional
-        Proves who connects, such as `Tokens`.
+        Proves to the server which user connects, for example `Tokens`.
     ssl : ssl.SSLContext, optional
-        For ``https://``; None is the system's trust.
+        The TLS settings for ``https://``; None uses the usual certificate authorities.
     cookies : CookieStore, optional
-        Shared with the connection's other transports.
+        The cookies, shared with the connection's other transports.
     relay : callable, optional
-        Given the server's UDP port, returns the port of a relay in front of it
-        (awaited). All packets then pass the relay, whose faults they suffer.
+        Called with the server's UDP port and awaited; returns the port of a relay in
+        front of it, which all packets then pass, with the faults that it injects.
 
     # Injected
     clock : callable
-        Seconds, for `ping` and `heard`.
+        Returns monotonic seconds, for `ping` and `heard`.
 
     Notes
     -----
-    Signalling runs over TCP and HTTP, so a proxy that breaks HTTP breaks only
-    the start. Resuming a session presupposes an ordered and reliable channel.
+    Signalling runs over TCP and HTTP, so a proxy that breaks HTTP affects only the
+    opening. A session can be resumed only on an ordered and reliable channel.
     """
 
     def __init__(
@@ -119,23 +119,23 @@ class WebRTCTransport:
 
     @property
     def reliable(self) -> bool:
-        """Whether the channel is ordered and delivers everything, as a session needs."""
+        """Whether the channel is ordered and reliable, as resuming a session needs."""
         return self._ordered and self._max_retransmits is None and self._max_packet_life_time is None
 
     @property
     def heard(self) -> float:
-        """When anything last arrived on the channel, the server's pings included."""
+        """When anything last arrived on the channel, on `clock`; the server's pings count, too."""
         return self._queue.link.heard if self._queue is not None else 0.0
 
     # Opening
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that wait in the data channel."""
+        """Bytes that wait in the data channel to be sent."""
         return self._queue.link.buffered_bytes if self._queue is not None else 0
 
     async def open(self, resume: Resume) -> Message | None:
-        """Offer, connect, and return the server's ``welcome``, None from a foreign server.
+        """Signal, connect, and return the server's ``welcome``; None from a foreign server.
 
         Raises
         ------
@@ -191,10 +191,10 @@ class WebRTCTransport:
         return RTCSessionDescription(sdp=await reroute(answer), type="answer")
 
     async def _welcome(self, queue: ReceiveQueue) -> Message | None:
-        """Wait for the welcome, and keep for `receive` what came before it.
+        """Wait for the welcome, and keep earlier messages for `receive`.
 
-        A reliable channel brings it first, and at once; else the server is foreign. On an
-        unreliable one it may be late, or lost: the owner's timeout then ends the attempt.
+        On a reliable channel an rtlab server's welcome comes first, and at once. On an unreliable
+        one it may be late or lost: the connection's timeout then ends the attempt.
         """
         early: list[str | bytes] = []
         try:
@@ -227,14 +227,14 @@ class WebRTCTransport:
         Parameters
         ----------
         take : callable, optional
-            Offered the messages that arrive meanwhile.
+            Offered each message that arrives while this waits; see `Transport.receive`.
 
         Raises
         ------
         TransportClosed
             The channel has ended, and everything received has been returned.
         MessageError
-            For one frame that is not a message.
+            A frame is not a message; later frames can still be received.
         """
         queue = self._queue
         assert queue is not None
@@ -247,7 +247,7 @@ class WebRTCTransport:
             message = self.codec.decode(frame)
         except MessageError:
             return False  # `receive` raises it
-        # Counted first: a handler that looks at the counters finds its own message in them.
+        # Counted first, so that a handler that reads the counters finds its own message in them.
         size = utf8_bytes(frame)
         self.bytes_in += size
         taken = take(message)
@@ -256,7 +256,7 @@ class WebRTCTransport:
         return taken
 
     async def send(self, message: Message) -> None:
-        """Write one message; waits while more than 1 MiB is buffered.
+        """Write one message; then wait while more than 1 MiB is buffered.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class WebRTCTransport:
         MessageError
             The payload is not in the JSON data model.
         MessageTooLarge
-            Over what the server accepts in one data-channel message: its
+            The message exceeds the largest data-channel message that the server accepts: its
             ``a=max-message-size``, 262,144 bytes for aiortc.
         """
         queue, codec = self._queue, self.codec
@@ -294,7 +294,7 @@ class WebRTCTransport:
 
     @property
     def gone(self) -> bool:
-        """Whether an aborted transport has left nothing: no `closed` need be awaited."""
+        """Whether an aborted transport's tasks and sockets are gone, so that `closed` need not be awaited."""
         return self._queue is not None and self._queue.link.gone
 
     async def closed(self) -> None:

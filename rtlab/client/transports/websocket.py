@@ -43,9 +43,9 @@ _WRITE_LIMIT: Final = 32_768
 
 
 class _Connect(connect):
-    """The library's handshake with our rule for redirects: the caller's headers stay with their origin.
+    """The library's opening handshake, which sends the caller's headers to their own origin only.
 
-    It also follows a ``Location`` that is an ``http`` URL, as the field usually is.
+    Unlike the library's, it follows a redirect whose ``Location`` is an ``http`` URL, which is usual.
     """
 
     cookies: CookieStore
@@ -59,7 +59,7 @@ class _Connect(connect):
         if response.status_code not in REDIRECTS or not location:
             return exc
         try:
-            # The library reads fields as Latin-1; what is no ASCII is most often UTF-8.
+            # The library decodes fields as Latin-1; bytes beyond ASCII are most often UTF-8.
             target = here.redirected(location[0].encode("latin-1").decode("utf-8", "surrogateescape"))
         except ConnectFailed as error:
             return error
@@ -69,31 +69,31 @@ class _Connect(connect):
 
 
 class WebSocketTransport:
-    """One WebSocket.
+    """One WebSocket, over the `websockets` library.
 
     Parameters
     ----------
     url : str
-        ``ws://`` or ``wss://``; the same server's ``http://`` or ``https://`` will do.
+        ``ws://`` or ``wss://``; ``http://`` or ``https://`` work as well.
     codec : Codec
-        What to ask the server for; a foreign server that picks none gets JSON.
+        The codec to ask the server for; with a foreign server that selects no subprotocol, JSON.
     compression : {"deflate"}, Deflate or None
-        Offer permessage-deflate (RFC 7692), with the library's parameters or these. A server
-        may decline. What arrives counts decompressed towards `max_message_bytes`.
+        Offer permessage-deflate (RFC 7692), with the library's or with these parameters; a server
+        may decline. `max_message_bytes` limits the decompressed size of received messages.
     headers : mapping, optional
-        Extra headers of the handshake.
+        Extra headers of the opening handshake.
     origin : str, optional
         The ``Origin`` header; browsers always send one.
     auth : Credentials, optional
-        Proves who connects, such as `Tokens`.
+        Proves to the server which user connects, for example `Tokens`.
     ssl : ssl.SSLContext, optional
-        For ``wss://``; None is the system's trust.
+        The TLS settings for ``wss://``; None uses the system's certificate authorities.
     cookies : CookieStore, optional
-        Shared with the connection's other transports.
+        The cookies, shared with the connection's other transports.
     max_message_bytes : int
-        The largest message to accept, beside what the server adds to one, and to send.
+        The largest message to send and to accept, in bytes, not counting the server's additions.
     send_timeout : float
-        Seconds that `send` waits for a peer that does not read.
+        Seconds that `send` waits for a peer that does not read, before it aborts the WebSocket.
     """
 
     def __init__(
@@ -125,24 +125,24 @@ class WebSocketTransport:
         self._auth = auth
         self._cookies = cookies if cookies is not None else CookieStore()
         self._origin = Origin(origin) if origin is not None else None
-        # `connect` tells "no ssl argument" from "ssl=None".
+        # For `connect`, "no ssl argument" and "ssl=None" differ.
         self._tls: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
         self._ws: WebSocketListener | None = None
         self._first: str | bytes | None = None  # what a foreign server sent while `open` waited
 
     @property
     def heard(self) -> float:
-        """When any byte last arrived, monotonic seconds."""
+        """When any byte last arrived, in monotonic seconds."""
         return self._ws.heard if self._ws is not None else 0.0
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that wait until the peer, or the system, takes more."""
+        """Bytes that wait in this process until the operating system accepts more."""
         ws = self._ws
         return ws.transport.get_write_buffer_size() + ws.waiting_bytes if ws is not None else 0
 
     async def open(self, resume: Resume) -> Message | None:
-        """Shake hands; return the server's ``welcome``, None from a foreign server.
+        """Do the opening handshake; return the server's ``welcome``, or None from a foreign server.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class WebSocketTransport:
         Raises
         ------
         ConnectFailed
-            It says what to look at next; the cause is chained.
+            The message names the next step, and ``__cause__`` is the cause.
         """
         url = parse_url(self._url, "ws://host:port/ws").over("ws")
         proof = NOTHING if self._auth is None else await self._auth.opening(url)
@@ -166,11 +166,11 @@ class WebSocketTransport:
         except Exception as error:
             raise explain_handshake(error, url) from error
         self.codec = codec_for(ws.subprotocol)
-        # Our server always picks the subprotocol that was offered, and says welcome at once.
+        # An rtlab server always selects the offered subprotocol, and sends its welcome at once.
         return None if ws.subprotocol is None else await self._welcome(ws)
 
     async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> WebSocketListener:
-        """Dial, and return the open WebSocket; a test's transport has another network."""
+        """Connect, and return the open WebSocket; a test overrides this to use another network."""
         opening = _Connect(
             url,
             subprotocols=[Subprotocol(self.codec.subprotocol)],
@@ -179,7 +179,7 @@ class WebSocketTransport:
             origin=self._origin,
             max_size=self._max_receive,
             write_limit=_WRITE_LIMIT,
-            # The owner's timeouts and heartbeat apply, not the library's.
+            # The connection's timeouts and heartbeat apply, not the library's.
             open_timeout=None,
             close_timeout=1.0,
             ping_interval=None,
@@ -195,10 +195,10 @@ class WebSocketTransport:
         return ws
 
     async def _welcome(self, ws: ClientConnection) -> Message | None:
-        """Return the first message if it is a welcome; else keep it for `receive`.
+        """Return the first message if it is a welcome; otherwise keep it for `receive`.
 
-        A server that picks our subprotocol need not speak it: some libraries (``ws`` for
-        Node) pick the first one offered unless told otherwise.
+        A server that selects rtlab's subprotocol may still not speak it: some libraries (``ws``
+        for Node) select the first subprotocol offered unless told otherwise.
         """
         try:
             async with asyncio.timeout(FOREIGN_AFTER):
@@ -228,14 +228,14 @@ class WebSocketTransport:
         Parameters
         ----------
         take : callable, optional
-            Offered the messages that arrive meanwhile.
+            Offered each message that arrives while this waits; see `Transport.receive`.
 
         Raises
         ------
         TransportClosed
-            With the close code; 1006 when there was no close frame.
+            The WebSocket has ended. The error has the close code; 1006 without a close frame.
         MessageError
-            For one frame that is not a message.
+            A frame is not a message; later frames can still be received.
         """
         data = self._first
         if data is None:
@@ -243,8 +243,8 @@ class WebSocketTransport:
             assert ws is not None
             ws.take = None if take is None else partial(self._offer, take)
             try:
-                # Text is decoded here, not by the codec: a frame of text that is not UTF-8
-                # ends the connection with 1007 (RFC 6455 §8.1).
+                # The library decodes text, not the codec, so that a text frame that is not
+                # UTF-8 ends the connection with 1007 (RFC 6455 §8.1).
                 data = await ws.recv()
             except ConnectionClosed as error:
                 raise closed_by(error) from error
@@ -261,7 +261,7 @@ class WebSocketTransport:
             message = self.codec.decode(data, self._max_receive)
         except (UnicodeDecodeError, MessageError):
             return False  # `receive` raises it
-        # Counted first: a handler that looks at the counters finds its own message in them.
+        # Counted first, so that a handler that reads the counters finds its own message in them.
         self.bytes_in += len(frame.data)
         taken = take(message)
         if not taken:
@@ -269,7 +269,7 @@ class WebSocketTransport:
         return taken
 
     async def send(self, message: Message) -> None:
-        """Write one message; waits while the socket's buffer is full.
+        """Write one message; wait while the send buffer is full.
 
         Raises
         ------
@@ -282,24 +282,24 @@ class WebSocketTransport:
         assert ws is not None
         data = self.codec.encode(message, self.max_message_bytes)
         try:
-            if not self._has_room(ws, data):  # it may wait for the peer to read: not for ever
+            if not self._has_room(ws, data):  # it waits for the peer to read, so it has a timeout
                 async with asyncio.timeout(self._send_timeout):
                     await ws.send(data, text=text)
             elif message.type == "batch":  # for throughput: a write costs as much as ten messages
                 self._write_together(ws, data)
-            else:  # the library's way to write without waiting, in half the time of its `send`
+            else:  # `broadcast` writes without waiting, in half the time of the library's `send`
                 broadcast((ws,), data, text=text, raise_exceptions=True)
         except ConnectionClosed as error:
             raise closed_by(error) from error
         except ExceptionGroup as error:
             raise self._not_taken(error.exceptions[0].__cause__) from error
         except TimeoutError as error:
-            self.abort()  # else the frame would stay in the buffer, and arrive after all
+            self.abort()  # otherwise the frame would stay in the buffer, and might still arrive
             raise TransportClosed(1006, f"the peer has not read for {self._send_timeout:g} s") from error
         self.bytes_out += len(data)
 
     def send_at_once(self, batch: Message) -> bool:
-        """Write a batch if that need not wait, and return whether it was written.
+        """Write a batch if the write need not wait; return whether it was written.
 
         Raises
         ------
@@ -318,7 +318,7 @@ class WebSocketTransport:
     def _write_together(self, ws: WebSocketListener, data: bytes) -> None:
         try:
             ws.write_together(data, text=not self.codec.binary)
-        except Exception as error:  # what was written of it is unknown
+        except Exception as error:  # it is unknown how much of the batch was written
             raise self._not_taken(error) from error
 
     def _not_taken(self, cause: BaseException | None) -> TransportClosed:
@@ -326,7 +326,7 @@ class WebSocketTransport:
         return TransportClosed(1006, f"the socket does not take the message: {cause}")
 
     def _has_room(self, ws: WebSocketListener, data: bytes) -> bool:
-        """Whether a write need not wait."""
+        """Return whether a write of `data` need not wait."""
         room = _WRITE_LIMIT - self.buffered_bytes
         return len(data) <= room and ws.state is State.OPEN and not ws.transport.is_closing()
 
@@ -340,7 +340,7 @@ class WebSocketTransport:
             raise closed_by(error) from error
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Shake hands on the end; aborted after a second without an answer."""
+        """Do the closing handshake; without an answer within 1 s, abort."""
         if self._ws is not None:
             await self._ws.close(code, reason)
 
@@ -351,11 +351,11 @@ class WebSocketTransport:
 
 
 def closed_by(error: ConnectionClosed) -> TransportClosed:
-    """Return how a WebSocket ended, in our own words."""
+    """Turn the library's exception for an ended WebSocket into a `TransportClosed`."""
     received = error.rcvd
     if received is not None:
         return TransportClosed(received.code, received.reason, clean=error.sent is not None)
     if error.sent is not None and error.sent.code in (1002, 1007, 1009):
-        # Our side refused a frame: the same one would come again.
+        # This end refused a frame; after a reconnect the same frame would come again.
         return TransportClosed(error.sent.code, error.sent.reason)
     return TransportClosed(1006, "the connection was lost without a close frame")

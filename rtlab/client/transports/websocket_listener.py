@@ -1,4 +1,4 @@
-"""The library's WebSocket, as the transport needs it: bytes noted, messages offered, writes together."""
+"""The library's WebSocket, extended: records arrivals, offers messages early, joins writes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["WebSocketListener"]
 
 
 class WebSocketListener(ClientConnection):
-    """Notes when bytes arrive, and offers whole messages before they are queued.
+    """Records when bytes arrive, offers whole messages before they are queued, and joins writes.
 
     Attributes
     ----------
     heard : float
-        When bytes last arrived, also those of a ping, which the library answers by itself.
+        When bytes last arrived, in monotonic seconds; those of pings, which the library answers, count.
     take : callable or None
-        Offered each message while somebody waits for one, and none waits to be read.
+        Offered each message while `receive` waits and no earlier message is queued.
     """
 
     heard = 0.0
     take: Callable[[Frame], bool] | None = None
-    waiting_bytes = 0  # of frames that leave when this turn of the loop ends
-    _wrote = False  # in this turn
+    waiting_bytes = 0  # of frames that are written at the end of this turn of the event loop
+    _wrote = False  # whether a frame was written in this turn
 
     def __init__(self, protocol: ClientProtocol, *args: Any, **options: Any) -> None:
         protocol.reader = StrictReader()
-        protocol.parser = protocol.parse()  # the library's has begun to read from the reader before
+        protocol.parser = protocol.parse()  # the library's parser already reads from the former reader
         next(protocol.parser)
         super().__init__(protocol, *args, **options)
 
@@ -46,11 +46,11 @@ class WebSocketListener(ClientConnection):
         if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             if event.fin and event.opcode is not CONT and self.take(event):
                 return
-            self.take = None  # this one comes first
+            self.take = None  # this message is queued; later ones must not overtake it
         super().process_event(event)
 
     def write_together(self, data: bytes, *, text: bool) -> None:
-        """Write a frame: the first in a turn of the loop at once, those behind it in one write at its end."""
+        """Write the first frame of a turn of the event loop at once; later ones together at its end."""
         (self.protocol.send_text if text else self.protocol.send_binary)(data)
         if self._wrote:
             self.waiting_bytes += len(data)
@@ -65,9 +65,9 @@ class WebSocketListener(ClientConnection):
             self.send_data()
 
     def send_data(self) -> None:
-        """Write what the library has made, frames that wait for it in one piece."""
+        """Write the library's pending frames to the socket, joined into one write."""
         frames = self.protocol.writes
         self.waiting_bytes = 0
-        if len(frames) > 1 and frames[-1]:  # an empty one half-closes the connection
+        if len(frames) > 1 and frames[-1]:  # an empty item is the library's mark to half-close the connection
             self.protocol.writes = [b"".join(frames)]
         super().send_data()
