@@ -1,4 +1,4 @@
-"""What both ends of a data channel share: framing, loopback candidates, the relay's rewriting.
+"""The code that both ends of a data channel share: framing, loopback candidates, rewriting for a relay.
 
-Imports the protocol and aiortc. Never a client's or the server's decisions.
+This package imports the protocol and aiortc. It never makes decisions of a client or of the server.
 """

@@ -1,10 +1,11 @@
-"""What a data channel lacks beside a WebSocket: ping, a close code, and backpressure.
+"""Adds to a data channel what a WebSocket has and it lacks: pings, close codes and backpressure.
 
 A data channel carries messages and nothing else. Both ends of rtlab's channels add
 the three control frames of RFC 6455 §5.5 as small binary messages: one byte with the
 opcode (8 close, 9 ping, 10 pong), then the body that the WebSocket frame would have.
-No message begins with such a byte: JSON travels as text, and MessagePack maps begin at
-0x80. A browser need not know: it may ignore binary frames on a JSON channel.
+No message begins with such a byte: JSON travels as text, and a MessagePack map begins with
+a byte of at least 0x80. A browser may ignore these frames: they are the only binary ones on
+a JSON channel.
 """
 
 from __future__ import annotations
@@ -28,26 +29,27 @@ from rtlab.webrtc.session_description import max_message_bytes
 
 __all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability"]
 
-#: `DataLink.drained` waits while more than this is buffered; it wakes at half of it.
+#: `DataLink.drained` waits while more bytes than this are buffered, and wakes at half of it.
 HIGH_WATER_BYTES: Final = 1 << 20
 
-_MAX_PONG_BYTES: Final = 125  # RFC 6455 §5.5: what a control frame holds
+_MAX_PONG_BYTES: Final = 125  # RFC 6455 §5.5: the most that a control frame holds
 
 
 def check_reliability(max_retransmits: int | None, max_packet_life_time: float | None) -> None:
-    """Raise ValueError unless a data channel can have these options.
+    """Raise ValueError if a data channel cannot have these reliability options.
 
     Parameters
     ----------
     max_retransmits : int or None
-        How often a lost packet is sent again before it is given up.
+        Retransmissions after which a lost packet is given up; None for no limit.
     max_packet_life_time : float or None
-        Seconds after which it is given up. At most one of the two (RFC 8831 §6.4).
+        Seconds after which a lost packet is given up; None for no limit. At most one of the two
+        options may be given (RFC 8831 §6.4).
 
     Raises
     ------
     ValueError
-        When both are given, or one is out of range (16 bits on the wire).
+        Both are given, or one is out of range (16 bits on the wire).
     """
     if max_retransmits is not None and max_packet_life_time is not None:
         raise ValueError(
@@ -61,10 +63,10 @@ def check_reliability(max_retransmits: int | None, max_packet_life_time: float |
 
 
 def _acknowledge_after_handling(sctp: Any) -> None:
-    """Let a message reach whoever waits for it before aiortc acknowledges it.
+    """Let a waiting task receive a message before aiortc acknowledges that message (SACK).
 
-    aiortc tells of a message, and goes on to encrypt and send the acknowledgement in the
-    same turn of the loop. That takes about 0.2 ms, by which every message would be late.
+    aiortc emits a message, and then encrypts and sends the acknowledgement in the same turn of
+    the event loop. That takes about 0.2 ms, by which every message would be delayed.
     """
     acknowledge = sctp._send_sack
 
@@ -81,25 +83,25 @@ class DataLink:
     Parameters
     ----------
     peer : LoopbackPeerConnection
-        Closed together with the link.
+        The peer connection, which is closed together with the link.
     channel : RTCDataChannel
-        The channel, open or about to be.
+        The channel, open or opening.
     on_frame : callable
-        Called with each message, str or bytes, in the order of the channel.
-        Must not raise: aiortc would end the connection.
+        Called with each message, str or bytes, in the order of their delivery. It must
+        not raise, because aiortc would end the connection.
     on_close : callable
-        Called once, with the `TransportClosed` that says why.
+        Called once, with a `TransportClosed` that has the code and the reason.
     high_water_bytes : int
-        What may wait in the channel before `drained` waits too.
+        The most bytes that may be buffered in the channel before `drained` waits.
     clock : callable
-        Seconds, for `ping` and `heard`.
+        Returns monotonic seconds, for `ping` and `heard`.
 
     Attributes
     ----------
     ended : TransportClosed or None
-        Why the link has ended.
+        Why the link has ended; None while it has not.
     heard : float
-        When anything last arrived on the channel, control frames included.
+        When anything last arrived on the channel, on `clock`, control frames included.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class DataLink:
         _acknowledge_after_handling(channel.transport)
 
     async def opened(self) -> None:
-        """Return when messages can be sent; raise `TransportClosed` when the link ends before."""
+        """Return when messages can be sent; raise `TransportClosed` if the link ends first."""
         while self.channel.readyState == "connecting" and self.ended is None:
             await self._changed.wait()
         if self.ended is not None:
@@ -147,14 +149,14 @@ class DataLink:
     # Sending
 
     def send(self, frame: str | bytes) -> None:
-        """Hand one message to the channel; never waits.
+        """Pass one message to the channel, without waiting.
 
         Raises
         ------
         TransportClosed
-            When the link has ended.
+            The link has ended.
         MessageTooLarge
-            Over the peer's ``a=max-message-size``.
+            The message exceeds the peer's ``a=max-message-size``.
         """
         if self.ended is not None:
             raise self.ended
@@ -166,23 +168,23 @@ class DataLink:
 
     @property
     def max_message_bytes(self) -> int | None:
-        """What the peer accepts in one message; None for no limit."""
+        """The largest message that the peer accepts, in bytes; None for no limit."""
         if self._limit is None:
             self._limit = max_message_bytes(self.peer.remoteDescription.sdp) or 0
         return self._limit or None
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits in the channel to be sent."""
+        """Bytes that wait in the channel to be sent."""
         return self.channel.bufferedAmount
 
     @property
     def congested(self) -> bool:
-        """Whether more waits than the high-water mark."""
+        """Whether more bytes are buffered than the high-water mark."""
         return self.channel.bufferedAmount > self._high_water_bytes
 
     async def drained(self) -> None:
-        """Return when the channel's buffer is below the high-water mark, or the link has ended."""
+        """Return when no more than the high-water mark is buffered, or the link has ended."""
         while self.ended is None and self.congested:
             self._low.clear()
             await self._low.wait()
@@ -193,7 +195,7 @@ class DataLink:
         Raises
         ------
         TransportClosed
-            When the link has ended, or ends before the answer.
+            The link has ended, or ends before the answer.
         """
         if self.ended is not None:
             raise self.ended
@@ -208,18 +210,18 @@ class DataLink:
             del self._pings[body]
 
     def beat(self) -> None:
-        """Send a ping that nobody waits for: the peer hears that we are here."""
+        """Send a ping without waiting for its answer, to show the peer that this end is alive."""
         if self.ended is None:
             self._write(bytes((PING,)))
 
     # Receiving
 
     def pause(self) -> None:
-        """Stop reading packets, so that the sender has to slow down.
+        """Stop reading packets, so that the sender has to slow down (backpressure).
 
-        aiortc neither reads on demand nor honours the window that SCTP
-        advertises. Packets left unread are not acknowledged, so the sender's
-        congestion window closes. ICE's own checks go on.
+        aiortc neither reads on demand nor honours SCTP's advertised receiver
+        window. But unread packets are not acknowledged, so the sender's
+        congestion window fills up. ICE's own checks go on.
         """
         if self._paused is None:
             ice: Any = self.channel.transport.transport.transport
@@ -233,7 +235,7 @@ class DataLink:
             self._paused = (receive, go)
 
     def resume(self) -> None:
-        """Read on after `pause`."""
+        """Read packets again after `pause`."""
         if self._paused is not None:
             receive, go = self._paused
             self._paused = None
@@ -258,27 +260,27 @@ class DataLink:
         elif opcode == CLOSE:
             code = int.from_bytes(body[:2], "big") if len(body) >= 2 else 1005
             if not self._closing:
-                self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: answered in kind
+                self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: echo the close frame
             self._end(TransportClosed(code, body[2:].decode("utf-8", "replace"), clean=True))
 
     def _write(self, frame: str | bytes) -> None:
-        with contextlib.suppress(InvalidStateError):  # closed a moment ago: its event follows
+        with contextlib.suppress(InvalidStateError):  # the channel has just closed; its "close" event follows
             self.channel.send(frame)
 
     # Ending
 
     async def close(self, code: int = 1000, reason: str = "", *, timeout: float = 1.0) -> None:
-        """Say goodbye, wait for the answer, and close the peer connection.
+        """Send a close frame, wait for the peer's close frame, and close the peer connection.
 
         Parameters
         ----------
         code : int
             A WebSocket close code.
         reason : str
-            For people; cut to 123 bytes.
+            A reason for people; cut to 123 bytes of UTF-8.
         timeout : float
-            Seconds to wait for the peer's answer, which says that it has
-            received everything sent before (on a reliable, ordered channel).
+            Seconds to wait for the peer's close frame. On a reliable, ordered channel, that
+            frame shows that the peer has received everything sent before.
         """
         if self.ended is None and self.channel.readyState == "open":
             self._closing = True
@@ -291,7 +293,7 @@ class DataLink:
         await self.closed()
 
     def abort(self, code: int = 1006, reason: str = "aborted") -> None:
-        """End at once; the sockets close a moment later (await `closed` to see it)."""
+        """End at once; the sockets close a moment later, and `closed` waits for that."""
         self._end(TransportClosed(code, reason))
         if self._shutdown is None:
             self._shutdown = asyncio.ensure_future(self.peer.close())

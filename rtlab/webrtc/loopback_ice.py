@@ -1,11 +1,11 @@
-"""WebRTC that never leaves this machine: loopback is the only candidate.
+"""WebRTC that never leaves this machine: loopback is the only candidate address.
 
 aioice gathers every address of the host *except* 127.0.0.1, and aiortc asks a
-public STUN server by default. `LoopbackPeerConnection` turns both round, for its
-own objects alone: nothing in aiortc or aioice is patched. A browser hides its
-addresses behind mDNS names (``….local``); such candidates are dropped unread, and
-its connectivity checks towards our 127.0.0.1 reveal where it is (a *peer-reflexive*
-candidate, RFC 8445 §7.3.1.3).
+public STUN server by default. `LoopbackPeerConnection` reverses both for its own
+objects only: no class of aiortc or aioice is patched. A browser hides its addresses
+behind mDNS names (``….local``). Such candidates are dropped; the browser's
+connectivity checks to 127.0.0.1 reveal its address (a *peer-reflexive* candidate,
+RFC 8445 §7.3.1.3).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["LoopbackPeerConnection"]
 
 _CLOSE_TIMEOUT: Final = 2.0
 
-#: What the kernel may hold for a loop that is busy, where the system allows as much: SCTP sends a whole
-#: window in one turn, and each loss at the end of one costs a second (RFC 9260 §16, RTO.Min).
+#: The UDP receive buffer to ask the kernel for, which holds packets while the event loop is busy: SCTP sends
+#: a whole window at once, and each loss at the end of one costs a second (RFC 9260 §16, RTO.Min).
 _RECEIVE_BUFFER_BYTES: Final = 1 << 20
 
 
 def _gather_on_loopback(connection: Any) -> None:
-    """Give one `aioice.Connection` the address to gather on, instead of the host's, and room for bursts."""
+    """Let one `aioice.Connection` gather on loopback only, with a larger receive buffer."""
     gather = connection.get_component_candidates
 
     async def on_loopback(component: int, addresses: list[str], timeout: int = 5) -> Any:
@@ -54,8 +54,8 @@ class LoopbackPeerConnection(RTCPeerConnection):
 
     Notes
     -----
-    Making one costs about 0.6 ms for its DTLS certificate (P-256), and opens one
-    UDP socket, whatever it carries: data and audio share it (``max-bundle``).
+    Making one costs about 0.6 ms for its DTLS certificate (P-256). It opens one UDP
+    socket only, which data and audio share (``max-bundle``).
 
     Examples
     --------
@@ -74,20 +74,19 @@ class LoopbackPeerConnection(RTCPeerConnection):
         self._shutdown: asyncio.Task[None] | None = None
 
     async def setLocalDescription(self, sessionDescription: RTCSessionDescription | None = None) -> None:  # noqa: N802, N803
-        """As in aiortc, with the gathering confined to loopback."""
+        """Do what aiortc does, but gather candidates on loopback only."""
         for ice in self._ice_transports():
             _gather_on_loopback(ice.iceGatherer._connection)
         await super().setLocalDescription(sessionDescription)
 
     async def setRemoteDescription(self, sessionDescription: RTCSessionDescription) -> None:  # noqa: N802, N803
-        """As in aiortc, without the peer's candidates on other addresses.
+        """Do what aiortc does, but ignore the peer's candidates on other addresses.
 
         Raises
         ------
         ValueError
-            For a description that cannot be read, or whose author accepts no message
-            of a useful size. It comes from outside, and aiortc's parser raises
-            whatever its text provokes.
+            The description cannot be parsed, or its author accepts no messages of a useful
+            size. Descriptions come from outside, and aiortc's parser may raise any exception.
         """
         sdp = check_message_limit(keep_loopback(sessionDescription.sdp))
         kept = RTCSessionDescription(sdp=sdp, type=sessionDescription.type)
@@ -97,16 +96,16 @@ class LoopbackPeerConnection(RTCPeerConnection):
             raise ValueError(f"a session description that cannot be read: {error!r:.200}") from error
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:  # noqa: N802
-        """As in aiortc; a candidate on another address is ignored."""
+        """Do what aiortc does, but ignore a candidate on another address."""
         if candidate is None or candidate.ip == LOOPBACK:
             await super().addIceCandidate(candidate)
 
     async def close(self) -> None:
         """Close, and return when no task of this connection is left.
 
-        aiortc starts tasks that nobody owns (connecting, flushing, timers), and a
-        second `close` would wait for ever on a first one that was cancelled. Here
-        closing is one task, which outlives its callers' cancellation.
+        aiortc starts tasks that nothing awaits (connecting, flushing, timers), and its
+        second `close` waits for ever if the first one was cancelled. Here closing is one
+        task, which goes on even if its callers are cancelled.
         """
         if self._shutdown is None:
             self._shutdown = asyncio.ensure_future(self._close())
@@ -116,14 +115,14 @@ class LoopbackPeerConnection(RTCPeerConnection):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await super().close()
-        # aioice may go on connecting, and then ask for consent for ever: cancelled, not awaited.
+        # aioice may go on connecting, and then check consent for ever (RFC 7675), so its tasks are cancelled.
         while left := self._tasks():
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
             for task in left:
                 if not task.cancelled():
-                    task.exception()  # retrieved, so that nothing is logged: it was being closed
+                    task.exception()  # marks it as retrieved, so that asyncio logs nothing
 
     def _ice_transports(self) -> set[Any]:
         dtls = {transceiver.receiver.transport for transceiver in self.getTransceivers()}
@@ -145,7 +144,7 @@ class LoopbackPeerConnection(RTCPeerConnection):
         def ours(task: asyncio.Task[Any]) -> bool:
             coroutine = task.get_coro()
             if not inspect.iscoroutine(coroutine) or coroutine.__name__ in ("close", "_close"):
-                return False  # closers wait for us
+                return False  # closers are, or wait for, the present task
             return inspect.getcoroutinelocals(coroutine).get("self") in parts
 
         return {task for task in asyncio.all_tasks() if ours(task)}

@@ -1,4 +1,4 @@
-"""Messages that have arrived on a data channel and that nobody has taken yet: bounded, in order."""
+"""A bounded queue of the messages that have arrived on a data channel and were not taken yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceiveQueue"]
 
-# Above the first of each, packets are left unread; below the second, they are read again.
+# Above a pause limit, packets are left unread; once both resume limits are met, they are read again.
 _PAUSE_FRAMES: Final = 1024
 _RESUME_FRAMES: Final = 256
 _PAUSE_LENGTH: Final = 1 << 20
@@ -26,10 +26,10 @@ _RESUME_LENGTH: Final = 1 << 18
 
 
 class ReceiveQueue:
-    """A data link with a receiving end that can be awaited.
+    """A data link with a queue of received messages, which `get` awaits.
 
-    A reader that falls behind stops the reading of packets, which stops the
-    sender; see `DataLink.pause`.
+    When the queue is too long, packets are left unread, which slows the sender down;
+    see `DataLink.pause`.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ReceiveQueue:
         self.link = DataLink(peer, channel, self._put, self._ended, clock=clock)
         self.paused = False
         self._frames: deque[str | bytes] = deque()
-        self._held = 0  # bytes, or characters of text: near enough to bound the memory
+        self._held = 0  # bytes, or characters of text: close enough to bound the memory
         self._waiter: asyncio.Future[None] | None = None
         self._take: Callable[[str | bytes], bool] | None = None
 
@@ -60,13 +60,13 @@ class ReceiveQueue:
         Parameters
         ----------
         take : callable, optional
-            Offered each message that arrives meanwhile, as it arrives; must not raise.
-            One for which it returns False is returned.
+            Called with each message that arrives while this waits; must not raise. If it
+            returns False, this returns the message.
 
         Raises
         ------
         TransportClosed
-            After the last message.
+            The link has ended, and the last message was returned.
         """
         frames = self._frames
         while not frames:
@@ -85,7 +85,7 @@ class ReceiveQueue:
         return frame
 
     def put_back(self, frames: list[str | bytes]) -> None:
-        """Return frames to the front, in the order in which they were taken."""
+        """Put frames back at the front, given in the order in which they were taken."""
         self._frames.extendleft(reversed(frames))
         self._held += sum(map(len, frames))
 

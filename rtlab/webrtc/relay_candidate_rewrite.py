@@ -1,4 +1,4 @@
-"""Leads all packets of a peer connection past a relay, whose faults they then suffer."""
+"""Rewrites descriptions so that all packets of a peer connection pass a relay that injects faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rtlab.webrtc.session_description import candidate_ports, without_candidates
 
 __all__ = ["Relay", "through_relay"]
 
-#: Given the UDP port of the other side, returns the port of a relay in front of it.
+#: Called with the UDP port of the other side; returns the port of a relay in front of it.
 Relay = Callable[[int], Awaitable[int]]
 
 
@@ -18,17 +18,17 @@ def through_relay(offer: str, relay: Relay | None) -> tuple[str, Callable[[str],
     Parameters
     ----------
     offer : str
-        Our description. With a relay its candidates are left out: the other
-        side learns where we are from our checks, which come from the relay.
+        This side's description. With a relay, its candidates are removed: the other side learns
+        the address from this side's connectivity checks, which arrive through the relay.
     relay : callable or None
-        Makes the relay.
+        Makes the relay; None changes nothing.
 
     Returns
     -------
     offer : str
         The description to send.
     reroute : callable
-        Takes the answer; returns it with the relay's ports (awaited).
+        Called with the answer and awaited; returns the answer with the relay's ports.
     """
 
     async def reroute(answer: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads and cuts the text of a session description (SDP): candidates, and the message limit."""
+"""Reads and edits the text of a session description (SDP): candidates and the message limit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = [
 ]
 
 LOOPBACK: Final = "127.0.0.1"
-#: What a peer accepts when its description does not say (RFC 8841 §6.1).
+#: The largest message, in bytes, of a peer whose description does not state a limit (RFC 8841 §6.1).
 DEFAULT_MAX_MESSAGE_BYTES: Final = 65_536
-#: Fewer bytes than this hold neither a welcome nor the error that says what did not fit.
+#: The least usable limit in bytes: a smaller one has no room for a welcome, nor for the error that says so.
 LEAST_MESSAGE_BYTES: Final = 1024
 
 _CANDIDATE: Final = re.compile(r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>\d+) ")
@@ -36,9 +36,9 @@ def keep_loopback(sdp: str) -> str:
     Returns
     -------
     str
-        The same without the other candidates. A section that loses all of
-        them also loses its ``end-of-candidates``: the peer will be found by
-        its own checks, so ICE must not give up at once.
+        The description without the other candidates. A section that loses all of its
+        candidates also loses its ``end-of-candidates``: the peer's own checks will reveal
+        its address, so ICE must not give up at once.
 
     Examples
     --------
@@ -63,7 +63,7 @@ def _on_loopback(line: str) -> bool:
 
 
 def without_candidates(sdp: str) -> str:
-    """Drop every candidate: the peer can then only answer checks, not start them.
+    """Drop every candidate, so that the peer can only answer connectivity checks, not start them.
 
     Parameters
     ----------
@@ -73,26 +73,26 @@ def without_candidates(sdp: str) -> str:
     Returns
     -------
     str
-        What to offer when all traffic shall pass a relay that we dial.
+        The description to offer when this side reaches the peer through a relay.
     """
     return re.sub(r"(?m)^a=(candidate:|end-of-candidates).*\n?", "", sdp)
 
 
 def candidate_ports(sdp: str, ports: dict[int, int] | None = None) -> tuple[list[int], str]:
-    """Return the ports of a description's candidates, and the description with other ones.
+    """Return the ports of a description's candidates, and the description with replaced ports.
 
     Parameters
     ----------
     sdp : str
         A session description.
     ports : dict of int to int, optional
-        For each port the one to put in its place: a relay's, so that packets
-        pass through it.
+        The replacement for each port, such as a relay's port, so that packets pass the
+        relay; None replaces none.
 
     Returns
     -------
     ports : list of int
-        UDP ports on loopback, without repeats, in their order.
+        The UDP ports on loopback, in the order of the candidates, without duplicates.
     sdp : str
         The description with the ports replaced.
 
@@ -125,7 +125,7 @@ def max_message_bytes(sdp: str) -> int | None:
     Returns
     -------
     int or None
-        Bytes; None when there is no limit (RFC 8841 §6.1: a value of 0).
+        The limit in bytes; None for no limit (RFC 8841 §6.1: a value of 0).
 
     Examples
     --------
@@ -139,12 +139,12 @@ def max_message_bytes(sdp: str) -> int | None:
 
 
 def check_message_limit(sdp: str) -> str:
-    """Return a description without message limits that are no numbers: the default then applies.
+    """Return a description without malformed message limits, so that the default applies instead.
 
     Parameters
     ----------
     sdp : str
-        The peer's description. aiortc reads ``-1`` as a limit below which nothing fits.
+        The peer's description. aiortc would read ``-1`` as a limit that no message meets.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def check_message_limit(sdp: str) -> str:
     Raises
     ------
     ValueError
-        The peer accepts less than any connection needs.
+        The limit is smaller than any connection needs.
 
     Examples
     --------
