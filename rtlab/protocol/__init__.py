@@ -1,5 +1,5 @@
-"""What both ends of the wire agree on: messages, codecs, close codes, HTTP statuses, limits and
+"""What client and server must agree on: messages, codecs, close codes, HTTP statuses, limits and
 framing.
 
-Imports only `rtlab.errors`. Never I/O, a clock, or anything that only one end does.
+This package imports only `rtlab.errors` and `rtlab.resources`. It never does network I/O, nor reads a clock.
 """

@@ -1,4 +1,4 @@
-"""A ``batch``: many messages in one frame, from a client to the server or the other way."""
+"""A ``batch``: many messages in one frame, from a client to the server or from the server to a client."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["message_of", "messages_of"]
 
 
 def message_of(item: Any) -> Message:
-    """Return one message of a batch that a codec has decoded, and so checked its values.
+    """Return one message of a batch whose values a codec has decoded and checked.
 
     Parameters
     ----------
     item : any
-        From the batch's payload.
+        One item of the batch's payload.
 
     Returns
     -------
@@ -27,7 +27,7 @@ def message_of(item: Any) -> Message:
     Raises
     ------
     MessageError
-        With code ``"wrong_type"``.
+        The item is not a message; the code is ``"wrong_type"``.
 
     Examples
     --------
@@ -41,12 +41,12 @@ def message_of(item: Any) -> Message:
 
 
 def messages_of(batch: Message) -> list[Message | MessageError]:
-    """Return a batch's messages in their order; an error stands where one is none.
+    """Return a batch's messages in order, with an error in the place of each item that is not a message.
 
     Parameters
     ----------
     batch : Message
-        As a codec decoded it.
+        The batch, as a codec decoded it.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What each WebSocket close code means, and whether to come back after it."""
+"""What each WebSocket close code means, and whether a client should reconnect after it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class CloseCode(msgspec.Struct, frozen=True):
     Parameters
     ----------
     code : int
-        The number.
+        The close code.
     name : str
-        The registry's name.
+        The code's name in the registry.
     meaning : str
-        One sentence.
+        The code's meaning in one sentence.
     reconnect : bool
-        Whether a client should try again.
+        Whether a client should reconnect after this code.
     on_wire : bool
-        Whether it may travel in a close frame. The others are made up by the
-        receiving end.
+        Whether the code may be sent in a close frame. The other codes are only reported
+        locally (RFC 6455 §7.4.1).
     """
 
     code: int
@@ -69,14 +69,14 @@ CLOSE_CODES: Final[dict[int, CloseCode]] = {
 }
 
 
-#: Codes outside the registry that a counter tells apart.
+#: How many codes outside the registry get counters of their own.
 _OWN_CODES: Final = 32
 
 
 class CloseCodeLabels:
-    """Names for counters by close code: few, whatever codes clients invent.
+    """Names of counters by close code; their number is bounded, whatever codes clients send.
 
-    A client may close with any of 2,000 codes, and each name of a counter is kept for ever.
+    A client may close with any of 2,000 private codes, and each counter is kept for ever.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class CloseCodeLabels:
         self._seen: set[int] = set()
 
     def of(self, code: int) -> str:
-        """Return a code's name: its number for those of the registry, and for the first others that came."""
+        """Return a code's label: its number if registered or among the first others, else ``other``."""
         if code not in CLOSE_CODES and code not in self._seen:
             if len(self._seen) >= self._own:
                 return "other"
@@ -99,7 +99,7 @@ class CloseCodeLabels:
 
 
 def close_code(code: int) -> CloseCode:
-    """Describe a close code, also one from a private range.
+    """Describe a close code, which may be from a private range.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def close_code(code: int) -> CloseCode:
     Returns
     -------
     CloseCode
-        4000–4499 mean *reconnect* and 4500–4999 *do not*, in rtlab's own
-        range; other unknown codes mean *do not*.
+        In rtlab's own range, 4000–4499 mean *reconnect* and 4500–4999 *do not
+        reconnect*; other unknown codes mean *do not reconnect*.
 
     Examples
     --------
@@ -128,14 +128,14 @@ def close_code(code: int) -> CloseCode:
 
 
 def check_close(code: int, reason: str = "") -> None:
-    """Raise ValueError unless a close frame can say this (RFC 6455 §5.5 and §7.4).
+    """Raise ValueError if a close frame cannot carry a code and a reason (RFC 6455 §5.5, §7.4).
 
     Parameters
     ----------
     code : int
-        One that may travel.
+        A code that may be sent.
     reason : str
-        Up to 123 bytes of UTF-8.
+        A reason of up to 123 bytes of UTF-8.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def check_close(code: int, reason: str = "") -> None:
 
 
 def cut_reason(reason: str) -> bytes:
-    """Return the part of a reason that fits a close frame, as UTF-8, never half a character.
+    """Return the part of a reason that fits a close frame, as UTF-8, without splitting a character.
 
     Examples
     --------

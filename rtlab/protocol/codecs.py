@@ -1,8 +1,8 @@
 """How a message becomes bytes: JSON text or MessagePack.
 
-Decoders read bytes of strangers. Whatever a library raises about them (`msgspec`
-alone: DecodeError, UnicodeDecodeError, RecursionError, OverflowError …) becomes the
-one `MessageError`, here and nowhere else.
+Decoders read untrusted bytes. Every exception that a library raises about them (`msgspec`
+alone: DecodeError, UnicodeDecodeError, RecursionError, OverflowError …) becomes a
+`MessageError` in this module, and nowhere else.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Codec(Protocol):
 
 
 def _unreadable(error: Exception, form: str) -> MessageError:
-    """Turn what a library raised about foreign bytes into our one error."""
+    """Turn an exception that a library raised about untrusted bytes into a `MessageError`."""
     if isinstance(error, msgspec.ValidationError):
         text = str(error)
         if text.startswith("Expected `object`, got") and " - at " not in text:
@@ -61,14 +61,14 @@ def parse_json(data: bytes | str, type: type[T]) -> T: ...
 
 
 def parse_json(data: bytes | str, type: Any = Any) -> Any:
-    """Read JSON that a stranger wrote and that is no message: bodies, descriptions, cursors.
+    """Read untrusted JSON that is not a message: request bodies, descriptions, cursors.
 
     Parameters
     ----------
     data : bytes or str
-        The document.
+        The JSON document.
     type : type
-        What it should be, as for `msgspec.json.decode`.
+        The expected type, as for `msgspec.json.decode`.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def parse_json(data: bytes | str, type: Any = Any) -> Any:
     Raises
     ------
     MessageError
-        Whatever is wrong with it. ``json.decode`` itself raises five classes.
+        The document is invalid, whatever the fault; ``json.decode`` itself raises five classes.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def utf8_bytes(data: str | bytes) -> int:
 
 
 class JsonCodec:
-    """Messages as JSON text: readable in every tool, the default."""
+    """Messages as JSON text, which is the default, and readable in every tool."""
 
     subprotocol: ClassVar[str] = "rtlab.v1.json"
     binary: ClassVar[bool] = False
@@ -117,9 +117,9 @@ class JsonCodec:
         Parameters
         ----------
         message : Message
-            What to encode.
+            The message to encode.
         max_bytes : int
-            The largest frame to make.
+            The largest frame to return, in bytes.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class JsonCodec:
         'r'
         """
         try:
-            # A character takes up to four bytes: only what comes near the limit is counted exactly.
+            # A character takes up to four bytes in UTF-8: only near the limit are bytes counted exactly.
             if len(data) * 4 > max_bytes and (size := utf8_bytes(data)) > max_bytes:
                 raise MessageTooLarge(size, max_bytes)
             message = self._decode(data)
@@ -178,7 +178,7 @@ class JsonCodec:
             raise
         except Exception as error:
             raise _unreadable(error, "JSON") from None
-        # JSON itself knows no limit of depth, nor of integers, which MessagePack could not pass on.
+        # JSON limits neither nesting nor integers, but MessagePack could not pass larger integers on.
         check_payload_of(message)
         return message
 
@@ -202,9 +202,9 @@ class MsgpackCodec:
         Parameters
         ----------
         message : Message
-            What to encode.
+            The message to encode.
         max_bytes : int
-            The largest frame to make.
+            The largest frame to return, in bytes.
 
         Returns
         -------
@@ -277,7 +277,7 @@ def codec_for(subprotocol: str | None) -> Codec:
     Parameters
     ----------
     subprotocol : str or None
-        What the handshake settled on.
+        The subprotocol that the opening handshake negotiated.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def codec_for(subprotocol: str | None) -> Codec:
     Raises
     ------
     MessageError
-        For a subprotocol that rtlab does not speak.
+        rtlab does not know the subprotocol.
 
     Examples
     --------

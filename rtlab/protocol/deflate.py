@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692): its parameters, and what one end does to a message."""
+"""permessage-deflate (RFC 7692): its parameters, and a server's compression of messages."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import msgspec
 
 __all__ = ["Deflate", "Deflater", "deflated"]
 
-#: The four bytes that RFC 7692 §7.2.1 takes off each message.
+#: The four bytes that a sender removes from the end of each message (RFC 7692 §7.2.1).
 _TAIL: Final = b"\x00\x00\xff\xff"
 
 
 class Deflate(msgspec.Struct, frozen=True, kw_only=True):
-    """How a WebSocket is compressed: what an end offers, or what both have agreed on.
+    """The compression parameters of a WebSocket, offered by one end or agreed on by both.
 
-    A limit holds for the sender that it names, and makes the receiver's window smaller
-    too. The last two are a sender's own business: they are not negotiated.
+    Window bits limit the sender that they name, and so also the memory of the receiver. The
+    last two parameters concern only the sender; they are not negotiated.
 
     Parameters
     ----------
     server_max_window_bits, client_max_window_bits : int
-        9 to 15: a sender refers back by 2^bits bytes at most (RFC 7692 §7.1.2). 8 is
-        legal on the wire, but zlib cannot do it.
+        9 to 15: the sender refers back by at most 2^bits bytes (RFC 7692 §7.1.2). 8 is
+        legal on the wire, but zlib does not support it.
     server_no_context_takeover, client_no_context_takeover : bool
-        Whether each message of that sender is compressed on its own (§7.1.1): it keeps
-        no memory between messages, and a server compresses a broadcast once for all.
+        Whether that sender compresses each message on its own (RFC 7692 §7.1.1): it keeps no
+        memory between messages, and a server compresses a broadcast only once for all receivers.
     memory_level : int
-        1 to 9: zlib's memory for its hash table and pending symbols, 2^(level + 9) bytes.
+        1 to 9: zlib uses 2^(memory_level + 9) bytes for its hash table and pending symbols.
     level : int
-        1 (fast) to 9 (small).
+        The compression level, 1 (fastest) to 9 (smallest output).
 
     Examples
     --------
@@ -62,7 +62,7 @@ class Deflate(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"expected {name} to be True or False, got {getattr(self, name)!r}")
 
     def __str__(self) -> str:
-        """Write what differs from the defaults, as in a handshake's header."""
+        """Return the parameters that differ from the defaults, in the form of the handshake's header."""
         changed = [
             (name, getattr(self, name))
             for name in self.__struct_fields__
@@ -75,18 +75,18 @@ class Deflate(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` wrote.
+        """Read parameters in the form that `str` returns.
 
         Parameters
         ----------
         text : str
-            Such as ``"server_max_window_bits=9; server_no_context_takeover"``; empty means
+            For example ``"server_max_window_bits=9; server_no_context_takeover"``; empty for
             the defaults.
 
         Raises
         ------
         ValueError
-            For an unknown name, or a value out of its range.
+            A name is unknown or repeated, or a value is out of range.
         """
         types = get_type_hints(cls)
         given: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def _message(compressor: zlib._Compress, data: bytes) -> bytes:  # pyright: igno
 
 
 def deflated(data: bytes, deflate: Deflate) -> bytes:
-    """Compress one message of a server on its own, as without context takeover.
+    """Compress one message of a server on its own, without context takeover.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ def deflated(data: bytes, deflate: Deflate) -> bytes:
 
 
 class Deflater:
-    """The sending half of one connection of a server, with context takeover.
+    """Compresses the messages of one connection of a server, with context takeover.
 
     Parameters
     ----------
     deflate : Deflate
-        The parameters. Memory, once as much was sent: 2^(server_max_window_bits + 2)
+        The parameters. The memory grows with what is sent, up to 2^(server_max_window_bits + 2)
         + 2^(memory_level + 9) bytes (zlib, zconf.h).
     """
 

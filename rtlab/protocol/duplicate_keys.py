@@ -1,7 +1,7 @@
-"""Finds an object that names a key twice: parsers disagree on which value counts (RFC 8259 §4).
+"""Detects objects with duplicate keys, for which parsers disagree on the value (RFC 8259 §4).
 
-What one parser checked, another may then read otherwise: a gateway that takes the first value lets
-pass what a server that takes the last one obeys. Every decoder in use here takes the last one.
+One parser may then check a different value than another parser uses: a gateway that checks the first
+value admits a message whose last value the server obeys. Every decoder of rtlab takes the last value.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def check_json_keys(data: bytes | str) -> None:
-    """Raise `MessageError` for a text of JSON with a key that stands twice; say nothing of other faults.
+    """Raise `MessageError` if an object in a JSON text has a duplicate key; ignore other faults.
 
     Examples
     --------
@@ -48,7 +48,8 @@ def check_json_keys(data: bytes | str) -> None:
         return  # the decoder says what is wrong
 
 
-#: First byte → how many bytes of length follow (MessagePack's specification, "Formats").
+#: By first byte (MessagePack specification, "Formats"), in bytes: the size of the length field (`_SIZED`),
+#: the size of the data (`_FIXED`); the size of the count field, and the values per item (`_COUNTED`).
 _SIZED: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xC7: 1, 0xC8: 2, 0xC9: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _FIXED: Final = {
     0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8,
@@ -58,7 +59,7 @@ _COUNTED: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 def check_msgpack_keys(data: bytes) -> None:
-    """Raise `MessageError` for MessagePack with a key that stands twice; say nothing of other faults.
+    """Raise `MessageError` if a map in MessagePack data has a duplicate key; ignore other faults.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def check_msgpack_keys(data: bytes) -> None:
 
 
 def _skip(data: bytes, at: int, depth: int) -> int:
-    """Return where the value that begins at `at` ends."""
+    """Return the offset behind the value that begins at offset `at`."""
     if depth < 0:
         raise RecursionError
     first = data[at]
@@ -114,7 +115,7 @@ def _skip_items(data: bytes, at: int, each: int, count: int, depth: int) -> int:
 
 
 def _text(key: bytes) -> bytes:
-    """Return a string's bytes, whichever of its four forms it has; another key as it is."""
+    """Return the bytes of a string key, in whichever of the four formats; any other key unchanged."""
     first = key[0]
     if 0xA0 <= first <= 0xBF:
         return key[1:]

@@ -1,4 +1,4 @@
-"""Just enough HTTP/1.1 to find where a message's head and body end (RFC 9112)."""
+"""The part of HTTP/1.1 (RFC 9112) that is needed to find where a message's head and body end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _RESPONSE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})( .*)?")
 
 
 class NotHttp(Exception):
-    """These bytes are no HTTP/1.x message."""
+    """The bytes are not an HTTP/1.x message."""
 
 
 class Head:
-    """A start line and fields, in the order and spelling in which they came.
+    """The start line and the fields of a message, in the order and spelling in which they were received.
 
     Parameters
     ----------
     start : bytes
-        Request or status line.
+        The request line or status line.
     fields : list of (bytes, bytes)
-        Names and values.
+        The fields' names and values.
     size : int
-        Bytes that the head takes, with the empty line.
+        The size of the head in bytes, including the empty line.
     """
 
     def __init__(self, start: bytes, fields: list[tuple[bytes, bytes]], size: int) -> None:
@@ -44,17 +44,17 @@ class Head:
 
     @property
     def status(self) -> int:
-        """Status of a response; 0 for a request."""
+        """The status of a response; 0 for a request."""
         match = _RESPONSE.fullmatch(self.start)
         return int(match[1]) if match else 0
 
     def get(self, name: bytes) -> bytes:
-        """All values of a field, joined by commas; empty if there is none."""
+        """Return all values of a field, joined by commas; empty without such a field."""
         name = name.lower()
         return b", ".join(v for n, v in self.fields if n.lower() == name)
 
     def tokens(self, name: bytes) -> list[bytes]:
-        """A field's comma-separated words, in lower case."""
+        """Return a field's comma-separated words in lower case."""
         return [word for part in self.get(name).lower().split(b",") if (word := part.strip())]
 
     def without(self, *names: bytes) -> Head:
@@ -66,12 +66,12 @@ class Head:
 
 
 def parse_head(buffer: bytes, at: int = 0, *, response: bool = False) -> Head | None:
-    """The head at the start of `buffer`, or behind its first `at` bytes; ``None`` while it is not whole.
+    """Return the head that begins at offset `at` of `buffer`; None while it is incomplete.
 
     Raises
     ------
     NotHttp
-        As soon as it is clear that no head will come.
+        The bytes cannot be the beginning of a head.
     """
     if at:
         buffer = buffer[at : at + MAX_HEAD_BYTES + 4]
@@ -97,14 +97,14 @@ def parse_head(buffer: bytes, at: int = 0, *, response: bool = False) -> Head | 
 
 
 class Body:
-    """Finds the end of a body, and its content, in pieces of any size.
+    """Finds the content and the end of a body that arrives in pieces of any size.
 
     Parameters
     ----------
     head : Head
-        The head in front of it.
+        The head of the message.
     no_body : bool
-        The response answers a HEAD request.
+        Whether the message is the response to a HEAD request, which has no body.
     """
 
     def __init__(self, head: Head, *, no_body: bool = False) -> None:
@@ -133,16 +133,16 @@ class Body:
 
     @classmethod
     def under_way(cls, opening: bytes, total: int) -> Body | None:
-        """The body of a connection's first response, some of which has passed.
+        """Return the unfinished body of a connection's first response; None if there is none.
 
         Parameters
         ----------
         opening : bytes
-            How the connection began.
+            The connection's first bytes from the server.
         total : int
-            Bytes that have passed so far. If `opening` does not hold them all, a
-            chunked body is taken to stand at the beginning of a chunk, where
-            servers pause.
+            How many bytes have passed so far. If `opening` does not hold them all, a
+            chunked body is assumed to be at the beginning of a chunk, because servers
+            pause there.
         """
         head = parse_head(opening, response=True)
         if head is None:
@@ -156,7 +156,7 @@ class Body:
         return None if body.done else body
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take raw bytes; returns the content in them and what lies behind the body."""
+        """Process raw bytes; return the content in them, and the bytes behind the end of the body."""
         if self.done:
             return b"", data
         if self._until_close:
@@ -202,29 +202,29 @@ class Body:
 
 
 def take_body(data: bytes, at: int, head: Head) -> tuple[bytes, int, bool]:
-    """Read a body out of bytes that are all there.
+    """Read a body out of bytes that have all been received.
 
     Parameters
     ----------
     data : bytes
-        What one side of a connection said.
+        The bytes that one side of a connection sent.
     at : int
-        Where the body begins.
+        The offset at which the body begins.
     head : Head
-        The head in front of it.
+        The head of the message.
 
     Returns
     -------
     content : bytes
-        Without its transfer coding.
+        The content, without its transfer coding.
     end : int
-        Where it ends, or `data` does.
+        The offset behind the body, or behind `data` if the body is incomplete.
     done : bool
-        Whether it is whole.
+        Whether the body is complete.
     """
     body, content = Body(head), bytearray()
     while not body.done and at < len(data):
-        piece = data[at : at + MAX_HEAD_BYTES]  # not all: that would copy the rest for every message
+        piece = data[at : at + MAX_HEAD_BYTES]  # not all at once: that would copy the rest for every message
         got, rest = body.feed(piece)
         content += got
         at += len(piece) - len(rest)

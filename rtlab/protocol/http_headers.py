@@ -1,4 +1,4 @@
-"""Header fields that a caller adds to requests: checked in one way before any library sees them."""
+"""Checks the header fields that a caller adds to requests, alike for every HTTP and WebSocket library."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from rtlab.errors import ConnectFailed
 
 __all__ = ["check_headers"]
 
-# RFC 9110 §5.1 and §5.5, less obs-text: what it means is not defined.
+# RFC 9110 §5.1 and §5.5, without obs-text, whose meaning is not defined.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 def check_headers(headers: Mapping[str, str] | None, authorization: str | None = None) -> dict[str, str]:
-    """Return a copy of the headers, without spaces around the values.
+    """Check headers, and return a copy without spaces around the values.
 
     Parameters
     ----------
     headers : mapping or None
-        Names and values.
+        The fields' names and values; None for none.
     authorization : str, optional
-        Credentials from the URL; they are added unless the caller's headers hold others.
+        Credentials from the URL, added as ``Authorization`` unless the headers have that field.
 
     Raises
     ------
     ConnectFailed
-        Not retryable: for a name or a value that HTTP cannot carry. The value is not shown, it
-        may be a credential.
+        HTTP cannot carry a name or a value; not retryable. The message does not show the value,
+        which may be a credential.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What an HTTP answer says about the next attempt: the one table for every transport and every POST."""
+"""What an HTTP answer implies for the next attempt: the same rules for every transport and every POST."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = [
 
 MAX_REASON_CHARS: Final = 300
 
-#: Seconds; what a server asks for beyond a day is read as a day.
+#: The longest accepted ``Retry-After``, in seconds; longer ones are read as one day.
 MAX_RETRY_AFTER: Final = 86_400.0
 
-#: Answers whose ``Location`` is followed (RFC 9110 §15.4); the others mean something else.
+#: Statuses whose ``Location`` is followed (RFC 9110 §15.4); other 3xx statuses are not followed.
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
-#: Client errors that another attempt may not meet again: 408 came too late, 421 reached the wrong
-#: server and may be repeated on a new connection (RFC 9110 §15.5.9, §15.5.20), 425 came too
-#: early (RFC 8470 §5.2), 429 too often (RFC 6585 §4). An attempt always opens a new connection.
+#: Client errors that may not recur at another attempt, which always opens a new connection. The request
+#: came too late (408), at the wrong server (421; RFC 9110 §15.5.9, §15.5.20), too early (425; RFC 8470
+#: §5.2) or too often (429; RFC 6585 §4).
 UNFINISHED: Final = frozenset({408, 421, 425, 429})
 
-#: What answers within a session of ours mean, where it is not what `may_retry` says: close code, and
-#: whether to reconnect. 404 and 410: the session has expired, and a reconnect begins another.
+#: Statuses that mean something else within an rtlab session than `may_retry` says: the close code, and
+#: whether to reconnect. After 404 and 410 the session has expired, and a reconnect begins a new one.
 _IN_A_SESSION: Final = {
     401: (1008, False),
     403: (1008, False),
@@ -46,19 +46,20 @@ _IN_A_SESSION: Final = {
     410: (1006, True),
 }
 
-#: What a 401 with one of these words means: an expired token can be replaced, a revoked login cannot.
+#: Error codes of a 401: an expired token can be renewed, a revoked login cannot.
 _OF_TOKENS: Final = {"token_expired": (4001, True), "revoked": (4501, False)}
 
 
 def may_retry(status: int, content_type: str = "") -> bool:
-    """Say whether another attempt at the same request may succeed where this answer came.
+    """Return whether another attempt at the same request may succeed after this answer.
 
     Parameters
     ----------
     status : int
-        Not what the request hoped for.
+        The status of the answer, which did not satisfy the request.
     content_type : str
-        A web page with 200 is a captive portal's, or a proxy's: the server itself has not answered.
+        The answer's ``Content-Type``. A web page with status 200 comes from a captive portal or a
+        proxy: the server itself has not answered.
 
     Examples
     --------
@@ -71,19 +72,19 @@ def may_retry(status: int, content_type: str = "") -> bool:
 
 
 def is_web_page(content_type: str) -> bool:
-    """Say whether a ``Content-Type`` is that of a page for people, which no endpoint of ours answers with."""
+    """Return whether a ``Content-Type`` is that of a web page, which no rtlab endpoint answers with."""
     return content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
 def closed_by(status: int, content_type: str = "", code: str = "") -> tuple[int, bool]:
-    """Return the close code that ends a session whose request was answered so, and whether to reconnect.
+    """Return the close code for a session that an HTTP answer ended, and whether to reconnect.
 
     Parameters
     ----------
     status, content_type : int and str
-        Of the answer.
+        The answer's status and ``Content-Type``.
     code : str
-        The stable word in its body (`code_in`): of a server of ours it says more than the status.
+        The error code in the answer's body (`code_in`); it may say more than the status.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def closed_by(status: int, content_type: str = "", code: str = "") -> tuple[int,
 
 
 def code_in(body: bytes) -> str:
-    """Return the stable word of a refusal of our server; empty for any other body."""
+    """Return the error code in the body of an rtlab server's refusal; empty for any other body."""
     try:
         said: Any = parse_json(body)["error"]["code"]
     except (MessageError, LookupError, TypeError):
@@ -106,14 +107,14 @@ def code_in(body: bytes) -> str:
 
 
 def reason_in(body: bytes | bytearray | None, content_type: str = "") -> str:
-    """Return what the body of a refusal says to people, on one line; empty for nothing.
+    """Return the explanation for people in the body of a refusal, on one line; empty without one.
 
     Parameters
     ----------
     body : bytes or None
-        The body, or its beginning. A server of ours answers ``{"error": {"message": ...}}``.
+        The body, or its beginning. An rtlab server answers ``{"error": {"message": ...}}``.
     content_type : str
-        Of a web page nothing is shown.
+        The answer's ``Content-Type``; the text of a web page is not returned.
 
     Examples
     --------
@@ -133,22 +134,22 @@ def reason_in(body: bytes | bytearray | None, content_type: str = "") -> str:
 
 
 def retry_after(text: str, date: str = "", *, now: float) -> float | None:
-    """Read ``Retry-After`` (RFC 9110 §10.2.3) as seconds; None without a readable one.
+    """Return ``Retry-After`` (RFC 9110 §10.2.3) in seconds; None if it is missing or malformed.
 
     Parameters
     ----------
     text : str
-        The field: seconds, or a date in any of the three forms of RFC 9110 §5.6.7.
+        The field's value: seconds, or a date in any of the three forms of RFC 9110 §5.6.7.
     date : str
-        The answer's own ``Date``: a date counts from there, so that the two clocks need
-        not agree.
+        The answer's ``Date``. If `text` is a date, the delay counts from this one, so that
+        the clocks of client and server need not agree.
     now : float
-        The time in seconds since 1970, for an answer without a ``Date``.
+        The present time in seconds since 1970, for an answer without a ``Date``.
 
     Returns
     -------
     float or None
-        From 0 to `MAX_RETRY_AFTER`.
+        Seconds from 0 to `MAX_RETRY_AFTER`.
 
     Examples
     --------

@@ -6,12 +6,12 @@ from typing import Final
 
 __all__ = ["BATCH_SLACK_BYTES", "MAX_BATCH", "SLACK_BYTES"]
 
-#: Messages of one batch, or of one POST.
+#: The most messages in one batch or in one POST.
 MAX_BATCH: Final = 1000
 
-#: What the server adds to a message (offset, epoch, clientId, an event's own lines) may pass the
-#: limit of messages by this much: a message of the full size must still reach every receiver.
+#: The most bytes that the server adds to a message (offset, epoch, clientId, an event's own lines). A
+#: receiver accepts that much above its limit, so that a message of the full size reaches it.
 SLACK_BYTES: Final = 4096
 
-#: Bytes of a batch beside its messages: the frame around them, and a comma for each.
+#: The most bytes of a batch besides its messages: the frame around them, and a comma for each.
 BATCH_SLACK_BYTES: Final = 2048

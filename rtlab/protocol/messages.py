@@ -1,8 +1,8 @@
-"""What a message is: its fields, its limits, and what a payload may hold.
+"""The message format: its fields, its limits, and the values that a payload may contain.
 
-A message is ``{"type": ..., "payload": ...}`` with a few optional fields. The
-wire is camelCase, Python is snake_case, msgspec renames. A payload is the JSON
-data model under both codecs, so that a message means the same on either.
+A message is ``{"type": ..., "payload": ...}`` with a few optional fields. Names are
+camelCase on the wire and snake_case in Python; msgspec converts them. With both codecs,
+a payload is restricted to the JSON data model, so that a message means the same in either.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RESERVED_TYPES: Final = frozenset(
 )
 
 
-#: Whatever their value is, it can be in a payload; so can these integers.
+#: Every value of these classes may be in a payload; integers, from `_LEAST_INT` to below `_END_OF_INTS`.
 _ANY_VALUE: Final = frozenset({str, bool, type(None)})
 _LEAST_INT: Final = -(1 << 63)
 _END_OF_INTS: Final = 1 << 64
@@ -52,33 +52,33 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     Parameters
     ----------
     type : str
-        What it is: a reserved type, or the application's own word.
+        The message's type: a reserved type, or a name that the application chooses.
     payload : any
-        The JSON data model: None, bool, int (64 bits), float, str,
+        A value of the JSON data model: None, bool, int (64 bits), float, str,
         list, dict with str keys.
     id : str, optional
-        The sender's name for this message; answers carry it back.
+        An id that the sender chose; the answer repeats it.
     seq : int, optional
-        Dense sequence number within the sender's stream.
+        The dense sequence number within `stream`.
     client_id : str, optional
-        The sender.
+        The sender's client id.
     room_id : str, optional
-        The room it belongs to.
+        The room that the message is published in.
     offset, epoch : int and str, optional
-        Its place in the room's history, and which history that is.
+        The message's position in the room's history, and the name of that history.
     ts : float, optional
-        Intended send time, seconds on the sender's monotonic clock.
+        The intended send time, in seconds on the sender's monotonic clock.
     sent : float, optional
-        The same clock just before the write.
+        The time just before the write, on the same clock.
     token : str, optional
         A credential sent in the message rather than in the handshake.
     stream : str, optional
-        Which outbox of the sender numbers it: the server handles each number once.
+        The sender's outbox that has numbered the message; the server handles each number once.
 
     Notes
     -----
-    Fields that are not listed here are ignored on input, so that old and new
-    versions of either end can talk.
+    Unknown fields are ignored on input, so that old and new versions of either end
+    can communicate.
 
     Examples
     --------
@@ -102,13 +102,13 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     stream: str | None = None
 
     def __repr__(self) -> str:
-        # A token came with the message, and goes no further: not into a log either.
+        # The token is a credential, so it must not get into a log.
         shown = self if self.token is None else msgspec.structs.replace(self, token="***")
         return super(Message, shown).__repr__()
 
 
 def fields_of(payload: object) -> dict[str, Any]:
-    """Return a payload's fields; none when it is no object.
+    """Return a payload's fields; an empty dict if the payload is not an object.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def fields_of(payload: object) -> dict[str, Any]:
 
 
 class CheckedItems(list[Any]):
-    """A batch's items, or their results, each of which its maker has checked: they are not checked again.
+    """A batch's items or results that were checked one by one already, and are not checked again.
 
     Examples
     --------
@@ -135,19 +135,19 @@ class CheckedItems(list[Any]):
 
 
 def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
-    """Raise unless a value is in the JSON data model.
+    """Raise `MessageError` unless a value is in the JSON data model.
 
     Parameters
     ----------
     value : any
         The payload.
     max_depth : int
-        How many lists and dicts may be nested.
+        The most lists and dicts that may be nested in each other.
 
     Raises
     ------
     MessageError
-        With code ``"payload"`` or ``"too_deep"``.
+        The value is not; the code is ``"payload"`` or ``"too_deep"``.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
         for key, item in value.items():
             if key.__class__ is not str:
                 raise MessageError(f"a payload's keys are strings, got {key!r:.80}", "payload")
-            # Most values are looked at here: a call for each would take longer than all else.
+            # Most values are checked inline: a call for each would take longer than everything else.
             inner = item.__class__
             if inner not in _ANY_VALUE and (inner is not int or not _LEAST_INT <= item < _END_OF_INTS):
                 check_payload(item, max_depth - 1)
@@ -187,7 +187,7 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
             inner = item.__class__
             if inner in _ANY_VALUE or (inner is int and _LEAST_INT <= item < _END_OF_INTS):
                 continue
-            if inner is dict and max_depth > 1:  # flat objects, as a batch's results are: without a call, too
+            if inner is dict and max_depth > 1:  # flat objects, such as a batch's results: inline, too
                 for key, field in item.items():
                     of = field.__class__
                     if key.__class__ is not str or (
@@ -206,19 +206,19 @@ def check_payload(value: Any, max_depth: int = MAX_DEPTH) -> None:
 
 
 def check_payload_of(message: Message) -> None:
-    """As `check_payload`, for a message: what is in a batch may be nested as deeply as alone."""
+    """Check a message's payload; in a batch, each item's payload may be as deep as in a message alone."""
     payload = message.payload
     if payload.__class__ not in _ANY_VALUE:
         check_payload(payload, MAX_DEPTH + 2 if message.type == "batch" else MAX_DEPTH)
 
 
 def check_message(message: Message) -> None:
-    """Raise unless the other end could read a message.
+    """Raise `MessageError` if the other end could not read a message.
 
     Parameters
     ----------
     message : Message
-        One to send: its names come from the caller, and may be of any type.
+        A message to send; its type, id and room come from the caller, and may be of any class.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def check_message(message: Message) -> None:
     kind: Any = message.type
     ident: Any = message.id
     room_id: Any = message.room_id
-    # Classes first, and the payload's here: each message that is sent comes by.
+    # Fast checks first: this runs for each message that is sent.
     if (
         (kind.__class__ is not str and not isinstance(kind, str))
         or (ident is not None and not isinstance(ident, str))

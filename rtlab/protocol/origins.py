@@ -1,4 +1,4 @@
-"""Which pages, under which names, may talk to a server on this machine (RFC 6454, DNS rebinding)."""
+"""Which web pages may connect to a server on this machine, by ``Origin`` and ``Host`` (RFC 6454)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from urllib.parse import urlsplit
 
 __all__ = ["as_browsers_write", "host_allowed", "is_loopback", "is_origin", "origin_allowed"]
 
-#: A scheme and an authority, without user, path, query and spaces (RFC 6454 §6.2).
+#: A scheme and an authority, without user, path, query or spaces (RFC 6454 §6.2).
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]{1,200}")
 
 
 def host_allowed(host: str, allowed: frozenset[str]) -> bool:
-    """Whether a request was meant for this server.
+    """Return whether a request's ``Host`` is a name of this server.
 
-    A page under a name that was made to point here (DNS rebinding) is of the server's own origin
-    for its browser: its GET has no ``Origin``, and only ``Host`` tells what the page was called.
+    If an attacker lets a domain name resolve to this machine (DNS rebinding), the browser takes the
+    attacker's page and this server for the same origin. The page's GET then has no ``Origin``, and
+    only ``Host`` reveals the attacker's name.
 
     Parameters
     ----------
     host : str
         The request's ``Host``.
     allowed : frozenset of str
-        Configured origins: their hosts are names of this server, too.
+        The configured origins, whose hosts count as names of this server, too.
 
     Examples
     --------
@@ -43,7 +44,7 @@ def host_allowed(host: str, allowed: frozenset[str]) -> bool:
 
 
 def origin_allowed(origin: str, host: str, allowed: frozenset[str], scheme: str = "http") -> bool:
-    """Whether a page of this origin may talk to the server.
+    """Return whether a page of an origin may connect to the server.
 
     Parameters
     ----------
@@ -52,15 +53,15 @@ def origin_allowed(origin: str, host: str, allowed: frozenset[str], scheme: str 
     host : str
         The request's ``Host``.
     allowed : frozenset of str
-        Other origins that were configured; compared as a whole.
+        Other origins that were configured; they are compared as whole strings.
     scheme : {"http", "https"}
-        What the server itself speaks.
+        The scheme of the server itself.
 
     Returns
     -------
     bool
-        The server's own pages count only under an address or ``localhost``: a
-        name could have been made to point here (DNS rebinding).
+        A page of the server's own origin is allowed only under an IP address or
+        ``localhost``: any other name could result from DNS rebinding.
 
     Examples
     --------
@@ -96,7 +97,7 @@ def _is_address(name: str) -> bool:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host is this machine by any spelling of itself; a name other than ``localhost`` never is.
+    """Return whether a host is a loopback address or ``localhost``; any other name is not.
 
     Examples
     --------
@@ -107,9 +108,9 @@ def is_loopback(name: str) -> bool:
 
 
 def is_origin(text: str) -> bool:
-    """Whether a text is the origin of one site.
+    """Return whether a text is the origin of a single site.
 
-    ``null`` is not: every sandboxed page of whatever site has that one.
+    ``null`` is not: it is the origin of every sandboxed page of any site.
 
     Examples
     --------
@@ -120,14 +121,14 @@ def is_origin(text: str) -> bool:
 
 
 def as_browsers_write(text: str) -> str:
-    """Return an origin that somebody configured in the form in which browsers send it (RFC 6454 §6.2).
+    """Return a configured origin in the form in which browsers send it (RFC 6454 §6.2).
 
-    Origins are compared as a whole: with capitals, a default port or a last slash, one would never match.
+    Origins are compared as whole strings, so capitals, a default port or a final slash would never match.
 
     Raises
     ------
     ValueError
-        For what is the origin of no single site, ``null`` and ``*`` among it.
+        The text is not the origin of a single site; ``null`` and ``*`` are not.
 
     Examples
     --------
@@ -144,7 +145,7 @@ def as_browsers_write(text: str) -> str:
         raise wrong from None
     scheme = parts.scheme
     if name is not None and not name.isascii():
-        import idna  # here: few configure such a name, and its tables take time
+        import idna  # imported only here: such names are rare, and loading the tables takes time
 
         try:
             name = idna.encode(name, uts46=True).decode()

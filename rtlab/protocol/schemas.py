@@ -1,4 +1,4 @@
-"""What the payload of a type must look like: JSON Schemas (2020-12), checked alike at both ends."""
+"""JSON Schemas (2020-12) for the payloads of message types, checked alike by client and server."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ __all__ = ["SchemaError", "Schemas"]
 
 _FILE: Final = re.compile(r"(?P<type>[^.]+)(?:\.v(?P<version>[1-9][0-9]{0,3}))?\.json")
 
-#: Characters of a failing path that are shown: its keys are the sender's own words.
+#: The most characters of a failing path to show: its keys are text that the sender chose.
 MAX_PATH_CHARS: Final = 120
 
 
 class SchemaError(RtlabError):
-    """A file that is no JSON Schema, or a folder without any."""
+    """A file is not a JSON Schema, or a folder has no schemas."""
 
 
 class Schemas:
     """The schemas of payloads, by message type and version.
 
-    A payload says its version as ``"v": 2``. One that says none is of version 1: who does not
-    know of versions is older than they are. A type without a schema passes.
+    A payload states its version as ``"v": 2``. Without ``v`` it is of version 1, because a sender
+    that does not know of versions is older than version 2. A type without a schema is not checked.
 
     Parameters
     ----------
     schemas : dict of (str, int) to object
-        Type and version → the schema. It is compiled here; a reference to another document is
-        an error, and nothing is fetched. Patterns run in linear time.
+        The schema of each type and version, compiled at once. A reference to another document
+        is an error, and nothing is fetched. Patterns run in linear time.
 
     Raises
     ------
     SchemaError
-        For the first that is no schema.
+        One of the values is not a JSON Schema.
 
     Examples
     --------
@@ -52,14 +52,14 @@ class Schemas:
     """
 
     def __init__(self, schemas: dict[tuple[str, int], object]) -> None:
-        import jsonschema_rs  # here: a server without schemas starts sooner
+        import jsonschema_rs  # imported only here, so that a server without schemas starts faster
 
         self._of: dict[str, dict[int, jsonschema_rs.Validator]] = {}
         for (kind, version), schema in schemas.items():
             if not isinstance(schema, dict | bool):
                 raise SchemaError(f"{kind}: expected a JSON Schema, which is an object, got {schema!r:.40}")
             try:
-                # Masked: an error that repeats the value would write it into logs.
+                # The value is masked, because errors are logged.
                 validator = jsonschema_rs.validator_for(
                     cast("dict[str, Any] | bool", schema),
                     mask="the value",
@@ -78,12 +78,12 @@ class Schemas:
         Parameters
         ----------
         folder : str or Path, optional
-            ``data/schemas`` by default.
+            The folder; None for ``data/schemas``.
 
         Raises
         ------
         SchemaError
-            It names the file.
+            The folder has no schemas, or a file is not one; the message names the file.
         """
         path = data_path("schemas") if folder is None else Path(folder)
         found: dict[tuple[str, int], object] = {}
@@ -101,16 +101,16 @@ class Schemas:
 
     @property
     def types(self) -> dict[str, list[int]]:
-        """The types that have a schema, and their versions."""
+        """The types that have a schema, with their versions."""
         return {kind: sorted(versions) for kind, versions in self._of.items()}
 
     def check(self, message: Message) -> None:
-        """Raise unless a payload is what its type and version must be.
+        """Raise `MessageError` if a payload violates the schema of its type and version.
 
         Raises
         ------
         MessageError
-            With the code ``"schema"``: the path that fails, and why. Not the value.
+            With code ``"schema"``. It names the failing path and the rule, but not the value.
         """
         versions = self._of.get(message.type)
         if versions is None:
@@ -125,7 +125,7 @@ class Schemas:
             if validator.is_valid(payload):
                 return
             error = next(iter(validator.iter_errors(payload)))
-        except ValueError as reason:  # nested deeper than it follows, or text that is no Unicode
+        except ValueError as reason:  # nested too deeply for the validator, or invalid Unicode
             text = f"{message.type}: payload: cannot be checked: {reason!s:.80}"
             raise MessageError(text, "schema") from None
         path = "/".join(["payload", *map(str, error.instance_path)])[:MAX_PATH_CHARS]

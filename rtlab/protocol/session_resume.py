@@ -1,4 +1,4 @@
-"""Continuing a session on a new connection: what a client's URL says, and what a ``welcome`` answers."""
+"""Resuming a session on a new connection: the fields of the client's URL and of the ``welcome``."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["Resume", "session_of", "session_query"]
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Where a new connection continues.
+    """The session that a new connection resumes, and its position in it.
 
     Parameters
     ----------
     client_id : str or None
-        The durable name of this client.
+        The durable name of this client; None lets the server choose one.
     session : str or None
-        The session to continue, None for a new one.
+        The session to resume; None begins a new one.
     seq : int
-        Messages of that session already handled.
+        The number of the last message of that session that was handled.
     cursor : str or None
-        The last opaque token, on transports that have one. It does not travel in
-        the query; a server that gets it prefers it to `seq`.
+        The last opaque resume token, on transports that have one. It is not sent in the
+        query; a server that gets it prefers it to `seq`.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class Resume(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
     def query(self) -> dict[str, str]:
-        """Return what to add to the URL's query, the same on every transport."""
+        """Return the fields to add to the URL's query, the same for every transport."""
         fields: dict[str, str] = {}
         if self.client_id is not None:
             fields["clientId"] = self.client_id
@@ -46,12 +46,12 @@ class Resume(msgspec.Struct, frozen=True):
 
 
 def session_of(message: Message) -> str | None:
-    """Return the session that a ``welcome`` of our server names; None for any other message.
+    """Return the session in an rtlab server's ``welcome``; None for any other message.
 
     Parameters
     ----------
     message : Message
-        A server's first message. Other protocols have a ``welcome`` too, but no session in it.
+        A server's first message. A ``welcome`` of another protocol has no session in it.
 
     Returns
     -------
@@ -62,15 +62,15 @@ def session_of(message: Message) -> str | None:
 
 
 def session_query(welcome: Message) -> dict[str, str]:
-    """Return what the session's later requests have in their query.
+    """Return the query fields for the session's later requests.
 
-    Who forwards requests can tell by ``clientId`` whose they are: a balancer that hashes it
-    needs it in each, from the first one on.
+    They include ``clientId``, because a load balancer that hashes it to choose a server needs it
+    in every request, from the first one on.
 
     Parameters
     ----------
     welcome : Message
-        With a session in it.
+        The server's welcome, with a session in it.
 
     Returns
     -------

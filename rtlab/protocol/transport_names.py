@@ -1,4 +1,4 @@
-"""The names of the four transports, in the order of every table."""
+"""The names of the four transports, in the order in which every table lists them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""URLs of a server, one rule for every transport: checked once, sent as meant, shown without secrets.
+"""Parses and checks a server's URL, alike for every transport, and shows it without secrets.
 
-The parts stay as text. Parsing a query into names and values and writing it anew changes what a
-server may have signed (``?sig=a/b==``) or what has no value (``?stream``), and a decoded path loses
-the difference between ``%2F`` and ``/`` (RFC 3986 §2.2). Only characters that may not stand in a
-request line are percent-encoded (WHATWG URL, "percent-encode sets").
+The parts of a URL stay text. To parse a query and write it again would change a signed value
+(``?sig=a/b==``) or a name without a value (``?stream``), and a decoded path loses the difference
+between ``%2F`` and ``/`` (RFC 3986 §2.2). Only characters that are not allowed in a request line
+are percent-encoded (WHATWG URL, "percent-encode sets").
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from rtlab.errors import ConnectFailed
 
 __all__ = ["Origin", "Url", "parse_url", "redacted"]
 
-#: Scheme, host and port, ``ws`` counted as ``http``: whoever shares them shares credentials.
+#: Scheme (``ws`` counts as ``http``), host and port. Credentials are sent within one origin only.
 Origin = tuple[str, str, int]
 
 _PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _PLAIN: Final = {"ws": "http", "wss": "https"}
 _SOCKET: Final = {"http": "ws", "https": "wss"}
 
-#: RFC 3986 appendix B, less the scheme's freedom.
+#: The expression of RFC 3986 appendix B, with a stricter scheme.
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.I | re.S)
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
-# What stays as it is; everything else is percent-encoded. "%" stays: what is encoded is not encoded again.
+# Characters that are not percent-encoded. "%" is one of them, so that nothing is encoded twice.
 _PATH_SAFE: Final = "%/:@!$&'()*+,;=|[]"
 _QUERY_SAFE: Final = _PATH_SAFE + "?{}^`\\"
 
-#: What a connection adds to a query, in the server's spelling.
+#: The query fields that a connection itself adds.
 _RESUME_FIELDS: Final = frozenset({"clientId", "session", "seq", "cursor", "welcome"})
 
 _USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
@@ -49,29 +49,29 @@ _SECRET: Final = re.compile(
 )
 
 
-#: A header's credentials, and a JWT wherever it stands (its first two parts begin with ``{"``).
+#: Credentials in a header, and JWTs anywhere (the first two parts of a JWT begin with ``{"`` in base64).
 _HEADER: Final = re.compile(r"(?P<name>authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.I)
 _JWT: Final = re.compile(r"\beyJ[\w-]*\.eyJ[\w-]*\.[\w-]*")
 
 
 class Url(msgspec.Struct, frozen=True):
-    """A URL of HTTP or WebSocket.
+    """A parsed HTTP or WebSocket URL.
 
     Parameters
     ----------
     scheme : {"http", "https", "ws", "wss"}
-        How to get there.
+        The scheme, in lower case.
     host : str
-        ASCII, lower case; an IPv6 address without its brackets.
+        The host in ASCII and lower case; an IPv6 address without its brackets.
     port : int or None
-        None is the scheme's own.
+        The port; None for the scheme's default.
     path : str
-        Percent-encoded, empty or beginning with ``/``.
+        The percent-encoded path, empty or beginning with ``/``.
     query : str or None
-        Percent-encoded, without its ``?``; None and empty are not the same.
+        The percent-encoded query without its ``?``; None without a ``?``, which differs from empty.
     userinfo : str
-        ``user:password`` as it stood in the URL. It travels in a header (see `authorization`);
-        `str` and `repr` leave it out.
+        ``user:password`` as written in the URL. It is sent in a header (see `authorization`);
+        `str` and `repr` omit it.
 
     Examples
     --------
@@ -97,23 +97,23 @@ class Url(msgspec.Struct, frozen=True):
 
     @property
     def netloc(self) -> str:
-        """Host and port, for people and for a ``Host`` field."""
+        """Host and port, for messages to people and for a ``Host`` field."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
     @property
     def address(self) -> str:
-        """The URL without its query: safe to show."""
+        """The URL without its query, which is safe to show."""
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     @property
     def origin(self) -> Origin:
-        """What decides who may see credentials (RFC 6454 §4)."""
+        """The origin (RFC 6454 §4): credentials are sent to their own origin only."""
         return _PLAIN.get(self.scheme, self.scheme), self.host, self.port or _PORTS[self.scheme]
 
     @property
     def authorization(self) -> str | None:
-        """``Basic`` credentials of a URL that has a user in it (RFC 7617), None of any other."""
+        """The ``Basic`` credentials (RFC 7617) of a URL with a user in it; None for any other URL."""
         if not self.userinfo:
             return None
         user, _, password = self.userinfo.partition(":")
@@ -121,27 +121,27 @@ class Url(msgspec.Struct, frozen=True):
         return f"Basic {base64.b64encode(pair).decode()}"
 
     def over(self, family: Literal["http", "ws"]) -> Url:
-        """Return the same server's URL for plain HTTP or for WebSocket."""
+        """Return the URL with its HTTP scheme or with its WebSocket scheme; TLS stays TLS."""
         scheme = (_PLAIN if family == "http" else _SOCKET).get(self.scheme, self.scheme)
         return msgspec.structs.replace(self, scheme=scheme)
 
     def at(self, path: str) -> Url:
-        """Return the URL with `path`, unless it names one itself."""
+        """Return the URL with `path`, unless it has a path already."""
         return self if self.path not in ("", "/") else msgspec.structs.replace(self, path=path)
 
     def beside(self, name: str) -> Url:
-        """Return the URL whose path ends in `name` in place of its last segment; the query stays."""
+        """Return the URL with the last segment of its path replaced by `name`; the query stays."""
         return msgspec.structs.replace(self, path=f"{self.path.rpartition('/')[0]}/{name}")
 
     def below(self, name: str) -> Url:
-        """Return the URL with another segment at the end of its path; the query stays."""
+        """Return the URL with the segment `name` added to its path; the query stays."""
         return msgspec.structs.replace(self, path=f"{self.path.rstrip('/')}/{name}")
 
     def adding(self, **fields: str | int | None) -> Url:
-        """Return the URL with more in its query; a field that is None is left out.
+        """Return the URL with fields added to its query; fields that are None are left out.
 
-        Fields of the same names that stood there before are replaced; the rest of the query
-        keeps its bytes.
+        Earlier fields of the same names are replaced; the rest of the query does not
+        change.
         """
         known = {name: str(value) for name, value in fields.items() if value is not None}
         if not known:
@@ -151,7 +151,7 @@ class Url(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, query="&".join([*kept, *added]))
 
     def unresumed(self) -> Url:
-        """Return the URL without what a connection itself adds to queries."""
+        """Return the URL without the query fields that a connection itself adds."""
         kept = self._without(_RESUME_FIELDS)
         return msgspec.structs.replace(self, query="&".join(kept) or None)
 
@@ -160,17 +160,17 @@ class Url(msgspec.Struct, frozen=True):
         return [field for field in fields if unquote(field.partition("=")[0]) not in names]
 
     def redirected(self, location: str) -> Url:
-        """Return where a ``Location`` field points to from here (RFC 9110 §10.2.2).
+        """Return the target of a ``Location`` field, relative to this URL (RFC 9110 §10.2.2).
 
         Raises
         ------
         ConnectFailed
-            It points to no server that could be asked, or away from TLS, where anybody could read along.
+            The target is not a usable URL, or leads from TLS to plain text, which others can read.
         """
         try:
             joined = urljoin(str(self), location.strip())
         except ValueError:
-            joined = location  # which says what is wrong
+            joined = location  # `parse_url` raises, and shows it
         target = parse_url(joined)
         if self.scheme in ("https", "wss") and target.scheme in ("http", "ws"):
             raise ConnectFailed(
@@ -181,15 +181,15 @@ class Url(msgspec.Struct, frozen=True):
 
 
 def parse_url(url: object, example: str = "http://host:port") -> Url:
-    """Check a URL, and take it apart.
+    """Check a URL, and split it into its parts.
 
     Parameters
     ----------
     url : object
-        ``http://``, ``https://``, ``ws://`` or ``wss://`` with a host. A fragment is dropped: it
-        never goes to a server. Leading and trailing spaces are dropped, as in a browser.
+        A string with ``http://``, ``https://``, ``ws://`` or ``wss://`` and a host. A fragment is
+        dropped, because it is never sent. Leading and trailing spaces are dropped, as in a browser.
     example : str
-        What would have been right, for the error.
+        A valid URL, for the error message.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
     Raises
     ------
     ConnectFailed
-        Not retryable. It says which part is wrong, and shows no secret.
+        The URL is invalid; not retryable. The message names the wrong part, and shows no secret.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def parse_url(url: object, example: str = "http://host:port") -> Url:
     return _parsed(url, example)
 
 
-@lru_cache(maxsize=64)  # each attempt to connect asks again
+@lru_cache(maxsize=64)  # each attempt to connect parses its URL again
 def _parsed(url: str, example: str) -> Url:
     match = _PARTS.fullmatch(url.strip())
     if match is None:
@@ -236,7 +236,7 @@ def _parsed(url: str, example: str) -> Url:
             retryable=False,
         )
     try:
-        # Bytes of a header that are no text come as surrogates (PEP 383).
+        # Bytes of a header that are not valid text arrive as surrogates (PEP 383).
         sent_path = quote(path, safe=_PATH_SAFE, errors="surrogateescape")
         sent_query = None if query is None else quote(query, safe=_QUERY_SAFE, errors="surrogateescape")
     except UnicodeEncodeError as error:
@@ -253,7 +253,7 @@ def _split_port(netloc: str) -> tuple[str, str]:
 
 
 def _checked_host(host: str) -> str | None:
-    """Return the ASCII form of a host, None of what no resolver could find."""
+    """Return the ASCII form of a host; None if it is not a valid name or address."""
     if host.startswith("["):
         if not host.endswith("]"):
             return None
@@ -264,19 +264,19 @@ def _checked_host(host: str) -> str | None:
         return host[1:-1].lower()
     try:
         name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
-    except UnicodeError:  # idna's own errors are such
+    except UnicodeError:  # idna's own exceptions are subclasses of it
         return None
     name = name.lower()
     labels = name.removesuffix(".").split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         return None
-    if labels[-1].isdigit():  # the whole is an address, or nothing (WHATWG URL, "ends in a number")
+    if labels[-1].isdigit():  # it must be an IPv4 address (WHATWG URL, "ends in a number")
         return name if _is_ipv4(labels) else None
     return name
 
 
 def _is_ipv4(parts: list[str]) -> bool:
-    """One to four decimal numbers; the last one fills what the others leave, as in ``127.1``."""
+    """Return whether parts are an IPv4 address; the last fills the missing ones, as in ``127.1``."""
     if len(parts) > 4 or not all(part.isdigit() and len(part) <= 10 for part in parts):
         return False
     *first, last = (int(part) for part in parts)
@@ -300,12 +300,12 @@ def _without_dots(path: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Mask what is secret in a text: passwords and token-like fields of URLs, credentials of headers, JWTs.
+    """Mask the secrets in a text: passwords and token-like fields of URLs, credentials of headers, JWTs.
 
     Parameters
     ----------
     text : str
-        An error's or a log's words, say.
+        Any text, such as an error message or a log line.
 
     Examples
     --------
@@ -317,7 +317,7 @@ def redacted(text: str) -> str:
 
 
 def _shown(url: object) -> str:
-    """Show what is no URL: where its password ends is not known, so all before the last ``@`` may be one."""
+    """Show an invalid URL without secrets: everything before its last ``@`` may be a password."""
     return repr(redacted(re.sub(r"//.*@", "//***@", url, flags=re.S)) if isinstance(url, str) else url)[:200]
 
 

@@ -1,4 +1,4 @@
-"""The framing of WebSocket (RFC 6455 §5.2): the one place that builds and reads frame headers."""
+"""WebSocket framing (RFC 6455 §5.2): functions that build and read frame headers."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ PONG: Final = 0xA
 
 
 class FrameHeader(NamedTuple):
-    """What stands before a frame's payload.
+    """The header of a frame.
 
     Parameters
     ----------
     fin : bool
         Whether the frame ends a message.
     rsv : int
-        The three bits of extensions, 0 to 7; 4 marks a compressed message (RFC 7692 §6).
+        The three reserved bits as a number, 0 to 7; RSV1, which is 4, marks a compressed message
+        (RFC 7692 §6).
     opcode : int
-        What the payload is.
+        The kind of frame, such as `TEXT` or `PING`.
     masked : bool
-        Whether the payload is masked, as everything from a client is (§5.3).
+        Whether the payload is masked, as in every frame from a client (RFC 6455 §5.3).
     size_bytes, payload_bytes : int
-        The header's own size, masking key included, and the payload's.
+        The sizes of the header, including the masking key, and of the payload.
     """
 
     fin: bool
@@ -56,7 +57,7 @@ class FrameHeader(NamedTuple):
 
 
 def unframed(frame: bytes) -> bytes:
-    """Return the payload of one whole frame of a server: it has no mask (RFC 6455 section 5.1).
+    """Return the payload of one complete frame of a server, which is not masked (RFC 6455 §5.1).
 
     Examples
     --------
@@ -72,15 +73,15 @@ def read_header(data: bytes, at: int = 0) -> FrameHeader | None:
     Parameters
     ----------
     data : bytes
-        Part of one direction of a WebSocket.
+        Bytes of one direction of a WebSocket.
     at : int
-        Where the frame begins.
+        The offset at which the frame begins.
 
     Returns
     -------
     FrameHeader or None
-        None when the header is not complete yet. Whether the peer keeps to the
-        rules is not judged here.
+        None if the header is not complete yet. Whether the peer obeys the rules is not
+        checked.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def read_header(data: bytes, at: int = 0) -> FrameHeader | None:
 
 
 def unmasked(payload: bytes, key: bytes) -> bytes:
-    """Apply a masking key of four bytes to a payload (RFC 6455 §5.3); twice gives it back.
+    """Apply a masking key of four bytes to a payload, which masks or unmasks it (RFC 6455 §5.3).
 
     Examples
     --------
@@ -115,21 +116,22 @@ def unmasked(payload: bytes, key: bytes) -> bytes:
 
 
 def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
-    """Put an unmasked header before a payload, as a server does.
+    """Return an unmasked frame, as a server sends it.
 
     Parameters
     ----------
     opcode : int
         `TEXT`, `BINARY`, `CLOSE`, `PING` or `PONG`.
     payload : bytes
-        The whole message; it is never fragmented.
+        The whole message, which is not fragmented.
     rsv : int
-        0x40 marks a compressed message (RFC 7692 §6).
+        The reserved bits in their place in the first byte: 0x40 (RSV1) marks a compressed message
+        (RFC 7692 §6).
 
     Returns
     -------
     bytes
-        2, 4 or 10 bytes of header and the payload.
+        The header of 2, 4 or 10 bytes, and the payload.
 
     Examples
     --------
@@ -147,7 +149,7 @@ def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Make a server's close frame; the reason is cut to what a control frame holds.
+    """Return a server's close frame; the reason is cut to the size that a control frame allows.
 
     Examples
     --------
