@@ -1,8 +1,8 @@
-"""How long to wait before the next attempt: the textbook's answers, and real clients'.
+"""How long to wait before the next attempt: strategies of textbooks and of real clients.
 
-One frozen object answers for one connection (`attempt` is a number) and for a
-simulated herd of 100,000 (`attempt` is an array). Each delay takes at most one
-uniform draw, so with equal seeds the two agree draw for draw.
+The same frozen object serves one connection (`attempt` is a number) and a simulated
+herd of 100,000 (`attempt` is an array). Each delay takes at most one uniform draw, so
+with equal seeds both give the same delays.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ __all__ = [
 
 
 class Backoff(Protocol):
-    """What a reconnect policy must be able to say."""
+    """The interface of a backoff strategy."""
 
     @property
     def max_attempts(self) -> int | None:
-        """Attempts before giving up; None means never."""
+        """Attempts before giving up; None never gives up."""
         ...
 
     @property
     def min_uptime(self) -> float:
-        """Seconds that a connection must hold before the count starts again from 0."""
+        """Seconds that a connection must last to reset the count of attempts to 0."""
         ...
 
     @overload
@@ -56,12 +56,12 @@ class Backoff(Protocol):
         self, attempt: NDArray[Any], previous: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]: ...
     def delay(self, attempt: Any, previous: Any, rng: np.random.Generator) -> Any:
-        """Seconds to wait before attempt number `attempt`, counted from 0.
+        """Return the seconds to wait before attempt number `attempt`, counted from 0.
 
         Parameters
         ----------
         attempt : int or array
-            Retries that were made already.
+            How many retries were made already.
         previous : float or array
             The delay before the last retry, in seconds; 0 before the first.
         rng : numpy.random.Generator
@@ -70,7 +70,7 @@ class Backoff(Protocol):
         Returns
         -------
         float or array
-            Seconds; ``inf`` means *never*: the policy has given up.
+            Seconds; ``inf`` means that the strategy has given up.
         """
         ...
 
@@ -82,17 +82,17 @@ def _check(condition: bool, expected: str, got: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Policy:
-    """What all policies share: the metadata, and giving up.
+    """The base class of all strategies: their metadata, and giving up.
 
     Parameters
     ----------
     max_attempts : int or None
-        Attempts before giving up; None means never.
+        Attempts before giving up; None never gives up.
     min_uptime : float
-        Seconds that a connection must hold before the count starts again. 0 is
-        *reset on open*, which turns an accept-then-close server into a hot loop.
+        Seconds that a connection must last to reset the count of attempts to 0. With 0, a
+        server that accepts and closes at once turns the client into a hot loop.
     source : str
-        Where the strategy comes from.
+        The software or publication that the strategy comes from.
     """
 
     max_attempts: int | None = None
@@ -110,8 +110,8 @@ class _Policy:
         raise NotImplementedError
 
     def delay(self, attempt: Any, previous: Any, rng: np.random.Generator) -> Any:
-        """Seconds to wait before attempt number `attempt`: see `Backoff.delay`."""
-        # numpy's own scalar: a connection asks for one delay, and arrays without dimensions are slow.
+        """Return the seconds to wait before attempt number `attempt`; see `Backoff.delay`."""
+        # A numpy scalar for a single connection, because arrays without dimensions are slow.
         one = isinstance(attempt, (int, float))
         n: Any = np.float64(attempt) if one else np.asarray(attempt, dtype=np.float64)
         seconds = self._seconds(n, previous, rng)
@@ -121,7 +121,7 @@ class _Policy:
 
 
 def _grown(base: float, cap: float, factor: float, n: NDArray[np.float64]) -> Any:
-    """``min(cap, base · factorⁿ)``; n stops where the cap is reached, so nothing overflows."""
+    """Return ``min(cap, base · factorⁿ)``; n is limited to where the cap is reached, to avoid overflow."""
     enough = math.ceil(math.log(cap / base, factor)) + 1
     if not n.ndim:
         return min(cap, base * factor ** min(float(n), enough))
@@ -130,7 +130,7 @@ def _grown(base: float, cap: float, factor: float, n: NDArray[np.float64]) -> An
 
 @dataclass(frozen=True)
 class Constant(_Policy):
-    """The same delay each time: a herd that fell together returns together.
+    """The same delay each time: clients that were disconnected together return together.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ class Constant(_Policy):
 
 @dataclass(frozen=True)
 class Linear(_Policy):
-    """``step · (n + 1)``: called exponential in many tutorials.
+    """``step · (n + 1)``, which many tutorials call exponential.
 
     Parameters
     ----------
     step : float
-        Seconds added each time.
+        Seconds by which each delay exceeds the one before.
     """
 
     step: float = 1.0
@@ -168,7 +168,7 @@ class Linear(_Policy):
 
 @dataclass(frozen=True)
 class _Bounded(_Policy):
-    """A policy that grows from `base` to `cap`, both in seconds."""
+    """A strategy whose delays grow from `base` to `cap`, both in seconds."""
 
     base: float = 0.5
     cap: float = 30.0
@@ -180,7 +180,7 @@ class _Bounded(_Policy):
 
 @dataclass(frozen=True)
 class Exponential(_Bounded):
-    """``min(cap, base · factorⁿ)``: without jitter the spike moves, it does not shrink.
+    """``min(cap, base · factorⁿ)``: without jitter, a spike of reconnects is delayed but not flattened.
 
     Parameters
     ----------
@@ -236,8 +236,8 @@ class EqualJitter(Exponential):
 class Decorrelated(_Bounded):
     """``min(cap, U(base, 3 · previous))``, starting from ``previous = base`` (Brooker, 2015).
 
-    The minimum puts an atom at the cap: about 38 % of all late delays are exactly
-    the cap with 1/30 s, 27 % with 5/2000 ms.
+    The minimum makes many delays equal to the cap: after many attempts about 38 % of them
+    with base 1 s and cap 30 s, and 27 % with 5 ms and 2000 ms.
 
     Parameters
     ----------
@@ -246,14 +246,14 @@ class Decorrelated(_Bounded):
     """
 
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
-        # Nobody can have waited longer than the cap: without this, inf would give nan.
+        # No delay exceeds the cap; without the clip, a `previous` of inf would give nan.
         before = np.clip(previous, self.base, self.cap)
         return np.minimum(self.cap, self.base + (3 * before - self.base) * rng.random(n.shape))
 
 
 @dataclass(frozen=True)
 class Centrifuge(_Bounded):
-    """``min(cap, base + U(0, min(cap, base · 2ⁿ)))``: full jitter, never below `base`.
+    """``min(cap, base + U(0, min(cap, base · 2ⁿ)))``: full jitter that is never below `base`.
 
     Parameters
     ----------
@@ -267,10 +267,10 @@ class Centrifuge(_Bounded):
 
 @dataclass(frozen=True)
 class CapAfterJitter(_Bounded):
-    """socket.io's ``min(cap, base · 2ⁿ · (1 ± jitter))``, where the jitter vanishes at the cap.
+    """socket.io's ``min(cap, base · 2ⁿ · (1 ± jitter))``, which has no jitter at the cap.
 
-    From n = 4 on even the shortest draw of the default exceeds the cap, and all
-    clients wait exactly 5 s. The sign comes from the draw's first decimal (odd is
+    With socket.io's defaults even the shortest draw exceeds the cap from n = 4 on, so
+    all clients wait exactly 5 s. The sign comes from the draw's first decimal (odd is
     plus), as in the backoff library that socket.io uses.
 
     Parameters
@@ -278,7 +278,7 @@ class CapAfterJitter(_Bounded):
     base, cap : float
         The first and the longest delay, in seconds.
     jitter : float
-        The largest relative deviation, in [0, 1].
+        The largest relative deviation, 0 to 1.
     """
 
     jitter: float = 0.5
@@ -290,21 +290,21 @@ class CapAfterJitter(_Bounded):
     def _seconds(self, n: NDArray[np.float64], previous: Any, rng: np.random.Generator) -> Any:
         draw = rng.random(n.shape)
         sign = np.where(np.floor(draw * 10) % 2, 1.0, -1.0)
-        # A ceiling for overflow only, far enough that every draw there exceeds the cap.
+        # This ceiling only avoids overflow: it is so high that every draw there exceeds the cap.
         growing = _grown(self.base, 1e6 * self.cap, 2.0, n)
         return np.minimum(self.cap, growing * (1 + sign * draw * self.jitter))
 
 
 @dataclass(frozen=True)
 class PythonSocketIO(_Bounded):
-    """python-socketio's ``min(cap, base · 2ⁿ) + jitter · U(−1, 1)``: seconds, not a share.
+    """python-socketio's ``min(cap, base · 2ⁿ) + jitter · U(−1, 1)``, with the jitter in seconds.
 
     Parameters
     ----------
     base, cap : float
         The first and the longest delay before jitter, in seconds.
     jitter : float
-        The largest deviation, in seconds; at most `base`, or a delay could be negative.
+        The largest deviation, in seconds; at most `base`, so that no delay is negative.
     """
 
     jitter: float = 0.5
@@ -321,12 +321,12 @@ class PythonSocketIO(_Bounded):
 class FirstJittered(Exponential):
     """The `websockets` package's ``U(0, first)``, then ``min(cap, base · factorⁿ⁻¹)``.
 
-    RFC 6455 section 7.2.3 asks for a random first delay, and gives 0 to 5 s as an example.
+    RFC 6455 §7.2.3 asks for a random first delay, and gives 0 to 5 s as an example.
 
     Parameters
     ----------
     base, cap : float
-        The second and the longest later delay, in seconds.
+        The second delay, and the longest later delay, in seconds.
     factor : float
         Growth from one retry to the next, above 1.
     first : float
@@ -346,7 +346,7 @@ class FirstJittered(Exponential):
 
 @dataclass(frozen=True)
 class Table(_Policy):
-    """A list of delays; the last one repeats unless `max_attempts` ends it.
+    """A list of delays; the last one repeats until `max_attempts` is reached.
 
     Parameters
     ----------
@@ -367,10 +367,10 @@ class Table(_Policy):
 _BROOKER = "Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015"
 _PHOENIX = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)
 
-#: rtlab's own: full jitter from 0.5 s to 30 s, counted from 0 again after 5 s of uptime.
+#: rtlab's default: full jitter, base 0.5 s, cap 30 s; the count of attempts is reset after 5 s of uptime.
 DEFAULT: Final = FullJitter(base=0.5, cap=30.0, min_uptime=5.0, source=_BROOKER)
 
-#: Strategies by name. Real clients keep their own rule of when the count starts again.
+#: Strategies by name. Those of real clients have the client's own rule for resetting the count.
 PRESETS: Final[Mapping[str, Backoff]] = {
     "constant": Constant(1.0, source="textbook"),
     "linear": Linear(

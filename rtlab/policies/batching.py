@@ -1,9 +1,9 @@
-"""When the messages that were collected leave as one batch: three windows.
+"""When collected messages are sent as one batch: three kinds of batching window.
 
-`SizeOrTimeout` waits from a batch's first message, `FixedTick` for the next tick of a
-clock, `Adaptive` steers the wait so that the delay that it adds stays near a target.
-Each is a frozen decision over a `Batch`: messages come and go with `add` and `leave`, the
-caller owns the clock and the messages themselves.
+`SizeOrTimeout` waits for a time from a batch's first message, `FixedTick` waits for the next
+tick of a clock, and `Adaptive` controls the wait so that the added delay stays near a target.
+Each window is frozen, and decides about a `Batch`, which only has the counts and the times;
+the caller has the clock and the messages themselves.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ __all__ = ["Adaptive", "Batch", "BatchWindow", "FixedTick", "SizeOrTimeout", "pa
 
 _WINDOW: Final = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)(?::(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 
-#: What a client may ask of a server: beyond them an answer would be given up, a frame be too large.
+#: The largest window that a client may ask a server for: with a longer delay, clients would give up
+#: waiting for answers, and with more bytes, frames would be too large.
 _MAX_DELAY: Final = 1.0
 _MAX_SIZE: Final = 1000
 _MAX_BYTES: Final = 256 * 1024
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """What a window knows of the batch that is being collected.
+    """The counts and times of the batch that is being collected.
 
     Parameters
     ----------
     wait : float
-        Seconds that the window waits at most, for this batch.
+        The longest wait of this batch, in seconds.
     messages, size_bytes : int
-        What it holds.
+        The number of messages in the batch, and their total size.
     first_at : float
-        When its first message came.
+        When the first message came, in seconds on the caller's clock.
     arrivals : float
-        The sum of all messages' times of arrival, counted from the first.
+        The sum of all messages' arrival times, in seconds since the first message.
     due : float
-        When it has to leave; ``inf`` while it is empty.
+        When the batch must be sent, on the caller's clock; ``inf`` while it is empty.
     """
 
     wait: float
@@ -51,20 +52,20 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     due: float = math.inf
 
     def mean_delay(self, now: float) -> float:
-        """Seconds that its messages have waited, in the mean; 0 for an empty one."""
+        """Return the mean wait of the batch's messages in seconds; 0 for an empty batch."""
         return now - self.first_at - self.arrivals / self.messages if self.messages else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchWindow:
-    """What all windows share: a batch leaves when it is full, or when its time has come.
+    """The base class of all windows: a batch is sent when it is full, or when it is due.
 
     Parameters
     ----------
     batch_size : int
-        Messages at which a batch leaves at once.
+        The number of messages at which a batch is sent at once.
     max_bytes : int
-        Bytes that a batch never exceeds.
+        The most bytes of a batch; the batch is sent when it has as many.
 
     Raises
     ------
@@ -89,24 +90,24 @@ class BatchWindow:
         raise NotImplementedError
 
     def has_room(self, batch: Batch, size_bytes: int) -> bool:
-        """Whether a message of this size still fits; if not, the batch leaves before it."""
+        """Return whether a message of this size fits; if not, the batch must be sent first."""
         return batch.messages < self.batch_size and batch.size_bytes + size_bytes <= self.max_bytes
 
     def add(self, batch: Batch, size_bytes: int, now: float) -> Batch:
-        """Put a message into a batch that has room for it.
+        """Return the batch with one more message, for which it must have room.
 
         Parameters
         ----------
         batch : Batch
-            What was collected so far.
+            The batch so far.
         size_bytes : int
             The message's size.
         now : float
-            Seconds, of a clock that does not go back.
+            The time in seconds, on a monotonic clock.
         """
         if not batch.messages:
             return Batch(batch.wait, 1, size_bytes, now, batch.arrivals, self._due(batch, now))
-        # Field by field: `replace` takes three times as long, for each message that is collected.
+        # Built by hand for each collected message: `replace` takes three times as long.
         return Batch(
             batch.wait,
             batch.messages + 1,
@@ -117,11 +118,11 @@ class BatchWindow:
         )
 
     def leaves(self, batch: Batch, now: float) -> bool:
-        """Whether the batch leaves now: it is full, or its time has come."""
+        """Return whether the batch must be sent now, because it is full or due."""
         return batch.messages >= self.batch_size or batch.size_bytes >= self.max_bytes or now >= batch.due
 
     def leave(self, batch: Batch, now: float) -> Batch:
-        """Return the next batch, empty, after this one left at `now`."""
+        """Return the next, empty batch, after this one was sent at `now`."""
         return Batch(batch.wait)
 
     def _due(self, batch: Batch, now: float) -> float:
@@ -130,15 +131,15 @@ class BatchWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOrTimeout(BatchWindow):
-    """Leaves when it is full, or `flush_interval` after its first message.
+    """Sends a batch when it is full, or `flush_interval` after its first message.
 
-    At a low rate each message waits the whole interval, not half of it: it is alone, and
-    opened the batch itself. `rtlab.models.batching` has the closed forms.
+    At a low rate each message waits for the whole interval, not half of it, because it is alone
+    in its batch, and so the first. `rtlab.models.batching` has the closed forms.
 
     Parameters
     ----------
     flush_interval : float
-        Seconds, T. 0 collects what is sent before the caller next looks at the clock.
+        The wait T in seconds; 0 collects the messages that come until the caller next calls `leaves`.
 
     Examples
     --------
@@ -162,17 +163,17 @@ class SizeOrTimeout(BatchWindow):
 
 @dataclass(frozen=True, kw_only=True)
 class FixedTick(BatchWindow):
-    """Leaves at the ticks of a clock, or when it is full.
+    """Sends a batch at the ticks of a clock, or when it is full.
 
-    A message waits half an interval in the mean, at any rate (`rtlab.models.batching.tick_delay`),
-    and all clients that share a clock send at the same moment.
+    The mean wait of a message is half an interval, at any rate (`rtlab.models.batching.tick_delay`).
+    All clients that share a clock send at the same moment.
 
     Parameters
     ----------
     interval : float
         Seconds between two ticks.
     phase : float
-        Seconds of the clock at one of the ticks.
+        The time of one of the ticks, in seconds on the caller's clock.
 
     Examples
     --------
@@ -199,22 +200,23 @@ class FixedTick(BatchWindow):
 
 @dataclass(frozen=True, kw_only=True)
 class Adaptive(BatchWindow):
-    """Steers the wait so that the mean delay that it adds comes near a target, at any rate.
+    """Controls the wait so that the mean added delay approaches a target, at any message rate.
 
-    The control law is integral and multiplicative. After a batch whose messages waited d in
-    the mean, the wait T becomes ``T · exp(gain · (1 − d/target))``, and stays between
+    The control law is integral and multiplicative. After a batch with the mean delay d, the
+    wait T becomes ``T · exp(gain · (1 − d/target))``, limited to the range between
     ``target/100`` and ``2 · target``. With neither limit of size reached, d = T·(λT + 2)/(2(λT + 1))
     lies between T/2 (many messages) and T (one): T settles between `target` and twice that, and
-    a deviation shrinks by a factor of about ``1 − gain`` per batch. Where batches fill up
-    first, d stays below the target whatever T is; the upper bound keeps T from growing
-    meanwhile (no wind-up), so that no message ever waits longer than ``2 · target``.
+    a deviation shrinks by a factor of about ``1 − gain`` per batch. If batches fill up
+    earlier, d stays below the target whatever T is. The upper bound then keeps T from growing
+    without limit (integral wind-up), so that no message ever waits longer than ``2 · target``.
 
     Parameters
     ----------
     target : float
-        Seconds of added delay, in the mean.
+        The mean added delay to aim for, in seconds.
     gain : float
-        How strongly one batch corrects the wait, in (0, 1]: more follows faster, and is noisier.
+        How strongly one batch corrects the wait, above 0 and up to 1. A larger gain adapts faster,
+        and is noisier.
 
     Examples
     --------
@@ -237,17 +239,17 @@ class Adaptive(BatchWindow):
         return Batch(1.5 * self.target)
 
     def leave(self, batch: Batch, now: float) -> Batch:
-        """Return the next batch, with a wait that was corrected by this one's delay."""
+        """Return the next batch, whose wait is corrected by the delay of this batch."""
         if not batch.messages:
             return Batch(batch.wait)
-        # A caller that was held up adds a delay which is not the window's.
+        # Delay after `due` is not counted: a busy caller causes it, not the window.
         delay = batch.mean_delay(min(now, batch.due))
         wait = batch.wait * math.exp(self.gain * (1 - delay / self.target))
         return Batch(min(2 * self.target, max(self.target / 100, wait)))
 
 
 def parse_window(text: str) -> SizeOrTimeout:
-    """Read a window as it is written in URLs: seconds, and perhaps messages, and bytes.
+    """Read a window as written in URLs: a delay in seconds, optionally with messages and bytes.
 
     Parameters
     ----------
@@ -261,7 +263,7 @@ def parse_window(text: str) -> SizeOrTimeout:
     Raises
     ------
     ValueError
-        It says what was expected.
+        The text is malformed, or a value is too large; the message states the form.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""A circuit breaker as a pure machine, ``(state, event, now) → state``: stop asking a server that fails.
+"""A circuit breaker, which stops attempts to a failing server, as a pure state machine.
 
-`rtlab.client.circuit_breaker.CircuitBreaker` carries it out.
+`rtlab.client.circuit_breaker.CircuitBreaker` runs it with a clock.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 __all__ = ["Breaker", "BreakerState", "Circuit"]
 
-_SLICES = 10  # a window forgets a tenth of itself at a time, so its memory is bounded
+_SLICES = 10  # the window is counted in ten slices, so its memory is bounded
 
 
 class Circuit(Enum):
-    """The three states. Current flows when the circuit is *closed*."""
+    """The three states. As in an electric circuit, attempts pass while it is *closed*."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -25,22 +25,22 @@ class Circuit(Enum):
 
 
 class BreakerState(msgspec.Struct, frozen=True):
-    """What a breaker remembers; times are those of the caller's clock.
+    """The state of a breaker; times are in seconds on the caller's clock.
 
     Parameters
     ----------
     circuit : Circuit
         Closed, open or half-open.
     opened_at : float
-        When it last opened.
+        When the circuit last opened.
     consecutive : int
         Failures since the last success, while closed.
     slices : tuple of (int, int, int)
-        Slice number, successes and failures of each slice of the window, oldest first.
+        The number, successes and failures of each slice of the window, oldest first.
     probes : tuple of float
-        When each unanswered probe was let through, while half-open.
+        The start of each probe without an outcome yet, while half-open.
     succeeded : int
-        Probes that succeeded since it was half-open.
+        Probes that have succeeded since the circuit became half-open.
     """
 
     circuit: Circuit = Circuit.CLOSED
@@ -52,27 +52,27 @@ class BreakerState(msgspec.Struct, frozen=True):
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    """When to open, and how to close again.
+    """The rules by which a circuit breaker opens and closes.
 
-    Closed: all attempts pass. It opens after `failures` in a row, or when at least
-    `rate` of the last `window` seconds' attempts failed. Open: none pass for
-    `open_duration`. Half-open: `probes` pass; if all succeed it closes, if one fails it
-    opens again. A probe that never reports is replaced after `open_duration`.
+    Closed: all attempts pass. The circuit opens after `failures` in a row, or when at least
+    the share `rate` of the last `window` seconds' attempts failed. Open: no attempt passes for
+    `open_duration`. Half-open: `probes` attempts pass; if all succeed the circuit closes, if one
+    fails it opens again. A probe without an outcome is replaced after `open_duration`.
 
     Parameters
     ----------
     failures : int or None
-        Failures in a row that open it; None: not counted.
+        Failures in a row that open the circuit; None ignores them.
     rate : float or None
-        Share of failed attempts, in (0, 1], that opens it; None: not measured.
+        The share of failed attempts, above 0 and up to 1, that opens the circuit; None ignores it.
     window : float
-        Seconds that `rate` looks back, give or take a tenth.
+        The seconds over which `rate` is measured, to within a tenth.
     min_attempts : int
-        `rate` is not judged on fewer attempts.
+        The fewest attempts in the window on which `rate` is judged.
     open_duration : float
-        Seconds before the first probe.
+        Seconds from opening to the first probe.
     probes : int
-        Attempts let through while half-open.
+        Attempts that may pass while the circuit is half-open.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class Breaker(msgspec.Struct, frozen=True):
         if state.circuit is Circuit.CLOSED:
             return replace(state, consecutive=0, slices=self._counted(state, now, 1, 0))
         if state.circuit is Circuit.OPEN:
-            return state  # an attempt from before it opened
+            return state  # an attempt that started before the circuit opened
         if state.succeeded + 1 >= self.probes:
             return BreakerState()
         return replace(state, succeeded=state.succeeded + 1, probes=state.probes[1:])
@@ -141,7 +141,7 @@ class Breaker(msgspec.Struct, frozen=True):
         return BreakerState(Circuit.OPEN, opened_at=now)
 
     def retry_at(self, state: BreakerState, now: float) -> float:
-        """Return the earliest time at which `allow` can say yes."""
+        """Return the earliest time at which `allow` can return True."""
         if state.circuit is Circuit.CLOSED:
             return now
         if state.circuit is Circuit.OPEN:

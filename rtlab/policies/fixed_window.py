@@ -1,4 +1,4 @@
-"""A fixed window: so many per second, counted anew each second. It admits twice its limit."""
+"""A fixed-window rate limit. Around a boundary of two windows it admits up to twice its limit."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["FixedWindow"]
 
 
 class FixedWindow(msgspec.Struct, frozen=True):
-    """At most `limit` tokens in each window of the clock: the rule that a token bucket repairs.
+    """At most `limit` tokens in each window of the clock.
 
-    Two windows meet at a boundary: who spends the whole limit just before it and again just
-    after gets ``2 · limit`` in next to no time. It has the methods of `TokenBucket`, so that
-    either can stand in the other's place.
+    A caller that spends the whole limit just before the boundary of two windows, and again just
+    after it, gets ``2 · limit`` at almost the same time; a token bucket avoids that. This class has
+    the methods of `TokenBucket`, so that either can replace the other.
 
     Parameters
     ----------
     limit : float
-        Tokens of one window.
+        Tokens per window.
     window : float
-        Its length in seconds; windows begin at multiples of it.
+        The window's length in seconds; windows begin at multiples of it.
 
     Examples
     --------
@@ -52,20 +52,20 @@ class FixedWindow(msgspec.Struct, frozen=True):
 
     @property
     def burst(self) -> float:
-        """The most that can be taken at once."""
+        """The most tokens that can be taken at once."""
         return self.limit
 
     def start(self, now: float) -> Bucket:
-        """Return the window that `now` lies in, with nothing taken."""
+        """Return the window that contains `now`, with no tokens taken."""
         return Bucket(self.limit, math.floor(now / self.window) * self.window)
 
     def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
-        """Take `tokens` if the window has them; as `TokenBucket.take`."""
+        """Take `tokens` if the window has them; see `TokenBucket.take`."""
         after = Bucket(bucket.tokens, bucket.at)
         return after, self.spend(after, now, tokens)
 
     def spend(self, bucket: Bucket, now: float, tokens: float = 1.0) -> bool:
-        """Take `tokens` out of this very bucket; as `TokenBucket.spend`."""
+        """Take `tokens` from `bucket` in place; see `TokenBucket.spend`."""
         if not 0 < tokens <= self.limit:
             raise ValueError(f"expected 0 < tokens <= limit = {self.limit:g}, got {tokens!r}: split it")
         if now >= bucket.at + self.window:
@@ -77,7 +77,7 @@ class FixedWindow(msgspec.Struct, frozen=True):
         return True
 
     def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
-        """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""
+        """Return the seconds until `take` can succeed for `tokens`; 0 if it can now."""
         if self.take(bucket, now, tokens)[1]:
             return 0.0
         return max(0.0, bucket.at + self.window - now)

@@ -1,8 +1,8 @@
-"""Go-back-N: which numbered messages may be on their way, and where to begin again.
+"""Go-back-N: which numbered messages may be in flight, and from where to retransmit.
 
-Every message has a dense number. At most `window` of them have no answer at any time; when an
-answer is missing, everything from the oldest unanswered one on goes again, in order. So the
-receiver needs to keep one number only (RFC 3366 §2.2; Kafka's idempotent producer is the same).
+Messages are numbered densely. At most `window` of them are unacknowledged at any time. When an
+acknowledgement is missing, all messages from the oldest unacknowledged one on are sent again, in order.
+So the receiver needs to keep one number only (RFC 3366 §2.2; Kafka's idempotent producer does the same).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ __all__ = ["GoBackN"]
 
 
 class GoBackN:
-    """The window of one stream of numbered messages.
+    """The send window of one stream of numbered messages.
 
     Parameters
     ----------
     window : int
-        Messages that may have no answer at the same time.
+        The most messages that may be unacknowledged at the same time.
     first : int
-        Number of the first message.
+        The number of the first message.
 
     Attributes
     ----------
     base : int
-        The oldest message without an answer: all before it are settled.
+        The number of the oldest unacknowledged message; all before it are settled.
     next : int
-        The next one to send.
+        The number of the next message to send.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class GoBackN:
             raise ValueError(f"expected window >= 1, got {window!r}")
         self.window = window
         self.base = self.next = first
-        # Settled out of order: above `base` only, so never more than the window.
+        # Numbers settled out of order: all above `base`, so never more than the window.
         self._settled: set[int] = set()
 
     def __repr__(self) -> str:
@@ -64,15 +64,15 @@ class GoBackN:
         return max(0, self.base + self.window - self.next)
 
     def is_settled(self, number: int) -> bool:
-        """Whether a message needs no answer any more."""
+        """Return whether a message is settled, that is, acknowledged or given up."""
         return number < self.base or number in self._settled
 
     def sent(self, count: int = 1) -> None:
-        """Note that the next messages are on their way."""
+        """Record that the next `count` messages were sent."""
         self.next += count
 
     def settle(self, number: int) -> None:
-        """Note that a message has its answer; one that had it before changes nothing."""
+        """Record that a message is settled; a repeated call for it changes nothing."""
         if number < self.base:
             return
         if number == self.base and not self._settled:
@@ -83,9 +83,9 @@ class GoBackN:
         while self.base in self._settled:
             self._settled.discard(self.base)
             self.base += 1
-        # Late answers may come while older messages go again.
+        # A late answer may settle messages that were about to be retransmitted.
         self.next = max(self.next, self.base)
 
     def back(self) -> None:
-        """Begin again at the oldest message without an answer."""
+        """Go back: send again from the oldest unacknowledged message on."""
         self.next = self.base

@@ -1,13 +1,12 @@
-"""Noticing that the other end is gone: ``(state, event, now) → (state, actions)``.
+"""Detecting a dead peer: state machines ``(state, event, now) → (state, actions)``.
 
-Three machines answer the same question. `Ping` asks, and times the answer; `Watchdog`
-only listens for a peer that promised to beat; `Sweep` is the ``isAlive`` loop found in
-many servers. Which one runs decides how long a dead peer goes unnoticed, see
-`rtlab.models.detection`.
+There are three of them. `Ping` sends pings and times the answers; `Watchdog` only listens
+to a peer that sends heartbeats; `Sweep` is the ``isAlive`` loop of many servers. The choice
+determines how long a dead peer stays undetected; see `rtlab.models.detection`.
 
-Nothing here reads a clock. Feed a `Tick` when ``state.due`` has come, and the other
-events as they happen; do what the actions say. A tick that comes late tells that the
-caller was busy: then the peer's answers may lie unread, and it is not judged at once.
+The machines read no clock. The caller feeds a `Tick` when ``state.due`` has come, feeds the
+other events as they happen, and carries out the actions. A late tick shows that the caller
+was busy: answers of the peer may be unread, so the peer is not judged at once.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ __all__ = [
 
 
 class Rtt(msgspec.Struct, frozen=True):
-    """The round trip as estimated from heartbeats (RFC 6298 section 2), in seconds.
+    """The round-trip estimate from heartbeats (RFC 6298 §2), in seconds.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ class Rtt(msgspec.Struct, frozen=True):
     variation : float
         Mean deviation, RTTVAR: 3/4 of the former value, 1/4 of the new deviation.
     samples : int
-        How many samples went in.
+        The number of samples so far.
     """
 
     last: float
@@ -76,11 +75,11 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Received(msgspec.Struct, frozen=True):
-    """Anything arrived: a message, a comment, a ping of the other end."""
+    """Anything arrived: a message, a comment, or a ping of the peer."""
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """The answer to the ping of this number, and to all before it (RFC 6455 section 5.5.3)."""
+    """The answer to the ping of this number, and to all before it (RFC 6455 §5.5.3)."""
 
     number: int
 
@@ -98,7 +97,7 @@ class SendPing(msgspec.Struct, frozen=True):
 
 
 class Dead(msgspec.Struct, frozen=True):
-    """Nobody is there: abort the connection. ``silence`` is in seconds since anything came."""
+    """The peer is dead: abort the connection. ``silence`` is the seconds since anything arrived."""
 
     reason: str
     silence: float
@@ -108,24 +107,24 @@ Action = SendPing | Dead
 
 
 class Beat(msgspec.Struct, frozen=True):
-    """What a heartbeat remembers; times are those of the caller's clock.
+    """The state of a heartbeat; times are in seconds on the caller's clock.
 
     Parameters
     ----------
     due : float
-        When the next `Tick` is wanted; ``inf`` once the peer was declared dead.
+        When the next `Tick` must be fed; ``inf`` once the peer was declared dead.
     heard : float
         When anything last arrived.
     next_ping : float
-        When the next ping goes out; of no meaning to a `Watchdog`.
+        When the next ping is sent; a `Watchdog` does not use it.
     number : int
         Pings sent so far.
     pending : tuple of (int, float)
         Number and time of each unanswered ping, oldest first.
     rtt : Rtt or None
-        The round trip, once a ping was answered.
+        The round-trip estimate; None until a ping is answered.
     doubted : bool
-        Whether a verdict was put off, because we came late to pass it.
+        Whether a verdict was postponed because the tick came late.
     """
 
     due: float
@@ -143,18 +142,18 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Step(NamedTuple):
-    """A new state, and what to do now."""
+    """A new state, and the actions to carry out now."""
 
     state: Beat
     actions: tuple[Action, ...] = ()
 
 
 class Heartbeat(Protocol):
-    """What `Ping`, `Watchdog` and `Sweep` have in common."""
+    """The interface of `Ping`, `Watchdog` and `Sweep`."""
 
     @property
     def interval(self) -> float:
-        """Seconds between beats."""
+        """Seconds between heartbeats."""
         ...
 
     def start(self, now: float) -> Beat:
@@ -167,7 +166,7 @@ class Heartbeat(Protocol):
 
 
 class _Machine(msgspec.Struct, frozen=True):
-    """The parts that the three machines share."""
+    """The base class of the three machines."""
 
     interval: float = 20.0
 
@@ -187,12 +186,13 @@ class _Machine(msgspec.Struct, frozen=True):
             return Step(state)
         if isinstance(event, Tick):
             late = now - state.due
-            # A tick this late says that *we* slept, not that the peer died: forgive what went unheard.
+            # A tick this late shows that this process was suspended or blocked, not that the peer is dead:
+            # forget the silence and the pending pings, and ping at once.
             if late > self.interval:
                 state = replace(state, heard=now, pending=(), next_ping=now)
             reason = self._verdict(state, now)
             if reason and late > 0 and not state.doubted:
-                # What we were late to read gets as long to be read before we judge; once, not for ever.
+                # The tick was late, so answers may be unread: postpone the verdict by as long, but only once.
                 return Step(replace(state, due=now + late, doubted=True))
             if reason:
                 return Step(replace(state, due=math.inf), (Dead(reason, now - state.heard),))
@@ -203,11 +203,11 @@ class _Machine(msgspec.Struct, frozen=True):
         return Step(replace(state, due=due, doubted=state.doubted and due <= now), actions)
 
     def _due(self, state: Beat) -> float:
-        """When something must be done."""
+        """Return when the next tick is needed."""
         return state.next_ping
 
     def _verdict(self, state: Beat, now: float) -> str:
-        """Why the peer counts as dead, or nothing."""
+        """Return why the peer counts as dead; empty if it does not."""
         raise NotImplementedError
 
     def _ask(self, state: Beat, now: float) -> Step:
@@ -232,16 +232,16 @@ def _heard(state: Beat, event: Pong | Received, now: float) -> Beat:
 
 
 class Ping(_Machine, frozen=True):
-    """Ping every `interval`; dead when a ping stays unanswered for `timeout`.
+    """Pings every `interval`; the peer is dead when a ping stays unanswered for `timeout`.
 
-    A death at a random moment is noticed after U(timeout, interval + timeout).
+    A peer that dies at a random time is detected after U(timeout, interval + timeout).
 
     Parameters
     ----------
     interval : float
         Seconds between pings.
     timeout : float
-        Seconds that an answer may take. It may be longer than `interval`.
+        Seconds that an answer may take; may be longer than `interval`.
 
     Examples
     --------
@@ -266,17 +266,17 @@ class Ping(_Machine, frozen=True):
 
 
 class Watchdog(_Machine, frozen=True):
-    """Never ask; dead after `interval` + `grace` of silence.
+    """Sends nothing; the peer is dead after `interval` + `grace` of silence.
 
-    For a peer that beats every `interval`: an event stream's comments, or a server's
-    pings. A death at a random moment is noticed after U(grace, interval + grace).
+    This suits a peer that sends a heartbeat every `interval`, such as an event stream's comments or
+    a server's pings. A peer that dies at a random time is detected after U(grace, interval + grace).
 
     Parameters
     ----------
     interval : float
-        Seconds between the peer's beats.
+        Seconds between the peer's heartbeats.
     grace : float
-        Seconds that a beat may be late.
+        Seconds that a heartbeat may be late.
     """
 
     grace: float = 10.0
@@ -292,10 +292,10 @@ class Watchdog(_Machine, frozen=True):
 
 
 class Sweep(_Machine, frozen=True):
-    """Every `interval`: dead if the last ping has no answer, else ping again.
+    """Checks every `interval`: the peer is dead if the last ping has no answer, else it is pinged again.
 
-    The ``isAlive`` loop of many servers: one timer for all clients, no timeout of its
-    own. A death at a random moment is noticed after U(interval, 2 · interval).
+    This is the ``isAlive`` loop of many servers: one timer for all clients, and no separate
+    timeout. A peer that dies at a random time is detected after U(interval, 2 · interval).
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""What becomes of the messages that a consumer does not take: five policies over one bounded queue.
+"""Five policies for the messages that wait for a slow consumer, over one bounded queue.
 
-A queue in front of a slow consumer has to do something when it is full: make the publisher
-wait (``block``), forget something (``drop_oldest``, ``drop_newest``, ``conflate``), or end the
-consumer (``disconnect``). `OverflowQueue` decides; whoever owns it reads, writes and waits.
-What was forgotten is never silent: it comes out as `Skipped`, in its place in the room's order.
+When the queue is full, a policy makes the publisher wait (``block``), drops a message
+(``drop_oldest``, ``drop_newest``, ``conflate``) or disconnects the consumer (``disconnect``).
+`OverflowQueue` decides; its owner does the I/O and the waiting. Messages are never dropped
+silently: `Skipped` announces them, at their place in the room's order.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ POLICY_NAMES: Final = ("block", "drop_oldest", "drop_newest", "conflate", "disco
 
 
 class Overflow(msgspec.Struct, frozen=True):
-    """One policy.
+    """One overflow policy.
 
     Parameters
     ----------
     name : str
         One of `POLICY_NAMES`.
     key : str
-        For ``"conflate"``: the field of a payload that says what a message is about. Of those
-        about the same, only the newest waits.
+        For ``"conflate"``: the payload's field by which messages are conflated. Of the waiting
+        messages with the same value there, only the newest is kept. Empty for other policies.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Overflow(msgspec.Struct, frozen=True):
 
 
 def parse_overflow(text: str) -> Overflow:
-    """Read a policy as it is written in options and URLs.
+    """Read a policy as written in options and URLs.
 
     Parameters
     ----------
     text : str
-        ``block``, ``drop_oldest``, ``drop_newest``, ``disconnect``, or ``conflate:`` and a field.
+        ``block``, ``drop_oldest``, ``drop_newest``, ``disconnect``, or ``conflate:FIELD``.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def parse_overflow(text: str) -> Overflow:
     Raises
     ------
     ValueError
-        It says what was expected.
+        The text is not a policy; the message lists the policies.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def parse_overflow(text: str) -> Overflow:
 
 
 class Place(NamedTuple):
-    """A message's place in its room: which history, and its number there."""
+    """A message's position in its room: the name of the room's history, and the offset in it."""
 
     room_id: str
     epoch: str
@@ -81,7 +81,7 @@ class Place(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """Messages of one room that a policy dropped, the first and the last included."""
+    """Announces that a policy dropped a room's messages with the offsets `first` to `last`, both included."""
 
     room_id: str
     epoch: str
@@ -102,32 +102,32 @@ class _Entry(Generic[T]):
 
 
 class _Lane:
-    """One room's messages in a queue: their offsets are dense, but for what was dropped or never offered."""
+    """One room's messages in a queue; offsets that are missing were dropped or never offered."""
 
     __slots__ = ("absent", "epoch", "keys", "last", "next", "policy", "room_id", "waiting")
 
     def __init__(self, place: Place, policy: str) -> None:
         self.room_id, self.epoch = place.room_id, place.epoch
-        self.next = place.offset  # the consumer has all before
+        self.next = place.offset  # the first offset that the consumer has not got yet
         self.last = place.offset - 1
-        self.absent: list[tuple[int, int]] = []  # what was not offered, first and last, in order
+        self.absent: list[tuple[int, int]] = []  # ranges that were never offered, (first, last), in order
         self.policy = policy
-        self.waiting = OrderedDict[int, None]()  # numbers of entries, oldest first
+        self.waiting = OrderedDict[int, None]()  # the numbers of waiting entries, oldest first
         self.keys: dict[Hashable, int] = {}
 
 
 class OverflowQueue(Generic[T]):
-    """What waits for one consumer, in order.
+    """The messages that wait for one consumer, in order.
 
     Parameters
     ----------
     max_messages, max_bytes : int
-        Its bounds. Each of them lets one message in when nothing waits.
+        The bounds of the queue. An empty queue accepts any one message, however large.
 
     Attributes
     ----------
     size_bytes : int
-        Of all that waits.
+        The size of all waiting messages in bytes.
 
     Examples
     --------
@@ -158,15 +158,15 @@ class OverflowQueue(Generic[T]):
 
     @property
     def full(self) -> bool:
-        """Whether it has reached one of its bounds."""
+        """Whether the queue has reached one of its bounds."""
         return len(self._entries) >= self._max_messages or self.size_bytes >= self._max_bytes
 
     def add(self, item: T, size_bytes: int) -> None:
-        """Add what nothing may drop: an answer, say."""
+        """Add an item that no policy may drop, such as an answer."""
         self._append(_Entry(item, size_bytes, None, 0, None))
 
     def replace(self, item: T, size_bytes: int, state: Hashable) -> None:
-        """Add what makes an earlier one of the same name worthless, and take that out."""
+        """Add an item that no policy may drop, in place of a waiting item with the same `state`."""
         former = self._states.get(state)
         if former is not None:
             self.size_bytes -= self._entries.pop(former).size_bytes
@@ -175,27 +175,29 @@ class OverflowQueue(Generic[T]):
     def offer(
         self, item: T, size_bytes: int, place: Place, policy: Overflow, key: Hashable = None
     ) -> Literal["queued", "over"] | int:
-        """Add a message of a room, as its policy allows.
+        """Add a message of a room as its policy allows.
 
         Parameters
         ----------
         item : T
             The message.
         size_bytes : int
-            Its size.
+            The message's size.
         place : Place
-            Offsets of one room and epoch are offered in order. What one of them leaves out is not
-            dropped: the consumer was not in the room, or has it in another way.
+            The message's position. Offsets of one room and epoch must be offered in order. A gap
+            between them does not count as dropped: the consumer was not in the room, or has got
+            those messages in another way.
         policy : Overflow
-            The room's, for this consumer.
+            The policy of the room for this consumer.
         key : hashable
-            For ``"conflate"``: what the message is about; None is about nothing.
+            For ``"conflate"``: the value by which the message is conflated; None conflates nothing.
 
         Returns
         -------
         "queued", "over" or int
-            ``"over"``: it is queued, beyond the bounds: ``block`` and ``disconnect`` have to
-            be carried out. A number: so many messages were dropped, perhaps this one.
+            ``"queued"``: nothing was dropped. ``"over"``: the message is queued beyond the bounds,
+            and the caller must carry out ``block`` or ``disconnect``. A number: how many messages
+            were dropped, possibly including this one.
         """
         name = policy.name
         lane = self._lanes.get(place[:2])
@@ -220,10 +222,10 @@ class OverflowQueue(Generic[T]):
         if self._fits(size_bytes):
             self._append(entry)
             return dropped or "queued"
-        return dropped + 1  # what waits belongs to others: this one has no place
+        return dropped + 1  # no more messages of this room can be dropped: drop this one
 
     def take(self) -> T | Skipped | None:
-        """Return what comes next: a message, an announcement, or None when nothing waits."""
+        """Return the next message, or a `Skipped` in place of dropped ones; None if nothing waits."""
         for number, entry in self._entries.items():
             lane = entry.lane
             if lane is not None and (skipped := self._skip(lane, entry.offset - 1)) is not None:
@@ -266,7 +268,7 @@ class OverflowQueue(Generic[T]):
                 del lane.keys[entry.key]
 
     def _skip(self, lane: _Lane, last: int) -> Skipped | None:
-        """Return what was dropped of a room, up to a number or to what was never offered; None of nothing."""
+        """Return the next dropped range up to `last`, without offsets never offered; None without one."""
         while lane.absent and lane.absent[0][0] <= lane.next:
             lane.next = lane.absent.pop(0)[1] + 1
         if lane.absent:
@@ -279,20 +281,20 @@ class OverflowQueue(Generic[T]):
 
 
 class SlowReader:
-    """Tells a consumer that takes nothing from one that takes some, and asked for much.
+    """Distinguishes a consumer that does not read from one that reads, but has much to receive.
 
-    More than the bound may wait as long as some of it is taken: each look must find less
-    than the one before left, or at most `stall` seconds may pass; and never more than
-    `factor` times the bound.
+    A queue may exceed its bound as long as the consumer takes messages: of two calls of `too_slow`
+    the later must find less than the earlier left, or come at most `stall` seconds after the last
+    progress. A queue must never exceed `factor` times its bound.
 
     Parameters
     ----------
     stall : float
-        Seconds.
+        Seconds without progress after which a consumer above the bound is too slow.
     factor : float
-        How far above its bound a queue may grow for a consumer that does read.
+        The multiple of its bound to which the queue of a reading consumer may grow.
     clock : callable
-        Seconds, monotonic.
+        Returns monotonic seconds.
     """
 
     __slots__ = ("_clock", "_factor", "_left", "_since", "_stall")
@@ -301,17 +303,17 @@ class SlowReader:
         self._stall = stall
         self._factor = factor
         self._clock = clock
-        # How full the last look left the queue, and since when nothing of it was taken.
+        # How full the queue was after the last call, and the time of the consumer's last progress.
         self._left = 0.0
         self._since = clock()
 
     def too_slow(self, before: float, after: float) -> bool:
-        """Whether to end the consumer.
+        """Return whether to disconnect the consumer.
 
         Parameters
         ----------
         before, after : float
-            How full its queue is without the newest message, and with it: 1 at the bound.
+            How full the queue is without and with the newest message, as a multiple of the bound.
         """
         now = self._clock()
         if before < self._left or before < 1:

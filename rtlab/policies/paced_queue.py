@@ -10,18 +10,18 @@ __all__ = ["PacedQueue"]
 
 
 class PacedQueue(msgspec.Struct, frozen=True):
-    """Serves one caller every ``1/rate`` seconds; who finds all places taken is refused at once.
+    """Serves one caller every ``1/rate`` seconds; refuses a caller at once if all places are taken.
 
-    It is nginx's ``limit_req`` with a ``burst``, and the queue of `rtlab.experiments.reconnect`'s
-    simulated server. A place stays taken when its caller leaves: the turn is spent, as the
-    work of a handshake is.
+    It works like nginx's ``limit_req`` with a ``burst``, and like the queue of the simulated server in
+    `rtlab.experiments.reconnect`. A place stays taken even if its caller leaves, because the server
+    still spends the time, for example on a handshake.
 
     Parameters
     ----------
     rate : float
-        Callers that are served per second, μ.
+        Callers served per second (the service rate μ).
     places : float
-        Callers that may wait, the one whose turn it is included; ``inf`` for no limit.
+        Callers that may be in the queue, including the one being served; ``inf`` for no limit.
 
     Examples
     --------
@@ -44,29 +44,30 @@ class PacedQueue(msgspec.Struct, frozen=True):
             raise ValueError(f"expected at least one place, got {self.places!r}")
 
     def enter(self, free_at: float, now: float) -> tuple[float, float | None]:
-        """Take a place, if there is one.
+        """Take a place if there is one.
 
         Parameters
         ----------
         free_at : float
-            When all who were let in have been served: the last value returned, or 0.
+            The time at which all callers in the queue will have been served: the last value that
+            this returned, or 0.
         now : float
-            Seconds of the same clock.
+            The present time, in seconds on the same clock.
 
         Returns
         -------
         free_at : float
-            For the next call.
+            The value for the next call.
         wait : float or None
-            Seconds until this caller has been served; None: refused, nothing was taken.
+            Seconds until this caller has been served; None if it is refused.
         """
         begin = max(free_at, now)
-        # Half a place of tolerance: the sums of 1/rate are rounded.
+        # Half a place of tolerance, because sums of 1/rate have rounding errors.
         if (begin - now) * self.rate > self.places - 0.5:
             return free_at, None
         done = begin + 1 / self.rate
         return done, done - now
 
     def drained_in(self, free_at: float, now: float) -> float:
-        """Return the seconds until all who are in the queue have been served."""
+        """Return the seconds until all callers in the queue have been served."""
         return max(0.0, free_at - now)

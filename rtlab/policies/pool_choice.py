@@ -1,8 +1,8 @@
-"""Which member of a pool gets the next message: three policies.
+"""Which member of a connection pool gets the next message: three policies.
 
-Each is frozen, and decides over what it is shown: `choose(members, turn, key)`. None of them
-knows a connection. Round robin spreads evenly and reorders; a hash keeps each key's messages
-on one member, in order.
+Each policy is frozen, and decides only by the arguments of `choose(members, turn, key)`; it has no
+access to connections. Round robin spreads messages evenly but may reorder them; a hash keeps all
+messages of one key on one member, and so in order.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["HashByKey", "LeastBusy", "PoolChoice", "PoolMember", "RoundRobin"]
 
 
 class PoolMember(msgspec.Struct, frozen=True):
-    """What a policy is shown of one member that can take a message.
+    """One member of the pool that can take a message, as a policy sees it.
 
     Parameters
     ----------
     name : str
-        Stays the same across reconnects.
+        The member's name, which stays the same across reconnects.
     busy : int
-        Messages that it has not finished: writes that wait, requests without an answer.
+        The member's unfinished messages: waiting writes, and requests without an answer.
     """
 
     name: str
@@ -33,7 +33,7 @@ class PoolMember(msgspec.Struct, frozen=True):
 
 
 class PoolChoice(Protocol):
-    """How the next member is chosen."""
+    """The interface of a policy that chooses a member."""
 
     def choose(self, members: Sequence[PoolMember], turn: int, key: str | None) -> PoolMember:
         """Return one of the members.
@@ -41,18 +41,18 @@ class PoolChoice(Protocol):
         Parameters
         ----------
         members : sequence of PoolMember
-            Those that can take a message; at least one.
+            The members that can take a message; at least one.
         turn : int
-            How many messages were given out before.
+            How many messages were assigned before.
         key : str or None
-            What the message is about.
+            The message's key; messages with the same key belong together.
         """
         ...
 
 
 @dataclass(frozen=True)
 class RoundRobin:
-    """One after the other: even, and blind to what takes long.
+    """The members in turn: the count is even, but the load is ignored.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class RoundRobin:
 
 @dataclass(frozen=True)
 class LeastBusy:
-    """The one with the fewest unfinished messages; among equals, one after the other.
+    """The member with the fewest unfinished messages; members with equally few in turn.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class LeastBusy:
     """
 
     def choose(self, members: Sequence[PoolMember], turn: int, key: str | None) -> PoolMember:
-        """Return a member that is least busy."""
+        """Return a member with the fewest unfinished messages."""
         least = min(member.busy for member in members)
         free = [member for member in members if member.busy == least]
         return free[turn % len(free)]
@@ -85,10 +85,10 @@ class LeastBusy:
 
 @dataclass(frozen=True)
 class HashByKey:
-    """The same key, the same member: rendezvous hashing (Thaler and Ravishankar, 1998).
+    """The same member for the same key, by rendezvous hashing (Thaler and Ravishankar, 1998).
 
-    The member with the highest hash of (key, its name) gets the message. When a member goes,
-    only its keys move; when it comes back, they return. A message without a key is refused.
+    The member with the highest hash of (key, member's name) gets the message. When a member leaves
+    the pool, only its keys move; when it returns, they return. A message without a key is refused.
 
     Examples
     --------
@@ -103,7 +103,7 @@ class HashByKey:
         Raises
         ------
         ValueError
-            There is no key, or it is no string.
+            The key is None or not a string.
         """
         text: object = key
         if not isinstance(text, str):
@@ -112,6 +112,6 @@ class HashByKey:
 
 
 def _hash(key: str, name: str) -> bytes:
-    # The key's length first: ("ab", "c") and ("a", "bc") are two pairs.
+    # The key's length is hashed too, so that ("ab", "c") and ("a", "bc") have different hashes.
     said = key.encode(errors="surrogatepass")
     return hashlib.blake2b(len(said).to_bytes(8, "big") + said + name.encode(), digest_size=8).digest()

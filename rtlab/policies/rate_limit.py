@@ -1,4 +1,4 @@
-"""A rate limit as one line of text: whose, of what, how much."""
+"""A rate limit as one line of text: its scope, its unit, its rate and its burst."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _EXAMPLE: Final = "'connection messages 50 100' (whose, of what, per second, bur
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """One limit of a server.
+    """One rate limit of a server.
 
     Parameters
     ----------
     scope : {"connection", "user", "address", "room"}
-        Whose messages share it.
+        Whose messages share the limit.
     unit : {"messages", "bytes"}
-        What a message costs: 1, or its length.
+        The cost of a message in tokens: 1, or its size in bytes.
     rule : TokenBucket or FixedWindow
-        How much.
+        The rate and the burst.
     """
 
     scope: Scope
@@ -43,18 +43,18 @@ class RateLimit(msgspec.Struct, frozen=True):
 
 
 def parse_rate_limit(text: str) -> RateLimit:
-    """Read a limit.
+    """Read a rate limit.
 
     Parameters
     ----------
     text : str
-        ``"<scope> <unit> <per second> <burst>"``; with a fifth word ``window`` it is a fixed
-        window of ``burst / per second`` seconds, which admits twice its limit.
+        ``"<scope> <unit> <per second> <burst>"``. With a fifth word ``window`` it is a fixed window
+        of ``burst / per second`` seconds, which may admit up to twice its limit.
 
     Raises
     ------
     ValueError
-        With an example.
+        The text is malformed; the message has an example.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whether to connect again, and after how long: a backoff, its limits, and what the server said."""
+"""Whether and when to reconnect: a backoff strategy, its limits, and the server's hints."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["RetryPolicy"]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """When to try again.
+    """Whether and when to make another attempt.
 
     Parameters
     ----------
     backoff : Backoff
-        Gives the seconds before each retry.
+        The strategy that gives the seconds before each retry.
     max_attempts : int or None
-        Retries after a stable connection before giving up; None for no limit. One that a
-        circuit breaker held back says nothing new about the server, and does not count.
+        Retries since the last stable connection before giving up; None for no limit. A retry that a
+        circuit breaker held back does not count, because it tells nothing new about the server.
     min_uptime : float
-        Seconds that a connection must last before the count of retries starts
-        again from 0. Resetting on open instead would let a server that accepts
-        and closes turn the client into a hot loop.
+        Seconds that a connection must last to reset the count of retries to 0. If the count
+        were reset on opening, a server that accepts and closes at once would turn the client
+        into a hot loop.
     max_retry_after : float
-        The longest hint of a server that is obeyed, in seconds (and up to a half more).
+        The longest hint of a server that is obeyed, in seconds; jitter adds up to a half.
     retry_initial : bool
-        Whether a first connect that fails is retried, or reported at once.
+        Whether a failed first connect is retried; False reports it at once.
     """
 
     backoff: Backoff
@@ -37,14 +37,14 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     retry_initial: bool = False
 
     def allows(self, retries: int) -> bool:
-        """Return whether one more retry is allowed after so many."""
+        """Return whether one more retry is allowed after `retries`."""
         return self.max_attempts is None or retries < self.max_attempts
 
     def draw(self, attempt: int, previous: float, rng: np.random.Generator) -> float:
         """Return the backoff's delay in seconds.
 
-        A backoff with an end returns ``inf`` beyond it. Whether to retry is for `allows` to
-        decide, so here such a backoff repeats its last delay.
+        A backoff with `max_attempts` returns ``inf`` after them. Here it repeats its last delay
+        instead, because `allows` decides whether to retry.
         """
         end = self.backoff.max_attempts
         return self.backoff.delay(attempt if end is None else min(attempt, end - 1), previous, rng)
@@ -56,20 +56,21 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         reconnection_time: float | None,
         rng: np.random.Generator,
     ) -> float:
-        """Return the delay after what the server said, if it said anything.
+        """Return the delay in seconds, adjusted to the server's hint if there is one.
 
-        Many clients are told the same at the same moment, so a hint gets jitter of its own,
-        up to a half on top (as Envoy's back-off after a rate limit has).
+        Many clients get the same hint at the same time, so jitter of up to a half is added to it
+        (as in Envoy's back-off after a rate limit).
 
         Parameters
         ----------
         drawn : float
-            The backoff's delay, seconds.
+            The backoff's delay in seconds.
         retry_after : float or None
-            ``Retry-After`` in seconds: the earliest moment, at which our own delay begins. *0*
-            leaves that delay, and is no hot loop.
+            ``Retry-After`` in seconds, to which the backoff's delay is added; so a hint of 0 does
+            not cause a hot loop.
         reconnection_time : float or None
-            An event stream's ``retry:`` in seconds; takes our delay's place, unless it is 0.
+            An event stream's ``retry:`` in seconds, which replaces the backoff's delay unless it
+            is 0.
         rng : numpy.random.Generator
             The source of jitter.
         """

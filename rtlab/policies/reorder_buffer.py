@@ -1,4 +1,4 @@
-"""Puts numbered items back in order: holds what came early, and gives up what never comes."""
+"""Puts numbered items back in order: holds early items, and gives up missing ones after a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 class Released(msgspec.Struct, Generic[T], frozen=True):
-    """What a step lets out.
+    """The items that one step releases.
 
     Parameters
     ----------
     items : tuple
-        In order.
+        The released items, in order.
     skipped : tuple of (int, int)
-        Ranges of numbers, both ends included, that were given up.
+        Ranges of numbers that were given up, both ends included.
     """
 
     items: tuple[T, ...] = ()
@@ -30,14 +30,15 @@ class Released(msgspec.Struct, Generic[T], frozen=True):
 class ReorderBuffer(Generic[T]):
     """Holds items whose predecessors are missing, in bounded number and for a bounded time.
 
-    It is for one run of numbers: a sender that begins anew at 0 needs another, or all is `late`.
+    One buffer serves one sequence of numbers. A sender that begins again at 0 needs a new buffer;
+    otherwise all of its items count as late.
 
     Parameters
     ----------
     max_items : int
-        Items held; one more gives up the oldest gap.
+        The most items to hold; one more gives up the oldest gap.
     max_wait : float
-        Seconds that an item waits for its predecessors.
+        The longest time in seconds that an item waits for its predecessors.
     first : int
         The number of the first item.
 
@@ -71,7 +72,7 @@ class ReorderBuffer(Generic[T]):
         self._max_wait = max_wait
         self._next = first
         self._held: dict[int, tuple[T, float]] = {}
-        #: Items that came twice, or after they were given up.
+        #: The number of items that came twice, or after they were given up.
         self.late = 0
 
     def __len__(self) -> int:
@@ -79,22 +80,22 @@ class ReorderBuffer(Generic[T]):
 
     @property
     def due(self) -> float:
-        """When the oldest item has waited too long; ``inf`` while nothing waits."""
+        """The time at which the oldest item will have waited too long; ``inf`` while none waits."""
         return next((came for _, came in self._held.values()), math.inf) + self._max_wait
 
     def add(self, number: int, item: T, now: float) -> Released[T]:
-        """Take one item, and let out what is in order now, or has waited too long.
+        """Add one item; release the items that are in order now, or have waited too long.
 
-        Call `tick` when `due` has come: who waits for the next item to come may wait for ever.
+        The caller must also call `tick` when `due` has come, because no further item may ever come.
 
         Parameters
         ----------
         number : int
-            Its place: each is one more than its predecessor's.
+            The item's number, which is one more than its predecessor's.
         item : any
-            What to hold.
+            The item.
         now : float
-            Seconds, of a clock that does not go back.
+            The time in seconds, on a monotonic clock.
         """
         if number < self._next or number in self._held:
             self.late += 1
@@ -103,7 +104,7 @@ class ReorderBuffer(Generic[T]):
         return self.tick(now)
 
     def tick(self, now: float) -> Released[T]:
-        """Let out what is in order; give up gaps before items that are too many, or have waited too long."""
+        """Release items in order; give up gaps while items are too many, or have waited too long."""
         items = self._in_order()
         skipped: list[tuple[int, int]] = []
         while self._held and (len(self._held) > self._max_items or self.due <= now):

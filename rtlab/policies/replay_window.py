@@ -1,4 +1,4 @@
-"""A replay window: each number is taken once, also when numbers come out of order (RFC 4303 §3.4.3)."""
+"""An anti-replay window: accepts each number once, even out of order (RFC 4303 §3.4.3)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import msgspec
 
 __all__ = ["WINDOW", "ReplayWindow"]
 
-#: How far behind the newest number another may come.
+#: The size of the window: a number is too old when it is this far behind the newest one.
 WINDOW: Final = 1024
 
 
 class ReplayWindow(msgspec.Struct, frozen=True):
-    """Which of the newest numbers were taken.
+    """Which of the newest numbers were accepted.
 
     Parameters
     ----------
     newest : int
-        The largest so far; -1 before any.
+        The largest accepted number; -1 before the first.
     seen : int
-        Bit k stands for the number ``newest - k``.
+        A bit set: bit k tells whether the number ``newest - k`` was accepted.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class ReplayWindow(msgspec.Struct, frozen=True):
     seen: int = 0
 
     def take(self, number: int) -> tuple[ReplayWindow, bool]:
-        """Take a number; False, and nothing changed, when it was taken before or is too old to tell."""
+        """Accept a number; return False and no change if it was accepted before or is too old to tell."""
         ahead = number - self.newest
         if ahead > 0:
             kept = (self.seen << min(ahead, WINDOW)) & ((1 << WINDOW) - 1)

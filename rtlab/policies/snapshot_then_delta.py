@@ -1,9 +1,9 @@
-"""When a reader that loads a state and then follows its changes may show them. Pure.
+"""When a reader that loads a snapshot and then follows its changes may show them. No I/O.
 
-The state comes from one place (a database, say) and its changes from another (a room), so the
-two can disagree. The order that leaves no gap: learn the room's position, *then* read the
-state, then apply what came after the position. A state that was read before the position was
-known may lack what was published in between, and nothing would ever bring it.
+The snapshot (the state) comes from one source, such as a database, and its changes (deltas) from
+another, a room, so the two can disagree. This order leaves no gap: learn the room's position, *then*
+read the state, then apply the changes after the position. A state that was read before the position
+was known may lack changes that were published in between, and those would never arrive.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ Delta = TypeVar("Delta")
 class SnapshotThenDelta(Generic[Delta]):
     """Holds changes back until a state may be shown, and refuses to go live on a gap.
 
-    Every change is in the state *before* it is published: whoever writes commits first. Then a
-    state that was read after the position holds all up to it, and perhaps more: changes that
-    come again must do no harm (``price = 7``, not ``price += 1``), or the state says itself
-    up to which offset it goes.
+    Writers must commit each change to the state *before* they publish it. Then a state that was read
+    after the position was known contains all changes up to the position, and perhaps later ones. So
+    either changes must be idempotent (``price = 7``, not ``price += 1``), or the state must say up to
+    which offset it goes.
 
     Parameters
     ----------
     max_held : int
-        Changes that may wait while the state is read; more are a gap.
+        The most changes that may wait while the state is read; with more, the oldest is lost, which
+        is a gap.
 
     Attributes
     ----------
     live : bool
-        Whether a state is shown, and every change since applied.
+        Whether a state is shown, with every change since then applied.
     position : tuple of str and int, or None
-        Epoch and offset after which changes count; None before it is known.
+        The epoch and the offset after which changes are applied; None until it is known.
     reading : int
-        Number of the position that is valid now: the state has to be read after it was known.
+        The number of the present position. A state is valid only if it was read after that position
+        was known.
 
     Examples
     --------
@@ -62,17 +64,17 @@ class SnapshotThenDelta(Generic[Delta]):
         self._held: dict[tuple[str, int], Delta] = {}
 
     def begin(self, epoch: str, offset: int) -> int:
-        """Note the room's position; the state has to be read from now on.
+        """Set the room's position; the state must be read after this call.
 
         Parameters
         ----------
         epoch, offset : str and int
-            Of the newest message that was published.
+            The position of the newest published message.
 
         Returns
         -------
         int
-            For `show`: names this position.
+            The number of this position, for `show`.
         """
         self.live = False
         self.position = epoch, offset
@@ -81,20 +83,21 @@ class SnapshotThenDelta(Generic[Delta]):
         return self.reading
 
     def take(self, epoch: str, offset: int, delta: Delta) -> list[Delta]:
-        """Take one change; return what to apply now.
+        """Take one change; return the changes to apply now.
 
         Parameters
         ----------
         epoch, offset : str and int
-            Where it stands in the room.
+            The change's position in the room.
         delta
             The change.
 
         Returns
         -------
         list
-            Empty while the state is not here, for what the state holds, and when something is
-            missing before it: then `live` is False, and a position is needed again.
+            The change; or empty while the state is not read yet, if the state contains the change,
+            or if a change before it is missing. In the last case, `live` becomes False, and the
+            state must be read again.
         """
         at = epoch, offset
         if self.position is None:
@@ -106,7 +109,7 @@ class SnapshotThenDelta(Generic[Delta]):
             self._hold(at, delta)
             return []
         if at != (self.position[0], self.position[1] + 1):
-            self.begin(epoch, offset)  # a state that is read now holds this one too
+            self.begin(epoch, offset)  # a state that is read from now on contains this change too
             return []
         self.position = at
         return [delta]
@@ -117,32 +120,32 @@ class SnapshotThenDelta(Generic[Delta]):
             self._held.pop(next(iter(self._held)))
 
     def show(self, reading: int, offset: int | None = None) -> list[Delta] | None:
-        """Decide about a state that was read.
+        """Decide whether a state that was read may be shown.
 
         Parameters
         ----------
         reading : int
-            From `begin`: the position that was valid when the reading began.
+            The number from `begin` that was valid when the reading began.
         offset : int or None
-            The newest change that the state holds, if it says so.
+            The offset of the newest change in the state; None if the state does not say.
 
         Returns
         -------
         list or None
-            What to apply on top, oldest first: the reader is live. None when this state may lack
-            something (it is older than the position, or changes are missing after it): the
-            state must be read again, with `reading` as it is now.
+            The changes to apply to the state, oldest first; the reader is live now. None if the
+            state may lack changes, because it is older than the position, or because changes after
+            it are missing: the state must be read again, with the present `reading`.
         """
         if reading != self.reading or self.position is None:
             return None
         epoch, start = self.position
         if offset is not None and offset < start:
-            return None  # from a replica that lags, say
+            return None  # for example from a replica that lags behind
         first = start if offset is None else offset
         ahead = sorted(at[1] for at in self._held if at[0] == epoch and at[1] > first)
         strangers = any(at[0] != epoch for at in self._held)
         if strangers or ahead != list(range(first + 1, first + 1 + len(ahead))):
-            self.begin(*next(reversed(self._held)))  # what came last, in another epoch or behind a gap
+            self.begin(*next(reversed(self._held)))  # the newest change's position
             return None
         self.position = epoch, first + len(ahead)
         deltas = [self._held[epoch, number] for number in ahead]

@@ -1,13 +1,13 @@
-"""The life of a connection as a table: ``(state, event, now) → (state, actions)``.
+"""A connection's state machine as a table: ``(state, event, now) → (state, actions)``.
 
-Nothing here opens a socket or reads a clock. `rtlab.client.driver` feeds events in and
-carries out the actions that come back, so the same table drives a real
-connection, a simulated one, the tests, and the drawing in the notebook. The events and
-actions themselves are in `rtlab.policies.states_and_events`.
+This module opens no socket and reads no clock. `rtlab.client.driver` feeds events in and
+carries out the returned actions. So the same table drives a real connection, a simulated
+one, the tests, and the drawing in the notebook. The events and actions are defined in
+`rtlab.policies.states_and_events`.
 
 Every attempt has a *generation*, a number that only grows. An event of an older
-generation changes nothing: a late close of an old socket can never start a
-second loop.
+generation changes nothing, so the late close of an old socket can never start a
+second reconnect loop.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ __all__ = ["TABLE", "Lifecycle", "Row", "step"]
 
 
 class Lifecycle(msgspec.Struct, frozen=True):
-    """The whole state of one connection's life.
+    """The whole state of one connection's state machine.
 
     Parameters
     ----------
     state : State
-        Where it is.
+        The connection's state.
     generation : int
-        Number of the newest attempt.
+        The number of the newest attempt.
     attempt : int
-        Retries since the last stable connection, also those that were held back.
+        Retries since the last stable connection, including those that were held back.
     previous : float
-        The last delay in seconds; decorrelated jitter builds on it.
+        The backoff's last delay in seconds, which decorrelated jitter needs.
     waiting : bool
-        Whether the timer runs (else, in Reconnecting, an attempt is under way).
+        Whether the retry timer runs; if not, in Reconnecting, an attempt is in progress.
     opened_at : float
-        When the present connection opened, seconds.
+        When the present connection opened, in seconds on the caller's clock.
     held_back : int
-        Attempts since the last stable connection that a circuit breaker held back.
+        Retries since the last stable connection that a circuit breaker held back.
     """
 
     state: State = State.DISCONNECTED
@@ -74,12 +74,12 @@ class Lifecycle(msgspec.Struct, frozen=True):
 
     @property
     def retries(self) -> int:
-        """Retries since the last stable connection that were made."""
+        """Retries made since the last stable connection, without those that were held back."""
         return max(0, self.attempt - self.held_back)
 
 
 class _Step(NamedTuple):
-    """One call of `step`, as the guards and effects see it."""
+    """The arguments of one call of `step`, for guards and effects."""
 
     life: Lifecycle
     event: Event
@@ -199,20 +199,20 @@ def _nothing(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...
 
 
 class Row(NamedTuple):
-    """One line of the table.
+    """One transition of the table.
 
     Parameters
     ----------
     state : State
-        The state it applies in.
+        The state in which the transition applies.
     event : type
-        The event it answers.
+        The event that triggers it.
     then : State
         The state afterwards.
     effect : callable
-        Makes the actions.
+        Returns the new `Lifecycle` and the actions.
     guard : callable or None
-        When it applies; None for always.
+        Returns whether the transition applies; None: it always does.
     label : str
         The guard in words, for the drawing.
     """
@@ -233,7 +233,7 @@ _D, _C, _O, _R, _X = (
     State.CLOSED,
 )
 
-#: The first row that matches applies. A pair that is not listed changes nothing.
+#: The first row that matches applies. A pair of state and event without a row changes nothing.
 TABLE: Final[tuple[Row, ...]] = (
     Row(_D, Connect, _C, _start),
     Row(_D, Close, _X, _nothing),
@@ -272,18 +272,18 @@ def step(
     event : Event
         What happened.
     now : float
-        When, in seconds on the caller's monotonic clock.
+        When it happened, in seconds on the caller's monotonic clock.
     rng : numpy.random.Generator
-        For the backoff's jitter.
+        The source of the backoff's jitter.
     policy : RetryPolicy
-        When to try again.
+        Whether and when to retry.
 
     Returns
     -------
     life : Lifecycle
         The state after.
     actions : tuple of Action
-        What to do, in order.
+        The actions to carry out, in order.
 
     Examples
     --------

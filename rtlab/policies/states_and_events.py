@@ -29,7 +29,7 @@ __all__ = [
 
 
 class State(Enum):
-    """Where a connection is in its life."""
+    """The states of a connection."""
 
     DISCONNECTED = "Disconnected"
     CONNECTING = "Connecting"
@@ -54,8 +54,8 @@ class Opened(msgspec.Struct, frozen=True):
 class Failed(msgspec.Struct, frozen=True):
     """The attempt of this generation failed.
 
-    ``retry_after`` is the server's hint in seconds, if it gave one; ``made`` is whether
-    anything was sent, since a circuit breaker may have held it back.
+    ``retry_after`` is the server's hint in seconds, if it gave one. ``made`` is False if a
+    circuit breaker held the attempt back.
     """
 
     generation: int
@@ -68,8 +68,8 @@ class Failed(msgspec.Struct, frozen=True):
 class Lost(msgspec.Struct, frozen=True):
     """The open transport of this generation ended.
 
-    ``reconnect`` is what the close code says about another attempt; ``reconnection_time``
-    is what an event stream's ``retry:`` field set.
+    ``reconnect`` is whether the close code allows another attempt; ``reconnection_time`` is
+    the value of an event stream's ``retry:`` field in seconds, if any.
     """
 
     generation: int
@@ -88,11 +88,11 @@ class TimerFired(msgspec.Struct, frozen=True):
 
 
 class ReconnectNow(msgspec.Struct, frozen=True):
-    """The owner wants the next attempt at once (the network came back, say)."""
+    """The owner wants the next attempt at once, for example because the network is back."""
 
 
 class Close(msgspec.Struct, frozen=True):
-    """The owner is done."""
+    """The owner closes the connection for good."""
 
 
 Event = Connect | Opened | Failed | Lost | TimerFired | ReconnectNow | Close
@@ -108,7 +108,7 @@ class Open(msgspec.Struct, frozen=True):
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """Start the one timer: ``delay`` seconds until attempt number ``attempt`` (from 1)."""
+    """Start the retry timer: ``delay`` seconds until retry number ``attempt``, counted from 1."""
 
     generation: int
     delay: float
@@ -117,7 +117,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 class CancelTimer(msgspec.Struct, frozen=True):
-    """Stop the timer."""
+    """Stop the retry timer."""
 
 
 class Discard(msgspec.Struct, frozen=True):
@@ -133,13 +133,13 @@ class Shut(msgspec.Struct, frozen=True):
 
 
 class TellConnected(msgspec.Struct, frozen=True):
-    """Announce the connection; ``attempt`` is 0 for a first one."""
+    """Announce that the connection is open; ``attempt`` is the number of the retry, 0 for a first connect."""
 
     attempt: int
 
 
 class TellDisconnected(msgspec.Struct, frozen=True):
-    """Announce the end of an open connection."""
+    """Announce that an open connection has ended."""
 
     code: int
     reason: str
@@ -148,7 +148,7 @@ class TellDisconnected(msgspec.Struct, frozen=True):
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """No further attempt will be made."""
+    """Tell waiting callers that no further attempt will be made."""
 
     reason: str
 

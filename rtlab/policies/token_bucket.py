@@ -1,4 +1,4 @@
-"""A token bucket: a rate that forgives a burst."""
+"""A token bucket: a rate limit that allows bursts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import msgspec
 
 __all__ = ["Bucket", "TokenBucket"]
 
-#: Tokens that may be missing, so that who waited as long as `wait` said is let in.
+#: Tokens that may be missing by rounding, so that a caller that waited as long as `wait` said is let in.
 _ROUNDING = 1e-6
 
 
 @dataclass(slots=True)
 class Bucket:
-    """The tokens that were left at a moment. Only `spend` changes one.
+    """The tokens that were left at one time. Only `spend` changes a bucket.
 
-    Not a `msgspec.Struct`: to set a field of one takes twice as long, and a server sets two for each message.
+    This is not a `msgspec.Struct`, because setting a field of one takes twice as long, and a server sets
+    two fields for each message.
 
     Parameters
     ----------
     tokens : float
-        Tokens in the bucket.
+        The tokens in the bucket.
     at : float
-        When they were counted, in seconds of the caller's clock.
+        When the tokens were counted, in seconds on the caller's clock.
     """
 
     tokens: float
@@ -34,16 +35,16 @@ class Bucket:
 class TokenBucket(msgspec.Struct, frozen=True):
     """At most ``burst + rate · t`` tokens in any window of t seconds.
 
-    The bucket starts full. At a peak of p > rate a burst lasts ``burst / (p − rate)``
-    seconds. A fixed window ("100 per second") would admit up to twice its limit around
-    a boundary; this does not.
+    The bucket starts full. At a peak rate p > rate, a burst lasts ``burst / (p − rate)``
+    seconds. Unlike a fixed window ("100 per second"), a token bucket does not admit twice its
+    limit around a boundary of windows.
 
     Parameters
     ----------
     rate : float
-        Tokens that flow in, per second.
+        Tokens added per second.
     burst : float
-        Tokens that the bucket holds.
+        The most tokens that the bucket holds.
 
     Examples
     --------
@@ -73,34 +74,34 @@ class TokenBucket(msgspec.Struct, frozen=True):
         return Bucket(self.burst, now)
 
     def take(self, bucket: Bucket, now: float, tokens: float = 1.0) -> tuple[Bucket, bool]:
-        """Take `tokens` if they are there.
+        """Take `tokens` if the bucket has them.
 
         Parameters
         ----------
         bucket : Bucket
-            The last one returned.
+            The bucket that the last call returned; it is not changed.
         now : float
-            Seconds; a step back in time adds nothing.
+            The time in seconds; a clock that went back adds no tokens.
         tokens : float
-            What it costs, above 0.
+            How many tokens to take, above 0.
 
         Returns
         -------
         bucket : Bucket
-            What is left.
+            The bucket afterwards.
         allowed : bool
-            False: nothing was taken.
+            Whether the tokens were taken; if not, none was.
 
         Raises
         ------
         ValueError
-            If `tokens` is not above 0, or is more than the bucket ever holds.
+            `tokens` is not above 0, or is more than the bucket ever holds.
         """
         after = Bucket(bucket.tokens, bucket.at)
         return after, self.spend(after, now, tokens)
 
     def spend(self, bucket: Bucket, now: float, tokens: float = 1.0) -> bool:
-        """Take `tokens` as `take` does, out of this very bucket: what a server does for every message.
+        """Take `tokens` as `take` does, but change `bucket` itself, which is faster.
 
         Parameters
         ----------
@@ -110,7 +111,7 @@ class TokenBucket(msgspec.Struct, frozen=True):
         Returns
         -------
         bool
-            False: nothing was taken.
+            Whether the tokens were taken; if not, none was.
         """
         if not 0 < tokens <= self.burst:
             raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
@@ -125,7 +126,7 @@ class TokenBucket(msgspec.Struct, frozen=True):
         return allowed
 
     def wait(self, bucket: Bucket, now: float, tokens: float = 1.0) -> float:
-        """Return the seconds until `take` of as many `tokens` can succeed; 0 if it can now."""
+        """Return the seconds until `take` can succeed for `tokens`; 0 if it can now."""
         if not 0 < tokens <= self.burst:
             raise ValueError(f"expected 0 < tokens <= burst = {self.burst:g}, got {tokens!r}: split it")
         there = min(self.burst, bucket.tokens + self.rate * max(0.0, now - bucket.at))
