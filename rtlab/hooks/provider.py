@@ -29,24 +29,25 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketContext", "WebSocketProvider", "use_websocket_context"]
 
-#: What the server says to the connection; an error is in the state's `error`.
+#: Types of the messages that the server addresses to the connection itself. They do not enter the state's
+#: `messages`; an error arrives in the state's `error`.
 _ANSWERS: Final = frozenset({"ack", "error", "pong", "welcome"})
 _STORE: reacton.core.UserContext[Store | None] = reacton.create_context(None, "rtlab WebSocketProvider")
 
 
 class WebSocketContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a component under a provider sees.
+    """What `use_websocket_context` returns to a component below a provider.
 
     Parameters
     ----------
     state : WebSocketState
-        All of it, as of this render.
+        The whole state, as of this render.
     value : any
-        What ``select`` gave; without one, the state.
+        What ``select`` returned; the whole state without ``select``.
     send_message : callable
-        As `use_websocket`'s, the same in every render.
+        As that of `use_websocket`; the same in every render.
     store : Store
-        Its ``actions`` and ``base``, for a replay.
+        The provider's store. `rtlab.hooks.reducer.replay` plays its ``actions`` again, from ``base`` on.
     """
 
     state: WebSocketState
@@ -56,7 +57,7 @@ class WebSocketContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_connected(self) -> bool:
-        """Whether messages flow."""
+        """Whether the connection is open."""
         return self.state.is_connected
 
     @property
@@ -66,12 +67,12 @@ class WebSocketContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def active_users(self) -> tuple[str, ...]:
-        """Who is in the room."""
+        """Names of the users in the room."""
         return self.state.active_users
 
     @property
     def error(self) -> str | None:
-        """What is wrong, in one sentence."""
+        """What went wrong, in one sentence; None if nothing did."""
         return self.state.error
 
 
@@ -90,22 +91,23 @@ def WebSocketProvider(  # noqa: N802  a component
     filter: Callable[[Message], object] | None = None,
     options: dict[str, Any] | None = None,
 ) -> Any:
-    """Give the components below one connection and its state; see `use_websocket_context`.
+    """Give all components below it one connection and one state; see `use_websocket_context`.
 
     Parameters
     ----------
     url, transport, share, connect, filter
         As for `use_websocket`.
     children : sequence of Element
-        The components below.
+        The components below the provider.
     room_id : str, optional
-        A room to enter, and to see alone.
+        A room to join; the state then shows only messages of this room. None joins no room and shows all
+        messages.
     reducer : callable
         ``(state, action) → state``; `websocket_reducer`, or one that calls it.
     max_messages, max_actions : int
-        Messages in the state, and actions that are kept for a replay.
+        How many messages the state keeps, and how many actions the store keeps for a replay.
     options : dict, optional
-        For the connection.
+        Options of the connection; see `use_websocket`.
 
     Examples
     --------
@@ -163,12 +165,13 @@ def WebSocketProvider(  # noqa: N802  a component
 
 
 def use_websocket_context(select: Callable[[WebSocketState], Any] | None = None) -> WebSocketContext:
-    """Use the state of the provider above.
+    """Use the state of the nearest provider above the component.
 
     Parameters
     ----------
     select : callable, optional
-        State → what the component looks at: it renders only when that has changed.
+        State → the part that the component shows. The component renders only when this part has changed.
+        None: the whole state.
 
     Returns
     -------
@@ -177,7 +180,7 @@ def use_websocket_context(select: Callable[[WebSocketState], Any] | None = None)
     Raises
     ------
     InvalidState
-        Without a provider above.
+        If there is no provider above the component.
     """
     store = reacton.use_context(_STORE)
     if store is None:

@@ -1,4 +1,4 @@
-"""`websocket_reducer`: a connection's part in an application's state, as a pure function to replay."""
+"""`websocket_reducer`: a pure function from a connection's events to state, so that a run can be replayed."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = [
 
 ActionType = Literal["CONNECT", "DISCONNECT", "MESSAGE_RECEIVED", "USERS_UPDATE", "ERROR"]
 
-#: The only actions there are. None is ever built from a word that came over the wire.
+#: All types of actions. A received message cannot name one: `action_of` chooses the type.
 ACTIONS: Final[tuple[str, ...]] = get_args(ActionType)
 
 
 class WebSocketState(msgspec.Struct, frozen=True):
-    """What components show of a connection.
+    """The state of a connection, as components show it.
 
     Parameters
     ----------
     is_connected : bool
-        Whether messages flow.
+        Whether the connection is open.
     messages : tuple of Message
-        The newest, oldest first.
+        The newest messages, oldest first.
     active_users : tuple of str
-        Who is in the room.
+        Names of the users in the room.
     error : str or None
-        What is wrong.
+        What went wrong, in one sentence; None if nothing did.
     max_messages : int
-        How many messages are kept.
+        How many messages `messages` keeps.
     """
 
     is_connected: bool = False
@@ -51,15 +51,15 @@ class WebSocketState(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """Something that happened.
+    """One event that may change the state.
 
     Parameters
     ----------
     type : str
         One of `ACTIONS`.
     payload : any
-        Of MESSAGE_RECEIVED the `Message`; of USERS_UPDATE the names; of DISCONNECT the reason, if any;
-        of ERROR what is wrong.
+        MESSAGE_RECEIVED: the `Message`. USERS_UPDATE: the names. DISCONNECT: the reason, or None.
+        ERROR: what went wrong. CONNECT: None.
     """
 
     type: ActionType
@@ -75,14 +75,14 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
     Parameters
     ----------
     state : WebSocketState
-        Before. It is not changed.
+        The state before the action; it is never modified.
     action : Action
         One of `ACTIONS`.
 
     Returns
     -------
     WebSocketState
-        The very same object where the action changes nothing.
+        The state after the action. A USERS_UPDATE with the same names returns `state` itself.
 
     Raises
     ------
@@ -117,12 +117,12 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
 
 
 def action_of(message: Message) -> Action:
-    """Return what a message from the wire does: its type chooses among two actions, and names none.
+    """Return the action for a received message: USERS_UPDATE for a ``users_update``, else MESSAGE_RECEIVED.
 
     Parameters
     ----------
     message : Message
-        From anybody: ``{"type": "disconnect"}`` is a message that was received, and no DISCONNECT.
+        From any sender, so not trusted: ``{"type": "disconnect"}`` is an ordinary message, not a DISCONNECT.
 
     Examples
     --------
@@ -137,16 +137,16 @@ def action_of(message: Message) -> Action:
 def replay(
     actions: Iterable[Action], state: WebSocketState | None = None, reducer: Reducer = websocket_reducer
 ) -> WebSocketState:
-    """Return the state after all actions, from `state` on: a bug report is a list of actions.
+    """Return the state after all actions; a bug report can be a list of actions.
 
     Parameters
     ----------
     actions : iterable of Action
-        In order.
+        Oldest first.
     state : WebSocketState, optional
-        Before them.
+        The state before the first action; None: a new `WebSocketState`.
     reducer : callable
-        The one that was used.
+        The reducer that the recorded run used.
 
     Examples
     --------

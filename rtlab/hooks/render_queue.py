@@ -1,4 +1,4 @@
-"""What one component has not rendered yet of its connection: messages in order, and none lost."""
+"""Buffers one component's messages, in order and without loss, until a completed render has shown them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _NOTHING: Final = object()
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a component looks at.
+    """Which messages a component wants to see.
 
     Parameters
     ----------
     filter : callable or None
-        Message → whether the component sees it; None shows all.
+        Message → whether the component wants to see it; None shows all messages.
     select : callable or None
-        Message → what of it matters; one that gives the same as the one before is not shown.
+        Message → the part that matters. A message whose part equals the part of the message before is
+        not shown. None shows every message.
     """
 
     filter: Callable[[Message], object] | None = None
@@ -31,23 +32,23 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Feed:
-    """Keeps messages from their arrival until a render that showed them is complete.
+    """Keeps messages from their arrival until a render that shows them has completed.
 
     Parameters
     ----------
     look : Look
-        Decides what is kept.
+        Decides which messages are kept; None keeps all.
 
     Attributes
     ----------
     last : Message or None
-        The newest of those kept.
+        The newest message that was kept.
     value : any
-        What ``select`` gave for it; None without.
+        What ``select`` returned for the newest message; None without ``select``.
     error : str or None
-        What is wrong, in one sentence.
+        What went wrong, in one sentence; None if nothing did.
     taken : int
-        Messages that complete renders have shown.
+        How many messages completed renders have shown.
 
     Examples
     --------
@@ -71,9 +72,9 @@ class Feed:
         self._before: Any = _NOTHING
 
     def put(self, message: Message) -> bool:
-        """Keep a message, if the component looks at it; return whether there is something to render.
+        """Keep a message if the component wants to see it; return whether it was kept.
 
-        A ``filter`` or ``select`` that raises hides nothing: the message is kept, and `error` says why.
+        If ``filter`` or ``select`` raises, the message is kept all the same, and `error` shows the exception.
         """
         look = self.look
         if look.filter is not None or look.select is not None:
@@ -92,10 +93,10 @@ class Feed:
         return True
 
     def pending(self) -> tuple[Message, ...]:
-        """Return what no complete render has shown yet, oldest first."""
+        """Return the messages that no completed render has shown yet, oldest first."""
         return tuple(self._pending)
 
     def commit(self, count: int) -> None:
-        """Forget the oldest `count`: a render that showed them is complete."""
+        """Forget the oldest `count` messages: a completed render has shown them."""
         del self._pending[:count]
         self.taken += count

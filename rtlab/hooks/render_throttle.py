@@ -1,6 +1,6 @@
-"""One render a frame, however many messages came: what asks within a frame is served together at its end.
+"""At most one render per frame, however many messages arrive: requests within a frame are served together.
 
-The browser's own counterpart is ``requestAnimationFrame``.
+In a browser, ``requestAnimationFrame`` does this.
 """
 
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
@@ -18,7 +18,7 @@ from rtlab.errors import InvalidState, describe
 
 __all__ = ["FRAME", "FrameClock", "Rendered", "frame_clock", "home_loop"]
 
-#: Seconds of a frame: sixty renders a second at most.
+#: Length of a frame in seconds: at most sixty renders a second.
 FRAME: Final = 1 / 60
 
 _log: Final = logging.getLogger("rtlab")
@@ -27,12 +27,12 @@ _main_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
 
 class Rendered(Protocol):
-    """What a frame clock renders: a component's state.
+    """Something that a frame clock renders: a component's `Subscription` or `Watcher`.
 
     Attributes
     ----------
     tree : context manager
-        Collects the renders of one component tree into one, while it is entered.
+        Reacton's render context. While it is entered, all renders of one component tree become one.
     """
 
     @property
@@ -44,14 +44,15 @@ class Rendered(Protocol):
 
 
 def home_loop() -> asyncio.AbstractEventLoop:
-    """Return the loop that connections run on: the main thread's.
+    """Return the event loop that connections run on: the main thread's, or else the running one.
 
-    JupyterLab may deliver a click over a subshell, on another thread with a loop that soon ends.
+    JupyterLab may run a click handler in a subshell: on another thread, whose event loop soon ends and would
+    take the connection with it.
 
     Raises
     ------
     InvalidState
-        Where no loop runs.
+        If no event loop is running.
     """
     global _main_loop
     known = _main_loop() if _main_loop is not None else None
@@ -75,12 +76,12 @@ def home_loop() -> asyncio.AbstractEventLoop:
 
 
 class FrameClock:
-    """Renders components at most once a frame, those of one tree together.
+    """Renders components at most once per frame, and all waiting components of one tree together.
 
     Parameters
     ----------
     interval : float
-        Seconds of a frame. The one timer runs only while somebody waits.
+        Length of a frame in seconds. The timer runs only while a component waits to be rendered.
     """
 
     def __init__(self, interval: float = FRAME) -> None:
@@ -91,14 +92,14 @@ class FrameClock:
         self._due = 0.0
 
     def ask(self, one: Rendered) -> None:
-        """Render `one` at the end of this frame; on the clock's own loop only."""
+        """Render `one` with the next frame. Call this only on the clock's own loop."""
         self._waiting[one] = None
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(loop.time(), self._due), self._frame)
 
     def forget(self, one: Rendered) -> None:
-        """Do not render it any more."""
+        """Cancel the pending render of `one`, if there is one."""
         self._waiting.pop(one, None)
 
     def _frame(self) -> None:
@@ -119,12 +120,12 @@ class FrameClock:
                 except Exception as error:
                     _log.warning("a render raised %s", describe(error))
         ended = loop.time()
-        # A slow render leaves messages as much of the loop's time as it takes itself.
+        # After a slow render, the loop has at least as much time for messages as the render took.
         self._due = ended + max(self._interval - (ended - began), ended - began)
 
 
 def frame_clock(loop: asyncio.AbstractEventLoop) -> FrameClock:
-    """Return the loop's frame clock."""
+    """Return the frame clock of this event loop; each loop has one."""
     clock = _CLOCKS.get(loop)
     if clock is None:
         clock = _CLOCKS[loop] = FrameClock()

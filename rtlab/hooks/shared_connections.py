@@ -1,4 +1,4 @@
-"""Connections of components: one each, or one for all that share it, ended when the last lets go."""
+"""Connections of components: one each, or one that several share; the last to unmount closes it."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["Connect", "Link", "Listener", "hooks_settled", "join", "open_links",
 
 _log: Final = logging.getLogger("rtlab")
 
-#: Makes a connection that is not open yet, from a URL and options.
+#: A function that makes a connection from a URL and options, and does not open it.
 Connect = Callable[..., Connection]
 
 
 class Listener(Protocol):
-    """What a link tells: one component's part of it.
+    """What a `Link` calls to tell one component about the connection.
 
     Attributes
     ----------
     room : str or None
-        The room that it has entered, or is about to.
+        The room that the component has joined, or is about to join.
     is_open : bool
-        Whether it was told that the connection is open, and not yet that it has ended.
+        Whether the listener was told that the connection is open, and not yet that it has ended.
     reconnects : callable
-        Whether to come back after a `Disconnected`; False from any listener is no reason while
-        others want to.
+        Returns whether the component wants a reconnect after a `Disconnected`. The connection
+        reconnects if at least one of its listeners wants it.
     """
 
     room: str | None
@@ -53,22 +53,22 @@ class Listener(Protocol):
 
 
 def plain_connect(transport: str) -> Connect:
-    """Return what makes a connection over a transport.
+    """Return a function that makes connections over one transport.
 
     Parameters
     ----------
-    transport : str
-        One of the four.
+    transport : {"websocket", "sse", "longpoll", "webrtc"}
+        The transport of the connections.
 
     Raises
     ------
     ValueError
-        For another name.
+        If the transport is unknown.
     """
     check_transports((transport,))
 
     def connect(url: str, **options: Any) -> Connection:
-        # A component that is shown before its server is up waits for it.
+        # A component may be shown before its server is up: the connection keeps trying.
         options = {"retry_initial": True, "max_reconnect_attempts": None, **options}
         if transport == "websocket" and url.startswith("ws"):
             return WebSocketConnection(url, **options)
@@ -82,20 +82,20 @@ def plain_connect(transport: str) -> Connect:
 
 
 class Link:
-    """One connection and those who listen to it.
+    """One connection and the components that listen to it.
 
     Parameters
     ----------
     registry : Registry
-        Where it is known.
+        The registry that holds this link.
     key : hashable
-        Under which name.
+        The link's key in the registry.
     connect : Connect
         Makes the connection.
     url : str
-        Where to.
+        The URL to connect to.
     options : mapping
-        As for `Connection`.
+        Options of the `Connection`.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Link:
         self.options = dict(options)
         self.listeners: tuple[Listener, ...] = ()
         self.conn = connect(url, **options)
-        self._connect_with = connect  # the key may hold its id, which must not be given to another
+        self._connect_with = connect  # keys may hold id(connect): this reference keeps the id from reuse
         self._opened_by: Connected | None = None
         self._registry = registry
         self._key = key
@@ -122,15 +122,15 @@ class Link:
 
     @property
     def status(self) -> str:
-        """The connection's state in a word."""
+        """The connection's state as a word, such as ``"Connected"``."""
         state = self.conn.state
-        # The task that connects begins a turn of the loop later.
+        # The connecting task starts one loop turn later; until then the state is still DISCONNECTED.
         return (
             State.CONNECTING.value if state is State.DISCONNECTED and not self._task.done() else state.value
         )
 
     def add(self, listener: Listener) -> None:
-        """Let a component listen."""
+        """Add a listener, and cancel a close that is pending because the last one had left."""
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
@@ -138,12 +138,12 @@ class Link:
         listener.moved(self.status)
 
     def greet(self, listener: Listener) -> None:
-        """Tell a component that came late what the others were told: the connection is open."""
+        """Tell a component that joins an open connection that it is open."""
         if self._opened_by is not None and self.conn.state is State.CONNECTED:
             listener.opened(self._opened_by)
 
     def remove(self, listener: Listener) -> None:
-        """Let a component go; one that was told of an open connection is told its end."""
+        """Remove a listener; if it was told that the connection is open, tell it that it has ended."""
         if listener not in self.listeners:
             return
         self.listeners = tuple(one for one in self.listeners if one is not listener)
@@ -151,7 +151,7 @@ class Link:
             now = asyncio.get_running_loop().time()
             listener.closed(Disconnected(at=now, code=1000, reason="the component was unmounted", clean=True))
         if not self.listeners:
-            # A turn later: who is mounted in the place of another keeps the connection.
+            # Close one loop turn later: a component that is mounted in this one's place keeps the connection.
             self._leaving = asyncio.get_running_loop().call_soon(self._end)
         elif listener.room is not None and all(one.room != listener.room for one in self.listeners):
             self._registry.spawn(self._leave_room(listener.room))
@@ -182,10 +182,10 @@ class Link:
         await asyncio.wait((self._task,))
 
     async def _leave_room(self, room_id: str) -> None:
-        with contextlib.suppress(RtlabError, TimeoutError):  # then it is not entered again, at least
+        with contextlib.suppress(RtlabError, TimeoutError):  # even a failed leave prevents the next rejoin
             await self.conn.leave_room(room_id)
 
-    # What the connection tells
+    # Events of the connection
 
     def _message(self, message: Message) -> None:
         for listener in self.listeners:
@@ -197,7 +197,7 @@ class Link:
         self._tell(lambda one: one.opened(event))
 
     def _closed(self, event: Disconnected) -> None:
-        wanted = [one.reconnects(event) for one in self.listeners]  # each is asked
+        wanted = [one.reconnects(event) for one in self.listeners]  # no generator: any() would skip listeners
         again = event.will_reconnect and any(wanted)
         self._tell(lambda one: one.moved(State.RECONNECTING.value if again else self.conn.state.value))
         self._tell(lambda one: one.closed(event))
@@ -227,7 +227,7 @@ class Link:
 
 
 class _Registry:
-    """The links of one loop, and its tasks."""
+    """The links of one event loop, and the tasks that connect and close them."""
 
     def __init__(self) -> None:
         self.links: dict[Hashable, Link] = {}
@@ -266,7 +266,7 @@ class _Registry:
             _log.warning("a component's connection raised %s", describe(error))
 
     async def settled(self) -> None:
-        await asyncio.sleep(0)  # links that are let go of in this turn begin to close in the next
+        await asyncio.sleep(0)  # links whose last listener left in this turn begin to close in the next
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -281,21 +281,21 @@ def _registry() -> _Registry:
 
 
 def join(key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], listener: Listener) -> Link:
-    """Let a component listen to the connection of this name, which is made if there is none.
+    """Let a component listen to the connection with this key; make the connection if there is none.
 
     Parameters
     ----------
     key : hashable
-        Equal for those who share one.
+        Equal for components that share one connection.
     connect, url, options
-        Make the connection.
+        As for `Link`; used only if the connection has to be made.
     listener : Listener
-        The component's.
+        Told about the connection from now on.
 
     Raises
     ------
     ValueError
-        It is shared already, with other options.
+        If the connection is shared already, with other options.
     """
     return _registry().join(key, connect, url, options, listener)
 
@@ -306,12 +306,12 @@ def open_links() -> int:
 
 
 async def hooks_settled(timeout: float = 10.0) -> None:
-    """Return when every connection that components let go of is closed, and none is connecting.
+    """Wait until every connection without a component is closed, and none is still connecting.
 
     Parameters
     ----------
     timeout : float
-        Seconds; then `TimeoutError`.
+        Seconds to wait at most; then `TimeoutError` is raised.
     """
     async with asyncio.timeout(timeout):
         await _registry().settled()

@@ -1,4 +1,4 @@
-"""A reducer's state outside any component: changed at once, in order, and rendered once a frame."""
+"""Holds a reducer's state outside any component: actions apply at once, renders follow once per frame."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _UNSEEN: Final = object()
 
 
 class Watcher:
-    """A component that looks at a part of a store's state.
+    """Renders a component when the part of a store's state that it selects has changed.
 
     Parameters
     ----------
     store : Store
-        Whose.
+        The store to watch.
     tree, render
         As in `Rendered`.
     """
@@ -36,12 +36,12 @@ class Watcher:
         self._seen: Any = _UNSEEN
 
     def look(self) -> Any:
-        """Return what the component sees now."""
+        """Return the selected part of the state, and remember it as rendered."""
         self._seen = self.select(self.store.state)
         return self._seen
 
     def render(self) -> None:
-        """Render the component, if what it looks at has changed."""
+        """Render the component if the selected part has changed since `look`."""
         if self._seen is _UNSEEN or not bool(self.select(self.store.state) == self._seen):
             self._render()
 
@@ -52,21 +52,21 @@ class Store:
     Parameters
     ----------
     clock : FrameClock
-        Renders those who watch.
+        Schedules the renders of the watchers.
     reducer : callable
         ``(state, action) → state``.
     state : WebSocketState, optional
-        The first.
+        The first state; None: a new `WebSocketState`.
     max_actions : int
-        Actions that are kept for a replay. Older ones move into `base`.
+        How many actions are kept for a replay. `base` already contains the effect of older ones.
 
     Attributes
     ----------
     state, base : WebSocketState
-        Now, and before the oldest action that is kept: ``replay(store.actions, store.base, reducer)`` is
-        `state`, errors included.
+        The current state, and the state before the oldest kept action: ``replay(store.actions, store.base,
+        reducer)`` returns `state`, errors included.
     send : callable
-        Sends a message, once a provider has a connection.
+        Sends a message over the provider's connection; raises `NotConnected` before the provider is mounted.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Store:
         self.send: Callable[..., Any] = _no_connection
         self._clock = clock
         self._max_actions = max_actions
-        self._actions: deque[tuple[Action, WebSocketState]] = deque()  # and the state behind each
+        self._actions: deque[tuple[Action, WebSocketState]] = deque()  # each with the state after it
         self._watchers: dict[Rendered, None] = {}
 
     @property
@@ -93,17 +93,17 @@ class Store:
         return tuple(action for action, _ in self._actions)
 
     def dispatch(self, action: Action) -> None:
-        """Apply an action. One on which the reducer raises changes nothing but the error, by an ERROR."""
+        """Apply an action. If the reducer raises, an ERROR action sets the state's `error` instead."""
         try:
             self._apply(action)
         except Exception as error:
             self.fail(f"the reducer raised {describe(error)} on {action.type}; the state is as before")
 
     def fail(self, text: str) -> None:
-        """Say what is wrong, in the state's `error`."""
+        """Set the state's `error` to this text, by an ERROR action."""
         try:
             self._apply(Action("ERROR", text))
-        except Exception:  # it knows no ERROR
+        except Exception:  # a custom reducer may not handle ERROR
             self._set(msgspec.structs.replace(self.state, error=text))
 
     def _apply(self, action: Action) -> None:
@@ -116,9 +116,9 @@ class Store:
         self._set(state)
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """Render a watcher on changes; return what ends it."""
+        """Render a watcher whenever the state changes; return a function that ends this."""
         self._watchers[watcher] = None
-        self._clock.ask(watcher)  # what changed between its render and now
+        self._clock.ask(watcher)  # the state may have changed since the component rendered
 
         def end() -> None:
             self._watchers.pop(watcher, None)

@@ -1,4 +1,4 @@
-"""What a component has of a connection: its feed, its newest callbacks, and the renders that it asks for."""
+"""One component's share of a connection: its feed, its newest callbacks, and the renders it asks for."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ _log: Final = logging.getLogger("rtlab")
 
 
 class Callbacks(msgspec.Struct, frozen=True):
-    """A component's functions, as its newest render gave them.
+    """A component's callbacks, as its newest render passed them.
 
     Parameters
     ----------
     on_message, on_open, on_close, on_error : callable or None
         Called at once, on the connection's loop, outside any render.
     should_reconnect : callable or None
-        `Disconnected` → whether to come back; asked only where the close code allows it.
+        `Disconnected` → whether to reconnect. Called after every disconnect; the answer counts only if the
+        close code allows a reconnect.
     """
 
     on_message: Callable[[Message], object] | None = None
@@ -47,18 +48,18 @@ class Callbacks(msgspec.Struct, frozen=True):
 
 
 class Subscription:
-    """Listens to a link for one component.
+    """Listens to a `Link` on behalf of one component.
 
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
-        The connection's.
+        The event loop that the connection runs on.
     tree : context manager
-        Collects the renders of the component's tree.
+        Collects the renders of the component's tree into one; see `Rendered`.
     render : callable
         Renders the component.
     renders_messages : bool
-        Whether a message that the component looks at is a reason to.
+        Whether a message that the component wants to see causes a render.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Subscription:
     def mount(
         self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
     ) -> Callable[[], None]:
-        """Begin to listen; return what ends it. From any thread."""
+        """Start listening; return a function that stops it. Both may be called from any thread."""
         self._mounted = True
         self._on_loop(self._join, key, connect, url, options)
         return lambda: self._on_loop(self._leave)
@@ -131,7 +132,7 @@ class Subscription:
     def send_message(
         self, type: str, payload: Any = None, **options: Any
     ) -> asyncio.Task[Receipt] | concurrent.futures.Future[Receipt]:
-        """Start sending; await the result to know. An error that nobody awaits is the hook's `error`."""
+        """Start sending; await the result for the receipt. An error is also shown as the hook's `error`."""
         work = self._send(type, payload, options)
         try:
             here = asyncio.get_running_loop()
@@ -140,11 +141,11 @@ class Subscription:
         if here is not self._loop:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
         task = self._loop.create_task(work)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # noted: `error` says it
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the hook shows it
         return task
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run what belongs to the component's connection; an error is the hook's `error`."""
+        """Run a coroutine until the component unmounts; an error becomes the hook's `error`."""
         task = self._loop.create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -165,10 +166,11 @@ class Subscription:
             raise
 
     async def enter(self, room_id: str) -> None:
-        """Enter a room; later connections enter it again by themselves."""
+        """Join a room; the connection rejoins it after every reconnect."""
         if self.room is not None or self._link is None:
             return
-        # At once: another component that leaves the room now must not take this one along.
+        # Set before the join is sent: a component that leaves the room meanwhile must not make the shared
+        # connection leave it.
         self.room = room_id
         try:
             await self._link.conn.join_room(room_id)
@@ -176,12 +178,12 @@ class Subscription:
             self.room = None
             raise
 
-    # What the link tells
+    # Called by the link
 
     def message(self, message: Message) -> None:
-        """Keep a message for the next render, if the component looks at it."""
+        """Keep a message for the next render, if the component wants to see it."""
         if not self._mounted:
-            return  # another component's handler of this very message has unmounted this one
+            return  # another component's handler of this same message has unmounted this one
         fresh = self.feed.put(message)
         if self.callbacks.on_message is not None and fresh:
             self._call(self.callbacks.on_message, message)
@@ -202,19 +204,19 @@ class Subscription:
             self._call(self.callbacks.on_close, event)
 
     def failed(self, error: str, event: ErrorEvent | Exception) -> None:
-        """Note what is wrong."""
+        """Show an error as the hook's `error`, and call ``on_error``."""
         self.feed.error = error
         self._ask()
         self._call(self.callbacks.on_error, event)
 
     def moved(self, status: str) -> None:
-        """Note the connection's state."""
+        """Show the connection's new state."""
         if status != self.status:
             self.status = status
             self._ask()
 
     def reconnects(self, event: Disconnected) -> bool:
-        """Ask the component whether to come back."""
+        """Return whether the component wants to reconnect; if its callback raises, it does."""
         wanted = self.callbacks.should_reconnect
         try:
             return wanted is None or bool(wanted(event))

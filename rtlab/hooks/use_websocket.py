@@ -33,21 +33,22 @@ class WebSocketView(msgspec.Struct, frozen=True, kw_only=True):
     connection_status : str
         ``"Disconnected"``, ``"Connecting"``, ``"Connected"``, ``"Reconnecting"`` or ``"Closed"``.
     last_message : Message or None
-        The newest that the component looks at.
+        The newest message that the component wants to see.
     messages : tuple of Message
-        Those that came since the last render that was completed: each is in exactly one.
+        The messages since the last completed render. Each message is in exactly one completed render.
     frame : int
-        Grows with each list that is not empty. The dependency of an effect that handles
-        `messages`: two lists may be equal.
+        How many messages there were in all, including `messages`. Make it the dependency of an effect
+        that handles `messages`, because two different lists may compare equal.
     value : any
-        What ``select`` gave for the newest message.
+        What ``select`` returned for the newest message; None without ``select``.
     error : str or None
-        What is wrong, in one sentence; None after a connect.
+        What went wrong, in one sentence; None again after a connect.
     send_message : callable
         ``send_message(type, payload, room_id=…, delivery=…)``. The same function in every
-        render. It may be awaited; an error that nobody awaits is in `error`.
+        render. Its result may be awaited; an error is also shown in `error`.
     connection : Connection or None
-        For all else: `request`, `join_room`, `stats`.
+        The connection itself, for everything else: `request`, `join_room`, `stats`. None while the
+        component is not mounted or has no URL.
     """
 
     connection_status: str
@@ -61,7 +62,7 @@ class WebSocketView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_url(url: object) -> str | None:
-    """Return a URL, or None for none yet.
+    """Return the URL if a connection can be made to it, or None for no connection yet.
 
     Raises
     ------
@@ -100,22 +101,23 @@ def use_subscription(
     renders_messages: bool = True,
     place: Sequence[object] = (),
 ) -> Subscription:
-    """Subscribe the component to its connection; for hooks that build on it.
+    """Subscribe the component to its connection; a building block for other hooks.
 
     Parameters
     ----------
     url, transport, share, connect
         As for `use_websocket`.
     look : Look, optional
-        What the component looks at.
+        Which messages the component wants to see; None: all.
     callbacks : Callbacks, optional
-        Its functions.
+        The component's callbacks; None: none.
     options : dict, optional
-        For the connection.
+        Options of the `Connection`.
     renders_messages : bool
-        Whether messages are a reason to render.
+        Whether a message causes a render.
     place : sequence
-        Another one gives another subscription, as another URL does.
+        Further values that identify the subscription: when one changes, a new subscription begins, as with
+        a new URL.
     """
     url = check_url(url)
     make = connect if connect is not None else plain_connect(transport)
@@ -128,8 +130,8 @@ def use_subscription(
             loop, tree, lambda: set_renders(lambda n: n + 1), renders_messages=renders_messages
         )
 
-    # Another URL begins afresh: nothing of the former one is shown under the new one's name.
-    # `connect` is no reason to: written in place, it is another function in every render.
+    # A new URL makes a new subscription, so that messages of the former URL do not appear under the new one.
+    # `connect` is no dependency: a lambda in the call is a new function in every render.
     here = [url, transport, share, *place]
     subscription = reacton.use_memo(new_subscription, here)
 
@@ -151,10 +153,10 @@ def use_subscription(
 def use_websocket(
     url: str | None,
     *,
-    # What to look at
+    # Which messages to show
     filter: Callable[[Message], object] | None = None,
     select: Callable[[Message], Any] | None = None,
-    # Called at once
+    # Callbacks
     on_message: Callable[[Message], object] | None = None,
     on_open: Callable[[Connected], object] | None = None,
     on_close: Callable[[Disconnected], object] | None = None,
@@ -166,40 +168,41 @@ def use_websocket(
     connect: Connect | None = None,
     **options: Any,
 ) -> WebSocketView:
-    """Use a connection in a Reacton component; it opens with the component, and closes with it.
+    """Use a connection in a Reacton component: it opens on mount, and closes on unmount.
 
     Parameters
     ----------
     url : str or None
         ``ws://host/ws``, or the server's base URL ``http://host`` for any transport; None for
-        no connection yet. Another URL closes the former connection and begins afresh.
+        no connection yet. A new URL closes the former connection and opens another one.
 
-    # What to look at
+    # Which messages to show
     filter : callable, optional
-        Message → whether the component sees it. Others cause no render.
+        Message → whether the component wants to see it. Other messages cause no render. None: all messages.
     select : callable, optional
-        Message → what matters of it. A message for which it gives the same as for the one
-        before causes no render, and is not listed.
+        Message → the part that matters. A message whose part equals the part of the message before
+        causes no render, and is not in `messages`.
 
-    # Called at once
+    # Callbacks
     on_message, on_open, on_close, on_error : callable, optional
-        Always those of the newest render, so that none sees variables of an old one.
+        Called at once, outside any render. The functions of the newest render are used, so that none
+        sees variables of an older render.
 
     # The connection
     transport : {"websocket", "sse", "longpoll", "webrtc"}
-        What carries the messages.
+        The transport of the connection.
     share : bool
-        Use one connection, with one heartbeat, for all components with this URL that share it.
+        Share one connection, and its heartbeat, with all components that have this URL and ``share=True``.
     should_reconnect : callable, optional
-        `Disconnected` → whether to come back, where the close code allows it at all. Of a shared
-        connection, it comes back as long as one component wants it.
+        `Disconnected` → whether to reconnect; the answer counts only if the close code allows a
+        reconnect. A shared connection reconnects as long as one component wants it.
     connect : callable, optional
         Makes the connection in place of `transport`: ``connect(url, **options)``. For tests, and
-        for the replay of a recorded run. Read when the connection is made; those who share give the
-        same function.
+        for the replay of a recorded run. Used only when the connection is made. Components that share
+        a connection must pass the same function.
     **options
-        As for `Connection`: ``backoff``, ``heartbeat``, … Read when the connection is made. A first
-        connect that fails is retried, unless ``retry_initial=False``.
+        Options of `Connection`: ``backoff``, ``heartbeat``, … Used only when the connection is made. A
+        first connection attempt that fails is retried, unless ``retry_initial=False``.
 
     Returns
     -------
@@ -208,15 +211,15 @@ def use_websocket(
     Raises
     ------
     TypeError, ValueError
-        For what is no URL, and an unknown transport.
+        If `url` is not a URL, or the transport is unknown.
     InvalidState
-        Without a running event loop.
+        If no event loop is running.
 
     Notes
     -----
-    At most sixty renders a second are caused by messages; all components of a tree render
-    together. What came meanwhile is in `messages`: React's own ``lastMessage`` state would hold the
-    last only.
+    Messages cause at most sixty renders a second; all components of a tree render together. `messages`
+    holds everything that arrived between two renders; the ``lastMessage`` of React's hooks would hold
+    only the last.
 
     Examples
     --------
@@ -241,7 +244,7 @@ def use_websocket(
     feed = subscription.feed
     messages = feed.pending()
     frame = feed.taken + len(messages)
-    # An effect runs only when the render is complete: one that is given up takes nothing.
+    # An effect runs only after a completed render, so an abandoned render takes no messages from the feed.
     reacton.use_effect(lambda: feed.commit(len(messages)), [frame, id(feed)])
     return WebSocketView(
         connection_status=subscription.status,
