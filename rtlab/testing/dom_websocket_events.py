@@ -1,4 +1,4 @@
-"""A WebSocket as a page sees it: events in tasks of their own, the ready state changing with them."""
+"""A WebSocket as a page sees it: each event is a task of its own, and the ready state changes with it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["PageEvents"]
 
 
 class PageEvents:
-    """Ready state, listeners, and what a page may do; a subclass brings the network.
+    """Ready state, listeners and methods of a page's WebSocket; a subclass adds the network.
 
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
-        Whose turns are the page's tasks.
+        The event loop; each of its callbacks stands for one task of the page.
 
     Attributes
     ----------
     on_open, on_message, on_error, on_close : callable or None
         As a page's ``onopen`` and so on; called with an `Event`, before other listeners.
     buffered_amount : int
-        Bytes that `page_send` took and the network did not.
+        Bytes that `page_send` has accepted and the network has not taken yet.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,7 +48,7 @@ class PageEvents:
 
     @property
     def listens(self) -> bool:
-        """Whether anybody wants to know of messages."""
+        """Whether there is a listener for messages."""
         return self.on_message is not None or "message" in self._listeners
 
     def add_event_listener(self, type: str, listener: Listener) -> None:
@@ -58,7 +58,7 @@ class PageEvents:
         self._listeners.setdefault(type, []).append(listener)
 
     def remove_event_listener(self, type: str, listener: Listener) -> None:
-        """Forget a listener. An unknown one is no error, as in a page."""
+        """Remove a listener; an unknown one is ignored, as in a page."""
         if listener in self._listeners.get(type, ()):
             self._listeners[type].remove(listener)
 
@@ -70,8 +70,8 @@ class PageEvents:
         Raises
         ------
         DOMError
-            ``InvalidStateError`` while it connects. Once it closes, data is discarded without
-            a word, and only `buffered_amount` grows.
+            ``InvalidStateError`` in CONNECTING. From CLOSING on, data is discarded silently, and only
+            `buffered_amount` grows.
         """
         if self._ready is ReadyState.CONNECTING:
             raise DOMError("InvalidStateError", "it is still in CONNECTING state")
@@ -102,11 +102,11 @@ class PageEvents:
             self._fail()
             return
         self._ready = ReadyState.CLOSING
-        # What was sent before leaves before the close frame.
+        # In a task, so that data sent before leaves before the close frame.
         frame = Close(code if code is not None else 1005 if not reason else 1000, reason)
         self._task(lambda: self._begin_closing(frame))
 
-    # What the network below does
+    # Implemented by the subclass with the network
 
     def _page_can_write(self) -> bool:
         raise NotImplementedError
@@ -118,7 +118,7 @@ class PageEvents:
         raise NotImplementedError
 
     def _fail(self) -> None:
-        """Fail the connection before it opened (the standard's word)."""
+        """Fail the connection (RFC 6455 §7.1.7) before it opened."""
         raise NotImplementedError
 
     # Events
@@ -154,7 +154,7 @@ class PageEvents:
         for listener in ([first] if first is not None else []) + list(self._listeners.get(event.type, ())):
             try:
                 listener(event)
-            except Exception as error:  # a page's handler that throws stops no other
+            except Exception as error:  # in a page, a handler that throws does not stop the others
                 self._page_loop.call_exception_handler(
                     {"message": f"a listener of {event.type!r} raised", "exception": error}
                 )

@@ -1,4 +1,4 @@
-"""What a browser's WebSocket API says of states, events and arguments (WHATWG WebSockets, §3)."""
+"""The rules of a browser's WebSocket API for states, events and arguments (WHATWG WebSockets, §3)."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class ReadyState(enum.IntEnum):
 
 
 class DOMError(RtlabError):
-    """What a browser throws; `name` is the ``DOMException``'s.
+    """The exception that a browser would throw; `name` is that of the ``DOMException``.
 
     Parameters
     ----------
     name : str
         ``"SyntaxError"``, ``"InvalidStateError"`` or ``"InvalidAccessError"``.
     text : str
-        For people.
+        The explanation, for people.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -53,16 +53,16 @@ class DOMError(RtlabError):
 
 
 class Event(NamedTuple):
-    """What a listener gets.
+    """The event that a listener is called with.
 
     Parameters
     ----------
     type : str
         ``"open"``, ``"message"``, ``"error"`` or ``"close"``.
     data : str or bytes
-        A message's.
+        The data of a message event; empty in others.
     code, reason, was_clean : int, str, bool
-        Of a close event.
+        Set in a close event only.
     """
 
     type: str
@@ -76,7 +76,7 @@ Listener = Callable[[Event], object]
 
 
 def check_page_close(code: int | None, reason: str) -> None:
-    """Raise `DOMError` unless a page may close with this."""
+    """Raise `DOMError` unless a page may pass this code and reason to ``close()``."""
     if code is not None and code != 1000 and not 3000 <= code <= 4999:
         raise DOMError("InvalidAccessError", f"the close code must be 1000, or 3000 to 4999, got {code}")
     if len(reason.encode()) > MAX_REASON_BYTES:
@@ -109,7 +109,7 @@ def check_protocols(protocols: tuple[str, ...]) -> None:
 
 
 def as_message(parts: Any) -> str | bytes:
-    """Return what `websockets` sends for bytes-like data, or for the parts of a message."""
+    """Return the message that `websockets` sends for bytes-like data, or for an iterable of fragments."""
     if isinstance(parts, (bytearray, memoryview)):
         return bytes(cast("bytearray", parts))
     if isinstance(parts, Mapping) or not isinstance(parts, Iterable):

@@ -1,4 +1,4 @@
-"""`expect(ws).to_receive({…})`: an assertion that waits, and draws what did happen when it fails."""
+"""`expect(ws).to_receive({…})`: an assertion that waits, and on failure draws what happened instead."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Receiver(Protocol):
 
 
 class Expectation:
-    """What `expect` returns."""
+    """Assertions about what one end receives, and how it closes; made by `expect`."""
 
     def __init__(self, end: Receiver) -> None:
         self._end = end
         self._seen: list[str] = []
 
     async def to_receive(self, pattern: Pattern, *, within: float = 1.0, skip: bool = False) -> str | bytes:
-        """Read the next message: it must fit.
+        """Read the next message, which must match the pattern.
 
         Parameters
         ----------
         pattern : dict, str, bytes, callable or ...
             See `matches`.
         within : float
-            Seconds; a fake clock's pass at once.
+            Seconds to wait at most; on a `FakeClock` they take no time.
         skip : bool
-            Read on over messages that do not fit.
+            Whether to skip messages that do not match, instead of failing on the first.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Expectation:
         raise self._failed(f"expected {words(pattern)}, got {got}") from None
 
     async def to_close(self, code: int | None = None, *, within: float = 1.0) -> None:
-        """Wait for the end, with this close code where one is given; raises as `to_receive` does."""
+        """Wait until the connection has closed, with this code unless it is None; raises as `to_receive`."""
         end = self._end
         if not isinstance(end, MockWebSocket):
             raise TypeError(f"expected a MockWebSocket, which knows how it ends, got {end!r:.80}")
@@ -105,8 +105,8 @@ def expect(end: MockWebSocket | PeerEnd | ScriptedPeer | Receiver) -> Expectatio
     Parameters
     ----------
     end : MockWebSocket, PeerEnd or ScriptedPeer
-        Who is to receive; a peer stands for its newest connection. Anything else with ``recv()``
-        will do, but has no diagram.
+        The receiving end; a peer stands for its newest connection. Any other object with ``recv()``
+        works too, but without a diagram.
     """
     if isinstance(end, ScriptedPeer):
         return Expectation(end.current)

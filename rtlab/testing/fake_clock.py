@@ -1,4 +1,4 @@
-"""Time that passes only when everybody waits: an hour of timers in a few milliseconds."""
+"""Time that passes only when all tasks wait: an hour of timers takes a few milliseconds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["ClockStuck", "FakeClock"]
 
 T = TypeVar("T")
 
-#: The shortest delay that is not none, in seconds.
+#: Shortest delay of a timer, in seconds: a shorter one above 0 is rounded up to it.
 TICK: Final = 1e-6
-#: Waits that `ClockStuck` names at most.
+#: How many waiting tasks `ClockStuck` names at most.
 _NAMED: Final = 5
 
 
 class ClockStuck(RtlabError):
-    """Everybody waits, and nothing is due: with a real clock this would hang for ever."""
+    """All tasks wait, and no timer is set: with a real clock, this would hang for ever."""
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """asyncio's own loop, whose sleep in `select` costs no time but moves the clock."""
+    """asyncio's selector loop, which moves its clock ahead instead of sleeping in `select`."""
 
     def __init__(self, start: float) -> None:
         selector = _Selector(self._skip)
@@ -38,7 +38,8 @@ class _Loop(asyncio.SelectorEventLoop):
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        # One too small to change the sum would come due at once, for ever, where code waits for a moment.
+        # A delay too small to change the sum would be due at the same time again: code that waits for a
+        # point in time would spin for ever.
         if delay > 0:
             delay = max(delay, TICK)
         return self.call_at(self._now + delay, callback, *args, context=context)
@@ -71,7 +72,7 @@ class _Selector(selectors.SelectSelector):
         self._skip = skip
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        # No system call where only timers wait: the one descriptor is the loop's own alarm bell.
+        # No system call if only timers wait: the one descriptor is then the loop's own self-pipe.
         if timeout is not None and (timeout <= 0 or len(self.get_map()) <= 1):
             if timeout > 0:
                 self._skip(timeout)
@@ -83,21 +84,21 @@ class _Selector(selectors.SelectSelector):
 
 
 class FakeClock:
-    """Runs coroutines on a loop of its own, where waiting takes no time.
+    """Runs coroutines on an event loop of its own, where waiting takes no time.
 
-    Whenever everybody waits, the clock jumps to the next timer. What `asyncio.sleep`,
-    `asyncio.timeout` and ``call_later`` say holds to the last bit, on any machine.
+    Whenever all tasks wait, the clock jumps to the next timer. The delays of `asyncio.sleep`,
+    `asyncio.timeout` and ``call_later`` are exact, on any machine.
 
     Parameters
     ----------
     start : float
-        What the clock shows at first, in seconds.
+        The clock's initial time, in seconds.
 
     Notes
     -----
-    Only for what lives in memory. ``looptime`` does the same for whole tests of an existing
-    suite; here the clock is an object, so that one test can run many of them, and a wait
-    for nothing is an error instead of a hang.
+    Works only for code in memory: real sockets, threads and child processes do not run on it. ``looptime``
+    does the same for whole tests of an existing suite; here the clock is an object, so that one test can
+    use several, and a wait for something that cannot come is an error instead of a hang.
 
     Examples
     --------
@@ -115,32 +116,32 @@ class FakeClock:
 
     @property
     def now(self) -> float:
-        """What the clock shows, in seconds."""
+        """The clock's current time, in seconds."""
         return self._loop.time() if self._loop is not None else self._now
 
     def __call__(self) -> float:
-        """Return `now`: the clock itself fits where a ``clock=`` is asked for."""
+        """Return `now`, so that the clock itself can be passed as ``clock=``."""
         return self.now
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, from where the clock stands.
+        """Run a coroutine to its end, starting at the clock's current time.
 
         Parameters
         ----------
         work : coroutine
-            What to run. Tasks that it leaves behind are cancelled.
+            The coroutine. Tasks that it leaves behind are cancelled.
 
         Returns
         -------
         object
-            What it returned.
+            What the coroutine returned.
 
         Raises
         ------
         ClockStuck
-            When it waits for something that cannot come.
+            If the coroutine waits for something that cannot come.
         RtlabError
-            When a loop is running already: an async test has a real clock.
+            If an event loop is running already, as in an async test, which has a real clock.
         """
         try:
             asyncio.get_running_loop()

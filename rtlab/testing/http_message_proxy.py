@@ -1,4 +1,4 @@
-"""A proxy in front of a real HTTP server that reads messages: of event streams, long polls and POSTs."""
+"""A proxy in front of a real HTTP server: acts on single messages of event streams, long polls and POSTs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HttpMessageProxy"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 SHUTDOWN_TIMEOUT: Final = 1.0
-#: Fields of one hop (RFC 9110 §7.6.1), and those that the new body makes anew.
+#: Header fields that are not forwarded: those of one hop (RFC 9110 §7.6.1), and those the proxy sets anew.
 _OF_ONE_HOP: Final = frozenset(
     {"connection", "host", "keep-alive", "transfer-encoding", "content-length", "upgrade", "accept-encoding"}
 )
@@ -30,25 +30,25 @@ _END_OF_LINE: Final = re.compile(r"\r\n|\n|\r")
 class HttpMessageProxy(MessageRules):
     """Stands between clients and a real HTTP server, and touches only the messages that a test names.
 
-    A message is the data of an event, an entry of a poll's ``messages``, or what a ``POST`` carries as JSON:
-    one, or each of an array. All else passes as it came: path, query, fields, status, ``id`` and ``event``
-    of events, cursors, comments. A client that goes ends its request here and at the server.
+    A message is the data of an event, an entry of a poll's ``messages``, or the JSON that a ``POST`` carries:
+    one value, or each value of an array. All else passes unchanged: path, query, fields, status, ``id`` and
+    ``event`` of events, cursors, comments. When a client disconnects, the proxy cancels its request upstream.
 
-    HTTP keeps the order of what shares a stream or a body, and a cursor promises what came before. So what
-    is behind a held message waits too, as far as it shares its stream or body, whatever ``alone`` says; other
-    requests pass. To break the bytes below, put the fault proxy in front.
+    HTTP keeps the order within a stream or a body, and a cursor promises that everything before it has been
+    delivered. So everything behind a held message in the same stream or body waits too, whatever ``alone``
+    says; other requests pass. To damage the bytes themselves, put the fault proxy in front.
 
     Parameters
     ----------
     upstream : str
         The server's URL, ``http://`` or ``https://``.
     ssl : ssl.SSLContext, optional
-        For an ``https://`` upstream; None is the system's trust.
+        TLS settings for an ``https://`` upstream; None: the system's trusted certificates.
 
     Attributes
     ----------
     journal : Journal
-        What came, from whom, and what was done to it; a request is a connection of its own.
+        Every message, who sent it, and what was done to it; each request is a connection of its own.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class HttpMessageProxy(MessageRules):
 
     @property
     def url(self) -> str:
-        """What clients ask instead of the upstream."""
+        """The URL that clients use instead of the upstream's."""
         if self._runner is None:
             raise RtlabError(
                 "expected a proxy that listens: write `async with HttpMessageProxy(url) as proxy:`"
@@ -144,12 +144,12 @@ class HttpMessageProxy(MessageRules):
                     for event in await self._event(unit.raw, number):
                         await stream.write(event)
         except aiohttp.ClientError:
-            if request.transport is not None:  # as it ended there, in the middle, so here
+            if request.transport is not None:  # broken off by the server, so by the proxy
                 request.transport.abort()
         return stream
 
     async def _event(self, raw: bytes, number: int) -> list[bytes]:
-        """Return what becomes of one event: its data are the message."""
+        """Apply the rules to one event, whose data is the message; return the events to send instead."""
         lines = [line for line in _END_OF_LINE.split(raw.decode("utf-8", "replace")) if line]
         data = "\n".join(_value(line) for line in lines if line.partition(":")[0] == "data")
         others = [line for line in lines if line.partition(":")[0] != "data"]
@@ -157,7 +157,7 @@ class HttpMessageProxy(MessageRules):
         return [raw if new == data else _written(others, new) for new in became]
 
     async def _body(self, sender: Sender, raw: bytes, number: int) -> bytes:
-        """Return a body after its messages have passed the rules; another than JSON as it is."""
+        """Apply the rules to a body's messages; return the new body. One that is not JSON is unchanged."""
         try:
             entries, whole = _entries(sender, raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -174,7 +174,7 @@ class HttpMessageProxy(MessageRules):
 
 
 def _entries(sender: Sender, raw: bytes) -> tuple[list[msgspec.Raw], dict[str, msgspec.Raw] | None]:
-    """Return the messages of a body, and what they stand in, if that is an object."""
+    """Return the messages of a body, and the JSON object that contains them, if there is one."""
     if sender == "server":
         whole = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         return msgspec.json.decode(whole.get("messages", b"[]"), type=list[msgspec.Raw]), whole

@@ -18,25 +18,25 @@ _WIDTH: Final = 46
 
 
 class JournalError(RtlabError):
-    """A file that is no journal."""
+    """A recording cannot be read, or cannot be played."""
 
 
 class Entry(NamedTuple):
-    """One thing that happened.
+    """One thing that happened on a connection.
 
     Parameters
     ----------
     at : float
-        Seconds of the loop's clock.
+        Time on the event loop's clock, in seconds.
     who : str
-        ``"client"`` or ``"peer"``: who sent it, or did it; ``"proxy"`` for a fault between them.
+        Who sent it, or did it: ``"client"``, ``"peer"``, or between them ``"proxy"`` or ``"rule"``.
     what : str
-        ``"message"``, ``"close"``, ``"ping"``, ``"pong"``, or anything else that no other side
-        receives: ``"open"``, ``"reset"``, ``"state"`` … and a connection's events, as JSON.
+        ``"message"``, ``"close"``, ``"ping"``, ``"pong"``, or something that is not sent to the other
+        side: ``"open"``, ``"reset"``, ``"state"`` … or the name of a connection's event.
     data : str or bytes
-        The message, or words.
+        The message, a description in words, or the fields of an event as JSON.
     connection : int
-        Its number, from 1.
+        The connection's number, from 1.
     """
 
     at: float
@@ -61,7 +61,7 @@ class Journal:
     Parameters
     ----------
     limit : int
-        How many are kept.
+        How many entries are kept.
 
     Examples
     --------
@@ -76,11 +76,11 @@ class Journal:
 
     def __init__(self, limit: int = MAX_ENTRIES) -> None:
         self._entries: deque[Entry | tuple[float, str, str, str | bytes, int]] = deque(maxlen=limit)
-        #: Adds an entry; plain tuples, because a mock must cost little.
+        #: Appends an entry. It takes a plain tuple, which costs a mock less than an `Entry`.
         self.note: Callable[[tuple[float, str, str, str | bytes, int]], None] = self._entries.append
 
     def add(self, at: float, who: str, what: str, data: str | bytes = "", connection: int = 1) -> None:
-        """Note one thing; see `Entry`."""
+        """Append an entry; see `Entry` for the parameters."""
         self.note((at, who, what, data, connection))
 
     def __len__(self) -> int:
@@ -94,12 +94,12 @@ class Journal:
         return [entry.data for entry in self if entry.what == "message" and entry.who == who]
 
     def diagram(self, last: int = 30) -> str:
-        """Draw what happened, from top to bottom.
+        """Draw the entries as a sequence diagram in text, from top to bottom.
 
         Parameters
         ----------
         last : int
-            How many of the newest entries.
+            How many of the newest entries to draw.
         """
         entries = list(self)
         lines = [f"{'time':>10}  client{'peer':>{_WIDTH}}"]
@@ -115,7 +115,7 @@ class Journal:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Write all entries into a file, one JSON object a line."""
+        """Write all entries into a file, one JSON object per line."""
         encode = msgspec.json.encode
         lines = [encode(_line(entry)) for entry in self]
         Path(path).write_bytes(b"".join(line + b"\n" for line in lines))
@@ -127,7 +127,7 @@ class Journal:
         Raises
         ------
         JournalError
-            For a file that is no journal; it names the line.
+            If the file is no journal; the message names the line.
         """
         try:
             lines = Path(path).read_bytes().splitlines()
@@ -137,7 +137,7 @@ class Journal:
         for number, raw in enumerate(lines, 1):
             try:
                 line = msgspec.json.decode(raw, type=_Line)
-            except Exception as error:  # foreign bytes: msgspec raises others than its own, too
+            except Exception as error:  # bytes of any kind: msgspec raises more than its own errors
                 raise JournalError(
                     f"{path}, line {number} is no entry of a journal: {error}. "
                     "Was it written by WireRecording.save()?"

@@ -1,4 +1,4 @@
-"""Any recorded run as one journal: what a wire recording, a recorder or the dead-path experiment kept."""
+"""Turns any recorded run into a journal: that of a wire recording, a recorder or the dead-path experiment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rtlab.testing.journal import Entry, Journal, JournalError
 
 __all__ = ["MAX_SAMPLES", "run_of"]
 
-#: Samples of a recorder that become entries: each takes half a kilobyte.
+#: How many samples of a recorder become entries at most: each takes half a kilobyte.
 MAX_SAMPLES: Final = 300_000
 _CAN: Final = (
     "what can be played: a .jsonl of WireRecording or Journal.save, a .csv, .csv.gz or .parquet of "
@@ -52,24 +52,24 @@ def run_of(source: Any, series: str | None = None) -> Journal:
     Parameters
     ----------
     source : Journal, Recorder or path
-        A path is known by its ending: ``.jsonl`` of a journal; ``.csv``, ``.csv.gz`` or ``.parquet`` of
-        `Recorder.save`; ``.json`` of the dead-path experiment.
+        The suffix of a path says what the file is: ``.jsonl`` a journal; ``.csv``, ``.csv.gz`` or
+        ``.parquet`` a file of `Recorder.save`; ``.json`` a run of the dead-path experiment.
     series : str, optional
-        Of a recorder's run only this series and its connection's events; all, if left out.
+        Take only this series of a recorder's run, and the events of its connection. None: all.
 
     Returns
     -------
     Journal
-        Of a recorder's run its first entry holds the series and the loop's late stretches, each sample
-        is a message (its payload was not kept: its series and size are), each series a connection of
-        its own, and the connection's state follows from its events.
+        For a recorder's run, the first entry holds the series and the event loop's late stretches. Each
+        sample is a message with the series and the size as payload, since the original payload was not
+        kept. Each series is a connection of its own, whose state is derived from its events.
 
     Raises
     ------
     JournalError
-        For a file that is missing, is damaged, or holds results and not moments; it says what can be played.
+        For a file that is missing, damaged, or holds only a run's results; the error says what can be played.
     RecordingError
-        For a ``.csv`` that is no recorder's.
+        For a ``.csv`` that no recorder wrote.
     TypeError
         For anything else.
     """
@@ -98,7 +98,7 @@ def _whole(journal: Journal, name: str, series: str | None) -> Journal:
     return journal
 
 
-# What a recorder kept
+# A recorder's run
 
 
 def _of_recorder(recording: Recording, name: str, start: float, only: str | None) -> Journal:
@@ -115,7 +115,7 @@ def _of_recorder(recording: Recording, name: str, start: float, only: str | None
     for series in recording.series:
         type_ = "echo" if series.round_trip else "feed"
         mine = rows[rows["series"] == series.index]
-        if len(mine):  # it was open, whatever is known of how it came to be
+        if len(mine):  # samples came, so it was open, even if no event says so
             first = float(mine["received"].min())
             entries.append(Entry(first, "client", "state", State.CONNECTED.value, series.index + 1))
         for received, ts, sent, size in mine[["received", "ts", "sent", "size"]].tolist():
@@ -148,7 +148,7 @@ def _of_mark(mark: Mark, numbers: dict[str, int]) -> Iterator[Entry]:
         return
     fields = _fields(mark.event)
     number = numbers.get(str(fields.get("series")), number)
-    if not fields:  # of an older file, whose marks have words only
+    if not fields:  # an older file, whose marks have text only
         fields = {"reason" if mark.kind != "error" else "message": mark.text}
     state = _state_after(mark.kind, fields)
     if state is not None:
@@ -174,7 +174,7 @@ def _state_after(kind: str, fields: dict[str, Any]) -> State | None:
 def _fields(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, Any])
-    except Exception:  # foreign bytes: msgspec raises others than its own, too
+    except Exception:  # bytes of any kind: msgspec raises more than its own errors
         return {}
 
 
@@ -182,7 +182,7 @@ def _known(stamp: float) -> float | None:
     return None if math.isnan(stamp) else stamp
 
 
-# What the dead-path experiment kept
+# The dead-path experiment's run
 
 
 def _of_dead_path(path: Path) -> Journal:
@@ -192,7 +192,7 @@ def _of_dead_path(path: Path) -> Journal:
         raise JournalError(f"{path} cannot be read: {error.strerror}") from error
     try:
         run = msgspec.json.decode(raw, type=_DeadPath)
-    except Exception:  # foreign bytes
+    except Exception:  # the file may hold anything
         raise JournalError(f"{path.name} holds results of a run, and not its moments; {_CAN}") from None
     entries: list[Entry] = []
     for number, case in enumerate(run.cases, 1):

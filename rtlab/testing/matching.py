@@ -1,4 +1,4 @@
-"""Whether a message is the one that a test means."""
+"""Decides whether a message matches the pattern of a test."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 
 __all__ = ["Pattern", "as_frame", "matches", "words"]
 
-#: A dict (its fields must be there, others may be), text, bytes, a function of the decoded
-#: message, or ``...`` for anything; inside a dict too.
+#: What a message must look like: a dict (its fields must be present, others may be), text, bytes, a predicate
+#: on the decoded message, or ``...`` for anything. All of these may also be values in a dict.
 Pattern = Any
 
 
 def as_frame(message: Any) -> str | bytes:
-    """Return what travels for a message: text and bytes as they are, anything else as JSON.
+    """Return the frame data that carries a message: text and bytes as they are, anything else as JSON.
 
     Examples
     --------
@@ -28,14 +28,14 @@ def as_frame(message: Any) -> str | bytes:
 
 
 def matches(pattern: Pattern, data: str | bytes) -> bool:
-    """Return whether a frame fits a pattern.
+    """Return whether a frame matches a pattern.
 
     Parameters
     ----------
     pattern : dict, str, bytes, callable or ...
         See `Pattern`.
     data : str or bytes
-        What came.
+        The received message.
 
     Examples
     --------
@@ -50,13 +50,13 @@ def matches(pattern: Pattern, data: str | bytes) -> bool:
         return pattern == data
     try:
         value = msgspec.json.decode(data)
-    except Exception:  # foreign bytes: msgspec raises UnicodeDecodeError and RecursionError, too
+    except Exception:  # bytes of any kind: msgspec raises UnicodeDecodeError and RecursionError, too
         value = data
     return _fits(pattern, value)
 
 
 def words(pattern: Pattern) -> str:
-    """Return a pattern as people read it."""
+    """Return a pattern in words, for an error message."""
     if isinstance(pattern, str):
         return pattern
     if callable(pattern):

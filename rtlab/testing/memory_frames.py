@@ -1,4 +1,4 @@
-"""What travels between a mock and its peer: messages as they are, all else as one of these."""
+"""The items that a mock and its peer exchange: a message is str or bytes, all else is one of these types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """Its answer. Status 101 agrees, 0 means that nobody listens."""
+    """The answer to a handshake. Status 101 accepts it; 0 means that nothing listens on the port."""
 
     status: int
     subprotocol: str | None = None
@@ -50,20 +50,20 @@ Item: TypeAlias = str | bytes | Request | Response | Ping | Pong | Close | Ended
 
 
 class Link(Protocol):
-    """A way between the two that is not simply a call: slow, lossy, or made of bytes."""
+    """The path between a client and its peer, where it is more than a call: slow, lossy, or made of bytes."""
 
     def up(self, item: Item) -> None:
-        """Carry from the client to the peer."""
+        """Carry an item from the client to the peer."""
         ...
 
     def down(self, item: Item) -> None:
-        """Carry from the peer to the client."""
+        """Carry an item from the peer to the client."""
         ...
 
     def cut(self) -> None:
-        """Carry nothing more."""
+        """Deliver nothing more."""
         ...
 
 
-#: Makes the `Link` of one connection: its number, then who gets what goes up, and down.
+#: Makes the `Link` of one connection, from its number, the peer's receiver and the client's receiver.
 MakeLink: TypeAlias = Callable[[int, Callable[[Item], None], Callable[[Item], None]], Link]

@@ -26,7 +26,7 @@ MAX_HEAD_BYTES: Final = 16_384
 
 
 class MemoryProxy(Proxy):
-    """What lies between mocks and their peer: pass it as a peer's ``link``.
+    """The network between mocks and their peer: pass it as a peer's ``link``.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class MemoryProxy(Proxy):
     Attributes
     ----------
     trace : Trace
-        What it did, as the real proxy's.
+        What the proxy did, as in the real proxy's trace.
 
     Examples
     --------
@@ -76,13 +76,13 @@ class MemoryProxy(Proxy):
         Raises
         ------
         FaultError
-            In the real proxy's words: unknown type, missing or negative attribute.
+            As the real proxy does: for an unknown type, and a missing or negative attribute.
         """
         given = {"type": toxic, "stream": stream, "name": name, "toxicity": toxicity}
         return self.add_toxic({**given, "attributes": attributes})
 
     async def play(self, script: FaultScript) -> None:
-        """Begin to play a fault script, on the running loop's time."""
+        """Start playing a fault script; its times are those of the running event loop."""
         await self._player.start(self, script)
 
     async def _listen(self) -> str:
@@ -92,12 +92,12 @@ class MemoryProxy(Proxy):
         pass
 
     def __call__(self, number: int, up: Callable[[Item], None], down: Callable[[Item], None]) -> _Way:
-        """Make the way of one connection."""
+        """Make the link of one connection."""
         return _Way(self, up, down)
 
 
 class _End:
-    """One end: bytes go in and out, items beyond it."""
+    """One end of a proxied connection: exchanges bytes with the pipes, and items with a mock or its peer."""
 
     def __init__(self, *, client: bool, deliver: Callable[[Item], None]) -> None:
         self.sent = self.unread = self.backlog = 0
@@ -120,7 +120,7 @@ class _End:
     # The source of a pipe
 
     def write(self, data: bytes | None) -> None:
-        """Give bytes, or the end (None), to the pipe, or keep them while it must not read."""
+        """Feed bytes, or the end of the stream (None), to the pipe; keep them while it has paused reading."""
         assert self._out is not None
         if self._paused is not None:
             self._paused.append(data)
@@ -215,7 +215,7 @@ class _MemoryLink(Link):
 
 
 class _Way:
-    """What a mock and its peer see of it: items go in, and come out at the other end."""
+    """The link that a mock and its peer see: items go in at one end, and come out at the other."""
 
     def __init__(self, proxy: MemoryProxy, up: Callable[[Item], None], down: Callable[[Item], None]) -> None:
         self._proxy = proxy
@@ -246,7 +246,7 @@ class _Way:
     def down(self, item: Item) -> None:
         match item:
             case Response(0):
-                # The proxy has accepted before it could know.
+                # The proxy accepted the client before it could know that nothing listens behind it.
                 self._link.end("rst", "", "upstream failed")
             case Response():
                 self._server.write(_response_bytes(item))

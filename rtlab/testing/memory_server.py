@@ -1,4 +1,4 @@
-"""rtlab's own server without a socket: the real sessions, rooms and handlers, behind mocks in memory."""
+"""rtlab's own server without a socket: the real sessions, rooms and handlers serve mocks in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_SCRIPT: Final = PeerScript()
 
 
 class _Sink:
-    """What a session writes into: a peer's end, which takes everything at once."""
+    """A session's sink: it hands every frame to a peer's end at once, so nothing is ever queued."""
 
     transport: str = "websocket"
 
@@ -88,7 +88,7 @@ class _ServedEnd(PeerEnd):
             case Close(code, _):
                 self._sink.close_code = code if self._sink.close_code is None else self._sink.close_code
                 self._leave(ended=code == 1000)
-                # Ours repeats the code, and no reason.
+                # rtlab's server answers a close frame with the same code, without a reason.
                 super()._receive(Close(code, ""))
             case Ended():
                 self._leave()
@@ -140,14 +140,14 @@ class _ServedEnd(PeerEnd):
 
 
 class MemoryServer(ScriptedPeer):
-    """rtlab's server in memory: what a message means there is decided by the server's own code.
+    """rtlab's server in memory: the server's own code handles every message.
 
-    What is left out is the network's: HTTP, compression, TLS, the limits of handshakes, tokens.
+    Left out is what belongs to the network: HTTP, compression, TLS, the limits of handshakes, tokens.
 
     Parameters
     ----------
     options : Options, optional
-        The server's.
+        Options of the server; None: the defaults.
     link : callable, optional
         See `ScriptedPeer`.
 

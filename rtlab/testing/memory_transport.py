@@ -1,4 +1,4 @@
-"""Stand-ins for tests that need no socket: a transport in memory."""
+"""`MemoryTransport`: a client transport in memory, for tests that need no socket."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class MemoryTransport:
     Parameters
     ----------
     welcome : Message, optional
-        What `open` returns; None stands for a foreign server.
+        The message that `open` returns; None, as with a server that is not rtlab's.
     fail : Exception, optional
-        What `open` raises instead.
+        The exception that `open` raises; None: it succeeds.
     gate : asyncio.Event, optional
-        `open` waits for it first.
+        The event that `open` waits for first; None: it does not wait.
     on_send : callable, optional
         Called with each message that the client sends.
 
@@ -67,13 +67,13 @@ class MemoryTransport:
         self._arrived.put_nowait(message)
 
     def drop(self, code: int = 1006, reason: str = "", *, clean: bool = False) -> None:
-        """End the connection, after what was pushed before."""
+        """End the connection after everything pushed before has been received."""
         self.push(TransportClosed(code, reason, clean=clean))
 
     # The client's end
 
     async def open(self, resume: Resume) -> Message | None:
-        """Wait for the gate, then fail or succeed as told."""
+        """Wait for the gate, then raise ``fail`` or return ``welcome``."""
         self.resume = resume
         if self._gate is not None:
             await self._gate.wait()
@@ -84,7 +84,7 @@ class MemoryTransport:
         return self._welcome
 
     async def receive(self, take: object = None) -> Message:
-        """Return what the test pushed next."""
+        """Return the next message that the test pushed, or raise the pushed error."""
         item = await self._arrived.get()
         if isinstance(item, Exception):
             raise item
@@ -103,20 +103,20 @@ class MemoryTransport:
 
     @property
     def buffered_bytes(self) -> int:
-        """Nothing waits in memory."""
+        """Always 0: nothing is buffered."""
         return 0
 
     async def ping(self) -> float:
-        """Return a round trip of no time at all; never return once `deaf`."""
+        """Return a round trip of 0 s; never return once `deaf` is set."""
         if self.deaf:
             await asyncio.Event().wait()
         return 0.0
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End in an orderly way."""
+        """Close the connection cleanly."""
         self.closed_with = code
         self.drop(code, reason, clean=True)
 
     def abort(self) -> None:
-        """End at once."""
+        """Drop the connection; `open` and `send` then fail."""
         self.aborted = True

@@ -1,4 +1,4 @@
-"""A bad network for messages, from a seed: delays, refusals, loss, repeats, and a wrong order."""
+"""A bad network for messages, repeatable by its seed: delay, refusal, loss, duplication and reordering."""
 
 from __future__ import annotations
 
@@ -15,35 +15,36 @@ __all__ = ["MessageFaults"]
 
 
 class MessageFaults:
-    """What lies between mocks and their peer: pass it as a peer's ``link``.
+    """A network between mocks and their peer: pass it as a peer's ``link``.
 
     Parameters
     ----------
     seed : int
-        The same seed, the same faults for the same messages.
+        The same seed gives the same faults for the same messages.
     delay : float or (float, float)
-        Seconds that everything takes, either way; a pair is drawn from uniformly. The order stays.
+        One-way delay in seconds, for both directions; each delay is drawn uniformly from a pair. Delays
+        keep the order of messages.
     lose, repeat, reorder : float
-        Probabilities, for each message.
+        Probability, for each message, that it is lost, delivered twice, or overtaken.
     late : float
-        Seconds that a reordered message comes later; those behind it pass by.
+        How many seconds later a reordered message arrives, so that messages behind it overtake it.
     refuse : float
-        The probability that nobody answers a connection.
+        Probability that a connection is refused, as if nothing listened.
 
     Attributes
     ----------
     counts : Counter
-        How often it did what: ``"lost"``, ``"repeated"``, ``"reordered"``, ``"refused"``.
+        How often each fault happened: ``"lost"``, ``"repeated"``, ``"reordered"``, ``"refused"``.
 
     Notes
     -----
-    TCP itself neither loses nor repeats: what does is a relay, a broker, or a client that
-    sends again. The toxics of `MemoryProxy` act on bytes, as a network does.
+    TCP itself neither loses nor duplicates data; relays, brokers and clients that retry do. The toxics of
+    `MemoryProxy` act on bytes, as a network does.
 
     Raises
     ------
     ScriptError
-        For what is no probability, or no duration.
+        If a probability is not from 0 to 1, or a duration is negative.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class MessageFaults:
         self.counts: Counter[str] = Counter()
 
     def __call__(self, number: int, up: Callable[[Item], None], down: Callable[[Item], None]) -> _Link:
-        """Make the way of one connection."""
+        """Make the link of one connection."""
         return _Link(self, number, up, down)
 
 
@@ -97,20 +98,20 @@ class _Way:
         faults, rng = self._faults, self._rng
         delay = rng.uniform(*faults.delay)
         message = isinstance(item, (str, bytes))
-        # Drawn whether needed or not, so that one setting does not shift the draws of another.
+        # All three are always drawn, so that changing one setting does not shift the draws for another.
         lost, repeated, reordered = rng.random(), rng.random(), rng.random()
         if message and lost < faults.lose:
             faults.counts["lost"] += 1
             return
         at = max(self._loop.time() + delay, self._after)
         if at == self._last and at > self._loop.time():
-            at = math.nextafter(at, math.inf)  # timers of one moment have no order
+            at = math.nextafter(at, math.inf)  # timers of the same time have no order
         if message and reordered < faults.reorder:
             faults.counts["reordered"] += 1
             at += faults.late
         elif message:
             self._after = at
-        else:  # an end comes after all messages
+        else:  # a control item, such as a close, never overtakes a message
             at = self._after = max(at, self._last)
         self._last = max(self._last, at)
         self._at(at, item)

@@ -1,4 +1,4 @@
-"""A proxy in front of a real WebSocket server that reads messages: change, drop or hold a single one."""
+"""A proxy in front of a real WebSocket server: changes, drops, repeats or holds single messages."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from rtlab.testing.message_rules import MessageRules
 __all__ = ["MessageProxy"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-#: Messages that may wait for a receiver that does not read; then its sender has to wait.
+#: Messages queued for a receiver that does not read; beyond that, the proxy stops reading from the sender.
 MAX_WAITING: Final = 1_000
 CLOSE_TIMEOUT: Final = 1.0
 _ONLY_WEBSOCKET: Final = (
     "a MessageProxy carries WebSockets only. For an event stream or a long poll use "
     "rtlab.testing.http_message_proxy.HttpMessageProxy"
 )
-#: The library's complaints are about peers that go; the journal tells of these.
+#: Silences the log of `websockets`: it is about peers that disconnect, and the journal has those.
 _QUIET: Final = logging.getLogger("rtlab.testing.message_proxy")
 _QUIET.setLevel(logging.CRITICAL)
 
@@ -42,26 +42,26 @@ _QUIET.setLevel(logging.CRITICAL)
 class MessageProxy(MessageRules):
     """Stands between clients and a real WebSocket server, and touches only the messages that a test names.
 
-    All else passes as it came: path, query, headers, subprotocol, refusals, close codes, resets. Pings and
-    close frames are answered here, and nothing is compressed. To break the bytes below, put the fault
-    proxy in front.
+    All else passes unchanged: path, query, headers, subprotocol, refusals, close codes, resets. The proxy
+    itself answers pings and close frames, and negotiates no compression. To damage the bytes themselves, put
+    the fault proxy in front.
 
-    It carries WebSockets only, and says so to any other request: `HttpMessageProxy` carries event streams,
-    long polls and what is posted.
+    It carries WebSockets only and refuses any other request: `HttpMessageProxy` carries event streams, long
+    polls and POSTs.
 
     Parameters
     ----------
     upstream : str
         The server's URL, ``ws://`` or ``wss://``.
     link : callable, optional
-        Faults for all messages, by seed: `MessageFaults`.
+        Faults for all messages: `MessageFaults`; None: no faults.
     ssl : ssl.SSLContext, optional
-        For a ``wss://`` upstream; None is the system's trust.
+        TLS settings for a ``wss://`` upstream; None: the system's trusted certificates.
 
     Attributes
     ----------
     journal : Journal
-        What came, from whom, and what was done to it.
+        Every message, who sent it, and what was done to it.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class MessageProxy(MessageRules):
 
     @property
     def url(self) -> str:
-        """What clients dial instead of the upstream."""
+        """The URL that clients connect to instead of the upstream."""
         if self._server is None:
             raise RtlabError("expected a proxy that listens: write `async with MessageProxy(url) as proxy:`")
         port = self._server.sockets[0].getsockname()[1]
@@ -117,7 +117,7 @@ class MessageProxy(MessageRules):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for relay in tuple(self._relays.values()):  # whose client went before its handshake was answered
+        for relay in tuple(self._relays.values()):  # its client left before the handshake was answered
             await relay.end()
         self._relays.clear()
         if server is not None:
@@ -145,7 +145,7 @@ class MessageProxy(MessageRules):
 
 
 class _Relay:
-    """One connection: what a side says goes to a queue of the other's, from which it is written."""
+    """One proxied connection: what one side sends is queued for the other, and written from there."""
 
     def __init__(self, proxy: MessageProxy, number: int, client: ServerConnection) -> None:
         self.subprotocol: Subprotocol | None = None
@@ -160,7 +160,7 @@ class _Relay:
         self._asked: asyncio.Future[None] = loop.create_future()
         self._from_client: asyncio.Queue[Item] = asyncio.Queue()
         self._from_server: asyncio.Queue[Item] = asyncio.Queue()
-        # First the rules, then what treats all messages alike.
+        # A message passes the rules first, then the link with faults for all messages.
         self._links: list[Link] = []
         up, down = self._up, self._down
         if proxy.make_link is not None:
@@ -169,7 +169,7 @@ class _Relay:
         self._links.append(proxy(number, up, down))
         self._link = self._links[-1]
 
-    # What a link delivers
+    # Called by the links
 
     def _up(self, item: Item) -> None:
         if isinstance(item, Request):
@@ -186,7 +186,7 @@ class _Relay:
     # Opening
 
     async def open(self, request: HttpRequest) -> HttpResponse | None:
-        """Dial the server as the client dialled; return what refuses the client, None to accept it."""
+        """Open the same connection to the server; return the refusal for the client, None to accept it."""
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
         protocols = tuple(name.strip() for name in offered.split(",") if name.strip())
         self._link.up(Request(request.path, protocols))
@@ -228,7 +228,7 @@ class _Relay:
         except Exception as error:  # no server, no TLS, no WebSocket
             self._refusal = f"the server cannot be reached: {describe(error)}"
             return Response(0)
-        if self._client.state is not State.CONNECTING:  # it went meanwhile
+        if self._client.state is not State.CONNECTING:  # the client left meanwhile
             await self.end()
         return Response(101, self._server.subprotocol)
 
@@ -253,7 +253,7 @@ class _Relay:
             await self.end()
 
     async def end(self) -> None:
-        """Close the server's side, if it is open."""
+        """Close the connection to the server, if it is open."""
         if self._server is not None:
             await self._server.close(1001)
 
@@ -293,7 +293,7 @@ class _Relay:
                     target.transport.abort()
                     return
             except ConnectionClosed:
-                pass  # its own reader tells the other side
+                pass  # the reader of this connection reports its end to the other side
             finally:
                 queue.task_done()
 
@@ -302,6 +302,6 @@ class _Relay:
 
 
 def _is_own(name: str) -> bool:
-    """Whether a header field belongs to one hop."""
+    """Return whether a header field is the proxy's own, and so not forwarded."""
     lower = name.lower()
     return lower in ("host", "connection", "upgrade") or lower.startswith("sec-websocket-")

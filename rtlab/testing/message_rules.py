@@ -1,4 +1,4 @@
-"""Rules for single messages between a client and a server: change one, drop, repeat or hold one."""
+"""Rules for single messages between a client and a server: change, drop, repeat or hold them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _nothing() -> None:
 
 
 class HeldMessage:
-    """A message that `MessageRules.hold` waits for, and keeps.
+    """A message that `MessageRules.hold` waits for, and then holds back.
 
     Attributes
     ----------
     data : str, bytes or None
-        The message, once it is here.
+        The message; None until it has arrived.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class HeldMessage:
         self._go: Callable[[], object] = _nothing
 
     def keep(self, data: str | bytes, go: Callable[[], object]) -> bool:
-        """Be this message, until `release` calls `go`; False when it was released before it came."""
+        """Hold this message until `release` calls `go`; return False if it was released before it came."""
         self.data = data
         self._here.set()
         self._go = go
@@ -54,12 +54,12 @@ class HeldMessage:
         Parameters
         ----------
         within : float
-            Seconds.
+            Seconds to wait at most.
 
         Raises
         ------
         TimeoutError
-            When no message that fits came in time.
+            If no matching message came in time.
         """
         try:
             async with asyncio.timeout(within):
@@ -71,14 +71,14 @@ class HeldMessage:
         return self.data
 
     def release(self) -> None:
-        """Let it go on its way; one that has not come yet will pass."""
+        """Let the message go on; if it has not arrived yet, it will not be held."""
         if not self._released:
             self._released = True
             self._go()
 
 
 class _Rule:
-    """What is done with the next messages of a sender that fit."""
+    """What happens to the next matching messages of one sender."""
 
     def __init__(
         self,
@@ -98,21 +98,21 @@ class _Rule:
 
 
 class MessageRules:
-    """What happens to single messages on their way; all others pass.
+    """Changes, drops, repeats or holds single messages on their way; all others pass.
 
-    Of rules that fit, the oldest is followed.
-    In front of a real server it is a `MessageProxy`, or an `HttpMessageProxy`; in memory pass it as a
-    peer's ``link``.
+    If several rules match a message, the oldest applies.
+    In front of a real server, use the subclass `MessageProxy` or `HttpMessageProxy`; in memory, pass the
+    rules as a peer's ``link``.
 
     Parameters
     ----------
     journal : Journal, optional
-        Where to note what was done.
+        Records what the rules did; None: a new journal.
 
     Attributes
     ----------
     failures : list of str
-        Functions of `change` that raised; their messages were dropped.
+        Errors of functions given to `change`; the messages concerned were dropped.
 
     Examples
     --------
@@ -143,55 +143,55 @@ class MessageRules:
     def change(
         self, sender: Sender, pattern: Pattern, new: Callable[[Any], Any], *, times: float = 1
     ) -> None:
-        """Send something else instead of the next message that fits.
+        """Send something else instead of the next message that matches.
 
         Parameters
         ----------
         sender : {"client", "server"}
-            Who sends it.
+            The side that sends the message.
         pattern : dict, str, bytes, callable or ...
             See `matches`.
         new : callable
-            Given the message, decoded where it is JSON; what it returns is sent, None is not.
+            Called with the message, decoded if it is JSON. Its result is sent instead; None sends nothing.
         times : float
-            How many messages, `math.inf` for all.
+            How many messages the rule applies to; `math.inf` for all.
 
         Raises
         ------
         ScriptError
-            For a rule that could never be followed.
+            For a rule that could never apply.
         """
         if not callable(new):
             raise ScriptError(f"change: expected a function of a message, got {new!r:.80}")
         self._rules.append(_Rule(sender, pattern, times, new))
 
     def drop(self, sender: Sender, pattern: Pattern, *, times: float = 1) -> None:
-        """Leave out the next message that fits; as `change`."""
+        """Drop the next message that matches; parameters as for `change`."""
         self.change(sender, pattern, lambda message: None, times=times)
 
     def repeat(self, sender: Sender, pattern: Pattern, *, copies: int = 2, times: float = 1) -> None:
-        """Send the next message that fits more than once, as a relay does that tries again; as `change`.
+        """Deliver the next message that matches more than once, as a relay that retries does.
 
         Parameters
         ----------
         sender, pattern, times
             As for `change`.
         copies : int
-            How often it arrives.
+            How often the message arrives: 2 or more.
         """
         if not copies > 1:
             raise ScriptError(f"repeat: expected copies above 1, got {copies!r}")
         self._rules.append(_Rule(sender, pattern, times, copies))
 
     def hold(self, sender: Sender, pattern: Pattern, *, alone: bool = True) -> HeldMessage:
-        """Keep the next message that fits until `HeldMessage.release`.
+        """Hold the next message that matches until `HeldMessage.release`.
 
         Parameters
         ----------
         sender, pattern
             As for `change`.
         alone : bool
-            Let what is behind it pass by; False makes it wait too, as on a slow network.
+            Whether later messages overtake the held one; False makes them wait too, as on a slow network.
         """
         held = HeldMessage()
         self._rules.append(_Rule(sender, pattern, 1, held, alone=alone))
@@ -203,7 +203,7 @@ class MessageRules:
             raise ScriptFailed("\n".join([*self.failures, "What did happen:", self.journal.diagram()]))
 
     def rule_for(self, sender: Sender, data: str | bytes) -> _Rule | None:
-        """Return what is to be done with a message, and count it."""
+        """Return the rule that applies to a message, if any, and use up one of its `times`."""
         for rule in self._rules:
             if rule.sender == sender and matches(rule.pattern, data):
                 rule.left -= 1
@@ -213,7 +213,7 @@ class MessageRules:
         return None
 
     async def passed(self, sender: Sender, data: str | bytes, number: int) -> list[str | bytes]:
-        """Wait while one message is held; return what becomes of it: itself, another, copies, or nothing."""
+        """Apply the rules to one message, waiting while it is held; return the messages to send instead."""
         became: list[Any] = []
         way = _Way(self, sender, number, became.append)
         self.journal.add(loop_time(), "client" if sender == "client" else "peer", "message", data, number)
@@ -223,7 +223,7 @@ class MessageRules:
         return became
 
     def __call__(self, number: int, up: Callable[[Item], None], down: Callable[[Item], None]) -> RuledLink:
-        """Make the way of one connection."""
+        """Make the link of one connection."""
         return RuledLink(self, number, up, down)
 
 
@@ -238,7 +238,7 @@ class _Way:
         self._number = number
         self._deliver = deliver
         self._behind: deque[Item] | None = None  # what waits for a held message
-        self.free: asyncio.Event | None = None  # set when the newest held message went on
+        self.free: asyncio.Event | None = None  # set when the newest held message is released
 
     def carry(self, item: Item) -> None:
         if self._behind is not None:
@@ -294,7 +294,7 @@ class _Way:
 
 
 class RuledLink:
-    """One connection under rules: the `Link` of memory_frames."""
+    """One connection under rules: a `rtlab.testing.memory_frames.Link`."""
 
     def __init__(
         self, rules: MessageRules, number: int, up: Callable[[Item], None], down: Callable[[Item], None]
@@ -303,15 +303,15 @@ class RuledLink:
         self._down = _Way(rules, "server", number, down)
 
     def up(self, item: Item) -> None:
-        """Carry from the client to the server."""
+        """Carry an item from the client to the server."""
         self._up.carry(item)
 
     def down(self, item: Item) -> None:
-        """Carry from the server to the client."""
+        """Carry an item from the server to the client."""
         self._down.carry(item)
 
     def cut(self) -> None:
-        """Carry nothing more: what is held stays away."""
+        """Deliver nothing more; a held message is lost."""
         self._up.stop()
         self._down.stop()
 
@@ -323,5 +323,5 @@ def _drop(item: Item) -> None:
 def _decoded(data: str | bytes) -> Any:
     try:
         return msgspec.json.decode(data)
-    except Exception:  # foreign bytes: msgspec raises UnicodeDecodeError and RecursionError, too
+    except Exception:  # bytes of any kind: msgspec raises UnicodeDecodeError and RecursionError, too
         return data

@@ -1,4 +1,4 @@
-"""The WebSocket transport of our connections, on a `MockWebSocket` instead of a socket."""
+"""The WebSocket transport of rtlab's client, on a `MockWebSocket` instead of a socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["MockTransport", "loop_time", "mock_connection"]
 
 
 def loop_time() -> float:
-    """Return the running loop's time, the system's monotonic clock without one: a connection's ``clock``."""
+    """Return the running event loop's time, or without a loop the system's monotonic clock, in seconds."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -29,18 +29,18 @@ def loop_time() -> float:
 
 
 class MockTransport(WebSocketTransport):
-    """Our WebSocket transport itself; only what touches a socket is replaced.
+    """rtlab's own WebSocket transport; only the code that touches a socket is replaced.
 
     Parameters
     ----------
     peer : ScriptedPeer
-        Whom to dial.
+        The peer to connect to.
     url : str
-        What the peer sees.
+        The URL that the peer sees in the handshake.
     codec : Codec
-        What to offer.
+        The codec to offer, by its subprotocol.
     max_message_bytes : int
-        The largest message to accept, and to send.
+        The largest message to accept and to send, in bytes.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MockTransport(WebSocketTransport):
 
     @property
     def buffered_bytes(self) -> int:
-        """Nothing waits in memory."""
+        """Always 0: nothing is buffered."""
         return 0
 
     async def _shake_hands(self, url: str, headers: Mapping[str, str]) -> Any:
@@ -82,7 +82,7 @@ class MockTransport(WebSocketTransport):
         self.bytes_out += len(data)
 
     def send_at_once(self, batch: Message) -> bool:
-        """Write nothing: the peer is awaited."""
+        """Return False, so that the caller uses `send`: a message to the peer must be awaited."""
         return False
 
     def abort(self) -> None:
@@ -94,21 +94,21 @@ class MockTransport(WebSocketTransport):
 def mock_connection(
     peer: ScriptedPeer | PeerScript, url: str = "ws://mock.test/ws", **options: Any
 ) -> Connection:
-    """Make one of our connections, the real class, whose every attempt dials a peer in memory.
+    """Make a real `Connection`, whose every attempt connects to a peer in memory.
 
     Parameters
     ----------
     peer : ScriptedPeer or PeerScript
-        The other end. A script serves each connection anew.
+        The other end. A script starts anew with each connection.
     url : str
-        What the peer sees.
+        The URL that the peer sees in the handshake.
     **options
-        As for `WebSocketConnection`.
+        Options of `WebSocketConnection`.
 
     Returns
     -------
     Connection
-        Its clock is the running loop's: a `FakeClock`'s, inside one.
+        By default its clock is the running event loop's, so that a `FakeClock` controls it.
 
     Examples
     --------

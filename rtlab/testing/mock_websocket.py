@@ -1,7 +1,7 @@
 """`MockWebSocket`: a WebSocket without a network, for code that knows `websockets` or a browser's API.
 
-Ready states and the order of events are the WHATWG standard's; `send`, `recv`, `close` and ``async for``
-are the `websockets` library's. For code that takes a connection of ours: `mock_connection`.
+Ready states and the order of events follow the WHATWG standard; `send`, `recv`, `close` and ``async for``
+behave as in the `websockets` library. For code that takes an rtlab `Connection`, use `mock_connection`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class MockWebSocket(PageEvents):
     Parameters
     ----------
     peer : ScriptedPeer or PeerScript, optional
-        Who is at the other end; without one, a peer that accepts and says nothing, whom
-        the test drives by hand (`peer`).
+        The other end; None: a peer that accepts and sends nothing by itself, and that the test
+        drives by hand through the attribute `peer`.
     url : str
         ``ws://``, ``wss://``, ``http://`` or ``https://``.
     protocols : sequence of str
         The subprotocols to offer.
     close_timeout : float
-        Seconds that an orderly close may take.
+        Seconds that the closing handshake may take; then the connection is dropped.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class MockWebSocket(PageEvents):
     DOMError
         For a URL or a subprotocol that a browser refuses.
     RtlabError
-        Without a running event loop.
+        If no event loop is running.
 
     Examples
     --------
@@ -118,9 +118,9 @@ class MockWebSocket(PageEvents):
         self._journal = self.peer.journal
         self._note = self._journal.note
         self._send_up = self.peer.send_up
-        self._live = False  # open, and nobody closes
+        self._live = False  # open, and neither end is closing
         self._time = self._loop.time
-        # A browser's constructor returns before anything happens.
+        # A browser's constructor returns before it connects.
         self._loop.call_soon(self._dial, Request(url, offered))
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class MockWebSocket(PageEvents):
 
     @property
     def state(self) -> State:
-        """The state as `websockets` names it: it changes when the frame has come."""
+        """The state as `websockets` has it: it changes with the frame, before the page's event."""
         if self._closed.is_set():
             return State.CLOSED
         if self._rcvd is not None or self._sent is not None:
@@ -137,12 +137,12 @@ class MockWebSocket(PageEvents):
 
     @property
     def close_code(self) -> int | None:
-        """The peer's close code, 1006 without one; None before the end."""
+        """The peer's close code, 1006 without a close frame; None before the connection has closed."""
         return None if not self._closed.is_set() else self._rcvd.code if self._rcvd is not None else 1006
 
     @property
     def close_reason(self) -> str | None:
-        """The peer's reason; None before the end."""
+        """The peer's close reason; None before the connection has closed."""
         return None if not self._closed.is_set() else self._rcvd.reason if self._rcvd is not None else ""
 
     @property
@@ -151,7 +151,7 @@ class MockWebSocket(PageEvents):
         return self._journal
 
     async def opened(self) -> None:
-        """Wait for the handshake.
+        """Wait until the handshake is answered.
 
         Raises
         ------
@@ -160,12 +160,12 @@ class MockWebSocket(PageEvents):
         """
         await self._opened.wait()
         if self.ready_state == 0 and self._refused is None:
-            await asyncio.sleep(0)  # the page is told in this turn
+            await asyncio.sleep(0)  # the page's open event comes in this loop turn
         if self._refused is not None:
-            raise self._refused()  # a new one each time: it holds its frames, and they hold this mock
+            raise self._refused()  # made anew: its traceback would keep this mock alive
 
     async def wait_closed(self) -> None:
-        """Wait for the end."""
+        """Wait until the connection has closed."""
         await self._closed.wait()
 
     async def __aenter__(self) -> Self:
@@ -180,14 +180,14 @@ class MockWebSocket(PageEvents):
     # As `websockets` does it
 
     async def send(self, message: str | bytes | Iterable[str | bytes]) -> None:
-        """Send one message; the parts of an iterable make one.
+        """Send one message; an iterable holds the fragments of one message.
 
         Raises
         ------
         websockets.exceptions.ConnectionClosed
-            When the connection has ended, or is about to.
+            If the connection is closed or closing.
         TypeError
-            For what is no text and no bytes.
+            If the message is neither text nor bytes.
         """
         data = message if isinstance(message, (str, bytes)) else as_message(message)
         if self._live:
@@ -202,14 +202,14 @@ class MockWebSocket(PageEvents):
         self._up(data)
 
     async def recv(self) -> str | bytes:
-        """Return the next message; those that came before the end come first.
+        """Return the next message; raise only after all messages that came before the close.
 
         Raises
         ------
         websockets.exceptions.ConnectionClosed
             ``ConnectionClosedOK`` after 1000 or 1001, ``ConnectionClosedError`` otherwise.
         websockets.exceptions.ConcurrencyError
-            When another `recv` waits.
+            If another `recv` is waiting.
         """
         if self._arrived and self._waiter is None:
             return self._arrived.popleft()
@@ -235,7 +235,7 @@ class MockWebSocket(PageEvents):
             return
 
     async def ping(self, data: bytes | None = None) -> Awaitable[float]:
-        """Send a ping; the awaitable that comes back returns the round trip in seconds."""
+        """Send a ping; the returned awaitable gives the round-trip time in seconds."""
         if self._closed.is_set() or self._sent is not None:
             await self._wait_for_end()
             raise self._end()
@@ -248,7 +248,7 @@ class MockWebSocket(PageEvents):
         return future
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close, and wait for the peer's answer; cut off after ``close_timeout``. Safe to repeat."""
+        """Close, and wait for the peer's close frame; drop the connection after ``close_timeout``."""
         frame = Close(code, reason)
         frame.check()
         if len(reason.encode()) > MAX_REASON_BYTES:
@@ -259,12 +259,12 @@ class MockWebSocket(PageEvents):
         await self._wait_for_end()
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         if not self._closed.is_set():
             self._up(Ended.RESET)
             self._over(Ended.RESET)
 
-    # The network's end
+    # To and from the network
 
     def _dial(self, request: Request) -> None:
         if not self._closed.is_set():
@@ -311,7 +311,7 @@ class MockWebSocket(PageEvents):
             return
         if response.status == 101:
             self.subprotocol = response.subprotocol
-            self._task(self._tell_open)  # before whoever waits in `opened`: the two faces agree
+            self._task(self._tell_open)  # before `opened` returns, so that both APIs agree
             self._opened.set()
             self._live = True
         else:
@@ -322,7 +322,7 @@ class MockWebSocket(PageEvents):
         return not self._closed.is_set() and not self.peer.gone
 
     def _fail(self) -> None:
-        """Fail the connection before it opened (the standard's word): error, then close."""
+        """Fail the connection (RFC 6455 §7.1.7) before it opened: an error event, then a close event."""
         self._failed = True
         if self._refused is None:
             self._refused = partial(ConnectionAbortedError, "the WebSocket was closed before it opened")
@@ -369,7 +369,7 @@ class MockWebSocket(PageEvents):
         for _, future in self._pings.values():
             if not future.done():
                 future.set_exception(self._end())
-                future.exception()  # nobody need wait for it
+                future.exception()  # retrieved, so that asyncio logs nothing
         self._wake()
         self._task(self._tell_end)
 

@@ -19,7 +19,7 @@ __all__ = ["OPENING", "PeerScript", "ScriptError", "Step", "echo"]
 
 
 class ScriptError(RtlabError):
-    """A script that contradicts itself, or asks for what cannot be."""
+    """A script contradicts itself, or asks for something impossible."""
 
 
 class Step(NamedTuple):
@@ -30,11 +30,12 @@ class Step(NamedTuple):
     do : str
         ``"expect"``, ``"send"`` …
     data : object
-        A pattern, a message, a function, or a reason.
+        The step's argument: a pattern, a message, a function, a subprotocol, a close reason, or the
+        seconds of a ``Retry-After``.
     seconds : float
-        A delay, a limit, or how long it lasts; infinite for no end.
+        A delay, a time limit, or a duration; infinite means no limit.
     code : int
-        A close code, or an HTTP status (0: nobody listens).
+        A close code, or an HTTP status. Status 0: the connection is refused, as nothing listens on the port.
     """
 
     do: str
@@ -43,24 +44,24 @@ class Step(NamedTuple):
     code: int = 0
 
 
-#: The steps that come before the handshake is answered.
+#: The steps that are possible only before the handshake is answered.
 OPENING: Final = ("slow_open", "refuse", "accept")
 
 
 def echo(data: str | bytes) -> str | bytes:
-    """Answer a frame with itself: for `PeerScript.answer`."""
+    """Return a message unchanged; a function for `PeerScript.answer`."""
     return data
 
 
 class PeerScript:
-    """The steps of one connection. Every method returns a longer script, and changes nothing.
+    """The steps of one connection. Every method returns a new, longer script; none changes its own.
 
-    Messages are text, bytes, or anything that JSON can say.
+    A message is text, bytes, or any value that JSON can encode.
 
     Raises
     ------
     ScriptError
-        At once, for a step that could never happen.
+        As soon as a step is added that could never happen.
 
     Examples
     --------
@@ -77,7 +78,7 @@ class PeerScript:
     # Opening
 
     def slow_open(self, seconds: float) -> PeerScript:
-        """Answer the handshake so much later."""
+        """Answer the handshake only after this many seconds."""
         return self._and(Step("slow_open", seconds=_duration("slow_open", seconds)))
 
     def refuse(self, status: int = 0, *, retry_after: float | None = None) -> PeerScript:
@@ -86,9 +87,9 @@ class PeerScript:
         Parameters
         ----------
         status : int
-            Answer the handshake with this HTTP status; 0: nobody listens at the port.
+            HTTP status that answers the handshake; 0 refuses the connection, as nothing listens on the port.
         retry_after : float, optional
-            Seconds of a ``Retry-After`` field.
+            Seconds in the answer's ``Retry-After`` field; None: no such field.
         """
         if status and (status not in set(HTTPStatus) or status in (101, 100, 102, 103)):
             raise ScriptError(f"expected the status of a refusal, such as 503, got {status}")
@@ -97,15 +98,15 @@ class PeerScript:
         return self._and(Step("refuse", retry_after, code=status))
 
     def accept(self, subprotocol: str) -> PeerScript:
-        """Pick this subprotocol; a script without this step picks none."""
+        """Accept the handshake with this subprotocol; a script without this step selects none."""
         return self._and(Step("accept", subprotocol))
 
     # Messages
 
     def expect(self, pattern: Pattern, *, within: float = math.inf) -> PeerScript:
-        """Wait for the client's next message: it must fit (see `matches`), and come within so many seconds.
+        """Wait for the client's next message, at most `within` seconds; it must match (see `matches`).
 
-        Else the connection is reset, and `ScriptedPeer.check` raises, with a diagram.
+        Otherwise the connection is reset, and `ScriptedPeer.check` raises `ScriptFailed` with a diagram.
         """
         return self._and(Step("expect", pattern, _duration("expect", within, endless=True)))
 
@@ -121,18 +122,18 @@ class PeerScript:
         return script
 
     def pause(self, seconds: float) -> PeerScript:
-        """Wait; what comes meanwhile is kept for the next `expect`."""
+        """Wait; messages that arrive meanwhile are kept for the next `expect` or `answer`."""
         return self._and(Step("pause", seconds=_duration("pause", seconds)))
 
     def answer(self, function: Callable[[Any], Any], *, lasting: float = math.inf) -> PeerScript:
-        """Answer every message with what the function of its text (or bytes) returns; None is no answer.
+        """Answer every message with what ``function(message)`` returns; None sends no answer.
 
         Parameters
         ----------
         function : callable
-            `echo`, say.
+            Gets the message as text or bytes, as it was received; for instance `echo`.
         lasting : float
-            Seconds after which the script goes on.
+            Seconds after which the script continues with its next step; infinite: never.
         """
         if not callable(function):
             raise ScriptError(f"expected a function of a message, got {function!r}")
@@ -141,15 +142,15 @@ class PeerScript:
     # Ends
 
     def stay_silent(self, *, lasting: float = math.inf) -> PeerScript:
-        """Say nothing, and forget what comes; pings are answered: the process lives, the program hangs."""
+        """Send nothing, discard messages, but answer pings: the process lives, its program hangs."""
         return self._and(Step("stay_silent", seconds=_duration("stay_silent", lasting, endless=True)))
 
     def half_open(self) -> PeerScript:
-        """Be gone without a word: nothing is read or answered, no ping and no close either."""
+        """Vanish without closing: read nothing and answer nothing, neither a ping nor a close."""
         return self._and(Step("half_open"))
 
     def close(self, code: int = 1000, reason: str = "") -> PeerScript:
-        """Close in an orderly way."""
+        """Start the closing handshake (RFC 6455 §7.1.2)."""
         try:
             check_close(code, reason)
         except ValueError as error:
@@ -170,21 +171,21 @@ class PeerScript:
     def replay(
         cls, recording: Journal | str | Path, connection: int = 1, *, paced: bool = False
     ) -> PeerScript:
-        """Make a script that acts as the peer of a recording did.
+        """Make a script that acts as the peer in a recording did.
 
         Parameters
         ----------
         recording : Journal or path
-            Of a live connection, or of an earlier test.
+            The recording of a live connection, or of an earlier test.
         connection : int
-            Which of its connections.
+            Number of the recorded connection, from 1.
         paced : bool
-            Also take as long as the peer took.
+            Whether the script also waits as long as the recorded peer did.
 
         Raises
         ------
         ScriptError
-            When there was no such connection.
+            If the recording has no such connection.
         """
         journal = recording if isinstance(recording, Journal) else Journal.load(recording)
         entries = [entry for entry in journal if entry.connection == connection]
@@ -244,15 +245,15 @@ class PeerScript:
 
 
 def _same(data: str | bytes) -> Pattern:
-    """Return what a recorded message must look like again: its id and secrets differ from run to run."""
+    """Return the pattern of a recorded message, without what differs from run to run: id, time, secrets."""
     try:
         value = msgspec.json.decode(data)
-    except Exception:  # no JSON: word for word
+    except Exception:  # not JSON: must be equal
         return data
     if not isinstance(value, dict):
         return data
     fields = cast("dict[str, Any]", value)
-    untold = ("id", "ts", "token", *(("payload",) if fields.get("type") == "auth" else ()))  # secrets, too
+    untold = ("id", "ts", "token", *(("payload",) if fields.get("type") == "auth" else ()))  # it is secret
     return {key: part for key, part in fields.items() if key not in untold}
 
 

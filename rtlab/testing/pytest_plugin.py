@@ -1,6 +1,6 @@
-"""Fixtures for tests of real-time code: pytest knows them where rtlab is installed.
+"""Fixtures for tests of real-time code; pytest finds them wherever rtlab is installed.
 
-Imports nothing of rtlab until a fixture is used. Examples to paste stand in the README.
+Imports nothing of rtlab until a fixture is used. The README has examples to paste.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["MockMaker", "fake_clock", "fault_script", "faulty_lab", "lab", "ledg
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
+    """Add the options ``--rtlab-seed`` and ``--rtlab-pace``."""
     group = parser.getgroup("rtlab", "rtlab: real-time code")
     group.addoption(
         "--rtlab-seed", type=int, default=0, help="source of everything random in rtlab's fixtures"
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Pass the pace on, to children too."""
+    """Export the pace as ``RTLAB_PACE``, so that child processes have it too."""
     pace: Any = config.getoption("rtlab_pace", None)
     if pace is None:
         return
@@ -67,7 +67,7 @@ def fake_clock() -> FakeClock:
 
 
 class MockMaker:
-    """What `mock_websocket` gives: makes mocks, and judges their peers at the test's end."""
+    """The value of the `mock_websocket` fixture: makes mocks, and checks their peers when the test ends."""
 
     def __init__(self) -> None:
         self.peers: list[ScriptedPeer] = []
@@ -80,19 +80,19 @@ class MockMaker:
         return self.peers[-1]
 
     def __call__(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> MockWebSocket:
-        """Make a `MockWebSocket`; call it where a loop runs."""
+        """Make a `MockWebSocket`; needs a running event loop."""
         from rtlab.testing.mock_websocket import MockWebSocket
 
         return MockWebSocket(self.peer(*scripts, link=link), **options)
 
     def connection(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> Connection:
-        """Make one of our connections, to a peer with these scripts; see `mock_connection`."""
+        """Make an rtlab `Connection` to a peer with these scripts; see `mock_connection`."""
         from rtlab.testing.mock_transport import mock_connection
 
         return mock_connection(self.peer(*scripts, link=link), **options)
 
     def check(self) -> None:
-        """Raise `ScriptFailed` when a client did what no script expected."""
+        """Raise `ScriptFailed` if a client did not do what its script expected."""
         for peer in self.peers:
             peer.check()
 

@@ -1,4 +1,4 @@
-"""The exceptions of a handshake that failed, as `websockets.connect` raises them."""
+"""The exceptions for a failed handshake, as `websockets.connect` raises them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NOBODY_LISTENS: Final = os.strerror(errno.ECONNREFUSED)
 
 
 def refusal(response: Response) -> Exception:
-    """Return what a client raises for an answer that does not agree.
+    """Return the exception that a client raises for an answer that refuses the handshake.
 
     Parameters
     ----------
     response : Response
-        Status 0 stands for a port where nobody listens.
+        Status 0 stands for a port on which nothing listens.
 
     Examples
     --------

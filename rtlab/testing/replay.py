@@ -1,4 +1,4 @@
-"""Plays a recorded run again, with no socket: whoever listens to a connection can listen to it."""
+"""Plays a recorded run again without a socket: what listens to a connection can listen to a `Replay`."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ _EVENTS: Final[dict[str, Any]] = {
     "error": ErrorEvent,
 }
 
-#: What an event must have, and a mark in words does not tell.
+#: Defaults for the fields of an event that a mark in plain words does not contain.
 _UNTOLD: Final[dict[str, dict[str, Any]]] = {
     "moved": {"former": "", "transport": ""},
     "reconnecting": {"attempt": 0, "delay": math.nan},
     "error": {"source": "recording", "message": ""},
 }
-#: Entries beside marks and samples.
+#: Kinds of entries that are neither marks nor samples.
 _STATES: Final = ("recording", "state", "close", "reset")
 
 _FROM_PEER: Final = ("peer", "message")
-#: Entries that are played in one turn of the loop, when many are due.
+#: How many due entries are played before other tasks get a turn of the event loop.
 _TURN: Final = 50
 
 
 class Replay(Listenable):
-    """Tells everything that a recording holds, in its order and at its pace.
+    """Emits the entries and events of a recording, in their order and at their pace.
 
     It has a connection's `on` and `off`, so a recorder, a live plot, the connection inspector and the
     wire timeline take it as they take a connection.
@@ -67,12 +67,12 @@ class Replay(Listenable):
     Parameters
     ----------
     recording : Journal, Recorder or path
-        What `WireRecording` made, or a scripted peer's or a mock's journal; what a `Recorder` holds or
+        The journal of a `WireRecording`, a scripted peer or a mock; a `Recorder`, or the file that it
         saved (``.csv``, ``.csv.gz``, ``.parquet``); ``data/dead_path.json``.
     speed : float
-        How many times faster than it happened; ``math.inf`` plays it at once.
+        Playback speed, as a multiple of the recorded pace; ``math.inf`` plays everything at once.
     series : str, optional
-        Of a recorder's run only this series, for panels that show one connection; all, if left out.
+        Play only this series of a `Recorder`'s run, for panels that show one connection. None: all series.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class Replay(Listenable):
     recording : Journal
         The whole run.
     journal : Journal
-        What was played so far.
+        The entries played so far.
 
     Examples
     --------
@@ -116,12 +116,12 @@ class Replay(Listenable):
     # Playing
 
     def rewind(self) -> None:
-        """Begin anew with the next `run`.
+        """Go back to the first entry; the next `run` starts there.
 
         Raises
         ------
         InvalidState
-            While it runs.
+            If the replay is running.
         """
         if self._running:
             raise InvalidState("a replay at rest", "one that runs", "stop() it, and await its run()")
@@ -133,7 +133,7 @@ class Replay(Listenable):
         self._exact: float | None = None
 
     async def run(self) -> bool:
-        """Play to the end, or until `stop`; a second call goes on where the first was stopped.
+        """Play to the end, or until `stop`; a second call continues where the first was stopped.
 
         Returns
         -------
@@ -143,9 +143,9 @@ class Replay(Listenable):
         Raises
         ------
         InvalidState
-            When it runs already.
+            If the replay is running already.
         Exception
-            What a handler raised.
+            Whatever a handler raised.
         """
         if self._running:
             raise InvalidState("a replay at rest", "one that runs", "await the first run()")
@@ -167,29 +167,29 @@ class Replay(Listenable):
         return self._next == len(self._entries)
 
     def pause(self) -> None:
-        """Stand still until `resume`."""
+        """Play nothing until `resume`."""
         self._moment, self._since = self.clock(), math.nan
         self.paused = True
         self._changed.set()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self.paused = False
         self._since = time.monotonic() if self._running else math.nan
         self._changed.set()
 
     def stop(self) -> None:
-        """Let `run` return."""
+        """Make `run` return before the next entry."""
         self._stopped = True
         self._changed.set()
 
     @property
     def duration(self) -> float:
-        """Seconds from the first entry to the last, as it happened."""
+        """Seconds from the first entry to the last, at the recorded pace."""
         return self._entries[-1].at - self._entries[0].at
 
     def clock(self) -> float:
-        """Return the moment that is played, in seconds on the recording's clock."""
+        """Return the position of the playback, in seconds on the recording's clock."""
         if self._exact is not None:
             return self._exact
         return min(self._raw(), self._entries[min(self._next, len(self._entries) - 1)].at)
@@ -202,7 +202,7 @@ class Replay(Listenable):
 
     def _play(self) -> None:
         entry = self._entries[self._next]
-        self._exact = entry.at  # for whoever reads the clock in a handler
+        self._exact = entry.at  # a handler that reads the clock gets the entry's own time
         try:
             self.journal.note(entry)
             for listener in tuple(self._listeners):
@@ -212,24 +212,24 @@ class Replay(Listenable):
             self._next += 1
             self._exact = None
 
-    # Who listens
+    # Listeners
 
     def on_entry(self, listener: Callable[[Entry], object]) -> None:
         """Call ``listener(entry)`` for each entry that is played from now on."""
         self._listeners.append(listener)
 
     def off_entry(self, listener: Callable[[Entry], object]) -> None:
-        """Forget a listener. An unknown one is no error."""
+        """Remove a listener; an unknown one is ignored."""
         self._listeners = [other for other in self._listeners if other != listener]
 
     def recorder(self) -> Recorder:
-        """Return a recorder for a live plot: it notes latencies as they were, not as they are played.
+        """Return a recorder for a live plot; it records the run's own latencies, whatever the speed is.
 
         Returns
         -------
         Recorder
-            With a series for each type of message that carries when it was sent, and the faults as marks;
-            of a recorder's run its own series, marks and late moments.
+            With a series for each type of message that has a send time, and a mark for each fault. For a
+            `Recorder`'s run: with the series, marks and late moments of that run.
         """
         if "series" in self.about:
             return self._as_it_was()
@@ -237,7 +237,7 @@ class Replay(Listenable):
         transport = next((_fields(e).get("transport") for e in self._entries if e.what == "connected"), None)
         messages = (_message(entry) for entry in self._entries if (entry.who, entry.what) == _FROM_PEER)
         for type_ in dict.fromkeys(m.type for m in messages if m is not None and m.ts is not None):
-            # A series of its own colour for each: what begins with a transport's name has the transport's.
+            # One series per type, each in its own colour: one named after a transport has that transport's.
             name = str(transport or "websocket") if type_ == "feed" else type_
             recorder.attach(self, name, type_)
 
@@ -249,7 +249,7 @@ class Replay(Listenable):
         return recorder
 
     def _as_it_was(self) -> Recorder:
-        """Return a recorder that gets the samples of another again."""
+        """Return a recorder that gets the samples of the recorded `Recorder` again."""
         try:
             run = msgspec.convert(self.about, _RecorderRun)
             lag = _PastLag(run.late_interval)
@@ -286,13 +286,13 @@ class Replay(Listenable):
 
     @property
     def boot_id(self) -> str | None:
-        """The boot of the machine that recorded: whether its peer shared its clock depends on that."""
+        """The recording machine's boot ID: two processes share a monotonic clock only within one boot."""
         found = self.about.get("bootId")
         return found if isinstance(found, str) else None
 
     @property
     def about(self) -> dict[str, Any]:
-        """What describes the run: the connection's class and options, and what its recorder added."""
+        """Description of the run: the connection's class and options, and what the recording added."""
         said = [_fields(entry) for entry in self._entries if entry.what == "recording"]
         return said[0] if said else {}
 
@@ -313,7 +313,7 @@ class Replay(Listenable):
                 event = msgspec.convert(
                     {**_UNTOLD.get(entry.what, {}), **_fields(entry), "at": entry.at}, _EVENTS[entry.what]
                 )
-            except Exception as error:  # foreign bytes
+            except Exception as error:  # the file may hold anything
                 raise JournalError(f"the recording's {entry.what!r} cannot be read: {error}") from None
             self._tell(entry.what, event)
 
@@ -323,13 +323,13 @@ class Replay(Listenable):
 
 
 class _PastLag(LoopLag):
-    """The recorded loop's lag, as far as it is known: the present one's says nothing about the run."""
+    """The recorded event loop's lag, as far as it is known. Measures nothing in the present loop."""
 
     def start(self, owner: object = None) -> None: ...
 
 
 class _RecorderRun(msgspec.Struct, rename="camel"):
-    """What a recorder's run says of itself: see `rtlab.testing.journal_loader`."""
+    """The description in the first entry of a `Recorder`'s run; see `rtlab.testing.journal_loader`."""
 
     series: list[Series]
     late: list[tuple[float, float]] = []
@@ -347,7 +347,7 @@ def _message(entry: Entry) -> Message | None:
     try:
         return JSON.decode(entry.data)
     except MessageError:
-        return None  # a foreign peer's
+        return None  # the peer may not speak rtlab's protocol
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:

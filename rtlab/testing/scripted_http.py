@@ -20,20 +20,20 @@ HEAD_TIMEOUT: Final = 30.0
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a client asked.
+    """A client's request.
 
     Parameters
     ----------
     method, path : str
         ``"GET"`` and ``"/sse"``, say.
     target : str
-        Path and query as they stood in the request line.
+        Path and query, as in the request line.
     query : dict
         The last value of each parameter.
     headers : dict
-        By lower-case name, as the bytes that came.
+        Values as received, by lower-case name.
     body : bytes
-        Without its transfer coding.
+        The body, without its transfer coding.
     """
 
     method: str
@@ -44,21 +44,21 @@ class Request(msgspec.Struct, frozen=True):
     target: str = ""
 
 
-#: Writes the answer to one request. True keeps the connection for the next one.
+#: Writes the response to one request. Returning True keeps the connection open for the next request.
 Script = Callable[[Request, asyncio.StreamWriter], Awaitable[bool | None]]
 
 
 def response(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
-    """Make a whole answer.
+    """Make a complete response.
 
     Parameters
     ----------
     status : int
         The status code.
     body : bytes
-        With its ``Content-Length``.
+        The body; its ``Content-Length`` is added.
     **headers : str
-        Underscores become hyphens.
+        Further header fields; underscores in names become hyphens.
 
     Examples
     --------
@@ -75,16 +75,16 @@ class ScriptedServer:
     Parameters
     ----------
     script : callable
-        Gets each request and the writer to answer on.
+        Called with each request and the writer for its response.
     ssl : ssl.SSLContext, optional
-        Serves ``https://``.
+        Serves ``https://`` with these TLS settings; None serves ``http://``.
 
     Attributes
     ----------
     url : str
-        Without a path.
+        The base URL, without a path.
     requests : list of Request
-        All that came, in order.
+        All requests received, in order.
 
     Examples
     --------

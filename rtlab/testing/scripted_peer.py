@@ -20,7 +20,7 @@ __all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]
 
 
 class ScriptFailed(AssertionError):
-    """A client did something else than a script expected; the message draws what did happen."""
+    """A client did something other than its script expected; the message draws what happened."""
 
 
 def _nowhere(item: Item) -> None:
@@ -35,17 +35,17 @@ class PeerEnd:
     Attributes
     ----------
     number : int
-        Of the connection, from 1.
+        The connection's number, from 1.
     journal : Journal
-        What happened, on all connections of the peer.
+        The journal of all connections of the peer.
     received : list of str or bytes
-        What it read.
+        All messages received from the client.
     request : Request or None
-        The client's handshake.
+        The client's handshake; None before it.
     closed : Close or None
-        The client's close frame.
+        The client's close frame; None before it.
     accepted, over, gone : bool
-        Whether the handshake was answered with 101, the connection has ended, and the peer vanished.
+        Whether the handshake was answered with 101, the connection has ended, the peer has vanished.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PeerEnd:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
-        #: Carries what the client sends; what it carries arrives here at once where nothing is in between.
+        #: Carries the client's items to this end: by a direct call, or through the link if there is one.
         self.send_up: Callable[[Item], None] = self._receive
         self._send_down = receive
         if peer.make_link is not None:
@@ -87,16 +87,16 @@ class PeerEnd:
         self._send_down(Response(101, subprotocol))
 
     def send_item(self, item: Item) -> None:
-        """Send what is no message, and is not noted."""
+        """Send an item other than a message, without a journal entry."""
         self._send_down(item)
 
     @property
     def closing(self) -> bool:
-        """Whether it has sent its close frame."""
+        """Whether this end has sent its close frame."""
         return self._sent_close
 
     def send(self, *messages: Any) -> None:
-        """Send messages: text, bytes, or what JSON can say."""
+        """Send messages: text, bytes, or any values that JSON can encode."""
         for message in messages:
             data = as_frame(message)
             if not (self.over or self._sent_close):
@@ -104,7 +104,7 @@ class PeerEnd:
                 self._send_down(data)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Begin an orderly close."""
+        """Start the closing handshake."""
         if not self.over and not self._sent_close:
             self._sent_close = True
             self.journal.add(self._loop.time(), "peer", "close", f"{code} {reason}".strip(), self.number)
@@ -122,13 +122,13 @@ class PeerEnd:
             self._end(Ended.RESET)
 
     def break_protocol(self) -> None:
-        """Send what is no frame: the client fails the connection (RFC 6455 §7.1.7)."""
+        """Send bytes that are no valid frame: the client fails the connection (RFC 6455 §7.1.7)."""
         if not self.over:
             self.journal.add(self._loop.time(), "peer", "nonsense", "", self.number)
             self._end(Ended.PROTOCOL)
 
     def vanish(self) -> None:
-        """Be half-open from now on: read nothing, answer nothing."""
+        """Leave the connection half-open from now on: read nothing, answer nothing."""
         self.gone = True
         self.journal.add(self._loop.time(), "peer", "vanishes", "", self.number)
 
@@ -138,10 +138,10 @@ class PeerEnd:
     def _send_last(self, item: Item) -> None:
         self.over = True
         self._stop_timer()
-        send_down, self._send_down = self._send_down, _nowhere  # let go of the client: peers are kept
+        send_down, self._send_down = self._send_down, _nowhere  # frees the client: the peer outlives it
         send_down(item)
 
-    # What comes
+    # Receiving
 
     def _receive(self, item: Item) -> None:
         if self.over or self.gone:
@@ -196,7 +196,7 @@ class PeerEnd:
                 self._send_down(frame)
 
     async def recv(self) -> str | bytes:
-        """Wait for the next message that nobody has read with `recv`; see also `received`."""
+        """Return the next message that `recv` has not returned before; see also `received`."""
         while self._read_so_far >= len(self.received):
             if self.over:
                 raise RtlabError("expected a message of the client, got the end of its connection")
@@ -206,14 +206,14 @@ class PeerEnd:
         return self.received[self._read_so_far - 1]
 
     def wake(self) -> None:
-        """Let `recv` look again."""
+        """Wake a waiting `recv`, so that it checks for a message or the end."""
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
     # The script
 
     def _advance(self) -> None:
-        """Take steps until one has to wait."""
+        """Run steps until one has to wait."""
         while not self.over and not self.gone:
             step = self._current = self._steps.popleft() if self._steps else None
             if not self.accepted and (step is None or step.do not in OPENING):
@@ -222,7 +222,7 @@ class PeerEnd:
                 return
 
     def _take(self, step: Step) -> bool:
-        """Do one step; return whether the next one may follow at once."""
+        """Run one step; return whether the next one may follow at once."""
         do, data, seconds, code = step
         match do:
             case "slow_open" | "pause":
@@ -297,29 +297,29 @@ class PeerEnd:
 
     @property
     def waits_for(self) -> str:
-        """What the script still expects, in words; empty for nothing."""
+        """The messages that the script still expects, in words; empty if none."""
         ahead = ([self._current] if self._current is not None else []) + list(self._steps)
         return ", then ".join(words(step.data) for step in ahead if step.do == "expect")
 
 
 class ScriptedPeer:
-    """A server in memory: its n-th connection follows the n-th script, those after the last one the last.
+    """A server in memory: its n-th connection follows the n-th script, later connections the last script.
 
     Parameters
     ----------
     *scripts : PeerScript
-        One for each connection; without any, it accepts and says nothing.
+        One for each connection; without any, the peer accepts and sends nothing.
     link : callable, optional
-        Makes what lies between the client and the peer: `MessageFaults` or `MemoryProxy`.
+        Makes the network between client and peer: `MessageFaults` or `MemoryProxy`. None: a direct call.
 
     Attributes
     ----------
     connections : list of PeerEnd
-        All so far, oldest first.
+        All connections so far, oldest first.
     journal : Journal
-        What happened on them.
+        What happened on all connections.
     failures : list of str
-        What scripts expected and did not get.
+        The expectations of scripts that failed.
 
     Examples
     --------
@@ -343,7 +343,7 @@ class ScriptedPeer:
         return f"<ScriptedPeer: {len(self._scripts)} scripts, {len(self.connections)} connections so far>"
 
     def accept(self, receive: Callable[[Item], None]) -> PeerEnd:
-        """Make the peer's end of a new connection; `receive` gets what it sends."""
+        """Make the peer's end of a new connection; `receive` is called with each item that it sends."""
         number = len(self.connections)
         script = self._scripts[min(number, len(self._scripts) - 1)]
         self.connections.append(PeerEnd(self, script, number + 1, receive))
@@ -362,7 +362,7 @@ class ScriptedPeer:
         Parameters
         ----------
         finished : bool
-            Also when a script still waits for a message.
+            Whether it is a failure, too, if a script still waits for a message.
         """
         failures = list(self.failures)
         if finished:

@@ -19,25 +19,25 @@ from rtlab.testing.journal import Entry, Journal
 
 __all__ = ["CONNECTION_EVENTS", "Recorded", "WireRecording"]
 
-#: A connection's own events. A recording keeps each as JSON of what was told.
+#: A connection's own events. A recording keeps the fields of each as JSON.
 CONNECTION_EVENTS: Final = ("connected", "moved", "reconnecting", "disconnected", "resync", "error")
 
-#: States, events, ends and faults that are kept beside the newest entries.
+#: How many states, events, closes and faults older than the newest entries are kept in addition.
 MAX_LIFE: Final = 1_000
 
-#: What a recording keeps of the time before it, where there was one: of `ConnectionStats`.
+#: Fields of `ConnectionStats` that a recording keeps about the time before it, if the connection was open.
 BEFORE: Final = (
     *("attempts", "connects", "disconnects", "messages_in", "messages_out"),
     *("uptime", "connect_time", "transport"),
 )
 
-#: What is secret in the payloads of rtlab's own types.
+#: Secret payload fields of rtlab's own message types.
 _SECRET: Final = {"auth": {"token"}, "welcome": {"session"}}
 _HIDDEN: Final = "***"
 
 
 class Recorded(Protocol):
-    """A connection that can be recorded: all of `rtlab.client` can."""
+    """What a connection needs so that it can be recorded; all connections of `rtlab.client` have it."""
 
     @property
     def state(self) -> Any: ...
@@ -57,24 +57,24 @@ class WireRecording:
     Parameters
     ----------
     connection : Recorded
-        Any of ours, open or not.
+        Any connection of rtlab, open or not.
     limit : int
-        Entries that are kept; then the oldest messages and heartbeats are forgotten, and it is said how
-        many. States, events, ends and faults stay (1,000 more of them).
+        How many entries are kept. Beyond it, the oldest messages and heartbeats are dropped, and a note
+        counts them; up to 1,000 older states, events, closes and faults are kept in addition.
     about : mapping, optional
-        Anything that describes the run, as JSON can say it; `Replay.about` has it again.
+        JSON values that describe the run; `Replay.about` returns them.
 
     Attributes
     ----------
     journal : Journal
-        What happened. It plays again in `rtlab.testing.replay.Replay`, and acts as a peer in
-        ``PeerScript.replay``.
+        The recorded entries. `rtlab.testing.replay.Replay` plays them again, and ``PeerScript.replay``
+        makes a peer of them.
 
     Notes
     -----
-    Messages are kept as JSON, whatever codec carried them. What is secret in rtlab's own (tokens, the
-    session's name) becomes ``***``; payloads of your types are kept as they are. To have
-    the faults of a proxy among them, hand the recording to `rtlab.measure.fault_marks.FaultMarks`.
+    Messages are kept as JSON, whatever codec carried them. Secrets in rtlab's own messages (tokens, the
+    session's name) become ``***``; payloads of your own types are kept unchanged. To record the
+    faults of a proxy too, pass the recording to `rtlab.measure.fault_marks.FaultMarks`.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class WireRecording:
         connection.watch_wire(self._watch)
 
     def stop(self) -> None:
-        """Record no more; what was recorded stays. Safe to repeat."""
+        """Stop recording; the recorded entries stay. Safe to repeat."""
         self._connection.unwatch_wire(self._watch)
         for kind, keep in self._hooks:
             self._connection.off(kind, keep)
@@ -123,21 +123,21 @@ class WireRecording:
         self.stop()
 
     def save(self, path: str | Path) -> Path:
-        """Write the run into a file, one JSON object a line; return its path."""
+        """Write the run into a file, one JSON object per line; return its path."""
         self.journal.save(path)
         return Path(path)
 
     def mark(self, kind: str, text: str = "", at: float | None = None) -> None:
-        """Note what happened beside the connection: a fault, or words of the reader's.
+        """Add an entry for something outside the connection: a fault, or a note of the reader's.
 
         Parameters
         ----------
         kind : str
             ``"fault"``, ``"note"`` …
         text : str
-            What to show.
+            The text to show.
         at : float, optional
-            When, on the connection's clock; now, if left out.
+            Time in seconds on the connection's clock; None: now.
         """
         self._note("proxy" if kind == "fault" else "client", kind, text, at)
 
@@ -150,7 +150,7 @@ class WireRecording:
         self._listeners.append(listener)
 
     def off_entry(self, listener: Callable[[Entry], object]) -> None:
-        """Forget a listener. An unknown one is no error."""
+        """Remove a listener; an unknown one is ignored."""
         self._listeners = [other for other in self._listeners if other != listener]
 
     def __repr__(self) -> str:
@@ -170,7 +170,7 @@ class WireRecording:
                 self._note(who, what)
 
     def _state(self, name: str) -> None:
-        if name == "Connected":  # told before all else of a new connection
+        if name == "Connected":  # the first entry of every new connection
             self._number += self._opened
             self._opened = True
         self._note("client", "state", name)
@@ -198,7 +198,7 @@ class WireRecording:
 
 
 class _LifeJournal(Journal):
-    """Keeps how the connection fared when its messages are forgotten: no panel may deny that it was open."""
+    """Keeps older states and events when messages are dropped, so that panels still show what happened."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -229,7 +229,7 @@ class _LifeJournal(Journal):
 
 
 def _before(connection: Recorded) -> dict[str, Any]:
-    """Return what the connection has been through already; nothing of one that was never open."""
+    """Return the connection's statistics from before the recording; empty if it was never open."""
     stats = getattr(connection, "stats", None)
     if not getattr(stats, "connects", 0):
         return {}
@@ -237,7 +237,7 @@ def _before(connection: Recorded) -> dict[str, Any]:
 
 
 def _without_secrets(message: Message) -> Message:
-    """Return a message that may be written into a file: whoever has the others can act as this client."""
+    """Return the message without its secrets, with which a reader of the file could act as this client."""
     if message.token is not None:
         message = replace(message, token=_HIDDEN)
     if message.type not in _SECRET:
