@@ -1,7 +1,7 @@
-"""What lives in a notebook's output and talks to the browser: the live plot, the fault panel, the prediction.
+"""Notebook widgets, which talk to the browser: the live plot, the fault panel, the prediction and others.
 
-Imports the recorder and the figures below it. Never measures anything itself, and never lets
-samples become synchronised state.
+Imports the recorder and the figures below it. A widget never measures anything itself, and never sends
+samples as synchronised widget state.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchingExplorer"]
 
-#: Seconds between two looks at the counts.
+#: Seconds between two readings of the counts.
 _LOOK: Final = 0.5
 
 
@@ -37,22 +37,22 @@ class BatchingExplorer:
     Parameters
     ----------
     lab : Lab
-        With its fault proxy, which makes the round trip.
+        A lab with a fault proxy, which adds the round-trip time.
     rate, size, wait, rtt : int
-        What the sliders begin with: messages a second, B, T in ms and the round trip in ms,
-        from `rtlab.widgets.batching_panel.CHOICES`.
+        Initial values of the sliders: messages per second, B (most messages in a frame), T (longest wait,
+        ms) and the added round-trip time (ms), all from `rtlab.widgets.batching_panel.CHOICES`.
 
     Attributes
     ----------
     panel : BatchingPanel
         The sliders, and the numbers beside them.
     plot : LatencyPlot
-        Round trips of echoes, from when each was due.
+        Round-trip times of echoes, each from its intended send time.
 
     Notes
     -----
-    The added delay is the batcher's own: from `send` until its batch left. CPU per message is
-    the server's process, and all of this one: batcher, client, plot and notebook.
+    The added delay is the batcher's: from `send` until the batch leaves. The CPU time per message is that
+    of the server's process, and that of this whole process: batcher, client, plot and notebook.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class BatchingExplorer:
         if self._task is not None:
             raise InvalidState("an explorer at rest", "one that runs", "leave its `async with` first")
         self._lab.check()
-        self.panel.show({})  # what an earlier run counted
+        self.panel.show({})  # removes the counts of an earlier run
         self._task = asyncio.create_task(self._run(), name="batching explorer")
         self.plot.start()
         return self
@@ -93,12 +93,12 @@ class BatchingExplorer:
                 raise error
 
     async def wait(self, seconds: float) -> bool:
-        """Wait, but not beyond the reader's patience.
+        """Wait until the time is over or the reader presses Stop.
 
         Parameters
         ----------
         seconds : float
-            How long at most.
+            Seconds to wait at most.
 
         Returns
         -------
@@ -108,14 +108,14 @@ class BatchingExplorer:
         Raises
         ------
         RtlabError
-            When the connection, the server or the proxy failed meanwhile.
+            If the connection, the server or the proxy fails meanwhile.
         """
         if self._task is None:
             raise InvalidState("a running explorer", "one at rest", "wait inside its `async with`")
         return await wait_until_stopped(self.plot.stopped, seconds, self._task)
 
     def set(self, **settings: int) -> None:
-        """Turn knobs from code: some of ``rate``, ``size``, ``wait`` and ``rtt``.
+        """Set sliders from code: any of ``rate``, ``size``, ``wait`` and ``rtt``.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class BatchingExplorer:
                     group.create_task(self._look(self._load))
                     group.create_task(self._make_round_trip())
                     group.create_task(_fail_when_lost(conn))
-        except ExceptionGroup as errors:  # one tells enough
+        except ExceptionGroup as errors:  # the first is enough
             panel.status = f"ended: {errors.exceptions[0]}"
             raise errors.exceptions[0] from None
         finally:

@@ -60,14 +60,14 @@ batcher.stats.messages_per_batch, run.latency.mean()"""
 
 
 class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
-    """Sliders for rate, B, T and round trip; the closed form's curve over T, and the point in force on it.
+    """Sliders for rate, B, T and round trip; the model's delay as a curve over T, with the present setting.
 
     Parameters
     ----------
     settings : mapping
-        What the sliders begin with: values of `CHOICES`.
+        Initial values of the sliders, from `CHOICES`.
     changed : callable
-        Told the new settings, on the loop that was running when the panel was made.
+        Called with the new settings, on the event loop that was running when the panel was made.
 
     Notes
     -----
@@ -96,7 +96,7 @@ class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
         self.on_msg(self._from_any_thread)
 
     def apply(self, wanted: Mapping[str, object]) -> None:
-        """Set sliders, as a hand in the browser would.
+        """Set sliders, as the reader does in the browser.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
         Raises
         ------
         ValueError
-            For anything else; nothing is changed then.
+            For any other name or value; nothing is changed then.
         """
         for name, value in wanted.items():
             if name not in CHOICES or isinstance(value, bool) or value not in CHOICES[name]:
@@ -127,7 +127,7 @@ class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
         self._told(settings)
 
     def show(self, counts: Mapping[str, float]) -> None:
-        """Show what was measured; a number that is not there yet stays away."""
+        """Show the measured numbers; one that is not known yet (not finite) is left out."""
         self.found = {name: value for name, value in counts.items() if math.isfinite(value)}
 
     def __repr__(self) -> str:
@@ -141,7 +141,7 @@ class BatchingPanel(CopyAsCode, anywidget.AnyWidget):
     def _receive(self, content: dict[str, Any]) -> None:
         wanted = content.get("set")
         if not isinstance(wanted, dict):
-            return  # a newer front end may say more
+            return  # a newer front end may send other messages
         try:
             self.apply(cast("dict[str, object]", wanted))
         except (ValueError, TypeError) as error:

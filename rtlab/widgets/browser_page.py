@@ -1,4 +1,4 @@
-"""A button behind which the page itself opens connections to the lab: what a browser does, seen in one."""
+"""A button that lets the page itself open connections to the lab, to see what the reader's browser does."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
 
 __all__ = ["BrowserPage", "Numbers", "PageError", "RecordedPage"]
 
-#: What a run finds, by the row's key.
+#: The numbers of a run, by the key of the row that shows them.
 Numbers = dict[str, float]
 
-#: Seconds for one step in the page: the longest wait of its own is 24.
+#: Seconds that one step in the page may take: the page's own longest wait is 24 s.
 _TIMEOUT: Final = 40.0
 
 
 class PageError(RtlabError):
-    """A step that the page could not do; its message is the browser's."""
+    """The page could not do a step; the message is the browser's own, or the likeliest reason."""
 
 
 class RecordedPage(NamedTuple):
-    """A run that was recorded, for readers whose page does not reach the lab.
+    """A recorded run, for readers whose page cannot reach the lab.
 
     Parameters
     ----------
     browser : str
-        ``"Chromium 156, recorded 2026-11-26"``.
+        The browser and the date, as in ``"Chromium 156, recorded 2026-11-26"``.
     page, python : dict
-        What the browser, and the Python client beside it, did.
+        The numbers of the browser, and of the Python client that ran beside it.
     """
 
     browser: str
@@ -53,30 +53,32 @@ class RecordedPage(NamedTuple):
 
 
 class BrowserPage(anywidget.AnyWidget):
-    """Lets the page that shows it run its own transports against a lab, when its button is pressed.
+    """Runs the page's own transports against a lab, when the panel's button is pressed.
 
     Parameters
     ----------
     lab : Lab
-        With a fault proxy. At a click it lets in exactly the page's origin, until `close` or its own end.
+        A lab with a fault proxy. From a click on, it accepts exactly the page's origin, until `close` or
+        until it stops.
     run : callable
-        What to do, given this panel: it calls `ask`, and tells `found`.
+        Coroutine function for a run. It gets this panel, calls `ask`, and passes numbers to `found`.
     rows : mapping of str to str
-        Key → what the row says, with its unit.
+        Key → text of the row, with its unit.
     recorded : RecordedPage
-        Shown beside, and in place of, a run of the reader's own.
+        Shown beside a run of the reader's own, and instead of it while there is none.
 
     Attributes
     ----------
     page, python : dict
-        What the page, and Python beside it, did: the reader's own run once there was one, else the recorded.
+        The numbers of the page and of the Python client: of the reader's own run once one has finished,
+        else of the recorded run.
     source : str
-        Whose numbers `page` has.
+        Which browser the numbers in `page` are from.
 
     Notes
     -----
-    Keys: Tab to the button, Enter or Space. The status is read out by screen readers. Nothing runs by
-    itself, and where nobody clicks (or looks), cells below have the recorded run.
+    Keys: Tab to the button, Enter or Space. The status is read out by screen readers. Nothing runs
+    without a click; where nobody clicks, or no browser is open, cells below have the recorded run.
 
     Examples
     --------
@@ -93,7 +95,7 @@ class BrowserPage(anywidget.AnyWidget):
     status = traitlets.Unicode("").tag(sync=True)
     tone = traitlets.Enum(("quiet", "bad"), "quiet").tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
-    #: The head, then the rows, as text.
+    #: The heads of the columns, then the rows, as text.
     table: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
 
     def __init__(
@@ -125,21 +127,21 @@ class BrowserPage(anywidget.AnyWidget):
 
     @property
     def source(self) -> str:
-        """Whose numbers `page` has."""
+        """Which browser the numbers in `page` are from."""
         return "this browser" if self._finished else self._recorded.browser
 
     @property
     def page(self) -> Numbers:
-        """What the browser did, by the row's key."""
+        """The browser's numbers, by the row's key."""
         return dict(self._own["page"] if self._finished else self._recorded.page)
 
     @property
     def python(self) -> Numbers:
-        """What the Python client did beside it."""
+        """The Python client's numbers, by the row's key."""
         return dict(self._own["python"] if self._finished else self._recorded.python)
 
     def found(self, who: Literal["page", "python"], **numbers: float) -> None:
-        """Show what one of the two did, by the rows' keys."""
+        """Show numbers of the page or of the Python client, by the rows' keys."""
         self._own.setdefault(who, {}).update(numbers)
         self._show()
 
@@ -153,9 +155,9 @@ class BrowserPage(anywidget.AnyWidget):
         Parameters
         ----------
         step : str
-            One of those in ``js/page.js``.
+            Name of a step in ``js/page.js``.
         **args
-            Its arguments.
+            Arguments of the step.
 
         Returns
         -------
@@ -165,7 +167,7 @@ class BrowserPage(anywidget.AnyWidget):
         Raises
         ------
         PageError
-            When the step failed, or the page gave no answer for 40 s.
+            If the step failed, or the page did not answer within 40 s.
         """
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
@@ -179,13 +181,13 @@ class BrowserPage(anywidget.AnyWidget):
             del self._answers[number]
 
     async def settled(self) -> None:
-        """Return when everything that was asked for has been done."""
-        await asyncio.sleep(0)  # what `close` asked for begins in this turn
+        """Wait until all work that was asked for has been done."""
+        await asyncio.sleep(0)  # the work that `close` asks for begins in this loop turn
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """End a run, let the page in no more, and leave the page."""
+        """Stop a run, no longer accept the page's origin, and remove the panel from the page."""
         self._stop()
         if self._let_in:
             self._let_in = False
@@ -211,7 +213,7 @@ class BrowserPage(anywidget.AnyWidget):
             case {"action": "answer", "id": int(number), "error": str(text)}:
                 self._answered(number, None, PageError(text[:500]))
             case _:
-                pass  # a newer page may say more
+                pass  # a newer page may send other messages
 
     def _answered(self, number: int, value: dict[str, Any] | None, error: PageError | None) -> None:
         answer = self._answers.get(number)
@@ -239,7 +241,7 @@ class BrowserPage(anywidget.AnyWidget):
                 task.cancel()
 
     async def _let_nobody_in(self) -> None:
-        with contextlib.suppress(RtlabError):  # the lab has ended: nobody is let in
+        with contextlib.suppress(RtlabError):  # the lab has stopped, and accepts no page
             await let_page_in(self.lab, None)
 
     async def _whole_run(self, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""What a chat shows of a message, whoever wrote it: plain text of bounded length."""
+"""What a chat shows of a message: plain text of limited length, since the sender may be anybody."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Final
 
 __all__ = ["MAX_TEXT", "check_text", "text_of"]
 
-#: Characters of one message.
+#: Longest text of one message, in characters.
 MAX_TEXT: Final = 2_000
 
 
 def check_text(text: object) -> str:
-    """Return what somebody wants to say.
+    """Return the text to send, without spaces around it.
 
     Raises
     ------
     ValueError
-        With a sentence for the person who typed it.
+        If the text is empty or too long; the message is a sentence for the person who typed it.
 
     Examples
     --------
@@ -37,12 +37,12 @@ def check_text(text: object) -> str:
 def text_of(payload: Any) -> str:
     """Return the text of a chat message; of any other payload, its JSON.
 
-    Whatever it holds can be sent on to a browser, and is short.
+    The result is short and can be sent to a browser, whatever the payload holds.
 
     Parameters
     ----------
     payload : any
-        The JSON data model, from anybody.
+        Any JSON value, from any sender.
 
     Examples
     --------

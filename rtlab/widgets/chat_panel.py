@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatPanel"]
 
-#: Lines that each user sees; older ones are dropped.
+#: How many lines each user sees; older ones are dropped.
 _LINES: Final = 50
-#: Seconds from a change until the browser is told: what comes meanwhile goes along.
+#: Seconds from a change until it is sent to the browser, together with all changes meanwhile.
 _FLUSH: Final = 0.05
 _TIMEOUT: Final = 5.0
 
 
 class _Seat:
-    """One user: a connection, its rooms, and what is shown."""
+    """One user: their connection, its rooms, and the lines that the panel shows them."""
 
     def __init__(self, name: str, conn: Connection, changed: Callable[[], None]) -> None:
         self.name = name
@@ -65,18 +65,18 @@ class _Seat:
         }
 
     def note(self, text: str) -> None:
-        """Show a line of the panel's own."""
+        """Add a line that comes from the panel itself."""
         self._add("", text)
 
     def _say(self, message: Message) -> None:
-        # The server's word for who sent it: a payload could claim anything.
+        # The author is the client id that the server states: a payload could claim any name.
         self._add(text_of(message.client_id or "somebody"), text_of(message.payload))
 
     def _see(self, users: tuple[str, ...]) -> None:
         before, self.users = self.users, users
         self._changed()
         if not before:
-            return  # who was here first did not come just now
+            return  # the first list holds users who were there before
         for word, some, others in (("left", before, users), ("came", users, before)):
             for user in some:
                 if user not in others:
@@ -105,15 +105,15 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
     Parameters
     ----------
     room_id : str
-        The room.
+        Name of the room.
     users : mapping of str to Connection
-        Open connections, by the name over each column. They stay open.
+        Open connections, by the name shown over each column. The panel does not close them.
 
     Notes
     -----
     Works with the keyboard alone: Tab goes from field to field, Enter sends. Whatever a message
-    holds is shown as text. What is written without a connection is sent when there is one again;
-    what cannot be sent is said, and stays in the field.
+    holds is shown as text. A text written without a connection is sent after the reconnect; a text
+    that cannot be sent stays in the field, and the panel says why.
 
     Examples
     --------
@@ -146,12 +146,12 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         return f"<ChatPanel {self.room!r}: {', '.join(self._seats)}>"
 
     async def __aenter__(self) -> Self:
-        """Let every user enter the room.
+        """Join the room as every user.
 
         Raises
         ------
         RequestRefused, TimeoutError, NotConnected
-            As for `RoomManager.join_room`; then nobody is in it by this panel.
+            As for `RoomManager.join_room`. The panel then stops listening for all users.
         """
         try:
             for seat in self._seats.values():
@@ -165,9 +165,9 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let every user leave the room; the lines stay to be read."""
+        """Leave the room as every user; the lines stay readable."""
         for seat in self._seats.values():
-            with suppress(RtlabError, TimeoutError):  # its connection is lost: the server notices by itself
+            with suppress(RtlabError, TimeoutError):  # a lost connection, which the server notices by itself
                 await seat.rooms.leave_room(self.room)
         await self._close()
 
@@ -177,7 +177,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         Parameters
         ----------
         timeout : float, optional
-            Seconds; None for as long as it takes.
+            Seconds to wait at most; None waits without limit.
 
         Returns
         -------
@@ -204,9 +204,9 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         Raises
         ------
         ValueError
-            Text that cannot be sent.
+            If the text is empty or too long.
         RtlabError
-            The user is not in the room, or the outbox is full.
+            If the user is not in the room, or the outbox is full.
         """
         seat, said = self._seats[user], check_text(text)
         receipt = await seat.rooms.send(
@@ -216,7 +216,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         self._spawn(self._watch(seat, receipt, said))
 
     def lines(self, user: str) -> list[tuple[str, str]]:
-        """Return what a user sees: who wrote each line (nobody, of the panel's own), and its text."""
+        """Return the lines that a user sees, as (author, text); the panel's own lines have no author."""
         return [(line["from"], line["text"]) for line in self._seats[user].lines]
 
     async def _watch(self, seat: _Seat, receipt: Any, said: str) -> None:
@@ -271,7 +271,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
             ):
                 self._spawn(self._obey(user, text, n))
             case _:
-                pass  # a newer front end may say more
+                pass  # a newer front end may send other messages
 
     async def _obey(self, user: str, text: object, n: object) -> None:
         why = ""

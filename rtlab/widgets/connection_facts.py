@@ -1,4 +1,4 @@
-"""What the entries of a run say about the connection: its state, attempts, ends and numbers."""
+"""Derives facts about a connection from the entries of a run: its state, attempts, closes and counts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rtlab.widgets.journal_entry_text import fields_of_entry
 
 __all__ = ["EDGES", "ConnectionFacts"]
 
-#: The arrows of the state diagram: from, to. What stays in its state needs none.
+#: The arrows of the state diagram, as (from, to). Transitions that keep the state are left out.
 EDGES: Final = tuple(
     dict.fromkeys((row.state.value, row.then.value) for row in TABLE if row.state is not row.then)
 )
-#: Attempts and ends that are shown.
+#: How many attempts, and how many closes, are shown.
 _KEPT: Final = 8
-#: Entries whose data are no event as JSON, and need no look: most are of these.
+#: Kinds of entries whose data is not an event as JSON. Most entries are of these, so they are not parsed.
 _PLAIN: Final = frozenset({"message", "ping", "pong", "state", "fault"})
-#: Of these a connection knows itself how many there were before it was recorded.
+#: Counts that the connection itself has kept since before its recording began.
 _BEFORE: Final = ("connects", "disconnects", "messages_in", "messages_out")
 _COUNTED: Final = (*_BEFORE, "pings", "pongs", "errors", "faults")
 
@@ -34,20 +34,20 @@ class ConnectionFacts:
     state : str
         The connection's state.
     changed_at : float
-        When it came to be, in seconds on the recording's clock.
+        When the state began, in seconds on the recording's clock.
     former : str
-        The state before; empty at first.
+        The state before it; empty at first.
     options : dict of str to str
-        What was in force, as Python would write it.
+        The options in force, each as Python source.
     connection : str
-        The connection's class, empty where a recording does not say.
+        The connection's class; empty if the recording does not contain it.
     attempts, closes : deque of dict
-        The newest, oldest first.
+        The newest connection attempts and closes, oldest first.
     counts : dict of str to int
-        Connects, disconnects, messages in and out, also those before the recording; heartbeats,
-        errors and faults, since it began.
+        Connects, disconnects, messages in and out, including those before the recording; pings, pongs,
+        errors and faults since the recording began.
     transport, round_trip, note : str
-        The newest of each, in words.
+        The newest transport, round-trip time, and error or fault, in words.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class ConnectionFacts:
                 pass
 
     def _before(self, told: dict[str, Any], at: float) -> None:
-        """Begin with what the connection had been through when its recording began."""
+        """Start from the connection's statistics of the time before its recording."""
 
         def number(name: str) -> float:
             value = told.get(name)
@@ -142,7 +142,7 @@ class ConnectionFacts:
         self.attempts.append({"number": number, "delay": delay, "at": at, "outcome": ""})
 
     def _outcome(self, words: str) -> None:
-        """Say how the attempt under way went, if one is."""
+        """Note the outcome of the attempt under way, if there is one."""
         if self.attempts and not self.attempts[-1]["outcome"]:
             self.attempts[-1]["outcome"] = words or "failed"
 
@@ -153,7 +153,7 @@ class ConnectionFacts:
         after = f" in {1e3 * took:.1f} ms" if isinstance(took, float) else ""
         resumed = ", session resumed" if fields.get("resumed") else ""
         if not self.attempts or self.attempts[-1]["outcome"]:
-            self._attempt(fields.get("attempt"), None, at)  # recorded from the middle
+            self._attempt(fields.get("attempt"), None, at)  # the recording began during it
         self._outcome(f"connected{after}{resumed}")
 
     def _disconnected(self, fields: dict[str, Any], at: float) -> None:

@@ -1,4 +1,4 @@
-"""The connection inspector: in which state a connection is, how it came there, and what is in force."""
+"""The connection inspector: the state of a connection, how it came about, and the options in force."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -46,13 +46,13 @@ class ConnectionInspector(EntryPanel):
     Attributes
     ----------
     facts : ConnectionFacts
-        The same, for code.
+        What the inspector shows, for use in code.
 
     Notes
     -----
-    It needs nothing of the cell that awaits: the connection's own events bring the news, at most ten
-    times a second. A connection that is open already is asked what it has been through. Tab reaches the
-    options, the code and its button; a change of state is spoken.
+    The inspector follows the connection's own events, at most ten times a second, so it works while a cell
+    awaits. For a connection that is open already, it starts from the connection's statistics. Tab reaches
+    the options, the code and its button; a screen reader speaks each change of state.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class ConnectionInspector(EntryPanel):
         return state_figure()
 
     def summary(self) -> str:
-        """Return in one line where the connection is, and what it went through."""
+        """Return the connection's state and counts in one line."""
         facts, counts = self.facts, self.facts.counts
         last = f", last close {facts.closes[-1]['code']}" if facts.closes else ""
         return (
@@ -103,7 +103,7 @@ class ConnectionInspector(EntryPanel):
 
     def _news(self, *, fresh: bool) -> dict[str, Any]:
         facts = self.facts
-        # A live connection's own clock: how long it has been in its state goes on without entries.
+        # A live connection's own clock: the time in its state grows even if no entry comes.
         now = self.feed.now() if isinstance(self.feed, WireRecording) else facts.newest
         return {
             "kind": "facts",
@@ -134,10 +134,10 @@ def options_as_code(connection: str, options: dict[str, str], *more: str) -> str
     Parameters
     ----------
     connection : str
-        Its class; another than ours becomes a `WebSocketConnection`.
+        Name of its class; a class that is not rtlab's becomes a `WebSocketConnection`.
     options : dict of str to str
-        As `Connection.options` has them. Those of our own defaults are left out, and what Python
-        cannot make again stands in a comment.
+        As in `Connection.options`. Defaults are left out; an option whose value is not Python source
+        that makes it again is put into a comment.
     *more : str
         Further arguments of the inspector.
 

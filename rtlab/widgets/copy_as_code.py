@@ -1,4 +1,4 @@
-"""*Copy as code*: a panel shows the cell that says with rtlab's own calls what its controls are set to."""
+"""*Copy as code*: a panel shows the cell whose rtlab calls do what the panel's controls are set to."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _WIDTH: Final = 88
 
 
 class CopyAsCode(traitlets.HasTraits):
-    """A widget with the button *Copy as code*: the part on the kernel's side.
+    """The kernel's side of a widget with the button *Copy as code*.
 
     Set `code` whenever a setting changes. In the page, ``copyAsCode(model)`` of ``panel.js`` makes the
-    button, and the text that can be marked where the clipboard is out of reach.
+    button, and the text, which can be selected where the page may not use the clipboard.
 
     Attributes
     ----------
     code : str
-        Python, for a notebook's cell; it may await. Empty as long as there is nothing to copy.
+        Python source for a notebook's cell; it may await. Empty as long as there is nothing to copy.
 
     Examples
     --------
@@ -40,11 +40,11 @@ def call_as_code(function: str, *arguments: str, **options: Any) -> str:
     Parameters
     ----------
     function : str
-        What is called, as source text.
+        The function, as source text.
     *arguments : str
-        Source text too.
+        Positional arguments, as source text.
     **options : any
-        Values, written as Python. Give only what differs from the default.
+        Values of keyword arguments. Give only those that differ from the default.
 
     Examples
     --------

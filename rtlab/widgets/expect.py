@@ -1,4 +1,4 @@
-"""What a number is held against, stated before the run: ``expect.below(1, "ms")``."""
+"""Expectations for a number, stated before the run: ``expect.below(1, "ms")``."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def within(margin: float, margin_unit: str = "", *, of: float | str, unit: str =
     margin : float
         The largest distance that still counts as the same.
     margin_unit : str
-        ``"%"``: of the other number; else the unit of both.
+        ``"%"``: the margin is a share of the other number; else the unit of the margin and both numbers.
     of : float or str
-        The other number, or its name; then the number comes with ``found(…, of=…)``.
-        0 is for a value that is a difference itself.
+        The other number, or its name if ``found(…, of=…)`` gives the number. Use 0 if the value itself
+        is a difference.
     unit : str
-        Of both, where the margin is in ``"%"``.
+        Unit of both numbers, if the margin is in ``"%"``.
 
     Examples
     --------
@@ -97,11 +97,11 @@ def times(
     Parameters
     ----------
     of : float or str
-        The other number, or its name; then the number comes with ``found(…, of=…)``.
+        The other number, or its name if ``found(…, of=…)`` gives the number.
     at_least, at_most : float
-        Of the factor: give one, or both.
+        Limits of the factor; give one, or both.
     unit : str
-        Of both numbers.
+        Unit of both numbers.
 
     Examples
     --------
@@ -135,8 +135,8 @@ def equals(wanted: float | str | Sequence[Any], unit: str = "") -> Expectation:
 def each_once(*, in_order: bool = True) -> Expectation:
     """Expect every message of a stream, none twice.
 
-    ``found(came, of=count)`` takes what came, as numbers from 0, or ``of=`` the list of
-    what was sent.
+    ``found(came, of=count)`` takes the received messages as numbers from 0; with a list of what was sent
+    as ``of=``, it takes the received items.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a number is held against: judges a value, and shows it beside what it was compared with."""
+"""Expectations: each judges a value, and shows it beside what it was compared with."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = [
     "quantity",
 ]
 
-#: ``"empty"``: no number came, so nothing can be said.
+#: ``"empty"``: no number came, so there is nothing to judge.
 Outcome = Literal["holds", "fails", "undecided", "empty"]
 Interval = tuple[float, float]
 _Numbers = NDArray[np.float64]
 
-#: Plural endings of the nouns that a unit begins with (units of measure, such as ``ms``, are shorter), and
-#: what ends a single one. What follows a preposition does not change with the number.
+#: Plural endings of nouns at the beginning of a unit, and their singular endings. Units of measure, such as
+#: ``ms``, are too short to match; words from the first preposition on have the same form in both.
 _PLURALS: Final = ((r"ies\b", "y"), (r"(?<=ss|sh|ch|.x)es\b", ""), (r"(?<=[a-z]{2}[^sui])s\b", ""))
 _REST: Final = re.compile(r"(?:^| )(?:against|at|by|for|from|in|of|out|per|than|to|with)\b.*")
 
@@ -52,7 +52,7 @@ def quantity(value: float, unit: str = "") -> str:
 
 
 def _single(unit: str) -> str:
-    """Return a unit as it stands behind a 1."""
+    """Return the singular form of a unit."""
     rest = _REST.search(unit)
     head, tail = (unit[: rest.start()], unit[rest.start() :]) if rest else (unit, "")
     if not head[:1].isalpha():  # "% of …", "× the …"
@@ -72,9 +72,9 @@ class Expectation(ABC):
     Attributes
     ----------
     text : str
-        In words, without a number that only the run brings.
+        The expectation in words, without a number that is known only after the run.
     unit : str
-        Of the value.
+        Unit of the value.
     """
 
     text: str
@@ -90,7 +90,7 @@ class Expectation(ABC):
 
 
 class Range(Expectation):
-    """The value, or its distance from `of`, lies in a range; an array does if all of it does."""
+    """Expects the value, or its distance from `of`, in a range; of an array, every value."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Range(Expectation):
     def _place(self, value: Any, of: _Numbers) -> _Numbers:
         if self._scale is None:
             return _numbers(value)
-        with np.errstate(all="ignore"):  # by 0: infinite, or not a number, and judged as such
+        with np.errstate(all="ignore"):  # a division by 0 gives infinity or NaN, and is judged as such
             return self._scale(_numbers(value), of)
 
     def _reference(self, of: Any) -> _Numbers:
@@ -167,7 +167,7 @@ class Range(Expectation):
 
 
 class Same(Expectation):
-    """The value is exactly this one."""
+    """Expects exactly this value."""
 
     def __init__(self, wanted: Any, unit: str) -> None:
         self.unit = unit
@@ -194,7 +194,7 @@ class Same(Expectation):
 
 
 class EachOnce(Expectation):
-    """A stream came whole: nothing missing, nothing twice, in order."""
+    """Expects a complete stream: nothing missing, nothing twice, and in order if `in_order`."""
 
     def __init__(self, *, in_order: bool) -> None:
         self.unit = ""
@@ -209,7 +209,7 @@ class EachOnce(Expectation):
         missing, repeated, late, strange = self._count(value, of)
         wanted = self._wanted(of)
         text = f"{len(wanted) - missing:,} of {len(wanted):,}, {quantity(repeated, 'repeats')}"
-        # A repeat comes after what followed it: that is what it is, and no other disorder.
+        # A repeat always comes after its successors, so it is not also counted as out of order.
         text += f", {late:,} {'others ' if repeated else ''}out of order" if self._in_order else ""
         return text + (f", {strange:,} never sent" if strange else "")
 

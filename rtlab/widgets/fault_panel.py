@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultPanel", "Faults", "Hand"]
 
-#: Who moved the cable, or that Stop was pressed instead.
+#: Who moved the cable; ``"stopped"``: nobody, Stop was pressed.
 Hand = Literal["reader", "script", "stopped"]
 
 _LIMITS: Final = {"rtt": 300.0, "jitter": 100.0}
 _TIMEOUT: Final = 5.0
-#: What ``latency(ms)`` is called in the proxy: a slider changes it where it is.
+#: Name of the toxic that ``latency(ms)`` makes in the proxy; a slider changes this toxic in place.
 _OWN_DELAY: Final = "latency_downstream"
 
 
@@ -60,12 +60,12 @@ class FaultPanel(CopyAsCode, PolledPanel):
 
     Notes
     -----
-    *Pull the cable* keeps connections open and lets nothing through, as a cable does:
-    no end hears of it. *Cut once* resets every connection. A control changes what it
-    stands for and nothing else; *Restore* removes every fault.
+    *Pull the cable* keeps connections open and lets nothing through, as a pulled cable does:
+    neither end is told. *Cut once* resets every connection. A control changes its own
+    fault and nothing else; *Restore* removes every fault.
 
-    What it shows is read from the proxy, so it is right also when a cell or a script
-    has made the fault: the browser asks for it as long as the panel can be seen.
+    The panel reads its state from the proxy, so it also shows faults that a cell or a script
+    has made. The browser asks for the state as long as the panel is visible.
 
     Examples
     --------
@@ -102,8 +102,8 @@ class FaultPanel(CopyAsCode, PolledPanel):
         return "FaultPanel()"
 
     async def look(self) -> None:
-        """Show what the proxy does now, whoever told it to."""
-        if not self._changing.locked():  # a change looks by itself
+        """Show the proxy's present faults, whoever made them."""
+        if not self._changing.locked():  # a change updates the panel by itself
             async with self._changing:
                 await self._look()
 
@@ -113,7 +113,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
         Parameters
         ----------
         **wanted
-            What is to change; the rest stays.
+            The settings to change; all others stay.
         """
         async with self._changing:  # each change builds on the one before
             await self._change(wanted)
@@ -130,26 +130,26 @@ class FaultPanel(CopyAsCode, PolledPanel):
             await self._look(mark=True)
 
     async def wait_for(self, *, pulled: bool, patience: float, stop: asyncio.Event | None = None) -> Hand:
-        """Ask the reader to pull the cable, or to plug it in; do it when nobody has.
+        """Ask the reader to pull the cable, or to plug it in; after `patience` seconds, do it for them.
 
         Parameters
         ----------
         pulled : bool
-            What is asked for. Where it is so already, this returns at once.
+            Whether the cable is to be pulled or plugged in. If it already is, the call returns at once.
         patience : float
-            Seconds that the reader has; then a scripted hand presses the same button.
+            Seconds that the reader has; then the panel itself presses the same button.
         stop : asyncio.Event, optional
-            Ends the wait: ``plot.stopped``.
+            Event that ends the wait, such as ``plot.stopped``; None: none does.
 
         Returns
         -------
         {"reader", "script", "stopped"}
-            Whose hand it was.
+            Who moved the cable; ``"stopped"`` if `stop` was set before.
 
         Raises
         ------
         RtlabError
-            When the proxy does not do it.
+            If the proxy does not carry it out.
         """
         await self.look()
         hand = "Pull the cable" if pulled else "Plug it in again"
@@ -203,7 +203,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
     async def _delay(self, state: Mapping[str, Any], former: list[str]) -> None:
         delayed = bool(state["rtt"] or state["jitter"])
         await self._remove(name for name in former if not delayed or name != _OWN_DELAY)
-        if delayed:  # the whole round trip on the way back: pushes are delayed by all of it
+        if delayed:  # the whole round-trip time is added downstream: it delays pushes in full
             await self._faults.latency(state["rtt"], jitter=state["jitter"])
 
     async def _remove(self, names: Iterable[str]) -> None:
@@ -242,7 +242,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
             case {"set": dict(wanted)}:  # pyright: ignore[reportUnknownVariableType]
                 await self.change(**self._checked(wanted))  # pyright: ignore[reportUnknownArgumentType]
             case _:
-                pass  # a newer front end may say more
+                pass  # a newer front end may send other messages
 
     def _checked(self, wanted: dict[str, Any]) -> dict[str, Any]:
         for name, value in wanted.items():

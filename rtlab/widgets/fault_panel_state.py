@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 __all__ = ["NOTHING", "Profile", "cables", "delays", "describe", "state_of"]
 
-#: The panel of a proxy that lets everything through.
+#: The panel's state for a proxy without faults.
 NOTHING: Final[Mapping[str, Any]] = {
     "rtt": 0,
     "jitter": 0,
@@ -38,7 +38,7 @@ def cables(toxics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def state_of(status: Mapping[str, Any], profiles: Mapping[str, Profile]) -> dict[str, Any]:
-    """Return what the panel's controls are to show.
+    """Return the state that the panel's controls are to show.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def state_of(status: Mapping[str, Any], profiles: Mapping[str, Profile]) -> dict
 
 
 def describe(state: Mapping[str, Any]) -> str:
-    """Say in one line what is in the way.
+    """Return the faults of a state in one line.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def describe(state: Mapping[str, Any]) -> str:
 
 
 def _is_at_work(profile: Profile, toxics: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these are all the delays that there are."""
+    """Return whether the proxy's delays are exactly those of a profile."""
     wanted = {body["name"]: body for body in profile.toxics()}
     found = {toxic["name"]: toxic for toxic in toxics}
     return set(delays(toxics)) == set(wanted) and all(

@@ -1,4 +1,4 @@
-"""A journal's entry in words: one line for a row, and the whole for whoever looks closer."""
+"""A journal's entry in words: one line for a row, and the full text for its details."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtlab.testing.journal import Entry
 
 __all__ = ["KINDS", "EntryWords", "fields_of_entry", "words_of"]
 
-#: Kinds of rows, which have a colour each.
+#: Kinds of rows; each has a colour of its own.
 KINDS: Final = ("message", "heartbeat", "close", "fault", "state", "event")
 
 _OF_WHAT: Final = {
@@ -31,16 +31,16 @@ _WHOLE: Final = 4_000
 
 
 class EntryWords(NamedTuple):
-    """What is shown of an entry.
+    """The texts that are shown for an entry.
 
     Parameters
     ----------
     kind : str
         One of `KINDS`.
     line : str
-        Up to 90 characters.
+        The text of its row, up to 90 characters.
     whole : str
-        Up to 4,000.
+        The full text, up to 4,000 characters.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class EntryWords(NamedTuple):
 
 
 def fields_of_entry(entry: Entry) -> dict[str, Any]:
-    """Return the fields of an event that is kept as JSON; none of anything else."""
+    """Return the fields of an event that is kept as JSON; empty for any other entry."""
     try:
         return parse_json(entry.data, dict[str, Any])
     except MessageError:
@@ -101,7 +101,7 @@ def _message(entry: Entry, text: str) -> str:
     try:
         message = JSON.decode(entry.data)
     except MessageError:
-        return text  # a foreign peer's
+        return text  # the peer may not speak rtlab's protocol
     if message.payload is None:
         return message.type
     return f"{message.type} {msgspec.json.encode(message.payload).decode()}"

@@ -1,4 +1,4 @@
-"""What the connection inspector and the wire timeline share: a source of entries, a page that keeps up."""
+"""Shared by the connection inspector and the wire timeline: a source of entries, and flow control."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -22,14 +22,14 @@ from rtlab.widgets.loop_callback import LoopCallback
 
 __all__ = ["EntryFeed", "EntryPanel", "feed_of"]
 
-#: Seconds between two messages to the page, and how many of them may be unseen.
+#: Seconds between two messages to the page, and how many of them may be unacknowledged.
 _PERIOD: Final = 0.1
 _CREDIT: Final = 4
 
 
 @runtime_checkable
 class EntryFeed(Protocol):
-    """What happened so far, and news of it: a `WireRecording` is one, and a `Replay`."""
+    """A journal and notice of each new entry; `WireRecording` and `Replay` are entry feeds."""
 
     journal: Journal
 
@@ -38,7 +38,7 @@ class EntryFeed(Protocol):
 
 
 class _Past:
-    """A recording that is over, as a feed without news."""
+    """A finished recording, as a feed to which no entry is added."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = Journal(max(1, len(journal)))
@@ -50,12 +50,12 @@ class _Past:
 
 
 def feed_of(source: Any) -> EntryFeed:
-    """Return the feed of whatever can be shown.
+    """Return the entry feed of anything that can be shown.
 
     Parameters
     ----------
     source : Connection, WireRecording, Replay, Journal, Recorder or path
-        A connection is recorded from now on; a journal, a recorder's run, or the path of either, is over.
+        A connection is recorded from now on; a journal, a recorder's run, or the path of either, is finished.
 
     Raises
     ------
@@ -79,23 +79,23 @@ def feed_of(source: Any) -> EntryFeed:
 
 
 class EntryPanel(CopyAsCode, anywidget.AnyWidget):
-    """Hands entries to the page at most ten times a second, and never faster than it draws them.
+    """Sends news of entries to the page at most ten times a second, and never faster than the page draws.
 
-    Subclasses say with `_take` what an entry changes, with `_forget` how a run begins anew, and with
-    `_news` what the page is told.
+    Subclasses implement `_take`, which applies an entry, `_forget`, which prepares for a new run, and
+    `_news`, which returns the next message to the page.
 
     Parameters
     ----------
     source : Connection, WireRecording, Replay, Journal or path
         As for `feed_of`.
     faults : FaultClient, optional
-        ``lab.faults``: what the fault proxy does is noted while the panel runs in ``async with``. For
-        several panels of one `WireRecording`, give it to one of them.
+        ``lab.faults``: what the fault proxy does is noted while the panel runs in ``async with``. If
+        several panels show one `WireRecording`, pass it to only one of them. None: no faults.
     **traits : any
-        Of the widget.
+        Traits of the widget.
     """
 
-    #: Whether it runs in ``async with``: then the page keeps it in sight.
+    #: Whether the panel runs in ``async with``; the page then keeps it in view.
     watching = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, source: Any, *, faults: FaultEvents | None = None, **traits: Any) -> None:
@@ -132,7 +132,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
             await self._marks.__aexit__(*exc_info)
 
     def close(self) -> None:
-        """Listen no more, and take the panel out of the page. Safe to repeat."""
+        """Stop listening, and remove the panel from the page. Safe to repeat."""
         if feed := getattr(self, "feed", None):  # the constructor may have failed before
             feed.off_entry(self._heard)
             if self._owned is not None:
@@ -142,7 +142,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
                 self._timer = None
         super().close()
 
-    # What subclasses say
+    # Implemented by subclasses
 
     def _take(self, entry: Entry) -> None:
         raise NotImplementedError
@@ -159,7 +159,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
     # To the page and from it
 
     def _heard(self, entry: Entry) -> None:
-        if self.feed.journal is not self._journal:  # a replay that begins anew
+        if self.feed.journal is not self._journal:  # a rewound replay runs again
             self._journal, self._fresh = self.feed.journal, True
             self._forget()
         self._take(entry)
@@ -170,7 +170,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return  # the page asks when it is opened
+            return  # a view asks for the news when it is opened
         if self._timer is None or self._loop is not loop:  # a timer of an earlier loop never fires
             self._loop = loop
             self._timer = loop.call_later(_PERIOD, self._flush)
@@ -192,7 +192,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
 
     def _receive(self, content: dict[str, Any]) -> None:
         kind, seq = content.get("kind"), content.get("seq")
-        if kind == "hello":  # a view was opened: whatever was under way is lost
+        if kind == "hello":  # a view was opened: messages under way are lost
             self._acked = self._sent
             self._send_news(fresh=True)
         elif kind == "ack" and isinstance(seq, int):

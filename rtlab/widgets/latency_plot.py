@@ -50,38 +50,38 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
     Parameters
     ----------
     recorder : Recorder
-        Where the samples are. The plot starts the recorder's loop-lag ticker too.
+        Holds the samples. The plot also starts the recorder's loop-lag ticker.
     window : float
-        Seconds that are shown.
+        Width of the plot, in seconds.
     hz : float
         Batches per second, 1 to 30.
     title : str
         Shown above the plot.
     mode : {"latency", "transit", "lateness"}, optional
         What the vertical axis shows: received - intended, received - sent, or sent - intended.
-        When left out: latency, and transit as soon as two transports are compared, because the
+        None: latency, but transit as soon as two transports are compared, because the
         sender's lateness is the same for all of them.
     order : {"received", "intended"}
         What the horizontal axis shows: when each message arrived, or when it should have been
-        sent. The second shows a stall as what it is for each message behind it: a falling line.
+        sent. In the second, a stall is a falling line: later messages were delayed by less of it.
     log_y : bool
         Whether the vertical axis is logarithmic.
     max_points : int
-        Points drawn in one window; percentiles always rank all samples.
+        How many points are drawn in one window at most; percentiles always rank all samples.
     faults : FaultClient, optional
         ``lab.faults``: what the fault proxy does is marked while the plot runs in ``async with``.
     on_stop : callable, optional
-        Called without arguments, on this loop, when the reader presses Stop.
+        Called without arguments, on the plot's event loop, when the reader presses Stop.
 
     Notes
     -----
-    The browser acknowledges what it has drawn, every second batch: handling an acknowledgement
-    costs the kernel twice what sending a batch does. At most four batches are under way, and what
-    happens meanwhile is merged into the next one. A hidden tab, or no browser at all, ends the
-    sending after four batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
+    The browser acknowledges every second batch that it has drawn: an acknowledgement costs the
+    kernel twice as much as sending a batch. At most four batches are unacknowledged; samples that
+    come meanwhile are merged into the next batch. With a hidden tab, or without a browser, sending
+    stops after four batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
 
-    Buttons may call from another thread, so every callback hops to the loop that was running
-    when the plot was made.
+    A button's message may arrive on another thread, so every callback is moved to the event loop
+    on which the plot was made or started.
 
     Keys, when the canvas has the focus: ← → step through the samples, Esc leaves them,
     Space pauses, L changes the axis, M what is shown, P shows p95, X orders by send time.
@@ -156,15 +156,15 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         self._on_loop = LoopCallback()
         self.on_msg(self._from_any_thread)
 
-    # Life
+    # Starting and stopping
 
     def start(self) -> None:
-        """Start sending to the browser. Does nothing while it runs.
+        """Start sending to the browser. Does nothing if the plot is running already.
 
         Raises
         ------
         InvalidState
-            Outside a running loop.
+            If no event loop is running.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -185,7 +185,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         self._timer = loop.call_soon(self._tick)
 
     def stop(self) -> None:
-        """Stop sending; the browser still gets what is left, a paused one when it goes on. Safe to repeat."""
+        """Stop sending; the browser still gets the last samples, at once or on Resume. Safe to repeat."""
         if self._timer is None:
             return
         self._timer.cancel()
@@ -196,14 +196,14 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             self._send_batch()
 
     def close(self) -> None:
-        """Stop, and take the plot out of the page. Safe to repeat."""
+        """Stop, and remove the plot from the page. Safe to repeat."""
         if getattr(self, "_timer", None) is not None:  # the constructor may have failed before
             self.stop()
         super().close()
 
     @property
     def loop_has_ended(self) -> bool:
-        """Whether the plot runs no more because its event loop was closed."""
+        """Whether the plot was still running when its event loop was closed."""
         # Traits are read before the constructor has set anything.
         loop = getattr(self, "_loop", None)
         return getattr(self, "_timer", None) is not None and loop is not None and loop.is_closed()
@@ -216,7 +216,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
-            self.stopped.set()  # an interrupt, say: as after Stop, the run is not a whole one
+            self.stopped.set()  # such as an interrupt: as after Stop, the run is incomplete
         try:
             if self._fault_marks is not None:
                 await self._fault_marks.__aexit__(*exc_info)
@@ -236,12 +236,12 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         Returns
         -------
         int
-            `planned`; up to the last one that came when Stop, or an error, ended the run.
+            `planned`; if Stop or an error ended the run, the messages up to the last one that came.
 
         Raises
         ------
         RtlabError
-            When the run ended before anything came.
+            If the run ended before any message came.
 
         Examples
         --------
@@ -256,7 +256,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         return max(came) + 1
 
     def on_stop(self, callback: Callable[[], object]) -> None:
-        """Call `callback()` on this loop when the reader presses Stop."""
+        """Call `callback()` on the plot's event loop when the reader presses Stop."""
         self._on_stop.append(callback)
 
     def figure(self, **options: Any) -> Figure:
@@ -294,7 +294,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         self.send({"kind": "batch", "seq": self._sent, "fresh": fresh, **header}, [points])
 
     def _compared(self) -> set[str]:
-        """The transports that have a transit here."""
+        """Return the transports whose transit time is known."""
         found = self.recorder.series.values()
         return {transport_of(s.name) for s in found if not s.round_trip and s.no_clock is None} - {""}
 
@@ -309,7 +309,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         if kind == "ack" and isinstance(seq, int):
             self._acked = max(self._acked, min(seq, self._sent))
         elif kind == "hello":
-            # A view was opened, or the page was loaded again: whatever was under way is lost.
+            # A view was opened, or the page was loaded again: batches under way are lost.
             self._acked = self._sent
             self._send_batch(fresh=True)
         elif kind == "set" and message.get("name") in ("mode", "log_y", "paused", "p95", "order"):
@@ -324,7 +324,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             self._call_on_stop()
 
     def _call_on_stop(self) -> None:
-        """Call every callback, also behind one that raises; what was raised is raised at the end."""
+        """Call all callbacks, even if one raises; raise their errors at the end."""
         errors: list[Exception] = []
         for callback in tuple(self._on_stop):
             try:

@@ -1,6 +1,6 @@
-"""Calls a browser's message back on the event loop on which the lab runs.
+"""Handles a browser's message on the event loop on which the lab runs.
 
-JupyterLab may deliver it over a subshell: on another thread, with another loop.
+JupyterLab may deliver the message in a subshell: on another thread, with another event loop.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["LoopCallback"]
 
 
 class LoopCallback:
-    """Calls functions on the loop that was running when it was made.
+    """Calls functions on the event loop that was running when this object was made.
 
-    Without such a loop, or after its end, they are called at once.
+    If no loop was running, or the loop is closed, it calls them at once.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class LoopCallback:
             self._loop = None
 
     def __call__(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function(*args)`` there, soon."""
+        """Call ``function(*args)`` on that loop, soon."""
         if self._loop is None or self._loop.is_closed():
             function(*args)
         else:

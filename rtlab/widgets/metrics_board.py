@@ -1,4 +1,4 @@
-"""All nodes at a glance, live: what they count, and which alerts fire."""
+"""A live board of all nodes: their metrics, and which alerts fire."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["READINGS", "MetricsBoard"]
 
-#: Looks that are drawn; at most this many messages are under way to the browser.
+#: How many polls are drawn; how many messages to the browser may be unacknowledged; after how many seconds
+#: without a message one is sent all the same.
 _POINTS: Final = 120
 _CREDIT: Final = 3
 _PATIENCE: Final = 5.0
 
-#: Name → (what it is, unit) of what the board shows for each node.
+#: What the board shows for each node: name → (meaning, unit).
 READINGS: Final[Mapping[str, tuple[str, str]]] = {
     "clients": ("clients connected", ""),
     "received": ("messages in", "/s"),
@@ -65,20 +66,20 @@ _READ: Final[Mapping[str, Callable[[MetricsHistory], float]]] = {
 
 
 class MetricsBoard(Stoppable, anywidget.AnyWidget):
-    """A table and a chart of what every node counts, and the alerts over it.
+    """A table and a chart of every node's metrics, and the alerts on them.
 
     Parameters
     ----------
     nodes : sequence of str, or mapping of str to str
-        Base URLs, by name where a name is wanted: ``lab.urls``.
+        Base URLs of the nodes, or name → base URL: ``lab.urls``.
     token : str
         The admin token: ``lab.token``.
     ssl : SSLContext, optional
-        What to trust, for ``https``: ``lab.ssl``.
+        TLS settings for ``https`` URLs: ``lab.ssl``.
     interval : float
-        Seconds between two looks at each node.
+        Seconds between two polls of each node.
     alerts : sequence of Alert
-        The rules.
+        The alert rules.
     drawn : str
         Which of `READINGS` is drawn at first.
 
@@ -87,12 +88,12 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
     stopped : asyncio.Event
         Set when the reader presses Stop.
     watch : NodeWatch
-        Histories and alerts, for code.
+        Histories and alerts of the nodes, for use in code.
 
     Notes
     -----
-    Everything on it can be reached with Tab: the choice of what is drawn, each alert, Stop. The
-    chart's newest numbers are its text for a screen reader too.
+    Tab reaches every control: the choice of what is drawn, each alert, Stop. A screen reader reads
+    the chart's newest numbers as its text.
 
     Examples
     --------
@@ -140,7 +141,7 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
 
     @property
     def alerts(self) -> Alerts:
-        """Where each rule stands, and which have fired."""
+        """The state of each alert rule, and which have fired."""
         return self.watch.alerts
 
     async def __aenter__(self) -> MetricsBoard:
@@ -152,7 +153,7 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
 
     async def __aexit__(self, *exc_info: object) -> None:
         if exc_info[0] is not None:
-            self.stopped.set()  # an interrupt, say: as after Stop, the run is not a whole one
+            self.stopped.set()  # such as an interrupt: as after Stop, the run is incomplete
         await self.watch.stop()
         self.state = "stopped"
         self._send_board()
@@ -163,16 +164,16 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
         Parameters
         ----------
         alert : str
-            Its name.
+            Name of the alert rule.
         node : str, optional
-            On this node; on any, if left out.
+            Name of the node; None: any node.
         patience : float
             Seconds to wait at most.
 
         Returns
         -------
         bool
-            Whether it fires; False after the patience, and when Stop was pressed.
+            True if the alert fires; False after `patience` seconds, or if Stop was pressed.
         """
         deadline = asyncio.get_running_loop().time() + patience
         while not any(name == alert and node in (None, at) for name, at in self.alerts.firing):
@@ -212,7 +213,7 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
         except RuntimeError:
             return
         self._sent += 1
-        # Of the newest look: once the run is over, its end is what "now" means.
+        # The time of the newest poll: after the run, "now" means the run's end.
         now = max((looks[-1]["at"] for looks in self._drawn.values() if looks), default=0.0)
         nodes = [
             {
@@ -252,7 +253,7 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
         if kind == "ack" and isinstance(seq, int):
             self._acked = max(self._acked, min(seq, self._sent))
         elif kind == "hello":
-            self._acked = self._sent  # a view was opened: whatever was under way is lost
+            self._acked = self._sent  # a view was opened: messages under way are lost
             self._send_board()
         elif kind == "stop" and self.state == "running":
             self.state = "stopping"
@@ -260,14 +261,14 @@ class MetricsBoard(Stoppable, anywidget.AnyWidget):
 
 
 def _read(history: MetricsHistory) -> dict[str, float]:
-    """Return what the board shows of one node now, and when; nothing but that of one that does not answer."""
+    """Return a node's newest readings and their time; only the time if the node does not answer."""
     found = {"at": history.looked_at}
     for name, reading in _READ.items() if history.up else ():
-        with suppress(LabError):  # another's server, or one without a broker: it has no such metric
+        with suppress(LabError):  # a server without this metric, such as one without a broker
             found[name] = reading(history)
     return found
 
 
 def _plain(value: float | None) -> float | None:
-    """Return what JSON can say."""
+    """Return the value to four digits, or None if JSON cannot encode it."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

@@ -1,4 +1,4 @@
-"""What a widget sends to the page: scripts in one scope, which need no build step, and styles."""
+"""Joins the files that a widget sends to the page: scripts, which share one scope, and style sheets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a page does not reach a server on the kernel's machine, said from what the page can tell."""
+"""Explains why a page cannot reach a server on the kernel's machine, from what the page can find out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["why_out_of_reach"]
 
 
 def why_out_of_reach(facts: Mapping[str, Any]) -> str:
-    """Return the likeliest reason in one sentence, and what would help.
+    """Return the likeliest reason, and a remedy where there is one, in one sentence.
 
     Parameters
     ----------
     facts : mapping
-        From the page: ``origin``, ``host``, ``secure`` (it came over https), ``policy`` (its content
-        security policy forbade the request), ``permission`` (of the rule for local networks, unless it is
-        granted or unknown), ``error`` (the browser's own words).
+        What the page found: ``origin``, ``host``, ``secure`` (the page came over https), ``policy`` (its
+        content security policy forbade the request), ``permission`` (state of the permission for local
+        networks, unless granted or unknown), ``error`` (the browser's error message).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a panel shows, written as a cell of rtlab's own calls that does the same without the panel."""
+"""*Copy as code* of the panels: a cell of rtlab's own calls that does without the panel what it shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chat_code", "faults_code", "queue_code", "rooms_code"]
 
-#: Connections by the names of their classes, and where a lab serves them.
+#: Class name of a connection → the expression for its URL in a lab.
 _URLS: Final[Mapping[str, str]] = {
     "WebSocketConnection": "own.ws_url",
     "ServerSentEvents": "own.url",
@@ -27,12 +27,12 @@ _URLS: Final[Mapping[str, str]] = {
 
 
 def queue_code(queue: MessageQueue) -> str:
-    """Return the cell that makes such a queue, sends through it and tries its dead letters again."""
+    """Return the cell that makes a queue with these options, sends through it and retries dead letters."""
     kind = _kind(queue.conn)
     defaults = {name: given.default for name, given in signature(MessageQueue).parameters.items()}
     chosen = {"name": queue.name, **msgspec.structs.asdict(queue.options)}
     changed = {name: value for name, value in chosen.items() if value != defaults[name]}
-    # Not the panel's own file, which is in use: one of that name in the folder of the cell.
+    # The panel's own file is in use: the cell makes one of the same name in its own folder.
     path = [] if str(queue.path) == ":memory:" else [repr(PurePath(queue.path).name)]
     made = call_as_code("MessageQueue", "conn", *path, **changed)
     return f"""{_imports(kind, "MessageQueue")}
@@ -48,7 +48,7 @@ async with Lab() as own:
 
 
 def rooms_code(conn: Connection, rooms: Sequence[str]) -> str:
-    """Return the cell that joins these rooms, tells what happens there, and says something in each."""
+    """Return the cell that joins these rooms, prints what happens there, and sends a message to each."""
     kind = _kind(conn)
     return f"""import asyncio
 
@@ -64,7 +64,7 @@ async with Lab() as own, {kind}({_URLS[kind]}) as conn, RoomManager(conn) as roo
 
 
 def chat_code(room_id: str, conns: Sequence[Connection]) -> str:
-    """Return the cell in which each of these users enters the room, and says something that counts once."""
+    """Return the cell in which each of these users joins the room and sends a message effectively once."""
     kinds = [_kind(conn) for conn in conns]
     made = [
         call_as_code(kind, _URLS[kind], **({"client_id": conn.client_id} if conn.client_id else {}))
@@ -87,7 +87,7 @@ async with Lab() as own, AsyncExitStack() as stack:
 
 
 def faults_code(state: Mapping[str, Any]) -> str:
-    """Return the cell that puts the same into the way of an open connection.
+    """Return the cell that applies the same faults to an open connection.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ async with Lab(faults=True) as own, WebSocketConnection(own.faults.ws_url) as co
 
 
 def _kind(conn: Connection) -> str:
-    """Return the public class that a connection is of; of another, the plain one."""
+    """Return the name of a connection's class if it is in `_URLS`, else ``WebSocketConnection``."""
     name = type(conn).__name__
     return name if name in _URLS else "WebSocketConnection"
 

@@ -1,4 +1,4 @@
-"""A small table of words and numbers: left-aligned, readable as text, its numbers passed over by nbval."""
+"""A small table of words and numbers: left-aligned, readable as text; nbval ignores its marked numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtlab.widgets.verdict_row import html_numbers
 
 __all__ = ["PlainTable"]
 
-#: The style of the table of verdicts: both stand in one notebook.
+#: The style of the verdict table, because both are shown in one notebook.
 _CSS: Final = (Path(__file__).parent / "js" / "verdicts.css").read_text("utf-8")
 
 
@@ -21,12 +21,12 @@ class PlainTable:
     Parameters
     ----------
     heads : sequence of str
-        Of the columns.
+        Heads of the columns.
     rows : sequence of sequence of str
         Cells; the first of each row is its name. A number that differs from run to
-        run stands between the marks of `rtlab.widgets.verdict_row.marked`.
+        run is enclosed in the marks of `rtlab.widgets.verdict_row.marked`.
     caption : str
-        How it was made.
+        How the numbers were made; empty: no caption.
 
     Examples
     --------

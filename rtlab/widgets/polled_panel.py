@@ -1,7 +1,7 @@
-"""A panel that a view asks: it reads what it shows when somebody looks, and does what a reader wants.
+"""A panel that its view polls: it reads its state on request, and carries out the reader's commands.
 
-The browser asks as long as the panel can be seen, and no longer. So a panel needs no task of its own,
-and costs nothing in a notebook that nobody looks at.
+The browser polls only while the panel is visible. So a panel needs no task of its own, and costs
+nothing in a notebook that is not visible.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -23,16 +23,16 @@ _TIMEOUT: Final = 5.0
 
 
 class PolledPanel(anywidget.AnyWidget):
-    """Looks when a view asks, and does what a reader wants, on the loop on which it was made.
+    """Answers polls and carries out the reader's commands, on the event loop on which it was made.
 
-    A panel has `look`, which shows what is true now, and `act`, for everything else that a
-    browser says. What they raise becomes the panel's status; so does an answer that takes
-    longer than five seconds.
+    Subclasses implement `look`, which shows the present state, and `act`, which handles all other
+    messages of the browser. An error of either becomes the panel's status; so does a timeout of
+    five seconds.
 
     Attributes
     ----------
     silence : str
-        What is said of a `look` that got no answer.
+        The status when `look` fails or gets no answer in time.
     """
 
     silence: ClassVar[str] = "no answer"
@@ -48,16 +48,16 @@ class PolledPanel(anywidget.AnyWidget):
         self.on_msg(self._from_any_thread)
 
     async def settled(self) -> None:
-        """Return when everything that was asked for has been done."""
+        """Wait until all work that was asked for has been done."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
 
     async def look(self) -> None:
-        """Show what is true now, whoever made it so."""
+        """Show the present state, whoever changed it."""
         raise NotImplementedError
 
     async def act(self, content: dict[str, Any]) -> None:
-        """Do what a reader wants; something that is not known is left alone, as a newer page may say it.
+        """Carry out a reader's command; ignore an unknown one, which a newer page may send.
 
         Parameters
         ----------

@@ -20,11 +20,11 @@ from rtlab.widgets.verdict_row import Kind, html_numbers, marked
 
 __all__ = ["Predict", "Reveal", "compare"]
 
-#: The box needs no marks: nobody compares it with a published one.
+#: Removes the marks of numbers. The box needs none: no test compares it with a published output.
 _UNMARKED: Final = str.maketrans("", "", "‹›")
 
 
-#: How a number came about, as the sentence says it.
+#: Wording of the sentence for each origin of a number.
 _KINDS: Final[dict[Kind, str]] = {
     "measured": "measured was",
     "model": "the model says",
@@ -39,11 +39,11 @@ def compare(predicted: float | None, found: float, unit: str = "", kind: Kind = 
     Parameters
     ----------
     predicted : float or None
-        None when the reader made none.
+        The reader's number; None if the reader made no prediction.
     found : float
-        What it is held against.
+        The number to compare it with.
     unit : str
-        Of both.
+        Unit of both numbers.
     kind : {"measured", "model", "simulated", "computed"}
         How `found` came about.
 
@@ -133,20 +133,20 @@ class Predict(anywidget.AnyWidget):
         self.on_msg(self._receive)
 
     def reveal(self, found: float, kind: Kind = "measured") -> Reveal:
-        """Hold the prediction against a number; it can then no longer be changed.
+        """Compare the prediction with a number; the prediction can then no longer be changed.
 
         Parameters
         ----------
         found : float
-            In the same unit.
+            The number, in the unit of the answer.
         kind : {"measured", "model", "simulated", "computed"}
-            How it came about.
+            How `found` came about.
 
         Returns
         -------
         Reveal
-            The comparison in words. As the last line of a cell, or in ``display``, it
-            stands where the cell ran; the question's own box says the same.
+            The comparison in words. As the last line of a cell, or in ``display``, it is
+            shown below that cell; the question's own box shows the same.
         """
         if kind not in _KINDS:
             raise RtlabError(f"expected one of {', '.join(_KINDS)}, got {kind!r}")
@@ -157,7 +157,7 @@ class Predict(anywidget.AnyWidget):
         return Reveal(self.verdict)
 
     def reset(self) -> None:
-        """Ask again."""
+        """Clear the answer, and ask again."""
         self.value = self.found = None
         self.locked = False
         self.typed = ""

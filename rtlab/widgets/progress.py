@@ -1,4 +1,4 @@
-"""A progress bar for what takes seconds, with a word on what is being done."""
+"""A progress bar for work that takes seconds, with a text about the present step."""
 
 # pyright: reportMissingTypeStubs=false
 
@@ -12,16 +12,16 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Show it in a cell, and give it as ``progress=`` to a measurement.
+    """A bar to show in a cell, and to pass as ``progress=`` to a measurement.
 
     Parameters
     ----------
     text : str
-        What stands beside the bar at first.
+        The text beside the bar at first.
 
     Notes
     -----
-    It is called from the lab's own loop, and only sets two values: nothing waits for
+    A call runs on the lab's own event loop, and only sets two values: nothing waits for
     the browser.
 
     Examples
@@ -38,7 +38,7 @@ class Progress:
         self._box: Any = ipywidgets.HBox([self._bar, self._label])
 
     def __call__(self, share: float, text: str) -> None:
-        """Show that this share (0 to 1) is done, and what is next."""
+        """Show that this share of the work (0 to 1) is done, and the text of the next step."""
         self._bar.value = share
         self._label.value = text
 

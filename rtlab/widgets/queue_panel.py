@@ -1,4 +1,4 @@
-"""An offline queue, watched: how much waits, for how long, what is under way, and what was given up."""
+"""A panel for an offline queue: its backlog and the age of it, messages in flight, and dead letters."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = ["QueuePanel"]
 
-#: Dead letters that are shown, the oldest first.
+#: How many dead letters are shown, the oldest first.
 _LETTERS: Final = 20
-#: Characters of one, and of a name.
+#: Longest text of a dead letter, and longest name, in characters.
 _TEXT: Final = 200
 _NAME: Final = 64
 
 
 class QueuePanel(CopyAsCode, PolledPanel):
-    """Shows a `MessageQueue` while it is used, and tries its dead letters again.
+    """Shows a `MessageQueue` while it is used, and retries its dead letters.
 
     Parameters
     ----------
     queue : MessageQueue
-        Open or not: the panel opens and closes nothing.
+        The queue, open or not; the panel neither opens nor closes it.
 
     Notes
     -----
-    Keys: Tab goes from button to button, Enter or Space presses one. What changes is read out in
-    words (*sending*, *offline*, a dead letter); the numbers stand in a table, and are read when
-    somebody goes there. Whatever a message holds is shown as text.
+    Keys: Tab goes from button to button, Enter or Space presses one. A screen reader reads out
+    changes in words (*sending*, *offline*, a dead letter); the numbers are in a table, and are read
+    only when the reader goes there. Whatever a message holds is shown as text.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class QueuePanel(CopyAsCode, PolledPanel):
     _esm = page_files("panel.js", "kernel.js", "poll_while_visible.js", "queue.js")
     _css = page_files("panel.css", "queue.css")
 
-    #: Of the queue: `QueueStats`, whether it is open, and how much more it may hold.
+    #: The queue's name, state, statistics (`QueueStats`) and limits.
     counts = traitlets.Dict().tag(sync=True)
     #: Dead letters: ``id``, ``text``, ``error``, ``room``.
     letters: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
@@ -80,8 +80,8 @@ class QueuePanel(CopyAsCode, PolledPanel):
             return
         stats = queue.stats
         taken = stats.depth + stats.sent + stats.dead + stats.dropped
-        # Letters are on disk: they are read when there may be others, that is when one was given up
-        # or, while there are some, when one may have been tried again.
+        # Dead letters are on disk. They are read only if they may have changed: after a message was
+        # given up, or, while there are dead letters, after one may have been retried.
         if self._seen is None or stats.dead != self._seen[1] or (self.letters and taken != self._seen[0]):
             await self._read_letters()
             self._seen = (taken, stats.dead)
@@ -92,19 +92,19 @@ class QueuePanel(CopyAsCode, PolledPanel):
         Parameters
         ----------
         id : str, optional
-            One of them; None for all.
+            Id of one dead letter; None: all.
 
         Returns
         -------
         int
-            How many: 0 when somebody else was quicker.
+            How many were queued again: 0 if they had been retried already.
 
         Raises
         ------
         QueueError
-            They could not be written.
+            If they could not be written.
         InvalidState
-            The queue is closed.
+            If the queue is closed.
         """
         try:
             count = await self._queue.retry(id)
@@ -116,14 +116,14 @@ class QueuePanel(CopyAsCode, PolledPanel):
         return count
 
     async def act(self, content: dict[str, Any]) -> None:
-        """Try one dead letter again, or all."""
+        """Retry one dead letter, or all."""
         match content:
             case {"action": "retry", "id": str(id)}:
                 await self.retry(id)
             case {"action": "retry_all"}:
                 await self.retry()
             case _:
-                pass  # a newer front end may say more
+                pass  # a newer front end may send other messages
 
     def _count(self) -> None:
         queue = self._queue

@@ -1,4 +1,4 @@
-"""The rooms of one connection, watched: who is there, how far each has come, and what is said."""
+"""A panel for the rooms of one connection: the users, the last offset and the messages of each room."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RoomsPanel"]
 
-#: Lines of each room, and characters of a line, of a name.
+#: How many lines of each room are kept; longest line, and longest name, in characters.
 _LINES: Final = 20
 _TEXT: Final = 200
 _NAME: Final = 64
 
 
 class _Seen:
-    """What came in one room since it is watched."""
+    """What has arrived in one room since the panel has watched it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -47,7 +47,8 @@ class RoomsPanel(CopyAsCode, PolledPanel):
     Parameters
     ----------
     rooms : RoomManager
-        Its callbacks stay its own: the panel listens beside them. Rooms that code joins are shown too.
+        The manager. The panel listens beside the manager's callbacks, and does not change them. Rooms
+        that code joins are shown too.
 
     Notes
     -----
@@ -68,7 +69,7 @@ class RoomsPanel(CopyAsCode, PolledPanel):
     _css = page_files("panel.css", "rooms.css")
 
     connection = traitlets.Unicode("").tag(sync=True)
-    #: Of each room: ``id``, ``users``, ``epoch``, ``offset``, ``count``, ``lines``.
+    #: For each room: ``id``, ``name``, ``users``, ``epoch``, ``offset``, ``count``, ``lines``.
     rooms: Any = traitlets.List().tag(sync=True)  # pyright: ignore[reportUnknownVariableType]
 
     def __init__(self, rooms: RoomManager) -> None:
@@ -83,13 +84,13 @@ class RoomsPanel(CopyAsCode, PolledPanel):
         return f"RoomsPanel({', '.join(room['id'] for room in self.rooms) or 'in no room'})"
 
     def close(self) -> None:
-        """Listen no more, and leave the page. The connection stays in its rooms."""
+        """Stop listening, and remove the panel from the page. The connection stays in its rooms."""
         self._manager.conn.off("*", self._take)
         self._manager.conn.off("resync", self._resync)
         super().close()
 
     async def look(self) -> None:
-        """Show what is true now, whoever joined or left."""
+        """Show the present rooms, whoever joined or left them."""
         self._show()
 
     async def join(self, room_id: str) -> bool:
@@ -98,12 +99,12 @@ class RoomsPanel(CopyAsCode, PolledPanel):
         Parameters
         ----------
         room_id : str
-            Its name.
+            Name of the room.
 
         Returns
         -------
         bool
-            False when it was joined already.
+            False if the room was joined already.
 
         Raises
         ------
@@ -116,7 +117,7 @@ class RoomsPanel(CopyAsCode, PolledPanel):
         return joined
 
     async def leave(self, room_id: str) -> bool:
-        """Leave a room, as its button does; False when it was left already."""
+        """Leave a room, as its button does; return False if it was left already."""
         try:
             left = await self._manager.leave_room(room_id)
         finally:
@@ -135,12 +136,12 @@ class RoomsPanel(CopyAsCode, PolledPanel):
             case {"action": "leave", "room": str(room_id)}:
                 await self.leave(room_id)
             case _:
-                pass  # a newer front end may say more
+                pass  # a newer front end may send other messages
 
     def _show(self) -> None:
         manager = self._manager
         stats = manager.conn.stats
-        if manager.closed:  # what was seen last stays to be read
+        if manager.closed:  # the last state stays readable
             self.connection = "closed: this is what was seen last"
             return
         self._seen = {room_id: self._seen.get(room_id, _Seen()) for room_id in manager}
@@ -171,7 +172,7 @@ class RoomsPanel(CopyAsCode, PolledPanel):
         seen = self._seen.setdefault(room_id, _Seen())
         text = text_of(message.payload)
         kind = "" if message.type == "chat" else f"{text_of(message.type)} "
-        # The server's word for who sent it: a payload could claim anything.
+        # The author is the client id that the server states: a payload could claim any name.
         seen.add(f"{kind}{text}", text_of(message.client_id or "somebody")[:_NAME], message.offset)
 
     def _resync(self, event: Resync) -> None:

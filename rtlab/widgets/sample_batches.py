@@ -1,4 +1,4 @@
-"""Turns a recorder's news into small binary batches: a few numpy slices, no loop over samples."""
+"""Turns a recorder's new samples into small binary batches: a few numpy slices, no loop over samples."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _QS: Final = (50, 95, 99)
 
 
 def running_percentiles(values: NDArray[np.float64]) -> list[float] | None:
-    """Return p50, p95 and p99, to 0.1 µs; None without any number."""
+    """Return p50, p95 and p99 in ms, to 0.1 µs; None if there is no number."""
     found = [round(value, 4) for value in percentiles(values, _QS)]
     return None if math.isnan(found[0]) else found
 
 
 def fell_silent(received: NDArray[np.float64], now: float) -> bool:
-    """Whether nothing has arrived for longer than the gaps between arrivals explain.
+    """Return whether nothing has arrived for longer than the gaps between arrivals explain.
 
-    Percentiles of the last two seconds would otherwise go on, flat, through an outage.
+    Without this check, percentiles of the last two seconds would go on as flat lines through an outage.
 
     Parameters
     ----------
     received : array of shape (n,)
-        Receive times of the last seconds, in order.
+        Receive times of the last seconds, in seconds, in order.
     now : float
-        The same clock.
+        The present time, on the same clock.
 
     Returns
     -------
     bool
-        True after five usual gaps, and a fifth of a second at least; also when there is none.
+        True if the silence exceeds five median gaps and 0.2 s, or if nothing has arrived at all.
     """
     if not len(received):
         return True
@@ -60,19 +60,19 @@ def fell_silent(received: NDArray[np.float64], now: float) -> bool:
 
 
 class Packer:
-    """Packs what is new since the last batch.
+    """Packs the samples, marks and statistics that are new since the last batch.
 
     Parameters
     ----------
     recorder : Recorder
-        Where the samples are.
+        Holds the samples.
     window : float
-        Seconds that the plot shows.
+        Width of the plot, in seconds.
     max_points : int
-        Points drawn in one window. Beyond it every k-th sample is drawn, and each
-        batch's highest of every series, so that no spike is lost. Percentiles always
-        rank all samples of the last two seconds (the latest 5,000 of them), as soon as
-        a series has 20.
+        How many points are drawn in one window at most. Beyond that, every k-th sample of a
+        series is drawn, and the highest of each batch, so that no spike is lost. Percentiles
+        always rank all samples of the last two seconds (the latest 5,000 of them), as soon as
+        a series has 20 samples.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Packer:
     def rewind(self) -> None:
         """Forget what was packed: the next batch holds the whole window."""
         self._position = 0
-        self._counts = np.zeros(0, dtype=np.int64)  # of each series, by its index
+        self._counts = np.zeros(0, dtype=np.int64)  # samples packed of each series, by its index
         self._marks = 0
         self._late_until = -np.inf
         self._last = -np.inf
@@ -101,7 +101,7 @@ class Packer:
 
     @property
     def pending(self) -> bool:
-        """Whether there is anything new."""
+        """Whether there are new samples."""
         return self.recorder.position > self._position
 
     def newest(self) -> float:
@@ -161,7 +161,7 @@ class Packer:
         for series in self.recorder.series.values():
             mine = np.flatnonzero((rows["series"] == series.index) & ~np.isnan(latency))
             if len(mine):
-                # Every k-th of each series: of all, it would see one of two that alternate.
+                # Every k-th of each series: every k-th of all could miss one of two alternating series.
                 keep[mine[::step]] = True
                 keep[mine[np.argmax(latency[mine])]] = True
         return rows[keep]
@@ -207,7 +207,7 @@ class Packer:
         return (new - self.recorder.started).round(4).tolist()
 
     def _missed_statistics(self, now: float) -> list[list[Any]]:
-        """Return the readings that a page has not been told, which came late or could not keep up."""
+        """Return the statistics that a page has missed because it was opened late or could not keep up."""
         recorder = self.recorder
         begin = max(self._stats_at + _STATS_PERIOD, now - self.window, recorder.started)
         times = np.arange(begin, now - _STATS_PERIOD / 2, _STATS_PERIOD).tolist()
@@ -221,7 +221,7 @@ class Packer:
         ]
 
     def _statistics(self, rows: NDArray[Any], now: float) -> list[dict[str, Any]]:
-        """p50, p95, p99 and the rate of every series, over the last two seconds of these samples."""
+        """Return p50, p95, p99 and the rate of every series, over the last two seconds of these samples."""
         rows = rows[int(np.searchsorted(rows["received"], now - _STATS_SPAN)) :]
         measures = self.recorder.measures(rows)
         found: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Pages that show a stranger's texts, each in a frame that may run scripts and reach nothing."""
+"""Pages that show a stranger's texts, each in a sandboxed frame: scripts may run, but reach nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ style="width: 100%; border: 1px solid #8888; border-radius: 4px"></iframe></figu
 
 
 def chat_page(texts: Sequence[str], writing: Writing) -> str:
-    """Return a page that writes texts in one of three ways, and says how many called its ``hit``.
+    """Return a page that writes texts in one of three ways, and shows how many of them called ``hit``.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def chat_page(texts: Sequence[str], writing: Writing) -> str:
     Returns
     -------
     str
-        A document.
+        An HTML document.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Waiting for a run's end that the reader may bring forward with Stop."""
+"""Waits for the end of a run, which the reader may end early with Stop."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ __all__ = ["Stoppable", "wait_until_stopped"]
 async def wait_until_stopped(
     stopped: asyncio.Event, seconds: float, work: asyncio.Future[None] | None = None
 ) -> bool:
-    """Wait until Stop is pressed, but no longer than so many seconds, nor beyond the work's end.
+    """Wait until Stop is pressed, the time is over, or the work has ended.
 
     Parameters
     ----------
     stopped : asyncio.Event
-        Set by Stop.
+        The event that Stop sets.
     seconds : float
-        How long at most.
+        Seconds to wait at most.
     work : asyncio.Future, optional
-        What runs meanwhile; what it raised is raised here.
+        Work that runs meanwhile; its exception is raised here. None: no work.
 
     Returns
     -------
@@ -49,12 +49,12 @@ class Stoppable:
     stopped: asyncio.Event
 
     async def wait(self, seconds: float) -> bool:
-        """Wait, but not beyond the reader's patience.
+        """Wait until the time is over or the reader presses Stop.
 
         Parameters
         ----------
         seconds : float
-            How long at most.
+            Seconds to wait at most.
 
         Returns
         -------

@@ -30,14 +30,14 @@ class StreamPlayground:
     Parameters
     ----------
     examples : mapping of str to str
-        Streams to begin with, by name, as one would type them.
+        Name → example stream, as it would be typed into the box.
     guess_first : bool
         Whether the answer waits for the reader's guess; the box has a switch for it.
 
     Notes
     -----
-    Works with the keyboard alone: Tab from field to field, Enter commits the guess. What
-    cannot be read is said in words, and the text stays as it was typed.
+    Works with the keyboard alone: Tab from field to field, Enter commits the guess. If the
+    text cannot be parsed, the box says why, and the text stays as it was typed.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class StreamPlayground:
         Raises
         ------
         ValueError
-            With a sentence for the person who typed it.
+            If the text cannot be parsed; the message is a sentence for the person who typed it.
         """
         return [(portion, events) for portion, events, _ in _run(typed)]
 
@@ -86,9 +86,9 @@ class StreamPlayground:
         self._text.value = change["new"]
 
     def _ask(self, _change: Any = None) -> None:
-        """The bytes are others now: what was guessed of the former ones counts no more."""
+        """Clear the guess: the bytes have changed, so a guess about the former ones no longer counts."""
         if self._guess.value:
-            self._guess.value = ""  # shows
+            self._guess.value = ""  # calls `_show`
         else:
             self._show()
 
@@ -154,7 +154,7 @@ def _end(steps: list[tuple[bytes, list[Any], SseDecoder]]) -> str:
     wait = "as long as the client likes" if decoder.retry is None else f"{1000 * decoder.retry:,.0f} ms"
     sent = f"the id {_code(decoder.last_event_id)}" if decoder.last_event_id else "no id"
     then = f"A reconnect now would wait {wait}, and send {sent}."
-    open_events = decoder.feed(b"\n\n\n")  # of the LFs, one may belong to a CR
+    open_events = decoder.feed(b"\n\n\n")  # the first LF may belong to a CR before it
     if open_events:
         then += (
             f" If the stream ends here, {_code(open_events[0].data)} is dropped: its blank line never came."

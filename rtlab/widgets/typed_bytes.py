@@ -1,4 +1,4 @@
-r"""The bytes that a person means with ``data: a\r\n|\xff``: escapes, and bars where the network cuts."""
+r"""Parses typed bytes such as ``data: a\r\n|\xff``: with escapes, and bars where the network splits them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def parse_portions(typed: str) -> list[bytes]:
     Returns
     -------
     list of bytes
-        None of them empty.
+        The portions; none is empty.
 
     Raises
     ------
     ValueError
-        With a sentence for the person who typed it.
+        If the text cannot be parsed; the message is a sentence for the person who typed it.
 
     Examples
     --------

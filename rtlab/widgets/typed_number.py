@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["parse_number"]
 
-#: Unit → (what it measures, how many of that): what can be converted into each other.
+#: Unit → (quantity, factor to its base unit). Units of one quantity can be converted into each other.
 _UNITS: Final[dict[str, tuple[str, float]]] = {
     **dict.fromkeys(("ns", "nanosecond"), ("time", 1e-9)),
     **dict.fromkeys(("µs", "us", "μs", "usec", "microsecond"), ("time", 1e-6)),
@@ -49,18 +49,18 @@ def parse_number(text: str, minimum: float = 0.0, unit: str = "", *, maximum: fl
     minimum, maximum : float
         The smallest and the largest sensible value.
     unit : str
-        The unit of the answer; a typed one is converted to it.
+        The unit of the answer; a typed unit is converted to it.
 
     Returns
     -------
     float
-        In `unit`. A comma before exactly three digits groups thousands; any other is a
-        decimal comma.
+        The number in `unit`. A comma before exactly three digits groups thousands; any other
+        is a decimal comma.
 
     Raises
     ------
     ValueError
-        With a sentence for the reader that names the part which was not understood.
+        If the text is no such number; the message tells the reader which part was not understood.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def _decimal(digits: str, typed: str) -> float:
     elif digits.count(",") == 1:
         thousands = re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits)
         group, decimal = (",", ".") if thousands else (" ", ",")
-    else:  # several alike group thousands
+    else:  # a sign that occurs more than once groups thousands
         group, decimal = (".", ",") if digits.count(".") > 1 else (",", ".")
     whole, _, _ = digits.partition(decimal)
     if group in digits and not re.fullmatch(rf"\d{{1,3}}(?:{re.escape(group)}\d{{3}})+", whole):
@@ -123,7 +123,7 @@ def _decimal(digits: str, typed: str) -> float:
 
 
 def _factor(typed_unit: str, unit: str, typed: str) -> float:
-    """Return what turns the typed unit into the answer's."""
+    """Return the factor from the typed unit to the answer's unit."""
     if not typed_unit or _same(typed_unit, unit):
         return 1.0
     is_, wanted = _unit(typed_unit), _unit(unit)

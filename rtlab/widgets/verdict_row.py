@@ -1,4 +1,4 @@
-"""One claim, a row of a table: what was found, what it is held against, the verdict, and the control."""
+"""One claim as the row of a table: the number found, the expectation, the verdict, and the control."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _BLIND: Final = (
 
 
 def marked(number: str) -> str:
-    """Return a number between the marks that tell the tests: this may differ from run to run.
+    """Return a number enclosed in marks, which tell the tests that it may differ from run to run.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def marked(number: str) -> str:
 
 
 def html_numbers(text: str) -> str:
-    """Return text as HTML, with what stands between the marks as numbers.
+    """Return text as HTML, with each marked number in a ``span``.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class Claim:
     text : str
         The claim.
     against : Expectation
-        What its number is held against.
+        The expectation for its number.
     kind : str
-        How the number comes about.
+        How the number comes about: ``"measured"``, ``"recorded"`` …
     timing : bool
-        Whether the outcome depends on the machine's pace.
+        Whether the outcome depends on the machine's speed and load.
     """
 
     def __init__(
@@ -103,23 +103,23 @@ class Claim:
     def found(
         self, value: Any, *, of: Any = None, n: int | None = None, interval: Interval | None = None
     ) -> Claim:
-        """Fill in what the run brought; an earlier run's numbers are forgotten.
+        """Fill in the number that the run gave; numbers of an earlier run, also the control's, are removed.
 
         Parameters
         ----------
         value : float, str or sequence
-            In the expectation's unit.
+            The number, in the expectation's unit.
         of : float or sequence, optional
-            The number it is compared with, where the expectation only named it.
+            The number to compare it with, if the expectation only names that number.
         n : int, optional
-            How many observations stand behind it.
+            How many observations `value` is based on.
         interval : (float, float), optional
-            Its confidence interval: the claim holds only if all of it does.
+            Confidence interval of `value`: the claim holds only if the whole interval meets the expectation.
 
         Returns
         -------
         Claim
-            Itself, so that ``.control(…)`` can follow, and a cell that ends here shows the row.
+            This claim, so that ``.control(…)`` can follow, and a cell that ends here shows the row.
         """
         self._control = None
         self._found = self._judged(value, of, n, interval)
@@ -128,7 +128,7 @@ class Claim:
     def control(
         self, value: Any, *, of: Any = None, n: int | None = None, interval: Interval | None = None
     ) -> Claim:
-        """Fill in what the control brought: the same test where the claim must fail.
+        """Fill in the number of the control: the same test under a condition where the claim must fail.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Claim:
         Raises
         ------
         RtlabError
-            When the claim was made without a control.
+            If the claim was made without a control.
         """
         if not self.control_text:
             raise RtlabError(f"say what the control is when you make the claim {self.text!r}: control='…'")
@@ -147,7 +147,7 @@ class Claim:
 
     @property
     def control_outcome(self) -> Outcome | None:
-        """What became of the control; None before it ran."""
+        """The outcome of the control; None before it ran."""
         return None if self._control is None else self._control.outcome
 
     @property
@@ -177,7 +177,7 @@ class Claim:
 
     @property
     def hint(self) -> str:
-        """What may be the cause, and what to try, when it does not hold."""
+        """The likely cause, and what to try, if the claim does not hold."""
         if self.verdict != "blind":
             return self._hint
         return f"{_BLIND} {self._hint}" if self.timing else _BLIND

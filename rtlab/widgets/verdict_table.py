@@ -15,8 +15,8 @@ __all__ = ["Verdicts"]
 class Verdicts:
     """A notebook's claims, each with its numbers.
 
-    State the claims before the run; fill in what was found, and what the control
-    brought, after it. A claim that does not hold is a row that says so, not an error.
+    State the claims before the run; fill in the numbers of the run and of the control
+    after it. A claim that does not hold is a row that says so, not an error.
 
     Examples
     --------
@@ -44,22 +44,23 @@ class Verdicts:
         timing: bool = False,
         hint: str = "",
     ) -> Claim:
-        """State a claim; one of the same text is replaced, so a cell can be run again.
+        """State a claim; it replaces one with the same text, so that a cell can be run again.
 
         Parameters
         ----------
         text : str
             The claim, a sentence without a full stop; `` `code` `` is shown as such.
         against : Expectation
-            What its number is held against, from `rtlab.widgets.expect`: ``expect.below(1, "ms")``.
+            The expectation for its number, from `rtlab.widgets.expect`: ``expect.below(1, "ms")``.
         control : str
-            Where the same test must fail; the row holds only once that was run, and failed.
+            The condition under which the same test must fail; the claim holds only after the control was
+            run, and failed. Empty: no control.
         kind : {"measured", "recorded", "model", "simulated", "computed"}
             How the number comes about.
         timing : bool
-            Whether the outcome depends on the machine's pace.
+            Whether the outcome depends on the machine's speed and load.
         hint : str
-            What may be the cause, and what to try, when it does not hold; a general one if left out.
+            The likely cause, and what to try, if the claim does not hold; empty: a general hint.
 
         Returns
         -------
@@ -81,7 +82,7 @@ class Verdicts:
 
     @property
     def summary(self) -> str:
-        """How many hold, in words."""
+        """How many claims hold, in words."""
         held = sum(claim.verdict == "holds" for claim in self)
         pending = sum(claim.verdict == "pending" for claim in self)
         return f"{held} of {len(self)} claims hold" + (f", {pending} not run yet" if pending else "")

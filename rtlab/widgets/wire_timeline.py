@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ROW_COLORS", "SPEEDS", "WireTimeline"]
 
-#: How fast the page can play, as multiples of what happened.
+#: How fast the page can play, as multiples of the recorded pace.
 SPEEDS: Final = (0.001, 0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0)
-#: Rows that the page keeps; older ones are forgotten.
+#: How many rows the page keeps; older ones are dropped.
 _KEPT: Final = 2_000
-#: Rows in one message to the page: putting them into words must not hold up the loop that is watched.
+#: Most rows in one message to the page: formatting them must not block the event loop that is watched.
 _AT_ONCE: Final = 200
 
 #: The colour of each kind of row.
@@ -52,9 +52,9 @@ class WireTimeline(EntryPanel):
     ----------
     source : Connection, WireRecording, Replay, Journal or path
         A connection is recorded from now on. A `Replay` is shown as it plays. A journal, or the path
-        of a saved one, is there as a whole.
+        of a saved one, is shown as a whole.
     speed : float
-        How fast *Play* is: one of `SPEEDS`.
+        Speed of *Play*: one of `SPEEDS`.
     hide : sequence of str
         Kinds of rows that are left out, of ``"message"``, ``"heartbeat"``, ``"close"``, ``"fault"``,
         ``"state"`` and ``"event"``.
@@ -63,8 +63,8 @@ class WireTimeline(EntryPanel):
 
     Notes
     -----
-    *Play* and the slider move through what the page has: they need no kernel, so they work while a cell
-    runs, and after it. At the newest row the timeline follows what comes.
+    *Play* and the slider move through rows that the page has already: they need no kernel, so they work
+    while a cell runs, and after it. While the newest row is selected, the timeline follows new rows.
 
     Keys, on the slider: ← → (or ↑ ↓) one row, Page Up and Down ten, Home and End, Space plays and pauses.
 
@@ -108,12 +108,12 @@ class WireTimeline(EntryPanel):
         return self.feed.journal
 
     def set(self, *, speed: float | None = None, hide: Any = None) -> None:
-        """Set from code what the controls set.
+        """Set the speed and the hidden kinds from code, as the controls do.
 
         Raises
         ------
         ValueError
-            For a speed or a kind that there is not; nothing is changed then.
+            For an unknown speed or kind; nothing is changed then.
         """
         speed = self.speed if speed is None else speed
         hide = self.hide if hide is None else hide
@@ -128,9 +128,9 @@ class WireTimeline(EntryPanel):
         Parameters
         ----------
         last : int
-            How many of them.
+            How many rows at most.
         hide : sequence of str, optional
-            Kinds of rows that the figure leaves out; those that the panel does, when left out.
+            Kinds of rows that the figure leaves out; None: those that the panel hides.
         """
         hidden = self.hide if hide is None else hide
         _check(self.speed, hidden)
@@ -139,7 +139,7 @@ class WireTimeline(EntryPanel):
         names = {color: name for name, color in PALETTE.items()}
         arrows = [
             Arrow(*_ends(entry), line, entry.at - self._start, names[ROW_COLORS[kind]])
-            # By time, as on the page: a proxy's fault is told of after it happened.
+            # By time, as on the page: a proxy's fault is reported only after it happened.
             for entry, kind, line in sorted(self._shown(hidden), key=lambda row: row[0].at)
         ]
         return sequence_figure(("client", "peer"), arrows[-last:], title="on the wire")
@@ -168,7 +168,7 @@ class WireTimeline(EntryPanel):
 
     def _news(self, *, fresh: bool) -> dict[str, Any]:
         held = len(self._entries)
-        first = self._count - held  # the number of the oldest that is held
+        first = self._count - held  # number of the oldest row that is held
         begin = first if fresh else max(first, self._told)
         end = self._count if fresh else min(self._count, begin + _AT_ONCE)
         rows = [self._row(entry) for entry in islice(self._entries, begin - first, end - first)]
@@ -181,7 +181,7 @@ class WireTimeline(EntryPanel):
         return {"kind": "rows", "rows": rows, "kept": _KEPT}
 
     def _row(self, entry: Entry) -> list[Any]:
-        """Return what js/timeline.js takes apart."""
+        """Return the list that js/timeline.js unpacks into a row."""
         kind, line, whole = words_of(entry)
         sender, receiver = _ends(entry)
         to = "" if sender == receiver else receiver
@@ -195,7 +195,7 @@ class WireTimeline(EntryPanel):
         try:
             self.set(speed=settings.get("speed"), hide=settings.get("hide"))
         except (ValueError, TypeError):
-            return  # no control of ours sends it
+            return  # the panel's own controls never send this
 
     def _show_code(self) -> None:
         options: dict[str, Any] = {}
@@ -208,7 +208,7 @@ class WireTimeline(EntryPanel):
 
 
 def _ends(entry: Entry) -> tuple[str, str]:
-    """Return from which lane to which; one lane twice for what no other side receives."""
+    """Return the lanes from which and to which an entry goes; the same lane twice if it is not sent."""
     lane = "client" if entry.who == "client" else "peer"
     if entry.what in ("message", "close", "reset", "ping", "pong"):
         return lane, "peer" if lane == "client" else "client"
@@ -223,7 +223,7 @@ def _check(speed: float, hide: Any) -> None:
 
 
 def _name_of(source: Any) -> str:
-    """Return how a reader's cell may call the source."""
+    """Return the expression for the source in the cell of *Copy as code*."""
     if isinstance(source, (str, Path)):
         return repr(str(source))
     if isinstance(source, Replay):
