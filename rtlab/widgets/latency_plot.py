@@ -67,7 +67,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
     log_y : bool
         Whether the vertical axis is logarithmic.
     max_points : int
-        How many points are drawn in one window at most; percentiles always rank all samples.
+        How many points are drawn in one window at most; percentiles are always of all samples.
     faults : FaultClient, optional
         ``lab.faults``: what the fault proxy does is marked while the plot runs in ``async with``.
     on_stop : callable, optional

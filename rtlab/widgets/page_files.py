@@ -1,4 +1,4 @@
-"""Joins the files that a widget sends to the page: scripts, which share one scope, and style sheets."""
+"""Joins the files that a widget sends to the page: style sheets, and scripts in one scope (no build step)."""
 
 from __future__ import annotations
 

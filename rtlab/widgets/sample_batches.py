@@ -71,7 +71,7 @@ class Packer:
     max_points : int
         How many points are drawn in one window at most. Beyond that, every k-th sample of a
         series is drawn, and the highest of each batch, so that no spike is lost. Percentiles
-        always rank all samples of the last two seconds (the latest 5,000 of them), as soon as
+        are always of all samples of the last two seconds (the latest 5,000 of them), as soon as
         a series has 20 samples.
 
     Examples

@@ -1,5 +1,5 @@
-// Sliders, numbers and the model's curve. What the reader does goes to the kernel as messages of our
-// own: while a cell awaits, JupyterLab delivers only the first save_changes().
+// Sliders, numbers and the model's curve. The reader's actions go to the kernel as custom messages: while
+// a cell awaits, JupyterLab delivers only the first save_changes().
 
 let explorers = 0;
 const KNOBS = [
@@ -20,7 +20,7 @@ const BLUE = "#0072B2";
 const VERMILION = "#D55E00";
 const BOX = { left: 44, right: 12, top: 20, bottom: 30 };
 
-/** The closed form over T, where the setting is on it, and what was measured there. */
+/** Draw the closed form over T, the present setting on it, and the delay measured at this T. */
 function paintCurve(canvas, { curve, delay_ms: expected }, found, wait) {
   const pen = curve && penOf(canvas);
   if (!pen) return;
@@ -133,7 +133,7 @@ function render({ model, el }) {
     heard = performance.now();
     const settings = model.get("settings");
     for (const { name, input, tell } of sliders) {
-      // Never under the reader's fingers.
+      // Never move a slider that the reader is using.
       if (document.activeElement !== input) input.value = choices[name].indexOf(settings[name]);
       tell();
     }

@@ -1,13 +1,13 @@
-// Nodes, a chart of one reading over time, and alerts. Numbers come as messages, each with the whole
-// of the last looks, so that a tab which was hidden, or a page loaded again, lacks nothing.
+// Nodes, a chart of one reading over time, and alerts. Each message holds all of the latest polls, so that
+// a tab that was hidden, or a page loaded again, misses nothing.
 
 let boards = 0;
-// Okabe and Ito, without the colours of transports' own plots that stand beside it.
+// The palette of Okabe and Ito, without yellow.
 const NODE_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
 const NODE_DASHES = [[], [6, 3], [2, 2], [8, 3, 2, 3]];
 const EDGE = { left: 46, right: 12, top: 26, bottom: 24 };
 
-// Each point stands where its look was taken: a look that waited for a node that stood still came late.
+// Each point is drawn at the time of its poll: a poll that waited for a node that did not answer is late.
 function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
   const pen = penOf(canvas);
   if (!pen) return false;
@@ -17,7 +17,7 @@ function paintBoard(canvas, axis, nodes, name, label, interval, runs) {
   const all = nodes.flatMap((node) => node.series[name]).filter((value) => value !== null);
   axis.fit(0, Math.max(0, ...all), false);
   const box = { w: width - EDGE.left - EDGE.right, h: height - EDGE.top - EDGE.bottom };
-  // While it runs there is room for what comes; a run that has ended fills the width.
+  // A running board leaves room for further polls; a run that has ended fills the width.
   const span = Math.max(runs ? 20 * interval : interval, ...nodes.flatMap((node) => node.ages));
   const x = (age) => EDGE.left + box.w * (1 - age / span);
   const y = (value) => EDGE.top + box.h * (1 - Math.min(1, axis.place(value)));
@@ -124,12 +124,13 @@ function render({ model, el }) {
       const found = last.states[n];
       const worst = ["firing", "pending", "quiet"].find((kind) => found.includes(kind)) ?? "no data";
       const where = last.nodes.filter((_, k) => found[k] === worst).map((node) => node.name);
-      const some = worst === "no data" || where.length === found.length ? "" : `: ${where.join(", ")}`; // not of all
+      const some = worst === "no data" || where.length === found.length ? "" : `: ${where.join(", ")}`; // none if all
       const before = worst === "firing" || !last.fired[n].length ? "" : `, fired: ${last.fired[n].join(", ")}`;
       state.textContent = `${{ firing: "▲ ", pending: "△ " }[worst] ?? ""}${worst}${some}${before}`;
       made.dataset.state = worst;
     });
-    if (status.textContent !== last.summary) status.textContent = last.summary; // said once, not twice a second
+    // Set only when it has changed: a screen reader would speak it twice a second.
+    if (status.textContent !== last.summary) status.textContent = last.summary;
   };
   const receive = (message) => {
     if (message.kind !== "board") return;
@@ -137,7 +138,7 @@ function render({ model, el }) {
     last = message;
     requestAnimationFrame(() => {
       fill();
-      if (paint()) model.send({ kind: "ack", seq: message.seq }); // a hidden tab stops the sending
+      if (paint()) model.send({ kind: "ack", seq: message.seq }); // none from a hidden tab: sending stops
     });
   };
   const running = () => {

@@ -1,12 +1,12 @@
-// A room, seen by each of its users. What anybody wrote reaches the page as textContent only.
+// A room, seen by each of its users. What users write is shown only as textContent, never as HTML.
 
 let chats = 0;
-const LOST_MS = 6000; // the kernel answers within five seconds, or it does not any more
+const LOST_MS = 6000; // the kernel answers within five seconds, or not at all
 
 function render({ model, el }) {
   const id = `rtlab-chat-${(chats += 1)}`;
   beginPanel(el, "rtlab-chat", `Chat room ${model.get("room")}`);
-  // What is typed here is not a shortcut: JupyterLab, at the document, would take Enter and capitals.
+  // Keep typed keys from JupyterLab: its shortcuts, at the document, would take Enter and capitals.
   el.addEventListener("keydown", (event) => {
     const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
     if (!ctrlKey && !metaKey && !altKey && !(shiftKey && key === "Enter")) event.stopPropagation();
@@ -43,7 +43,7 @@ function render({ model, el }) {
       if (seat.waits !== null || field.disabled) return;
       seat.waits = sent += 1;
       asked ||= performance.now();
-      field.readOnly = true; // until the kernel has taken it: nothing typed is lost
+      field.readOnly = true; // until the kernel has taken the text, so that nothing typed is lost
       model.send({ action: "say", user: name, text: field.value, n: seat.waits });
     };
     return seat;

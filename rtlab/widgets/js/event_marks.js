@@ -1,16 +1,16 @@
-// Event marks: merged where they stand close, with their texts above the samples and never on them.
+// Event marks: merged where they are close together, with their texts above the samples and never on them.
 
-const MARK_ROWS = 4; // at most: they take height from the plot
-const MARK_TEXT = 300; // pixels of one text
-const MARK_ROW = 15; // pixels
-const MARK_GAP = 0.012; // of the window: closer ones of one kind become one mark
+const MARK_ROWS = 4; // most rows of texts: they take height from the plot
+const MARK_TEXT = 300; // longest text, in pixels
+const MARK_ROW = 15; // height of a row, in pixels
+const MARK_GAP = 0.012; // share of the window: marks of one kind that are closer become one mark
 
-/** One text for one mark. */
+/** Return the text of one mark. */
 function markText(kind, text) {
   return text ? `${kind} ${text}` : kind;
 }
 
-/** Neighbours of one kind become one entry with a count: [time, kind, texts, color, count]. */
+/** Merge close marks of one kind into one entry with a count: [time, kind, texts, color, count]. */
 function mergeMarks(marks, window) {
   const merged = [];
   for (const [t, kind, text, color] of marks) {
@@ -50,19 +50,19 @@ function drawMarks({ pen, colors, box, x, start, end, window }, marks) {
   }
 }
 
-/** Where each mark's text goes in so many rows, and whether one of them is cut or has no place. */
+/** Place the marks' texts in `rows` rows; `whole` in the result is false if a text is cut or left out. */
 function layMarks(pen, x, visible, rows) {
-  const end = pen.canvas.clientWidth; // above the names at the lines' ends there is room
-  const limits = new Array(rows).fill(end); // of each row: where the text to the right begins
+  const end = pen.canvas.clientWidth; // texts may extend above the names at the lines' ends
+  const limits = new Array(rows).fill(end); // per row: where the text to the right begins
   const laid = [];
   let whole = true;
-  for (const entry of visible.toReversed()) { // the newest are the ones to be read
+  for (const entry of visible.toReversed()) { // the newest first: they matter most
     const text = mergedText(entry);
     const wanted = fit(pen, text, MARK_TEXT);
     const width = pen.measureText(wanted).width;
     const left = x(entry[0]) + 3;
     let row = limits.findIndex((limit) => limit - left - 10 >= width);
-    if (row < 0) row = limits.indexOf(end); // at the right edge it moves to the left
+    if (row < 0) row = limits.indexOf(end); // an empty row: at the right edge, the text moves to the left
     if (row < 0) row = limits.indexOf(Math.max(...limits));
     const edge = limits[row] === end;
     const room = edge ? width : limits[row] - left - 10;
@@ -75,7 +75,7 @@ function layMarks(pen, x, visible, rows) {
   return { laid, whole };
 }
 
-/** The fewest rows in which every text can be read. */
+/** Return the fewest rows in which every text is whole, but no more than `most`. */
 function markRows(pen, x, { start, end, window, most }, marks) {
   const visible = mergeMarks(marks.filter(([t]) => t >= start && t <= end), window);
   for (let rows = 1; rows < most; rows++) if (layMarks(pen, x, visible, rows).whole) return rows;
@@ -95,7 +95,7 @@ function drawMarkTexts({ pen, colors, box, x, start, end, window, rows }, marks)
   }
 }
 
-/** Cut a text to so many pixels; the list below the plot has it in full. */
+/** Cut a text to `width` pixels; the list below the plot has it in full. */
 function fit(pen, text, width) {
   if (pen.measureText(text).width <= width) return text;
   let length = text.length;

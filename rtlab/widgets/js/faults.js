@@ -1,5 +1,5 @@
-// Sliders and a cable. What the reader does goes to the kernel as messages of our own: while a
-// cell awaits, JupyterLab delivers only the first save_changes().
+// Sliders and a cable. The reader's actions go to the kernel as custom messages: while a cell awaits,
+// JupyterLab delivers only the first save_changes().
 
 let panels = 0;
 
@@ -18,7 +18,7 @@ function render({ model, el }) {
     const input = element("input", { type: "range", min: 0, max: most, step: 1, id: `${id}-${name}` });
     const shown = element("output", {});
     input.oninput = () => (shown.textContent = `${input.value} ms`);
-    // On release: one change of the proxy, not a hundred.
+    // Sent on release: the proxy is changed once, not a hundred times.
     input.onchange = () => model.send({ set: { [name]: Number(input.value) } });
     const label = element("label", { htmlFor: input.id, textContent: text });
     el.append(element("div", { className: "rtlab-setting" }, label, input, shown));
@@ -66,7 +66,7 @@ function render({ model, el }) {
   model.on("change", show);
   show();
 
-  // Who is asked to press something must see it, and the plot below.
+  // A reader who is asked to press a button must see the panel, and the plot below it.
   const letGo = keepInSight(model, el, ["change:request"], () => model.get("request"));
 
   return () => {

@@ -1,4 +1,4 @@
-// The state diagram with the state in force, and tables of attempts, ends and options.
+// The state diagram with the present state, and tables of attempts, closes and options.
 
 // As in the static figure (rtlab.figures.state_diagram): places in a unit square, y downwards.
 const PLACES = {
@@ -18,14 +18,14 @@ const STATE_COLORS = {
 const BOX_W = 92;
 const BOX_H = 28;
 
-/** Where a line from the middle of a box leaves it. */
+/** Return the point at which a line from the centre of a box to a target leaves the box. */
 function edgeOf([x, y], [tx, ty]) {
   const [dx, dy] = [tx - x, ty - y];
   const scale = Math.min((BOX_W / 2 + 3) / Math.abs(dx || 1e-9), (BOX_H / 2 + 3) / Math.abs(dy || 1e-9));
   return [x + dx * scale, y + dy * scale];
 }
 
-/** One arrow, bent to its left, so that the two between one pair lie apart. */
+/** Draw an arrow, bent to its left, so that the two arrows between a pair of states do not overlap. */
 function bent(pen, from, to, bend) {
   const middle = [(from[0] + to[0]) / 2 + bend * (to[1] - from[1]), (from[1] + to[1]) / 2 - bend * (to[0] - from[0])];
   const [start, end] = [edgeOf(from, middle), edgeOf(to, middle)];
@@ -49,7 +49,7 @@ function paintStates(canvas, edges, state, former) {
     const [x, y] = PLACES[name];
     return [Math.max(BOX_W / 2 + 3, Math.min(width - BOX_W / 2 - 3, x * width)), y * height];
   };
-  const ordered = [...edges].sort(([a, b]) => (a === former && b === state ? 1 : -1)); // the last one on top
+  const ordered = [...edges].sort(([a, b]) => (a === former && b === state ? 1 : -1)); // the latest on top
   for (const [source, target] of ordered) {
     const taken = source === former && target === state;
     pen.strokeStyle = pen.fillStyle = taken ? tone(STATE_COLORS[state], colors.dark) : colors.faint;
@@ -84,7 +84,7 @@ function paintStates(canvas, edges, state, former) {
   return true;
 }
 
-/** How long ago; of what is over, how much earlier than its newest entry. */
+/** Return an age in words: before now if `live`, else before the recording's newest entry. */
 function ago(at, live) {
   if (at < 0.05) return "now";
   const long = at < 100 ? `${at.toFixed(1)} s` : `${Math.round(at / 60)} min`;
@@ -101,7 +101,7 @@ function tableOf(caption, heads) {
       const row = element("tr", {}, ...cells.map(([textContent]) => element("td", { textContent })));
       cells.forEach(([, title, at], n) => {
         if (title) row.children[n].title = title;
-        if (at !== undefined) row.children[n].dataset.at = at; // an age: it goes on
+        if (at !== undefined) row.children[n].dataset.at = at; // an age, which grows
       });
       return row;
     });
@@ -125,7 +125,7 @@ function render({ model, el }) {
   const [code, forget] = copyAsCode(model, "a connection with these options, as code");
   let last = null;
   let heard = performance.now();
-  const [gone, unwatch] = kernelNotice(model, () => 0, () => {}); // it has no control that would reach nobody
+  const [gone, unwatch] = kernelNotice(model, () => 0, () => {}); // no control here needs the kernel
   const left = element("div", { className: "rtlab-states" }, canvas, spoken);
   const right = element("div", { className: "rtlab-facts" }, numbers, attempts, closes);
   el.append(gone, left, right, note, more, code);
@@ -196,7 +196,7 @@ function render({ model, el }) {
   const ticking = setInterval(() => {
     if (!last?.live || !canvas.clientWidth) return;
     numbersNow();
-    agesNow(); // all or none: a time that stands beside one that goes on is read as wrong
+    agesNow(); // all together: a time that stands still beside one that grows looks wrong
   }, 500);
   model.on("msg:custom", receive);
   const still = paintAgain(canvas, schedule);

@@ -1,10 +1,10 @@
-// Shared: notices that the kernel behind a widget has gone; leaves a slider its arrow keys.
+// Shared: detects that the kernel behind a widget has gone; divides keys between widget and JupyterLab.
 
-const SILENT_MS = 8000; // a running plot sends several batches a second, and one every five at least
+const SILENT_MS = 8000; // a running plot sends several batches a second, and at least one every five seconds
 
 /**
- * Call `gone(reason)` when the kernel has restarted or died, and `gone(null)` when it speaks again.
- * `silence()` returns milliseconds since the last message while some are due, else 0.
+ * Call `gone(reason)` when the kernel has restarted, died or fallen silent, `gone(null)` when it is back.
+ * `silence()` returns the milliseconds since the last message while messages are due, else 0.
  */
 function watchKernel(model, silence, gone) {
   let live = true;
@@ -33,8 +33,8 @@ function keepArrowKeys(el) {
 }
 
 /**
- * A click of the mouse leaves the focus, and the notebook's active cell, where they are: the next Shift+Enter
- * runs the next cell, and presses no button. With Tab each can be reached all the same.
+ * Let a mouse click on these buttons move neither the focus nor the notebook's active cell: the next
+ * Shift+Enter then runs the next cell, and does not press the button. Tab still reaches each button.
  */
 function leaveKeysToNotebook(...buttons) {
   for (const button of buttons) {

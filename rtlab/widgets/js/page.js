@@ -1,11 +1,15 @@
-// The page's own EventSource, WebSocket, RTCPeerConnection and fetch, as the kernel asks for them after a click.
+// Steps with the page's own EventSource, WebSocket, RTCPeerConnection and fetch. The kernel asks for them
+// after a click.
 
-const SOON_MS = 8000; // for what may never come: a stream too many, a server out of reach
+const SOON_MS = 8000; // for what may never happen: a stream beyond the browser's limit, a server out of reach
 const CHUNK = "x".repeat(16000);
 
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
-/** Resolve when `test()` is true; `hear(listener)` says after which events to look. Never later than `ms`. */
+/**
+ * Resolve with `test()` as soon as it is true, but after `ms` at the latest. `hear(listener)` subscribes to
+ * the events after which to test again, and returns a function that unsubscribes.
+ */
 function until(hear, test, ms) {
   return new Promise((done) => {
     const look = (late) => {
@@ -20,12 +24,15 @@ function until(hear, test, ms) {
   });
 }
 
-/** A channel with `send` and messages in JSON: one echo, its round trip in ms, and how much `send` leaves behind. */
+/**
+ * For a channel that carries JSON messages: one echo, the median round-trip time of echoes in ms, and the
+ * bytes that are still buffered after a flood of messages.
+ */
 function talker(channel) {
   let number = 0;
   const waiting = new Map();
   channel.addEventListener("message", ({ data }) => {
-    if (typeof data !== "string") return; // control frames
+    if (typeof data !== "string") return; // rtlab's control frames on a data channel are binary
     const { id } = JSON.parse(data);
     waiting.get(id)?.();
     waiting.delete(id);
@@ -59,19 +66,19 @@ function talker(channel) {
 function socketTo(url) {
   const socket = new WebSocket(url, ["rtlab.v1.json"]);
   return new Promise((done, fail) => {
-    socket.addEventListener("message", () => done(socket), { once: true }); // the welcome
+    socket.addEventListener("message", () => done(socket), { once: true }); // the welcome message
     socket.onclose = ({ code }) => fail(new Error(`the WebSocket closed with ${code}`));
   });
 }
 
-/** What a page can say of why it does not reach the server. */
+/** Return what a page can find out about why it cannot reach the server. */
 async function whyNot(error, blocked) {
   const states = [];
   for (const name of ["loopback-network", "local-network-access"]) {
     try {
       states.push((await navigator.permissions.query({ name })).state);
     } catch {
-      // a browser without this rule
+      // this browser does not know the permission
     }
   }
   return {
@@ -84,7 +91,7 @@ async function whyNot(error, blocked) {
   };
 }
 
-/** The steps that the kernel may ask for. What they open is closed by `end`. */
+/** Return the steps that the kernel may ask for. `end` closes everything that they have opened. */
 function stepsOf() {
   let open = [];
   let source = null;
@@ -119,8 +126,9 @@ function stepsOf() {
       return { ms: median(times) };
     },
 
-    // Which streams of `wanted` open, and whether a small request passes them. The last word is an order of
-    // events: over a WebSocket, which has another limit, `echoes` round trips pass after the sixth stream.
+    // How many of `wanted` streams open, and whether a small request gets through beside them. An order of
+    // events decides, not a timeout: after the sixth stream, `echoes` round trips pass over a WebSocket,
+    // which the browser's limit for streams does not concern.
     async streams({ url, wsUrl, wanted, echoes }) {
       const sources = Array.from({ length: wanted }, () => keep(new EventSource(`${url}/sse`)));
       const isOpen = ({ readyState }) => readyState === EventSource.OPEN;
@@ -135,7 +143,7 @@ function stepsOf() {
       const socket = keep(await socketTo(wsUrl));
       await talker(socket).roundTrips(echoes);
       const [opened, meanwhile] = [count(), answered];
-      for (const one of sources.filter(isOpen).slice(1)) one.close(); // five places, for those who wait
+      for (const one of sources.filter(isOpen).slice(1)) one.close(); // five connections for waiting requests
       await small;
       return { opened, answered: meanwhile };
     },
@@ -173,7 +181,7 @@ function stepsOf() {
       return { opened, ms: await talk.roundTrips(echoes), buffered: await talk.flood(chunks) };
     },
 
-    // One stream that is followed: by `onmessage`, and by a listener for its events' name.
+    // Follow one stream, with `onmessage` and with a listener for the name of its events.
     async follow({ url, name }) {
       source?.close();
       const mine = (source = keep(new EventSource(url)));
@@ -226,7 +234,7 @@ function stepsOf() {
 
 function render({ model, el }) {
   beginPanel(el, "rtlab-page", "The page's own transports");
-  const view = crypto.getRandomValues(new Uint32Array(2)).join("-"); // another view's click is not ours to obey
+  const view = crypto.getRandomValues(new Uint32Array(2)).join("-"); // only the clicked view runs steps
   const steps = stepsOf();
   let deaf = false;
   const [gone, unwatch] = kernelNotice(model, () => 0, (reason) => {

@@ -1,4 +1,4 @@
-// Shared by panels: elements, Copy as code, the notice that the kernel has gone, painting again.
+// Shared by panels: elements, Copy as code, the notice that the kernel has gone, repainting.
 
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -6,7 +6,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Make `el` a panel, whose keys are its own and not JupyterLab's. */
+/** Make `el` a panel in which JupyterLab's shortcuts take no keys. */
 function beginPanel(el, className, label) {
   el.classList.add("rtlab-panel", className);
   el.setAttribute("role", "group");
@@ -15,8 +15,8 @@ function beginPanel(el, className, label) {
 }
 
 /**
- * The button, and what the model's `code` says. Returns the element to append, and what ends it.
- * Where the clipboard is out of reach, the text is marked: Ctrl+C copies it.
+ * Make the button, and the text of the model's `code`. Returns the element to append, and a function that
+ * ends its updates. If the page may not use the clipboard, the text is selected, and Ctrl+C copies it.
  */
 function copyAsCode(model, title = "these settings as code") {
   const button = element("button", { type: "button", textContent: "Copy as code", className: "rtlab-copy" });
@@ -45,7 +45,10 @@ function copyAsCode(model, title = "these settings as code") {
   return [box, () => model.off("change:code", show)];
 }
 
-/** A line that says when the kernel has gone; `told(reason)` disables what would reach nobody. */
+/**
+ * Make a line that says when the kernel has gone; `told(reason)` then disables the controls that need it.
+ * Returns the element to append, and a function that ends its updates.
+ */
 function kernelNotice(model, silence, told) {
   const notice = element("div", { className: "rtlab-wide rtlab-gone", hidden: true, role: "alert" });
   const unwatch = watchKernel(model, silence, (reason) => {
@@ -56,11 +59,11 @@ function kernelNotice(model, silence, told) {
   return [notice, unwatch];
 }
 
-/** Paint again when a canvas has another size, or the page another theme. Returns what ends it. */
+/** Repaint when the canvas changes its size, or the page its theme. Returns a function that ends this. */
 function paintAgain(canvas, paint) {
   const resized = new ResizeObserver(paint);
   resized.observe(canvas);
-  const themed = new MutationObserver(() => setTimeout(paint, 300)); // the style sheet comes after
+  const themed = new MutationObserver(() => setTimeout(paint, 300)); // the theme's style sheet arrives later
   themed.observe(document.body, { attributes: true });
   return () => {
     resized.disconnect();
@@ -68,7 +71,7 @@ function paintAgain(canvas, paint) {
   };
 }
 
-/** A pen for a canvas of CSS pixels, at the screen's resolution; null while the canvas is hidden. */
+/** Return a drawing context in CSS pixels, at the screen's resolution; null while the canvas is hidden. */
 function penOf(canvas) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   if (!width || !height) return null;

@@ -1,11 +1,11 @@
 // Part 3: the canvas.
 
 const MARGIN = { left: 52, right: 40, top: 22, bottom: 34 };
-const SPRITE = 9; // pixels of one point
-const FEW_SAMPLES = 40; // of a run: fewer are drawn large
+const SPRITE = 9; // width of one point, in pixels
+const FEW_SAMPLES = 40; // the points of a run with fewer samples are drawn large
 const LARGE = 1.8;
-const LABEL_SHARE = 0.3; // of the width, at most, for the names at the lines' ends
-const LINE_GAP = 0.7; // seconds: readings come every 0.2; further apart, the line breaks
+const LABEL_SHARE = 0.3; // largest share of the width for the names at the lines' ends
+const LINE_GAP = 0.7; // seconds: a line breaks where its readings, one every 0.2 s, are further apart
 const UNITS = {
   latency: "latency (ms)",
   transit: "transit, sent to received (ms)",
@@ -55,7 +55,7 @@ class Sprites {
   }
 }
 
-/** What a marker's shape says about one sample. */
+/** Return a sample's marker: cross if the kernel's loop was late, ring if mostly the sender was, else dot. */
 function shapeOf(store, place, mode) {
   const { late, latency, lateness } = store.points.columns;
   if (late[place]) return "cross";
@@ -69,10 +69,10 @@ class Painter {
     this.axis = new Axis();
     this.sprites = new Sprites();
     this.drawn = []; // [x, y, n] of each visible point, in order of time
-    this.rows = 0; // of the marks' texts
+    this.rows = 0; // rows for the marks' texts
   }
 
-  /** Draw everything; false when the canvas has no size (hidden), so that nobody has seen it. */
+  /** Draw everything; return false if the canvas is hidden (has no size), so that nobody has seen it. */
   paint({ mode, log, window, picked, p95, order }) {
     const { canvas, store } = this;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -97,7 +97,7 @@ class Painter {
     const x = (t) => box.x + ((t - start) / window) * box.w;
     const most = Math.min(MARK_ROWS, Math.floor(height / 75));
     const needed = store.marks.length ? markRows(pen, x, { start, end, window, most }, store.marks) : 0;
-    this.rows = needed && Math.max(needed, this.rows); // a row that is gone again would make the plot jump
+    this.rows = needed && Math.max(needed, this.rows); // never fewer while there are marks: no jumping
     const rows = this.rows;
     if (rows) box.y += MARK_ROW * rows + 8;
     box.h = height - box.y - MARGIN.bottom;
@@ -144,7 +144,7 @@ class Painter {
 
   shade({ pen, colors, box, x, start, end }) {
     pen.fillStyle = colors.late;
-    let painted = box.x; // up to here: two on top of each other would be darker than the legend says
+    let painted = box.x; // shaded up to here: overlapping shades would be darker than in the legend
     for (const [from, to] of this.store.late) {
       if (to < start || from > end) continue;
       const right = Math.max(Math.max(box.x, x(from)) + 2, Math.min(box.x + box.w, x(to)));
@@ -201,7 +201,7 @@ class Painter {
     }
   }
 
-  /** Percentiles over time. A line ends where nothing arrived, and where nothing was read (a pause). */
+  /** Draw percentiles over time. A line breaks where nothing arrived, and where nothing was read (paused). */
   lines({ pen, colors, x, y, start, mode }, names) {
     this.store.lines.forEach((modes, index) => {
       const ring = modes[mode];
@@ -219,7 +219,7 @@ class Painter {
           else pen.moveTo(x(t), y(value));
           [open, before] = [true, t];
         }
-        // A wider line of the ground's colour keeps the line readable on top of its own points.
+        // A wider line in the background colour keeps the line readable on top of its own points.
         pen.setLineDash([]);
         pen.lineWidth = name === "p50" ? 4.5 : 4;
         pen.strokeStyle = colors.ground;
@@ -235,7 +235,7 @@ class Painter {
     pen.setLineDash([]);
   }
 
-  /** What to write at the right ends of the lines: the series' name where there are several. */
+  /** Return the labels for the right ends of the lines, with the series' name if there are several series. */
   ends(mode, names) {
     const { stats, series } = this.store;
     const found = [];
@@ -249,7 +249,7 @@ class Painter {
     return found;
   }
 
-  /** Draw them, moved apart where they would collide; in a narrow plot a name is cut, and no number. */
+  /** Draw the labels, moved apart where they would collide; in a narrow plot names are cut, numbers never. */
   labels({ pen, colors, box, y }, ends) {
     const found = ends.map((end) => ({ ...end, at: y(end.value) })).sort((a, b) => b.at - a.at);
     let floor = box.y + box.h + 13;
@@ -295,7 +295,7 @@ class Painter {
     pen.globalAlpha = 1;
   }
 
-  /** The visible point nearest to a place on the canvas, within 30 pixels, or null. */
+  /** Return the visible point nearest to a place on the canvas, within 30 pixels, or null. */
   nearest(px, py) {
     let [best, found] = [30 * 30, null];
     for (const [x, y, n] of this.drawn) {
@@ -305,7 +305,7 @@ class Painter {
     return found;
   }
 
-  /** The next visible point in time, one way or the other. */
+  /** Return the next visible point in time: a later one for direction 1, an earlier one for -1. */
   step(picked, direction) {
     if (!this.drawn.length) return null;
     const at = this.drawn.findIndex(([, , n]) => n === picked);

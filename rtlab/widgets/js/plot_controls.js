@@ -1,4 +1,4 @@
-// Part 4: what surrounds the canvas: buttons, legend, read-out and the summary in words.
+// Part 4: the elements around the canvas: buttons, legend, read-out and the summary in words.
 
 const MODES = [
   ["latency", "Total", "intended send time to received"],
@@ -77,14 +77,14 @@ class Controls {
     leaveKeysToNotebook(this.pause, this.log, this.p95, this.order, this.stop, ...this.modes);
   }
 
-  /** A disabled button that has the focus would swallow every key. */
+  /** Enable or disable Stop. A disabled button would swallow every key, so the focus moves away first. */
   offerStop(offered) {
     if (!offered && document.activeElement === this.stop) this.canvas.focus({ preventScroll: true });
     this.stop.disabled = !offered;
   }
 
   /**
-   * Change a setting here and in the kernel. By a message of our own: while a cell awaits, JupyterLab
+   * Change a setting here, and by a custom message in the kernel: while a cell awaits, JupyterLab
    * delivers only the first save_changes(), and keeps the others until the cell has ended.
    */
   set(name, value) {
@@ -117,7 +117,7 @@ class Controls {
     this.counts();
   }
 
-  /** Show the numbers, one legend entry a series. */
+  /** Show the numbers, with one legend entry per series. */
   counts() {
     const { store, model } = this;
     const mode = model.get("mode");
@@ -134,7 +134,7 @@ class Controls {
       return make("span", "rtlab-key", {}, swatch, `${series.name}${kind}${rate}`);
     });
     this.series.replaceChildren(...entries);
-    // The lines run over the time of arrival, and need some samples: without them the legend has none either.
+    // Percentile lines need the time of arrival as axis, and some samples; the legend follows.
     const lines = store.ranked && model.get("order") !== "intended";
     this.solid.hidden = this.dotted.hidden = !lines;
     this.dashed.hidden = !lines || !model.get("p95");
@@ -147,7 +147,7 @@ class Controls {
     this.told();
   }
 
-  /** The events in full: the last one in a line, all of them when it is opened. */
+  /** Show the events: the last one in a line, and the latest 50 when that is opened. */
   told() {
     const { marks } = this.store;
     const newest = marks.at(-1);
@@ -160,14 +160,14 @@ class Controls {
     this.list.replaceChildren(...marks.toReversed().slice(0, 50).map((mark) => make("li", "", {}, line(mark))));
   }
 
-  /** Say that the kernel is gone, and stop offering what only it can do. */
+  /** Say that the kernel is gone, and disable Stop, which needs the kernel. */
   setGone(reason) {
     this.gone.hidden = !reason;
     this.gone.textContent = reason ?? "";
     this.settings();
   }
 
-  /** The plot in words, at most every two seconds. */
+  /** Describe the plot in words for a screen reader; called at most every two seconds. */
   speak() {
     const { store, model } = this;
     const mode = model.get("mode");

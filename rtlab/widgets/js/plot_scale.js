@@ -64,7 +64,7 @@ class Axis {
     this.log = log;
   }
 
-  /** 0 at the bottom, 1 at the top; what lies below the axis sits on its edge. */
+  /** Return 0 at the bottom, 1 at the top; a value below the axis is placed at the bottom. */
   place(value) {
     if (!this.log) return Math.max(0, value / this.top);
     if (value <= this.bottom) return 0;
@@ -77,7 +77,7 @@ class Axis {
   }
 }
 
-/** A series' colour on this ground: on a dark one, lighter by a third, or blue could not be seen. */
+/** Return a colour for this background: on a dark one, lighter by a third, or blue could not be seen. */
 function tone(color, dark) {
   if (!dark) return color;
   const parts = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));

@@ -113,7 +113,7 @@ function render({ model, el }, store) {
     ),
   );
 
-  // Beyond a screenful, JupyterLab's own scrolling leaves a plot's title and its Stop above the window.
+  // If an output exceeds the window, JupyterLab's own scrolling leaves the plot's title and Stop above it.
   undo.push(keepInSight(model, el, ["change:state"], () => model.get("state") === "running"));
 
   controls.settings();

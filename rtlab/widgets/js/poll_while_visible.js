@@ -1,11 +1,11 @@
-// Shared: the kernel reads what a panel shows when a view asks, so nobody asks for a panel that is not seen.
+// Shared: the kernel reads a panel's state when a view polls it. A hidden panel is not polled.
 
-const LOOK_MS = 400; // a look costs the kernel about a millisecond
-const LOST_MS = 5000; // after this, an answer is not waited for any more
+const LOOK_MS = 400; // time between polls; one costs the kernel about a millisecond
+const LOST_MS = 5000; // after this time without an answer, the next poll is sent
 
-/** Ask for a look as long as `el` can be seen; `silence()` returns for how long one has had no answer, in ms. */
+/** Poll as long as `el` is visible; `silence()` returns for how long polls have had no answer, in ms. */
 function keepLooking(model, el) {
-  let unanswered = 0; // when the first look that has no answer yet was sent
+  let unanswered = 0; // when the first poll without an answer was sent; 0 if there is none
   let sent = 0;
   const hidden = () => document.hidden || !el.clientWidth;
   const look = () => {

@@ -1,8 +1,8 @@
-// The reader's number goes to the kernel in a message of our own: while a cell awaits, JupyterLab
-// delivers only the first save_changes(), and keeps the others until the cell has ended.
+// The reader's number goes to the kernel in a custom message: while a cell awaits, JupyterLab delivers
+// only the first save_changes(), and keeps the others until the cell has ended.
 
 function render({ model, el }) {
-  // Not counted: each question is a module of its own, and would count from 1.
+  // Random, not counted: each question loads a module of its own, which would count from 1.
   const id = `rtlab-predict-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
   const label = document.createElement("label");
   const input = document.createElement("input");
@@ -16,7 +16,7 @@ function render({ model, el }) {
   answer.id = `${id}-answer`;
   answer.setAttribute("for", id);
   el.classList.add("rtlab-predict");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // the keys are for the field
+  el.setAttribute("data-lm-suppress-shortcuts", "true"); // typed keys are for the field
   const gone = document.createElement("div");
   gone.className = "rtlab-gone";
   gone.hidden = true;
@@ -24,7 +24,7 @@ function render({ model, el }) {
   el.append(label, input, unit, answer, gone);
 
   let committed = model.get("typed");
-  let unanswered = 0; // when a number was sent that the kernel has not noted yet
+  let unanswered = 0; // when the number that the kernel has not answered yet was sent; 0 if there is none
   const commit = () => {
     if (input.value === committed) return;
     committed = input.value;
@@ -47,7 +47,7 @@ function render({ model, el }) {
   };
   const typed = () => {
     committed = model.get("typed");
-    // Never under the reader's fingers.
+    // Never change a field that the reader is editing.
     if (document.activeElement !== input) input.value = committed;
   };
   const changed = () => {

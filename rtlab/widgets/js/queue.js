@@ -1,4 +1,4 @@
-// An offline queue: numbers in a table, dead letters in a list. What a message holds becomes textContent only.
+// An offline queue: numbers in a table, dead letters in a list. Messages are shown only as textContent.
 
 const ROWS = [
   ["depth", "waiting for an answer", ({ depth, most }) => `${count(depth)} of ${count(most)} at most`],
@@ -43,7 +43,7 @@ function render({ model, el }) {
   const name = element("strong", {}, "queue ", element("bdi", { textContent: model.get("counts").name }));
   el.append(gone, warning, element("div", { className: "rtlab-wide rtlab-row" }, name, status), numbers, dead, code);
 
-  const items = new Map(); // by id: an item that stays keeps the focus
+  const items = new Map(); // by id: a letter that remains keeps its element, and so the focus
   const letter = ({ id, text, room, error }) => {
     const again = element("button", { type: "button", textContent: "Retry" });
     again.setAttribute("aria-label", `Retry ${text}`);
@@ -78,7 +78,7 @@ function render({ model, el }) {
     all.disabled = closed || !letters.length;
     const number = `${letters.length}${model.get("more") ? " and more" : ""}`;
     title.textContent = letters.length ? `Dead letters: ${number}` : "No dead letters";
-    // Who pressed Retry stays at the place where that letter was.
+    // After Retry, the focus goes to the letter that now has the place of the retried one.
     if (held >= 0 && !items.has(places[held])) ([...items.values()][Math.min(held, items.size - 1)]?.again ?? title).focus();
   };
   model.on("change", show);

@@ -1,10 +1,10 @@
-// The rooms of a connection. Names and what anybody wrote become textContent only.
+// The rooms of a connection. Names and messages are shown only as textContent, never as HTML.
 
 let managers = 0;
 
 function render({ model, el }) {
   beginPanel(el, "rtlab-rooms", "Rooms of a connection");
-  // What is typed here is not a shortcut: JupyterLab, at the document, would take Enter and capitals.
+  // Keep typed keys from JupyterLab: its shortcuts, at the document, would take Enter and capitals.
   el.addEventListener("keydown", (event) => {
     const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
     if (!ctrlKey && !metaKey && !altKey && !(shiftKey && key === "Enter")) event.stopPropagation();
@@ -31,7 +31,7 @@ function render({ model, el }) {
   const [code, forget] = copyAsCode(model, "these rooms as code");
   el.append(gone, form, status, list, code);
 
-  const sections = new Map(); // by the room's name: what stays keeps focus and scroll
+  const sections = new Map(); // by the room's name: a room that remains keeps focus and scroll position
   const section = ({ id: room, name }) => {
     const leave = element("button", { type: "button", textContent: "Leave" });
     leave.setAttribute("aria-label", `Leave ${name}`);
@@ -71,7 +71,7 @@ function render({ model, el }) {
     status.dataset.tone = model.get("tone");
     for (const [room, { box }] of sections) {
       if (rooms.some((one) => one.id === room)) continue;
-      if (box.contains(document.activeElement)) field.focus(); // who pressed Leave goes on at the field
+      if (box.contains(document.activeElement)) field.focus(); // after Leave, the focus goes to the field
       box.remove();
       sections.delete(room);
     }

@@ -1,4 +1,4 @@
-// Part 1: what the browser keeps. Fixed rings, filled from binary batches.
+// Part 1: the data that the browser keeps: ring buffers of fixed size, filled from binary batches.
 
 const CAPACITY = 8192; // points; a window holds about 2,000
 const LINE_CAPACITY = 1024; // percentile readings per series; five a second
@@ -19,7 +19,7 @@ class Ring {
     return Math.max(0, this.written - this.capacity);
   }
 
-  /** The place of the n-th value ever written. */
+  /** Return the index in the ring of the n-th value ever written. */
   at(n) {
     return n % this.capacity;
   }
@@ -35,8 +35,8 @@ class Store {
   constructor() {
     this.points = new Ring(CAPACITY, ["t", "latency", "lateness", "series", "late"]);
     this.listeners = new Set();
-    this.seq = 0; // the newest batch, and the newest one acknowledged
-    this.acked = 0;
+    this.seq = 0; // number of the newest batch
+    this.acked = 0; // number of the newest acknowledged batch
     this.heard = performance.now(); // when the last batch came
     this.clear();
   }
@@ -100,7 +100,7 @@ class Store {
     });
   }
 
-  /** The value of a series' latest point in one mode, in ms; NaN where there is none. */
+  /** Return the value of a series' latest point in one mode, in ms; NaN if there is none. */
   latest(index, mode) {
     const { points } = this;
     for (let n = points.written - 1; n >= points.first; n--) {
@@ -110,7 +110,7 @@ class Store {
     return NaN;
   }
 
-  /** The value of point `place` in one mode, in ms; NaN where it means nothing. */
+  /** Return the value of the point at index `place` in one mode, in ms; NaN where it means nothing. */
   value(place, mode) {
     const { latency, lateness } = this.points.columns;
     if (mode === "latency") return latency[place];

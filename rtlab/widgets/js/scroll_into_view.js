@@ -1,13 +1,14 @@
-// Shared: what moves, or asks for something, must be seen. JupyterLab's own scrolling follows the next cell.
+// Shared: keeps a widget in view that runs, or asks the reader for something; JupyterLab itself scrolls to
+// the next cell.
 
 /**
- * Bring `el` into the window, at first and when one of `events` comes, while `wanted()` says so: with all of
- * its output where that fits, else alone. After Shift+Enter JupyterLab holds the next cell in the window while
- * outputs grow, and pushes them out of it: what was wholly there is brought back. A reader who has scrolled
- * away is left alone. Returns what ends it.
+ * Scroll `el` into view at first, and on each of `events`, if `wanted()` is true: with its whole output area
+ * if that fits into the window, else alone. After Shift+Enter, JupyterLab keeps the next cell in view while
+ * outputs grow, and so pushes them out of view: a widget that was fully visible is scrolled back. A reader
+ * who has scrolled away is left alone. Returns a function that ends this.
  */
 function keepInSight(model, el, events, wanted) {
-  let there = false; // wholly, in the last frame
+  let there = false; // whether `el` was fully visible in the last frame
   let [later, grown] = [[], []];
   const intoSight = () => {
     const area = el.closest(".jp-OutputArea");
@@ -24,12 +25,12 @@ function keepInSight(model, el, events, wanted) {
   const lookAfter = (...waits) => waits.map((ms) => setTimeout(intoSight, ms));
   const soon = () => {
     later.forEach(clearTimeout);
-    later = lookAfter(0, 50, 250, 600); // when what stands below is laid out
+    later = lookAfter(0, 50, 250, 600); // after the layout of what is below
   };
   const growing = new ResizeObserver(() => {
     if (!there) return;
     grown.forEach(clearTimeout);
-    grown = lookAfter(50, 250); // when JupyterLab has scrolled
+    grown = lookAfter(50, 250); // after JupyterLab has scrolled
   });
   const watching = new IntersectionObserver((looks) => (there = looks.at(-1).intersectionRatio > 0.99), {
     threshold: 0.99,

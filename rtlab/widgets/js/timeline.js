@@ -18,7 +18,7 @@ function rowOf([at, kind, who, to, line, whole, connection]) {
 const seconds = (at) => `${at.toFixed(3)} s`;
 const spoken = (row) => `${seconds(row.at)}, ${row.who}${row.to && ` to ${row.to}`}: ${row.line}`;
 
-/** Add rows in the order of their times: a fault is told of after it happened. */
+/** Insert rows by their time, since a fault is reported only after it happened; keep the last `kept` rows. */
 function addRows(rows, added, kept) {
   for (const row of added) {
     let n = rows.length;
@@ -28,7 +28,7 @@ function addRows(rows, added, kept) {
   if (rows.length > kept) rows.splice(0, rows.length - kept);
 }
 
-/** Cut a text to so many pixels. */
+/** Cut a text to `width` pixels. */
 function fitted(pen, text, width) {
   if (pen.measureText(text).width <= width) return text;
   let length = text.length;
@@ -36,7 +36,7 @@ function fitted(pen, text, width) {
   return `${text.slice(0, length)}…`;
 }
 
-/** All rows on one line of time, where the reader is among them, and what is a fault or an end. */
+/** Draw all rows on one time axis, with faults and closes emphasised, and the reader's position. */
 function paintOverview(canvas, rows, cursor, palette) {
   const pen = penOf(canvas);
   if (!pen || !rows.length) return;
@@ -70,7 +70,7 @@ function arrow(pen, from, to, y) {
   pen.fill();
 }
 
-/** Returns the index of the first row that is drawn, for clicks. */
+/** Draw the rows around the cursor; return the index of the first one, for clicks, or null if hidden. */
 function paintRows(canvas, rows, cursor, palette) {
   const pen = penOf(canvas);
   if (!pen) return null;
@@ -100,7 +100,7 @@ function paintRows(canvas, rows, cursor, palette) {
       pen.fillStyle = colors.grid;
       pen.fillRect(0, y - ROW / 2, width, ROW);
     }
-    pen.globalAlpha = index > cursor ? 0.35 : 1; // not yet
+    pen.globalAlpha = index > cursor ? 0.35 : 1; // rows after the cursor are faint
     const color = tone(palette[row.kind], colors.dark);
     pen.font = `11px ${colors.font}`;
     pen.textAlign = "left";
@@ -120,7 +120,7 @@ function paintRows(canvas, rows, cursor, palette) {
       pen.fillStyle = colors.ink;
       pen.fillText(fitted(pen, row.line, right - left - 40), (left + right) / 2, y - 3);
     } else {
-      // What no other side receives: a note at its lane; a fault lies between them.
+      // Not sent to the other side: a note at the lane; a fault of the proxy is drawn between the lanes.
       const middle = row.who === "proxy";
       const text = fitted(pen, row.line, middle ? right - left - 40 : right - left - 60);
       const box = pen.measureText(text).width + 12;
@@ -149,7 +149,7 @@ function render({ model, el }) {
   let seq = 0;
   let frame = 0;
   let first = 0;
-  let playing = null; // the run's moment, and the page's, at the last frame
+  let playing = null; // the time in the run, and in the page, at the last frame; null while not playing
 
   const play = element("button", { type: "button", textContent: "▶ Play", className: "rtlab-play" });
   leaveKeysToNotebook(play);
@@ -176,7 +176,7 @@ function render({ model, el }) {
   const whole = element("pre");
   const detail = element("details", {}, element("summary", { textContent: "the whole of this row" }), whole);
   const [code, forget] = copyAsCode(model, "this timeline as code");
-  const [gone, unwatch] = kernelNotice(model, () => 0, () => {}); // what is here can be scrubbed all the same
+  const [gone, unwatch] = kernelNotice(model, () => 0, () => {}); // the rows in the page need no kernel
   el.append(gone, bar, filters, overview, canvas, detail, code);
 
   const draw = () => {
@@ -221,7 +221,7 @@ function render({ model, el }) {
   const toggle = () => {
     if (playing) playing = null;
     else if (shown.length) {
-      if (cursor >= shown.length - 1) cursor = 0; // from the end: once more
+      if (cursor >= shown.length - 1) cursor = 0; // at the end, Play starts again from the first row
       following = false;
       playing = { at: shown[cursor].at, now: performance.now() };
     }
