@@ -10,7 +10,7 @@ import msgspec
 __all__ = ["Pattern", "as_frame", "matches", "words"]
 
 #: What a message must look like: a dict (its fields must be present, others may be), text, bytes, a predicate
-#: on the decoded message, or ``...`` for anything. All of these may also be values in a dict.
+#: on the decoded message, or ``...`` for anything. In a dict, a value may also be a predicate or ``...``.
 Pattern = Any
 
 

@@ -35,7 +35,7 @@ class Step(NamedTuple):
     seconds : float
         A delay, a time limit, or a duration; infinite means no limit.
     code : int
-        A close code, or an HTTP status. Status 0: the connection is refused, as nothing listens on the port.
+        A close code, or an HTTP status. Status 0 refuses the connection, as if nothing listened on the port.
     """
 
     do: str
@@ -87,7 +87,7 @@ class PeerScript:
         Parameters
         ----------
         status : int
-            HTTP status that answers the handshake; 0 refuses the connection, as nothing listens on the port.
+            HTTP status that answers the handshake; 0: the connection fails, as if nothing listened.
         retry_after : float, optional
             Seconds in the answer's ``Retry-After`` field; None: no such field.
         """
@@ -253,7 +253,7 @@ def _same(data: str | bytes) -> Pattern:
     if not isinstance(value, dict):
         return data
     fields = cast("dict[str, Any]", value)
-    untold = ("id", "ts", "token", *(("payload",) if fields.get("type") == "auth" else ()))  # it is secret
+    untold = ("id", "ts", "token", *(("payload",) if fields.get("type") == "auth" else ()))  # a secret
     return {key: part for key, part in fields.items() if key not in untold}
 
 

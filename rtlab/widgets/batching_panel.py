@@ -25,7 +25,7 @@ CHOICES: Final[Mapping[str, Sequence[int]]] = {
     "wait": (1, 2, 5, 10, 20, 50, 100, 200, 500),
     "rtt": (0, 10, 20, 50, 100, 200, 300),
 }
-#: Values of T at which the curve is computed, ms: 60 of them, evenly on a logarithmic axis.
+#: Values of T in ms at which the curve is computed: 61 of them, evenly spaced on a logarithmic axis.
 _CURVE: Final = tuple(1.0 * 500 ** (n / 60) for n in range(61))
 _SECONDS: Final = 3
 

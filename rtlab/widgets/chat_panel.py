@@ -151,7 +151,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         Raises
         ------
         RequestRefused, TimeoutError, NotConnected
-            As for `RoomManager.join_room`. The panel then stops listening for all users.
+            As for `RoomManager.join_room`. The panel then stops listening; who has joined stays in the room.
         """
         try:
             for seat in self._seats.values():

@@ -35,7 +35,7 @@ class CopyAsCode(traitlets.HasTraits):
 
 
 def call_as_code(function: str, *arguments: str, **options: Any) -> str:
-    """Write a call, on one line or, where that is too long, with one argument a line.
+    """Return a call as source text: on one line, or if that is too long, with one argument per line.
 
     Parameters
     ----------

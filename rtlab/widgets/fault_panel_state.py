@@ -28,7 +28,7 @@ class Profile(Protocol):
 
 
 def delays(toxics: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the toxics that the sliders and the profiles stand for."""
+    """Return the names of the toxics that the sliders and the profiles control."""
     return [toxic["name"] for toxic in toxics if toxic["type"] in ("latency", "bandwidth", "slow_open")]
 
 
