@@ -144,7 +144,7 @@ class HttpMessageProxy(MessageRules):
                     for event in await self._event(unit.raw, number):
                         await stream.write(event)
         except aiohttp.ClientError:
-            if request.transport is not None:  # broken off by the server, so by the proxy
+            if request.transport is not None:  # the server broke off: so does the proxy
                 request.transport.abort()
         return stream
 

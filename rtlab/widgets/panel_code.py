@@ -1,4 +1,4 @@
-"""*Copy as code* of the panels: a cell of rtlab's own calls that does without the panel what it shows."""
+"""*Copy as code* of the panels: cells of rtlab calls that do what a panel shows, without the panel."""
 
 from __future__ import annotations
 

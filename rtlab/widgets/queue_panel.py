@@ -1,4 +1,4 @@
-"""A panel for an offline queue: its backlog and the age of it, messages in flight, and dead letters."""
+"""A panel for an offline queue: its backlog, its oldest wait, messages in flight, and dead letters."""
 
 # pyright: reportUnknownMemberType=false
 
