@@ -161,6 +161,12 @@ class Pipe:
             self._draws[entry.name] = self._rng(f"{entry.name}/toxicity").random()
         return self._draws[entry.name]
 
+    def reseed(self) -> None:
+        """Forget what was drawn from the connection's old seed, also in the stages that stay."""
+        self._draws.clear()
+        for stage in self.stages:
+            stage.reseed(self._rng(stage.entry.name))
+
     def _rng(self, purpose: str) -> random.Random:
         return random.Random(f"{self.link.rng_seed}/{self.direction}/{purpose}")
 
@@ -233,6 +239,11 @@ class Link:
         for pipe in self.pipes:
             if not self.ended:
                 pipe.apply(entries)
+
+    def reseed(self) -> None:
+        """Draw from `rng_seed`, which has changed, in both directions."""
+        for pipe in self.pipes:
+            pipe.reseed()
 
     def record(
         self, kind: str, *, toxic: str = "", direction: str = "", bytes: int = 0, detail: str = ""

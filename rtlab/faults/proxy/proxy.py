@@ -158,11 +158,13 @@ class Proxy:
         return len(victims)
 
     def reseed(self, seed: int) -> None:
-        """Restart connection numbers and random draws: open connections are renumbered from 1."""
+        """Restart connection numbers and random draws, also those of open connections."""
         self.seed = seed
         self._accepted = 0
         for link in sorted(self.links, key=lambda link: link.number):
             link.number, link.rng_seed = self.next_number()
+            link.reseed()
+        self._apply()  # a toxicity below 1 may touch other connections now
 
     def next_number(self) -> tuple[int, str]:
         """Return the number of the next connection, and the seed of its randomness."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import ClassVar, Literal
 
 from rtlab.faults.errors import bad_request
@@ -124,12 +125,16 @@ class Corrupt(Toxic):
 @works_as("corrupt", Corrupt)
 class CorruptStage(Stage[Corrupt]):
     _gap: int | None = None
+    _passed = 0  # bytes, flipped or not
 
     def start(self) -> None:
-        self._gap = self.attributes.skip + self._draw()
+        self._gap = max(0, self.attributes.skip - self._passed) + self._draw()
 
-    def changed(self) -> None:
-        self._gap = self._draw()
+    changed = start
+
+    def reseed(self, rng: random.Random) -> None:
+        super().reseed(rng)
+        self.start()
 
     def _draw(self) -> int:
         """Number of intact bytes before the next corrupted one: geometric, however the data are split."""
@@ -146,6 +151,7 @@ class CorruptStage(Stage[Corrupt]):
                 self._gap += 1 + self._draw()
             data = bytes(changed)
         self._gap -= len(data)
+        self._passed += len(data)
         self.next.feed(data)
 
 

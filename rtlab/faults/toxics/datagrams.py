@@ -7,6 +7,7 @@ reliable channel then shows delay, an unreliable one loss.
 
 from __future__ import annotations
 
+import random
 from asyncio import TimerHandle
 from collections.abc import Callable
 
@@ -104,6 +105,10 @@ class Loss(Toxic):
 @works_as("loss", Loss, "udp")
 class LossStage(DatagramStage[Loss]):
     _lost = False
+
+    def reseed(self, rng: random.Random) -> None:
+        super().reseed(rng)
+        self._lost = False
 
     def on_datagram(self, data: bytes) -> None:
         p, burst = self.attributes.probability, self.attributes.burst

@@ -242,6 +242,10 @@ class Stage(Generic[ToxicT]):
     def changed(self) -> None:
         """Called when the attributes have changed."""
 
+    def reseed(self, rng: random.Random) -> None:
+        """Draw from `rng` from now on, and forget what was drawn ahead."""
+        self.rng = rng
+
     def stop(self) -> None:
         """Called when the toxic was removed: pass on all that is held."""
 

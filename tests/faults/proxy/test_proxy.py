@@ -45,6 +45,23 @@ async def test_a_half_close_lets_the_other_direction_finish(proxy: Proxy, dial) 
     await eventually(lambda: not proxy.links)
 
 
+async def test_open_connections_draw_their_toxicity_from_a_new_seed(proxy: Proxy, dial) -> None:
+    for _ in range(30):
+        await dial()
+    await eventually(lambda: len(proxy.links) == 30)
+    proxy.add_toxic({"type": "latency", "toxicity": 0.5})
+
+    def touched_with(seed: int) -> set[int]:
+        proxy.reseed(seed)
+        return {link.number for link in proxy.links if link.down.stages}
+
+    one, other, again = touched_with(1), touched_with(2), touched_with(1)
+    assert one == again != other
+    proxy.remove_toxic("latency_downstream")
+    proxy.add_toxic({"type": "latency", "toxicity": 0.5})
+    assert {link.number for link in proxy.links if link.down.stages} == again
+
+
 async def test_a_reset_of_the_client_ends_both_sides(proxy: Proxy, dial) -> None:
     _, writer = await dial()
     await eventually(lambda: proxy.links)

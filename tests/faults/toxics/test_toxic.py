@@ -1,4 +1,4 @@
-"""What holds for every toxic that loses bytes, in one direction of a connection without sockets."""
+"""What holds for every toxic that loses bytes or draws, in one direction of a connection without sockets."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ class Wire:
     def record(self, *_: object, **__: object) -> None: ...
 
 
-def pipe_with(head: bytes, toxic: dict[str, Any]) -> tuple[Pipe, Wire]:
+def pipe_with(head: bytes, toxic: dict[str, Any], protocol: str = "tcp") -> tuple[Pipe, Wire]:
     wire: Any = Wire()
+    wire.protocol = protocol
     # Timers never ring: what a removal leaves undone stays undone.
     loop: Any = SimpleNamespace(call_later=lambda *_: SimpleNamespace(cancel=lambda: None))
     pipe = Pipe(wire, "downstream", wire, wire, loop)
     pipe.feed(head)
-    pipe.apply([parse_entry({"stream": "downstream", **toxic})])
+    pipe.apply([parse_entry({"stream": "downstream", **toxic}, protocol)])
     return pipe, wire
 
 
@@ -93,3 +94,33 @@ def test_a_toxic_that_lost_nothing_leaves_the_stream_alone():
         pipe.apply([])
         pipe.feed(FRAME)
         assert (wire.ended, wire.out) == (False, UPGRADE + FRAME)
+
+
+@pytest.mark.parametrize(
+    ("kind", "protocol", "attributes"),
+    [
+        ("corrupt", "tcp", {"probability": 0.2}),
+        ("loss", "udp", {"probability": 0.4, "burst": 8}),
+    ],
+)
+def test_a_toxic_in_place_draws_anew_from_a_new_seed(kind, protocol, attributes):
+    pipe, wire = pipe_with(b"", {"type": kind, "attributes": attributes}, protocol)
+    drawn: list[bytes] = []
+    for seed in (3, 9, 3, 12, 3):  # 9 and 12 leave `loss` in a run of losses, which 3 would prolong
+        wire.rng_seed, wire.out = f"{seed}/1", b""
+        pipe.reseed()
+        for n in range(200):
+            pipe.feed(bytes([n]))
+        drawn.append(wire.out)
+    assert len(set(drawn[::2])) == 1
+    assert len(set(drawn)) == 3
+
+
+def test_a_new_seed_does_not_take_back_what_corrupt_is_to_skip():
+    toxic = {"type": "corrupt", "attributes": {"probability": 1, "skip": 10}}
+    pipe, wire = pipe_with(b"head", toxic)  # which passed before the toxic was there
+    pipe.feed(b"12345678")
+    pipe.reseed()
+    pipe.feed(b"90xx")
+    assert wire.out[:-2] == b"head1234567890"
+    assert wire.out[-2:] != b"xx"
