@@ -72,7 +72,8 @@ class Connection(Watchable):
     retry_initial : bool
         Whether to retry the first connect too if it fails.
     max_retry_after : float
-        The longest ``Retry-After`` to obey, in seconds; 0 ignores it (a web page cannot read it).
+        The longest hint of the server to obey (``Retry-After``, or an event stream's ``retry:``), in
+        seconds; 0 ignores both, and the backoff alone decides.
 
     # Health
     heartbeat : Heartbeat, None or "default"

@@ -25,7 +25,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         were reset on opening, a server that accepts and closes at once would turn the client
         into a hot loop.
     max_retry_after : float
-        The longest hint of a server that is obeyed, in seconds; jitter adds up to a half.
+        The longest hint of a server that is obeyed, in seconds; jitter adds up to a half. Of a longer
+        hint, this much is obeyed, and never less than the backoff's delay; so 0 ignores hints.
     retry_initial : bool
         Whether a failed first connect is retried; False reports it at once.
     """
@@ -70,14 +71,16 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             not cause a hot loop.
         reconnection_time : float or None
             An event stream's ``retry:`` in seconds, which replaces the backoff's delay unless it
-            is 0.
+            is 0. If `max_retry_after` cuts it, the greater of the two counts: a limit must not make
+            the client come back sooner than both the server and the backoff say.
         rng : numpy.random.Generator
             The source of jitter.
         """
         if retry_after is not None:
             return self._spread(retry_after, rng) + drawn
         if reconnection_time:
-            return self._spread(reconnection_time, rng)
+            obeyed = self._spread(reconnection_time, rng)
+            return obeyed if reconnection_time <= self.max_retry_after else max(obeyed, drawn)
         return drawn
 
     def _spread(self, hint: float, rng: np.random.Generator) -> float:

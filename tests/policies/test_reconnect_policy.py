@@ -41,6 +41,14 @@ def test_a_streams_reconnection_time_takes_the_backoffs_place(time, obeyed):
     assert obeyed <= delay < (1.5 * obeyed if time else 1.001)
 
 
+@pytest.mark.parametrize(("limit", "least"), [(0.0, 1.0), (0.5, 1.0), (2.0, 2.0), (3.0, 3.0)])
+def test_a_reconnection_time_over_the_limit_is_cut_but_not_below_the_backoff(limit, least):
+    policy = msgspec.structs.replace(POLICY, max_retry_after=limit)
+    delays = delays_after(states.Lost(1, reconnection_time=3.0), clients=100, policy=policy)
+    assert np.all(delays >= least)
+    assert np.all(delays <= max(1.5 * limit, 1.0))  # 1.0: what the backoff says
+
+
 @pytest.mark.parametrize("backoff", [FullJitter(base=0.5, cap=30.0), Constant(seconds=1.0)])
 @pytest.mark.parametrize(
     "event", [states.Failed(1, retry_after=10.0), states.Lost(1, reconnection_time=10.0)]

@@ -72,8 +72,8 @@ async def real_herd(
     connect_timeout : float
         Timeout of one attempt in seconds.
     max_retry_after : float
-        Longest ``Retry-After`` in seconds that clients obey. By default they ignore it, as a page's
-        `WebSocket` does.
+        Longest hint of the server in seconds that clients obey, see `Connection`. By default they ignore
+        ``Retry-After``, as a page's `WebSocket` does.
     capacity : float or None
         Handshakes per second that the restarted server allows. None takes the rate at which the herd
         connected before the outage.
