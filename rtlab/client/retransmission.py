@@ -32,7 +32,7 @@ _FRAMES: Final = 16
 _FRAME_BYTES: Final = 128 * 1024
 #: The most bytes that `seq`, `stream` and the frame add to one message.
 _OVERHEAD_BYTES: Final = 256
-#: Seconds until a message with a temporary refusal is sent again, if the server gave no hint.
+#: Seconds until a message with a temporary refusal is sent again, if the server gave no hint over 0.
 _PAUSE: Final = 0.1
 #: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
@@ -347,8 +347,7 @@ class Retransmission:
                 return
             elif refusal.code in _TRY_AGAIN and not self._counted_out(parcel):
                 if generation == self._generation:
-                    hint = refusal.retry_after
-                    self._again(_PAUSE if hint is None else max(hint, 0.001))
+                    self._again(_pause_after(refusal))
                 return
             else:
                 self._settle(parcel, {}, refusal)
@@ -365,9 +364,8 @@ class Retransmission:
         final = not isinstance(error, TimeoutError) and getattr(error, "retry_after", None) is None
         if alone and (self._counted_out(frame[0]) or final):
             self._settle(frame[0], {}, error)
-        hint = getattr(error, "retry_after", None)
         self._announced = False
-        self._again(_PAUSE if hint is None else max(hint, 0.001))
+        self._again(_pause_after(error))
 
     def _be_patient(self, seconds: float) -> None:
         self._patience = max(self._answer_timeout, min(_MOST_PATIENCE, seconds))
@@ -385,6 +383,12 @@ class Retransmission:
             self._parcels.popleft()
             self._flight.settle(self._flight.base)
         parcel.settle(result, error)
+
+
+def _pause_after(error: Exception) -> float:
+    """Return the seconds until the next attempt; a hint of 0 is none, because obeying it is a hot loop."""
+    hint = getattr(error, "retry_after", None)
+    return max(hint, 0.001) if hint is not None and hint > 0 else _PAUSE
 
 
 def _refusal(result: dict[str, Any]) -> RequestRefused | None:

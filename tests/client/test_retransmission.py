@@ -155,6 +155,36 @@ async def test_what_may_be_tried_again_is_after_a_pause():
     assert len(server.frames) == 3
 
 
+@pytest.mark.parametrize("frame_refused", [True, False])
+@pytest.mark.parametrize(("hint", "least"), [(None, 0.1), (0, 0.1), (-1, 0.1), (30, 30)])
+async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause(hint, least, frame_refused):
+    error = refused("rate_limited", retryAfter=hint)
+    asked = []
+
+    async def request(items, timeout):
+        asked.append(items)
+        if frame_refused:
+            raise RequestRefused("later", "rate_limited", retry_after=hint)
+        return Message("ack", {"results": [error] * len(items)})
+
+    tasks = []
+    delivery = Retransmission(
+        request,
+        lambda work: tasks.append(asyncio.create_task(work)),
+        lambda: 100_000,
+        life=None,
+        window=8,
+        answer_timeout=5.0,
+    )
+    begin = asyncio.get_running_loop().time()
+    delivery.opened()
+    delivery.put(*(Parcel(Message("chat", n), 40, lambda result, error: None) for n in range(2)))
+    await until(lambda: asked)
+    await asyncio.gather(*tasks)
+    assert delivery._pause.when() >= begin + least
+    delivery.end(NotConnected("the end"))
+
+
 async def test_a_newer_process_of_the_same_client_ends_this_ones_sends():
     server = Server(lambda item: refused("fenced") if item["type"] == "outbox" else refused("not_opened"))
     async with Connection(Factory(server.transport())) as conn:
