@@ -219,4 +219,11 @@ def _line(event: TraceEvent, began: float) -> str:
     parts = [f"{event.t - began:8.3f}", f"{event.kind:<15}"]
     parts += [f"#{event.connection}"] if event.connection else []
     parts += [word for word in (event.direction, event.toxic, event.detail) if word]
-    return " ".join([*parts, *([f"({event.bytes} B held)"] if event.bytes else [])])
+    return " ".join([*parts, *([f"({event.bytes} B{_fate(event)})"] if event.bytes else [])])
+
+
+def _fate(event: TraceEvent) -> str:
+    """Return what befell an event's bytes, as `TraceEvent.bytes` says; nothing if the detail tells it."""
+    if event.kind in ("ended", "proxy_down"):
+        return " lost"
+    return "" if event.kind == "affected" and event.detail else " held"

@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from rtlab.cli import main as cli
+from rtlab.cli.proxy import _line
+from rtlab.faults.trace import TraceEvent
 from rtlab.processes.programs_and_ports import free_port
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))
@@ -152,3 +154,17 @@ def test_taken_ports_are_named(echo: str, capfd: pytest.CaptureFixture[str]) -> 
         assert f"port {port} is taken: choose another with --api" in capfd.readouterr().err
         assert cli.run(["proxy", echo, "--api", str(free_port()), "--listen", f"127.0.0.1:{port}"]) == 1
         assert "address already in use" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "said"),
+    [
+        ("ended", "rst: cut", "rst: cut (9 B lost)"),
+        ("proxy_down", "", "(9 B lost)"),
+        ("toxic_removed", "", "(9 B held)"),
+        ("affected", "", "(9 B held)"),
+        ("affected", "swallows", "swallows (9 B)"),
+    ],
+)
+def test_a_line_says_what_befell_the_bytes(kind: str, detail: str, said: str) -> None:
+    assert _line(TraceEvent(0, 1.0, kind, "p", bytes=9, detail=detail), 0.0).endswith(f" {said}")
