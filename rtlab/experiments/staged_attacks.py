@@ -113,8 +113,21 @@ class StagedRun(msgspec.Struct, frozen=True):
         return f"{'live' if self.live else 'recorded'}, {self.about['date']}, {with_what}"
 
     def of(self, name: Name, setting: Literal["naive", "right"]) -> StagedAttack:
-        """Return one attack of this run."""
-        return next(found for found in self.attacks if (found.name, found.setting) == (name, setting))
+        """Return one attack of this run.
+
+        Raises
+        ------
+        LabError
+            When the run does not include it; the message says what does.
+        """
+        for found in self.attacks:
+            if (found.name, found.setting) == (name, setting):
+                return found
+        present = ", ".join(f"{found.name} ({found.setting})" for found in self.attacks) or "no attack"
+        raise LabError(
+            f"expected one of this run's attacks, {present}; got {name} ({setting}): "
+            "`recorded_attacks()` has them all, `stage_attacks()` runs them all"
+        )
 
     def successes(self, *names: Name) -> dict[str, int]:
         """Return for each setting how many of the named attacks succeeded."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.experiments.staged_attacks import recorded_attacks, stage_attacks
+from rtlab.errors import LabError
+from rtlab.experiments.staged_attacks import StagedRun, recorded_attacks, stage_attacks
 from rtlab.processes.programs_and_ports import find_program
 
 
@@ -22,6 +23,16 @@ def test_the_recorded_run_tells_every_attack_twice() -> None:
         assert "messages between" in repr(found.figure())
         assert "eyJhb" not in str(found)
     assert "kittens" in repr(run.table("hijack"))
+
+
+def test_an_attack_that_is_not_in_a_run_is_refused_with_the_next_step() -> None:
+    run = recorded_attacks()
+    assert run.of("hijack", "right").setting == "right"
+    part = StagedRun(run.about, [found for found in run.attacks if found.name == "smuggle"])
+    with pytest.raises(LabError, match=r"smuggle \(naive\), smuggle \(right\); got hijack \(naive\)"):
+        part.of("hijack", "naive")
+    with pytest.raises(LabError, match=r"no attack; .*`recorded_attacks\(\)` has them all"):
+        StagedRun(run.about, []).of("hijack", "naive")
 
 
 @pytest.mark.skipif(find_program("nginx") is None, reason="nginx is not installed: apt-get install nginx")
