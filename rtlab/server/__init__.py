@@ -1,8 +1,9 @@
 """The lab's server: rooms and sessions, four transports, one port. It runs in a process of its own.
 
-Imports the ground and `rtlab.webrtc`, `rtlab.processes`. Never a client, the lab or the fault
-proxy. A message comes in through `endpoints`, `ingress` and `handlers`; it goes out through
-`brokers`, `rooms`, `session_registry` and `sinks`. `node` puts one server together, `app` has the routes.
+It imports `rtlab.errors`, `rtlab.policies`, `rtlab.protocol`, `rtlab.processes` and `rtlab.webrtc`;
+never a client, the lab or the fault proxy. A client's message comes in through `endpoints`, `ingress`
+and `handlers`, and goes out through `brokers`, `rooms`, `sessions` and `sinks`. `node` creates and
+connects the parts of one server; `app` defines the routes.
 """
 
 from __future__ import annotations

@@ -71,10 +71,10 @@ def _schemas(folder: str) -> Schemas:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-#: Of one user, in the right setting: tabs, devices, and some that are not gone yet.
+#: Connections of one user under ``--security right``: tabs, devices, and dead ones not yet detected.
 _MAX_PER_USER: Final = 100
 
-#: What a busy person may send, with room to spare; a program that floods may not.
+#: Default rate limits under ``--security right``: ample for a busy person, too low for a flooding program.
 _RIGHT_LIMITS: Final = (
     "connection messages 200 400",
     "user messages 500 1000",
@@ -124,7 +124,7 @@ def _deflate(text: str) -> Deflate:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line; durations are seconds."""
+    """Return the command line's parser; all durations are in seconds."""
     defaults = Options(token="")
     hub, sessions, producers = defaults.hub, defaults.sessions, defaults.producers
     parser = argparse.ArgumentParser(
@@ -228,7 +228,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _limits(security: str) -> tuple[RateLimit, ...]:
-    """Return the rate limits of a setting that was given none."""
+    """Return a security setting's default rate limits, for a command line without ``--rate-limit``."""
     return tuple(map(parse_rate_limit, _RIGHT_LIMITS)) if security == "right" else ()
 
 
@@ -339,7 +339,7 @@ async def _serve(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM, Ctrl-C, or the end of the parent.
+    """Serve until SIGTERM, Ctrl-C, or the end of the parent process.
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, 1 when it cannot listen or reach its broker, 2 for wrong arguments.
+        The exit code: 0, 1 when the server cannot listen or reach its broker, 2 for wrong arguments.
     """
     args = make_parser().parse_args(argv)
     _child.raise_nofile()

@@ -1,4 +1,4 @@
-"""The application: routes, who is let in, and how it starts and stops."""
+"""The aiohttp application (routes and middlewares), and the server that starts and stops it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rtlab.server.tcp_connections import TcpConnections, descriptor_reserve
 
 __all__ = ["Server", "make_app"]
 
-#: A cursor that names many rooms is longer than aiohttp's default for one line.
+#: The longest request line or header field: a cursor that names many rooms exceeds aiohttp's default.
 MAX_LINE_BYTES: Final = 16 * 1024
 
 _log = server_log("rtlab.server.endpoints.http")
@@ -40,14 +40,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: None) -> web.Application:
-    """Make the application around a node.
+    """Make the aiohttp application that serves a node.
 
     Parameters
     ----------
     node : Node
         Rooms, sessions and options.
     sockets : callable
-        Returns who counts the connections that requests come on.
+        Returns the counter of TCP connections; None while the server does not listen yet.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
         finally:
             counted.end(request.protocol)
 
-    # The first is the outermost. Who waited for a turn is asked for a place only then.
+    # The first is the outermost. Admission is checked only after a request has waited for its handshake.
     security = node.options.security
     checks = [
         note_request,
@@ -100,20 +100,20 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
 
 
 class Server:
-    """A node that listens.
+    """Serves a node on a port.
 
     Parameters
     ----------
     node : Node
-        What it serves.
+        The node to serve.
     host : str
-        The address.
+        The address to listen on.
     port : int
-        0 lets the system choose.
+        The port to listen on; 0 lets the system choose.
     tls : ssl.SSLContext, optional
-        Serve https and wss.
+        Serve https and wss with this context; http and ws if omitted.
     max_sockets : int, optional
-        How many TCP connections may be open; three quarters of the process's descriptors if left out.
+        TCP connections that may be open; by default three quarters of the process's descriptors.
 
     Examples
     --------
@@ -141,12 +141,12 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that it listens on; call `start` first."""
+        """The port that the server listens on; call `start` first."""
         assert self._listener is not None
         return self._listener.sockets[0].getsockname()[1]
 
     async def start(self) -> None:
-        """Listen.
+        """Begin to listen and serve.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Server:
             await self._runner.cleanup()
             raise
         self.node.start()
-        if self.node.options.security != "naive":  # whose connections may take all the time they want
+        if self.node.options.security != "naive":  # that setting lets connections stay silent for ever
             self.node.upkeep.add(lambda: sockets.drop_silent(patience))
 
     async def stop(self) -> None:
@@ -205,10 +205,10 @@ class Server:
 
 
 def _accepted_in_a_turn(reserve: int) -> int:
-    """Return how many connections may wait to be accepted: a turn of the loop accepts all of them.
+    """Return the listen backlog, which the loop accepts in one turn; all of it must fit into the reserve.
 
-    What is closed to make place is closed a turn later; asyncio's own loop takes three turns from
-    accepting a connection to closing another for it.
+    A connection that is closed to make room gives its descriptor back only a turn later. asyncio's own
+    loop takes three turns from accepting a connection to closing another one, so its backlog is smaller.
     """
     own = isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
     return reserve // 4 if own else reserve - 64

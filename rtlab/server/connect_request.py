@@ -1,4 +1,4 @@
-"""What a client says when it connects, read from its URL and headers."""
+"""What a client asks for when it connects, read from its request's URL and headers."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ _SEQ: Final = re.compile(r"[0-9]{1,15}")
 
 
 class BadConnectRequest(ValueError):
-    """A parameter that is not what it must be; the message says which."""
+    """A parameter of the connect request is malformed; the exception's text says which one."""
 
 
 class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for; the names are checked, nothing else.
+    """What a client asks for; only the syntax of the parameters was checked.
 
-    In the open setting `client_id` and `user` are free words: anybody may say them. What nobody may know
-    is `session`: whoever has it goes on as that client, and reads what it is sent.
+    In the open setting any client may claim any `client_id` and `user`. `session` is a secret: whoever
+    knows it can resume that session and read its messages.
 
     Parameters
     ----------
     client_id, user : str, optional
-        Its own name, and whom presence shows (the client's name by default).
+        The client's own name, and the user that presence shows (the client's name by default).
     session, seq : str and int, optional
-        What it wants to continue, and the last position that it handled.
+        The session to resume, and the position of the last message that the client handled.
     cursor : Cursor, optional
-        The same from a token, and each room's place.
+        The same from an event stream's or a poll's cursor, with each room's epoch and offset.
     rooms : tuple of str
         Rooms to enter at once.
     overflow : Overflow, optional
-        What becomes of rooms' messages that it does not read in time.
+        The policy for room messages that the client does not read in time; the server's by default.
     batch : SizeOrTimeout, optional
-        How long messages to it are collected.
+        How long, and up to which size, messages to the client are collected; not at all by default.
     address : str, optional
-        Where the request comes from.
+        The address that the request comes from.
     principal : Principal, optional
-        Whom its credentials prove.
+        The user whom the request's credentials prove; None in the open setting.
     """
 
     client_id: str | None = None
@@ -64,14 +64,14 @@ class ConnectRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -> ConnectRequest:
-    """Read ``clientId``, ``user``, ``room``, where a session continues, ``overflow``, ``batch``.
+    """Read ``clientId``, ``user``, ``room``, ``overflow``, ``batch``, and the position to resume from.
 
     Parameters
     ----------
     query : MultiMapping
         The URL's parameters.
     headers : mapping
-        ``Last-Event-ID`` goes before the parameters.
+        The request's headers; ``Last-Event-ID`` takes precedence over the URL's cursor.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def read_connect_request(query: MultiMapping[str], headers: Mapping[str, str]) -
     Raises
     ------
     BadConnectRequest
-        For a name with other characters, or a position that is no number. A
-        token that cannot be read is no error: it counts as absent, because a
-        browser repeats it for ever.
+        For a name with illegal characters, a position that is no number, or a malformed policy.
+        A malformed cursor is no error but counts as absent: a browser's EventSource would
+        repeat it with every reconnect.
     """
     for what in ("clientId", "user"):
         name = query.get(what)

@@ -1,8 +1,8 @@
-"""The opaque token of event streams and polls: session, position, and each room's place.
+"""The cursor of event streams and polls, an opaque token: session, position, each room's offset.
 
-A client gives it back in ``Last-Event-ID``, or in the URL (``?lastEventId=``, ``?cursor=``).
-It is written in characters that both carry as they are, and it is short enough for a URL
-behind nginx, whose request line ends at 8 KB by default.
+A client sends it back in ``Last-Event-ID``, or in the URL (``?lastEventId=``, ``?cursor=``).
+It consists of characters that are legal in both, and it is short enough for a URL
+behind nginx, which limits a request line to 8 KB by default.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from rtlab.server.encoded_frames import RoomPosition
 
 __all__ = ["MAX_CURSOR_CHARS", "Cursor", "CursorWriter", "format_cursor", "parse_cursor"]
 
-#: In a URL, where each "%" and ":" may take three characters.
+#: The longest cursor in a URL, where each "%" and ":" may take three characters.
 MAX_CURSOR_CHARS: Final = 6000
 
 _HEAD: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.([0-9]{1,15})")
 
-#: Follows the fields of a room whose name is in base64url.
+#: Last field of a room whose name is written in base64url.
 _BASE64: Final = "b"
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Where a client is.
+    """How far a client has read.
 
     Parameters
     ----------
     session : str
-        Which session the position counts in.
+        The session in which `position` counts.
     position : int
-        The last message that the client has handled.
+        Position of the last message that the client has handled.
     rooms : tuple of RoomPosition
-        Each room's place, for when the session is gone.
+        How far it has read each room; used when the session no longer exists.
     """
 
     session: str
@@ -54,7 +54,7 @@ def _in_url(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _name(room_id: str) -> tuple[str, str]:
-    """Return a room's name as it is written, and what follows its fields: the shorter of two ways."""
+    """Return a room's name as a cursor writes it (quoted or base64url, the shorter), and the last field."""
     quoted = quote(room_id, safe="").replace("~", "%7E")
     if "%" not in quoted:
         return quoted, ""
@@ -66,21 +66,21 @@ def _name(room_id: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=4096)
 def _part(place: RoomPosition) -> tuple[str, int]:
-    """Return what a cursor says of one room, and its length in a URL: the same for all its members."""
+    """Return a cursor's part for one room, and its length in a URL; cached for all members of the room."""
     name, encoding = _name(place.room_id)
     part = f"~{name}:{place.epoch}:{place.offset}{encoding}"
     return part, _in_url(part)
 
 
 class CursorWriter:
-    """The cursors of one stream: of each event, only what it changes is written anew.
+    """Writes the cursors of one event stream; encodes only the rooms whose offset an event changes.
 
     Parameters
     ----------
     session : str
-        Which session the positions count in.
+        The session in which positions count.
     rooms : iterable of RoomPosition
-        Where each room stands at first.
+        How far each room was read when the stream begins.
     """
 
     __slots__ = ("_head", "_parts", "_rooms", "_size")
@@ -94,7 +94,7 @@ class CursorWriter:
             self.move(place)
 
     def move(self, place: RoomPosition) -> None:
-        """Note where a room stands now, or with no offset, that it was left."""
+        """Note a room's new offset; None says that the client has left the room."""
         former = self._rooms.get(place.room_id)
         if former is not None:
             self._size -= _part(former)[1]
@@ -106,7 +106,7 @@ class CursorWriter:
             del self._rooms[place.room_id], self._parts[place.room_id]
 
     def at(self, position: int) -> str:
-        """Return the cursor of an event."""
+        """Return the cursor of the event with this position."""
         head = f"{self._head}{position}"
         if len(head) + self._size <= MAX_CURSOR_CHARS:
             return head + "".join(self._parts.values())
@@ -114,10 +114,10 @@ class CursorWriter:
 
 
 def format_cursor(session: str, position: int, rooms: Iterable[RoomPosition] = ()) -> str:
-    """Write a cursor: ASCII without spaces, safe in headers and URLs.
+    """Return a cursor: ASCII without spaces, safe in headers and URLs.
 
-    Rooms that would make it longer than 6,000 characters in a URL are left out: when the
-    session is gone, the client joins those anew.
+    Rooms that would make it longer than 6,000 characters in a URL are left out: if the
+    session no longer exists, the client joins those rooms without their history.
 
     Examples
     --------
@@ -136,14 +136,14 @@ def format_cursor(session: str, position: int, rooms: Iterable[RoomPosition] = (
 
 
 def parse_cursor(text: str) -> Cursor | None:
-    """Read a cursor; None for anything else, which then counts as no cursor.
+    """Parse a cursor; return None for any other text, which the caller treats as no cursor.
 
     Examples
     --------
     >>> parse_cursor("s1.7~my%20room:ab12:3").rooms[0].room_id
     'my room'
     """
-    # Ours are ASCII. In a header, other bytes come as lone surrogates, which no answer can carry.
+    # Cursors are ASCII. Other bytes of a header arrive as lone surrogates, which cannot be encoded again.
     if len(text) > 2 * MAX_CURSOR_CHARS or not text.isascii():
         return None
     head, *parts = text.split("~")

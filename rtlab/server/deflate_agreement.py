@@ -1,4 +1,4 @@
-"""What a server and a client agree on about compression (RFC 7692 §7.1)."""
+"""Negotiates permessage-deflate between server and client (RFC 7692 §7.1)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["Agreement", "agree"]
 
 
 class Agreement(NamedTuple):
-    """The outcome of an offer.
+    """The outcome of a negotiation.
 
     Parameters
     ----------
     header : str
-        ``Sec-WebSocket-Extensions`` of the answer.
+        Value of ``Sec-WebSocket-Extensions`` in the response.
     deflate : Deflate
-        What holds from now on.
+        The parameters that both sides use from now on.
     """
 
     header: str
@@ -32,14 +32,14 @@ def agree(own: Deflate, offered: str) -> Agreement | None:
     Parameters
     ----------
     own : Deflate
-        What the server wants.
+        The parameters that the server wants.
     offered : str
         The client's ``Sec-WebSocket-Extensions``; it may name several offers.
 
     Returns
     -------
     Agreement or None
-        For the first acceptable offer; None when there is none: no compression.
+        For the first acceptable offer; None if no offer is acceptable: no compression.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def agree(own: Deflate, offered: str) -> Agreement | None:
     factory = ServerPerMessageDeflateFactory(
         server_no_context_takeover=own.server_no_context_takeover,
         client_no_context_takeover=own.client_no_context_takeover,
-        # 15 is what holds when nobody says anything.
+        # 15 bits is the default of both sides, so it is not named (RFC 7692 §7.1.2).
         server_max_window_bits=_unless_15(own.server_max_window_bits),
         client_max_window_bits=_unless_15(own.client_max_window_bits),
     )
@@ -75,7 +75,7 @@ def agree(own: Deflate, offered: str) -> Agreement | None:
             msgspec.structs.replace(
                 own,
                 server_max_window_bits=found.local_max_window_bits,
-                # 8 is a receiver's to accept; `Deflate` names what zlib can send.
+                # A client may announce 8, which every inflater accepts; `Deflate` names what zlib can send.
                 client_max_window_bits=max(9, found.remote_max_window_bits),
                 server_no_context_takeover=found.local_no_context_takeover,
                 client_no_context_takeover=found.remote_no_context_takeover,

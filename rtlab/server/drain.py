@@ -1,4 +1,4 @@
-"""How a server that stops says goodbye."""
+"""Graceful shutdown: closes all connections of a server that stops."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ async def drain(
     deadline: float,
     clock: Callable[[], float],
 ) -> None:
-    """End every connection: streams and polls first, then 1012, spread over the window.
+    """Close every connection with 1012: streams and polls at once, then the others, spread over the window.
 
     Parameters
     ----------
     connections, sessions : Connections and Sessions
-        Of the server that stops.
+        Those of the server that stops.
     window : float
-        Seconds over which the close frames are spread, so that not all clients return at once.
+        Seconds over which the close frames are spread, so that not all clients reconnect at once.
     deadline : float
-        Seconds after the window until those that did not leave are cut off.
+        Seconds after the window until connections that are still open are aborted.
     clock : callable
         Seconds, monotonic.
     """
@@ -48,7 +48,7 @@ async def drain(
             await asyncio.sleep(delay)
         sink.close(1012, "the server restarts")
     until = clock() + deadline
-    # Messages that a broker has not answered for are waited for as well.
+    # Also wait for clients' messages that the broker has not answered yet.
     while (connections.sinks or any(s.order.waiting for s in sessions)) and clock() < until:
         await asyncio.sleep(0.01)
     for sink in list(connections.sinks):

@@ -1,4 +1,4 @@
-"""A message on its way out: encoded once per codec, shared by all who receive it."""
+"""Outgoing messages: each is encoded once per codec, and all its receivers share the bytes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = [
     "shared_form",
 ]
 
-#: The longest id, type or room name.
+#: Characters of the longest id, type or room name.
 NAME_CHARS: Final = 128
 
 
 class RoomPosition(NamedTuple):
-    """How far one room's stream has come at some point of a session.
+    """How far a session has read one room, at some position of the session.
 
     Parameters
     ----------
     room_id, epoch : str
-        The room, and which of its histories.
+        The room, and the epoch in which `offset` counts.
     offset : int or None
-        The last message seen; None when the session left the room.
+        Offset of the last message seen; None when the session left the room.
     """
 
     room_id: str
@@ -56,13 +56,13 @@ def error_message(
     Parameters
     ----------
     code, text : str
-        For programs, and for people.
+        A stable word for programs, and an explanation for people.
     ref : str, optional
-        The id of what it answers.
+        Id of the message that the error answers.
     retry_after : float, optional
-        A hint in seconds.
+        Seconds after which the client may try again.
     details : mapping, optional
-        What else it says, for programs.
+        Further fields of the payload, for programs.
     """
     payload: dict[str, Any] = {"code": code, "message": text, **(details or {})}
     if ref is not None:
@@ -73,17 +73,17 @@ def error_message(
 
 
 def checked(message: Message, check: Callable[[Message], None] | None) -> Message:
-    """Return a message that may be sent, or the error that stands in its place.
+    """Return a message if it may be sent, else an ``error`` message to be sent in its place.
 
-    A client's next message depends on what it was told: a server that refuses wrong messages does not
-    send any, be it by a mistake of its own, of another node, or of a broker.
+    A server that refuses malformed messages must not send any, whether by a mistake of its own, of
+    another node, or of a broker: clients act on what they receive.
 
     Parameters
     ----------
     message : Message
-        On its way out.
+        The outgoing message.
     check : callable or None
-        Raises `MessageError` for what must not be sent; None lets all pass.
+        Raises `MessageError` for a message that must not be sent; None lets every message pass.
     """
     if check is None:
         return message
@@ -102,9 +102,9 @@ def checked(message: Message, check: Callable[[Message], None] | None) -> Messag
 
 
 class SharedForm:
-    """A codec with a compression that keeps no context: the same bytes for all who agreed on it.
+    """A codec with compression without context takeover: all its connections can share the same bytes.
 
-    `shared_form` makes them, one for each pair; so they compare by identity.
+    `shared_form` makes one instance for each pair, so instances compare by identity.
     """
 
     __slots__ = ("codec", "deflate")
@@ -120,16 +120,16 @@ class Frame:
     Parameters
     ----------
     message : Message
-        Never changed after this.
+        The message; it must not change any more.
     positions : tuple of RoomPosition
-        Where the receiver stands in these rooms once it has this message.
+        How far the receiver has read these rooms once it has this message.
 
     Attributes
     ----------
     websockets : dict
-        Codec or `SharedForm` → the WebSocket frame, header included, of those made so far.
+        Codec or `SharedForm` → the WebSocket frame, header included; only those made so far.
     size_bytes : int
-        What holding this costs, about: the length of the first encoding; 0 before there is one.
+        Approximate memory cost: the length of the first encoding; 0 before there is one.
 
     Examples
     --------
@@ -142,7 +142,7 @@ class Frame:
     def __init__(self, message: Message, positions: tuple[RoomPosition, ...] = ()) -> None:
         self.message = message
         self.positions = positions
-        # None until somebody asks for one without the WebSocket's header: most messages have one receiver.
+        # None until a caller needs the bytes without a WebSocket header: most messages have one receiver.
         self._encoded: dict[Codec, bytes] | None = None
         self.websockets: dict[Codec | SharedForm, bytes] = {}
         self.size_bytes = 0
@@ -164,7 +164,7 @@ class Frame:
         return data
 
     def _encode(self, codec: Codec) -> bytes:
-        """Make what `encoded` returns; it is kept in one place, by itself or in its WebSocket frame."""
+        """Encode the message. The caller keeps the bytes once: as they are, or in a WebSocket frame."""
         try:
             data = codec.encode(self.message, MAX_ENCODED_BYTES)
         except MessageError as error:
@@ -175,7 +175,7 @@ class Frame:
     def _unreadable(self, error: MessageError) -> Message:
         of = self.message
         text = f"a {of.type!r:.60} message could not be encoded for you: {error}"
-        # Cut, because an endless name may be why.
+        # Cut short, because an overlong name may be the reason.
         substitute = error_message("not_encodable", text[:500], of.id and of.id[:NAME_CHARS])
         substitute.room_id = of.room_id and of.room_id[:NAME_CHARS]
         substitute.offset, substitute.epoch = of.offset, of.epoch
@@ -197,38 +197,39 @@ class Frame:
         codec, data = form.codec, self.encoded(form.codec)
         small = deflated(data, form.deflate)
         if len(small) >= len(data):
-            return self._plain(codec)  # each message may be sent either way (RFC 7692 §6)
+            return self._plain(codec)  # RFC 7692 §6: each message may go uncompressed
         return websocket_frame(BINARY if codec.binary else TEXT, small, 0x40)
 
     def event(self) -> bytes:
-        """Return the event of a stream, up to where each receiver's own ``id`` follows."""
+        """Return the server-sent event up to the value of ``id``, which differs for each receiver."""
         if self._event is None:
             self._event = b"event: %b\ndata: %b\nid: " % (self.message.type.encode(), self.encoded(JSON))
         return self._event
 
     def measure(self) -> int:
-        """Return `size_bytes`, and encode the message first if nobody did."""
+        """Return `size_bytes`; encode the message first if that was not done yet."""
         return self.size_bytes or len(self.encoded(JSON))
 
 
 class Burst:
-    """Frames that many receivers get together: joined once for each form.
+    """Consecutive frames for the same receivers: their bytes are joined once for each form.
 
     Parameters
     ----------
     frame : Frame
-        The first.
+        The first frame.
 
     Attributes
     ----------
     frames : list of Frame
-        In their order.
+        The frames in their order.
     size_bytes : int
-        The sum of theirs.
+        Sum of the frames' sizes.
     websockets : dict
-        As `Frame.websockets`, of all of them.
+        As `Frame.websockets`, for all frames joined.
     alone : bool
-        Nothing else is on its way to its receivers: it need not wait for the end of the turn.
+        Whether no other burst waits to be delivered: then sinks write it at once, and do not wait
+        for the end of the turn.
     """
 
     __slots__ = ("alone", "frames", "size_bytes", "websockets")
@@ -246,7 +247,7 @@ class Burst:
         self.websockets.clear()
 
     def websocket(self, form: Codec | SharedForm) -> bytes:
-        """Return the WebSocket frames of all, one behind the other."""
+        """Return the WebSocket frames of all messages, concatenated."""
         data = b"".join([frame.websocket(form) for frame in self.frames])
         self.websockets[form] = data
         return data
@@ -254,9 +255,9 @@ class Burst:
 
 @lru_cache(maxsize=256)
 def shared_form(codec: Codec, deflate: Deflate) -> SharedForm:
-    """Return the one form of a codec and a compression; the server sees few of them."""
+    """Return the one `SharedForm` of a codec and a compression; a server sees few such pairs."""
     return SharedForm(codec, deflate)
 
 
-#: The largest outgoing message.
+#: Bytes of the largest outgoing message.
 MAX_ENCODED_BYTES: Final = MAX_MESSAGE_BYTES + SLACK_BYTES

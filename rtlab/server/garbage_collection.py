@@ -1,7 +1,7 @@
-"""What Python's collector looks at: what was made since it last looked, not all connections again.
+"""Keeps full garbage collections short: objects that have survived one are frozen, and skipped later.
 
-A full collection costs 35 µs for each connection that is open: at 10,000, a turn of 0.4 s in which
-nobody is served, and there were a dozen of them while that many came.
+A full collection takes 35 µs per open connection: 0.4 s at 10,000 connections, in which no client is
+served. Without this module, a dozen of them run while 10,000 clients connect.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Any, Final
 
 __all__ = ["FULL_SECONDS", "GarbageCollection"]
 
-#: What was kept once may become garbage later, and in a circle: so often all of it is looked at again.
+#: Seconds after which a collection examines frozen objects, too: some may have become cyclic garbage.
 FULL_SECONDS: Final = 600.0
 
 
 class GarbageCollection:
-    """Sets what a full collection has kept aside, so that the next need not look at it.
+    """Freezes what survives a full collection (``gc.freeze``), so that the next one need not examine it.
 
-    What nobody refers to is freed at once, without the collector; connections end so.
+    Reference counting still frees unreferenced objects at once, ended connections among them.
 
     Parameters
     ----------
     clock : callable
         Seconds, monotonic.
     full_seconds : float
-        After so many, the next collection looks at everything again.
+        Seconds after which the next full collection examines everything again.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class GarbageCollection:
         self._full = 0.0
 
     def start(self) -> None:
-        """Begin, with all that there is set aside; the process has one of these."""
+        """Freeze all existing objects, and follow collections from now on; one instance per process."""
         self._full = self._clock()
         gc.freeze()
         gc.callbacks.append(self._collected)
 
     def stop(self) -> None:
-        """End; the next full collection looks at everything."""
+        """Unfreeze all objects, and follow collections no more."""
         gc.callbacks.remove(self._collected)
         gc.unfreeze()
 

@@ -1,4 +1,4 @@
-"""Who comes at once goes in by turns of the loop: a few in each, the others right behind them."""
+"""Limits the handshakes that begin in one turn of the event loop, so that a crowd does not block it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PER_TURN: Final = 8
 
 
 class AdmissionPacer:
-    """Lets a few pass in each turn of the event loop, in the order in which they came.
+    """Lets a few handshakes begin in each turn of the event loop, in the order of arrival.
 
-    A thousand clients whose requests arrive together were answered in one turn of 0.4 s, in which nobody
-    else was served.
+    Without it, a thousand requests that arrive together are answered in one turn of 0.4 s, during which
+    the server serves no other client.
 
     Parameters
     ----------
     per_turn : int
-        How many pass.
+        Handshakes that may begin in one turn.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class AdmissionPacer:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
-        """Pass; wait for a later turn where this one has let enough in."""
+        """Return at once if this turn may begin another handshake, else in a later turn."""
         loop = asyncio.get_running_loop()
         if self._left == self._per_turn:
             loop.call_soon(self._next_turn)
@@ -50,7 +50,7 @@ class AdmissionPacer:
         self._left = self._per_turn
         while self._waiting and self._left:
             place = self._waiting.popleft()
-            if not place.done():  # it is when who waited is gone
+            if not place.done():  # done already: the waiting request was cancelled
                 place.set_result(None)
                 self._left -= 1
         if self._left < self._per_turn:

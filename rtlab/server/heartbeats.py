@@ -1,4 +1,4 @@
-"""A heartbeat for each connection, once in every interval and at a phase of its own."""
+"""Sends each connection a heartbeat once per interval, at a phase of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rtlab.server.sinks.base import Sink
 
 __all__ = ["Heartbeats"]
 
-#: Multiples of it, modulo one, lie evenly for any number of them: connections that come together
-#: do not have their heartbeats together.
+#: Its multiples modulo 1 are spread evenly, whatever their number: connections that are opened together
+#: get their heartbeats at different times.
 GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
-#: Seconds: heartbeats that are due within it share a timer.
+#: Seconds: heartbeats that fall due within this time share a timer.
 GRAIN: Final = 0.002
 
 _log = logging.getLogger(__name__)
@@ -26,30 +26,30 @@ _log = logging.getLogger(__name__)
 class Heartbeats:
     """Calls each connection's `heartbeat` regularly, on timers of the running loop.
 
-    A client that waits for the peer's heartbeat relies on the interval, so each connection keeps
-    its own times: after a stall it goes on at its phase, and never catches up on beats that it missed.
+    A client that watches for the server's heartbeats relies on the interval, so each connection has its
+    own schedule: after a stall it continues at its phase, and heartbeats that fell due are skipped.
 
     Parameters
     ----------
     interval : float or None
         Seconds between two heartbeats of a connection; None sends none.
     alive : container of Sink
-        The connections that exist; one that has gone is forgotten when its heartbeat is due.
+        The open connections; an ended one is forgotten when its next heartbeat is due.
     clock : callable
         Seconds, monotonic.
 
     Attributes
     ----------
     missed : int
-        Connections that were ended because the client had not answered the heartbeat before.
+        Connections ended because the client had not answered the previous heartbeat.
     """
 
     def __init__(self, interval: float | None, alive: Container[Sink], clock: Callable[[], float]) -> None:
         self._interval = interval
         self._alive = alive
         self._clock = clock
-        # Weak: a connection that has ended holds its compressor, a quarter of a megabyte, and would hold it
-        # here until its next heartbeat. Who connects and leaves all the time would fill the memory.
+        # Weak references: an ended connection owns a compressor of a quarter of a megabyte, and would keep
+        # it until its next heartbeat. Clients that connect and leave all the time would fill the memory.
         self._due: list[tuple[float, int, weakref.ref[Sink]]] = []
         self._count = 0
         self.missed = 0
@@ -57,9 +57,9 @@ class Heartbeats:
         self._timer_due = math.inf
 
     def add(self, sink: Sink) -> None:
-        """Begin for a connection: its first heartbeat comes in the second half of the interval.
+        """Schedule a connection's heartbeats; the first comes in the second half of the interval.
 
-        Whoever has just come has just heard something.
+        An earlier one would be of no use: the client has just received the welcome.
         """
         if self._interval is None or sink.transport == "longpoll":  # a poll ends by itself
             return
@@ -70,7 +70,7 @@ class Heartbeats:
             self._arm(first)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more heartbeats."""
         self._due.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -82,7 +82,7 @@ class Heartbeats:
         self._timer = asyncio.get_running_loop().call_later(max(GRAIN, due - self._clock()), self._beat)
 
     def _beat(self) -> None:
-        """Let all that are due have their heartbeat, and wait for the next."""
+        """Send the heartbeats that are due, and arm the timer for the next ones."""
         self._timer, self._timer_due = None, math.inf
         assert self._interval is not None
         now = self._clock()
@@ -94,7 +94,7 @@ class Heartbeats:
             try:
                 self.missed += not sink.heartbeat()
             except Exception:
-                # A bug here must not take the others' heartbeats.
+                # A failing heartbeat must not stop those of other connections.
                 _log.exception("a heartbeat failed; the others go on")
             missed = max(0.0, now - due) // self._interval
             heapq.heappush(self._due, (due + self._interval * (1 + missed), number, found))

@@ -1,4 +1,4 @@
-"""When a feed's next message is due: a timer that keeps fractions of a millisecond, where the system has one.
+"""Waits until a feed's next message is due, with a timer finer than a millisecond where there is one.
 
 An event loop hands its earliest deadline to ``epoll_wait``, or libuv's timer heap, in
 whole milliseconds, rounded up: a feed that waits with the loop's own timers sends each
@@ -25,18 +25,18 @@ _TFD_TIMER_ABSTIME: Final = 1
 
 
 class TimerUnavailable(OSError):
-    """This system gives no ``timerfd``."""
+    """This system offers no ``timerfd``."""
 
 
 class SendTimer(Protocol):
-    """Waits for moments of one clock, until it is closed."""
+    """Waits until given times of one clock."""
 
     async def until(self, when: float) -> None:
         """Return at `when`, in seconds of the clock, or shortly before or after."""
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release the timer's resources."""
         ...
 
 
@@ -56,11 +56,11 @@ class LoopTimer:
 
     async def until(self, when: float) -> None:
         """Return at `when` or up to a millisecond before or after."""
-        # A loop rounds 0.3 ms down to "at once", and would be asked again and again.
+        # A loop rounds 0.3 ms down to 0, so the caller would come back in every turn until `when`.
         await asyncio.sleep(max(when - self._clock(), 0.001))
 
     def close(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: there are no resources to release."""
 
 
 class _Timespec(ctypes.Structure):
@@ -72,12 +72,12 @@ class _Itimerspec(ctypes.Structure):
 
 
 class TimerFd:
-    """Waits for moments of ``time.monotonic`` with a Linux ``timerfd``.
+    """Waits until given times of ``time.monotonic``, with a Linux ``timerfd``.
 
     Raises
     ------
     TimerUnavailable
-        Where there is no such call, or no descriptor is left.
+        Where the system call does not exist, or no descriptor is left.
     """
 
     __slots__ = ("_due", "_fd", "_libc", "_loop")
@@ -108,7 +108,7 @@ class TimerFd:
         await due
 
     def close(self) -> None:
-        """Give the descriptor back; a second call does nothing."""
+        """Close the descriptor; a second call does nothing."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
@@ -134,7 +134,7 @@ def open_timer(clock: Callable[[], float]) -> SendTimer:
     Returns
     -------
     SendTimer
-        On the running loop; the caller closes it.
+        A timer on the running loop, which the caller must close.
     """
     if clock is time.monotonic:
         try:

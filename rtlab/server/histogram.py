@@ -1,4 +1,4 @@
-"""Durations counted into fixed classes: what a scrape needs for percentiles, at two additions each."""
+"""Counts durations into fixed buckets, from which a Prometheus query estimates percentiles."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Final
 
 __all__ = ["BOUNDS", "Histogram"]
 
-#: Upper bounds of the classes, seconds: a factor of 2 to 2.5 between two of them.
+#: Upper bounds of the buckets in seconds, each 2 to 2.5 times the one before.
 BOUNDS: Final = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
 
 
 class Histogram:
-    """Counts durations by class.
+    """Counts durations by bucket.
 
-    prometheus-client's own takes a lock and walks the classes, 1 µs for each duration; this takes
-    a fifth of it, on the path of every message.
+    prometheus-client's histogram takes a lock and walks the buckets: 1 µs for each duration. This one
+    takes a fifth of that; it is updated for every message.
 
     Attributes
     ----------
     counts : list of int
-        For each of `BOUNDS`, and for what is above the last: durations in that class alone.
+        Durations in each bucket alone (not cumulative): one bucket per bound, and one above the last.
     total : float
-        Of all durations, seconds.
+        Sum of all durations in seconds.
 
     Examples
     --------
@@ -41,12 +41,12 @@ class Histogram:
         self.total = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one duration; one that is a bound belongs to the class below it."""
+        """Count one duration; one that equals a bound belongs to the bucket below that bound."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return (upper bound, durations up to it), as Prometheus counts: each class holds those below."""
+        """Return (upper bound, number of durations up to it): cumulative, as Prometheus defines buckets."""
         found: list[tuple[str, float]] = []
         below = 0
         for bound, count in zip((*map(str, BOUNDS), "+Inf"), self.counts, strict=True):

@@ -1,4 +1,4 @@
-"""One message of a client on its way in, and what its handler answers."""
+"""A message of a client while the server processes it, and the answer of its handler."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ __all__ = ["NOT_ASKED", "ON_STREAM", "Answer", "Answers", "Decoder", "Incoming",
 
 
 class Decoder(Protocol):
-    """What makes a message of a transport's data: a codec, or what reads the items of a batch."""
+    """Turns data into a message: a codec for a transport's data, another class for a batch's items."""
 
     def decode(self, data: Any, max_bytes: int) -> Message: ...
 
 
 class Answer(msgspec.Struct, gc=False):
-    """What a handler answers.
+    """A handler's positive answer to a message.
 
     Parameters
     ----------
     details : dict
-        What an ``ack`` says.
+        Payload of the ``ack``.
     positions : tuple of RoomPosition
-        Where the ack leaves its receiver.
+        How far the client has read these rooms once it has the ack.
     behind : sequence of Frame
-        What follows the ack at once.
+        Frames to send directly after the ack.
     acknowledge : bool
-        False when only a second answer (HTTP's, a batch's) says it.
+        Whether to send an ack; if False, only an HTTP response or a batch's ack has the details.
     """
 
     details: dict[str, Any]
@@ -48,20 +48,20 @@ class Answers(Protocol):
     """Where the answers to a message go."""
 
     def acknowledge(self, session: Session, message: Message, answer: Answer) -> None:
-        """Tell the client that its message was obeyed."""
+        """Tell the client that its message was accepted."""
         ...
 
     def refuse(self, session: Session, message: Message, error: Refused) -> None:
-        """Tell the client why its message was not obeyed."""
+        """Tell the client why its message was refused."""
         ...
 
     def unreadable(self, session: Session, error: MessageError, text: str) -> None:
-        """Tell the client that what it sent is no message."""
+        """Tell the client that the server cannot decode what it sent."""
         ...
 
 
 class OnStream:
-    """Answers go down the session's stream, as messages."""
+    """Sends answers as messages of the session, over its connection."""
 
     def acknowledge(self, session: Session, message: Message, answer: Answer) -> None:
         if answer.acknowledge:
@@ -80,33 +80,33 @@ class OnStream:
 
 ON_STREAM = OnStream()
 
-#: Stands for the room of a message that nobody has looked for: this very string, not its like.
+#: Value of `Incoming.room` until `room_of` was called; compared by identity, so no room name equals it.
 NOT_ASKED: Final = "".join(("not ", "asked"))
 
 
 class Incoming:
-    """One message on its way through the steps.
+    """One message while it passes the ingress steps.
 
     Parameters
     ----------
     session : Session
-        Who sent it.
+        The sender's session.
     data : any
-        As it came: bytes or text, or an item of a batch.
+        What the transport received: bytes or text; for an item of a batch, the decoded item.
     decoder : Codec or other Decoder
-        What reads it.
+        Decodes `data`.
     answers : Answers
-        Where its answers go.
+        Where answers to the message go.
     now : float
-        When the server last received a message, this one or a later one: what counts by time needs no look
-        at the clock of its own. It never goes back from one message to the next.
+        Seconds, monotonic: when the server last received a message, this one or a later one. Steps that
+        need the time use it instead of reading the clock. It never decreases from message to message.
 
     Attributes
     ----------
     message : Message
-        Once it is decoded.
+        The decoded message; not set before the decoding step.
     room : str or None
-        What `rtlab.server.handlers.base.room_of` found, once it was asked; `NOT_ASKED` before.
+        What `rtlab.server.handlers.base.room_of` returned; `NOT_ASKED` before its first call.
     """
 
     __slots__ = ("answers", "data", "decoder", "message", "now", "room", "session")

@@ -1,11 +1,11 @@
-"""The one way in: what every message of a client passes, whatever carried it.
+"""The single entry point of clients' messages, whichever transport carried them.
 
-Alone, in a POST's array or in a batch, over any transport, a message goes through the
+Whether it comes alone, in a POST's array or in a batch, each message passes the
 same steps in the same order:
 
     size and byte rate → decode → authenticate → message rate → authorise → validate → handle
 
-Steps that do nothing yet do not exist; they are added to `Ingress.steps`, and nowhere else.
+A step exists only if the server's options ask for it; all steps are in `Ingress.steps`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from rtlab.server.session import Session
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "Step"]
 
-#: So many messages that cannot be read end a session.
+#: A session is ended after this many messages that cannot be decoded.
 MAX_UNREADABLE: Final = 5
 
-#: So many breaches of what the server expects end one, too; a step says what each counts.
+#: A session is ended after this many strikes; the step that refuses a message says what it costs.
 MAX_STRIKES: Final = 5.0
 
 _TOO_MANY_UNREADABLE: Final = Ended(
@@ -39,30 +39,30 @@ _TOO_MANY_UNREADABLE: Final = Ended(
 )
 
 
-#: Stands for a message that nobody has read.
+#: Placeholder for a message that was refused before it was decoded.
 _UNREAD: Final = Message("")
 
 
 class Step(Protocol):
-    """One thing that is done with every message before it is handled.
+    """One check or conversion that each message passes before it is handled.
 
-    A function, or a method of a small object: calling the object itself would take twice the time.
+    A function or a bound method: calling an object through ``__call__`` would take twice the time.
     """
 
     def __call__(self, incoming: Incoming, /) -> None:
-        """Look at a message, perhaps change it; raise `Refused` or `MessageError` to stop it."""
+        """Check a message, or change it; raise `Refused` or `MessageError` to reject it."""
         ...
 
 
 def check_standing(incoming: Incoming) -> None:
-    """Hear no more from a client whose session was ended for what it sent."""
+    """Refuse every further message of a session that the server has ended."""
     ended = incoming.session.ended
     if ended is not None:
         raise Refused(ended.code, ended.text)
 
 
 def decode_within(max_bytes: int) -> Step:
-    """Return the step that turns bytes into a message, of so many at most."""
+    """Return the step that decodes a message of at most `max_bytes`."""
 
     def decode(incoming: Incoming) -> None:
         incoming.message = incoming.decoder.decode(incoming.data, max_bytes)
@@ -71,7 +71,7 @@ def decode_within(max_bytes: int) -> Step:
 
 
 def check_id(incoming: Incoming) -> None:
-    """Refuse an id that answers could not repeat."""
+    """Refuse an id that is too long to be repeated in the answer."""
     message = incoming.message
     if message.id is not None and len(message.id) > NAME_CHARS:
         message.id = None
@@ -79,31 +79,31 @@ def check_id(incoming: Incoming) -> None:
 
 
 class Ingress:
-    """Takes the messages of all sessions of one server.
+    """Processes the messages of all sessions of one server.
 
     Parameters
     ----------
     services : Services
-        What handlers use.
+        What handlers use of the server.
     max_message_bytes : int
-        The largest message.
+        Bytes of the largest message.
     expel : callable
-        Ends a session that sent what it should not; `Session.ended` says why.
+        Ends a session because of what its client sent; `Session.ended` holds the reason.
     before_decoding, after_decoding : sequence of Step
-        What this server checks besides.
+        Further steps of this server, before and after the decoding.
     other_types : Handler
-        Takes the types that `HANDLERS` does not.
+        Handles the message types that are not in `HANDLERS`.
 
     Attributes
     ----------
     steps : list of Step
-        In their order; then the message is handled.
+        The steps in their order; the handler follows the last one.
     received : int
-        Messages that came, those that could not be read included; a batch counts as one.
+        Messages received, those that could not be decoded included; a batch counts as one.
     received_size : int
-        Of them, counted by what reads them: bytes, and characters where a message came as text.
+        Their total size, added up by the transports: bytes, but characters for text messages.
     handling : Histogram
-        How long each took, from when it came until its answer: a broker's included.
+        Seconds from receiving a message to its answer, the wait for a broker included.
     """
 
     def __init__(
@@ -135,25 +135,25 @@ class Ingress:
     def receive(
         self, session: Session, data: bytes | str, codec: Codec, answers: Answers = ON_STREAM
     ) -> Later[Result]:
-        """Take one message as it came from a transport.
+        """Process one message that a transport has received.
 
         Parameters
         ----------
         session : Session
-            Who sent it.
+            The sender's session.
         data : bytes or str
-            One message, encoded.
+            One encoded message.
         codec : Codec
-            The connection's.
+            The connection's codec.
         answers : Answers
-            Where answers go; down the session's stream by default.
+            Where answers go; to the session's connection by default.
 
         Returns
         -------
         dict or Future of dict
-            What became of it. A future when it has to wait for a broker: for its own
-            answer, or because an earlier message of the same sender waits. Then its
-            effects come in the sender's order all the same.
+            The result. A future if the message has to wait: for a broker's answer, for a later
+            turn of the loop, or for an earlier message of the same sender. A sender's messages
+            take effect in the order in which they were sent.
         """
         self.received += 1
         began = self._newest = self._clock()
@@ -171,7 +171,7 @@ class Ingress:
         return self._ended(session, result)
 
     def _ended(self, session: Session, result: Result) -> Result:
-        # Not sooner: the ack of a batch says which of its items could not be read.
+        # Only after the answer: the ack of a batch says which of its items could not be decoded.
         if session.ended is not None:
             self._expel(session)
         return result
@@ -179,10 +179,10 @@ class Ingress:
     def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
         turns = self._services.turns
         if turns.spent():
-            # Whoever asks for much waits, in the order of asking; nobody waits for all of it.
+            # This turn has used up its slice: further messages wait, in the order in which they came.
             return turns.later(partial(self._obey, session, data, decoder, answers))
         if session.overloaded:
-            # It asked for more than it has read: it is not cut off, but heard later.
+            # The client has not read its answers: it is not cut off, but its next messages wait.
             return session.when_changed(partial(self._pass, session, data, decoder, answers))
         return self._obey(session, data, decoder, answers)
 
@@ -222,14 +222,14 @@ class Ingress:
         session, message = incoming.session, getattr(incoming, "message", None)
         if message is None:
             if session.ended is None:
-                # Refused before it was read: nobody knows its id.
+                # Refused before it was decoded: its id is unknown.
                 incoming.answers.refuse(session, _UNREAD, error)
             message = _UNREAD
         else:
             incoming.answers.refuse(session, message, error)
         if error.strikes and session.ended is None:
             session.strikes += error.strikes
-            # A hair of tolerance: forty fortieths are not quite one.
+            # Tolerance for rounding errors: 1/40, added up forty times, may be a little less than 1.
             if session.strikes > MAX_STRIKES - 1e-9:
                 session.ended = Ended(1008, error.code, f"too often: {error}")
         payload = error_message(error.code, str(error), message.id, error.retry_after, error.details).payload
@@ -237,21 +237,21 @@ class Ingress:
         return result if message.id is None else {**result, "id": message.id}
 
     def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:
-        """Count something that cannot be read, and end the session that sent too much of it.
+        """Count data that cannot be decoded, and end a session that has sent too much of it.
 
         Parameters
         ----------
         session : Session
-            Who sent it.
+            The sender's session.
         error : MessageError
-            Why it cannot be read.
+            Why the data cannot be decoded.
         answers : Answers
-            Who is told.
+            Where the answer goes.
 
         Returns
         -------
         dict
-            What became of it.
+            The result: ``{"ok": False, "error": …}``.
         """
         return self._ended(session, self._unreadable(session, error, answers))
 

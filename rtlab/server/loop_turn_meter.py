@@ -1,4 +1,4 @@
-"""How long the turns of the server's own loop are, measured by the loop itself."""
+"""Measures how long the turns of the server's event loop take, by a timer on the same loop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rtlab.server.histogram import Histogram
 
 __all__ = ["PERIOD", "TurnMeter"]
 
-#: Seconds between two looks. They take about 0.05 % of a core.
+#: Seconds between two measurements, which take about 0.05 % of a core.
 PERIOD: Final = 0.01
 
-#: What an honest client may have to wait for somebody else's work, at most.
+#: Seconds from which a turn counts as long: a client should not wait longer for other clients' work.
 LONG_SECONDS: Final = 0.05
 
-#: How far back `recent` reaches: one to two times this.
+#: Seconds: `TurnMeter.recent` covers one to two times this.
 RECENT_SECONDS: Final = 5.0
 
 
 class TurnMeter:
-    """Looks at the clock every 10 ms; a look that comes late was kept waiting by a turn.
+    """Sets a timer every 10 ms; when the timer fires late, a long turn of the loop has delayed it.
 
-    A turn that begins just after a look is seen shorter than it was, by `PERIOD` at most.
+    A turn that begins just after a measurement seems shorter than it was, by `PERIOD` at most.
 
     Parameters
     ----------
@@ -34,15 +34,15 @@ class TurnMeter:
     Attributes
     ----------
     longest : float
-        Seconds that the longest turn kept a look waiting, since the start.
+        Longest delay of the timer since the start, in seconds.
     longest_cpu : float
-        The same in seconds of this thread's CPU time: less, where other processes had the core.
+        The same in seconds of this thread's CPU time: less where other processes used the core.
     long_turns : int
-        How many took more than 50 ms.
+        Delays of more than 50 ms.
     newest : float
-        What the newest look found, seconds.
+        Delay of the newest measurement, in seconds.
     lateness : Histogram
-        Of all looks.
+        Delays of all measurements.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,7 +54,7 @@ class TurnMeter:
         self.long_turns = 0
         self.newest = 0.0
         self.lateness = Histogram()
-        # The longest of this interval and of the one before, and when this one ends.
+        # The longest delay of this interval and of the one before, and when this interval ends.
         self._this = self._former = self._until = 0.0
 
     @property
@@ -64,18 +64,18 @@ class TurnMeter:
         return max(self._this, self._former)
 
     def start(self) -> None:
-        """Begin, on the running loop."""
+        """Begin to measure, on the running loop."""
         self._until = self._clock() + RECENT_SECONDS
         self._arm(self._clock(), time.thread_time())
 
     def stop(self) -> None:
-        """End."""
+        """Measure no more."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def note(self, seconds: float, cpu_seconds: float = 0.0) -> None:
-        """Take one look's lateness into account."""
+        """Record the delay of one measurement."""
         self.longest_cpu = max(self.longest_cpu, cpu_seconds)
         self._turn_over()
         self._this = max(self._this, seconds)
@@ -85,7 +85,7 @@ class TurnMeter:
         self.long_turns += seconds > LONG_SECONDS
 
     def report(self) -> dict[str, Any]:
-        """Return what ``/stats`` shows; seconds."""
+        """Return what ``/stats`` shows; times in seconds."""
         return {
             "longest": self.longest,
             "longest_cpu": self.longest_cpu,
@@ -94,8 +94,8 @@ class TurnMeter:
         }
 
     def _arm(self, now: float, cpu: float) -> None:
-        # From the moment of this look, not from now: what holds the process up between the two belongs
-        # to the next look, and would be seen by none.
+        # Due from the time of this measurement, not from now: a delay between the two counts in the next
+        # measurement, and would be lost otherwise.
         self._cpu = cpu
         self._due = now + PERIOD
         self._handle = asyncio.get_running_loop().call_later(PERIOD, self._look)
@@ -108,7 +108,7 @@ class TurnMeter:
     def _turn_over(self) -> None:
         now = self._clock()
         if now >= self._until:
-            # After a long silence, neither interval is recent.
+            # After a long time without a measurement, neither interval is recent.
             self._former = self._this if now < self._until + RECENT_SECONDS else 0.0
             self._this = 0.0
             self._until = now + RECENT_SECONDS

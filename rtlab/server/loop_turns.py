@@ -1,9 +1,9 @@
-"""What one turn of the event loop may do: writes leave at its end, long work is cut into slices.
+"""Divides the server's work among turns of the event loop: writes go out at a turn's end, work in slices.
 
-Nobody waits for somebody else's message. What is published in one turn is delivered at its end, what
-is written to a connection then leaves in one write, and a turn that has worked for `SLICE_SECONDS` hands
-the rest to later turns, in the order in which it was asked for. Between two slices the loop reads
-sockets, fires timers and lets others in.
+So no client waits long for another client's messages. Messages that are published in one turn are
+delivered at its end, and all bytes for a connection then leave in one write. A turn that has worked for
+`SLICE_SECONDS` leaves the rest to later turns, in the order in which it was requested. Between two slices
+the loop reads sockets, fires timers and accepts connections.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ __all__ = ["SLICE_SECONDS", "Turns", "Writer"]
 
 T = TypeVar("T")
 
-#: How long a turn works on deliveries before others get the loop.
+#: Seconds that a turn may work before it gives the loop back.
 SLICE_SECONDS: Final = 0.004
 
-#: Connections that are written to between two looks at the clock: about 0.1 ms.
+#: Connections that are written to between two readings of the clock: about 0.1 ms of work.
 _WRITES_PER_LOOK: Final = 16
 
-#: Of a slice, for what is shared out: the rest is for writing what that brought.
+#: Share of a slice for the steps of `Turns.share`; the rest is for the writes that these cause.
 _SHARED_OUT: Final = 0.5
 
-#: Messages that were handled at once may add up to this before the loop ends their turn.
+#: Seconds of work that `Turns.settle` may let add up before it leaves the end of the turn to the loop.
 _SMALL_SECONDS: Final = 0.001
 
 
 class Writer(Protocol):
-    """What has something to write at the end of the turn."""
+    """An object that holds data to be written at the end of the turn."""
 
     def flush(self) -> None:
-        """Write all that is held. Never raises, never blocks."""
+        """Write all held data. Never raises, never blocks."""
         ...
 
 
 class Turns:
-    """The work of one server, turn by turn.
+    """Divides the work of one server among turns of the event loop.
 
     Parameters
     ----------
     clock : callable
         Seconds, monotonic.
     slice_seconds : float
-        How long a turn may work.
+        Seconds that a turn may work.
 
     Examples
     --------
@@ -66,20 +66,20 @@ class Turns:
     ) -> None:
         self._clock = clock
         self._slice = slice_seconds
-        # When the work of this turn began; None in a turn without any.
+        # When the work of this turn began; None in a turn without work.
         self._began: float | None = None
-        # Work of small turns, which ended by `settle`, since the last that was ended by the loop.
+        # Seconds worked in turns that `settle` ended, since the last turn that the loop ended.
         self._worked = 0.0
         self._scheduled = self._inside = False
         self._writers: list[Writer] = []
-        self._behind = False  # some of them are left of an earlier slice
+        self._behind = False  # whether writers of an earlier slice are left
         self._shares: deque[Callable[[], bool]] = deque()
         self._actions: deque[Callable[[], object]] = deque()
 
     def spent(self) -> bool:
-        """Whether this turn has done its share: what can wait goes to `later`.
+        """Whether this turn has used up its slice: then pass what can wait to `later`.
 
-        The first who asks in a turn begins it.
+        The first call in a turn begins its slice.
         """
         if self._began is None:
             self._begin()
@@ -92,32 +92,32 @@ class Turns:
         return len(self._actions)
 
     def write_at_end(self, writer: Writer) -> None:
-        """Let a writer flush once at the end of this turn, or of a later one if there are many."""
+        """Flush a writer once at the end of this turn, or of a later turn if there are many writers."""
         self._writers.append(writer)
         if self._began is None:
             self._begin()
 
     def share(self, step: Callable[[], bool]) -> None:
-        """Do work in small steps at the end of this turn, and of later ones.
+        """Do work in small steps at the end of this turn and of later turns.
 
         Parameters
         ----------
         step : callable
-            Does a little, which others may have to wait for, and returns whether there is more.
+            Does a small part of the work, and returns whether there is more to do.
         """
         self._shares.append(step)
         if self._began is None:
             self._begin()
 
     def enter(self) -> None:
-        """Begin to handle a client's messages; `settle` follows before anything is awaited."""
+        """Begin to handle a client's messages; `settle` must be called before anything is awaited."""
         self._inside = True
 
     def settle(self, writer: Writer) -> None:
-        """End what `enter` began: flush the client's writer at once if it is the only one.
+        """End what `enter` began; flush the client's writer at once if it is the only one.
 
-        So, too, if it stands behind writers that an earlier slice left. Nobody gains by its waiting, and a
-        turn that the loop has to end costs every answer some 10 µs.
+        It is also flushed at once if only writers of an earlier slice stand before it: waiting would not
+        serve anybody. Leaving the end of the turn to the loop costs each answer some 10 µs.
         """
         self._inside = False
         writers = self._writers
@@ -133,12 +133,12 @@ class Turns:
             self._began = None
 
     def later(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
-        """Do an action in a later turn, behind those that wait already.
+        """Do an action in a later turn, after the actions that wait already.
 
         Parameters
         ----------
         action : callable
-            Returns its answer, or the future of it.
+            Returns its result, or a future of the result.
 
         Returns
         -------
@@ -159,7 +159,7 @@ class Turns:
         try:
             asyncio.get_running_loop().call_soon(self._end)
         except RuntimeError:
-            self._began = None  # without a loop there are no turns, and nobody waits for one
+            self._began = None  # no loop is running, so there are no turns: do the work now
             while self._shares:
                 if not self._shares[0]():
                     self._shares.popleft()
@@ -167,7 +167,7 @@ class Turns:
             self._scheduled = True
 
     def _end(self) -> None:
-        """Do one slice: what is shared out, then what is to be written, then what waits."""
+        """Work for one slice: steps of `share`, then writers, then actions of `later`."""
         began = self._began = self._clock()
         self._worked = 0.0
         if not self._behind:
@@ -198,7 +198,7 @@ class Turns:
         self._behind = bool(self._writers)
 
     def _act(self, began: float) -> None:
-        """Do what waits: in each slice a little, however much is left to write."""
+        """Do actions of `later`: a few in each slice, however many writers are left."""
         if not self._actions:
             return
         crowd = len(self._writers)

@@ -1,8 +1,8 @@
-"""What was handled of the messages that clients number: the last number, and the newest results.
+"""Handles numbered messages once: keeps each outbox's last number and its newest results.
 
 A client's outbox numbers its messages densely (``stream`` and ``seq``). The server handles each
-number once: it answers a repeat with the first result, and refuses what comes too early. All of
-it is bounded, and ``welcome`` states the bounds: beyond them, *effectively once* is not promised.
+number once: it answers a repeat with the first result, and refuses a number that leaves a gap. What
+it keeps is bounded, and ``welcome`` states the limits: beyond them, *effectively once* is not promised.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from rtlab.server.refusal import Refused
 
 __all__ = ["Incarnation", "Opening", "Producer", "ProducerLimits", "Producers"]
 
-#: Clients that are looked at for expiry each time.
+#: Clients that one call of `Producers.expire` examines.
 _LOOK_AT: Final = 64
-#: Ended incarnations of one outbox that are told so by their tokens; others by their numbers.
+#: Ended incarnations of one outbox that are recognised by token; older ones are recognised by number.
 _FORMER: Final = 64
 
 
 class ProducerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept of what clients number.
+    """How much the server keeps of clients' numbered messages.
 
     Parameters
     ----------
     results, result_bytes : int
-        The newest results of one outbox; an older repeat is told only that it was handled.
+        Results kept for one outbox; a repeat of an older message is told only that it was handled.
     age : float
         Seconds after its last message until a client is forgotten.
     clients : int
-        How many are remembered; one more forgets the one that was not heard for longest.
+        Clients that are remembered; one more replaces the client that was silent for longest.
     streams : int
         Outboxes of one client.
     """
@@ -46,27 +46,27 @@ class ProducerLimits(msgspec.Struct, frozen=True, kw_only=True):
     streams: int = 16
 
     def as_welcome(self) -> dict[str, Any]:
-        """Return what ``welcome`` says of it."""
+        """Return these limits as fields of ``welcome``."""
         return {"results": self.results, "resultBytes": self.result_bytes, "age": self.age}
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a client says of its outbox before it sends from it, on each connection.
+    """What a client declares about an outbox, on each connection, before it sends from the outbox.
 
     Parameters
     ----------
     stream : str
-        The outbox's name among those of the client.
+        The outbox's name, unique for the client.
     history : str
-        Which numbering this is: another one begins anew.
+        Identifies the numbering; with another value, numbers begin anew at `base`.
     token : str
-        Of the process that sends.
+        Identifies the process that sends.
     incarnation : int or None
-        The number that the server gave it; None before.
+        The number that the server gave to this process's incarnation; None before the first answer.
     after : int
-        The last incarnation that the outbox's file knows.
+        The highest incarnation number that is stored in the outbox's file.
     base : int
-        Its oldest message without an answer: all before have theirs.
+        Number of the oldest message without an answer.
     """
 
     stream: str
@@ -78,7 +78,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Incarnation:
-    """One life of an outbox, from the opening on: the next one ends it."""
+    """One process's use of an outbox, from its opening until another process opens the outbox."""
 
     __slots__ = ("fenced", "number", "producer", "token")
 
@@ -96,21 +96,22 @@ class _Kept(NamedTuple):
 
 
 class Producer:
-    """One outbox as the server knows it: each idle client may have some, so it is kept small.
+    """What the server keeps of one outbox; small, because each idle client may have several.
 
     Parameters
     ----------
     limits : ProducerLimits
-        Bounds.
+        How many results are kept.
     opening : Opening
-        The first one.
+        The first opening of the outbox.
 
     Attributes
     ----------
     last_seq : int
         The last number that was handled.
     order : InOrder
-        Its messages, whatever session they come in, while a broker has not answered for one.
+        Handles the outbox's messages one after the other, across sessions, while a broker's answer is
+        awaited.
     """
 
     __slots__ = (
@@ -129,12 +130,12 @@ class Producer:
         self._bytes = 0
 
     def open(self, opening: Opening) -> Incarnation:
-        """Go on with an incarnation, or begin the next one, which ends the present one.
+        """Continue the present incarnation, or begin the next one, which fences the present one off.
 
         Raises
         ------
         Refused
-            ``"fenced"``: a newer one has taken over already.
+            ``"fenced"`` if a newer incarnation has taken over already.
         """
         self.used = True
         present = self.incarnation
@@ -151,12 +152,12 @@ class Producer:
             self.last_seq = opening.base - 1
             self._results.clear()
             self._bytes = 0
-        # What the client has its answers for was handled, by a server that has forgotten it.
+        # Numbers below `base` were handled, perhaps by a server that has forgotten them.
         self.last_seq = max(self.last_seq, opening.base - 1)
         return self.incarnation
 
     def check(self, incarnation: Incarnation, seq: int, ident: str | None) -> _Kept | None:
-        """Judge a number: return what is kept of a repeat, and None for what is to be handled now.
+        """Check a message's number: return what is kept of a repeat, None if it is to be handled now.
 
         Raises
         ------
@@ -180,7 +181,7 @@ class Producer:
         return kept
 
     def settle(self, seq: int, ident: str | None, outcome: object, size_bytes: int) -> None:
-        """Keep the result of a number that was handled, or refused for good; it is the last one now."""
+        """Keep the result of a message that was handled or finally refused, and advance `last_seq`."""
         self.last_seq = seq
         self._results[seq] = _Kept(ident, outcome, size_bytes)
         self._bytes += size_bytes
@@ -201,14 +202,14 @@ class _Client:
 
 
 class Producers:
-    """The outboxes of all clients, by the clients' durable names.
+    """The outboxes of all clients, by client id.
 
     Parameters
     ----------
     clock : callable
         Seconds, monotonic.
     limits : ProducerLimits
-        Bounds.
+        How much is kept.
     """
 
     def __init__(self, clock: Callable[[], float], limits: ProducerLimits) -> None:
@@ -225,9 +226,9 @@ class Producers:
         Parameters
         ----------
         client_id, user : str
-            Whose; the first user of a name keeps it.
+            The outbox's owner. A client id belongs to the first user who uses it.
         opening : Opening
-            What the client says.
+            What the client declares about the outbox.
 
         Raises
         ------
@@ -252,7 +253,7 @@ class Producers:
         return producer.open(opening)
 
     def expire(self) -> None:
-        """Forget clients that have sent nothing for too long; a few are looked at each time."""
+        """Forget clients that have sent nothing for too long; each call examines a few clients."""
         now = self._clock()
         for _ in range(min(_LOOK_AT, len(self._clients))):
             client_id, client = next(iter(self._clients.items()))

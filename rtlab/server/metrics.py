@@ -1,6 +1,6 @@
-"""What a server counts, as a page for Prometheus, read when it is asked for.
+"""The page of metrics for Prometheus, made anew for each scrape.
 
-Nothing is counted twice for it: the numbers are those that the server keeps for itself anyway.
+It needs no counters of its own: it reads those that the server keeps anyway.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["CONTENT_TYPE", "STATES", "write_metrics"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
-#: Of a connection: taking messages, full (its frames wait), saying goodbye.
+#: States of a connection: it takes messages, its buffer is full and frames wait, or it is being closed.
 STATES: Final = ("open", "congested", "closing")
 
 
@@ -38,13 +38,13 @@ def write_metrics(node: Node) -> bytes:
     Parameters
     ----------
     node : Node
-        Of this process.
+        The node of this process.
 
     Returns
     -------
     bytes
-        Prometheus' text format, version 0.0.4. The page does not name the scraped instance, but
-        for ``rtlab_node_info``: who scrapes several adds a label.
+        The page in Prometheus' text format, version 0.0.4. Only ``rtlab_node_info`` names the node:
+        a Prometheus server that scrapes several nodes labels the samples itself.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Page(node))
@@ -139,7 +139,7 @@ def _queues(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
 
 
 def _broker(node: Node, cluster: Mapping[str, Any] | None) -> Iterator[Metric]:
-    if cluster is None:  # it publishes to its own memory, which is always there
+    if cluster is None:  # a server without a broker publishes in its own memory
         cluster = {
             "nodes": [node.options.node],
             "connected": True,

@@ -1,6 +1,6 @@
-"""The holes of ``security="naive"`` that are code: each is what a first version often looks like.
+"""Deliberate security holes for ``security="naive"``: mistakes that first versions often contain.
 
-Nothing here runs in any other setting.
+None of this code runs in any other setting.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ __all__ = [
 
 
 class Commands:
-    """What a page may ask for: ``time``. The rest is meant for the console.
+    """The commands that a page may call: ``time`` alone. The other attributes are not meant for pages.
 
     Parameters
     ----------
     secret : str
-        Something that should stay here.
+        A secret that must not leave the server.
     """
 
     def __init__(self, secret: str) -> None:
         self.secret = secret
 
     def time(self, payload: object) -> str:
-        """Say that the server is there."""
+        """Return a fixed text."""
         return "it is about time"
 
 
 def by_name(commands: Commands) -> Any:
     """Return a handler that calls the method that the message's type names.
 
-    The hole: ``getattr`` finds more than what was written. In JavaScript it is
-    ``handlers[message.type](message.payload)``, and ``constructor`` is there, too.
+    The hole: ``getattr`` finds every attribute, not only the commands. The same in JavaScript is
+    ``handlers[message.type](message.payload)``, which also finds ``constructor``.
     """
 
     def handle(services: Services, incoming: Incoming) -> Later[Answer] | None:
@@ -71,16 +71,16 @@ def by_name(commands: Commands) -> Any:
 
 
 class CheckFirstValues:
-    """Validates what another parser than the server's has read: one that keeps a key's first value.
+    """Validates the output of another parser than the server's: it keeps the first value of a repeated key.
 
-    The hole: RFC 8259 §4 leaves it open which value counts, and the server obeys the last one.
+    The hole: RFC 8259 §4 does not say which value counts, and the server acts on the last one.
     """
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
 
     def check(self, incoming: Incoming) -> None:
-        """Refuse, as a step, a message whose first values are not what its type must be."""
+        """As an ingress step, refuse a message whose first values do not match its type's schema."""
         if not isinstance(incoming.data, bytes | str):
             return
         try:
@@ -89,7 +89,7 @@ class CheckFirstValues:
         except MessageError as error:
             raise Refused(error.code, str(error), strikes=1) from None
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-            return  # the decoder says what is wrong
+            return  # not JSON, such as MessagePack: not checked
 
 
 def _first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -100,9 +100,9 @@ def _first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def origin_looks_right(origin: str, allowed: frozenset[str]) -> bool:
-    """Whether an origin looks like one of ours: by its beginning, or its end, or not at all.
+    """Whether an origin begins or ends like one that is allowed; ``null`` counts as allowed, too.
 
-    The hole: ``http://127.0.0.1.evil.example`` begins, ``http://evil-lab.example`` ends right.
+    The hole: ``http://127.0.0.1.evil.example`` begins like one, ``http://evil-lab.example`` ends like one.
 
     Examples
     --------
@@ -115,9 +115,9 @@ def origin_looks_right(origin: str, allowed: frozenset[str]) -> bool:
 
 
 def may_by_prefix(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
-    """Whether one of the roles opens a room, by how its name begins.
+    """Whether one of the roles allows a room, judged by the beginning of the room's name.
 
-    The hole: `resolve_room` makes another name of it, and nobody asks again.
+    The hole: `resolve_room` changes the name afterwards, and the right is not checked again.
 
     Examples
     --------
@@ -128,25 +128,25 @@ def may_by_prefix(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
 
 
 def resolve_room(incoming: Incoming) -> None:
-    """Read a room's name as a path, as a step behind the one that asked who may enter."""
+    """As an ingress step after the authorisation, normalise a room's name as if it were a path."""
     room_id = room_of(incoming)
     if room_id is not None and "/" in room_id:
         incoming.message.room_id = incoming.room = posixpath.normpath(room_id)
 
 
 async def say_much(request: web.Request, response: web.StreamResponse) -> None:
-    """Let browsers tell other sites the whole URL of a page: an ``on_response_prepare`` handler.
+    """Let browsers send the whole URL of a page to other sites: an ``on_response_prepare`` handler.
 
-    The hole: some counters of visitors ask for it, and the page's URL may hold a token.
+    The hole: the URL may hold a token. Some web analytics tools ask for this referrer policy.
     """
     response.headers["Referrer-Policy"] = "unsafe-url"
 
 
 def agrees_to_anything(headers: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the answer 101 to whatever protocol a request would switch to.
+    """Return the headers of a response 101 to whatever protocol a request asks for.
 
-    The hole: nothing is switched, and the server goes on reading HTTP. A proxy in front believes the
-    101, and looks at nothing more that comes on this connection: its rules are passed by.
+    The hole: the server does not switch protocols, but goes on reading HTTP. A proxy in front believes
+    the 101, and forwards everything else on this connection without applying its rules.
 
     Examples
     --------

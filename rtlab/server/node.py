@@ -1,4 +1,4 @@
-"""One server's state: its rooms, sessions, connections and broker, put together."""
+"""The state of one server: creates and connects its rooms, sessions, connections and broker."""
 
 from __future__ import annotations
 
@@ -45,39 +45,38 @@ class Node:
     Parameters
     ----------
     options : Options
-        How it behaves.
+        The server's options.
     clock : callable
         Seconds, monotonic.
     make_broker : callable
-        Makes what rooms publish through; the server's own memory by default.
+        Makes the broker that rooms publish through; the server's own memory by default.
     wall_clock : callable
-        Seconds since 1970: tokens say when they end by it.
+        Seconds since 1970, by which tokens expire.
 
     Attributes
     ----------
     hub, sessions, producers, connections, ingress, upkeep, heartbeats
-        Rooms; streams of messages; what was handled of the clients' own; what carries them; the way
-        in; what has to be done regularly.
+        The rooms; the sessions; the results of clients' numbered messages; the open connections; the
+        entry point of clients' messages; periodic work; the heartbeats of connections.
     broker : Broker
-        What rooms publish through.
+        The broker that rooms publish through.
     turns, turn_meter
-        Slices of work, and how long they took.
-    broker : Broker
-        What rooms publish through.
+        Divides work among turns of the event loop; measures how long these take.
     overflow : OverflowRules
-        What becomes of messages that clients do not read, and how many did.
+        What happens to messages that clients read too slowly, and how often it happened.
     rate_limits : list of LimitRate
-        Those of its options, each with what it refused.
+        The rate limits of the options, each with a count of refused messages.
     authority : Authority or None
-        Who knows tokens; None in the open setting.
+        Checks credentials; None in the open setting.
     access_log : deque of str
-        The newest requests, where the setting keeps a log.
+        The newest requests; empty in the open setting.
     stopping : bool
-        Whether `stop` was called: nobody new is let in.
+        Whether `stop` was called: then no connection is accepted.
     handshakes_refused : int
-        Requests that found no place in the queue of handshakes.
+        Requests refused because the queue of handshakes was full.
     page_origin : str or None
-        Whose pages are let in besides those of `Options.origins`, for as long as somebody shows one.
+        An origin that is allowed besides `Options.origins`; None for no other. The operator sets it
+        while a page of that origin is in use.
     """
 
     def __init__(
@@ -114,7 +113,7 @@ class Node:
         self.authority: Authority | None = None
         self._reauthorization: Reauthorization | None = None
         if options.security != "open":
-            # Brings a sixth of a second of cryptography, which an open server's start is spared.
+            # Imported here: its cryptography takes a sixth of a second to import; an open server needs none.
             from rtlab.server.auth.authority import Authority
 
             self.authority = Authority(
@@ -135,7 +134,7 @@ class Node:
             )
             services.renew = reauthorization.renew
             self.connections.check_right = reauthorization.check
-        if options.schemas is not None and options.security != "naive":  # which looks once, at first values
+        if options.schemas is not None and options.security != "naive":  # naive checks only what comes in
             self.hub.check_outgoing = self.sessions.check_outgoing = options.schemas.check
         before, after = make_steps(options, self.rate_limits, self._reauthorization)
         self.ingress = Ingress(
@@ -155,32 +154,32 @@ class Node:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes new connections: it neither stops, nor is full, nor is cut off."""
+        """Whether the server takes new connections: it is not stopping, full, or cut off from its broker."""
         return not (self.stopping or self.connections.full or self.cut_off)
 
     @property
     def cut_off(self) -> bool:
-        """Whether its broker delivers nothing: whoever connects here hears nobody who is elsewhere."""
+        """Whether the broker delivers nothing: clients of this node cannot hear those of other nodes."""
         report = self.broker.report()
         return report is not None and not report["connected"]
 
     def enforce(self) -> None:
-        """End, now, the connections whose token has ended."""
+        """Close at once the connections whose token has expired or was revoked."""
         if self._reauthorization is not None:
             self._reauthorization.enforce()
 
     async def prepare(self, request: ConnectRequest) -> bool:
-        """Make ready the rooms that a connection will enter; at once where this server stands alone.
+        """Prepare the rooms that a connection will enter; on a server without a broker, this never waits.
 
         Parameters
         ----------
         request : ConnectRequest
-            What `Connections.accept` will be given next.
+            The request that is passed to `Connections.accept` next.
 
         Returns
         -------
         bool
-            Whether that took time, in which others may have come.
+            Whether this had to wait: other clients may have connected meanwhile.
         """
         places = () if request.cursor is None else request.cursor.rooms
         rooms = dict.fromkeys((*(place.room_id for place in places), *request.rooms))
@@ -191,17 +190,17 @@ class Node:
         return bool(coming)
 
     def start(self) -> None:
-        """Begin the upkeep, on the running loop."""
+        """Start the periodic work and the turn meter, on the running loop."""
         self.upkeep.start()
         self.turn_meter.start()
 
     async def stop(self, deadline: float = 1.0) -> None:
-        """End every connection: streams and polls first, then 1012, spread over the window.
+        """Close every connection (see `drain`), and stop all periodic work.
 
         Parameters
         ----------
         deadline : float
-            Seconds after the window until those that did not leave are cut off.
+            Seconds after `Options.stop_window` until connections that are still open are aborted.
         """
         self.stopping = True
         await drain(self.connections, self.sessions, self.options.stop_window, deadline, self.clock)

@@ -1,8 +1,8 @@
-"""Each POST of a session is handled once: something on the way may send one again.
+"""Makes sure that a session's POST is handled once, even if it arrives twice.
 
-Some proxies repeat a request whose answer does not come, and so do some HTTP libraries. A client
-that numbers its POSTs (``Idempotency-Key``, draft-ietf-httpapi-idempotency-key-header, here a
-number that grows) is safe: a repeat gets the first one's answer.
+Some proxies, and some HTTP libraries, repeat a request that gets no answer. A client that
+numbers its POSTs (``Idempotency-Key``, draft-ietf-httpapi-idempotency-key-header; here an
+increasing number) is safe: a repeated POST gets the answer to the first one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _DIGITS: Final = 20
 
 
 class PostAnswer(NamedTuple):
-    """What a POST was answered."""
+    """The response to a POST."""
 
     status: int
     body: bytes
 
 
 class NumberedPosts:
-    """The newest POST of one session, and its answer: a client sends one at a time.
+    """The newest POST of one session and its answer; a client sends one POST at a time.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class NumberedPosts:
 
     @staticmethod
     def number(key: str) -> int | None:
-        """Return the number that a key holds, None for a key that is none of ours."""
+        """Return the number in an ``Idempotency-Key``; None for a key that is not a number."""
         return int(key) if key.isascii() and key.isdigit() and len(key) <= _DIGITS else None
 
     def begin(self, number: int) -> bool:
@@ -53,7 +53,7 @@ class NumberedPosts:
         return True
 
     def settle(self, number: int, answer: PostAnswer) -> None:
-        """Note the answer, and give it to the repeats that wait."""
+        """Store the answer to a POST, and pass it to the repeats that wait for it."""
         if number != self._newest:
             return
         waiting, self._answer = self._answer, answer
@@ -61,7 +61,7 @@ class NumberedPosts:
             waiting.set_result(answer)
 
     async def answer(self, number: int) -> PostAnswer | None:
-        """Return the answer of a POST that was not new; None for one before the newest."""
+        """Return the answer to a repeated POST, once there is one; None if a later POST has come."""
         if number != self._newest:
             return None
         if self._answer is None:

@@ -1,4 +1,4 @@
-"""How a server behaves."""
+"""The options of a server."""
 
 from __future__ import annotations
 
@@ -19,55 +19,57 @@ __all__ = ["Options"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server behaves; durations in seconds.
+    """The options of a server; durations in seconds.
 
     Parameters
     ----------
     token : str
-        Opens the admin routes.
+        The admin token. The keys that sign access tokens are derived from it.
     origins : frozenset of str
         Origins allowed besides the server's own, such as ``"https://lab.example"``.
     node : str
         The server's name in ``welcome``.
     max_connections : int
-        Open streams and waiting polls, together.
+        Connections that may be open, waiting polls included.
     max_per_user, max_per_address : int or None
-        As `max_connections`, of one user, and from one address; None for no limit.
+        As `max_connections`, for one user, and for one address; None for no limit.
     max_message_bytes : int
-        The largest incoming message, also after it was decompressed.
+        Bytes of the largest incoming message, also after decompression.
     handshake_rate : float or None
         Connections that may begin per second; None for no limit.
     handshake_queue : int
-        How many may wait for their turn; who finds no place is answered 503.
+        Handshakes that may wait for their turn; further ones are answered 503.
     overflow : OverflowOptions
-        What may wait for a client that does not read, and what becomes of more.
+        How much may wait for a client that reads too slowly, and what happens to more.
     send_buffer_bytes : int or None
-        What the system may hold for each TCP connection, about; None leaves it to the system,
-        which takes megabytes: a client that comes back can be given again what a session keeps.
+        Approximate size of the system's send buffer for each TCP connection. None leaves it to the
+        system, which buffers megabytes: if the connection breaks, more than a session can replay.
     heartbeat : float or None
-        Interval of WebSocket pings and stream comments.
+        Interval of WebSocket pings and of comments in event streams; None for none.
     poll_timeout : float
-        How long a poll waits.
+        How long a poll waits for a message.
     header_timeout : float
         How long a new connection may take to send its first request, and each request its body.
     stop_window : float
         Over how long a graceful stop spreads its close frames.
     compression : Deflate or None
-        What to agree on with clients that offer permessage-deflate; None for no compression.
+        What to negotiate with clients that offer permessage-deflate; None for no compression.
     rate_limits : tuple of RateLimit
-        How fast clients may send; none costs nothing.
+        How fast clients may send; empty for no limit.
     schemas : Schemas or None
-        What payloads must look like.
+        Schemas that payloads must match; None for no validation.
     strict_keys : bool
-        Whether a key that stands twice in an object is refused.
+        Whether messages are refused in which an object repeats a key.
     security : {"open", "naive", "right"}
-        Open asks nobody who he is; naive does, with the usual holes; right without them.
+        Whether clients must authenticate: open asks for no credentials, naive does with common
+        security holes, right does without these holes.
     token_ttl, refresh_ttl, ticket_ttl : float
-        Seconds that access tokens, refresh tokens and tickets live.
+        Lifetime of access tokens, refresh tokens and tickets.
     revalidate : float
-        How often the users of open sessions are looked up again: who is gone, or has another role.
+        Interval at which the users of open sessions are looked up again: they may have other roles, or
+        may not exist any more.
     hub, sessions, producers : HubLimits, SessionLimits, ProducerLimits
-        How much is kept.
+        How much the server keeps of rooms, of sessions, and of clients' numbered messages.
     """
 
     token: str

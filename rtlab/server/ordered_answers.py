@@ -1,7 +1,7 @@
-"""Values that are there at once, or come later; and actions that keep their order meanwhile.
+"""Values that are available now or later (`Later`), and actions that run in order (`InOrder`).
 
-What is answered at once costs no task and no turn of the loop: functions that return
-`Later` are plain functions. Only an answer that comes later is a future.
+Functions that return `Later` are plain functions: a value that is available now costs neither a
+task nor a turn of the loop. Only a value that comes later is a future.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ __all__ = ["InOrder", "Later", "forward", "settled", "then"]
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: A value, or the future that will have it.
+#: A value, or a future of the value.
 Later = T | asyncio.Future[T]
 
 
 def then(value: Later[T], use: Callable[[T], U], failed: Callable[[BaseException], U]) -> Later[U]:
-    """Use a value now, or when it comes.
+    """Apply a function to a value, now or when the value comes.
 
     Parameters
     ----------
     value : T or Future of T
-        The value. Failing at once is raising, so only a future's failure goes to `failed`.
+        The value. What fails at once raises, so `failed` is called for futures only.
     use : callable
-        Makes the result of the value.
+        Gets the value, and returns the result.
     failed : callable
-        Makes the result of a future's exception, or raises.
+        Gets a future's exception, and returns the result or raises.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def then(value: Later[T], use: Callable[[T], U], failed: Callable[[BaseException
 
 
 async def settled(value: Later[T]) -> T:
-    """Wait for a value; whoever stops waiting does not cancel what makes it.
+    """Wait for a value; if the wait is cancelled, the future is not.
 
     Parameters
     ----------
@@ -85,21 +85,21 @@ async def settled(value: Later[T]) -> T:
 
 
 class InOrder:
-    """Does one action after the other: the next begins when the one before has its answer.
+    """Does one action after the other: the next begins when the one before has its result.
 
-    As long as every action answers at once, this is a call.
+    As long as every action has its result at once, `run` is a plain call.
     """
 
     __slots__ = ("_held", "_waiting")
 
     def __init__(self) -> None:
         self._held: asyncio.Future[Any] | None = None
-        # Made when somebody waits: an empty one is 0.7 kB, and each session has some.
+        # Created when an action has to wait: an empty deque takes 0.7 kB, and each session would have some.
         self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] | None = None
 
     @property
     def waiting(self) -> int:
-        """How many actions have no answer yet, the one under way included."""
+        """How many actions have no result yet, the running one included."""
         return len(self._waiting or ()) + (self._held is not None)
 
     def run(self, action: Callable[[], Later[T]]) -> Later[T]:
@@ -108,12 +108,12 @@ class InOrder:
         Parameters
         ----------
         action : callable
-            Returns its answer, or the future of it. The future must come to an end.
+            Returns its result, or a future of the result. The future must finish some time.
 
         Returns
         -------
         T or Future of T
-            What the action returned. It may be cancelled without harm to the order.
+            The action's result. Cancelling this future does not change the order.
         """
         if self._held is None:
             answer = action()
@@ -146,19 +146,19 @@ class InOrder:
 
 
 def forward(action: Callable[[], Later[T]], result: asyncio.Future[T]) -> asyncio.Future[T] | None:
-    """Do an action, and give its answer or its exception to a future, now or when it comes.
+    """Do an action, and copy its result or its exception to a future, now or when it comes.
 
     Parameters
     ----------
     action : callable
-        Returns its answer, or the future of it.
+        Returns its result, or a future of the result.
     result : Future of T
-        Gets the answer; one that was cancelled meanwhile is left alone.
+        Gets the result, unless it was cancelled meanwhile.
 
     Returns
     -------
     Future of T or None
-        What the action still waits for.
+        The future that the action returned; None if it had its result at once.
     """
     try:
         answer = action()
@@ -178,7 +178,7 @@ def forward(action: Callable[[], Later[T]], result: asyncio.Future[T]) -> asynci
 def _pass_on(done: asyncio.Future[Any], to: asyncio.Future[Any]) -> None:
     if to.done():
         if not done.cancelled():
-            done.exception()  # retrieved: the one who asked has gone
+            done.exception()  # retrieved, so that asyncio does not log it: the caller has gone
     elif done.cancelled():
         to.cancel()
     elif (error := done.exception()) is not None:

@@ -1,7 +1,7 @@
-"""Keeps open connections honest: new tokens are taken, old ones end what they opened, rooms are asked for.
+"""Authorises clients while their connections are open: checks tokens and rights, and renews tokens.
 
-The handshake is not the end of it: a token expires, a login is revoked, a role changes while
-a connection is open.
+A check at the handshake is not enough: a token may expire, a login may be revoked, and a role may
+change while a connection is open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TOKEN_EXPIRED", "Reauthorization"]
 
-#: How a connection ends whose access token has.
+#: Why the server closes a connection whose access token has expired.
 TOKEN_EXPIRED: Final = Ended(
     4001, "token_expired", "the access token has expired: refresh it, and connect again"
 )
@@ -39,16 +39,16 @@ _ENDINGS: Final = {
 
 
 class Reauthorization:
-    """What one server checks of sessions that have an owner.
+    """Checks the tokens and rights of one server's sessions.
 
     Parameters
     ----------
     authority : Authority
-        Knows tokens.
+        Checks tokens, and knows the users.
     connections, sessions, hub : Connections, Sessions, Hub
-        What it acts on.
+        The server's connections, sessions and rooms.
     allows : callable
-        Whether roles open a room for an action.
+        Returns whether roles allow an action in a room.
     revalidate : float
         Seconds after which the users of open sessions are looked up again.
     """
@@ -71,21 +71,21 @@ class Reauthorization:
         self._looks_up_at = authority.clock() + revalidate
 
     def authenticate(self, incoming: Incoming) -> None:
-        """Refuse, as a step, what comes after its sender's token has ended; a new token may still come."""
+        """As an ingress step, refuse messages, except ``auth``, after the sender's token has ended."""
         session = incoming.session
         if incoming.message.type != "auth" and (ending := self._ending(session)) is not None:
             self._connections.cut(session, ending)
             raise Refused(ending.code, ending.text)
 
     def authorise(self, incoming: Incoming) -> None:
-        """Refuse, as a step, to join or to publish where the sender's roles do not allow it."""
+        """As an ingress step, refuse to join or to publish where the sender's roles do not allow it."""
         session, message = incoming.session, incoming.message
         kind, room_id, proof = message.type, message.room_id, session.principal
         if kind in RESERVED_TYPES and kind != "join_room":
             return
         publishing = kind != "join_room"
         if publishing and proof is not None and room_id and session.may_publish.get(room_id) is proof:
-            incoming.room = room_id  # a name, or it would not be there
+            incoming.room = room_id  # its name was checked before it was stored there
             return
         room_id = room_of(incoming)
         if room_id is None:
@@ -93,22 +93,22 @@ class Reauthorization:
         self.check(session, "publish" if publishing else "subscribe", room_id)
         if publishing and proof is not None and room_id in session.rooms:
             if len(session.may_publish) >= MAX_ROOMS:
-                session.may_publish.clear()  # some of them were left
+                session.may_publish.clear()  # the session has left some of these rooms
             session.may_publish[room_id] = proof
 
     def check(self, session: Session, action: Action, room_id: str) -> None:
-        """Raise `Refused` unless a session may do this; a room that it may not see need not exist."""
+        """Raise `Refused` unless a session may do this; the text does not reveal whether the room exists."""
         principal = session.principal
         if principal is None or not self._allows(principal.roles, action, room_id):
             raise Refused("forbidden", f"you may not {action} there")
 
     def renew(self, session: Session, token: object) -> Answer:
-        """Take a new token for a session; leave the rooms that it no longer opens.
+        """Replace a session's token; take the session out of rooms that the new token does not allow.
 
         Raises
         ------
         Refused
-            The former token counts on, until it ends.
+            If the token is not accepted. The former token then stays valid until it ends.
         """
         try:
             if not isinstance(token, str):
@@ -125,10 +125,10 @@ class Reauthorization:
         return Answer(details, tuple(RoomPosition(room_id, "", None) for room_id in left))
 
     def enforce(self) -> None:
-        """End the connections whose token has ended; called four times a second.
+        """Close the connections whose token has ended; called four times a second.
 
-        From time to time the users behind them are looked up again: a token says what was true when it
-        was signed.
+        Every `revalidate` seconds it looks up the sessions' users, too: a token states the roles that the
+        user had when it was signed.
         """
         if self._authority.clock() >= self._looks_up_at:
             self._looks_up_at = self._authority.clock() + self._revalidate
@@ -155,7 +155,7 @@ class Reauthorization:
                 session.deliver(Frame(message, positions), asked_for=True)
 
     def _leave_forbidden(self, session: Session) -> list[str]:
-        """Take a session out of the rooms that it may not see any more; return which these were."""
+        """Take a session out of the rooms that its roles no longer allow; return these rooms."""
         left = [room_id for room_id in session.rooms if not self._allowed(session, room_id)]
         for room_id in left:
             session.rooms.pop(room_id)

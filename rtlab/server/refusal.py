@@ -1,4 +1,4 @@
-"""What the server says no to: a message that it does not obey, a session that it ends."""
+"""Why the server refuses a message (`Refused`), and why it ends a session (`Ended`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["Ended", "Refused", "Result"]
 
-#: What became of one message: ``{"ok": True, …}`` or ``{"ok": False, "error": …}``, and its ``id`` if any.
+#: Result of one message: ``{"ok": True, …}`` or ``{"ok": False, "error": …}``, and its ``id`` if any.
 Result = dict[str, Any]
 
 
@@ -17,9 +17,9 @@ class Ended(NamedTuple):
     Parameters
     ----------
     close_code : int
-        For transports that have them.
+        A WebSocket close code, for transports that have close codes.
     code, text : str
-        For programs, and for people.
+        A stable word for programs, and an explanation for people.
     """
 
     close_code: int
@@ -28,20 +28,20 @@ class Ended(NamedTuple):
 
 
 class Refused(Exception):
-    """A message that was read, and cannot be obeyed.
+    """The server refuses to handle a message.
 
     Parameters
     ----------
     code : str
         A stable word for programs.
     text : str
-        What was expected, what came, what to do.
+        What was expected, what the client sent, and what it should do.
     retry_after : float, optional
-        Seconds after which the same message may be welcome.
+        Seconds after which the client may send the same message again.
     strikes : float
-        How much of this a session survives: at `rtlab.server.ingress.MAX_STRIKES` it ends.
+        Strikes that this refusal adds; a session with `rtlab.server.ingress.MAX_STRIKES` is ended.
     details : mapping, optional
-        What else the error's payload says, for programs.
+        Further fields of the error's payload, for programs.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""An open-loop stream: messages on a fixed schedule, whatever happens to them.
+"""An open-loop message source: it sends on a fixed schedule, however slowly messages are delivered.
 
-The schedule is absolute: a late feeder catches up and never skips, so that a stall
+The schedule is absolute: a late feed catches up and never skips a message, so that a stall
 shows in every message that it delayed (no coordinated omission).
 """
 
@@ -25,7 +25,7 @@ MAX_RATE: Final = 20_000
 MAX_SIZE: Final = 65_536
 MAX_COUNT: Final = 1_000_000
 
-#: A feeder that is behind lets others run after so many messages or bytes.
+#: A feed behind its schedule yields to the event loop after so many messages or bytes.
 TURN_MESSAGES: Final = 64
 TURN_BYTES: Final = 128 * 1024
 
@@ -38,13 +38,13 @@ class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
     rate : float
         Messages per second.
     size : int
-        Bytes of each payload as JSON, at least what its fields take.
+        Bytes of each payload as JSON; a payload is padded to this size, and never cut.
     count : int
-        How many messages.
+        Number of messages.
     seed : int
-        For ``"poisson"``: the same seed, the same gaps.
+        Seed of the random gaps of ``"poisson"``: the same seed gives the same gaps.
     process : str
-        ``"fixed"`` gaps of 1/rate, or ``"poisson"``: exponential ones with that mean.
+        ``"fixed"`` for gaps of 1/rate, or ``"poisson"`` for exponential gaps with that mean.
     """
 
     rate: float
@@ -54,7 +54,7 @@ class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
     process: str = "fixed"
 
     def times(self) -> Iterator[float]:
-        """Iterate over the intended times, in seconds after the start."""
+        """Iterate over the intended send times, in seconds after the start."""
         if self.process == "fixed":
             # Multiplied, not added up: a million additions would drift.
             for n in range(self.count):
@@ -68,12 +68,12 @@ class FeedPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_plan(payload: object) -> FeedPlan:
-    """Read a request's payload.
+    """Validate the payload of a ``feed`` request.
 
     Parameters
     ----------
     payload : object
-        Untrusted.
+        What the client sent; it may be anything.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def parse_plan(payload: object) -> FeedPlan:
     Raises
     ------
     ValueError
-        It says which field, what was expected and what came.
+        The text names the field, what was expected, and what the client sent.
 
     Examples
     --------
@@ -121,25 +121,25 @@ def _integer(given: dict[str, Any], name: str, default: int, low: int, high: int
 
 
 class Feed:
-    """One running stream and its task.
+    """One running feed and its task.
 
     Parameters
     ----------
     feed_id : str
-        Its name, in every message.
+        The feed's name; each of its messages carries it.
     plan : FeedPlan
         What to send.
     send : callable
         Takes each message; it must not block.
     clock : callable
-        Seconds, monotonic: the clock of both stamps.
+        Seconds, monotonic; gives both time stamps of a message, the intended and the actual time.
     ended : callable
         Called with the feed's name when it has sent its last message.
     spent : callable
-        Whether this turn of the loop has done its share.
+        Returns whether this turn of the event loop has used up its time slice.
     held_up : callable
-        Returns what to wait for while nobody takes messages, None when somebody does. What
-        was due meanwhile follows, late.
+        Returns a future to wait for while the session takes no messages, else None. Messages
+        that fall due meanwhile are sent late.
     """
 
     __slots__ = ("_clock", "_ended", "_held_up", "_plan", "_send", "_spent", "_task", "feed_id")
@@ -164,22 +164,22 @@ class Feed:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, gone: Callable[[], object] = lambda: None) -> None:
-        """Begin now; `gone` is called when it has ended, however that was."""
+        """Start the feed's task; `gone` is called when the task has ended, for whatever reason."""
         self._task = asyncio.create_task(self._run(), name=f"feed {self.feed_id}")
         self._task.add_done_callback(lambda _: gone())
 
     def stop(self) -> None:
-        """End without another message."""
+        """Cancel the feed; it sends no further message."""
         if self._task is not None:
             self._task.cancel()
 
     async def wait(self) -> None:
-        """Return when the feed has ended, or after `stop` when its task is gone."""
+        """Wait until the feed's task has ended."""
         if self._task is not None:
             await asyncio.wait((self._task,))
 
     def message(self, n: int, when: float) -> Message:
-        """Make message `n`, stamped now."""
+        """Make message `n`, due at `when`, with the present time as ``sent``."""
         payload: dict[str, Any] = {"feed": self.feed_id, "n": n, "pad": ""}
         if n == self._plan.count - 1:
             payload["last"] = True
@@ -194,7 +194,7 @@ class Feed:
             for n, offset in enumerate(self._plan.times()):
                 when = start + offset
                 late = True
-                while self._clock() < when:  # a loop's timer can fire early
+                while self._clock() < when:  # an event loop's timer can fire early
                     late = False
                     await timer.until(when)
                 if late and (n % turn == turn - 1 or self._spent()):

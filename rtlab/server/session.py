@@ -1,4 +1,4 @@
-"""What one client was sent: numbered, kept while unconfirmed, replayed after a lost connection."""
+"""Messages to one client: numbered, kept until acknowledged, and replayed after a lost connection."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ __all__ = ["SILENT_SECONDS", "Session"]
 
 T = TypeVar("T")
 
-#: Every backlog that holds nothing: an empty one of its own is 0.7 kB. Nothing is ever put in.
+#: The backlog of every session that has nothing to keep: an empty deque takes 0.7 kB. Never modified.
 _NOTHING: Final[deque[Frame]] = deque(maxlen=0)
 
-#: Of a session that stands alone.
+#: Default for a session without a server's fan-out; no message ever waits in it.
 _NOTHING_OUTGOING: Final = FanOut()
 
-#: A session that no connection has carried for this long gets no more from feeds.
+#: Seconds without a connection after which feeds no longer send to a session.
 SILENT_SECONDS: Final = 2.0
 
 
 class Session:
-    """One client's stream of messages, whatever carries it.
+    """The stream of messages to one client, independent of the connection that carries it.
 
     Position 0 is before the first message; each message has the next position.
-    No position travels in a message: both ends count.
+    Positions are not transmitted: client and server both count messages.
 
     Parameters
     ----------
     session_id, client_id, user : str
-        Its secret name, the client's own name, and whom presence shows.
+        The session's secret id, the client's own name, and the user whom presence shows.
     limits : SessionLimits
-        Bounds.
+        Limits of the backlog.
     rules : OverflowRules, optional
-        What becomes of frames that its connection does not take.
+        Overflow policies for frames that a congested connection does not take.
     fan_out : FanOut, optional
-        What may still have messages of its rooms.
+        May hold messages of the session's rooms that are published and not delivered yet.
 
     Attributes
     ----------
     check_outgoing : callable or None
-        Raises `MessageError` for what this client may not be sent; None costs nothing.
+        Raises `MessageError` for a message that must not be sent; None sends all unchecked.
     overflow : Overflow or None
-        What its newest connection chose.
+        The policy that the newest connection asked for; None for the server's.
     """
 
     __slots__ = (
@@ -85,39 +85,39 @@ class Session:
         self.position = 0
         self.sink: Sink | None = None
         self.detached_at = 0.0
-        # How its newest connection ended, as `Connections.ended` says it.
+        # Close code of the connection that ended last, as a label of `Connections.ended`.
         self.close_code = "none"
         # Messages of the client that could not be decoded.
         self.unreadable = 0
-        # What it did that it should not; and why that ended it.
+        # Strikes for refused messages, and why the server has ended the session, if it has.
         self.strikes = 0.0
         self.ended: Ended | None = None
-        self.over = False  # removed: it may not enter a room any more
-        self.used = False  # whether its client came back for it, or said something
-        # Whose it is, as credentials proved; None where nobody asks for any.
+        self.over = False  # removed from `Sessions`: it must not enter a room any more
+        self.used = False  # whether the client has resumed it or sent a message
+        # The authenticated user; None in the open setting.
         self.principal: Principal | None = None
-        # Of the rooms that it is in, those where its roles let it publish, by the proof that said so:
-        # another proof is asked for anew.
+        # Rooms in which it may publish, each with the principal for which this was checked: with another
+        # principal it is checked again.
         self.may_publish: dict[str, Principal] = {}
         self.address: str | None = None  # where its newest connection comes from
-        # The client's messages, while a broker has not answered for one of them.
+        # Keeps the client's messages in order while one of them waits for a broker's answer.
         self.order = InOrder()
         self.posts = NumberedPosts()
-        # Those of the client's outboxes that it opened in this session, by their names.
+        # The outboxes that the client has opened in this session, by name.
         self.outboxes: dict[str, Incarnation] = {}
-        self.rooms: dict[str, None] = {}  # those that it is in
+        self.rooms: dict[str, None] = {}  # those that the session is in
         self.feeds: dict[str, Feed] = {}
         self.overflow: Overflow | None = None
         self._limits = limits
         self._fan_out = fan_out or _NOTHING_OUTGOING
         self._rules = rules or OverflowRules(OverflowOptions(), time.monotonic)
-        # Only while a connection takes no more: frames without a number, and who waits for room.
+        # Frames without a position, only while the connection is congested; actions of `when_changed`.
         self._held: SlowConsumerQueue | None = None
         self._actions: list[Callable[[], object]] | None = None
-        # A list until the first is dropped: an empty deque is 0.7 KiB, and an idle session has one message.
+        # A list until a frame is dropped: an empty deque takes 0.7 KiB, and an idle session has one frame.
         self._backlog: deque[Frame] | list[Frame] = _NOTHING
         self._bytes = 0
-        # Where each room stood just before the first frame of the backlog.
+        # How far the client had read each room just before the first frame of the backlog.
         self._positions: dict[str, RoomPosition] = {}
 
     def __repr__(self) -> str:
@@ -130,7 +130,7 @@ class Session:
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes held for a replay; shared frames count in each session."""
+        """Bytes kept for a replay; frames that sessions share count in each of them."""
         return self._bytes
 
     @property
@@ -145,29 +145,29 @@ class Session:
     def deliver(self, frame: Frame, *, asked_for: bool = False) -> None:
         """Number a frame, keep it, and write it if there is a connection that takes it.
 
-        What was published before, in rooms that it is in, goes first.
+        Messages that were published earlier in the session's rooms are delivered first.
 
         Parameters
         ----------
         frame : Frame
-            What to deliver.
+            The frame to deliver.
         asked_for : bool
-            Nothing may drop it, although it was published in a room: the client asked
-            for the room's history.
+            Whether the client has asked for it, as for a room's history: then no overflow
+            policy may drop it.
         """
         if self._fan_out.outgoing:
             self._fan_out.catch_up(self)
         self._take(frame, asked_for)
 
     def deliver_burst(self, burst: Burst, had: int | None = None) -> None:
-        """As `deliver`, of a room's frames that follow each other.
+        """Deliver consecutive frames of a room.
 
         Parameters
         ----------
         burst : Burst
             The frames.
         had : int, optional
-            So many of them it was given before.
+            How many of them were delivered to this session before; none by default.
         """
         sink, frames = self.sink, burst.frames
         if had or (sink is not None and (self._held is not None or sink.congested)):
@@ -201,7 +201,7 @@ class Session:
         if self._bytes > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
 
-    # A connection that takes no more
+    # A congested connection
 
     def _hold(self, sink: Sink, frame: Frame, asked_for: bool) -> None:
         held = self._held
@@ -216,12 +216,12 @@ class Session:
             self._let_in()
 
     def _pump(self) -> None:
-        """Write what waits, as far as the connection takes it."""
+        """Write held frames until none is left or the connection is congested again."""
         held, sink = self._held, self.sink
         if held is None or sink is None:
             return
         while not sink.congested:
-            self._held = None  # what `_take` gets now is written
+            self._held = None  # so that `_take` writes the frame
             frame = held.take()
             if frame is None:
                 break
@@ -233,7 +233,7 @@ class Session:
         self._let_in()
 
     def release(self) -> None:
-        """Number all that waits: the client comes back for it."""
+        """Number all held frames and keep them for the replay, without writing them."""
         held, self._held = self._held, None
         if held is not None:
             sink, self.sink = self.sink, None
@@ -243,17 +243,17 @@ class Session:
 
     @property
     def held(self) -> tuple[int, int]:
-        """Messages and bytes that wait until the connection takes more."""
+        """How many messages, and bytes, wait until the connection takes more."""
         return (len(self._held), self._held.size_bytes) if self._held is not None else (0, 0)
 
     @property
     def overloaded(self) -> bool:
-        """Whether the client has to read its answers before it is heard again."""
+        """Whether the client must read answers before the server handles its next messages."""
         return self._held is not None and self._held.overloaded
 
     @property
     def starved(self) -> bool:
-        """Whether more would be lost on it: nobody carries the session, and it holds what it can."""
+        """Whether feeds must pause: the client does not read, or is away too long or with a full backlog."""
         return self.overloaded or (
             self.sink is None
             and (
@@ -268,12 +268,12 @@ class Session:
         return self._held is not None and self._held.blocks(room_id)
 
     def when_changed(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
-        """Do an action once the connection has taken something, has ended, or another has come.
+        """Do an action once the connection has taken frames or has ended, or another one is attached.
 
         Parameters
         ----------
         action : callable
-            Looks whether it can go on, and asks again if not.
+            Checks whether it can proceed, and calls `when_changed` again if not.
 
         Returns
         -------
@@ -321,27 +321,27 @@ class Session:
         return len(frames) <= self._limits.backlog_messages and size <= self._limits.backlog_bytes
 
     def start_at(self, start: RoomPosition) -> None:
-        """Record a room's place for a session that has not sent anything yet."""
+        """Record how far a room was read, for a session that has no messages yet."""
         self._positions[start.room_id] = start
 
     def room_positions(self, position: int) -> dict[str, RoomPosition]:
-        """Return where each room stood at a position that can be resumed."""
+        """Return how far each room was read at a position that can be resumed."""
         positions = dict(self._positions)
         for frame in islice(self._backlog, position - self.floor):
             self._apply(positions, frame.positions)
         return positions
 
     def can_resume(self, position: int) -> bool:
-        """Whether everything after a position is still here."""
+        """Whether the backlog still holds every message after a position."""
         return self.floor <= position <= self.position
 
     def confirm(self, position: int) -> None:
-        """Forget what the client has; a position out of range confirms nothing.
+        """Drop acknowledged messages from the backlog; a position out of range acknowledges nothing.
 
         Parameters
         ----------
         position : int
-            The client has handled everything up to it.
+            Position of the last message that the client has handled.
         """
         if self.can_resume(position):
             for _ in range(position - self.floor):
@@ -350,12 +350,12 @@ class Session:
                 self._backlog = _NOTHING
 
     def after(self, position: int) -> Iterator[tuple[int, Frame]]:
-        """Iterate over (position, frame) of what came after a position."""
+        """Iterate over (position, frame) of the kept messages after a position."""
         start = max(position, self.floor)
         return enumerate(islice(self._backlog, start - self.floor, None), start + 1)
 
     def attach(self, sink: Sink) -> Sink | None:
-        """Let a connection carry the session; the caller has written the welcome.
+        """Attach a connection; the caller has written the welcome and the replay.
 
         Parameters
         ----------
@@ -365,7 +365,7 @@ class Session:
         Returns
         -------
         Sink or None
-            The one that is replaced, to be closed by the caller.
+            The connection that it replaces, which the caller must close.
         """
         former, self.sink = self.sink, sink
         self._let_in()

@@ -1,4 +1,4 @@
-"""Which connection carries which session: resuming, replacing, ending."""
+"""Attaches connections to sessions: resuming, replacing and ending them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rtlab.server.sinks.base import Sink
 
 __all__ = ["Accepted", "Connections"]
 
-#: Sessions for each connection that is allowed: those that wait for theirs count less.
+#: Sessions per allowed connection: a session that waits for its client costs less than a connection.
 SESSIONS_PER_CONNECTION: Final = 4
 
-#: Clients whose user is remembered.
+#: Client ids for which the server remembers the user.
 MAX_OWNERS: Final = 20_000
 
 
@@ -37,16 +37,16 @@ class Accepted(NamedTuple):
     session : Session
         Resumed or new.
     position : int
-        Where the client continues.
+        Position of the last message that the client has; the replay begins behind it.
     resumed : bool
-        Whether the session goes on where the client was.
+        Whether the client continues its session without a gap.
     welcome : Frame
         The first message; it has no position.
     missed : list of Frame
-        Of rooms that were resumed in a new session; not numbered yet.
+        What the client missed in the rooms of a new session; these frames have no position yet.
     after : str or None
-        For a client that comes back: the close code of its former connection (`Connections.ended`),
-        ``"unknown"`` where this node does not know its session.
+        Close code of a returning client's former connection (as in `Connections.ended`), or
+        ``"unknown"`` where this node does not know its session; None for a client that is new.
     """
 
     session: Session
@@ -58,30 +58,30 @@ class Accepted(NamedTuple):
 
 
 class Connections:
-    """The open connections of one server, and what they do to sessions and rooms.
+    """The open connections of one server; attaches them to sessions, and ends sessions.
 
     Parameters
     ----------
     options : Options
         Limits, and what the welcome says.
     hub, sessions : Hub and Sessions
-        What connections act on.
+        The server's rooms and sessions.
     clock : callable
         Seconds, monotonic.
     boot_id : str or None
-        For the welcome: names the clock.
+        Sent in the welcome: clients with the same boot id read the same monotonic clock.
 
     Attributes
     ----------
     sinks : dict of Sink to Session
-        The open connections.
+        The open connections, and the session of each.
     opened : Counter
-        By transport: connections that began. Here and in `ended`, polls do not count: each would.
+        Connections opened, by transport. Polls are left out, here and in `ended`.
     ended : Counter
-        By (transport, close code): ``"1006"`` for one that broke, ``"none"`` for an event stream
-        that the client left.
+        Connections ended, by (transport, close code): ``"1006"`` for one that broke, ``"none"`` for
+        an event stream that the client left.
     reconnected : Counter
-        By `Accepted.after`: clients that came back.
+        Clients that came back, by `Accepted.after`.
     when_attached : callable
         Called with each new connection.
     check_right : callable or None
@@ -110,11 +110,11 @@ class Connections:
         self._sessions = sessions
         self.check_right: Callable[[Session, Literal["publish", "subscribe"], str], None] | None = None
         hub.make_place = self._end_unused
-        # Client → the user who used that name first.
+        # Client id → the first user who used it.
         self._owners: dict[str, str] = {}
 
     def written_bytes(self) -> Counter[str]:
-        """Return what was written by transport, to connections that are gone too; a poll's answer is not."""
+        """Return the bytes written per transport, ended connections included; poll answers are left out."""
         found = Counter(self._written)
         for sink in self.sinks:
             found[sink.transport] += sink.written_bytes
@@ -122,19 +122,19 @@ class Connections:
 
     @property
     def full(self) -> bool:
-        """Whether another connection is one too many; one that continues a session never is."""
+        """Whether the limit of connections is reached; a client that resumes a session is let in anyway."""
         return len(self.sinks) >= self._options.max_connections
 
     def make_place(self, request: ConnectRequest) -> None:
-        """Raise `Refused` when there is no place for a client that begins a session.
+        """Raise `Refused` when there is no place for another session.
 
-        Where sessions that wait for their connection take all the places, the one goes whose client
-        was the first to leave it unused: who only knocks displaces others who only knocked.
+        If sessions that wait for their clients take all the places, the oldest abandoned one whose client
+        never used it is ended. So clients that connect and do nothing displace only each other.
 
         Parameters
         ----------
         request : ConnectRequest
-            What the client said. What continues a session needs no other place.
+            What the client asks for. Resuming a session needs no new place.
         """
         if self._sessions.get(self._asked(request)[0]) is not None:
             return
@@ -146,14 +146,14 @@ class Connections:
             raise Refused("full", f"the server keeps its {most:,} sessions: try again later")
 
     def _end_unused(self) -> bool:
-        """End the session that was left unused first; return whether there was one."""
+        """End the oldest abandoned session whose client never used it; return whether there was one."""
         session = self._sessions.unused()
         if session is not None:
             self.end(session)
         return session is not None
 
     def check_user(self, request: ConnectRequest) -> None:
-        """Raise `Refused` for a client that would continue the session of another user."""
+        """Raise `Refused` for a client that asks to resume another user's session."""
         session = self._sessions.get(self._asked(request)[0])
         if session is not None and request.user not in (None, session.user):
             text = f"this session is {session.user!r}'s: {request.user!r} needs a connection of its own"
@@ -161,24 +161,24 @@ class Connections:
 
     @staticmethod
     def _asked(request: ConnectRequest) -> tuple[str | None, int]:
-        """Return the session that a client wants to continue, and after which position."""
+        """Return the session that a client asks to resume, and the last position that it handled."""
         cursor = request.cursor
         if cursor is not None and request.session in (None, cursor.session):
             return cursor.session, cursor.position
         return request.session, request.seq
 
     def accept(self, request: ConnectRequest) -> Accepted:
-        """Resume what a client asks for, as far as it is still there, or begin anew.
+        """Resume the session that a client asks for if nothing that it needs is lost, else begin a new one.
 
         Parameters
         ----------
         request : ConnectRequest
-            What the client said.
+            What the client asks for.
 
         Returns
         -------
         Accepted
-            To be given to `attach` in the same turn of the loop.
+            Must be passed to `attach` in the same turn of the loop.
         """
         client_id, cursor = request.client_id, request.cursor
         asked, position = self._asked(request)
@@ -186,9 +186,9 @@ class Connections:
         after = None if asked is None else "unknown" if session is None else session.close_code
         principal = request.principal
         if session is not None and principal is not None and session.user != principal.user:
-            session = None  # another user's: as good as none
+            session = None  # another user's session counts as unknown
         if session is not None:
-            # What waited for the former connection is what this one continues with.
+            # Number the frames that the former connection did not take: this one replays them.
             session.release()
         if session is not None and client_id in (None, session.client_id):
             if session.can_resume(position):
@@ -197,7 +197,7 @@ class Connections:
                 session.address, session.principal = request.address, principal
                 session.overflow = request.overflow
                 return self._accepted(session, position, [], {}, resumed=True, after=after)
-            # What it needs is gone, and a client has one session at a time.
+            # Messages that the client needs are gone; it gets a new session in place of this one.
             self.end(session)
         if client_id is None:
             client_id = secrets.token_urlsafe(9)
@@ -218,7 +218,7 @@ class Connections:
         return self._accepted(session, 0, missed, rooms, resumed=False, after=after)
 
     def _owned(self, client_id: str, user: str) -> str:
-        """Return the client's name if it is this user's, else a fresh one: what it numbers is its own."""
+        """Return the client id if it is this user's, else a fresh one: each numbers its own messages."""
         owners = self._owners
         if owners.setdefault(client_id, user) != user:
             client_id = secrets.token_urlsafe(9)
@@ -246,7 +246,7 @@ class Connections:
         joined = self._hub.join(session, room_id, epoch, offset)
         session.rooms[room_id] = None
         if not session.fits(missed + joined.missed):
-            # What a session cannot hold cannot be promised to a client that polls.
+            # The backlog cannot hold this many frames, and a polling client reads from the backlog alone.
             joined = self._hub.join(session, room_id)._replace(recovered=False)
         here = joined.missed if session.fits(missed + joined.missed) else []
         missed += here
@@ -278,7 +278,7 @@ class Connections:
                 "maxDepth": MAX_DEPTH,
                 "maxRooms": MAX_ROOMS,
             },
-            # How long, and how much of it, a repeat is answered with the first result.
+            # For how long, and for how many messages, a repeat is answered with the first result.
             "outbox": self._options.producers.as_welcome(),
             "heartbeat": self._options.heartbeat,
             "feedTimer": timer_kind(),
@@ -289,7 +289,7 @@ class Connections:
         return Accepted(session, position, resumed, welcome, missed, after)
 
     def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:
-        """Let a connection carry a session: welcome, replay, and from then on everything.
+        """Attach a connection to a session: it gets the welcome, the replay, and each later message.
 
         Parameters
         ----------
@@ -298,7 +298,7 @@ class Connections:
         sink : Sink
             The connection.
         welcome : bool
-            False for a poll that only goes on.
+            Whether to send the welcome; False for a poll that continues a client's polling.
         """
         session = accepted.session
         if welcome:
@@ -324,16 +324,16 @@ class Connections:
         Parameters
         ----------
         session, sink : Session and Sink
-            What was attached.
+            The session, and the connection that has ended.
         ended : bool
-            The client said that it is done: nothing is kept for it.
+            Whether the client said that it is done: then its session ends, too.
         """
         self._forget(sink)
-        # A session that cut its client off is without a connection already.
+        # A session that has cut off its slow client has detached the connection already.
         if not session.detach(sink, self._clock()) and session.present:
             return
         if ended:
-            # Behind what it sent before: the broker may not have answered yet.
+            # After the client's earlier messages: the broker may not have answered them yet.
             session.order.run(lambda: self._end_unless_back(session))
         else:
             self._sessions.detached(session)
@@ -353,7 +353,7 @@ class Connections:
             self.end(session)
 
     def cut(self, session: Session, ending: Ended) -> None:
-        """End a session's connection for what became of its token; the session waits for a better one."""
+        """Close a session's connection because its token has ended; end the session if it was revoked."""
         sink = session.sink
         if ending.close_code == 4501:
             session.ended = ending
@@ -364,22 +364,22 @@ class Connections:
             sink.close(ending.close_code, ending.text)
 
     def expel(self, session: Session) -> None:
-        """End a session for the reason that it has in `Session.ended`."""
+        """End a session, and tell its client the reason that `Session.ended` holds."""
         ended = session.ended
         if session.sink is not None and ended is not None:
             if session.sink.transport == "sse":
-                # An event stream has no close code to say it with.
+                # An event stream has no close code: an error message says why it ends.
                 session.send(error_message(ended.code, ended.text))
             session.sink.close(ended.close_code, ended.text)
         self.end(session)
 
     def end(self, session: Session) -> None:
-        """End a session and all that it owns."""
+        """End a session: stop its feeds, leave its rooms, and close its connection."""
         for feed in session.feeds.values():
             feed.stop()
         session.feeds.clear()
         for room_id in session.rooms:
-            # A grace that began when the connection was lost does not begin again: its leave may be told.
+            # A session without a connection began its grace period when the connection was lost.
             self._hub.leave(session, room_id, grace=session.present)
         session.rooms.clear()
         self._sessions.remove(session)

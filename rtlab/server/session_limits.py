@@ -1,4 +1,4 @@
-"""How much is kept for one client."""
+"""How much a session keeps, and for how long."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["SessionLimits"]
 
 
 class SessionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is kept for one client.
+    """How much a session keeps, and for how long.
 
     Parameters
     ----------
     backlog_messages, backlog_bytes : int
-        The most unconfirmed messages; older ones are given up, and a client that
+        Unacknowledged messages kept at most; older ones are dropped, and a client that
         needs them gets a new session. The newest message is always kept.
     ttl : float
         Seconds that a session outlives its connection.

@@ -1,4 +1,4 @@
-"""The sessions of one server: found by their secret names, forgotten when nobody comes back for them."""
+"""The sessions of one server, by secret id; a session expires if its client does not return in time."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ __all__ = ["Sessions"]
 
 
 class Sessions:
-    """The sessions of one server, by their secret names.
+    """The sessions of one server, by secret id.
 
     Parameters
     ----------
     clock : callable
         Seconds, monotonic.
     limits : SessionLimits
-        Bounds of each.
+        Limits of each session.
     rules : OverflowRules, optional
-        What becomes of frames that a connection does not take.
+        Overflow policies for frames that a congested connection does not take.
     fan_out : FanOut, optional
-        What hands them the messages of their rooms.
+        Delivers the messages of rooms to the sessions.
     new_id : callable
-        Makes a name that cannot be guessed: who knows it can read the messages.
+        Returns an id that cannot be guessed: whoever knows it can read the session's messages.
 
     Attributes
     ----------
     check_outgoing : callable or None
-        `Session.check_outgoing` of those that begin from now on.
+        `Session.check_outgoing` of sessions that are created from now on.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Sessions:
         self._limits = limits or SessionLimits()
         self._new_id = new_id
         self._sessions: dict[str, Session] = {}
-        # Those without a connection whose client did nothing yet, the longest without first.
+        # Sessions without a connection whose client never used them, the longest abandoned first.
         self._unused: dict[Session, None] = {}
         self._numbered = 0
         self.check_outgoing: Callable[[Message], None] | None = None
@@ -64,11 +64,11 @@ class Sessions:
 
     @property
     def numbered(self) -> int:
-        """Messages that sessions were sent, those that are gone included; a replay does not count again."""
+        """Messages of all sessions, ended ones included; a replay is not counted again."""
         return self._numbered + sum(session.position for session in self)
 
     def get(self, session_id: str | None) -> Session | None:
-        """Return a living session."""
+        """Return the session with this id; None if there is none."""
         return None if session_id is None else self._sessions.get(session_id)
 
     def create(self, client_id: str, user: str) -> Session:
@@ -80,7 +80,7 @@ class Sessions:
         return session
 
     def remove(self, session: Session) -> None:
-        """Forget a session; one that is not there is no error."""
+        """Forget a session; an unknown one is no error."""
         session.over = True
         self._unused.pop(session, None)
         if self._sessions.pop(session.session_id, None) is not None:

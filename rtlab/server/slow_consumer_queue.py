@@ -1,8 +1,8 @@
-"""What waits in front of a connection that takes no more: bounded, and under a policy for each room.
+"""The send queue of a slow consumer: bounded, with an overflow policy for each room.
 
-At rest there is no such queue: a frame is numbered and written. Once a connection's buffer is
-full, frames wait here *before* they are numbered, so that what a policy drops leaves no hole in
-the session: its announcement, ``skipped``, is a message like any other.
+A connection that keeps up has no such queue: its frames are numbered and written at once. Once its
+buffer is full, frames wait here *before* they are numbered, so that dropping some leaves no gap in
+the session's positions. A ``skipped`` message, numbered like any other, announces what was dropped.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from rtlab.server.encoded_frames import Frame, RoomPosition, checked
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]
 
-#: Under ``disconnect``, a client that has more than its bound waiting may take nothing for this long.
+#: Seconds that a client whose queue exceeds its limit may read nothing, under the policy ``disconnect``.
 STALL_SECONDS: Final = 2.0
 
-#: However much of it a client takes: so many times its bound is the most that waits for it. What
-#: waits, what the transport and the system hold, all fit into a session's backlog by default: a
-#: client that was cut off can resume.
+#: A client whose queue grows to this multiple of its limit is cut off, even if it reads. By default
+#: the queue and the buffers of transport and system together fit into a session's backlog, so that
+#: a client that was cut off can resume.
 MAX_QUEUE_FACTOR: Final = 2
 
-#: A client whose own answers fill this much of its queue is not heard until it has read some.
+#: If answers to a client fill this share of its queue, its next messages wait until it has read some.
 _ANSWERS_SHARE: Final = 0.5
 
 
 class OverflowOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server treats clients that do not read.
+    """How a server treats clients that read too slowly.
 
     Parameters
     ----------
     messages, size_bytes : int
-        What may wait for one connection, beside its transport's own buffer.
+        How much may wait for one connection, besides its transport's own buffer.
     default : Overflow
-        Of rooms that are not named.
+        Policy of rooms that `rooms` does not name.
     rooms : mapping of str to Overflow
-        By the room's name.
+        Policies by room name.
     """
 
     messages: int = 1024
@@ -58,12 +58,12 @@ class OverflowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OverflowRules:
-    """The rules of one server, and what came of them.
+    """The overflow policies of one server, and how often they were applied.
 
     Parameters
     ----------
     options : OverflowOptions
-        The rules.
+        The policies and limits.
     clock : callable
         Seconds, monotonic.
 
@@ -80,7 +80,7 @@ class OverflowRules:
         self.counts: Counter[str] = Counter(dict.fromkeys(POLICY_NAMES, 0))
 
     def policy(self, room_id: str | None, chosen: Overflow | None) -> Overflow:
-        """Return what applies to a room's messages: the connection's choice, the room's, the default."""
+        """Return a message's policy: the connection's if it chose one, else the room's, else the default."""
         return chosen or self.options.rooms.get(room_id or "", self.options.default)
 
     def may_block(self, room_id: str) -> bool:
@@ -94,11 +94,11 @@ class SlowConsumerQueue:
     Parameters
     ----------
     rules : OverflowRules
-        The server's.
+        The server's overflow policies.
     chosen : Overflow or None
-        The connection's own policy.
+        The policy that the connection asked for; None for the server's.
     check_outgoing : callable, optional
-        Raises `MessageError` for what the client may not be sent.
+        Raises `MessageError` for a message that must not be sent.
     """
 
     __slots__ = ("_answers", "_answers_bytes", "_check", "_chosen", "_queue", "_reader", "_rules")
@@ -122,12 +122,12 @@ class SlowConsumerQueue:
 
     @property
     def size_bytes(self) -> int:
-        """Of all that waits."""
+        """Bytes of all frames that wait."""
         return self._queue.size_bytes
 
     @property
     def overloaded(self) -> bool:
-        """Whether the client has asked for so much that it has to read before it is heard again."""
+        """Whether so many answers wait that the client must read before its next messages are handled."""
         options = self._rules.options
         return (
             self._answers > _ANSWERS_SHARE * options.messages
@@ -144,9 +144,9 @@ class SlowConsumerQueue:
         Parameters
         ----------
         frame : Frame
-            Not numbered yet.
+            A frame that has no position yet.
         asked_for : bool
-            The client asked for it (a room's history, say): nothing may drop it.
+            Whether the client has asked for it, as for a room's history: then no policy may drop it.
         """
         message, size, queue = frame.message, frame.measure(), self._queue
         before = self._excess()
@@ -162,7 +162,7 @@ class SlowConsumerQueue:
         elif message.type == "users_update":
             queue.replace((frame, False), size, room_id)
         else:
-            # Never too much: a client that has not read its answers is not heard.
+            # Answers need no limit here: while too many wait, the client's messages are not handled.
             queue.add((frame, True), size)
             self._answers += 1
             self._answers_bytes += size
@@ -170,18 +170,18 @@ class SlowConsumerQueue:
         if self._rules.policy(room_id, self._chosen).name == "disconnect":
             slow = self._reader.too_slow(before, self._excess())
         else:
-            slow = False  # lists of users replace each other
+            slow = False  # lists of users replace each other, so they do not pile up
         self._rules.counts["disconnect"] += slow
         return not slow
 
     def _excess(self) -> float:
-        """How full it is of what the client did not ask for: 1 at the nearer bound, more above."""
+        """Return how full the queue is without answers: 1 at whichever limit is nearer, more above it."""
         options, queue = self._rules.options, self._queue
         messages, size = len(queue) - self._answers, queue.size_bytes - self._answers_bytes
         return max(messages / options.messages, size / options.size_bytes)
 
     def take(self) -> Frame | None:
-        """Return what is to be written next; None when nothing waits."""
+        """Return the frame to be written next; None when nothing waits."""
         taken = self._queue.take()
         if taken is None or isinstance(taken, Skipped):
             return None if taken is None else _announcement(taken, self._check)
@@ -193,12 +193,12 @@ class SlowConsumerQueue:
 
 
 def _about(message: Message, policy: Overflow) -> Hashable:
-    """What a message is about, under ``conflate``; None for one that does not say."""
+    """Return the value by which ``conflate`` groups messages; None for a message without one."""
     if policy.name != "conflate":
         return None
     about = fields_of(message.payload).get(policy.key)
     if isinstance(about, bool):
-        return "bool", about  # Python takes True for 1, and False for 0
+        return "bool", about  # in Python, True equals 1 and False equals 0
     return about if isinstance(about, str | int | float) else None
 
 

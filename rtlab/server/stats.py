@@ -1,4 +1,4 @@
-"""What a server holds now, for leak checks and CPU figures."""
+"""A snapshot of a server's resources, for leak checks and CPU figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtlab.server.node import Node
 
 __all__ = ["read_stats"]
 
-#: So many clients are named among the slowest.
+#: Clients that ``slowest`` lists.
 _NAMED: Final = 10
 
 
@@ -24,7 +24,7 @@ def read_stats(node: Node) -> dict[str, Any]:
     Parameters
     ----------
     node : Node
-        Of this process.
+        The node of this process.
     """
     sinks, sessions = node.connections.sinks, node.sessions
     connections = Counter(sink.transport for sink in sinks)
@@ -44,25 +44,25 @@ def read_stats(node: Node) -> dict[str, Any]:
         "feeds": sum(len(session.feeds) for session in sessions),
         "queued_messages": sum(session.held[0] for session in sessions),
         "queued_bytes": sum(sink.queued_bytes for sink in sinks) + sum(s.held[1] for s in sessions),
-        # For whom most waits: "client", "messages" and "bytes" of each.
+        # Clients with the longest send queues: "client", "messages" and "bytes" of each.
         "slowest": _slowest(node),
         "backlog_bytes": sum(session.backlog_bytes for session in sessions),
         "messages_received": node.ingress.received,
         "rate_limited": sum(limit.refused for limit in node.rate_limits),
         "messages_published": node.hub.published,
         "slow_clients": node.overflow.counts["disconnect"],
-        # By policy: messages dropped, clients cut off, publishes that waited.
+        # By policy: messages dropped, clients cut off, or publishes that waited.
         "overflow": dict(node.overflow.counts),
-        # Seconds that the loop was busy at a stretch, and how often longer than 50 ms.
+        # Seconds that the longest turns of the event loop took, and how many took more than 50 ms.
         "turns": node.turn_meter.report(),
-        # Other nodes, as this one knows them; None for a server that stands alone.
+        # The cluster as this node sees it; None for a server without a broker.
         "cluster": node.broker.report(),
         "handshakes_refused": node.handshakes_refused,
     }
 
 
 def _slowest(node: Node) -> list[dict[str, Any]]:
-    """Return the clients for whom most waits, the slowest first; none for whom nothing does."""
+    """Return the clients with the longest send queues, the longest first; without clients that keep up."""
     waiting = ((*session.held, session.client_id) for session in node.sessions if session.held[0])
     return [
         {"client": client, "messages": messages, "bytes": size}

@@ -1,7 +1,7 @@
-"""TCP connections of one server: counted, and shed before its descriptors run out.
+"""Counts a server's TCP connections, and closes idle ones before the file descriptors run out.
 
-A process without descriptors cannot even accept a connection to refuse it: the client sees a reset,
-and nobody says why. So a share of them is kept back, in which the 503 stays reachable.
+A process without free descriptors cannot even accept a connection to refuse it: the client sees a reset
+without any reason. So some descriptors are reserved for connections that are answered 503.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from rtlab.processes.programs_and_ports import nofile
 
 __all__ = ["TcpConnections", "descriptor_reserve"]
 
-#: One in so many descriptors is kept back.
+#: One in this many descriptors is reserved.
 _RESERVE_SHARE: Final = 4
 
-#: An idle connection is closed only after this long: its request, or its answer, may be on the way.
+#: Seconds before an idle connection may be closed: a request, or the last answer, may be on the way.
 _IDLE_SECONDS: Final = 1.0
 
-#: So long a connection may be accepted and not begun, on a loop that has others to begin.
+#: Seconds that a busy loop may need from accepting a connection to starting its handler.
 _BEGUN_SECONDS: Final = 1.0
 
-#: Between two looks at which connections are gone.
+#: Seconds between two checks for connections that have ended.
 _LOOK_SECONDS: Final = 0.02
 
 
 def descriptor_reserve() -> int:
-    """Return how many descriptors this process keeps back."""
+    """Return how many descriptors this process reserves."""
     return nofile() // _RESERVE_SHARE
 
 
@@ -40,20 +40,20 @@ class TcpConnections:
     Parameters
     ----------
     make : callable
-        Makes a handler.
+        Makes a connection's HTTP handler.
     living : callable
         Returns the handlers whose connection has not ended.
     clock : callable
         Seconds, monotonic.
     most : int
-        How many may be open. More are accepted, so that they can be answered.
+        Connections that may be open. Further ones are accepted only to be answered 503.
     pending : float
-        Seconds for which an accepted connection is not among the living yet: while TLS begins.
+        Seconds for which `living` may not name an accepted connection yet: during its TLS handshake.
 
     Attributes
     ----------
     most : int
-        As given.
+        Connections that may be open.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TcpConnections:
         self._spare = max(1, descriptor_reserve() // 2)
         self._looked = clock()
         self._open: set[RequestHandler] = set()
-        # Connections without a request that is being answered, and since when; the oldest first.
+        # Connections without a request in progress, and since when; the longest idle first.
         self._idle: dict[RequestHandler, float] = {}
         self._spoken: set[RequestHandler] = set()
         self._surplus: set[RequestHandler] = set()
@@ -101,7 +101,7 @@ class TcpConnections:
         return handler in self._surplus
 
     def end(self, handler: RequestHandler) -> None:
-        """Note that a request has its answer."""
+        """Note that a request was answered."""
         if handler in self._open:
             self._idle[handler] = self._clock()
 
@@ -118,10 +118,10 @@ class TcpConnections:
         self._forget([handler for handler in gone if handler in self._spoken or self._idle[handler] < since])
 
     def _shed(self, now: float) -> None:
-        """Make place: close what has been idle for a while, the oldest first, as far as it is needed.
+        """Make room: close connections that have been idle for a while, the oldest first, until it suffices.
 
-        Whoever has just come is not closed, but answered: with a 503 if he is one too many. Only when the
-        reserve runs out, too, does the oldest go that says nothing.
+        A connection that has just come is not closed but answered, with a 503 if it exceeds the limit. Only
+        when half the reserve is in use is the longest idle one closed, however short its idle time.
         """
         if len(self._surplus) >= self._spare:
             self._drop(list(islice(self._idle, 1)))

@@ -1,4 +1,4 @@
-"""What has to be done regularly: expiry, and the announcement of who is there."""
+"""Periodic work (expiry of sessions and rooms), and delayed announcements of presence."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Looks after sessions and rooms, four times a second.
+    """Expires sessions and rooms, and does further periodic work, four times a second.
 
     Parameters
     ----------
     connections, sessions, hub : Connections, Sessions, Hub
-        What it looks after.
+        The server's connections, sessions and rooms.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Upkeep:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, action: Callable[[], object]) -> None:
-        """Do something else each time, too."""
+        """Add a function that is called at each tick."""
         self._actions.append(action)
 
     def start(self) -> None:
@@ -51,7 +51,7 @@ class Upkeep:
         self._task = asyncio.create_task(self._run(), name="upkeep")
 
     async def stop(self) -> None:
-        """End."""
+        """Stop the periodic work."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -63,7 +63,7 @@ class Upkeep:
             try:
                 self._tick()
             except Exception:
-                # A bug here must not stop sessions from expiring for good.
+                # A failing tick must not end the expiry of sessions for good.
                 _log.exception("the upkeep failed; it goes on")
 
     def _tick(self) -> None:
@@ -75,12 +75,12 @@ class Upkeep:
 
 
 class Announcer:
-    """Announces who is in the rooms, a moment after something changed.
+    """Announces who is in the rooms, a moment after presence has changed.
 
     Parameters
     ----------
     announce : callable
-        Tells all rooms.
+        Sends the announcements to the rooms.
     """
 
     def __init__(self, announce: Callable[[], object]) -> None:
@@ -88,7 +88,7 @@ class Announcer:
         self._timer: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
-        """Note that there is something to announce."""
+        """Note that presence has changed in some room."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PRESENCE_DELAY, self._fire)
 

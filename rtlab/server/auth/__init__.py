@@ -1,4 +1,4 @@
-"""Who a client is and what it may do: tokens, tickets, users and rights, kept in memory, secrets hashed.
+"""Authentication and authorisation: tokens, tickets, users and rights; in memory, with hashed secrets.
 
-Imports policies and errors. Never a session, a room, a transport or an endpoint.
+It imports policies and errors, never a session, a room, a transport or an endpoint.
 """

@@ -15,10 +15,10 @@ from rtlab.server.auth.principal import BadCredentials, Principal
 
 __all__ = ["LEEWAY", "AccessTokens"]
 
-#: Seconds by which two clocks may differ: a token counts that much longer, and that much sooner.
+#: Seconds by which two clocks may differ: a token is valid this much earlier and this much longer.
 LEEWAY: Final = 1.0
 
-#: The one algorithm: what a token's own header asks for is never followed (RFC 8725 §3.1).
+#: The only algorithm; the ``alg`` in a token's header does not choose another (RFC 8725 §3.1).
 ALGORITHM: Final = "HS256"
 
 AUDIENCE: Final = "rtlab"
@@ -34,14 +34,14 @@ class AccessTokens:
     Parameters
     ----------
     secret : str
-        Signing keys are derived from it, so that nodes of one lab know each other's tokens.
+        Signing keys are derived from it, so that the nodes of one lab accept each other's tokens.
     ttl : float
         Seconds that a token lives.
     clock : callable
         Seconds since 1970.
     trusting : bool
-        The naive setting: the token's header chooses the algorithm, ``none`` included, and nobody
-        looks at the audience. For attacks to succeed against.
+        True in the naive setting, so that attacks succeed: a token may name the algorithm ``none``,
+        and neither its audience nor its expiry is checked.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class AccessTokens:
         self._clock = clock
         self._trusting = trusting
         self._newest = 1
-        # Key's number → until when tokens that it signed may live.
+        # Number of a retired key → when the last token that it signed expires.
         self._retired: dict[int, float] = {}
 
     def rotate(self) -> str:
-        """Sign with a fresh key from now on; what the former one signed counts until it expires."""
+        """Sign with a fresh key from now on; tokens of the former key stay valid until they expire."""
         self._retired[self._newest] = self._clock() + self.ttl + LEEWAY
         self._newest += 1
         return f"k{self._newest}"
@@ -71,12 +71,12 @@ class AccessTokens:
         return jwt.encode(claims, self._key(self._newest), ALGORITHM, headers={"kid": f"k{self._newest}"})
 
     def check(self, token: str) -> Principal:
-        """Return whom a token speaks for.
+        """Return the principal that a token proves.
 
         Raises
         ------
         BadCredentials
-            ``token_expired``, or ``bad_token`` for every other fault: which one is nobody's business.
+            ``token_expired``, or ``bad_token`` for every other fault, so that forgers learn nothing.
         """
         try:
             if len(token) > MAX_TOKEN_CHARS:
@@ -101,7 +101,7 @@ class AccessTokens:
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
-            # PyJWT reads the system's clock; ours decides about time.
+            # PyJWT reads the system's clock; the times are checked below, by `clock`.
             options={"require": _REQUIRED, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
         now = self._clock()
@@ -122,7 +122,7 @@ class AccessTokens:
         return {"exp": self._clock() + self.ttl, **claims}
 
     def _number(self, kid: object) -> int:
-        """Return a key's number; only ours are known, and no name is ever looked up anywhere."""
+        """Return the number in a ``kid``; it names a key of this server, and is never used to fetch one."""
         name = cast("str", kid)
         if not isinstance(kid, str) or not name[1:].isascii() or not name[1:].isdigit() or len(name) > 8:
             raise jwt.InvalidKeyError

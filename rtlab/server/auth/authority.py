@@ -1,4 +1,4 @@
-"""Decides who a request comes from: logins, refreshes, tickets, tokens, and what was revoked."""
+"""Decides who sent a request: checks logins, refresh tokens, tickets, access tokens and revocations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Authority", "Pair"]
 
 
 class Pair(msgspec.Struct, frozen=True, rename="camel"):
-    """What a login and a refresh are answered with.
+    """The answer to a login or a refresh.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ class Authority:
     secret : str
         What signing keys are derived from.
     setting : {"naive", "right"}
-        Naive believes what it is told, in the ways that are usual.
+        Naive checks too little, as first versions often do.
     access_ttl, refresh_ttl, ticket_ttl : float
-        Seconds that each lives.
+        Lifetimes in seconds.
     clock : callable
         Seconds since 1970.
 
     Attributes
     ----------
     access, refresh_tokens, tickets, users
-        Its parts.
+        The access tokens, the refresh tokens, the tickets and the users.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class Authority:
         self.tickets = Tickets(ticket_ttl, clock, once=self.strict)
         self.users = Users()
         self.clock = clock
-        # Guessing a password is slow: for all guessers of one name together.
+        # Limits attempts to log in per user name, whoever makes them, so that guessing a password is slow.
         self._guesses = TokenBucket(rate=1.0, burst=20.0)
         self._guessed = {name: self._guesses.start(clock()) for name in (*DEMO_USERS, "")}
 
     def may_guess(self, user: str) -> float:
-        """Return 0 when another attempt to log in may be made, else the seconds to wait."""
+        """Count an attempt to log in; return 0 if it is allowed, else the seconds to wait."""
         name = user if user in self._guessed else ""
         bucket = self._guessed[name]
         self._guessed[name], allowed = self._guesses.take(bucket, self.clock())
@@ -97,7 +97,7 @@ class Authority:
         return self._pair(issued.user, issued.family, successor)
 
     def check(self, token: str) -> Principal:
-        """Return whom an access token speaks for; raises `BadCredentials`."""
+        """Return the principal that an access token proves; raises `BadCredentials`."""
         principal = self.access.check(token)
         if self.refresh_tokens.is_revoked(principal.family):
             raise BadCredentials("revoked", "this login was revoked: log in again")
@@ -106,7 +106,7 @@ class Authority:
     def identify(
         self, headers: Mapping[str, str], query: Mapping[str, str], address: str | None
     ) -> Principal:
-        """Return whom a request speaks for: by its ``Authorization``, else by the ticket in its URL.
+        """Return a request's principal: by its ``Authorization`` header, else by the ticket in its URL.
 
         The naive setting also takes the token itself from the URL, and from a cookie.
 
@@ -132,14 +132,14 @@ class Authority:
         )
 
     def looked_up(self, principal: Principal) -> Principal:
-        """Return a proof with what its user may do by now; raises `BadCredentials` when he is gone."""
+        """Return a principal with its user's present roles; raises `BadCredentials` if the user is gone."""
         roles = self.users.roles(principal.user)
         if not roles:
             raise BadCredentials("revoked", "this user is known no more")
         return msgspec.structs.replace(principal, roles=roles)
 
     def state_of(self, principal: Principal) -> str | None:
-        """Return what is wrong with a proof by now: ``"revoked"``, ``"token_expired"``, or None."""
+        """Return why a principal is no longer valid: ``"revoked"`` or ``"token_expired"``; None if it is."""
         if self.refresh_tokens.is_revoked(principal.family):
             return "revoked"
         ended = self.strict and self.clock() >= principal.expires_at + LEEWAY
@@ -151,7 +151,7 @@ class Authority:
 
 
 def _cookie(field: str) -> str | None:
-    """Return the token of a request's cookies: the browser adds them, whichever page asked."""
+    """Return the token in a request's cookies, which a browser adds whichever page made the request."""
     try:
         found = SimpleCookie(field).get("token")
     except CookieError:

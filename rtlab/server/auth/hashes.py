@@ -1,4 +1,4 @@
-"""How secrets are kept: as what they can be compared with, and not read from."""
+"""Hashes in place of secrets: a secret can be compared with its hash, and not be read from it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["hashed", "password_hash"]
 
 
 def hashed(secret: str) -> str:
-    """Return what is stored of a token or ticket. They have 256 bits of chance: a plain hash is enough."""
+    """Return a token's or ticket's hash for storage; unsalted, because these are long and random."""
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def password_hash(password: str, salt: bytes) -> bytes:
-    """Return what is stored of a password, which people chose: slow and salted (RFC 7914)."""
+    """Return a password's hash for storage: slow and salted (RFC 7914), because people choose passwords."""
     return hashlib.scrypt(password.encode(errors="replace"), salt=salt, n=1 << 12, r=8, p=1)

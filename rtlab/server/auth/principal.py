@@ -1,4 +1,4 @@
-"""Who a request was made for, as its credentials proved; and what is said when they prove nothing."""
+"""The authenticated user of a request, and the error for credentials that are not accepted."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ __all__ = ["BadCredentials", "Principal"]
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Somebody whose credentials were checked.
+    """A user whose credentials were checked.
 
     Parameters
     ----------
     user : str
-        The name.
+        The user's name.
     roles : tuple of str
-        What `rtlab.server.auth.rights` goes by.
+        The user's roles, which decide what `rtlab.server.auth.rights` allows.
     family : str
-        The login that the token goes back to; revoking it ends all tokens that came of it.
+        The login from which the token descends; revoking it ends all tokens of that login.
     expires_at : float
-        When its token ends, seconds since 1970. The server honours it for a leeway longer.
+        When the token expires, in seconds since 1970. The server adds `LEEWAY` seconds.
     """
 
     user: str
@@ -29,7 +29,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class BadCredentials(Exception):
-    """Credentials that prove nothing.
+    """Credentials that are not accepted.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class BadCredentials(Exception):
         A stable word: ``"no_credentials"``, ``"bad_token"``, ``"token_expired"``, ``"bad_ticket"``,
         ``"bad_refresh_token"``, ``"token_reused"``, ``"revoked"`` or ``"bad_login"``.
     text : str
-        What to do. It repeats nothing of what was sent.
+        What the client should do. It repeats nothing of what the client sent.
     """
 
     def __init__(self, code: str, text: str) -> None:

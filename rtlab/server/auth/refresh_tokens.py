@@ -1,4 +1,4 @@
-"""Refresh tokens: used once and replaced; one that comes twice ends its login (RFC 9700 §4.14)."""
+"""Refresh tokens: each is used once and replaced; a second use revokes its login (RFC 9700 §4.14)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rtlab.server.auth.principal import BadCredentials
 
 __all__ = ["MAX_TOKENS", "Issued", "RefreshTokens"]
 
-#: Tokens that are remembered, the used ones included: a family whose memory is lost logs in again.
+#: Tokens that are remembered, used ones included; a client whose token was forgotten must log in again.
 MAX_TOKENS: Final = 50_000
 
 
 class Issued(NamedTuple):
-    """What a refresh token stands for."""
+    """The user and login of a refresh token, and when it expires (seconds since 1970)."""
 
     user: str
     family: str
@@ -30,11 +30,11 @@ class RefreshTokens:
     Parameters
     ----------
     ttl : float
-        Seconds that one lives.
+        Lifetime of a token in seconds.
     clock : callable
         Seconds since 1970.
     rotating : bool
-        False is the naive setting: a token may be used for ever, by whoever has it.
+        False in the naive setting: whoever has a token may use it again until it expires.
     """
 
     def __init__(self, ttl: float, clock: Callable[[], float], *, rotating: bool = True) -> None:
@@ -46,19 +46,19 @@ class RefreshTokens:
         self._revoked: OrderedDict[str, float] = OrderedDict()
 
     def start(self, user: str) -> tuple[str, str]:
-        """Begin a family at a login; return its name, and its first token."""
+        """Begin a family (the tokens of one login); return its name, and its first token."""
         family = secrets.token_urlsafe(9)
         return family, self._issue(user, family)
 
     def use(self, token: str) -> tuple[Issued, str]:
-        """Exchange a token; return what it stood for, and the one that replaces it.
+        """Exchange a token; return its user and login, and the token that replaces it.
 
         Raises
         ------
         BadCredentials
-            ``token_reused`` when it had been exchanged before: its family is revoked now, because
-            either this client or the one before stole it, and nobody can tell which.
-            ``revoked``, or ``bad_refresh_token`` for one that is unknown or too old.
+            ``token_reused`` if the token was exchanged before. Its family is then revoked, because one
+            of the two clients has stolen it, and the server cannot tell which.
+            ``revoked``, or ``bad_refresh_token`` for a token that is unknown or expired.
         """
         name = hashed(token)
         issued = self._tokens.get(name)

@@ -1,4 +1,4 @@
-"""What a role may do in a room: one table, asked before every join and every message."""
+"""What a role may do in a room: one table, consulted before every join and every publish."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Action = Literal["publish", "subscribe"]
 _ALL: Final = frozenset({"publish", "subscribe"})
 _NONE: Final[frozenset[str]] = frozenset()
 
-#: Role → (rooms, actions); the first pattern that fits decides, and what fits none is forbidden.
+#: Role → (room pattern, actions); the first pattern that matches decides; without a match, all is forbidden.
 RIGHTS: Final[dict[str, tuple[tuple[str, frozenset[str]], ...]]] = {
     "staff": (("*", _ALL),),
     "member": (("staff*", _NONE), ("*", _ALL)),
     "guest": (("lobby", frozenset({"subscribe"})),),
 }
 
-#: What a room may be called: nothing that a path, a page, a log or a reader takes for something else.
+#: Names that rooms may have: without characters that have a meaning in paths, HTML or logs.
 _ROOM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]*(?:\.[A-Za-z0-9_:-]+)*")
 
 
-@lru_cache(maxsize=4096)  # asked for every message, of names that are 128 characters at the most
+@lru_cache(maxsize=4096)  # called for every message; names have at most 128 characters
 def may(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
     """Whether one of the roles allows an action in a room.
 

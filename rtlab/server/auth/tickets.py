@@ -1,4 +1,4 @@
-"""Tickets: what may stand in a URL, because it is worth nothing a moment later."""
+"""Tickets: short-lived credentials that may stand in a URL, because they soon become worthless."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Tickets:
     Parameters
     ----------
     ttl : float
-        Seconds that one lives.
+        Lifetime of a ticket in seconds.
     clock : callable
         Seconds since 1970.
     once : bool
-        False is the naive setting: a ticket is good for whoever saw it, as long as it lives.
+        False in the naive setting: a ticket may be used again until it expires.
     """
 
     def __init__(self, ttl: float, clock: Callable[[], float], *, once: bool = True) -> None:
@@ -35,7 +35,7 @@ class Tickets:
         self._tickets: OrderedDict[str, tuple[Principal, str | None, float]] = OrderedDict()
 
     def issue(self, principal: Principal, address: str | None) -> str:
-        """Return a ticket for somebody."""
+        """Return a ticket for a user, bound to an address."""
         ticket = secrets.token_urlsafe(24)
         self._tickets[hashed(ticket)] = (principal, address, self._clock() + self.ttl)
         while len(self._tickets) > MAX_TICKETS:
@@ -43,12 +43,13 @@ class Tickets:
         return ticket
 
     def redeem(self, ticket: str, address: str | None) -> Principal:
-        """Return whose ticket it is, once.
+        """Return the principal of a ticket, and invalidate the ticket.
 
         Raises
         ------
         BadCredentials
-            Used, too old, of another address, or none at all: it says the same of all four.
+            If the ticket was used, is expired, is bound to another address, or was never issued; the
+            text is the same for all four.
         """
         name = hashed(ticket)
         found = self._tickets.pop(name, None) if self._once else self._tickets.get(name)

@@ -1,4 +1,4 @@
-"""The lab's users: three people with three roles, and passwords that everybody may know."""
+"""The lab's users: three people with three roles, and public passwords."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rtlab.server.auth.principal import BadCredentials
 
 __all__ = ["DEMO_USERS", "Users"]
 
-#: Name → password and role. They open a lab on this machine, and nothing else.
+#: Name → password and role. They give access to a lab on this machine, and to nothing else.
 DEMO_USERS: Final = {
     "ada": ("analytical engine", "staff"),
     "bob": ("builder", "member"),
@@ -30,16 +30,16 @@ class Users:
         self._nobody = (secrets.token_bytes(16), b"", ())
 
     def roles(self, user: str) -> tuple[str, ...]:
-        """Return a user's roles; none of a stranger."""
+        """Return a user's roles; an unknown user has none."""
         return self._known.get(user, self._nobody)[2]
 
     def change(self, user: str, roles: tuple[str, ...]) -> None:
-        """Give a user other roles; without any he is a user no more.
+        """Give a user other roles; without roles, the user is removed.
 
         Raises
         ------
         LookupError
-            For a name that nobody has.
+            For an unknown user.
         """
         salt, expected, _ = self._known[user]
         if roles:
@@ -48,7 +48,7 @@ class Users:
             del self._known[user]
 
     def check(self, user: str, password: str) -> None:
-        """Raise `BadCredentials` for a wrong password, and after as long for a name that nobody has."""
+        """Raise `BadCredentials` for a wrong password; for an unknown user, too, and as slowly."""
         salt, expected, _ = self._known.get(user, self._nobody)
         if not hmac.compare_digest(password_hash(password, salt), expected):
             raise BadCredentials("bad_login", "the user's name or the password is wrong")
