@@ -1,6 +1,6 @@
-"""What gives a room's messages their order: the server's own memory, or a broker outside.
+"""Brokers give a room's messages their order: the server's own memory, or an external broker.
 
-`base` says what rooms publish through, `carrier_for` which broker a URL means; the rooms below are the
-nodes among each other (`cluster`), the link to any broker (`carrying`), and each kind of broker (`drivers`).
-Imports the rooms and the protocol. Never a session, a socket of a client, or what a message means.
+`base` defines the interface that rooms publish through, and `carrier_for` maps a URL to a broker.
+`cluster` lets nodes share rooms, `carrying` holds the link to a broker of any kind, and `drivers` has one
+module per kind. It imports the rooms and the protocol, never a session, a client's socket or a handler.
 """

@@ -1,4 +1,4 @@
-"""What rooms publish through."""
+"""The interface that rooms publish through."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Broker", "BrokerFailed", "Published"]
 
 
 class Published(NamedTuple):
-    """Where a message stands in its room.
+    """A published message's place in its room.
 
     Parameters
     ----------
     epoch : str
-        Which history of the room.
+        The room's epoch, in which `offset` counts.
     offset : int
-        Its number there: dense, from 1.
+        The message's number in that epoch: 1, 2, 3, …
     """
 
     epoch: str
@@ -28,19 +28,19 @@ class Published(NamedTuple):
 
 
 class BrokerFailed(RtlabError):
-    """A message was not published, or nobody can say whether it was; the text goes to its sender."""
+    """A message was not published, or it is unknown whether it was; the text goes to its sender."""
 
 
 class Broker(Protocol):
-    """Gives each message of a room its place, and hands it to `Hub.deliver` of every node.
+    """Gives each message of a room its epoch and offset, and passes it to `Hub.deliver` on every node.
 
-    The server asks for one sender's next message only when the one before has its
-    answer, so a broker has to keep no order but that of its rooms.
+    The server publishes a sender's next message only after the one before was answered,
+    so a broker has to keep the order within each room only.
     """
 
     @property
     def trips(self) -> Histogram | None:
-        """How long something published takes until it comes back; None for a server that stands alone."""
+        """Round-trip times to the broker, in seconds; None for a server without an external broker."""
         ...
 
     def publish(self, room_id: str, message: Message) -> Later[Published]:
@@ -51,13 +51,13 @@ class Broker(Protocol):
         room_id : str
             The room.
         message : Message
-            It becomes the broker's; ``room_id``, ``offset`` and ``epoch`` are not set yet.
+            The message, which the broker may change; ``room_id``, ``offset`` and ``epoch`` are not set yet.
 
         Returns
         -------
         Published or Future of Published
-            What the sender's ``ack`` says. At once, if it can be; a future that takes
-            too long counts as failed.
+            The place, which the sender's ``ack`` reports; a future if it is not known at
+            once. The caller gives a future up that takes too long.
 
         Raises
         ------
@@ -67,11 +67,11 @@ class Broker(Protocol):
         ...
 
     def report(self) -> dict[str, Any] | None:
-        """Return what ``/stats`` says of other nodes; None for a server that stands alone."""
+        """Return what ``/stats`` shows of the cluster; None for a server without an external broker."""
         ...
 
     def enter(self, room_id: str) -> Later[None]:
-        """Make a room ready for a member: its place in the history is known here afterwards.
+        """Prepare a room for a member: afterwards this node knows the room's epoch and offset.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Broker(Protocol):
         Returns
         -------
         None or Future of None
-            At once, if the room is here. The future never fails: a room whose place does not
-            become known in time begins at an unknown one, and its members are told later.
+            None if the room is known here already. The future never fails: if the room's owner does
+            not answer in time, the room begins with an unknown epoch, and members get a ``resync`` later.
         """
         ...

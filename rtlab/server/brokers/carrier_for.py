@@ -1,4 +1,4 @@
-"""Which carrier a URL means."""
+"""Creates the carrier, or the driver, that a broker's URL asks for."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     ----------
     url : str
         ``memory://NAME`` (within this process), or ``nats://``, ``redis://``, ``amqp://``
-        (RabbitMQ) or ``kafka://`` with ``[user:password@]host:port``. All store what they carry,
-        but for ``nats://…?mode=core`` and ``redis://…?mode=pubsub``.
+        (RabbitMQ) or ``kafka://`` with ``[user:password@]host:port``. All of them store messages,
+        except ``nats://…?mode=core`` and ``redis://…?mode=pubsub``.
     namespace : str
-        Carriers of another namespace on the same broker are not heard.
+        Separates labs on one broker: carriers of different namespaces do not hear each other.
     limits : CarrierLimits, optional
-        Times and sizes.
+        Timeouts and limits; the defaults of `CarrierLimits` if omitted.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
 
 
 def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
-    """Make the driver for a broker. Its client is imported only now: a server without a broker has none.
+    """Make the driver for a broker; its client library is imported only now, as most servers need none.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
     Raises
     ------
     BrokerFailed
-        For an unknown kind of URL, and when the client is not installed.
+        For an unknown kind of URL, and when the client library is not installed.
     """
     try:
         parts = urlsplit(url)

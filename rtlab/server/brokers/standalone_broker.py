@@ -1,4 +1,4 @@
-"""The broker of a server that stands alone: its own rooms."""
+"""The broker of a server without an external broker: it publishes to the server's own rooms."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["MemoryBroker"]
 
 
 class MemoryBroker:
-    """Answers at once: a room's next number is known here.
+    """Publishes at once, because this server itself numbers the messages of its rooms.
 
     Parameters
     ----------
     hub : Hub
-        Whose rooms are published to.
+        The server's rooms.
     """
 
     __slots__ = ("_hub",)

@@ -1,4 +1,4 @@
-"""Bytes from node to node over one link: the contract, reconnecting, what waits, probes and gaps.
+"""Carries bytes between nodes over a broker: the interfaces, reconnection, send queue, probes and gaps.
 
-Imports the protocol only. Never a kind of broker's client, and never a room, an epoch or an offset.
+It imports no broker's client library, and knows nothing of rooms, epochs and offsets.
 """

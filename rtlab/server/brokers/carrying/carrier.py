@@ -1,7 +1,8 @@
-"""What carries bytes between nodes: published under a subject, heard by all who subscribed to it.
+"""The interface that carries bytes between nodes: published under a subject, delivered to subscribers.
 
-A carrier knows nothing of rooms, epochs and offsets: the room's owner node puts those into
-the bytes. Its own numbers never leave it. Each carrier declares what it does in `Capabilities`.
+A carrier knows nothing of rooms, epochs and offsets: the node that owns a room puts those into
+the bytes. A broker's own sequence numbers stay inside its carrier, which declares in `Capabilities`
+what it guarantees.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ class LinkLost(BrokerFailed):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a carrier promises, and by leaving out, what it does not.
+    """What a carrier guarantees, and what it does not.
 
     Parameters
     ----------
     ordered : bool
-        Every subscriber of a subject hears one publisher's messages in the order in which it
-        published them.
+        Every subscriber of a subject gets one publisher's messages in the order in which they
+        were published.
     replay : bool
         `Carrier.history` returns what was published.
     dedupe : bool
-        A message is carried once, though it is published twice with the same ``message_id``
+        A message that is published twice with the same ``message_id`` is delivered once
         (within the broker's window, two minutes).
     delivery : {"at_most_once", "at_least_once"}
-        Of what others publish while the link of a subscriber is away: lost, or delivered
-        when the link is back. Lost messages are always announced as a gap.
+        Whether messages that are published while a subscriber's link is down are lost, or are
+        delivered when it is up again. Lost messages are always announced as a gap.
     survives_restart : bool
-        What was accepted is there after the broker's process was killed and started again.
+        Accepted messages survive when the broker's process is killed and started again.
     """
 
     ordered: bool
@@ -63,11 +64,11 @@ class Carried(NamedTuple):
     Parameters
     ----------
     subject : str
-        What it was published under, as the publisher wrote it.
+        The subject, as the publisher wrote it.
     body : bytes
-        What was published.
+        The published bytes.
     message_id : str or None
-        The publisher's own word for it.
+        The id that the publisher gave the message, if any.
     """
 
     subject: str
@@ -75,19 +76,19 @@ class Carried(NamedTuple):
     message_id: str | None
 
 
-#: Hears each message, on the loop's thread. What it raises goes to the loop's exception handler.
+#: Called with each message, on the loop's thread. Its exceptions go to the loop's exception handler.
 Handler = Callable[[Carried], None]
-#: Is told, with the reason, that messages of the subject may be missing from here on.
+#: Called with a reason when messages of the subject may be missing at this point.
 GapHandler = Callable[[str], None]
-#: Is told whether the link is up, and why it went down.
+#: Called with whether the link is up, and with the reason if it is down.
 LinkHandler = Callable[[bool, str], None]
 
 
 class CarrierSubscription(Protocol):
-    """One handler's place among the listeners of a subject."""
+    """One handler's subscription to a subject."""
 
     async def close(self) -> None:
-        """Stop hearing: the handler is not called again. Safe to repeat."""
+        """Unsubscribe: the handler is not called again. Safe to repeat."""
         ...
 
 
@@ -108,17 +109,17 @@ class Carrier(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it promises."""
+        """What this carrier guarantees."""
         ...
 
     @property
     def label(self) -> str:
-        """What people call the broker: its kind and address, never its password."""
+        """The broker's kind and address, for people; never its password."""
         ...
 
     @property
     def up(self) -> bool:
-        """Whether the link delivers, as far as is known."""
+        """Whether the link to the broker is up, as far as is known."""
         ...
 
     async def open(self) -> None:
@@ -127,19 +128,19 @@ class Carrier(Protocol):
         Raises
         ------
         BrokerFailed
-            The broker is not there, refuses the password, or is something else: it says which,
-            and what to do.
+            The broker does not answer, refuses the password, or is another kind of server. The
+            text says which, and what to do.
         """
         ...
 
     async def close(self) -> None:
-        """End the link, and with it all subscriptions. Safe to repeat, and while the link is away."""
+        """Close the link and all subscriptions. Safe to repeat, and to call while the link is down."""
         ...
 
     def publish(self, subject: str, body: bytes, *, message_id: str | None = None) -> asyncio.Future[None]:
-        """Publish a message; its place among this carrier's messages is that of the call.
+        """Publish a message; this carrier sends messages in the order of the calls.
 
-        While the link is away messages wait, up to a limit of number, bytes and time.
+        While the link is down, messages wait, up to limits of number, bytes and time.
 
         Parameters
         ----------
@@ -148,45 +149,46 @@ class Carrier(Protocol):
         body : bytes
             What the subscribers get.
         message_id : str, optional
-            Names the message where the carrier dedupes.
+            Identifies the message to a broker that drops repeats (`Capabilities.dedupe`).
 
         Returns
         -------
         Future of None
-            Done when the broker has accepted it, at the level that the carrier declares.
+            Done when the broker has accepted the message, with the guarantees of `Capabilities`.
 
         Raises
         ------
         BrokerFailed
-            At once: too large, too many wait already, or closed. From the future: refused,
-            or (as `LinkLost`) nobody can say whether it was published.
+            At once, if the message is too large, too many messages wait, or the carrier is closed.
+            From the future, if the broker refuses the message, or (as `LinkLost`) if it is unknown
+            whether it was published.
         """
         ...
 
     async def subscribe(
         self, subject: str, handler: Handler, on_gap: GapHandler | None = None
     ) -> CarrierSubscription:
-        """Hear what is published under a subject from now on, this carrier's own messages included.
+        """Receive what is published under a subject from now on, this carrier's own messages included.
 
         Parameters
         ----------
         subject : str
             Any text.
         handler : callable
-            Gets each message.
+            Called with each message.
         on_gap : callable, optional
-            Told when messages may be missing, before the next message is delivered: what was
-            published while the link was away is lost, or no longer stored.
+            Called when messages may be missing, before the next message is delivered: they were
+            published while the link was down, and are lost or no longer stored.
 
         Returns
         -------
         CarrierSubscription
-            When the broker knows of it: what is published after this is heard.
+            Returned once the broker has confirmed it: whatever is published later is delivered.
 
         Raises
         ------
         BrokerFailed
-            When the link is away and does not come back in time, or the broker refuses.
+            When the link is down and does not come back in time, or the broker refuses.
         """
         ...
 
@@ -203,12 +205,12 @@ class Carrier(Protocol):
         Returns
         -------
         list of Carried
-            All that were accepted before the call are among them, but for what the limit cuts off.
+            Messages accepted before the call are all among them, except those beyond the limit.
 
         Raises
         ------
         BrokerFailed
-            Where `Capabilities.replay` is not declared, and when the link is away.
+            Where `Capabilities.replay` is not declared, and when the link is down.
         """
         ...
 
@@ -218,6 +220,6 @@ class Carrier(Protocol):
         Parameters
         ----------
         handler : callable
-            Gets whether it is up, and the reason when it is not.
+            Called with whether the link is up, and with the reason if it is down.
         """
         ...

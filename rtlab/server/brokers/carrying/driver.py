@@ -1,7 +1,7 @@
-"""What one kind of broker has to bring: a connection that is opened once, used, and thrown away.
+"""The interface of one kind of broker: a connection that is opened once, used, and discarded.
 
-Reconnecting, waiting messages, probes, gaps and limits are the same for all, and are
-`LinkedCarrier`'s.
+`LinkedCarrier` does what all kinds have in common: reconnection, queueing, probes, gaps and
+limits.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Outgoing:
     Parameters
     ----------
     name : str
-        The subject, in the broker's naming.
+        The subject's name at the broker.
     body : bytes
-        What to publish.
+        The bytes to publish.
     message_id : str or None
-        For the broker's own dedupe.
+        Lets the broker drop repeats, if it can.
     answer : Future of None
-        Whose publisher waits for it.
+        The future that the publisher waits for.
     expires : float
-        When it has waited too long, in the loop's time.
+        When the message has waited too long for a link, on the loop's clock.
     """
 
     __slots__ = ("answer", "body", "expires", "message_id", "name")
@@ -52,35 +52,35 @@ class Outgoing:
 
 
 class Attachment(Protocol):
-    """One subject that is listened to, over all links that come and go."""
+    """One subscribed subject, which outlives single links."""
 
-    #: The subject, in the broker's naming.
+    #: The subject's name at the broker.
     name: str
-    #: Where to go on after an outage, in the driver's own words; None before the first `Driver.attach`.
+    #: Where to resume after an outage, in the driver's own format; None before the first `Driver.attach`.
     position: Any
 
     def deliver(self, body: bytes, message_id: str | None, position: Any = None) -> None:
-        """Hand a message to whoever listens.
+        """Pass a message to the subscribers.
 
         Parameters
         ----------
         body : bytes
             The message.
         message_id : str or None
-            The publisher's word.
+            The id that the publisher gave the message, if any.
         position : object
-            Becomes `position`.
+            The new value of `Attachment.position`.
         """
         ...
 
 
 class Driver(Protocol):
-    """One kind of broker. Its methods are called by one carrier, `connect` and `disconnect` in turns.
+    """One kind of broker. One carrier calls its methods, `connect` and `disconnect` alternately.
 
-    A method that finds the connection dead raises anything but `BrokerFailed`, or `LinkLost`.
+    A method that finds the connection dead raises `LinkLost`, or an exception that is no `BrokerFailed`.
     """
 
-    #: What it promises.
+    #: What it guarantees.
     capabilities: Capabilities
     #: Kind and address, for people.
     label: str
@@ -103,7 +103,7 @@ class Driver(Protocol):
         ...
 
     async def disconnect(self) -> None:
-        """End the connection and all that belongs to it; also after a `connect` that failed."""
+        """Close the connection and all that belongs to it; also called after a `connect` that failed."""
         ...
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
@@ -117,8 +117,8 @@ class Driver(Protocol):
         Returns
         -------
         list
-            For each message None, or why the broker refused it. Raising means that
-            nobody knows what became of any of them.
+            For each message None, or why the broker refused it. If the method raises, it is
+            unknown which of the messages were published.
         """
         ...
 
@@ -128,7 +128,7 @@ class Driver(Protocol):
         Parameters
         ----------
         attachment : Attachment
-            The subject, and who hears it.
+            The subject and its subscribers.
 
         Returns
         -------
@@ -147,18 +147,18 @@ class Driver(Protocol):
         Parameters
         ----------
         name : str
-            The subject, in the broker's naming.
+            The subject's name at the broker.
         limit : int
             How many at most.
         """
         ...
 
     async def check(self) -> None:
-        """Look whether the broker is still the right one; called once in a probe's interval.
+        """Check that the broker may still be used; called once per probe interval.
 
         Raises
         ------
         LinkLost
-            When it is not: a primary that was demoted, say.
+            When it may not: a primary that was demoted to a replica, say.
         """
         ...

@@ -1,4 +1,4 @@
-"""Calls of a driver, whose client may cancel what waits for it when its connection ends."""
+"""Guards calls of a driver, because its client library may cancel pending futures on a lost connection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["driver_call"]
 def driver_call() -> Generator[None]:
     """Turn a cancellation that nobody asked for into a lost link.
 
-    A client that closes its connection may cancel the futures that wait for answers (aiormq does). To
-    who awaits them that looks as if its own task were cancelled, and ends it without a word.
+    A client library that closes its connection may cancel the futures that wait for answers (aiormq does).
+    To the task that awaits them this looks like its own cancellation, so it would end silently.
 
     Raises
     ------

@@ -9,7 +9,7 @@ __all__ = ["CarrierLimits"]
 
 @dataclass(frozen=True, slots=True)
 class CarrierLimits:
-    """Times and sizes of a carrier.
+    """Timeouts and limits of a carrier.
 
     Parameters
     ----------
@@ -18,17 +18,18 @@ class CarrierLimits:
     answer_timeout : float
         Seconds for the broker's answer to what was sent; then the link counts as lost.
     wait_timeout : float
-        Seconds that a message, or a subscription, waits for a link that is away.
+        Seconds that a message, or a subscription, waits for a link that is down.
     probe_interval : float
-        Seconds between two probes: a link that delivers nothing is found within two of them.
+        Seconds between two probes: a link that delivers nothing is detected within two intervals.
     first_pause, longest_pause : float
-        Seconds before the first attempt to connect again, and at most; it doubles, with jitter.
+        Seconds before the first attempt to reconnect, and the longest pause between two attempts; the
+        pause doubles, with jitter.
     waiting_messages, waiting_bytes : int
         How much may wait for the broker's answers.
     history_messages : int
-        How many messages of a subject a broker shall keep, where it can be told.
+        How many messages of a subject the broker is asked to keep, if it can be asked.
     history_seconds : int
-        How long it shall keep them, where it can be told.
+        How long the broker is asked to keep them, if it can be asked.
     """
 
     connect_timeout: float = 10.0

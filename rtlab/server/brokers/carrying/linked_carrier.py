@@ -1,4 +1,4 @@
-"""A carrier over any driver: reconnects, holds what waits, finds silent links, and announces gaps."""
+"""A carrier over any driver: reconnects, queues messages, detects dead links, and announces gaps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rtlab.server.brokers.carrying.subjects import full_name, probe_name
 
 __all__ = ["LinkedCarrier"]
 
-#: The longest pause before another attempt is this many times the first.
+#: Each pause before another attempt to connect is this many times the pause before.
 _GROWTH: Final = 2.0
 
 
@@ -40,11 +40,11 @@ class LinkedCarrier:
     Parameters
     ----------
     driver : Driver
-        The kind of broker.
+        Connects to one kind of broker.
     namespace : str
-        Whose subjects these are: two labs on one broker do not hear each other.
+        Part of every subject's name, so that two labs on one broker do not hear each other.
     limits : CarrierLimits
-        Times and sizes.
+        Timeouts and limits.
     """
 
     def __init__(self, driver: Driver, namespace: str, limits: CarrierLimits) -> None:
@@ -54,7 +54,7 @@ class LinkedCarrier:
         self._queue = SendQueue(driver, limits)
         self._listening: dict[str, Listening] = {}
         self._link_handlers: list[LinkHandler] = []
-        self._changing = asyncio.Lock()  # one connects, attaches or detaches at a time
+        self._changing = asyncio.Lock()  # held while connecting, attaching or detaching
         self._lost: asyncio.Future[str] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -157,14 +157,14 @@ class LinkedCarrier:
         self._link_handlers.append(handler)
 
     async def leave(self, name: str, place: Place) -> None:
-        """Take a handler away; the last one of a subject ends its delivery.
+        """Remove a handler; with the last one of a subject, its delivery ends.
 
         Parameters
         ----------
         name : str
-            The subject, in the broker's naming.
+            The subject's name at the broker.
         place : Place
-            Whose.
+            The handler's place.
         """
         async with self._changing:
             listening = self._listening.get(name)
@@ -198,7 +198,7 @@ class LinkedCarrier:
             ) from None
 
     async def _join(self, name: str, subject: str, place: Place) -> bool:
-        """Add a handler; return whether the link held meanwhile."""
+        """Add a handler; return False if the link was lost meanwhile."""
         listening = self._listening.get(name)
         if listening is None:
             listening = Listening(name, subject)
@@ -225,7 +225,7 @@ class LinkedCarrier:
                 told.append(f"the link to {self.label} was away ({self._reason})")
 
     async def _establish_in_time(self) -> None:
-        """Establish; try again where the broker let us in and then ended the link."""
+        """Establish the first link; try again if the broker accepts the connection and then closes it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.connect_timeout
         while True:
@@ -238,7 +238,7 @@ class LinkedCarrier:
                 await asyncio.sleep(pause)
 
     async def _establish(self) -> None:
-        """Connect and attach what is listened to; raise `BrokerFailed` when it does not work out."""
+        """Connect, and attach all subscribed subjects; raise `BrokerFailed` if that fails."""
         lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._lost = lost
         try:
@@ -260,7 +260,7 @@ class LinkedCarrier:
             raise BrokerFailed(text) from error
 
     async def _disconnect(self) -> None:
-        """End the link, to the end also where this wait is cancelled: `close` then waits for the same."""
+        """Close the link. If this wait is cancelled, the closing goes on, and `close` waits for it."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end_link(), name=f"end of the link to {self.label}")
         await asyncio.wait((self._ending,))
@@ -272,7 +272,7 @@ class LinkedCarrier:
                 await self._driver.disconnect()
 
     async def _keep(self) -> None:
-        """Own the link: serve it until it is lost, then connect again, for ever."""
+        """Use the link until it is lost, then connect again, for ever."""
         while True:
             self._go_down(await self._serve())
             await self._disconnect()
@@ -288,7 +288,7 @@ class LinkedCarrier:
             self._go_up()
 
     async def _serve(self) -> str:
-        """Write what waits and send probes, until the link is lost; return why."""
+        """Send queued messages and probes until the link is lost; return the reason."""
         assert self._lost is not None
         tasks = (asyncio.create_task(self._queue.write()), asyncio.create_task(self._probe()))
         try:
@@ -303,9 +303,9 @@ class LinkedCarrier:
         return "; ".join(str(end) if isinstance(end, BrokerFailed) else describe(end) for end in ends if end)
 
     async def _probe(self) -> None:
-        """Publish to itself: a link that takes messages and delivers none is lost.
+        """Publish probes to this carrier itself: a link that takes messages but delivers none is lost.
 
-        One that is only behind (its messages are answered, the probe waits its turn) is not.
+        A link that is only slow is not: it answers messages while the probe waits for its turn.
         """
         interval = self._limits.probe_interval
         loop = asyncio.get_running_loop()

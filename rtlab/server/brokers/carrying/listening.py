@@ -1,4 +1,4 @@
-"""One subject that a carrier listens to, and its handlers, over all links that come and go."""
+"""One subject to which a carrier has subscribed, and its handlers; both outlive single links."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ __all__ = ["Listening", "Place", "report"]
 
 
 def report(error: Exception, what: str) -> None:
-    """Give what a handler raised to the loop's exception handler.
+    """Pass a handler's exception to the loop's exception handler.
 
     Parameters
     ----------
     error : Exception
-        Its exception.
+        What the handler raised.
     what : str
-        Which handler.
+        Says which handler failed.
     """
     asyncio.get_running_loop().call_exception_handler({"message": what, "exception": error})
 
 
 class Place:
-    """One handler among those of a subject.
+    """One handler of a subject.
 
     Parameters
     ----------
     handler : callable
-        Gets each message.
+        Called with each message.
     on_gap : callable or None
-        Is told of gaps.
+        Called when messages may be missing.
     """
 
     __slots__ = ("closed", "handler", "on_gap")
@@ -50,14 +50,14 @@ class Listening:
     Parameters
     ----------
     name, subject : str
-        In the broker's naming, and in the subscriber's.
+        The subject's name at the broker, and as the subscriber wrote it.
     """
 
     def __init__(self, name: str, subject: str) -> None:
         self.name = name
         self.subject = subject
         self.position: Any = None
-        #: Whether a link has ever delivered it.
+        #: Whether the subject was attached before, on this link or an earlier one.
         self.attached = False
         self.places: list[Place] = []
         self._held: list[Carried] | None = None
@@ -73,7 +73,7 @@ class Listening:
 
     @contextlib.contextmanager
     def holding(self) -> Generator[list[str]]:
-        """Hold back messages for the time of a block; what is put into its list is told as gaps before them.
+        """Hold messages back during a block; first announce the gaps whose reasons are put into the list.
 
         Yields
         ------

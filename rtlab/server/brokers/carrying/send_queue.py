@@ -1,4 +1,4 @@
-"""Messages on their way to a broker: in one order, bounded, each answered in the end."""
+"""The queue of messages to a broker: ordered and bounded; each message gets an answer in the end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["Accepted", "SendQueue"]
 
-#: How many messages are sent before their answers are waited for.
+#: Messages that are sent together before the broker's answers are awaited.
 _BATCH: Final = 256
 
 
 class Accepted:
-    """When a probe was accepted, in the loop's time: never, so far."""
+    """When the broker accepted a probe, on the loop's clock; infinity before."""
 
     __slots__ = ("time",)
 
@@ -34,21 +34,21 @@ class Accepted:
         Parameters
         ----------
         answer : Future of None
-            Of the probe.
+            The probe's answer.
         """
         if not answer.cancelled() and answer.exception() is None:
             self.time = answer.get_loop().time()
 
 
 class SendQueue:
-    """Holds what is not answered yet, and writes it whenever there is a link.
+    """Holds messages that are not answered yet, and sends them while there is a link.
 
     Parameters
     ----------
     driver : Driver
-        Sends.
+        Sends the messages.
     limits : CarrierLimits
-        How much waits, and how long.
+        How much may wait, and how long.
     """
 
     def __init__(self, driver: Driver, limits: CarrierLimits) -> None:
@@ -76,7 +76,7 @@ class SendQueue:
         name, body, message_id
             As for `Outgoing`.
         away : str
-            Why nothing is sent now, for the error; empty when the link is up.
+            Text for the error that says why the link is down; empty when it is up.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class SendQueue:
         Raises
         ------
         BrokerFailed
-            When it is too large, or too much waits.
+            When the message is too large, or too much waits already.
         """
         limit = self._driver.max_bytes
         if limit is not None and len(body) > limit:
@@ -105,7 +105,7 @@ class SendQueue:
         return self._add(name, body, message_id)
 
     def put_probe(self, name: str, body: bytes) -> Accepted:
-        """Add a message whose publisher does not wait for the answer, whatever waits already.
+        """Add a probe, however much waits already.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class SendQueue:
         Returns
         -------
         Accepted
-            When the answer came.
+            Holds the time at which the broker accepts the probe.
         """
         accepted = Accepted()
         self._add(name, body, None).add_done_callback(accepted.note)
@@ -133,7 +133,7 @@ class SendQueue:
         return answer
 
     async def write(self) -> None:
-        """Send what is there and what comes, for the life of one link.
+        """Send waiting and further messages as long as one link lasts.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class SendQueue:
             self._answer(message, error)
 
     def link_lost(self, reason: str) -> None:
-        """Settle what was sent and not answered: it goes again where the broker drops repeats.
+        """Settle messages that were sent and not answered: queue them again if the broker drops repeats.
 
         Parameters
         ----------
@@ -197,12 +197,12 @@ class SendQueue:
             self._more.set()
 
     def fail_all(self, reason: str) -> None:
-        """Answer everything that waits with `BrokerFailed`.
+        """Answer every waiting message with `BrokerFailed`.
 
         Parameters
         ----------
         reason : str
-            Its text.
+            Text of the error.
         """
         if self._timer is not None:
             self._timer.cancel()
@@ -222,7 +222,7 @@ class SendQueue:
             message.answer.set_exception(error)
 
     def _expire(self) -> None:
-        """End the wait of those who waited too long for a link; look again when the next one's time comes."""
+        """Fail messages that have waited too long for a link; arm the timer for the next one."""
         loop = asyncio.get_running_loop()
         while not self._writing and self._queue and self._queue[0].expires <= loop.time():
             text = f"the link to {self._driver.label} was away for {self._limits.wait_timeout:g} s"

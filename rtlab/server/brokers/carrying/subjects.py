@@ -1,4 +1,4 @@
-"""Names that every broker takes, for any text."""
+"""Encodes any text as a name that every kind of broker accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["MAX_SUBJECT_CHARS", "encode_subject", "full_name", "namespace_of", "probe_name"]
 
-#: The longest encoded subject. Kafka's topic names are the shortest of all: 249 characters.
+#: Characters of the longest encoded subject. Kafka has the tightest limit: 249 characters for a topic.
 MAX_SUBJECT_CHARS: Final = 120
 
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9-]")
@@ -17,9 +17,9 @@ _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9-]")
 def encode_subject(text: str) -> str:
     """Encode a text as a name of letters, digits, ``-`` and ``_`` only.
 
-    Different texts have different names: other characters become ``_`` and the two
-    hexadecimal digits of each of their bytes in UTF-8; what would be too long (and the empty
-    text) becomes ``__`` and its SHA-256.
+    Different texts have different names. Each byte (UTF-8) of another character becomes ``_`` and
+    two hexadecimal digits. If the name would be too long, or the text is empty, the name is ``__``
+    and the text's SHA-256.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def full_name(namespace: str, subject: str) -> str:
 
 
 def probe_name(namespace: str) -> str:
-    """Return the name of a namespace's probes, which is that of no subject.
+    """Return the subject name of a namespace's probes; no encoded subject equals it.
 
     Parameters
     ----------
@@ -88,5 +88,5 @@ def probe_name(namespace: str) -> str:
 
 
 def namespace_of(token: str) -> str:
-    """Return whose subjects the nodes of one token use: labs that share a broker do not hear each other."""
+    """Return the namespace of the nodes of one token, so that labs on one broker do not hear each other."""
     return hashlib.blake2b(token.encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Nodes that share rooms: who lives, who owns a room, and how messages get their number from the owner.
+"""Nodes that share rooms: which nodes live, which node owns a room, and how owners number messages.
 
-Imports `carrying`, the hub and the protocol. Never a kind of broker: any carrier will do.
+It imports `carrying`, the hub and the protocol, never a kind of broker: it works with any carrier.
 """

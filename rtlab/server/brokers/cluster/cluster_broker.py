@@ -1,11 +1,11 @@
-"""The broker of a node among others: each room has one owner, which numbers its messages.
+"""The broker of a node in a cluster: each room is owned by one node, which numbers its messages.
 
-A node sends what its clients publish to the room's owner, and the ``ack`` says what the owner
-answered. The owner gives epoch and offset, and sends the message to all nodes through the
-carrier; when it comes back to the owner itself, it counts as published. The carrier's own order and
-promises are not relied on: a node that misses an offset asks the owner, whoever hears of a newer
-epoch takes it over, and the members are told (``resync``). Where a node joins or says goodbye, its
-rooms are handed over, and nobody notices.
+A node forwards its clients' messages to the room's owner, and the ``ack`` reports the owner's
+answer. The owner assigns epoch and offset, and sends the message to all nodes through the
+carrier; when it comes back to the owner itself, it counts as published. None of this relies on the
+carrier's order and guarantees: a node that misses an offset asks the owner, and a node that hears of
+a newer epoch adopts it and tells its members (``resync``). When a node joins or leaves in order,
+rooms are handed over, and clients do not notice.
 """
 
 from __future__ import annotations
@@ -45,34 +45,34 @@ from rtlab.server.rooms.hub import Hub
 
 __all__ = ["ClusterBroker"]
 
-#: Seconds in which a broker that takes messages has to deliver one.
+#: Seconds within which the broker must deliver the first heartbeat back to its node.
 _ECHO_TIMEOUT: Final = 10.0
-#: Seconds that a node which stops waits for what it has published to come back.
+#: Seconds that a stopping node waits until the messages that it has published come back.
 _STOP_TIMEOUT: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class ClusterBroker:
-    """See `Broker`; the node's rooms agree with those of all nodes that the carrier reaches.
+    """See `Broker`; keeps this node's rooms consistent with those of all nodes that the carrier reaches.
 
     Parameters
     ----------
     hub : Hub
         This node's rooms.
     carrier : Carrier
-        Not open yet; it becomes this broker's.
+        A carrier that is not open yet; this broker opens and closes it.
     name : str
         The node's name, unique among the nodes.
     timings : Timings
-        How soon a silent node is noticed.
+        Interval of heartbeats, and how soon a silent node counts as dead.
     clock : callable
         Seconds, monotonic.
 
     Attributes
     ----------
     trips : Histogram
-        How long each of this node's heartbeats took to the broker and back.
+        Seconds that this node's heartbeats took to the broker and back.
     """
 
     def __init__(
@@ -97,16 +97,16 @@ class ClusterBroker:
         self._echo = asyncio.Event()
         self._lines = LifeLines(self._members.my_life, self._process_ended)
         self._door = 0
-        # Nodes whose process has ended, and since when that is known: what they had sent may be on its way.
+        # Node → its process that has ended, and when this was noticed: messages of it may be on their way.
         self._ended: dict[str, tuple[str, float]] = {}
-        # How many nodes' deaths were known by the end of their process, and by their silence.
+        # Nodes found dead because their process ended, and because they were silent.
         self._deaths = {"ended": 0, "silent": 0}
         self._task: asyncio.Task[None] | None = None
         hub.tell_nodes = self._tell_users
-        hub.new_epoch = lambda: UNKNOWN_EPOCH  # of a room whose owner does not answer
+        hub.new_epoch = lambda: UNKNOWN_EPOCH  # for a room whose owner does not answer
 
     async def start(self) -> None:
-        """Open the carrier, and get to know the other nodes.
+        """Open the carrier, and find the other nodes.
 
         Raises
         ------
@@ -123,13 +123,13 @@ class ClusterBroker:
                 await self._echo.wait()
         except TimeoutError:
             raise BrokerFailed(f"{self._carrier.label} takes messages, but delivers none") from None
-        # By then every node that lives has beaten.
+        # By then every living node has sent a heartbeat.
         await asyncio.sleep(1.5 * self._timings.beat)
         self._members.ready = True
         self._expect_handovers()
         self._carrier.on_link(self._link_changed)
         self.tick()
-        self._owned.release()  # there is nothing, which the others wait to hear
+        self._owned.release()  # it owns no room yet; the others wait for its `Handed`
         self._task = asyncio.create_task(self._run(), name="cluster")
 
     async def stop(self) -> None:
@@ -161,16 +161,16 @@ class ClusterBroker:
         return self._followed.enter(room_id)
 
     def owner(self, room_id: str) -> str | None:
-        """Return the node that numbers a room's messages, as this one knows."""
+        """Return the node that numbers a room's messages, as far as this node knows."""
         return self._members.owner(room_id)
 
     def report(self) -> dict[str, Any]:
-        """Return what ``/stats`` says of it."""
+        """Return what ``/stats`` shows of the cluster."""
         return {
             "broker": self._carrier.label,
             "nodes": self._members.living,
             "connected": self._members.connected,
-            # Since the newest heartbeat that came back was sent; None before the first.
+            # Seconds since the newest heartbeat that came back was sent; None before the first.
             "silence": self._members.silence,
             "takeovers": self._owned.takeovers,
             "lapses": self._owned.lapses,
@@ -178,13 +178,13 @@ class ClusterBroker:
             "deaths": dict(self._deaths),
         }
 
-    # Life
+    # Heartbeats and deaths
 
     async def _run(self) -> None:
         beat_at = self._clock() + self._timings.beat
         while True:
-            # All nodes hear a beat at about the same time: looking when it is too old, not with the next
-            # beat, they agree on the death, and the new owner knows of it when it is asked.
+            # All nodes receive a heartbeat at about the same time. Each checks when it becomes too old, not
+            # with its own next heartbeat: so all notice a death together, and the new owner is ready.
             until_death = self._members.next_death - self._clock()
             await asyncio.sleep(max(0.0, min(self._timings.beat, beat_at - self._clock(), until_death)))
             try:
@@ -194,11 +194,11 @@ class ClusterBroker:
                     beat_at = self._clock() + self._timings.beat
                     self.tick()
             except Exception:
-                # A bug here must not end the beats for good.
+                # A failing tick must not end the heartbeats for good.
                 _log.exception("the cluster's upkeep failed; it goes on")
 
     def tick(self) -> None:
-        """Beat, and look who has become silent; the broker's own task does it."""
+        """Send a heartbeat, and check for silent nodes; called by the broker's own task."""
         self._look_at_lease()
         self._beat(self._owned.news())
         self._look_for_silence()
@@ -216,12 +216,12 @@ class ClusterBroker:
             self._followed.forget_agreements()
 
     def _process_ended(self, node: str, life: str) -> None:
-        # What it had published comes before this beat does: then nothing of it is missed.
+        # What that process has published arrives before this heartbeat comes back: so nothing is missed.
         self._ended[node] = life, self._clock()
         self._beat()
 
     def _bury_ended(self, echoed: float) -> None:
-        """Take nodes for dead whose last words have come: a beat that was sent after their end is back."""
+        """Bury nodes whose last messages have arrived: a heartbeat sent after their end has come back."""
         told = [node for node, (_, since) in self._ended.items() if since <= echoed]
         lives = {node: self._ended.pop(node)[0] for node in told}
         dead = [node for node, life in lives.items() if self._members.gone(node, life)]
@@ -263,7 +263,7 @@ class ClusterBroker:
     def _beat(self, heads: Mapping[str, tuple[str, int]] | None = None, *, hello: bool = False) -> None:
         self._link.say(ALL, self._beat_message(heads or {}, hello=hello))
 
-    # Hearing
+    # Messages of other nodes
 
     def _receive(self, carried: Carried) -> None:
         message = decode(carried.body)
@@ -297,7 +297,7 @@ class ClusterBroker:
         members.term = max(members.term, beat.term)
         if beat.node == members.me:
             if beat.life == members.my_life:
-                self._look_at_lease()  # before the echo renews it
+                self._look_at_lease()  # before this heartbeat's return renews it
                 self.trips.add(max(0.0, self._clock() - beat.sent))
                 back = members.echoed(beat.sent)
                 self._echo.set()
@@ -315,7 +315,7 @@ class ClusterBroker:
                 self._owned.expect((beat.node,))
                 self._lines.let_go(beat.node)
                 self._hub.without_node(beat.node)
-        elif not (beat.hello and unknown):  # who only asks does not count yet
+        elif not (beat.hello and unknown):  # a node that only asks for the state does not count yet
             changed = members.heard(beat.node, beat.life)
             if changed:
                 self._owned.expect((beat.node,))
@@ -331,7 +331,7 @@ class ClusterBroker:
         if changed and members.ready:
             self._living_changed()
             if not beat.bye:
-                self._beat(hello=True)  # for what it has said before
+                self._beat(hello=True)  # asks for what that node has announced before
 
     def _gap(self, reason: str) -> None:
         if self._members.ready:

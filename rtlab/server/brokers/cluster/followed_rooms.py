@@ -1,4 +1,4 @@
-"""The rooms of this node: messages in their order, and the owner asked wherever something is missing."""
+"""The rooms of this node: delivers messages in order, and asks a room's owner for missing ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtlab.server.rooms.hub import Hub
 
 __all__ = ["FollowedRooms"]
 
-#: Seconds that a member waits for its room to become known.
+#: Seconds that a member waits, when it enters a room, for the owner's answer.
 _ENTER_TIMEOUT: Final = 3.0
 #: Messages of a room that are held while the owner is asked what came before them.
 _MAX_HELD: Final = 2000
@@ -25,25 +25,25 @@ _MAX_HELD: Final = 2000
 
 @dataclass(eq=False)
 class _Catching:
-    """A room whose owner was asked where it stands: what came meanwhile, and who waits for it."""
+    """A question to a room's owner that is not answered yet: messages held, and members that wait."""
 
     held: list[Message] = field(default_factory=list["Message"])
     waiters: list[asyncio.Future[None]] = field(default_factory=list["asyncio.Future[None]"])
 
 
 class FollowedRooms:
-    """Delivers what owners send. A gap, a new owner, and a first member are one thing: ask the owner.
+    """Delivers the owners' messages; on a gap, a new owner or a first member, asks the room's owner.
 
     Parameters
     ----------
     hub : Hub
         This node's rooms.
     members : Membership
-        Says whom to ask.
+        Knows each room's owner.
     link : NodeLink
-        The way to it.
+        Sends messages to owners.
     owned : OwnedRooms
-        Asked where this node is the owner.
+        The rooms that this node itself owns.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class FollowedRooms:
         self._link = link
         self._owned = owned
         self._catching: dict[str, _Catching] = {}
-        # Whom each room here was agreed on with: the node, and its process.
+        # Room → the owner, and its process, with which this node has last synchronised the room.
         self._agreed: dict[str, tuple[str, str | None]] = {}
 
     def receive(self, message: Message) -> None:
@@ -83,16 +83,16 @@ class FollowedRooms:
         self._owned.came_back(room_id, epoch, offset)
 
     def _is_next(self, room_id: str, epoch: str, offset: int) -> bool:
-        """Return whether a message is a room's next one: no answer of its owner can come before it."""
+        """Return whether a message is a room's next one, so that it need not wait for the owner's answer."""
         room = self._hub.get(room_id)
         return room is not None and (room.epoch, room.offset + 1) == (epoch, offset)
 
     def _place(self, room_id: str, epoch: str, offset: int, message: Message) -> None:
-        """Deliver a message if it is the next; notice what is missing before it."""
+        """Deliver a message if it is the next one; catch up if messages before it are missing."""
         room = self._hub[room_id]
         newer = epoch > room.epoch
         if epoch < room.epoch or (offset <= room.offset and not newer):
-            return  # of a former owner, or here already
+            return  # of a former owner, or delivered already
         if newer and offset == 1:
             self._hub.begin(room_id, epoch, 0)
         elif newer or offset > room.offset + 1:
@@ -103,7 +103,7 @@ class FollowedRooms:
         self._hub.deliver(room_id, message)
 
     def head(self, room_id: str, epoch: str, offset: int) -> None:
-        """Take note of where an owner says that its room stands."""
+        """Compare a room with the epoch and offset that its owner announces; catch up if it is behind."""
         self._owned.heard(room_id, epoch)
         if room_id not in self._hub or room_id in self._catching:
             return
@@ -114,20 +114,20 @@ class FollowedRooms:
             self.catch_up(room_id)
 
     def owners_changed(self) -> None:
-        """Agree with the new owners on the rooms whose owner changed."""
+        """Synchronise the rooms whose owner has changed with their new owners."""
         for room_id in list(self._hub):
             owner = self._members.owner(room_id)
             if self._owned.hands_over(room_id):
-                continue  # agreed on when that is done
+                continue  # synchronised after the handover
             if owner is not None and self._agreed.get(room_id) != (owner, self._members.life(owner)):
                 self.catch_up(room_id)
 
     def forget_agreements(self) -> None:
-        """Note that this node was cut off: every room is to be agreed on anew."""
+        """Note that this node was cut off: every room must be synchronised with its owner again."""
         self._agreed.clear()
 
     def tick(self) -> None:
-        """Ask again where there was no answer."""
+        """Repeat the questions that were not answered."""
         for room_id in list(self._catching):
             self._ask(room_id)
         for room_id in [room_id for room_id in self._agreed if room_id not in self._hub]:
@@ -150,7 +150,7 @@ class FollowedRooms:
         return done
 
     def catch_up(self, room_id: str) -> None:
-        """Ask a room's owner where it stands; what comes meanwhile is held."""
+        """Ask a room's owner for its epoch, offset and messages; messages that come meanwhile are held."""
         if room_id not in self._catching:
             self.catch_ups += 1
             self._catching[room_id] = _Catching()
@@ -174,7 +174,7 @@ class FollowedRooms:
             self._take(told)
 
     def handed_over(self, handover: Handover) -> None:
-        """Take what a room's former owner says of its end: who was there has missed nothing."""
+        """Process the handover of a room's former owner; its members miss nothing by it."""
         mine = self._owned.take_over(handover)
         here = self._hub.get(handover.room)
         if here is not None:

@@ -1,4 +1,4 @@
-"""What this node's clients publish, on its way to the rooms' owners and until their answers."""
+"""Forwards messages of this node's clients to the rooms' owners, and waits for the owners' answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 
 __all__ = ["Forwarded"]
 
-#: Seconds that a message waits for a room to have an owner; clients wait five for the answer.
+#: Seconds that a message waits for a room's owner; its sender gets an answer after 5 s at the latest.
 _PATIENCE: Final = 4.0
 _RETRY: Final = 0.05
 _MAX_WAITING: Final = 10_000
@@ -34,16 +34,16 @@ class _Publish:
 
 
 class Forwarded:
-    """Takes messages to their owners, wherever these are.
+    """Passes messages to the owners of their rooms, on this node or on others.
 
     Parameters
     ----------
     members : Membership
-        Says who owns a room.
+        Knows each room's owner.
     link : NodeLink
-        The way to it.
+        Sends messages to owners.
     owned : OwnedRooms
-        The rooms of this node.
+        The rooms that this node itself owns.
     clock : callable
         Seconds, monotonic.
     """
@@ -83,7 +83,7 @@ class Forwarded:
         else:
             number = next(self._numbers)
             self._sent[number] = (owner, publish)
-            # Lost or not: without an answer it fails in time.
+            # If it is lost, `tick` fails the publish at its deadline.
             forward = Forward(self._members.me, number, publish.room_id, publish.message)
             self._link.say(address_of(owner), forward)
 
@@ -123,16 +123,16 @@ class Forwarded:
             self._settle(publish, None if reply.error is None else BrokerFailed(reply.error))
 
     def tick(self) -> None:
-        """Fail what an owner has not answered in time."""
+        """Fail messages that an owner has not answered in time."""
         now = self._clock()
         self._fail("the room's owner did not answer", lambda _, publish: publish.deadline < now)
 
     def living_changed(self, living: Collection[str]) -> None:
-        """Fail what an owner cannot answer any more."""
+        """Fail messages whose owner no longer lives."""
         self._fail("the room's owner is gone", lambda owner, _: owner not in living)
 
     def stop(self) -> None:
-        """Fail everything."""
+        """Fail all messages that wait for an owner's answer."""
         self._fail("this node stops", lambda owner, publish: True)
 
     def _fail(self, reason: str, which: Callable[[str, _Publish], bool]) -> None:

@@ -1,8 +1,8 @@
-"""A connection to each other node's process: when it ends, and nobody takes another, the process is dead.
+"""Detects dead nodes by a TCP connection to each process: one that ends and cannot be reopened is dead.
 
-The kernel closes a dead process's connections at once, so ``kill -9`` need not be waited for. A process that
-was stopped (SIGSTOP) keeps its connections, and one on another machine is not reached here: of
-these only their silence tells (`Timings.dead`).
+The kernel closes a dead process's connections at once, so ``kill -9`` is noticed without a timeout. A
+process that is stopped (SIGSTOP) keeps its connections, and a process on another machine is not reached
+here: such nodes count as dead only after a silence of `Timings.dead`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Final, cast
 __all__ = ["LifeLines"]
 
 _HOST: Final = "127.0.0.1"
-#: Seconds before a connection that ended without a word is tried again: a process that is being taken apart
-#: still takes connections for a moment.
+#: Seconds before the next attempt after a connection that ended without any data: a dying process still
+#: accepts connections for a moment.
 _PAUSE: Final = 0.01
 
 
 class LifeLines:
-    """Takes connections, to which it says which process this is, and holds one to each other node.
+    """Accepts connections and sends this process's name on each; holds one to each other node.
 
     Parameters
     ----------
     life : str
         The name of this process.
     dead : callable
-        Told the name of a node and of its process, when that is dead.
+        Called with the names of a node and of its process when that process is dead.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class LifeLines:
         self._holding: dict[str, asyncio.Task[None]] = {}
 
     async def open(self) -> int:
-        """Begin to take connections.
+        """Begin to accept connections.
 
         Returns
         -------
@@ -71,14 +71,14 @@ class LifeLines:
             await asyncio.wait(holding.values())
 
     def hold(self, node: str, life: str, port: int) -> None:
-        """Connect to a node's process, instead of any former one of that name.
+        """Hold a connection to a node's process, in place of one to a former process of that node.
 
         Parameters
         ----------
         node, life : str
-            The node, and its process.
+            The names of the node and of its process.
         port : int
-            Where that takes connections.
+            The port on which that process accepts connections.
         """
         self.let_go(node)
         task = asyncio.create_task(self._hold(node, life, port), name=f"life line to {node}")
@@ -92,7 +92,7 @@ class LifeLines:
 
     async def _hold(self, node: str, life: str, port: int) -> None:
         if await _until_ended(life, port) != life:
-            return  # on another machine, or dead before it was reached: nothing can be said of it
+            return  # on another machine, or dead before it was reached: unknown
         while True:
             said = await _until_ended(life, port)
             if said is None:
@@ -104,7 +104,7 @@ class LifeLines:
 
 
 class _Caller(asyncio.Protocol):
-    """Another node's connection to this one; it says nothing."""
+    """Another node's connection to this one; the other side sends nothing."""
 
     def __init__(self, life: str, callers: set[asyncio.Transport]) -> None:
         self._life = life
@@ -112,7 +112,7 @@ class _Caller(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has another base class
         self._callers.add(self._transport)
         self._transport.write(self._life.encode() + b"\n")
 
@@ -127,8 +127,8 @@ async def _until_ended(life: str, port: int) -> str | None:
     Returns
     -------
     str or None
-        `life`, when that process answered; empty when the connection ended before a word; "nobody" when none
-        was taken, or another process answered; None when this one could not try.
+        `life` if that process answered; an empty text if the connection ended without data; "nobody" if
+        the connection was refused, or another process answered; None if this process could not try.
     """
     writer = None
     said = b""

@@ -1,10 +1,10 @@
-"""Which nodes live, as one of them hears it, and whether it may still act as an owner. No I/O.
+"""Which nodes live, as seen by one node, and whether that node may act as an owner. No I/O.
 
-A node beats every `Timings.beat` seconds. Others take it for dead when its process has ended (`LifeLines`
-tells them), or after `Timings.dead` seconds without a beat; the node itself stops acting as an owner
-`Timings.lease` seconds after it sent the last beat that came back to it. The lease is shorter, so two nodes
-never own a room at once, however long one of them was stopped, and whatever the clocks say: each measures
-with its own.
+A node sends a heartbeat every `Timings.beat` seconds. To the others it is dead when its process has ended
+(reported by `LifeLines`), or after `Timings.dead` seconds without a heartbeat. The node itself stops acting
+as an owner `Timings.lease` seconds after it sent the newest heartbeat that came back to it. The lease is
+shorter than `dead`, so two nodes never own a room at once, however long one of them was stopped. Clocks
+need not agree: each node measures with its own.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rtlab.server.brokers.cluster.rendezvous import owner_of
 
 __all__ = ["Membership", "Timings"]
 
-#: Owners that are remembered; they are computed anew when the living change.
+#: Owners of rooms that are cached; the cache is cleared when the set of living nodes changes.
 _REMEMBERED: Final = 20_000
-#: Processes that are known to have ended.
+#: Ended processes that are remembered.
 _ENDED: Final = 1000
 
 
@@ -32,9 +32,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     beat : float
-        Between two heartbeats.
+        Interval between two heartbeats of a node.
     lease : float
-        How long a node may act as an owner after it sent a beat that came back.
+        How long a node may act as an owner after it sent a heartbeat that came back.
     dead : float
         Silence after which a node counts as dead: longer than the lease.
     """
@@ -45,7 +45,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Membership:
-    """The nodes that one node hears.
+    """The living nodes, as one node sees them.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class Membership:
     clock : callable
         Seconds, monotonic.
     timings : Timings
-        Intervals.
+        Interval of heartbeats, lease, and timeout.
 
     Attributes
     ----------
     me, my_life : str
         This node's name, and the name of its process.
     ready : bool
-        Whether this node knows the others: before it owns nothing.
+        Whether this node has found the other nodes; before that it owns no room.
     term : int
-        The highest number of an epoch that is known.
+        The highest term of an epoch that is known; the next epoch gets a higher one.
 
     Examples
     --------
@@ -87,18 +87,18 @@ class Membership:
 
     @property
     def living(self) -> list[str]:
-        """The names of all nodes that live, this one included, sorted."""
+        """The names of all living nodes, this one included, sorted."""
         return sorted([self.me, *self._lives])
 
     @property
     def connected(self) -> bool:
-        """Whether this node's own beats come back: else it is cut off, and may not act as an owner."""
+        """Whether this node's own heartbeats come back; if not, it is cut off and must not act as owner."""
         silence = self.silence
         return silence is not None and silence < self._timings.lease
 
     @property
     def silence(self) -> float | None:
-        """Seconds since the newest of this node's beats that came back was sent; None before the first."""
+        """Seconds since this node sent the newest heartbeat that came back; None before the first."""
         return None if self._echoed is None else self._clock() - self._echoed
 
     @property
@@ -112,7 +112,7 @@ class Membership:
         return list(self._lives.values())
 
     def life(self, node: str) -> str | None:
-        """Return which process of that name lives."""
+        """Return the name of a node's living process; None for a node that is not known."""
         return self.my_life if node == self.me else self._lives.get(node)
 
     def owner(self, room_id: str) -> str | None:
@@ -125,28 +125,28 @@ class Membership:
         return owners[room_id]
 
     def echoed(self, sent: float) -> bool:
-        """Note that a beat of this node has come back; True when it was cut off before.
+        """Note that a heartbeat of this node has come back; return True if the node was cut off before.
 
         Parameters
         ----------
         sent : float
-            When it was sent, on this node's clock.
+            When the heartbeat was sent, on this node's clock.
         """
         was = self.connected
         self._echoed = sent if self._echoed is None else max(sent, self._echoed)
         back = self.connected and not was
-        if back:  # nobody was heard meanwhile, which says nothing about them
+        if back:  # it could hear no node meanwhile: their silence does not count
             self._heard = dict.fromkeys(self._heard, self._clock())
         return back
 
     def heard(self, node: str, life: str) -> bool:
-        """Note a beat of another node; True when the living changed.
+        """Note another node's heartbeat; return True if the set of living nodes changed.
 
         Parameters
         ----------
         node, life : str
-            Its name, and the name of its process: a node that was started anew owns nothing yet. What an
-            ended one had sent may come late, and says nothing.
+            The node's name, and its process's: a node that was restarted owns nothing yet. A late heartbeat
+            of a process that has ended is ignored.
         """
         if life in self._ended:
             return False
@@ -158,7 +158,7 @@ class Membership:
         return changed
 
     def gone(self, node: str, life: str) -> bool:
-        """Note that a node's process has ended, or says that it does; True when the living changed."""
+        """Note that a node's process has ended or announces its end; return True if the node was living."""
         self._ended[life] = None
         if len(self._ended) > _ENDED:
             del self._ended[next(iter(self._ended))]
@@ -169,9 +169,9 @@ class Membership:
 
     @property
     def next_death(self) -> float:
-        """When the first of the other nodes has been silent for too long, on this node's clock.
+        """When the first of the other nodes will have been silent for too long, on this node's clock.
 
-        Infinite without another node, and while this one is cut off: then silence says nothing.
+        Infinite without another node, and while this node is cut off: then silence means nothing.
         """
         if not self.connected:
             return math.inf

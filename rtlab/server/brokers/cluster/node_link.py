@@ -1,4 +1,4 @@
-"""How one node speaks to the others."""
+"""Sends messages from one node to the others."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rtlab.server.brokers.cluster.node_messages import NodeMessage, encode
 
 __all__ = ["ALL", "NodeLink", "address_of"]
 
-#: The subject that all nodes hear; each has one of its own besides.
+#: The subject to which all nodes subscribe; each node also subscribes to a subject of its own.
 ALL: Final = "all"
 
 
 def address_of(node: str) -> str:
-    """Return the subject that one node hears."""
+    """Return the subject to which this node alone subscribes."""
     return f"node {node}"
 
 
@@ -27,7 +27,7 @@ class NodeLink:
     Parameters
     ----------
     carrier : Carrier
-        What takes them there.
+        Carries the messages.
     """
 
     def __init__(self, carrier: Carrier) -> None:
@@ -38,7 +38,7 @@ class NodeLink:
         return self._carrier.publish(subject, encode(message))
 
     def say(self, subject: str, message: NodeMessage) -> None:
-        """Send a message that may be lost: whoever needs it asks again."""
+        """Send a message that may be lost without an error: a node that needs it asks again."""
         with suppress(BrokerFailed):
             self.send(subject, message).add_done_callback(_ignore)
 

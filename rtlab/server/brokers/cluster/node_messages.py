@@ -1,4 +1,4 @@
-"""What nodes say to each other through a carrier, and how it is written (MessagePack)."""
+"""The messages that nodes exchange through a carrier, and their encoding (MessagePack)."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = [
 
 
 class Beat(msgspec.Struct, tag="beat", omit_defaults=True):
-    """A node lives.
+    """A node's heartbeat, to all nodes.
 
     Parameters
     ----------
     node, life : str
-        Its name, and its process's.
+        The name of the node, and of its process.
     term : int
-        The highest number of an epoch that it knows: the next owner takes a higher one.
+        The highest term of an epoch that the node knows; the next epoch gets a higher one.
     sent : float
-        When, on its own clock: it measures its lease by the echo.
+        When it was sent, on the sender's clock: the sender's lease is measured from then.
     heads : dict of str to (str, int)
-        Epoch and offset of rooms that it owns: who has less has missed something.
+        Epoch and offset of rooms that the node owns; a node that is behind has missed messages.
     hello, bye : bool
-        It wants to know everything; it stops.
+        Whether the node asks for the others' state; whether it stops.
     door : int
-        The port of its `LifeLines`; 0 for none.
+        The port of the node's `LifeLines`; 0 for none.
     """
 
     node: str
@@ -54,13 +54,13 @@ class Beat(msgspec.Struct, tag="beat", omit_defaults=True):
 
 
 class Out(msgspec.Struct, tag="out"):
-    """A published message, from the room's owner to all; it has its room, epoch and offset."""
+    """A published message, from the room's owner to all nodes; room, epoch and offset are set."""
 
     message: Message
 
 
 class Users(msgspec.Struct, tag="users"):
-    """Who is in a room at one node; with `ask`, the others say the same of theirs."""
+    """The users in a room at one node; with `ask`, the other nodes answer with theirs."""
 
     node: str
     room: str
@@ -69,7 +69,7 @@ class Users(msgspec.Struct, tag="users"):
 
 
 class Forward(msgspec.Struct, tag="forward"):
-    """A message for the owner to publish, and whom to answer under which number."""
+    """A message for the room's owner to publish; the owner answers `node` by a `Reply` with `number`."""
 
     node: str
     number: int
@@ -78,7 +78,7 @@ class Forward(msgspec.Struct, tag="forward"):
 
 
 class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
-    """What became of a `Forward`: its place; or an error; or neither, then it is to be tried again."""
+    """The answer to a `Forward`: epoch and offset, or an error; with neither, the sender tries again."""
 
     number: int
     epoch: str | None = None
@@ -87,7 +87,7 @@ class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
 
 
 class Ask(msgspec.Struct, tag="ask"):
-    """Where does this room stand, and what came after the place that this node has?"""
+    """A question to a room's owner: what are its epoch and offset, and what came after this offset?"""
 
     node: str
     room: str
@@ -96,9 +96,9 @@ class Ask(msgspec.Struct, tag="ask"):
 
 
 class Told(msgspec.Struct, tag="told"):
-    """The owner's answer to a node's `Ask`: the room's place, and the newest messages up to it, oldest first.
+    """The owner's answer to an `Ask`: the room's epoch, offset and newest messages, oldest first.
 
-    All nodes are sent it, so it comes after all that was published before: the node that asked may need that.
+    It is sent to all nodes, as messages are, so that it arrives after everything published before it.
     """
 
     node: str
@@ -109,16 +109,16 @@ class Told(msgspec.Struct, tag="told"):
 
 
 class Handover(msgspec.Struct, tag="handover"):
-    """A room whose owner is another node now, which goes on where this one ends: to all.
+    """Sent to all nodes by a room's former owner: the new owner continues its numbering from here.
 
     Parameters
     ----------
     node, room : str
         The former owner, and the room.
     epoch, offset : str and int
-        Its last number; all up to it have come back from the carrier.
+        The last message's place; all messages up to it have come back from the carrier.
     messages : list of Message
-        The newest, up to that one, oldest first.
+        The newest messages up to that place, oldest first.
     """
 
     node: str
@@ -129,7 +129,7 @@ class Handover(msgspec.Struct, tag="handover"):
 
 
 class Handed(msgspec.Struct, tag="handed"):
-    """A node has handed over all that is not its own any more, as far as it knows these processes."""
+    """A node has handed over all rooms that it no longer owns, now that the processes `lives` are there."""
 
     node: str
     lives: list[str]
@@ -142,12 +142,12 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def encode(message: NodeMessage) -> bytes:
-    """Write what one node says to another."""
+    """Encode a message to other nodes."""
     return _ENCODER.encode(message)
 
 
 def decode(body: bytes) -> NodeMessage | None:
-    """Read it; None for anything else."""
+    """Decode a message of another node; return None for anything else."""
     try:
         return _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,8 +1,9 @@
 """The rooms that this node owns: it numbers their messages, and sends them to all nodes.
 
-When a node joins, or says goodbye, the owner of some rooms changes while both live: the former one
-hands over where it ends, and the new one goes on there (`Handover`); it waits until every other node
-has said that it has handed over (`Handed`). Only who takes over from a dead node begins a new epoch.
+When a node joins or leaves in order, the owner of some rooms changes while both nodes live. The former
+owner hands over a room's epoch and offset, and the new owner continues there (`Handover`). Before it
+claims other rooms, it waits until every other node has handed over what it had to (`Handed`). Only a node
+that takes a room over from a dead owner begins a new epoch.
 """
 
 from __future__ import annotations
@@ -23,33 +24,33 @@ from rtlab.server.rooms.hub import Hub
 
 __all__ = ["OwnedRooms"]
 
-#: Beats that repeat a room's head after something was published there.
+#: Heartbeats that repeat a room's head (its epoch and offset) after something was published there.
 _HEAD_BEATS: Final = 5
-#: Rooms that are remembered; one more forgets the oldest, which then begins another epoch.
+#: Rooms that a node claims at most; for one more it gives up the oldest, which then gets a new epoch.
 _MAX_CLAIMS: Final = 20_000
 #: Bytes of a room's history in one answer: brokers take about a million in one message.
 _TOLD_BYTES: Final = 256 * 1024
-#: Bytes of history that go with the rooms of one handover; the others go with their place alone.
+#: Bytes of history sent with the rooms of one handover; beyond, rooms are handed over without history.
 _HANDOVER_BYTES: Final = 8 * 1024 * 1024
-#: Seconds that a new owner waits for what the former ones hand over.
+#: Seconds that a new owner waits for the handovers of former owners.
 _HANDOVER_TIMEOUT: Final = 1.0
 
 
 class OwnedRooms:
-    """Claims of rooms. A claim is one epoch; who hears of a later one gives its own up.
+    """The rooms that this node claims. A claim is for one epoch; news of a later epoch ends it.
 
     Parameters
     ----------
     hub : Hub
         This node's rooms.
     members : Membership
-        Says which rooms are this node's.
+        Knows which rooms this node owns.
     link : NodeLink
-        The way to all nodes.
+        Sends messages to all nodes.
     announce : callable
-        Told the name of a room whose new epoch all nodes should hear of.
+        Called with the name of a room whose new epoch is to be announced to all nodes.
     reclaim : callable
-        Told the name of a room whose epoch ended before its time.
+        Called with the name of a room whose claim had to be given up, to begin a new epoch.
     clock : callable
         Seconds, monotonic.
 
@@ -58,7 +59,7 @@ class OwnedRooms:
     takeovers : int
         Epochs that this node began.
     lapses : int
-        How often this node had to give up its rooms, because none of its beats came back for a lease.
+        How often this node gave up all rooms because no heartbeat of its own came back within a lease.
     """
 
     def __init__(
@@ -77,20 +78,20 @@ class OwnedRooms:
         self._announce = announce
         self._reclaim = reclaim
         self._claims: dict[str, Claim] = {}
-        # Of rooms that are another node's now: some messages have not come back yet.
+        # Claims of rooms that another node owns now; some of their messages have not come back yet.
         self._former: dict[str, Claim] = {}
-        # Rooms whose heads go with the next beats, and with how many.
+        # Room → with how many of the next heartbeats its head is sent.
         self._news: dict[str, int] = {}
         self._led = False
         self._clock = clock
-        # Nodes that may hand over rooms to this one, and until when that is waited for.
+        # Node that may hand over rooms to this one → until when this one waits for it.
         self._expected: dict[str, float] = {}
-        # Whether the others are to be told when all is handed over, and that this node stops.
+        # Whether `Handed` is due once all is handed over; whether this node stops.
         self._handing = self._stops = False
 
     @property
     def waiting(self) -> int:
-        """Messages that have not come back yet."""
+        """Published messages that have not come back from the carrier yet."""
         return sum(claim.waiting for claims in (self._claims, self._former) for claim in claims.values())
 
     def check_lease(self) -> bool:
@@ -115,7 +116,8 @@ class OwnedRooms:
         Returns
         -------
         Claim or None
-            None when another node is the owner, or this one may not act, or has no place for the room.
+            None if another node is the owner, or this one must not act as an owner, has no place for the
+            room, or still waits for handovers.
         """
         if self._stops or self._members.owner(room_id) != self._members.me or not self.check_lease():
             return None
@@ -135,14 +137,14 @@ class OwnedRooms:
         return claim
 
     def number(self, room_id: str, message: Message, answer: Answer) -> None:
-        """Give a message its place, and send it to all.
+        """Give a message its epoch and offset, and send it to all nodes.
 
         Parameters
         ----------
         room_id, message : str and Message
-            What to publish.
+            The room, and the message to publish there.
         answer : callable
-            Called when it has come back, or failed; with None when this node cannot do it now.
+            Called when the message has come back or has failed; with None if this node cannot publish now.
         """
         claim = self.claim(room_id)
         if claim is None:
@@ -165,7 +167,7 @@ class OwnedRooms:
             self._abandon(room_id, claim, str(error))
 
     def _abandon(self, room_id: str, claim: Claim, reason: str) -> None:
-        """End an epoch in which a number may be missing."""
+        """Give up a claim in whose epoch an offset may be missing."""
         claim.give_up(reason)
         if self._claims.get(room_id) is claim:
             del self._claims[room_id]
@@ -176,7 +178,7 @@ class OwnedRooms:
             self._reclaim(room_id)
 
     def heard(self, room_id: str, epoch: str) -> None:
-        """Note an epoch that some node speaks of: a later one ends this node's own."""
+        """Note an epoch that some node has named; one later than this node's ends this node's claim."""
         for claims in (self._claims, self._former):
             claim = claims.get(room_id)
             if claim is not None and epoch > claim.epoch:
@@ -202,18 +204,18 @@ class OwnedRooms:
             self._say_handed()
 
     def keep(self, room_id: str, epoch: str) -> None:
-        """Make a room that was at rest: its owner keeps its history, though no member is here."""
+        """Create a room that this node owns: the owner keeps its history, even without a member here."""
         claim = self._claims.get(room_id)
         if room_id not in self._hub and claim is not None and claim.epoch == epoch and not self._hub.full:
             self._hub.begin(room_id, epoch, claim.delivered)
 
     def release(self, *, stops: bool = False) -> None:
-        """Hand over the rooms that are another node's now, once their messages have come back.
+        """Hand over the rooms that another node owns now, once their messages have come back.
 
         Parameters
         ----------
         stops : bool
-            All rooms: this node stops, and claims no more.
+            Whether this node stops: then it hands over all rooms, and claims no more.
         """
         self._stops = stops
         left = _HANDOVER_BYTES
@@ -234,7 +236,7 @@ class OwnedRooms:
         return room_id in self._former
 
     def _hand_over(self, room_id: str, claim: Claim, room_for: int) -> int:
-        """Hand over a claim of which nothing waits; return how many bytes of history went with it."""
+        """Hand over a claim without waiting messages; return how many bytes of history were sent."""
         messages, size = list[Message](), 0
         room = self._hub.get(room_id)
         if room is not None and (room.epoch, room.offset) == (claim.epoch, claim.offset):
@@ -249,12 +251,12 @@ class OwnedRooms:
             self._link.say(ALL, Handed(self._members.me, self._members.lives))
 
     def expect(self, nodes: Iterable[str]) -> None:
-        """Note nodes that are alive, and may hand over rooms: until then nothing new is claimed."""
+        """Note living nodes that may hand over rooms; until they have, this node claims no other room."""
         until = self._clock() + _HANDOVER_TIMEOUT
         self._expected |= dict.fromkeys(nodes, until)
 
     def expect_no_more(self, node: str) -> None:
-        """Note that a node has handed over all, or is dead."""
+        """Note that a node has handed over all its rooms, or is dead."""
         self._expected.pop(node, None)
 
     def _expecting(self) -> bool:
@@ -263,11 +265,11 @@ class OwnedRooms:
 
     @property
     def expected(self) -> list[str]:
-        """The nodes that may still hand over rooms, one that said goodbye among them."""
+        """The nodes that may still hand over rooms, also one that has announced its end."""
         return list(self._expected) if self._expecting() else []
 
     def take_over(self, handover: Handover) -> bool:
-        """Go on with a room where its former owner ended, if it is this node's and nobody was faster."""
+        """Continue a room's numbering after its former owner; return False if this node must not do so."""
         room_id, epoch = handover.room, handover.epoch
         members, here = self._members, self._hub.get(room_id)
         members.term = max(members.term, term_of(epoch))
@@ -282,7 +284,7 @@ class OwnedRooms:
         return True
 
     def news(self) -> dict[str, tuple[str, int]]:
-        """Return the heads to tell with the next beat: of rooms in which something was published lately."""
+        """Return the heads for the next heartbeat: those of rooms with recent messages."""
         heads = self.heads(self._news)
         self._news = {room_id: left - 1 for room_id, left in self._news.items() if left > 1}
         return heads
@@ -294,7 +296,7 @@ class OwnedRooms:
         return {room_id: (claims[room_id].epoch, claims[room_id].offset) for room_id in wanted}
 
     def tell(self, ask: Ask) -> None:
-        """Answer where a room stands; who asked the wrong node gets no answer, and asks again."""
+        """Answer a node's question; if this node is not the owner, give no answer: that node asks again."""
         room_id = ask.room
         claim = self.claim(room_id)
         if claim is None:
@@ -311,7 +313,7 @@ class OwnedRooms:
 
 
 def _newest(frames: list[Frame], most: int) -> tuple[list[Message], int]:
-    """Return the newest messages, as many as fit into so many bytes, and how many bytes they take."""
+    """Return the newest messages that fit into `most` bytes, and how many bytes they take."""
     size, start = 0, len(frames)
     while start and size + (more := frames[start - 1].measure()) <= most:
         size += more

@@ -1,7 +1,7 @@
 """Which node owns a room: rendezvous hashing (Thaler and Ravishankar, 1998). No I/O.
 
-Every node computes the same owner from the same list of nodes. When one joins or leaves, only
-the rooms that it gains or had change their owner: one in n.
+Every node computes the same owner from the same list of nodes. When a node joins or leaves, only
+the rooms that it gets or had change their owner: one room in n.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ __all__ = ["owner_of"]
 
 
 def owner_of(room_id: str, nodes: Iterable[str]) -> str | None:
-    """Return the node with the highest hash together with this room.
+    """Return the node for which the hash of node and room is highest.
 
     Parameters
     ----------
     room_id : str
         The room.
     nodes : iterable of str
-        The names of those that live, in any order.
+        The names of the living nodes, in any order.
 
     Returns
     -------

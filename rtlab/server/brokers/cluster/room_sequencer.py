@@ -1,4 +1,4 @@
-"""What a room's owner keeps: the numbers it gives, who waits for an answer, and what came already. No I/O."""
+"""A room's state at its owner: offsets assigned, answers that are due, messages that came back. No I/O."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rtlab.server.brokers.base import BrokerFailed, Published
 
 __all__ = ["UNKNOWN_EPOCH", "Answer", "Claim", "new_epoch", "term_of"]
 
-#: Numbered messages whose place an owner remembers, for each room.
+#: Messages of outboxes whose offset an owner remembers, for each room, to recognise repeats.
 _REMEMBERED: Final = 4096
 
-#: Takes what became of a message; None: this node is not the owner any more, ask again.
+#: Called with the result of a publish; None if this node cannot act as the owner: the publisher retries.
 Answer = Callable[[Published | BrokerFailed | None], None]
 
-#: A room whose owner has not said anything yet: older than every epoch.
+#: Epoch of a room whose owner has not answered yet; it compares less than every other epoch.
 UNKNOWN_EPOCH: Final = "0" * 12
 
 
 def new_epoch(term: int) -> str:
-    """Name a history so that a later one, with a higher term, compares greater as text.
+    """Return a new epoch's name; an epoch with a higher term compares greater as text.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def new_epoch(term: int) -> str:
 
 
 def term_of(epoch: str) -> int:
-    """Return the term of an epoch; 0 for a name that is none."""
+    """Return the term of an epoch; 0 for a text that is no epoch."""
     try:
         return int(epoch[:8], 16)
     except ValueError:
@@ -41,23 +41,23 @@ def term_of(epoch: str) -> int:
 
 
 class Claim:
-    """One life of a room, numbered by this node.
+    """One epoch of a room, whose messages this node numbers.
 
     Parameters
     ----------
     epoch : str
-        Its name.
+        The epoch's name.
     offset : int
-        The last number that another owner gave, whose work this one goes on with.
+        The last offset that a former owner has assigned in this epoch; 0 for a new epoch.
     messages : iterable of Message
-        The newest of these, by which repeats are known.
+        The former owner's newest messages, to recognise repeats.
 
     Attributes
     ----------
     offset : int
-        The last number that was given.
+        The last offset that was assigned.
     delivered : int
-        The last that has come back.
+        The last offset that has come back from the carrier.
     """
 
     def __init__(self, epoch: str, offset: int = 0, messages: Iterable[Message] = ()) -> None:
@@ -70,13 +70,13 @@ class Claim:
                 self._known[_key(message)] = message.offset
 
     def add(self, message: Message, answer: Answer) -> bool:
-        """Give a message its place; False for a repeat, which gets the answer of the first.
+        """Give a message its epoch and offset; return False for a repeat, which gets the first one's answer.
 
         Parameters
         ----------
         message : Message
-            Those of an outbox are known by their sender, number and id, whichever node they came
-            through.
+            The message. A repeat from an outbox is recognised by its sender, number and id, whichever
+            node forwards it.
         answer : callable
             Called when the message has come back through the carrier.
         """
@@ -99,17 +99,17 @@ class Claim:
 
     @property
     def waiting(self) -> int:
-        """How many messages have not come back yet."""
+        """How many messages have not come back from the carrier yet."""
         return len(self._waiting)
 
     def came_back(self, offset: int) -> None:
-        """Answer for a message that all nodes have been sent."""
+        """Note that a message has come back from the carrier, and answer its publishers."""
         self.delivered = offset
         for answer in self._waiting.pop(offset, ()):
             answer(Published(self.epoch, offset))
 
     def give_up(self, reason: str) -> None:
-        """Answer for all others: nobody knows whether they were delivered."""
+        """Fail all messages that have not come back: it is unknown whether they were delivered."""
         waiting, self._waiting = self._waiting, {}
         for answers in waiting.values():
             for answer in answers:

@@ -1,5 +1,5 @@
-"""The kinds of broker, a module each: a connection that is opened once, used, and thrown away.
+"""One module for each kind of broker: a connection that is opened once, used, and discarded.
 
-Each imports `carrying` and its broker's client, and is imported when a URL asks for it. Never the cluster,
-nor another kind of broker.
+Each imports `carrying` and its broker's client library, never the cluster or another kind of broker. It is
+imported only if a URL asks for it.
 """

@@ -1,6 +1,6 @@
-"""Kafka: each subject is a topic of one partition, which stores what it carries."""
+"""Kafka: each subject is a topic with one partition, which stores its messages."""
 
-# The client annotates some of its parameters in part only.
+# The client library's annotations are incomplete.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
@@ -32,29 +32,29 @@ __all__ = ["KafkaDriver"]
 #: What a broker takes with its own defaults (``message.max.bytes``), less a record's overhead.
 _MAX_BYTES: Final = 1_000_000
 _TOPIC_EXISTS: Final = 36
-#: A server of Kafka answers a fetch at once when there is something. The lab's own looks when this time is
-#: over: with 100 ms a message took 107 ms through three nodes; with 20 it takes 31, for 2 % more of a CPU.
+#: Kafka answers a fetch as soon as there are records; the lab's own Kafka server only after this time. With
+#: 100 ms, a message took 107 ms through three nodes; with 20 ms it takes 31 ms, for 2 % more of a CPU.
 _FETCH_WAIT_MS: Final = 20
-#: Milliseconds after which the reader looks whether its topics are still what they were.
+#: Milliseconds between two checks of the reader that its topics were not deleted.
 _LOOK_MS: Final = 200
-#: Names of a record's headers: the publisher's ``message_id``; that nobody is handed it; its number.
+#: Names of a record's headers: the publisher's ``message_id``; a mark, which is not delivered; its number.
 _ID: Final = "id"
 _MARK: Final = "mark"
 _NUMBER: Final = "n"
-#: A number's first bytes name the link that published.
+#: Length of the link's id, with which a number begins.
 _LINK_BYTES: Final = 8
-#: ``ApiVersions``, version 0, number 1: every server of Kafka answers it, to everybody.
+#: ``ApiVersions``, version 0, correlation id 1: every Kafka server answers it, even before a login.
 _HELLO: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 _Record = ConsumerRecord[Any, bytes]
 
-# The carrier tells of its link; the client would say the same once more.
+# The carrier reports a lost link; the client library would log the same once more.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @dataclass(eq=False)
 class _Followed:
-    """A topic that is read, the offset that is read next, and the last number of each link that published."""
+    """A topic that is read, the offset to be read next, and the last number of each publishing link."""
 
     attachment: Attachment
     next: int
@@ -62,22 +62,22 @@ class _Followed:
 
 
 class KafkaDriver:
-    """See `Driver`. One producer, one consumer that reads all subjects, and a connection that says nothing.
+    """See `Driver`. Uses one producer, one consumer for all subjects, and one idle connection.
 
-    The client hides when a connection ends and tries again by itself; the silent connection tells.
-    Where a topic ends is learnt by publishing a mark. A position is an offset and the time of the record
-    there: in a topic that was deleted and made again, another record has that offset, or none. While the
-    link holds, such a topic ends too early, or numbers are missing: each link numbers what it publishes.
+    The client library reconnects by itself and does not report it; the idle connection shows the loss.
+    To learn where a topic ends, the driver publishes a mark. A position is an offset and the timestamp of
+    its record: in a topic that was deleted and created again, that offset has another record, or none.
+    While a link lasts, such a topic ends too early, or numbers are missing: each link numbers its records.
 
     Parameters
     ----------
     parts : SplitResult
-        Its URL.
+        The broker's URL.
     limits : CarrierLimits
         How long history is kept.
     """
 
-    # Whether records survive is the server's choice, and no client can ask for it: not promised.
+    # Whether records survive a restart is the server's choice, and no client can ask: not guaranteed.
     capabilities = Capabilities(
         ordered=True, replay=True, dedupe=False, delivery="at_least_once", survives_restart=False
     )
@@ -129,7 +129,7 @@ class KafkaDriver:
             self._consumer = self._new_consumer("none")
             await self._consumer.start()
         except KafkaError as error:
-            # It greeted, so it is Kafka; the client says no more than that it could not begin.
+            # `_greet` succeeded, so it is Kafka; the client library says only that it could not start.
             named = "sasl_plain_username" in self._options
             why = "refuses the name or the password" if named else "wants a name and a password"
             raise BrokerFailed(f"{self.label} {why}, it seems: look at the URL ({error})") from error
@@ -146,7 +146,7 @@ class KafkaDriver:
         )
 
     async def _greet(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open the silent connection; raise when nobody listens, or somebody else."""
+        """Open the idle connection; raise if nothing listens there, or something other than Kafka."""
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             writer.write(_HELLO)
@@ -165,7 +165,7 @@ class KafkaDriver:
         return reader, writer
 
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Tell when the server is gone; one that only ended an idle connection is asked again."""
+        """Report when the server is gone; reconnect if it has only closed an idle connection."""
         try:
             while True:
                 with contextlib.suppress(ConnectionError):
@@ -245,7 +245,7 @@ class KafkaDriver:
         self._made.add(name)
 
     async def _mark(self, name: str) -> tuple[int, int]:
-        """Publish a mark; return its offset and time: the topic holds all that was accepted before."""
+        """Publish a mark; return its offset and timestamp: all records accepted before precede it."""
         record = await (await self._publish(name, b"", [(_MARK, b"")]))
         return record.offset, record.timestamp or 0
 
@@ -262,14 +262,14 @@ class KafkaDriver:
         return whole
 
     async def _resume(self, name: str, known: tuple[int, int], tail: int) -> tuple[bool, int]:
-        """Return whether a record that was read is still there, and where to read on."""
+        """Return whether the last record that was read is still there, and the offset to continue from."""
         offset, time = known
         if tail <= offset:
-            return False, 0  # a shorter topic than it was: another one
+            return False, 0  # shorter than it was: the topic was created again
         async with self._records(name, offset) as records:
             first = await anext(records)
         if first.offset > offset:
-            return False, first.offset  # what came before was removed
+            return False, first.offset  # older records were removed
         return (True, offset + 1) if first.timestamp == time else (False, 0)
 
     async def detach(self, attachment: Attachment) -> None:
@@ -278,7 +278,7 @@ class KafkaDriver:
             self._assign()
 
     def _assign(self) -> None:
-        """Have the consumer read what is followed now, each topic from where it stands."""
+        """Make the consumer read all topics in `_followed`, each from its next offset."""
         if self._consumer is None:
             raise LinkLost("not connected")
         places = {TopicPartition(name, 0): one.next for name, one in self._followed.items()}
@@ -292,7 +292,7 @@ class KafkaDriver:
         self._some.set()
 
     async def _read_all(self) -> None:
-        """Deliver what comes, of all topics."""
+        """Deliver new records of all topics in `_followed`."""
         try:
             while self._consumer is not None:
                 await self._some.wait()
@@ -312,7 +312,7 @@ class KafkaDriver:
             self._lost(describe(error))
 
     def _look(self, name: str, end: int) -> None:
-        """A topic that ends before what was read of it is another one, made after this was deleted."""
+        """Report a topic that ends before what was read of it: it was deleted and created again."""
         followed = self._followed.get(name)
         if followed is not None and end < followed.next:
             self._lost(f"the topic {name} was deleted")
@@ -338,7 +338,7 @@ class KafkaDriver:
 
     @contextlib.asynccontextmanager
     async def _records(self, name: str, start: int) -> AsyncGenerator[AsyncIterator[_Record]]:
-        """Read a topic from an offset on, beside what is followed."""
+        """Read a topic from an offset on, with a consumer of its own."""
         consumer = self._new_consumer("earliest")
         try:
             await consumer.start()
@@ -350,11 +350,11 @@ class KafkaDriver:
             await consumer.stop()
 
     async def check(self) -> None:
-        """See `Driver.check`: the reader looks at its topics, the probe does the rest."""
+        """See `Driver.check`: does nothing, because the reader checks its topics, and the probe the rest."""
 
 
 def _read_one(followed: _Followed, record: _Record) -> None:
-    """Deliver a record, unless it is a repeat of the client's; raise `LinkLost` when others are missing."""
+    """Deliver a record unless the client library sent it twice; raise `LinkLost` if others are missing."""
     followed.next = record.offset + 1
     number = dict(record.headers).get(_NUMBER, b"")
     link, count = number[:_LINK_BYTES], int.from_bytes(number[_LINK_BYTES:])

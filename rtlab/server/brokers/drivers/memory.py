@@ -1,4 +1,4 @@
-"""A broker in this process's memory: the reference of what a carrier does, and one for tests."""
+"""A broker in this process's memory: the reference for other drivers, and a broker for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MemoryLog:
     Parameters
     ----------
     size : int
-        How many are kept.
+        How many messages are kept.
     """
 
     def __init__(self, size: int) -> None:
@@ -59,7 +59,7 @@ class MemoryDriver:
     Parameters
     ----------
     name : str
-        The broker's.
+        The broker's name.
     limits : CarrierLimits
         How much history is kept.
     """

@@ -1,6 +1,6 @@
 """NATS: with JetStream, which stores what it carries, or without (``?mode=core``)."""
 
-# The client annotates some of its parameters in part only.
+# The client library's annotations are incomplete.
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ from rtlab.server.brokers.carrying.limits import CarrierLimits
 __all__ = ["NatsDriver"]
 
 _ID: Final = "Nats-Msg-Id"
-#: Bytes of a message's room that its headers may take.
+#: Bytes of the server's largest payload that are reserved for headers.
 _HEADER_ROOM: Final = 1024
 #: Seconds within which a repeated ``message_id`` is dropped.
 _DEDUPE_WINDOW: Final = 120.0
-#: Where the numbers stand in the reply subject of a delivered message (``$JS.ACK.…``, NATS's ADR-15).
+#: Index of the sequence numbers in a delivered message's reply subject (``$JS.ACK.…``, NATS's ADR-15).
 _STREAM_SEQUENCE: Final = -4
 _CONSUMER_SEQUENCE: Final = -3
 
 
 class NatsDriver:
-    """See `Driver`. One stream for a namespace, one ephemeral consumer for each subject listened to.
+    """See `Driver`. One stream for a namespace, one ephemeral consumer for each subscribed subject.
 
     Parameters
     ----------
     parts : SplitResult
-        Its URL.
+        The broker's URL.
     namespace : str
-        Encoded.
+        The namespace, encoded by `encode_subject`.
     limits : CarrierLimits
         How much history is kept.
+    stored : bool
+        Whether to use JetStream, which stores messages.
     """
 
     def __init__(self, parts: SplitResult, namespace: str, limits: CarrierLimits, *, stored: bool) -> None:
@@ -114,7 +116,7 @@ class NatsDriver:
             raise BrokerFailed(_explain(error, self.label)) from error
 
     async def _greet(self) -> None:
-        """Raise when nobody listens, or somebody else: the client would try again until it is stopped."""
+        """Raise if nothing listens there, or something other than NATS: the client library would retry."""
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             word = await reader.read(5)  # the server speaks first
@@ -124,9 +126,9 @@ class NatsDriver:
             raise BrokerFailed(f"who listens at {self._host}:{self._port} does not speak NATS's protocol")
 
     async def _round_trip(self, client: Client) -> None:
-        """Wait until the server has read all that was sent: a message to oneself comes after it.
+        """Wait until the server has read all messages sent before: a message to itself comes back after them.
 
-        The client's own ``flush`` does not say so: its PING overtakes what the client still holds.
+        The client library's ``flush`` does not ensure this: its PING overtakes messages still buffered.
         """
         echo: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._echoes.append(echo)
@@ -148,7 +150,7 @@ class NatsDriver:
                 storage=api.StorageType.FILE,
                 duplicate_window=_DEDUPE_WINDOW,
             )
-        except stream_errors.BadRequestError:  # it is there, with other limits
+        except stream_errors.BadRequestError:  # the stream exists, with other limits
             return await streams.stream_info(self._stream)
 
     async def disconnect(self) -> None:
@@ -218,7 +220,7 @@ class NatsDriver:
         subscription = await client.subscribe(inbox, cb=hear)
         consumer = await self._consume(streams, attachment.name, inbox, since + 1)
         self._heard[attachment] = (subscription, consumer.name)
-        # With so many pending, older ones may have been removed already.
+        # If so many messages are pending, older ones may have been removed already.
         return whole and (consumer.num_pending or 0) < self._limits.history_messages
 
     async def _consume(
@@ -263,7 +265,7 @@ class NatsDriver:
         return found[-limit:] if limit > 0 else []
 
     async def check(self) -> None:
-        """See `Driver.check`: the probe says it all."""
+        """See `Driver.check`: does nothing, because the probe is enough."""
 
 
 async def _hand_over(attachment: Attachment, message: Msg) -> None:

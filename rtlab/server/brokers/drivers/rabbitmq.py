@@ -1,4 +1,4 @@
-"""RabbitMQ: each subject is a stream, which stores what it carries (RabbitMQ 3.9 or newer)."""
+"""RabbitMQ: each subject is a stream, which stores its messages (RabbitMQ 3.9 or newer)."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["RabbitDriver"]
 
-#: What RabbitMQ takes at most since 4.0; older ones take more, and none tells its clients.
+#: The largest message since RabbitMQ 4.0; older versions take more, and no version tells its clients.
 _MAX_BYTES: Final = 16 * 1024 * 1024
-#: A stream forgets its oldest file of this size when all take more than that, or it is too old.
+#: Bytes of a stream's segment files, and of a stream. Beyond that, or its age, the oldest file is deleted.
 _SEGMENT_BYTES: Final = 4 * 1024 * 1024
 _STREAM_BYTES: Final = 64 * 1024 * 1024
-#: Deliveries that may be unconfirmed, and how many are confirmed at once.
+#: Deliveries that may be unacknowledged, and how many are acknowledged at once.
 _PREFETCH: Final = 256
 _ACK_EVERY: Final = 64
-#: Seconds until a stream is tried again that was not whole yet.
+#: Seconds before another attempt to read a stream whose replicas are not ready yet.
 _NOT_YET: Final = 0.02
-#: The ``type`` of a message that only says where the stream stands; nobody is handed it.
+#: The ``type`` of a mark: a message that only shows where the stream ends, and is not delivered.
 _MARK: Final = "rtlab.mark"
 
 _REFUSED: Final = (aiormq.exceptions.AuthenticationError, aiormq.exceptions.ProbableAuthenticationError)
 
 _T = TypeVar("_T")
 
-# The carrier tells of its link; the client would say the same once more.
+# The carrier reports a lost link; the client library would log the same once more.
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)
 logging.getLogger("aio_pika").setLevel(logging.CRITICAL)
 
 
 class _Heard(NamedTuple):
-    """One message of a stream: its place, its own name there, and what it carries."""
+    """One message of a stream: its offset, its unique name, and its content (None for a mark)."""
 
     offset: int
     name: str
@@ -53,16 +53,16 @@ class _Heard(NamedTuple):
 
 
 class RabbitDriver:
-    """See `Driver`. One channel publishes and waits for confirms, one more reads each stream.
+    """See `Driver`. One channel publishes with confirms; each stream is read on a channel of its own.
 
-    A stream does not say where it ends, so a mark is published to learn it. A position is an
-    offset and the name of the message there: in a stream that was deleted and made
-    again, another message has that offset, or none.
+    RabbitMQ does not tell where a stream ends, so the driver publishes a mark to learn it. A
+    position is an offset and the name of the message there: in a stream that was deleted and
+    created again, another message has that offset, or none.
 
     Parameters
     ----------
     parts : SplitResult
-        Its URL.
+        The broker's URL.
     limits : CarrierLimits
         How long history is kept; RabbitMQ cannot be told a number of messages.
     """
@@ -109,7 +109,7 @@ class RabbitDriver:
             aiormq.exceptions.ProbableAuthenticationError,
         ) as error:
             raise BrokerFailed(f"{self.label} refuses the name or the password: look at the URL") from error
-        except aiormq.exceptions.InvalidFrameError as error:  # it closes the connection instead of opening it
+        except aiormq.exceptions.InvalidFrameError as error:  # the server closed it instead of opening it
             text = f"{self.label} lets nobody into the virtual host {self._vhost!r}: look at the URL's path"
             raise BrokerFailed(text) from error
         except aiormq.exceptions.AMQPError as error:
@@ -120,12 +120,12 @@ class RabbitDriver:
         self.max_bytes = _MAX_BYTES
 
     def _ended(self, _: object, error: BaseException | None) -> None:
-        """The connection, or a channel of it, ended: what waits for it waits in vain."""
+        """Fail all waiting futures, because the connection or one of its channels has ended."""
         reason = "the connection ended" + (f" ({error})" if error is not None and str(error) else "")
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_exception(LinkLost(reason))
-                waiting.exception()  # seen: what it is for may have failed before the wait
+                waiting.exception()  # retrieved: the caller may have failed before it waits
         self._lost(reason)
 
     def _stream_gone(self, _: spec.Basic.Cancel) -> None:
@@ -162,7 +162,7 @@ class RabbitDriver:
         return results
 
     async def _publish(self, name: str, body: bytes, **properties: Any) -> bool:
-        """Publish, and return whether there was a stream to take it."""
+        """Publish a message; return whether there was a stream to take it."""
         answer = await _open(self._publisher).basic_publish(
             body,
             routing_key=name,
@@ -170,7 +170,7 @@ class RabbitDriver:
             wait=False,
             properties=spec.Basic.Properties(delivery_mode=2, **properties),
         )
-        return not isinstance(answer, DeliveredMessage)  # then it was returned
+        return not isinstance(answer, DeliveredMessage)  # the server returned it: no stream
 
     async def _make(self, name: str) -> None:
         if name in self._made:
@@ -214,7 +214,7 @@ class RabbitDriver:
         return await self._wait_for(first)
 
     async def _follow_from_now(self, attachment: Attachment) -> tuple[int, str]:
-        """Begin to deliver; return where the stream stood."""
+        """Begin to deliver new messages; return where the stream ended: a mark's offset and name."""
         mark = uuid.uuid4().hex
         arrived: asyncio.Future[tuple[int, str]] = self._future()
 
@@ -228,7 +228,7 @@ class RabbitDriver:
         return await self._wait_for(arrived)
 
     async def _mark(self, name: str) -> tuple[int, str]:
-        """Publish a mark; return its offset and name: the stream holds all that was confirmed before."""
+        """Publish a mark; return its offset and name: all messages confirmed before precede it."""
         mark = uuid.uuid4().hex
         arrived: asyncio.Future[tuple[int, str]] = self._future()
 
@@ -246,7 +246,7 @@ class RabbitDriver:
     async def _consume(
         self, name: str, start: int | str, hear: Callable[[_Heard], None]
     ) -> aio_pika.abc.AbstractChannel:
-        """Begin to read a stream, on a channel of its own: what goes wrong closes the whole channel."""
+        """Begin to read a stream, on a channel of its own, because an error closes the whole channel."""
         while True:
             if self._connection is None:
                 raise LinkLost("the connection ended")
@@ -259,9 +259,9 @@ class RabbitDriver:
             except aiormq.exceptions.ChannelPreconditionFailed as error:
                 if "replica" not in str(error):
                     raise
-                await asyncio.sleep(_NOT_YET)  # another node is making the stream just now
+                await asyncio.sleep(_NOT_YET)  # another node is just creating the stream
                 continue
-            except aiormq.exceptions.ConnectionInternalError as error:  # the same, half a step later
+            except aiormq.exceptions.ConnectionInternalError as error:  # same cause, a moment later
                 raise LinkLost(f"{self.label} ended the link: {describe(error)}") from error
             channel.close_callbacks.add(self._ended)
             return channel
@@ -314,18 +314,18 @@ class RabbitDriver:
         return future
 
     async def _wait_for(self, future: asyncio.Future[_T]) -> _T:
-        """Wait for what a delivery brings; raise `LinkLost` when the connection ends before."""
+        """Wait for a future that a delivery completes; raise `LinkLost` if the connection ends before."""
         try:
             return await future
         finally:
             self._waiting.discard(future)
 
     async def check(self) -> None:
-        """See `Driver.check`: the probe says it all."""
+        """See `Driver.check`: does nothing, because the probe is enough."""
 
 
 def _reader(channel: Channel, hear: Callable[[_Heard], None]) -> ConsumerCallback:
-    """Return what the client calls for each message; it confirms some at once, so that more come."""
+    """Return the client library's callback for messages; it acknowledges many at once, so that more come."""
     unconfirmed = 0
 
     async def deliver(message: DeliveredMessage) -> None:

@@ -1,6 +1,6 @@
-"""Two connections to one Redis: one for commands, one that waits."""
+"""Two connections to one Redis server: one for commands, one for commands that block."""
 
-# The client annotates some of its parameters in part only.
+# The client library's annotations are incomplete.
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["RedisLink", "ServerFacts"]
 
-#: What a server of Redis takes at most (``proto-max-bulk-len``), where it does not say.
+#: The largest value that Redis takes with its default of ``proto-max-bulk-len``.
 _MAX_BYTES: Final = 512 * 1024 * 1024
 
 
 class ServerFacts(NamedTuple):
-    """What the server says of itself.
+    """What the server reports about itself.
 
     Parameters
     ----------
     life : bytes
-        Its ``run_id``: another after each start.
+        The server's ``run_id``, which changes with each start.
     durable : bool
-        Whether it writes what it stores to a file at once (``appendonly yes``).
+        Whether the server logs each write to a file (``appendonly yes``).
     """
 
     life: bytes
@@ -48,7 +48,7 @@ class ServerFacts(NamedTuple):
 
 
 class RedisLink:
-    """Commands in their order, and one more connection for what blocks.
+    """One connection for commands, sent in order, and one for commands that block.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class RedisLink:
         Raises
         ------
         BrokerFailed
-            When there is no Redis, it refuses the password, or is only a replica.
+            When no Redis server answers, it refuses the password, or it is only a replica.
         """
         try:
             self._turn = asyncio.Lock()
@@ -134,7 +134,7 @@ class RedisLink:
                     await connection.disconnect(nowait=True)
 
     async def command(self, *words: Any) -> Any:
-        """Give one command, and return its answer.
+        """Send one command, and return its answer.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class RedisLink:
         return answer
 
     async def pipeline(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """Give commands in their order, and return their answers, refusals among them.
+        """Send commands in their order, and return their answers, errors included.
 
         Parameters
         ----------
@@ -157,7 +157,7 @@ class RedisLink:
         Returns
         -------
         list
-            For each its answer, or the exception that it was refused with.
+            For each command its answer, or the exception with which the server refused it.
         """
         connection: Any = _open(self._commands)
         listed = list(commands)
@@ -178,7 +178,7 @@ class RedisLink:
         return answers
 
     async def wait_for(self, *words: Any) -> Any:
-        """Give a command that blocks, on the connection that waits.
+        """Send a command that blocks, on the second connection, and wait for its answer.
 
         Parameters
         ----------
@@ -188,13 +188,13 @@ class RedisLink:
         Returns
         -------
         list
-            Its answer; empty when it was woken.
+            The answer; empty if `wake_reader` ended the wait.
         """
         await self.tell_waiter(*words)
         return await self.heard() or ()
 
     async def tell_waiter(self, *words: Any) -> None:
-        """Give a command on the connection that waits, whose answer is read by who reads there.
+        """Send a command on the second connection; `heard` reads its answer.
 
         Parameters
         ----------
@@ -204,17 +204,17 @@ class RedisLink:
         await _open(self._waiter).send_command(*words)
 
     async def heard(self) -> Any:
-        """Return the next answer on the connection that waits."""
+        """Return the next answer on the second connection."""
         connection: Any = _open(self._waiter)
         return await connection.read_response()
 
     async def wake_reader(self) -> None:
-        """End what `wait_for` waits for."""
+        """End the wait of `wait_for` (``CLIENT UNBLOCK``)."""
         await self.command("CLIENT UNBLOCK", self._waiter_id)
 
 
 def _open(connection: Connection | None) -> Connection:
-    """Return a connection that is open: the client would open a closed one again by itself."""
+    """Return a connection if it is open: the client library would silently reopen a closed one."""
     if connection is None or not connection.is_connected:
         raise LinkLost("the connection ended")
     return connection

@@ -1,4 +1,4 @@
-"""Redis pub/sub: nothing is stored; who is not connected hears nothing (``?mode=pubsub``)."""
+"""Redis pub/sub (``?mode=pubsub``): nothing is stored; a node misses messages while it is not connected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtlab.server.brokers.drivers.redis_link import RedisLink
 
 __all__ = ["RedisPubSubDriver"]
 
-#: Between a message's id and its body: no id holds it.
+#: Separates a message's id from its body; no id contains it.
 _END_OF_ID: Final = b"\0"
 
 
@@ -28,7 +28,7 @@ class RedisPubSubDriver:
     Parameters
     ----------
     parts : SplitResult
-        Its URL.
+        The broker's URL.
     limits : CarrierLimits
         Timeouts.
     """
@@ -86,7 +86,7 @@ class RedisPubSubDriver:
         await self._tell("UNSUBSCRIBE", name)
 
     async def _tell(self, word: str, name: bytes) -> None:
-        """Give a command, and wait until the server has confirmed it."""
+        """Send SUBSCRIBE or UNSUBSCRIBE, and wait until the server has confirmed it."""
         confirmed = self._confirmed[name] = asyncio.get_running_loop().create_future()
         try:
             await self._link.tell_waiter(word, name)
@@ -114,7 +114,7 @@ class RedisPubSubDriver:
             self._lost(reason)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`: there is none, which `LinkedCarrier` says before."""
+        """See `Driver.read`: there is no history, and `LinkedCarrier` does not ask for one."""
         raise BrokerFailed(f"{self.label} stores nothing")
 
     async def check(self) -> None:

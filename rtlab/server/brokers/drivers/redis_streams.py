@@ -1,6 +1,6 @@
-"""Redis streams: each subject is one, and stores what it carries."""
+"""Redis streams: each subject is a stream, which stores its messages."""
 
-# The client annotates some of its parameters in part only.
+# The client library's annotations are incomplete.
 # pyright: reportUnknownMemberType=false
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ __all__ = ["RedisStreamsDriver"]
 
 #: Seconds within which a repeated ``message_id`` is dropped.
 _DEDUPE_WINDOW: Final = 120
-#: Before the first entry of a stream.
+#: Position before the first entry of a stream.
 _START: Final = b"0-0"
 
-#: Store a message unless its id is known: one step for the server, whatever happens to the link.
+#: Script that stores a message unless its id is known: one atomic step, whatever happens to the link.
 _ADD: Final = """
 if ARGV[2] ~= '' then
   if not redis.call('SET', KEYS[1] .. ':id:' .. ARGV[2], '1', 'NX', 'EX', ARGV[3]) then return false end
@@ -43,7 +43,7 @@ class RedisStreamsDriver:
     Parameters
     ----------
     parts : SplitResult
-        Its URL.
+        The broker's URL.
     limits : CarrierLimits
         How much history is kept.
     """
@@ -52,7 +52,7 @@ class RedisStreamsDriver:
         self._link = RedisLink(parts, limits)
         self.label = f"Redis at {self._link.host}"
         self.max_bytes: int | None = None
-        # Whether it survives is the server's choice: `connect` asks for it.
+        # Whether messages survive a restart is the server's choice: `connect` asks the server.
         self.capabilities = Capabilities(
             ordered=True, replay=True, dedupe=True, delivery="at_least_once", survives_restart=False
         )
@@ -116,7 +116,7 @@ class RedisStreamsDriver:
         return whole
 
     async def _is_stored(self, name: str, position: bytes) -> bool:
-        """Return whether nothing after a position can have been removed: it is still there itself."""
+        """Return whether nothing after a position was removed: the entry at the position still exists."""
         if position == _START:
             found = await self._link.command("XRANGE", name, "-", "+", "COUNT", 1)
             if not found:
@@ -132,7 +132,7 @@ class RedisStreamsDriver:
         await self._read_anew()
 
     async def _read_anew(self) -> None:
-        """Return when the reader waits for the subjects as they are now."""
+        """Restart the reader's blocking call, and return when it waits for the present set of subjects."""
         self._changes += 1
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read_all(), name=f"reader of {self.label}")
@@ -143,7 +143,7 @@ class RedisStreamsDriver:
             pause = 0.001
 
     async def _read_all(self) -> None:
-        """Deliver what comes; one call waits for all subjects, and begins anew when they change."""
+        """Deliver new entries; one blocking call waits for all subjects, and is repeated when they change."""
         try:
             while names := list(self._heard):
                 self._seen = self._changes
