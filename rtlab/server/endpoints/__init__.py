@@ -1,4 +1,4 @@
-"""The server's routes, one module for each transport.
+"""The server's HTTP routes, one module for each transport.
 
-Imports the node and the sinks. Never a rule about messages: those hold for all transports.
+They import the node and the sinks. Rules about messages are elsewhere, because they hold for all transports.
 """

@@ -1,4 +1,4 @@
-"""``POST /api/auth/…``: log in, refresh, get a ticket; for who has the admin token, the rest."""
+"""``POST /api/auth/…``: log in, refresh, get a ticket; with the admin token also revoke, rotate, roles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_routes"]
 
-#: What an answer with a secret in it must not meet (RFC 6749 §5.1).
+#: Keeps answers that contain a secret out of caches (RFC 6749 §5.1).
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 MAX_BODY_BYTES: Final = 8192
@@ -57,19 +57,19 @@ async def log_in(request: web.Request) -> web.Response:
     request[USER] = asked.user
     answer = _pair(pair)
     if not authority.strict:
-        # The hole: what a browser adds by itself proves nothing about which page asked.
-        across = "None" if request.secure else None  # browsers take it only with Secure
+        # The hole: a browser adds cookies by itself, so they do not prove which page sent the request.
+        across = "None" if request.secure else None  # browsers accept None only with Secure
         answer.set_cookie("token", pair.access_token, httponly=True, secure=request.secure, samesite=across)
     return answer
 
 
 async def refresh(request: web.Request) -> web.Response:
-    """``{refreshToken} → {accessToken, refreshToken, expiresIn}``; the old one is worth nothing then."""
+    """``{refreshToken} → {accessToken, refreshToken, expiresIn}``; the old refresh token is then invalid."""
     return _pair(_authority(request).refresh((await _read(request, _Refresh)).refresh_token))
 
 
 async def ticket(request: web.Request) -> web.Response:
-    """Give whom ``Authorization: Bearer`` proves a ticket for a URL: ``{ticket, expiresIn}``."""
+    """Issue a ticket for a URL to the user of ``Authorization: Bearer``: ``{ticket, expiresIn}``."""
     authority = _authority(request)
     principal = authority.identify(request.headers, {}, request.remote)
     made = authority.tickets.issue(principal, request.remote)
@@ -85,7 +85,7 @@ async def revoke(request: web.Request) -> web.Response:
 
 
 async def change_roles(request: web.Request) -> web.Response:
-    """Admin: ``{user, roles}``; open sessions learn of it when they are looked up again."""
+    """Admin: ``{user, roles}`` changes roles; open sessions notice at the next look-up of their users."""
     authority, asked = _admin(request), await _read(request, _Roles)
     unknown = sorted(set(asked.roles) - set(RIGHTS))
     if unknown:
@@ -143,7 +143,7 @@ def _answering(handler: Any) -> Any:
 
 async def _read(request: web.Request, kind: type[Any]) -> Any:
     if request.content_type != "application/json":
-        # A form of another site can send other types without asking (CSRF; Fetch §3.2.2).
+        # A form of another site can send other types without a preflight (CSRF; Fetch §3.2.2).
         raise _Stop(json_error(415, "wrong_type", "expected Content-Type: application/json"))
     return parse_json(await read_body(request, MAX_BODY_BYTES), kind)
 

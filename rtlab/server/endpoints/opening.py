@@ -1,4 +1,4 @@
-"""What a request that begins or continues a connection says; the answer to one whose session ended."""
+"""Reads and checks requests that open a connection; makes the response for a session that has ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BadOpening(Exception):
     Parameters
     ----------
     answer : web.Response
-        What to answer; it says why.
+        The response, which says why.
     """
 
     def __init__(self, answer: web.Response) -> None:
@@ -29,18 +29,19 @@ class BadOpening(Exception):
 
 
 async def read_opening(request: web.Request) -> ConnectRequest:
-    """Return what a client asks for, and where it comes from; its rooms are ready and it has a place.
+    """Return what a client asks for, once its credentials and limits are checked and its rooms prepared.
 
     Raises
     ------
     BadOpening
-        When a parameter is not what it must be, the session is another user's, or there is no place.
+        When a parameter is malformed, the credentials are not accepted, the session is another user's,
+        or there is no place.
     """
     node = request.app[NODE]
     principal = read_principal(request)
     try:
         asked = read_connect_request(request.query, request.headers)
-        if principal is not None:  # who a client says it is counts for nothing then
+        if principal is not None:  # the authenticated user counts, not the claimed one
             asked = msgspec.structs.replace(asked, user=None)
         node.connections.check_user(asked)
     except BadConnectRequest as error:
@@ -50,7 +51,7 @@ async def read_opening(request: web.Request) -> ConnectRequest:
     asked = msgspec.structs.replace(asked, address=request.remote, principal=principal)
     _check_place(node, asked)
     if await node.prepare(asked):
-        _check_place(node, asked)  # others came meanwhile
+        _check_place(node, asked)  # other clients may have connected meanwhile
     return asked
 
 
@@ -72,7 +73,7 @@ def _check_share(node: Node, asked: ConnectRequest) -> None:
     ):
         if most is None or name is None:
             continue
-        # One that goes on replaces its former connection.
+        # A client that resumes its session replaces its former connection, which does not count.
         others = (s for s in node.connections.sinks.values() if s.session_id != asked.session)
         if sum(getattr(session, whose) == name for session in others) >= most:
             text = f"expected at most {most} connections of one {whose}: close one, or try again later"
@@ -80,12 +81,12 @@ def _check_share(node: Node, asked: ConnectRequest) -> None:
 
 
 def read_principal(request: web.Request) -> Principal | None:
-    """Return whom a request speaks for; None in the open setting, which does not ask.
+    """Return the user whom a request's credentials prove; None in the open setting, which needs none.
 
     Raises
     ------
     BadOpening
-        For credentials that prove nobody.
+        For credentials that are not accepted.
     """
     authority = request.app[NODE].authority
     if authority is None:
@@ -100,5 +101,5 @@ def read_principal(request: web.Request) -> Principal | None:
 
 
 def ended_answer(ended: Ended) -> web.Response:
-    """Answer to a request of a session, or of a connection, that the server ended."""
+    """Return the response to a request whose session, or connection, the server has ended."""
     return json_error(401 if ended.close_code in (4001, 4501) else 403, ended.code, ended.text)

@@ -1,4 +1,4 @@
-"""``PUT /api/page-origin``: who has the admin token lets the pages of one more origin in, or no longer."""
+"""``PUT /api/page-origin``: with the admin token, allow the pages of one more origin, or no longer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class _Page(msgspec.Struct):
 
 
 async def set_page_origin(request: web.Request) -> web.Response:
-    """``{"origin": "http://localhost:8888"}`` lets that origin in, in place of the former; null lets none.
+    """``{"origin": "http://localhost:8888"}`` allows that origin, in place of the former; null allows none.
 
-    Connections that are open stay: only new requests are judged.
+    It applies to new requests; open connections stay.
     """
     node = request.app[NODE]
     if not token_matches(request, node.options.token):

@@ -21,7 +21,7 @@ POLL_HEADERS: Final = {"Cache-Control": "no-store"}
 
 
 async def poll(request: web.Request) -> web.StreamResponse:
-    """Answer one poll: at once if there is something, else when there is, else 204.
+    """Answer one poll: at once if messages wait, else when one comes, or with 204 at the timeout.
 
     A poll that begins or cannot continue a session is answered at once with the
     welcome; so is one with ``welcome=1``, from a client that reconnects.
@@ -35,7 +35,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
     session, position = accepted.session, accepted.position
     welcome = not accepted.resumed or "welcome" in request.query
     sink = PollSink()
-    # A poll's answer is a batch as it is: only when it is given depends on the window.
+    # A poll's answer holds several messages anyway: the batch window only decides when it is sent.
     carrier = batched(sink, JSON, asked.batch)
     node.connections.attach(accepted, carrier, welcome=welcome)
     try:
@@ -50,7 +50,7 @@ async def poll(request: web.Request) -> web.StreamResponse:
     if sink.close_code == 4001:
         return ended_answer(TOKEN_EXPIRED)
     if not session.can_resume(position):
-        # More came at once than is kept: never a silent gap.
+        # More messages came at once than the backlog keeps: begin a new session, never leave a silent gap.
         await node.prepare(asked)
         accepted = node.connections.accept(asked)
         session, position, welcome = accepted.session, accepted.position, True

@@ -1,4 +1,4 @@
-"""The whole body of a POST, or the answer that says why it cannot be had."""
+"""Reads the whole body of a request within limits of size and time, or makes the response that refuses it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["BadBody", "read_body"]
 
 
 class BadBody(Exception):
-    """A request's body that cannot be had.
+    """A request's body is not accepted.
 
     Parameters
     ----------
     answer : web.Response
-        What to answer; it says why.
+        The response, which says why.
     """
 
     def __init__(self, answer: web.Response) -> None:
@@ -31,10 +31,10 @@ async def read_body(request: web.Request, limit: int | None = None) -> bytes:
     Parameters
     ----------
     request : web.Request
-        Whose body has not been read.
+        A request whose body has not been read yet.
     limit : int, optional
-        The most bytes that it may have; what the application takes if left out. The first byte too
-        many is the last that is read: a body that says its length beforehand costs none.
+        Bytes that the body may have; by default the application's limit. Reading stops as soon as a
+        body exceeds it; if ``Content-Length`` already exceeds this limit, nothing is read.
 
     Raises
     ------

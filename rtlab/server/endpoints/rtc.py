@@ -1,8 +1,8 @@
 """``POST /rtc/offer``: signalling for WebRTC data channels.
 
-The request brings the client's offer and takes our answer away; then its data channel
-opens, or the peer is dropped. `rtc_peers` does the rest, on the same sessions and rooms
-as every other transport; it is slow to import, so that happens at the first offer.
+The request carries the client's offer, and the response the server's answer. Then the client opens
+its data channel, or the server drops the peer. `rtc_peers` does the rest, with the same sessions and
+rooms as every other transport; it is slow to import, so it is imported at the first offer.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PEERS", "Signalling", "add_routes"]
 
-#: An offer with one data section takes 1 to 2 KiB, Chromium's too.
+#: Bytes of the largest offer. One with a single data section takes 1 to 2 KiB, also in Chromium.
 MAX_OFFER_BYTES: Final = 32 * 1024
 
-#: The least that a client's channel must accept in one message: a welcome takes 300 to 600 bytes.
+#: Bytes that a client's channel must at least accept in one message: a welcome takes 300 to 600.
 MIN_MESSAGE_BYTES: Final = 1200
 
 
@@ -69,7 +69,7 @@ class Signalling:
             body = await read_body(request, MAX_OFFER_BYTES)
         except (BadOpening, BadBody) as error:
             return error.answer
-        if peers.full:  # others came while this body was read
+        if peers.full:  # other clients may have come while this body was read
             return _full(peers)
         try:
             offer = parse_json(body, _Offer).sdp
@@ -85,12 +85,12 @@ class Signalling:
             await self.peers.stop()
 
 
-#: Where the application keeps its handler.
+#: Key under which the application keeps its handler.
 PEERS: Final = web.AppKey("peers", Signalling)
 
 
 def add_routes(app: web.Application) -> None:
-    """Add the route to an application, and the end of its peers to the application's end.
+    """Add the route to an application, and let the application drop the peers when it ends.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _full(peers: RtcPeers) -> web.Response:
 
 
 def _check_description(sdp: str) -> None:
-    """Raise ValueError unless an offer has one data section that the welcome can pass, and nothing else."""
+    """Raise ValueError unless an offer has a data section alone, with messages big enough for the welcome."""
     kinds = re.findall(r"(?m)^m=(\S+)", sdp)
     if kinds != ["application"]:
         found = ", ".join(kinds) or "none"

@@ -1,4 +1,4 @@
-"""The server's ends of its WebRTC connections: one peer for each client, from offer to end.
+"""The server's side of WebRTC connections: one peer for each client, from its offer to its end.
 
 Importing this costs 0.2 s and 36 MiB, because of aiortc: `rtc` does it at the first offer.
 """
@@ -28,16 +28,16 @@ from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 __all__ = ["RtcPeers"]
 
-#: After the client's close frame it has this long to close the connection itself.
+#: Seconds that a client has, after its close frame, to close the connection itself.
 LINGER: Final = 1.0
 
 #: Seconds that the peers have to close when the server stops; each close is bounded by less.
 STOP_TIMEOUT: Final = 5.0
 
-#: What may wait in one client's channel before its session holds messages back.
+#: Bytes that may wait in one client's channel before its session holds messages back.
 HIGH_WATER_BYTES: Final = 256 * 1024
 
-#: A client that asks for more than it reads: so many messages may wait to be handled.
+#: Messages that may wait to be handled for a client that does not read its answers; then it is cut off.
 MAX_UNHANDLED: Final = 8192
 
 #: Messages of one client that may wait for a broker before its packets are left unread.
@@ -69,7 +69,7 @@ class RtcPeers:
 
     @property
     def full(self) -> bool:
-        """Whether another peer is one too many."""
+        """Whether the limit of peers is reached."""
         return len(self._tasks) >= self.max_peers
 
     async def answer(self, offer: str, request: ConnectRequest) -> str:
@@ -78,14 +78,14 @@ class RtcPeers:
         Parameters
         ----------
         offer : str
-            Its session description.
+            The client's session description.
         request : ConnectRequest
-            What it wants to continue.
+            What the client asks for, such as the session to resume.
 
         Returns
         -------
         str
-            Our session description.
+            The server's session description.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class RtcPeers:
         return peer.localDescription.sdp
 
     async def _serve(self, client: _Client) -> None:
-        """Own one peer until nothing of it is left."""
+        """Run one peer until all its resources are released."""
         try:
             await client.run(self._open_timeout)
         finally:
@@ -112,7 +112,7 @@ class RtcPeers:
             del self._tasks[client]
 
     async def stop(self) -> None:
-        """Drop every peer; the node has said goodbye to those with a session."""
+        """Drop every peer; the node has already closed those with a session."""
         tasks = list(self._tasks.values())
         for client in list(self._tasks):
             client.drop()  # not cancelled: a close that is under way would be cut short
@@ -131,7 +131,7 @@ class _Client:
         self._request = request
         self._link: DataLink | None = None
         self._sink: DataChannelSink | None = None
-        self._carrier: Sink | None = None  # the sink, or a window in front of it
+        self._carrier: Sink | None = None  # the sink, or a batching sink in front of it
         self._session: Session | None = None
         # In this order: a channel has come (or none will), its link has ended, the peer is closed.
         self._begun = asyncio.Event()
@@ -147,7 +147,7 @@ class _Client:
             return
         await self._ended.wait()
         if self._link.ended is not None and self._link.ended.clean:
-            # The answer to a close frame is on its way: the end that began closes first.
+            # The answer to a close frame is on its way: the side that began the closing closes first.
             await _wait(self._gone, LINGER)
 
     def give_up(self) -> None:
@@ -160,7 +160,7 @@ class _Client:
             event.set()
 
     async def close(self) -> None:
-        """Return when the peer has left no task and no socket."""
+        """Close the peer, and return when none of its tasks and sockets is left."""
         if self._link is not None:
             self._link.abort()
         await self._peer.close()
@@ -182,7 +182,7 @@ class _Client:
         self._begun.set()
         request = self._request
         if not _reliable(channel):
-            # Such a client cannot tell how many messages it has missed.
+            # On an unreliable channel a client cannot tell how many messages it has missed: no resuming.
             request = msgspec.structs.replace(request, session=None, seq=0)
         sink = self._sink = DataChannelSink(link, JSON)
         if self._node.stopping:
@@ -190,7 +190,7 @@ class _Client:
             return
         try:
             sink.codec = codec_for(channel.protocol or None)
-            self._node.connections.make_place(request)  # others came while the channel was opening
+            self._node.connections.make_place(request)  # other clients came meanwhile
         except (MessageError, Refused) as error:
             sink.close(1013 if isinstance(error, Refused) else 1008, str(error))
             return
@@ -213,8 +213,8 @@ class _Client:
             sink.close(4000, "too many messages wait to be handled: read your answers")
         elif isinstance(result, asyncio.Future) and session.order.waiting > MAX_WAITING:
             if session.held[0]:
-                return  # its packets also say what it has read
-            # The broker is slow: packets are left unread, which holds the client back.
+                return  # its packets also acknowledge data: read on
+            # The broker is slow: leave packets unread, so that flow control holds the client back.
             link.pause()
             result.add_done_callback(lambda _: link.resume())
 

@@ -1,4 +1,4 @@
-"""``POST /send``: the way up for event streams and polls."""
+"""``POST /send``: messages of clients that receive by event stream or by polls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_WAITING: Final = 4 * MAX_BATCH
 
 
 class _OfPost(OnStream):
-    """Acks and refusals go down the stream too; what cannot be read is said in the response only."""
+    """Sends acks and refusals over the session, too; reports undecodable data in the response only."""
 
     def __init__(self) -> None:
         self.error: MessageError | None = None
@@ -36,13 +36,13 @@ class _OfPost(OnStream):
 
 
 async def send(request: web.Request) -> web.StreamResponse:
-    """Take one message, or an array of them, from a client whose stream is elsewhere; a repeat only once."""
+    """Process one message, or an array of messages, for an existing session; handle a repeated POST once."""
     node = request.app[NODE]
     session = _session(request)
     if session is None:
         return _unknown_session()
     if node.options.security == "right":
-        # The session's name alone would be enough for who has read it somewhere.
+        # The session's id alone is not enough: somebody may have read it in a log, say.
         try:
             principal = read_principal(request)
         except BadOpening as error:
@@ -88,10 +88,10 @@ async def _handle(node: Node, session: Session, body: bytes) -> web.Response:
     try:
         items = _split(body) if array else [body]
     except MessageError as error:
-        # Not even an array: it counts as one message that cannot be read.
+        # Not a JSON array: it counts as one message that cannot be decoded.
         node.ingress.reject(session, error, answers)
         items = []
-    # All are handed over before one is waited for: other POSTs cannot come between them.
+    # Pass on all messages before waiting for a result, so that no other POST comes between them.
     later = [node.ingress.receive(session, item, JSON, answers) for item in items]
     results = [await settled(result) for result in later]
     if session.ended is not None:

@@ -1,6 +1,6 @@
 """``GET /``, ``/healthz``, ``/readyz``, ``/metrics`` and ``/stats``: the server about itself.
 
-The first three are open; the others tell what only its operator is to know, and ask for the admin token.
+The first three are public; the others are for the server's operator, and require the admin token.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _INDEX: Final = """<!doctype html>
 
 
 async def index(request: web.Request) -> web.Response:
-    """Say what this server is."""
+    """Show a page that says what this server is."""
     node = request.app[NODE]
     return web.Response(text=_INDEX.format(node=html.escape(node.options.node)), content_type="text/html")
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Say that the server lives: also while it stops, which is no reason to kill it."""
+    """Report that the server is alive, also while it stops: that is no reason to kill it."""
     return json_response({"status": "stopping" if request.app[NODE].stopping else "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Say whether a load balancer may send it new connections.
+    """Report whether a load balancer may send new connections to this server.
 
-    Not while it stops, when it is full, nor when its broker delivers nothing.
+    It may not while the server stops, while it is full, or while its broker delivers nothing.
     """
     node = request.app[NODE]
     if node.ready:
@@ -60,7 +60,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def access_log(request: web.Request) -> web.Response:
-    """Say which requests came, to who has the admin token."""
+    """Return the newest requests; requires the admin token."""
     node = request.app[NODE]
     if not token_matches(request, node.options.token):
         return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
@@ -68,7 +68,7 @@ async def access_log(request: web.Request) -> web.Response:
 
 
 async def stats(request: web.Request) -> web.Response:
-    """Say what the server holds, to who has the admin token."""
+    """Return a snapshot of the server's resources; requires the admin token."""
     node = request.app[NODE]
     if not token_matches(request, node.options.token):
         return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
@@ -76,10 +76,10 @@ async def stats(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Say the same to Prometheus, in its text format, to who has the admin token."""
+    """Return the server's metrics in Prometheus' text format; requires the admin token."""
     node = request.app[NODE]
     if not token_matches(request, node.options.token):
         return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
-    # prometheus-client takes 50 ms to import: not on the loop, and not before anybody asks.
+    # prometheus-client takes 50 ms to import: in a thread, not on the loop, and only when it is needed.
     page = await asyncio.to_thread(importlib.import_module, "rtlab.server.metrics")
     return web.Response(body=page.write_metrics(node), headers={"Content-Type": page.CONTENT_TYPE})

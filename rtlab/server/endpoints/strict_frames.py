@@ -1,8 +1,8 @@
 """The rules of RFC 6455 §5 that aiohttp's parser lets pass, checked in front of it.
 
-aiohttp takes frames that are not masked, data frames inside a message whose first fragment was
-empty, lengths that are longer than they need be, and the reserved bit of permessage-deflate on
-control frames. Headers are read here, payloads only counted.
+aiohttp accepts unmasked frames, data frames inside a message whose first fragment was empty,
+lengths in a longer form than needed, and the reserved bit of permessage-deflate on control
+frames. This module parses frame headers only, and skips payloads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["StrictFrames"]
 
 _NOTHING: Final = (False, b"")
 
-#: The least length that needs the form of 16, and that of 64 bits (RFC 6455 §5.2).
+#: The smallest payload length that needs the 16-bit form, and the 64-bit form (RFC 6455 §5.2).
 _LEAST: Final = {126: 126, 127: 65_536}
 
 
@@ -30,19 +30,19 @@ class _Queue(Protocol):
 
 
 class StrictFrames:
-    """Passes a client's bytes on to a parser until one breaks a rule.
+    """Passes a client's bytes on to a parser, up to the first frame that breaks a rule.
 
     Parameters
     ----------
     parser : aiohttp's WebSocketReader
-        Gets the bytes in front of the frame that is refused.
+        Gets all bytes before the refused frame.
     queue : aiohttp's WebSocketDataQueue
-        What the parser fills; told of a refusal, which is read behind what came before.
+        Holds the parser's messages; a refusal is set as its exception, which is read after them.
 
     Attributes
     ----------
     when_fed : callable or None
-        Called when the parser has something new, or the end has come.
+        Called after the parser got bytes, or the end of the stream.
     """
 
     __slots__ = ("_between", "_failed", "_left", "_open", "_parser", "_partial", "_queue", "when_fed")
@@ -54,17 +54,17 @@ class StrictFrames:
         self._partial = b""  # the beginning of a header; the parser has it already
         self._open = False  # whether a message has begun and not ended
         self._failed = False
-        self._between = True  # messages: nothing has begun
+        self._between = True  # whether no frame and no message has begun
         self.when_fed: Callable[[], object] | None = None
 
     def feed_eof(self) -> None:
-        """Pass the end on."""
+        """Pass the end of the stream on to the parser."""
         self._parser.feed_eof()
         if self.when_fed is not None:
             self.when_fed()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was received, as a parser does."""
+        """Check received bytes, and pass them on; same interface as the parser's."""
         if self._between and _is_one_message(data):
             found = self._parser.feed_data(data)
         else:
@@ -86,7 +86,7 @@ class StrictFrames:
                 break
             first, second = scanned[at], scanned[at + 1]
             length = second & 0x7F
-            # A whole text or binary message, masked and short: nearly all of them.
+            # A complete text or binary message, masked and short, as nearly all messages are.
             if 0x81 <= first & 0xBF <= 0x82 and 0x80 <= second < 0xFE and not self._open:
                 at += 6 + length
                 continue
@@ -111,7 +111,7 @@ class StrictFrames:
         return self._parser.feed_data(data)
 
     def _broken(self, first: int, second: int, data: bytes, at: int) -> str | None:
-        """Return which rule a header breaks; keep account of fragments."""
+        """Return which rule a header breaks, None if none; note whether a fragmented message is open."""
         if not second & 0x80:
             return "a client's frames must be masked (RFC 6455 §5.1)"
         form = second & 0x7F
@@ -124,13 +124,13 @@ class StrictFrames:
             return "a control frame has no reserved bits (RFC 7692 §6.1)" if first & 0x40 else None
         if opcode and self._open:
             return "a message begins inside another (RFC 6455 §5.4)"
-        if opcode or self._open:  # a continuation of nothing is the parser's to refuse
+        if opcode or self._open:  # the parser refuses a continuation of nothing
             self._open = not first & 0x80
         return None
 
 
 def _is_one_message(data: bytes) -> bool:
-    """Whether bytes are one whole message of an ordinary form: what a client sends that waits for answers."""
+    """Whether bytes are exactly one message in one frame: the usual input of a client that awaits answers."""
     size = len(data)
     if size < 6 or not 0x81 <= data[0] & 0xBF <= 0x82:
         return False
@@ -141,10 +141,10 @@ def _is_one_message(data: bytes) -> bool:
 
 
 def _header_bytes(data: bytes, at: int) -> int:
-    """Return the size of the header that begins here, as far as its first two bytes say it."""
+    """Return the size of the header that begins here, as far as its first two bytes tell."""
     if len(data) - at < 2:
         return 2
     second = data[at + 1]
     if not second & 0x80:
-        return 2  # refused for it, whatever follows
+        return 2  # not masked: refused, whatever follows
     return {126: 8, 127: 14}.get(second & 0x7F, 6)

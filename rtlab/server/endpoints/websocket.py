@@ -28,29 +28,29 @@ from rtlab.server.sinks.websocket import WebSocketSink
 
 __all__ = ["websocket"]
 
-#: After a close frame for a broken or huge message, this long passes until the TCP
-#: connection is closed: with unread input it would be reset, and the frame be lost.
+#: Seconds from the close frame for a malformed or too large message to the end of the TCP connection:
+#: with unread input, closing at once would reset the connection, and the close frame would be lost.
 LINGER: Final = 1.0
 
 _DATA: Final = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 _PINGS: Final = frozenset({WSMsgType.PING, WSMsgType.PONG})
 
-#: What a 426 has to name (RFC 9110 §15.5.22, RFC 6455 §4.4).
+#: Headers that a response 426 must have (RFC 9110 §15.5.22, RFC 6455 §4.4).
 UPGRADE_HEADERS: Final = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
 
 EXTENSIONS: Final = "Sec-WebSocket-Extensions"
 PROTOCOL: Final = "Sec-WebSocket-Protocol"
 
-#: In place of a connection's queue of requests (0.7 kB), after the upgrade.
+#: Replaces aiohttp's queue of requests (0.7 kB) of a connection after the upgrade.
 _NO_REQUESTS: Final[tuple[()]] = ()
 
-#: 16 bytes in base64 (RFC 6455 §4.2.1); Python's decoder ignores what is not of its alphabet.
+#: 16 bytes in base64 (RFC 6455 §4.2.1); a pattern, because Python's decoder ignores illegal characters.
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 
 def _is_handshake(request: web.Request, ws: web.WebSocketResponse) -> bool:
-    """Whether a request asks for a WebSocket as RFC 6455 §4.2.1 has it; aiohttp is laxer."""
-    versions = request.headers.getall("Sec-WebSocket-Version", [])  # it would also take the drafts 7 and 8
+    """Whether a request is a WebSocket handshake as RFC 6455 §4.2.1 demands; aiohttp is laxer."""
+    versions = request.headers.getall("Sec-WebSocket-Version", [])  # aiohttp also takes drafts 7 and 8
     keys = request.headers.getall("Sec-WebSocket-Key", [])
     return (
         request.version >= HttpVersion11  # HTTP/1.0 cannot upgrade (RFC 9110 §7.8)
@@ -62,7 +62,7 @@ def _is_handshake(request: web.Request, ws: web.WebSocketResponse) -> bool:
 
 
 class _Socket(web.WebSocketResponse):
-    """aiohttp's WebSocket, which lets the client read why it was refused."""
+    """aiohttp's WebSocket, with strict parsing, and with time for the client to read a close frame."""
 
     peer: asyncio.Transport | None = None
     agreement: Agreement | None = None
@@ -70,9 +70,9 @@ class _Socket(web.WebSocketResponse):
     frames: StrictFrames
 
     def _handshake(self, request: web.BaseRequest) -> Any:
-        # aiohttp ignores what the server wants, and what a client may be limited to.
+        # aiohttp's negotiation ignores the server's compression parameters, and limits for the client.
         headers, protocol, bits, alone = super()._handshake(request)
-        # It reads one field of several (RFC 6455 §11.3.4).
+        # aiohttp reads only one of several header fields (RFC 6455 §11.3.4).
         asked = (name.strip() for given in request.headers.getall(PROTOCOL, []) for name in given.split(","))
         protocol = next((name for name in asked if name in CODECS), None)
         if protocol is not None:
@@ -89,11 +89,11 @@ class _Socket(web.WebSocketResponse):
         super()._post_start(request, protocol, writer)
         self.queue = cast("Any", self._reader)
         connection._payload_parser = self.frames = StrictFrames(connection._payload_parser, self.queue)
-        if early:  # sent with the handshake
+        if early:  # frames that came with the handshake
             self.frames.feed_data(early)
 
     def count_afterwards(self) -> None:
-        """Inflate messages without end, and look at their size then: the naive setting's hole."""
+        """Inflate messages without a limit, and check their size afterwards: a hole of the naive setting."""
         self._max_msg_size = 0
 
     async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
@@ -102,12 +102,12 @@ class _Socket(web.WebSocketResponse):
         finally:
             error = self.exception()
             if error is not None:
-                # Its frames hold this socket, which holds it: a circle that only the collector would free.
+                # The traceback refers to this socket, which refers to the error: break the reference cycle.
                 error.__traceback__ = None
 
     async def _close(self, code: int, message: bytes, drain: bool) -> bool:
         if isinstance(self.exception(), zlib.error):
-            code = 1007  # what cannot be inflated is no message; aiohttp would say 1000
+            code = 1007  # the data cannot be inflated; aiohttp would send 1000
         if code not in (1002, 1007, 1009) or self.closed:
             return await super().close(code=code, message=message, drain=drain)
         try:
@@ -128,7 +128,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     ws = _Socket(
         autoclose=False,
         protocols=tuple(CODECS),
-        autoping=False,  # the sink's
+        autoping=False,  # the sink answers pings
         compress=False,  # see _handshake
         max_msg_size=options.max_message_bytes + 1,
         timeout=2.0,
@@ -164,8 +164,8 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     session = accepted.session
     carrier = batched(sink, sink.codec, asked.batch)
     node.connections.attach(accepted, carrier)
-    # What lives as long as the connection is what the server needs for each: not the welcome, nor what was
-    # asked, nor the headers that were sent, nor where aiohttp collects requests, of which no other can come.
+    # Free what an open connection does not need: the welcome, the parsed request, the headers that were
+    # sent, and aiohttp's queue of requests, because no further request can come on this connection.
     del accepted, asked
     ws.headers.clear()
     connection = cast("Any", request.protocol)
@@ -183,19 +183,19 @@ async def websocket(request: web.Request) -> web.StreamResponse:
 
 
 class _Hearing:
-    """Obeys a client's messages in the call that brings their bytes.
+    """Handles a client's messages in the same call that receives their bytes.
 
-    A task that is woken for each of them would cost some 5 µs and a turn of the loop. The connection's
-    task gets the rest: what has to be waited for, control frames, and the end.
+    Waking a task for each message would cost some 5 µs and a turn of the loop. The connection's task does
+    the rest: it waits for results that are not available at once, and handles control frames and the end.
 
     Parameters
     ----------
     node : Node
         The server.
     sink, session : WebSocketSink and Session
-        The client's.
+        The client's connection and session.
     queue : aiohttp's WebSocketDataQueue
-        Its messages.
+        Holds the messages that were received.
     """
 
     __slots__ = ("_ingress", "_queue", "_session", "_sink", "_turns", "_waiter")
@@ -206,11 +206,11 @@ class _Hearing:
         self._sink = sink
         self._session = session
         self._queue = queue
-        # The task's, while it waits; nothing is obeyed while it is at work.
+        # Set while the connection's task waits in `rest`; at other times `obey` does nothing.
         self._waiter: asyncio.Future[asyncio.Future[Any] | None] | None = None
 
     def obey(self) -> None:
-        """Obey what has come, up to the first thing that is the task's."""
+        """Handle the received messages, up to the first thing that the connection's task must handle."""
         waiter, queue = self._waiter, self._queue
         if waiter is None or waiter.done():
             return
@@ -239,9 +239,9 @@ class _Hearing:
         return self._ingress.receive(self._session, data, sink.codec)
 
     async def rest(self) -> asyncio.Future[Any] | None:
-        """Obey until there is something to wait for, which is returned; None for what is no message."""
+        """Handle messages until a result must be awaited; return it, None for a control frame or the end."""
         self._waiter = asyncio.get_running_loop().create_future()
-        self.obey()  # what came meanwhile
+        self.obey()  # handle what came meanwhile
         try:
             return await self._waiter
         finally:
@@ -249,20 +249,20 @@ class _Hearing:
 
 
 def _next(queue: Any) -> Any:
-    """Take the first message of a queue that has one."""
+    """Take the first message of a queue that is not empty."""
     try:
-        queue.read().send(None)  # a coroutine that does not wait then
+        queue.read().send(None)  # a coroutine that does not suspend if there is a message
     except StopIteration as found:
         return found.value
     raise RuntimeError("expected a message in the queue")
 
 
 async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _Hearing, turns: Turns) -> bool:
-    """Obey what comes until the connection ends; return whether the session has ended too."""
+    """Handle messages until the connection ends; return whether the client has ended its session, too."""
     while True:
         result = await hearing.rest()
         if result is not None:
-            # Nothing more is read until this has its answer: TCP holds the client back.
+            # Read nothing more until this message has its answer: TCP's flow control holds the client back.
             sink.not_reading()
             await settled(result)
             sink.heard()
@@ -273,13 +273,13 @@ async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _He
             if message.type is WSMsgType.PING:
                 sink.pong(message.data)
             if turns.spent():
-                # Nothing else would suspend this task while control frames are there.
+                # Nothing else suspends this task while control frames wait in the queue.
                 await turns.later(lambda: None)
         elif message.type is WSMsgType.CLOSE:
             if message.data and not close_code(message.data).on_wire:
                 await ws.close(code=1002)
                 return False
-            carrier.close(message.data or 1000)  # behind what it has collected
+            carrier.close(message.data or 1000)  # after the messages that it has collected
             sink.answer_close(message.data or 1000)
             return message.data == 1000
         else:

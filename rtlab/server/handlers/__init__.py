@@ -1,6 +1,6 @@
-"""What each message of a client means: one function for each type, the same on every transport.
+"""Handlers of clients' messages: one function for each message type, the same on every transport.
 
-Imports the rooms, sessions and brokers' interface. Never a transport, a sink or the node.
+They import rooms, sessions and the interface of brokers, never a transport, a sink or the node.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rtlab.server.handlers.rooms import join_room, leave_room
 
 __all__ = ["HANDLERS", "Handler", "Services", "in_sequence", "publish"]
 
-#: By a message's type; `publish` takes the types that are not here.
+#: Handlers by message type; `publish` handles all other types.
 HANDLERS: Final[dict[str, Handler]] = {
     "echo": echo,
     "ping": ping,

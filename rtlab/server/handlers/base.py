@@ -1,4 +1,4 @@
-"""What a handler is, and what it may use."""
+"""The interface of handlers, and the services that they may use."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ ReceiveItem = Callable[[Session, Any, Decoder | Codec, Answers], Later[Result]]
 
 
 class Services:
-    """What handlers use of their server.
+    """The services of a server that handlers use.
 
     Parameters
     ----------
     hub : Hub
         The rooms.
     broker : Broker
-        What rooms publish through.
+        The broker that rooms publish through.
     producers : Producers
-        What was handled of each client's numbered messages.
+        The results of each client's numbered messages.
     clock : callable
-        Seconds, monotonic: stamps echoes and feeds.
+        Seconds, monotonic; gives the time stamps of echoes and feeds.
     turns : Turns, optional
-        Cuts work into slices.
+        Divides work among turns of the event loop.
     overflow : OverflowRules, optional
-        Which rooms make publishers wait.
+        Knows the rooms in which publishers may have to wait.
 
     Attributes
     ----------
     renew : callable or None
-        Takes a new token for a session; None where nobody asks for any.
+        Replaces a session's token; None in the open setting.
     feed_numbers : iterator of int
-        Names of feeds.
+        The numbers from which feeds are named.
     feed_rate : float
-        Messages per second of all that run.
+        Messages per second of all running feeds together.
     receive_item : ReceiveItem
-        Set by the ingress.
+        Passes one item of a batch through all steps; set by the ingress.
     """
 
     receive_item: ReceiveItem
@@ -77,27 +77,27 @@ class Services:
 
 
 class Handler(Protocol):
-    """Obeys the messages of one type."""
+    """Handles the messages of one type."""
 
     def __call__(self, services: Services, incoming: Incoming, /) -> Later[Answer] | None:
-        """Return what to acknowledge, None when nothing; raise `Refused` for what cannot be obeyed."""
+        """Return the answer, None for no acknowledgement; raise `Refused` to refuse the message."""
         ...
 
 
 def field(payload: object, name: str) -> Any:
-    """Return a field of a payload; None when it is no object, or has no such field."""
+    """Return a field of a payload; None if the payload is no object, or has no such field."""
     return cast("dict[str, Any]", payload).get(name) if isinstance(payload, dict) else None
 
 
 def room_of(incoming: Incoming) -> str | None:
-    """Return the room that a message names, on top or in the payload: both are spoken.
+    """Return the room that a message names: in its ``roomId``, or in the ``roomId`` of its payload.
 
-    Several steps ask, and the handler; it is looked for once.
+    Several steps and the handler call this, so the result is kept in `Incoming.room`.
 
     Raises
     ------
     Refused
-        For what cannot be a room's name.
+        For a value that is not a legal name of a room.
     """
     if incoming.room is not NOT_ASKED:
         return incoming.room

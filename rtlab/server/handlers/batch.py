@@ -1,4 +1,4 @@
-"""``batch``: many messages in one, obeyed in order and answered by one ack."""
+"""``batch``: many messages in one, handled in order and answered by one ack."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["batch"]
 
 
 class _Item:
-    """Reads the items of a batch, which was decoded, and its values checked, as a whole."""
+    """Decoder of a batch's items; the batch was already decoded, and its values checked, as a whole."""
 
     def decode(self, data: Any, max_bytes: int) -> Message:
         return message_of(data)
 
 
 class _InTheAck:
-    """Nothing is answered for an item alone: the batch's ack has all results."""
+    """Sends no answers to single items, because the batch's ack contains all results."""
 
     def acknowledge(self, session: Session, message: Message, answer: Answer) -> None:
         for frame in answer.behind:
             session.deliver(frame, asked_for=True)
 
     def refuse(self, session: Session, message: Message, error: Refused) -> None:
-        """In the ack."""
+        """Do nothing: the batch's ack says it."""
 
     def unreadable(self, session: Session, error: MessageError, text: str) -> None:
-        """In the ack."""
+        """Do nothing: the batch's ack says it."""
 
 
 _ITEM: Final = _Item()
@@ -74,7 +74,7 @@ def _later(
     waits: asyncio.Future[Result],
     items: list[Any],
 ) -> Later[Answer]:
-    """Answer once an item that waits has its result, and those behind it had their turn."""
+    """Answer once the item that waits has its result, and the items after it are handled."""
     order = InOrder()
     receive = services.receive_item
     later = [order.run(lambda: waits)]
@@ -83,7 +83,7 @@ def _later(
     def done(_: object) -> Answer:
         return _answer(services, session, before, results + [_result(result) for result in later])
 
-    # Items are obeyed in order: with the last one, all have their results.
+    # Items are handled in order: when the last one has its result, all have theirs.
     return then([result for result in later if isinstance(result, asyncio.Future)][-1], done, _failed)
 
 

@@ -1,4 +1,4 @@
-"""``echo``, ``ping``, ``pong``, ``ack`` and ``auth``: what concerns nobody but its sender."""
+"""``echo``, ``ping``, ``pong``, ``ack`` and ``auth``: messages that concern only their sender."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["auth", "confirm", "echo", "ping", "pong"]
 
 
 def echo(services: Services, incoming: Incoming) -> None:
-    """Send the payload back, stamped."""
+    """Send the payload back, with the time of the answer as ``sent``."""
     message = incoming.message
     answer = Message("echo", message.payload, id=message.id, ts=message.ts, sent=services.clock())
     incoming.session.send(answer)
@@ -26,14 +26,14 @@ def pong(services: Services, incoming: Incoming) -> None:
 
 
 def confirm(services: Services, incoming: Incoming) -> None:
-    """Forget what the client has: ``ack {"seq": n}`` says that it handled everything up to n."""
+    """Drop acknowledged messages: ``ack {"seq": n}`` says that the client has handled all up to n."""
     seq = field(incoming.message.payload, "seq")
     if isinstance(seq, int) and not isinstance(seq, bool):
         incoming.session.confirm(seq)
 
 
 def auth(services: Services, incoming: Incoming) -> Answer:
-    """Take a new token, for the same user, on the open connection; or say that none is needed."""
+    """Take a new token of the same user on an open connection; answer if no token is needed."""
     if services.renew is None:
         return Answer({"required": False})
     message = incoming.message

@@ -1,4 +1,4 @@
-"""``feed``: starts and stops open-loop streams."""
+"""``feed``: starts and stops feeds (open-loop message sources)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rtlab.server.session import Session
 
 __all__ = ["MAX_FEEDS", "MAX_TOTAL_RATE", "feed"]
 
-#: Of one session, at the same time.
+#: Feeds that one session may run at the same time.
 MAX_FEEDS: Final = 4
 
 #: Messages per second of all feeds of a server together.
@@ -57,11 +57,11 @@ def feed(services: Services, incoming: Incoming) -> Answer:
         services.turns.spent,
         partial(_held_up, session),
     )
-    # Its first message follows in a later turn of the loop: behind the ack.
+    # The feed sends its first message in a later turn of the loop, so after the ack.
     feeds[feed_id].start(gone)
     return Answer({"feed": feed_id})
 
 
 def _held_up(session: Session) -> asyncio.Future[None] | None:
-    """Return what a feed waits for while nobody takes its messages: none would be lost, all be late."""
+    """Return a future to wait for while the session is starved, else None; messages are then only late."""
     return session.when_changed(lambda: None) if session.starved else None

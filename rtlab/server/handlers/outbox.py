@@ -1,4 +1,4 @@
-"""``outbox``, and the rule for messages that are numbered in one: each is handled once, in order."""
+"""``outbox``, and the rule for an outbox's numbered messages: each is handled once, in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtlab.server.refusal import Refused
 
 __all__ = ["in_sequence", "outbox"]
 
-#: Refusals after which the same message may be tried again: it does not use up its number.
+#: Codes of refusals that do not use up a number: the client may send the same message again.
 _NOT_FINAL: Final = frozenset({"not_published"})
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -46,14 +46,15 @@ def in_sequence(handle: Handler, services: Services, incoming: Incoming) -> Late
     Parameters
     ----------
     handle : Handler
-        That of the message's type.
+        The handler of the message's type.
     services, incoming : Services and Incoming
         As for any handler.
 
     Raises
     ------
     Refused
-        ``"not_opened"``, ``"wrong_seq"``, ``"gap"``, ``"fenced"``, or what the handler says.
+        ``"not_opened"``, ``"wrong_seq"``, ``"gap"``, ``"seq_reused"``, ``"fenced"``, or a refusal of the
+        handler.
     """
     message = incoming.message
     incarnation = incoming.session.outboxes.get(message.stream or "")

@@ -1,4 +1,4 @@
-"""Every other type: published to the room that the message names."""
+"""The handler of all other types: it publishes a message to the room that the message names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rtlab.server.rooms.hub import Hub
 
 __all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 
-#: Seconds that a broker may take; nothing else of the sender is heard meanwhile.
+#: Seconds that a broker may take to answer; the sender's further messages wait meanwhile.
 BROKER_TIMEOUT: Final = 5.0
 
 #: Seconds that a publish waits for room members that do not read, under the policy ``block``; less
@@ -27,7 +27,7 @@ BLOCK_TIMEOUT: Final = 8.0
 
 
 def publish(services: Services, incoming: Incoming) -> Later[Answer]:
-    """Publish a message; its ack says what the broker said."""
+    """Publish a message; its ack has the epoch and the offset that the broker has given it."""
     session, message = incoming.session, incoming.message
     kind = message.type
     if kind in RESERVED_TYPES:
@@ -42,7 +42,7 @@ def publish(services: Services, incoming: Incoming) -> Later[Answer]:
         raise Refused("not_joined", f"you are not in room {room_id!r}: send join_room first")
     copy = Message(kind, message.payload, id=message.id, client_id=session.client_id, ts=message.ts)
     if message.stream is not None:
-        copy.seq, copy.stream = message.seq, message.stream  # receivers drop repeats across epochs
+        copy.seq, copy.stream = message.seq, message.stream  # by these, receivers drop repeats across epochs
     acknowledge = message.id is not None
     if services.overflow.may_block(room_id) and services.hub.blocker(room_id) is not None:
         services.overflow.counts["block"] += 1
@@ -77,7 +77,7 @@ def _failed(error: BaseException) -> Answer:
 class _Blocked:
     """A publish that waits until no member's queue is full (the policy ``block``).
 
-    Only its sender waits: the sender's later messages are not looked at meanwhile.
+    Only its sender waits: the sender's later messages are not handled meanwhile.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class _Blocked:
     room_id : str
         The room.
     go : callable
-        Publishes.
+        Publishes the message.
     """
 
     def __init__(self, hub: Hub, room_id: str, go: Callable[[], Later[Answer]]) -> None:
@@ -95,7 +95,7 @@ class _Blocked:
         self._go = go
 
     def wait(self) -> asyncio.Future[Answer]:
-        """Return the future of its answer; refused when nobody makes room in time."""
+        """Return the future of the answer; it fails with `Refused` after `BLOCK_TIMEOUT` seconds."""
         loop = asyncio.get_running_loop()
         result: asyncio.Future[Answer] = loop.create_future()
         timer = loop.call_later(BLOCK_TIMEOUT, self._expire, result)
@@ -121,7 +121,7 @@ class _Blocked:
 
 
 def _limited(published: asyncio.Future[Published]) -> asyncio.Future[Published]:
-    """End with `BrokerFailed` when the broker takes too long."""
+    """Return a future of the broker's answer that fails with `BrokerFailed` after `BROKER_TIMEOUT`."""
     loop = published.get_loop()
     result: asyncio.Future[Published] = loop.create_future()
 

@@ -17,10 +17,11 @@ __all__ = ["join_room", "leave_room"]
 
 
 def join_room(services: Services, incoming: Incoming) -> Later[Answer]:
-    """Enter a room, and send what was missed there behind the ack.
+    """Enter a room, and send the messages missed there after the ack.
 
-    With ``probe`` a member asks whether it still is one, and tells nobody: ``member`` is
-    the answer. What was missed comes behind for one that was not: a member's stream has it.
+    With ``probe`` a client asks whether it still is a member, without an announcement to the
+    room; ``member`` in the ack says so. Missed messages follow only if it was no member: a
+    member gets them through its session.
     """
     session, message = incoming.session, incoming.message
     room_id = room_of(incoming)

@@ -1,4 +1,4 @@
-"""What is checked of every HTTP request before its route is reached.
+"""Checks of every HTTP request before it reaches its route.
 
-Imports the node. Never an endpoint.
+They import the node, never an endpoint.
 """

@@ -1,4 +1,4 @@
-"""Which requests came: kept in memory for the notebooks, with or without what nobody should read there."""
+"""The access log: kept in memory for the notebooks, with or without the secrets in URLs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from rtlab.server.node import Node
 
 __all__ = ["make_access_log"]
 
-#: Who asks for 16 KiB of path does not get to fill the memory with it.
+#: Characters of the longest line: long URLs (up to 16 KiB) must not fill the memory.
 MAX_LINE_CHARS: Final = 2000
 
 
 def make_access_log(
     node: Node, *, redact: bool
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """Make what notes each answer, bounded, in `Node.access_log`.
+    """Make the function that appends a line to `Node.access_log` for each response.
 
     Parameters
     ----------
     node : Node
-        Where to.
+        The node whose log is written.
     redact : bool
-        Whether what is secret in a URL is masked. An access log goes to more people, and lives
-        longer, than any token should.
+        Whether secrets in URLs are masked. More people read an access log than should know a token, and
+        it outlives tokens.
 
     Returns
     -------
     callable
         An ``on_response_prepare`` handler. A line is address, user, time, request, status, origin and
-        referrer, with ``-`` for what there is not.
+        referrer, with ``-`` for a missing field.
     """
 
     async def note(request: web.Request, response: web.StreamResponse) -> None:
@@ -50,5 +50,5 @@ def make_access_log(
 
 
 def _field(text: str | None) -> str:
-    """Return what cannot end the field that it stands in: a quotation mark would let it name a user."""
+    """Return a field's text, escaped: an unescaped quotation mark could end the field and forge others."""
     return "-" if not text else text.replace("\\", "%5C").replace('"', "%22")

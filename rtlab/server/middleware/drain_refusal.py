@@ -1,4 +1,4 @@
-"""No connection begins while the server stops; which of them find a place is `opening`'s to say."""
+"""Refuses new connections while the server stops; `endpoints.opening` checks the limits of connections."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STREAMS: Final = frozenset({"/ws", "/sse", "/poll", "/rtc/offer"})
 
 
 def make_admission(node: Node) -> Any:
-    """Make the middleware that turns connections away from a server that stops.
+    """Make the middleware that refuses connections while the server stops.
 
     Parameters
     ----------
     node : Node
-        Whether it does.
+        Its `stopping` says whether the server stops.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def make_admission(node: Node) -> Any:
         try:
             return await handler(request)
         except ConnectionError:
-            # The client left before its answer began: no bug, and nobody to tell.
+            # The client left before its response began: no error, and nobody reads this response.
             return web.Response(status=400)
 
     return admit

@@ -1,8 +1,8 @@
-"""How many connections begin in a second: the rest wait in a short queue, or get a 503 at once.
+"""Limits how many connections begin per second: others wait in a short queue, or get a 503 at once.
 
-A server that has restarted meets all its clients together. What it can do then is limited by what a
-handshake costs (TLS, authentication, resuming); this limit makes that cost explicit, and the same on
-every machine.
+After a restart, all clients of a server reconnect together. How many it can accept is then limited by the
+cost of a handshake (TLS, authentication, resuming); this rate limit makes that cost explicit, and the same
+on every machine.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["begins_connection", "make_handshake_limit"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Each request to these begins a connection. A poll does only when it is a client's first.
+#: Each request to these paths begins a connection. A poll begins one only if it is a client's first.
 _ALWAYS: Final = frozenset({"/ws", "/sse", "/rtc/offer"})
 
 
 def begins_connection(path: str, *, has_cursor: bool) -> bool:
-    """Whether a request is what a client pays for once per connection.
+    """Whether a request begins a connection, and therefore counts in the rate of handshakes.
 
     Examples
     --------
@@ -44,14 +44,14 @@ def make_handshake_limit(node: Node) -> Any:
     Parameters
     ----------
     node : Node
-        Its `handshakes_refused` is counted up.
+        The node; its `handshakes_refused` counts refused requests.
 
     Returns
     -------
     middleware
-        A request waits for its turn; where all places of the queue are taken, it is answered 503,
-        with the time in which the queue will be empty as ``Retry-After`` (RFC 9110 §10.2.3), in
-        whole seconds. A client that leaves while it waits has spent its turn all the same.
+        A request waits for its turn. If the queue is full, it is answered 503, with the time until the
+        queue will be empty as ``Retry-After`` (RFC 9110 §10.2.3), in whole seconds. A client that leaves
+        while it waits uses up its turn all the same.
     """
     rate = node.options.handshake_rate
     queue = None if rate is None else PacedQueue(rate, node.options.handshake_queue)

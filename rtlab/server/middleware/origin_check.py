@@ -1,7 +1,7 @@
 """Which pages may talk to the server, and the headers that tell their browsers so.
 
-Any web page can reach a port on localhost, so the server looks at ``Host`` and ``Origin`` before
-it does anything; pages of its own, programs, and the origins it was told are let in.
+Any web page can send requests to a port on localhost, so the server checks ``Host`` and ``Origin``
+first. It lets in its own pages, programs (which send no ``Origin``), and the origins of its options.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], b
     Parameters
     ----------
     node : Node
-        Its options say who is allowed besides the server's own pages; so does its `page_origin`, whose
-        host is no name of this server: such a page dials an address.
+        Its options name the origins that are allowed besides the server's own; `page_origin` is one more.
+        The host of `page_origin` is not allowed as ``Host``: such a page uses the server's IP address.
     looks_right : callable, optional
-        Judges in the place of `origin_allowed`: the naive setting's, which does not look at ``Host``.
+        Replaces `origin_allowed` in the naive setting, which does not check ``Host`` either.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], b
     def allowed(request: web.Request) -> bool:
         given = request.headers.getall("Origin", [])
         if len(given) > 1:
-            return False  # no browser sends two; which one counts would be up to whoever reads them
+            return False  # no browser sends two; different parsers would pick different ones
         if given and given[0] == node.page_origin:
             return True
         if given and looks_right is not None:
@@ -71,13 +71,13 @@ def make_origin_check(node: Node, looks_right: Callable[[str, frozenset[str]], b
         if given:
             origin = given[0]
             return origin_allowed(origin, request.headers.get("Host", ""), origins, request.scheme)
-        # A page can make a GET without Origin; browsers say so in another way.
+        # A page can make a GET without Origin; browsers then send Sec-Fetch-Site.
         return request.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
 
     @web.middleware
     async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in PUBLIC:
-            host = request.headers.get("Host")  # HTTP/1.0 may leave it out; no browser speaks it
+            host = request.headers.get("Host")  # HTTP/1.0 may omit it; no browser uses HTTP/1.0
             if host is not None and looks_right is None and not host_allowed(host, origins):
                 text = f"this server is not called {host!r:.100}: use its address, or --allow-origin"
                 return json_error(403, "bad_host", text)

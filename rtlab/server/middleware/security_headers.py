@@ -1,4 +1,4 @@
-"""What the answers of the right setting say of the server, and what they forbid browsers to guess."""
+"""Response headers of the right setting: no server version, no MIME sniffing, no referrer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["say_little"]
 
 
 async def say_little(request: web.Request, response: web.StreamResponse) -> None:
-    """Name no version, and let no browser guess a type: an ``on_response_prepare`` handler."""
+    """Hide the server's version, and forbid MIME sniffing: an ``on_response_prepare`` handler."""
     response.headers["Server"] = "rtlab"
     if response.status != 101:
         response.headers["X-Content-Type-Options"] = "nosniff"

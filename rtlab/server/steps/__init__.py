@@ -1,4 +1,4 @@
-"""Steps of the one way in that a server adds when it is told to be careful: each is one small object.
+"""Ingress steps that a server adds if its options ask for them; each is a function or a small object.
 
-Imports handlers' helpers, sessions and the incoming message. Never a transport, an endpoint or the ingress.
+They import handlers' helpers and the incoming message, never a transport, an endpoint or the ingress.
 """

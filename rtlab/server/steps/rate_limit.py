@@ -21,10 +21,10 @@ __all__ = ["MAX_KEYS", "LimitRate"]
 #: Buckets that one limit keeps; when there are more, those that are full again are forgotten.
 MAX_KEYS: Final = 10_000
 
-#: Of a strike: who goes on after 200 refusals is not slowed down by them, and is sent away.
+#: Strikes per refusal: a client that goes on after 200 refusals ignores them, and its session is ended.
 STRIKE: Final = 1 / 40
 
-#: Names the bucket that a message takes from.
+#: Scope → returns the key of the bucket that a message takes from.
 _KEYS: Final[dict[Scope, Callable[[Incoming], str | None]]] = {
     "connection": attrgetter("session.session_id"),
     "user": attrgetter("session.user"),
@@ -34,22 +34,22 @@ _KEYS: Final[dict[Scope, Callable[[Incoming], str | None]]] = {
 
 
 class LimitRate:
-    """One limit.
+    """Enforces one rate limit.
 
-    A limit on bytes that looks at the sender stands before the decoder, so that bytes above it
-    cost nothing more. A batch costs what it is long, and one message for itself and for each item.
+    A limit on a sender's bytes is checked before decoding, so that excess bytes are not decoded. A
+    batch costs its length in bytes; under a limit on messages it costs one, and each of its items one.
 
     Parameters
     ----------
     limit : RateLimit
-        Whose, of what, how much.
+        The scope, the unit, and the rate with its burst.
 
     Attributes
     ----------
     before_decoding : bool
-        Whether it can be asked before the message is read.
+        Whether the limit can be checked before the message is decoded.
     refused : int
-        Messages so far.
+        Messages refused so far.
     """
 
     def __init__(self, limit: RateLimit) -> None:
@@ -64,8 +64,8 @@ class LimitRate:
         self._buckets: dict[str | None, Bucket] = {}
 
     def check(self, incoming: Incoming) -> None:
-        """Take, as a step, what a message costs; refuse it when that is not there."""
-        # The commonest scope is spared a call, and so is a message that is let in: these are the sums of
+        """As an ingress step, take a message's cost from its bucket; refuse it if the bucket has too little."""
+        # Fast path without a call, for the commonest scope and a message that is let in: the sums of
         # `TokenBucket.spend`. In floats, which Python compares and subtracts faster than an int and a float.
         key = incoming.session.session_id if self._by_connection else self._key_of(incoming)
         cost = 1.0 if self._by_message else self._size(incoming)
@@ -91,7 +91,7 @@ class LimitRate:
             bucket = self._buckets[key] = self._first(now)
         if not rule.spend(bucket, now, cost):
             self.refused += 1
-            # In whole milliseconds, as it is told, and upwards: who comes back then is let in.
+            # Rounded up to whole milliseconds, as the client is told: a client that waits so long is let in.
             wait = math.ceil(1000 * rule.wait(bucket, now, cost)) / 1000
             raise Refused(
                 "rate_limited",
@@ -105,15 +105,15 @@ class LimitRate:
         data = incoming.data
         if isinstance(data, bytes | str):
             return utf8_bytes(data)
-        # An item of a batch: counted for its sender when the batch came, but not for its room.
+        # An item of a batch: its bytes were counted for the sender with the batch, but not for the room.
         return 0 if self.before_decoding else len(msgspec.json.encode(data))
 
     def _first(self, now: float) -> Bucket:
-        """Return a full bucket for somebody new; make room for it when that is needed."""
+        """Return a full bucket for a new key; drop other buckets if there are too many."""
         rule, buckets = self._limit.rule, self._buckets
         if len(buckets) >= MAX_KEYS:
             idle = [key for key, bucket in buckets.items() if rule.wait(bucket, now, rule.burst) == 0]
-            # Nobody idle: the longest known goes, which gives it a full bucket, and keeps memory bounded.
+            # If no bucket is full again, drop the oldest: its key gets a full one, but memory stays bounded.
             for key in idle or [next(iter(buckets))]:
                 del buckets[key]
         return rule.start(now)

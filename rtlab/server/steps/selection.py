@@ -1,4 +1,4 @@
-"""Which steps a server's options add, and where each stands. None is the open setting: it pays nothing."""
+"""Selects the ingress steps that a server's options ask for, and puts them in order; by default none."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _Steps = list[Callable[[Incoming], None]]
 def make_steps(
     options: Options, limits: Sequence[LimitRate], reauthorization: Reauthorization | None = None
 ) -> tuple[_Steps, _Steps]:
-    """Return what stands before the decoder, and what stands behind it.
+    """Return the steps before the decoder, and the steps after it.
 
     The order is that of the ingress: byte rate, (decode,) authenticate, message rate, authorise, validate.
 
     Parameters
     ----------
     options : Options
-        The server's.
+        The server's options.
     limits : sequence of LimitRate
-        Its rate limits.
+        The server's rate limits.
     reauthorization : Reauthorization or None
-        Who knows what sessions may do; None where all may.
+        Checks sessions' tokens and rights; None in the open setting.
     """
     before: _Steps = [limit.check for limit in limits if limit.before_decoding]
     after: _Steps = [limit.check for limit in limits if not limit.before_decoding]

@@ -1,4 +1,4 @@
-"""Checks what a message says: its payload against the schema of its type, its keys for repeats."""
+"""Validates a message: its payload against the schema of its type, and its keys for repeats."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["Validate", "refuse_duplicate_keys"]
 
 
 class Validate:
-    """Refuses a payload that is not what its type must be; each costs a strike.
+    """Refuses a payload that does not match the schema of its type; each refusal costs a strike.
 
     Parameters
     ----------
     schemas : Schemas
-        By type and version.
+        The schemas, by type and version.
     """
 
     def __init__(self, schemas: Schemas) -> None:
         self._check = schemas.check
 
     def check(self, incoming: Incoming) -> None:
-        """Look, as a step, at one message."""
+        """As an ingress step, validate one message."""
         try:
             self._check(incoming.message)
         except MessageError as error:
@@ -32,9 +32,9 @@ class Validate:
 
 
 def refuse_duplicate_keys(incoming: Incoming) -> None:
-    """Refuse, as a step, bytes in which an object names a key twice; before the decoder, which drops one.
+    """As an ingress step, refuse bytes in which an object repeats a key; a decoder would drop one value.
 
-    It reads the message a second time, in Python: strictness has its price.
+    It parses the message a second time, in Python, which takes time.
     """
     data = incoming.data
     try:
