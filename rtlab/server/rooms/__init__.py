@@ -1,4 +1,4 @@
-"""Rooms: offsets, history, and who is there.
+"""Rooms: offsets, history, and presence.
 
-Imports the protocol, the server's frames and refusals. Never a socket, a session or an endpoint.
+They import the protocol, the server's frames and refusals, never a socket, a session or an endpoint.
 """

@@ -1,4 +1,4 @@
-"""Which names a room may have, and who may enter one more."""
+"""Rules for the names of rooms and message types, and for entering one more room."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ROOMS: Final = 64
 
 
 def is_name(name: str) -> bool:
-    """Return whether a type or a room may be called so: short and printable."""
+    """Return whether a type or a room may have this name: it is short and printable."""
     return 0 < len(name) <= NAME_CHARS and name.isprintable()
 
 
@@ -34,9 +34,9 @@ def check_entry(hub: Hub, entered: Collection[str], room_id: str) -> None:
     hub : Hub
         All rooms.
     entered : collection of str
-        Those that the session is in.
+        The rooms that the session is in.
     room_id : str
-        The one to enter; entering again is no error.
+        The room to enter; entering it again is no error.
     """
     check_name("roomId", room_id)
     if room_id not in entered and len(entered) >= MAX_ROOMS:

@@ -1,8 +1,8 @@
-"""From one room to all its members: a turn's messages together, and a huge room in slices.
+"""Delivers a room's messages to all members: one turn's messages together, a huge room's in slices.
 
-What is published in one turn of the loop is handed over at its end, so that a member takes ten messages
-as one piece. Members are reached newest first, those beyond the turn's share in later turns, and each has
-the messages in the room's order; whoever publishes there waits meanwhile, and nobody else does.
+Messages that are published in one turn of the loop are delivered at its end, so that a member gets ten
+messages in one burst. The newest members are served first, and those beyond the turn's slice in later
+turns; each gets the messages in the room's order. Only publishers to that room wait meanwhile.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]
 
 T = TypeVar("T")
 
-#: Frames, and bytes, that are handed over as one piece.
+#: Frames, and bytes, that a burst holds at most.
 BURST_FRAMES: Final = 64
 BURST_BYTES: Final = 32 * 1024
 
-#: Deliveries between two looks at the clock: of event streams in 64 rooms each, some 3 ms.
+#: Deliveries between two readings of the clock: some 3 ms for event streams with 64 rooms each.
 _DELIVERIES_PER_STEP: Final = 32
 
-#: A room in which more than this waits takes nothing from publishers of this node.
+#: While more bytes than this wait in a room, publishers on this node have to wait.
 _LAG_BYTES: Final = 256 * 1024
 
-#: In which even more waits, from other nodes, is delivered at once: what waits is bounded.
+#: If more bytes than this wait (other nodes' messages), the room is delivered at once, to bound memory.
 _MOST_BYTES: Final = 4 * 1024 * 1024
 
 
 class _Outgoing:
-    """What one room's members are still to get: bursts, oldest first, each with those who wait for it.
+    """One room's bursts that are not delivered to all members yet, oldest first.
 
-    With each member stands how many of the burst's frames it has had; None for none.
+    With each burst are the members that wait for it, and how many of its frames each has got; None for none.
     """
 
     __slots__ = ("actions", "begun", "bursts", "size_bytes")
@@ -47,7 +47,7 @@ class _Outgoing:
     def __init__(self) -> None:
         self.bursts: deque[tuple[Burst, dict[Member, int | None]]] = deque()
         self.size_bytes = 0
-        self.begun = False  # somebody has had the first of them: it takes no more frames
+        self.begun = False  # the first burst has reached some members: no frame may be added
         self.actions: deque[Callable[[], object]] = deque()
 
     @property
@@ -65,13 +65,13 @@ class _Outgoing:
         self.bursts.append((Burst(frame), {**members}))
 
     def reach(self, most: int | None) -> None:
-        """Hand over the oldest burst: about so many deliveries, or all of it."""
+        """Deliver the oldest burst, with about `most` deliveries; None for all that are left."""
         self.begun = True
         burst, waiting = self.bursts[0]
         members = len(waiting) if most is None else min(len(waiting), most // len(burst.frames) or 1)
         for _ in range(members):
             if not waiting:
-                break  # a delivery let a publisher in, who finished the room
+                break  # a delivery released a publisher, which finished the room
             member, had = waiting.popitem()
             member.deliver_burst(burst, had)
         if not waiting and self.bursts and self.bursts[0][0] is burst:
@@ -80,18 +80,17 @@ class _Outgoing:
 
 
 class FanOut:
-    """Hands the messages of all rooms to their members.
+    """Delivers the messages of all rooms to their members.
 
     Parameters
     ----------
     turns : Turns, optional
-        Says when a turn ends, and when it has done its share. Without it everybody gets everything at
-        once.
+        Delivers at the end of a turn, and in slices. Without it, each message is delivered at once.
 
     Attributes
     ----------
     outgoing : dict
-        By the room's name, of those whose members are still to get something. Empty at the end of most
+        Name of a room → its bursts that are not delivered to all members yet. Empty at the end of most
         turns.
     """
 
@@ -101,9 +100,9 @@ class FanOut:
         self.outgoing: OrderedDict[str, _Outgoing] = OrderedDict()
 
     def publish(self, room: Room, frame: Frame) -> None:
-        """Hand a frame to all who are in a room now."""
+        """Deliver a frame to all present members of a room, now or at the end of the turn."""
         if self._turns is None or len(room.members) <= 1:
-            # One member's own connection puts a turn's messages together: the rest would cost it 15 µs more.
+            # A single member's connection joins a turn's messages itself; a burst would cost it 15 µs more.
             for member in tuple(room.members):
                 member.deliver(frame)
             return
@@ -118,7 +117,7 @@ class FanOut:
             self.finish(room.room_id)
 
     def _step(self) -> bool:
-        """Reach some members of one room; return whether there is more to do."""
+        """Deliver to some members of one room; return whether there is more to do."""
         if self.outgoing:  # else it was finished meanwhile
             room_id, out = next(iter(self.outgoing.items()))
             out.bursts[0][0].alone = len(self.outgoing) == len(out.bursts) == 1
@@ -131,7 +130,7 @@ class FanOut:
         return self._shared
 
     def finish(self, room_id: str) -> None:
-        """Reach all members of a room now, however many they are."""
+        """Deliver everything to all members of a room now, however many they are."""
         out = self.outgoing.get(room_id)
         if out is not None:
             while out.bursts:
@@ -141,14 +140,14 @@ class FanOut:
 
     def _end(self, room_id: str) -> None:
         actions = self.outgoing.pop(room_id).actions
-        # The first may publish, and so on, until the room lags again.
+        # Let the waiting publishers publish, one by one, until the room lags again.
         while actions and not self.lags(room_id):
             actions.popleft()()
         if actions:
             self.outgoing[room_id].actions.extendleft(reversed(actions))
 
     def catch_up(self, member: Member) -> None:
-        """Hand a member what its rooms have for it: something that is not theirs comes next."""
+        """Deliver to a member what waits for it in its rooms, because a message from elsewhere is next."""
         outgoing, rooms = self.outgoing, member.rooms
         for room_id in list(outgoing if len(outgoing) < len(rooms) else rooms):
             self._catch_up(member, room_id)
@@ -168,7 +167,7 @@ class FanOut:
             waiting[member] = len(burst.frames)
 
     def leave(self, member: Member, room_id: str) -> None:
-        """Note that a member leaves: it gets, now, what was published until now, and no more."""
+        """Note that a member leaves: deliver to it now what was published so far, and nothing later."""
         out = self.outgoing.get(room_id)
         if out is not None:
             self._catch_up(member, room_id)
@@ -176,12 +175,12 @@ class FanOut:
                 waiting.pop(member, None)
 
     def lags(self, room_id: str) -> bool:
-        """Whether publishers to a room have to wait until its members have what was published."""
+        """Whether publishers to a room have to wait until its members have got earlier messages."""
         out = self.outgoing.get(room_id)
         return out is not None and out.lags
 
     def when_delivered(self, room_id: str, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
-        """Do an action once a room that lags does not, behind those that wait already."""
+        """Do an action once a lagging room no longer lags, after the actions that wait already."""
         result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.outgoing[room_id].actions.append(partial(forward, action, result))
         return result

@@ -1,4 +1,4 @@
-"""What was published in a room, kept for members who come back: bounded in count, bytes and age."""
+"""A room's published messages, kept for members that come back: bounded in number, bytes and age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All rooms of one server: who is a member, what is delivered, who is announced. No I/O."""
+"""All rooms of one server: membership, delivery, and presence. No I/O."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class Joined(NamedTuple):
     recovered : bool
         Whether `missed` closes the gap completely.
     epoch : str
-        The history that is valid now.
+        The room's present epoch.
     offset : int
-        The room's head now.
+        Offset of the room's newest message.
     missed : list of Frame
-        What came after the offset that the member named, oldest first. Where that is gone, or
-        none was named, the newest message of a room that keeps it.
+        The messages after the offset that the member named, oldest first. If these are lost, or it
+        named no offset, the newest message of a room that keeps it (`Room.keeps_newest`).
     place : int
-        Where the member stands: its own offset when that was recovered, else just before `missed`.
+        The offset from which the member continues: the one that it named if the messages after it
+        are all there, else the one just before `missed`.
     member : bool
         Whether it was a member before.
     """
@@ -51,27 +52,27 @@ class Hub:
     clock : callable
         Seconds, monotonic.
     limits : HubLimits
-        Bounds.
+        Limits of rooms and histories.
     presence_changed : callable
-        Called with no argument when `announce` has something to say, perhaps
-        again before it is called.
+        Called without arguments when presence has changed and `announce` is to be called;
+        perhaps several times before that.
     spent : callable
-        Whether this turn of the loop has done its share: announcements can wait.
+        Returns whether this turn of the loop has used up its slice: then announcements wait.
     new_epoch : callable
-        Makes the name of the history of a room that begins here.
+        Returns the epoch of a room that begins on this node.
     fan_out : FanOut, optional
-        Hands messages to members; all at once by default.
+        Delivers messages to members; by default at once.
 
     Attributes
     ----------
     check_outgoing : callable or None
-        Raises `MessageError` for what no member may be sent; none costs nothing.
+        Raises `MessageError` for a message that must not be sent; None sends all unchecked.
     tell_nodes : callable or None
-        Told a room's name and its users at this node, when these changed; None for a server
-        that stands alone.
+        Called with a room's name and its users on this node when these have changed; None for a
+        server without an external broker.
     make_place : callable
-        Called by `has_place` when all rooms are taken: lets a member go that needs none, and returns
-        whether there was one.
+        Called by `has_place` when the limit of rooms is reached: ends a session that is not in use, and
+        returns whether there was one.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class Hub:
         self._spent = spent
         self.new_epoch = new_epoch
         self._rooms: dict[str, Room] = {}
-        # Rooms to announce; True when someone new has not seen the users yet.
+        # Rooms whose users are to be announced; True if a new member has not got the list yet.
         self._changed: dict[Room, bool] = {}
         self._unsettled: dict[Room, None] = {}
         self.published = 0
@@ -107,11 +108,11 @@ class Hub:
 
     @property
     def full(self) -> bool:
-        """Whether a room that does not exist yet cannot be made."""
+        """Whether the limit of rooms is reached."""
         return len(self._rooms) >= self._limits.rooms
 
     def has_place(self) -> bool:
-        """Whether another room can be made; rooms in which nothing was ever said make place."""
+        """Whether another room can be created; empty rooms without any message are ended if need be."""
         while self.full:
             room = next((room for room in self._unsettled if room.unused), None)
             if room is not None:
@@ -129,7 +130,7 @@ class Hub:
         return room_id in self._rooms
 
     def get(self, room_id: str) -> Room | None:
-        """Return a room, None for one that is not here."""
+        """Return a room; None if it does not exist on this node."""
         return self._rooms.get(room_id)
 
     def __iter__(self) -> Iterator[str]:
@@ -144,18 +145,18 @@ class Hub:
         *,
         quietly: bool = False,
     ) -> Joined:
-        """Make someone a member; with a place in its history, find what was missed.
+        """Add a member to a room; if it names the last message that it has seen, find those after it.
 
         Parameters
         ----------
         member : Member
-            Who; joining again is no error.
+            The member; joining again is no error.
         room_id : str
-            Where. The room is made if it does not exist.
+            The room, which is created if it does not exist.
         epoch, offset : str and int, optional
-            The last message seen. Without them nothing was missed.
+            Place of the last message that the member has seen. Without it, nothing counts as missed.
         quietly : bool
-            Whether nobody is to be told the users, if it is a member already.
+            Whether the list of users is not sent if it is a member already.
 
         Returns
         -------
@@ -180,24 +181,24 @@ class Hub:
         return Joined(recovered, room.epoch, room.offset, newest, room.offset - len(newest), again)
 
     def after(self, room_id: str, epoch: str, offset: int) -> list[Frame] | None:
-        """Return what came after a place of a room that exists; None when it is not all there."""
+        """Return the messages after a place of an existing room; None if some of them are lost."""
         room = self._rooms[room_id]
         room.history.forget(self._clock() - self._limits.history_age)
         return room.after(epoch, offset)
 
     def begin(self, room_id: str, epoch: str, offset: int, messages: Iterable[Message] = ()) -> None:
-        """Take over a room from another node: make it, or begin another life of it.
+        """Adopt an epoch of a room from its owner node; create the room if it does not exist.
 
-        Its members are told at once that they may have missed something.
+        Its members are told at once (``resync``) that they may have missed something.
 
         Parameters
         ----------
         room_id, epoch : str
-            The room, and which of its histories.
+            The room, and its new epoch.
         offset : int
-            Its last message.
+            Offset of its last message.
         messages : iterable of Message
-            The newest, up to that one, oldest first.
+            The newest messages up to that offset, oldest first.
         """
         room = self._rooms.get(room_id) or self._begin(room_id)
         room.restart(epoch, offset + 1)
@@ -211,7 +212,7 @@ class Hub:
             self.fan_out.publish(room, Frame(checked(notice, self.check_outgoing), (place,)))
 
     def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
-        """Note who is in a room at another node."""
+        """Note a room's users on another node, and announce them."""
         room = self._rooms.get(room_id)
         if room is None or room.presence.elsewhere.get(node, []) == users:
             return
@@ -234,7 +235,7 @@ class Hub:
         return room
 
     def leave(self, member: Member, room_id: str, *, grace: bool = False) -> None:
-        """End a membership; with `grace`, announce it only later."""
+        """Remove a member from a room; with `grace`, announce it only after the grace period."""
         room = self._rooms.get(room_id)
         if room is None or member not in room.members:
             return
@@ -254,27 +255,27 @@ class Hub:
             self._touch(room)
 
     def next_place(self, room_id: str) -> tuple[str, int]:
-        """Return the epoch and the offset that a room's next message has, if the hub gives them."""
+        """Return the epoch and offset of a room's next message, for a server that numbers its own rooms."""
         room = self._rooms.get(room_id) or self._begin(room_id)
         return room.epoch, room.offset + 1
 
     def blocker(self, room_id: str) -> Member | None:
-        """Return a member for whom publishers to a room have to wait, if there is one."""
-        self.fan_out.finish(room_id)  # what was published counts
+        """Return a member for which publishers to a room have to wait, if there is one."""
+        self.fan_out.finish(room_id)  # so that messages published before count
         room = self._rooms.get(room_id)
         members = () if room is None else room.members
         return next((member for member in members if member.blocks(room_id)), None)
 
     def deliver(self, room_id: str, message: Message) -> None:
-        """Remember a published message, and deliver it to all members.
+        """Add a published message to the room's history, and deliver it to all members.
 
         Parameters
         ----------
         room_id : str
-            A room that is not here any more is no error: nobody missed anything.
+            The room. One that no longer exists is no error: it has no members.
         message : Message
-            With its ``offset`` and ``epoch``. When these do not continue the room's
-            history, the room begins another one, which resuming members notice.
+            The message, with its ``offset`` and ``epoch``. If these do not continue the room's
+            history, the history begins anew, which resuming members notice.
         """
         room = self._rooms.get(room_id)
         epoch, offset = message.epoch, message.offset
@@ -322,10 +323,10 @@ class Hub:
                 self.fan_out.publish(room, Frame(checked(news, self.check_outgoing)))
 
     def sweep(self) -> None:
-        """Announce those whose grace has ended, and end rooms that nobody needs.
+        """Announce users whose grace period has ended, and end idle rooms.
 
-        Only rooms that someone left, or joined, since they were last at rest are
-        looked at, so that a thousand quiet rooms cost nothing.
+        Only rooms that someone has left or joined since the last sweep found nothing to do are
+        examined, so that a thousand quiet rooms cost nothing.
         """
         now = self._clock()
         for room in list(self._unsettled):

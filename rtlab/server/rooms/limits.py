@@ -13,7 +13,7 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     history_messages, history_bytes : int
-        The longest history of a room.
+        Messages, and bytes, of the longest history of a room.
     history_age : float
         Seconds after which a message leaves the history, and an empty room ends.
     leave_grace : float
@@ -21,12 +21,13 @@ class HubLimits(msgspec.Struct, frozen=True, kw_only=True):
     rooms : int
         How many rooms may exist.
     presence_users : int
-        Rooms with more users do not announce them: each arrival would cost a
-        list of all, sent to all.
+        Rooms with more users do not announce them: each arrival would send a
+        list of all users to all members.
     cache_rooms : str or None
-        Rooms whose names begin so keep their newest message: whoever enters gets it at once.
+        Rooms whose names begin with this text keep their newest message, which a new member gets at
+        once; None for no room.
     cache_age : float
-        Seconds that such a message is kept for a room that everybody has left.
+        Seconds that such a message is kept after all members have left the room.
     """
 
     history_messages: int = 1000

@@ -1,4 +1,4 @@
-"""Who is in a room, counted by user over connections. No I/O."""
+"""The users in a room, each once, however many connections the user has. No I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Presence:
     Attributes
     ----------
     announced : list of str
-        What the members were told last.
+        The users that the members were told last.
     here, told : list of str
-        Those of this node, as they were counted last, and as the other nodes were told last.
+        The users on this node, as counted last, and as sent to the other nodes last.
     elsewhere : dict of str to list of str
-        Node → those who are in the room there.
+        Another node → the room's users there.
     """
 
     __slots__ = ("_leaving", "announced", "elsewhere", "here", "told")
@@ -27,7 +27,7 @@ class Presence:
         self.here: list[str] = []
         self.told: list[str] = []
         self.elsewhere: dict[str, list[str]] = {}
-        # Users without a connection, and until when each still counts as here.
+        # User without a connection → until when the user still counts as present.
         self._leaving: dict[str, float] = {}
 
     @property
@@ -36,18 +36,18 @@ class Presence:
         return bool(self._leaving)
 
     def linger(self, user: str, until: float) -> None:
-        """Count a user as here until a time, although no connection shows it."""
+        """Count a user as present until a time, although the user has no connection."""
         self._leaving[user] = until
 
     def users(self, connected: Iterable[str], now: float) -> list[str]:
-        """Return who is here, in order of arrival: each user once.
+        """Return the room's users on all nodes, in order of arrival, each once.
 
         Parameters
         ----------
         connected : iterable of str
-            The users of the connections, repeats included.
+            The users of this node's connections, repeats included.
         now : float
-            Ends the grace periods before it.
+            The present time: grace periods until then have ended.
         """
         here = dict.fromkeys(connected)
         for user, until in list(self._leaving.items()):
@@ -57,5 +57,5 @@ class Presence:
         self.here = list(here)
         for users in self.elsewhere.values():
             here |= dict.fromkeys(users)
-        # Those about to leave keep their place until they do.
+        # Users in their grace period keep their place in the list.
         return list(dict.fromkeys((*(user for user in self.announced if user in here), *here)))

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Member(Protocol):
-    """What a room needs of a session. Delivering never raises and never blocks."""
+    """A session, as a room sees it. Delivering never raises and never blocks."""
 
     user: str
     rooms: dict[str, None]
@@ -40,14 +40,14 @@ class Room:
     Parameters
     ----------
     room_id, epoch : str
-        Its name, and the name of this life of it.
+        The room's name, and its first epoch.
     keeps_newest : bool
-        Whether its newest message outlives the history, for whoever enters.
+        Whether the newest message is kept longer than the history, for new members.
 
     Attributes
     ----------
     cached : tuple of float and Frame, or None
-        That message, and when it was published.
+        When the newest message was published, and the message, if `keeps_newest`.
     """
 
     __slots__ = ("cached", "epoch", "history", "keeps_newest", "members", "offset", "presence", "room_id")
@@ -63,29 +63,29 @@ class Room:
         self.cached: tuple[float, Frame] | None = None
 
     def restart(self, epoch: str, offset: int) -> None:
-        """Begin another life: the message with this offset comes next."""
+        """Begin another epoch without history; the message with this offset comes next."""
         self.epoch = epoch
         self.offset = offset - 1
         self.history = History()
 
     def after(self, epoch: str, offset: int) -> list[Frame] | None:
-        """Return what came after a place in the history; None when it is not all there."""
+        """Return the messages after a place in the history; None if some of them are lost."""
         missing = self.offset - offset
         if epoch != self.epoch or not 0 <= missing <= len(self.history):
             return None
         return self.history.newest(missing)
 
     def newest(self) -> list[Frame]:
-        """Return what whoever enters without the rest gets: the newest message, where it is kept."""
+        """Return what a member gets that enters without a history: the newest message, if it is kept."""
         return [] if self.cached is None else [self.cached[1]]
 
     def users(self, now: float) -> list[str]:
-        """Return who is here, in order of arrival: each user once."""
+        """Return the room's users on all nodes, in order of arrival, each once."""
         return self.presence.users((member.user for member in self.members if member.present), now)
 
     @property
     def unused(self) -> bool:
-        """Whether nobody is in it, and nobody ever said anything."""
+        """Whether the room has no members, and nothing was ever published in it."""
         return not (self.members or self.offset or self.cached)
 
     @property

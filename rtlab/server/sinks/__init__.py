@@ -1,4 +1,4 @@
-"""How a frame leaves, one class for each kind of connection.
+"""Sinks write frames to connections: one class for each kind of connection.
 
-Imports the server's frames. Never the node, or what a message means.
+They import the server's frames, never the node or a handler.
 """

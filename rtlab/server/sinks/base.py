@@ -1,8 +1,8 @@
-"""How a frame leaves: one sink per connection, no task, no queue of its own.
+"""A sink writes frames to one connection; it has no task and no queue of its own.
 
-A sink holds what is written in one turn of the loop, writes it into its connection's
-transport at the end, and looks at how much the transport still holds: while that is much,
-the sink is *congested*, and its session holds frames back.
+It collects what is written in one turn of the loop, and passes it to the connection's transport
+at the end of the turn. While the transport's buffer holds too much, the sink is *congested*, and its
+session holds frames back.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rtlab.server.loop_turns import Turns
 
 __all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer", "write_each"]
 
-#: A connection whose transport holds more than this takes no more: frames wait in the session.
+#: Bytes: while a transport buffers more than this, its sink is congested, and frames wait in the session.
 HIGH_WATER_BYTES: Final = 64 * 1024
 
-#: More than this is not held until the end of a turn.
+#: Bytes: what is written in one turn is passed to the transport before its end if it is more than this.
 MAX_HELD_BYTES: Final = 64 * 1024
 
 
@@ -53,17 +53,17 @@ class Sink(Protocol):
 
     @property
     def close_code(self) -> int | None:
-        """Of the close frame, or of what ends it in its place; None before, and for a broken connection."""
+        """The close code, also of transports without close frames; None before, and for a broken connection."""
         ...
 
     @property
     def queued_bytes(self) -> int:
-        """Bytes written and not yet taken by the system."""
+        """Bytes written that the operating system has not taken yet."""
         ...
 
     @property
     def congested(self) -> bool:
-        """Whether more should wait until `when_writable` says so."""
+        """Whether further frames should wait until `when_writable` calls back."""
         ...
 
     def when_writable(self, then: Callable[[], object]) -> None:
@@ -75,11 +75,11 @@ class Sink(Protocol):
         ...
 
     def write_burst(self, burst: Burst, position: int) -> None:
-        """As `write`, of several frames; `position` is the last one's."""
+        """Send several frames; `position` is that of the last one. Never raises, never blocks."""
         ...
 
     def flush(self) -> None:
-        """Hand over what is held for the end of the turn."""
+        """Pass what is held for the end of the turn to the transport now."""
         ...
 
     def close(self, code: int, reason: str = "") -> None:
@@ -91,26 +91,26 @@ class Sink(Protocol):
         ...
 
     def heartbeat(self) -> bool:
-        """Write whatever keeps a quiet connection alive; False where the client missed the one before."""
+        """Send a heartbeat; return False if the client has not answered the previous one."""
         ...
 
 
 def write_each(sink: Sink, burst: Burst, position: int) -> None:
-    """Write a burst's frames one by one: for sinks to which together is no less work."""
+    """Write a burst's frames one by one, for sinks that do not profit from writing them together."""
     first = position - len(burst.frames) + 1
     for at, frame in enumerate(burst.frames, first):
         sink.write(frame, at)
 
 
 def bound_send_buffer(transport: asyncio.Transport, size_bytes: int | None) -> None:
-    """Limit what the system holds of what was written and not yet acknowledged by the peer.
+    """Limit the system's send buffer (``SO_SNDBUF``): data that the peer has not acknowledged yet.
 
     Parameters
     ----------
     transport : asyncio.Transport
-        Of a TCP connection.
+        The transport of a TCP connection.
     size_bytes : int or None
-        Linux takes twice as much, for its own bookkeeping too; None changes nothing.
+        The size; Linux doubles it, to allow for its own bookkeeping. None changes nothing.
     """
     connection = transport.get_extra_info("socket")
     if size_bytes is not None and connection is not None:
@@ -118,14 +118,14 @@ def bound_send_buffer(transport: asyncio.Transport, size_bytes: int | None) -> N
 
 
 class StreamSink:
-    """What the two sinks that own a TCP connection share: all bytes of one turn leave in one write.
+    """Base of the two sinks that own a TCP connection: all bytes of one turn leave in one write.
 
     Parameters
     ----------
     transport : asyncio.Transport
         The connection.
     turns : Turns, optional
-        Says when a turn ends; without it every write leaves at once.
+        Flushes the sink at the end of a turn; without it every write leaves at once.
     """
 
     __slots__ = (
@@ -146,7 +146,7 @@ class StreamSink:
         self._turns = turns
         self._held: list[bytes] = []
         self._held_bytes = 0
-        # Exists only while someone waits for the connection to take more; it ends with the connection.
+        # Exists only while the session waits for the connection to take more; it ends with the connection.
         self._waiting: asyncio.Task[None] | None = None
         self.closing = False
         self.close_code: int | None = None
@@ -161,7 +161,7 @@ class StreamSink:
         return self._held_bytes + self._transport.get_write_buffer_size()
 
     def _send(self, data: bytes) -> None:
-        """Hold bytes until the turn ends, or until there are many."""
+        """Hold bytes until the turn ends, or until they exceed `MAX_HELD_BYTES`."""
         if self.closing:
             return
         held = self._held
@@ -173,7 +173,7 @@ class StreamSink:
             self._turns.write_at_end(self)
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the held bytes."""
         held = self._held
         if not held:
             return
@@ -195,7 +195,7 @@ class StreamSink:
         self._waiting = asyncio.create_task(self._wait(then), name="slow consumer")
 
     async def _wait(self, then: Callable[[], object]) -> None:
-        # aiohttp's protocol is told by the transport; asyncio.StreamWriter.drain() does the same.
+        # The transport resumes aiohttp's protocol; asyncio.StreamWriter.drain() waits in the same way.
         protocol: Any = self._transport.get_protocol()
         with suppress(ConnectionError):
             await protocol._drain_helper()

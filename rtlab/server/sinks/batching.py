@@ -1,8 +1,8 @@
-"""Messages to one client, collected for a moment: a sink in front of any other.
+"""Collects messages to one client for a moment: a sink in front of any other.
 
-A client asks for it in its URL (``?batch=0.02:100``). What is collected leaves as one ``batch``
-frame, made of the bytes that its messages have anyway. Nothing is at stake in between: each message
-was numbered before, and a client that comes back resumes behind the last that it has handled.
+A client asks for it in its URL (``?batch=0.02:100``). The collected messages leave as one ``batch``
+frame, made of their encodings, which exist anyway. None can get lost meanwhile: each message has its
+position already, and a client that comes back resumes after the last one that it has handled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rtlab.server.sinks.base import Sink, write_each
 
 __all__ = ["BatchFrame", "BatchingSink", "batched"]
 
-#: Somebody waits for these, as for every answer.
+#: Types of messages that leave at once, because the client waits for them, as for every answer.
 _URGENT: Final = frozenset({"welcome", "error", "ping", "pong"})
 
 
@@ -29,7 +29,7 @@ class BatchFrame(Frame):
     Parameters
     ----------
     frames : sequence of Frame
-        In their order.
+        The frames in their order.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class BatchFrame(Frame):
         self._frames = frames
 
     def _encode(self, codec: Codec) -> bytes:
-        """All of them in one message, none encoded again."""
+        """Join the encodings of all frames in one message, without encoding them again."""
         items = [frame.encoded(codec) for frame in self._frames]
         if not codec.binary:
             return b'{"type":"batch","payload":[%b]}' % b",".join(items)
@@ -55,16 +55,16 @@ class BatchFrame(Frame):
 
 
 class BatchingSink:
-    """Collects what is written, and writes it into another sink when the window says so.
+    """Collects frames, and writes them to another sink when the batch window ends.
 
     Parameters
     ----------
     sink : Sink
         The connection.
     codec : Codec
-        What the connection speaks.
+        The connection's codec.
     window : BatchWindow
-        When a batch leaves.
+        Decides when a batch leaves.
     """
 
     def __init__(self, sink: Sink, codec: Codec, window: BatchWindow) -> None:
@@ -99,7 +99,7 @@ class BatchingSink:
         self._sink.when_writable(then)
 
     def write(self, frame: Frame, position: int) -> None:
-        """Collect a frame; it may send those before it, or all."""
+        """Collect a frame; send the frames before it, or all, if the window says so."""
         size, now, window = len(frame.encoded(self._codec)), self._loop.time(), self._window
         if self._frames and not window.has_room(self._batch, size):
             self._leave(now)
@@ -125,11 +125,11 @@ class BatchingSink:
         frames, self._frames = self._frames, []
         self._batch = self._window.leave(self._batch, now)
         if frames:
-            # One alone is as it would be without batching: its bytes are shared with other clients.
+            # A single frame leaves as without batching: its bytes are shared with other clients.
             self._sink.write(frames[0] if len(frames) == 1 else BatchFrame(frames), self._position)
 
     def flush(self) -> None:
-        """Hand over what left; what is collected waits for its window, not for the turn's end."""
+        """Flush the other sink; collected frames wait for their window, not for the turn's end."""
         self._sink.flush()
 
     def close(self, code: int, reason: str = "") -> None:
@@ -152,5 +152,5 @@ def _urgent(message: Message) -> bool:
 
 
 def batched(sink: Sink, codec: Codec, window: BatchWindow | None) -> Sink:
-    """Return the sink behind a window, or itself where the client asked for none."""
+    """Return a batching sink in front of `sink`, or `sink` itself if the client asked for no batches."""
     return sink if window is None else BatchingSink(sink, codec, window)

@@ -26,7 +26,7 @@ class DataChannelSink:
     link : DataLink
         The channel.
     codec : Codec
-        Named by the channel's ``protocol``.
+        The codec that the channel's ``protocol`` names.
     """
 
     transport: str = "webrtc"
@@ -36,7 +36,7 @@ class DataChannelSink:
         self._link = link
         self.written_bytes = 0
         self.close_code: int | None = None
-        # Exists only while someone waits for the channel to take more; it ends with the link.
+        # Exists only while the session waits for the channel to take more; it ends with the link.
         self._waiting: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -61,7 +61,7 @@ class DataChannelSink:
             try:
                 self._send(substitute.encoded(self.codec))
             except MessageTooLarge:
-                # Not even that passes. Leaving it out would be a silent gap.
+                # Even the substitute is too large, and leaving the message out would be a silent gap.
                 self.close(1009, f"your max-message-size is too small: {error}")
 
     def write_burst(self, burst: Burst, position: int) -> None:
@@ -85,7 +85,7 @@ class DataChannelSink:
         self.written_bytes += len(data)
 
     def flush(self) -> None:
-        """Nothing is held: the channel sends in turns of its own."""
+        """Do nothing: the sink holds nothing, and the channel itself decides when it sends."""
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
@@ -93,7 +93,7 @@ class DataChannelSink:
             self._closing = asyncio.create_task(self._link.close(code, reason), name="webrtc goodbye")
 
     async def closed(self) -> None:
-        """Return when an end that `close` began is over."""
+        """Wait until a closing that `close` began is finished."""
         if self._closing is not None:
             await self._closing
 
@@ -101,13 +101,13 @@ class DataChannelSink:
         self._link.abort()
 
     def heartbeat(self) -> bool:
-        """Let the client hear something; whether *it* lives, ICE asks every 5 s (RFC 7675)."""
+        """Send a heartbeat; whether the client lives, ICE's consent checks find out every 5 s (RFC 7675)."""
         self._link.beat()
         return True
 
 
 def _substitute(of: Message, error: MessageTooLarge) -> Message:
-    """Say what could not be sent, in its place: the client counts what it receives."""
+    """Return an ``error`` message to be sent in place of another, because the client counts messages."""
     text = f"a {of.type!r:.60} message cannot pass your data channel: {error}"
     substitute = error_message("too_large", text, of.id)
     substitute.room_id, substitute.offset, substitute.epoch = of.room_id, of.offset, of.epoch

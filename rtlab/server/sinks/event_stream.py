@@ -12,7 +12,7 @@ from rtlab.server.sinks.base import StreamSink, write_each
 
 __all__ = ["EventStreamSink"]
 
-#: Seconds that a response has to end.
+#: Seconds that a response may take to end after `close`.
 CLOSE_TIMEOUT: Final = 2.0
 
 
@@ -24,11 +24,11 @@ class EventStreamSink(StreamSink):
     transport : asyncio.Transport
         The connection, after the response's headers.
     session_id : str
-        For the cursor.
+        The session's id, for the cursors.
     positions : dict
-        Where each room stands at the position at which the stream starts.
+        How far each room was read at the position at which the stream starts.
     chunked : bool
-        Whether the response uses HTTP/1.1's chunks; an HTTP/1.0 proxy cannot.
+        Whether the response uses HTTP/1.1's chunked coding, which an HTTP/1.0 proxy does not know.
     turns : Turns, optional
         See `StreamSink`.
     """
@@ -62,7 +62,7 @@ class EventStreamSink(StreamSink):
         self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def close(self, code: int, reason: str = "") -> None:
-        """End the stream; the client reconnects by itself, so the code goes unsaid."""
+        """End the stream; the client reconnects by itself. The code is not sent: event streams have none."""
         self.flush()
         if self.close_code is None:
             self.close_code = code

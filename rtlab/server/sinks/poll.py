@@ -1,4 +1,4 @@
-"""A poll that waits."""
+"""The sink of a long poll that waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PollSink"]
 
 
 class PollSink:
-    """A poll that waits. It carries nothing: it wakes the handler, which answers."""
+    """A long poll that waits. It writes nothing itself, but wakes the request's handler, which answers."""
 
     __slots__ = ("_woken", "close_code")
     transport: str = "longpoll"
@@ -45,11 +45,11 @@ class PollSink:
         write_each(self, burst, position)
 
     async def wait(self, timeout: float) -> None:
-        """Return when there is something to answer, or at the time limit."""
+        """Return when there is something to answer, or after `timeout` seconds."""
         await asyncio.wait((self._woken,), timeout=timeout)
 
     def flush(self) -> None:
-        """Nothing is held: the poll answers with all that came."""
+        """Do nothing: the sink holds nothing, and the handler answers with all messages."""
 
     def close(self, code: int, reason: str = "") -> None:
         if self.close_code is None:
@@ -61,5 +61,5 @@ class PollSink:
         self.close(1006)
 
     def heartbeat(self) -> bool:
-        """Nothing: a poll ends by itself."""
+        """Send nothing: a poll ends by itself."""
         return True

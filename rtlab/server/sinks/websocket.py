@@ -22,10 +22,10 @@ class WebSocketSink(StreamSink):
     transport : asyncio.Transport
         The connection, after the upgrade.
     codec : Codec
-        The negotiated one.
+        The negotiated codec.
     deflate : Deflate or None
-        Compression, if negotiated. With context takeover each connection compresses for
-        itself; without, all that agreed on the same share each frame.
+        The negotiated compression, if any. With context takeover, each connection compresses for
+        itself; without, connections with the same parameters share each compressed frame.
     turns : Turns, optional
         See `StreamSink`.
     close_timeout : float
@@ -50,11 +50,11 @@ class WebSocketSink(StreamSink):
         self._deflater = Deflater(deflate) if deflate is not None and takeover else None
         self._form = codec if deflate is None or takeover else shared_form(codec, deflate)
         self._close_timeout = close_timeout
-        self._unanswered = 0  # pings since anything was heard; -1 while nothing is read
+        self._unanswered = 0  # pings since the client was last heard; -1 while the server reads nothing
 
     def write(self, frame: Frame, position: int) -> None:
         if self._deflater is None:
-            # The first of a room's members makes the bytes; the others cost no call.
+            # The sink of a room's first member makes the frame's bytes; the others need no call.
             self._send(frame.websockets.get(self._form) or frame.websocket(self._form))
         elif not (self.closing or self._transport.is_closing()):
             opcode = BINARY if self.codec.binary else TEXT
@@ -77,7 +77,7 @@ class WebSocketSink(StreamSink):
         self.flush()
         self.closing = True
         self.close_code = code
-        # No one waits for the answer; the timer outlives a connection that ends by itself.
+        # Nobody awaits the client's close frame: the timer ends a connection that has not ended by itself.
         asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)
 
     def answer_close(self, code: int) -> None:
