@@ -194,7 +194,7 @@ class Server:
             self.node.upkeep.add(lambda: sockets.drop_silent(patience))
 
     async def stop(self) -> None:
-        """Stop accepting, end every connection in order, and free the port."""
+        """Stop accepting connections, close every open one gracefully, and free the port."""
         if self._runner is None:
             return
         if self._listener is not None:

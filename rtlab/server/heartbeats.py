@@ -27,7 +27,7 @@ class Heartbeats:
     """Calls each connection's `heartbeat` regularly, on timers of the running loop.
 
     A client that watches for the server's heartbeats relies on the interval, so each connection has its
-    own schedule: after a stall it continues at its phase, and heartbeats that fell due are skipped.
+    own schedule: after a stall it continues at its phase, and skips heartbeats that fell due meanwhile.
 
     Parameters
     ----------

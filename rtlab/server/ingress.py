@@ -5,7 +5,7 @@ same steps in the same order:
 
     size and byte rate → decode → authenticate → message rate → authorise → validate → handle
 
-A step exists only if the server's options ask for it; all steps are in `Ingress.steps`, and nowhere else.
+Some steps exist only if the server's options ask for them. All are in `Ingress.steps`, and nowhere else.
 """
 
 from __future__ import annotations

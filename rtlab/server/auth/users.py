@@ -20,7 +20,7 @@ DEMO_USERS: Final = {
 
 
 class Users:
-    """Who may log in; of the passwords only salted hashes are kept."""
+    """The users who may log in; only salted hashes of their passwords are kept."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[bytes, bytes, tuple[str, ...]]] = {}

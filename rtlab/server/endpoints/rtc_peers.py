@@ -37,7 +37,7 @@ STOP_TIMEOUT: Final = 5.0
 #: Bytes that may wait in one client's channel before its session holds messages back.
 HIGH_WATER_BYTES: Final = 256 * 1024
 
-#: Messages that may wait to be handled for a client that does not read its answers; then it is cut off.
+#: Messages of one client that may wait to be handled; a client with more does not read, and is cut off.
 MAX_UNHANDLED: Final = 8192
 
 #: Messages of one client that may wait for a broker before its packets are left unread.

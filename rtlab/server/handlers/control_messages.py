@@ -33,7 +33,7 @@ def confirm(services: Services, incoming: Incoming) -> None:
 
 
 def auth(services: Services, incoming: Incoming) -> Answer:
-    """Take a new token of the same user on an open connection; answer if no token is needed."""
+    """Take a new token of the same user on an open connection, or answer that none is needed."""
     if services.renew is None:
         return Answer({"required": False})
     message = incoming.message

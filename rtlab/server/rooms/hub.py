@@ -71,8 +71,8 @@ class Hub:
         Called with a room's name and its users on this node when these have changed; None for a
         server without an external broker.
     make_place : callable
-        Called by `has_place` when the limit of rooms is reached: ends a session that is not in use, and
-        returns whether there was one.
+        Called by `has_place` when the limit of rooms is reached: ends a session that was never used,
+        and returns whether there was one.
     """
 
     def __init__(

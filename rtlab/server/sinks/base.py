@@ -53,7 +53,7 @@ class Sink(Protocol):
 
     @property
     def close_code(self) -> int | None:
-        """The close code, also of transports without close frames; None before, and for a broken connection."""
+        """The close code, also of transports without close frames; None while open, and if it broke."""
         ...
 
     @property

@@ -64,7 +64,7 @@ class LimitRate:
         self._buckets: dict[str | None, Bucket] = {}
 
     def check(self, incoming: Incoming) -> None:
-        """As an ingress step, take a message's cost from its bucket; refuse it if the bucket has too little."""
+        """As an ingress step, take a message's cost from its bucket; refuse it if too little is left."""
         # Fast path without a call, for the commonest scope and a message that is let in: the sums of
         # `TokenBucket.spend`. In floats, which Python compares and subtracts faster than an int and a float.
         key = incoming.session.session_id if self._by_connection else self._key_of(incoming)

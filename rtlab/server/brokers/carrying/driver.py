@@ -84,7 +84,7 @@ class Driver(Protocol):
     capabilities: Capabilities
     #: Kind and address, for people.
     label: str
-    #: The largest body that the broker takes; None before `connect`, and where there is no limit.
+    #: Bytes of the largest body that the broker takes; None before `connect`, and where there is no limit.
     max_bytes: int | None
 
     async def connect(self, lost: Callable[[str], None]) -> None:

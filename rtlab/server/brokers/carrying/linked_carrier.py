@@ -182,7 +182,7 @@ class LinkedCarrier:
                 except Exception as error:
                     self._report(self._lost, describe(error))
 
-    # Below: one link after the other
+    # Below: how the link is opened, used, lost, and opened again
 
     @contextlib.asynccontextmanager
     async def _link(self) -> AsyncGenerator[None]:

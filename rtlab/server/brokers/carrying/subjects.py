@@ -50,7 +50,7 @@ def full_name(namespace: str, subject: str) -> str:
     Parameters
     ----------
     namespace : str
-        The lab's; any text.
+        The lab's namespace; any text.
     subject : str
         Any text.
 

@@ -133,7 +133,7 @@ class ClusterBroker:
         self._task = asyncio.create_task(self._run(), name="cluster")
 
     async def stop(self) -> None:
-        """Say goodbye, hand over the rooms, and close the carrier. Safe to repeat."""
+        """Announce the node's end, hand over its rooms, and close the carrier. Safe to repeat."""
         task, self._task = self._task, None
         if task is not None:
             self._link.say(ALL, self._beat_message({}, bye=True))

@@ -174,7 +174,7 @@ class FollowedRooms:
             self._take(told)
 
     def handed_over(self, handover: Handover) -> None:
-        """Process the handover of a room's former owner; its members miss nothing by it."""
+        """Process the handover of a room's former owner; members that were up to date miss nothing."""
         mine = self._owned.take_over(handover)
         here = self._hub.get(handover.room)
         if here is not None:

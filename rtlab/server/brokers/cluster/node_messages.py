@@ -129,7 +129,7 @@ class Handover(msgspec.Struct, tag="handover"):
 
 
 class Handed(msgspec.Struct, tag="handed"):
-    """A node has handed over all rooms that it no longer owns, now that the processes `lives` are there."""
+    """A node has handed over all rooms that it no longer owns; `lives` are the processes it knows of."""
 
     node: str
     lives: list[str]

@@ -39,7 +39,7 @@ class MemoryLog:
         body : bytes
             The message.
         message_id : str or None
-            Its id.
+            The message's id; None for a message without one, which is always stored.
         """
         if message_id is not None:
             if message_id in self.ids:

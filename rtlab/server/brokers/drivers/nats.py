@@ -1,4 +1,4 @@
-"""NATS: with JetStream, which stores what it carries, or without (``?mode=core``)."""
+"""NATS: with JetStream, which stores messages, or without (``?mode=core``)."""
 
 # The client library's annotations are incomplete.
 # pyright: reportUnknownMemberType=false

@@ -116,7 +116,7 @@ class RedisStreamsDriver:
         return whole
 
     async def _is_stored(self, name: str, position: bytes) -> bool:
-        """Return whether nothing after a position was removed: the entry at the position still exists."""
+        """Return whether nothing after a position was removed: true if the entry there still exists."""
         if position == _START:
             found = await self._link.command("XRANGE", name, "-", "+", "COUNT", 1)
             if not found:
