@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtlab.figures.chart import Chart, dress, say_empty
+from rtlab.figures.chart import INK, Chart, dress, say_empty
 from rtlab.figures.palette import PALETTE, color_of
 
 __all__ = ["readings_figure"]
@@ -54,5 +54,5 @@ def readings_figure(
         say_empty(axes)
         return chart
     axes.axhline(limit, color=PALETTE["vermilion"], linestyle="--", linewidth=1, label=f"limit, {limit:g} ms")
-    axes.legend(frameon=False, labelcolor="#757575", fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(frameon=False, labelcolor=INK, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     return chart
