@@ -124,7 +124,7 @@ class MetricsHistory:
         """
         below = before = 0.0
         bound_before = 0.0
-        counted = self._classes(name, over)
+        counted = self._buckets(name, over)
         total = counted[-1][1] if counted else 0.0
         if not total > 0:
             return math.nan
@@ -154,12 +154,12 @@ class MetricsHistory:
             If `seconds` is no bucket's upper bound: a histogram does not say how durations are spread
             within a bucket, and above the next bound there may never be any.
         """
-        counted = dict(self._classes(name, over))
+        counted = dict(self._buckets(name, over))
         if not counted:
             return math.nan
         if seconds not in counted:
             bounds = ", ".join(f"{bound:g}" for bound in counted if math.isfinite(bound))
-            raise LabError(f"expected an upper bound of {name}'s classes, one of {bounds}, got {seconds:g}")
+            raise LabError(f"expected an upper bound of {name}'s buckets, one of {bounds}, got {seconds:g}")
         total = max(counted.values())
         return 1 - counted[seconds] / total if total > 0 else math.nan
 
@@ -193,7 +193,7 @@ class MetricsHistory:
             before = now
         return total
 
-    def _classes(self, name: str, over: float) -> list[tuple[float, float]]:
+    def _buckets(self, name: str, over: float) -> list[tuple[float, float]]:
         """Return (upper bound, number of durations up to it), of those counted in the last seconds."""
         if not self._span(over):
             return []

@@ -61,7 +61,7 @@ def test_a_percentile_is_of_what_came_meanwhile() -> None:
 @pytest.mark.parametrize("between", [0.0999, 0.15, 0.3])
 def test_a_share_above_what_is_no_bound_is_refused(between: float) -> None:
     looks = history((0.0, page()), (1.0, page(counts=(50, 0, 50))))
-    with pytest.raises(LabError, match=r"one of 0\.1, 0\.2, got"):
+    with pytest.raises(LabError, match=r"upper bound of t's buckets, one of 0\.1, 0\.2, got"):
         looks.share_above(between, "t", 60)
     with pytest.raises(LabError, match=r"0\.1, 0\.2"):
         Expression(f"burn(t, within={between}, objective=0.99) > 0").holds(looks)
