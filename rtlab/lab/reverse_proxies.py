@@ -55,7 +55,7 @@ async def start_proxies(
     Raises
     ------
     LabError
-        When a program is not installed; the message says how to get it. Also when the
+        When a program is none of these, or is not installed; the message says how to get it. Also when the
         lab's own server speaks TLS.
 
     Examples
@@ -68,7 +68,7 @@ async def start_proxies(
     """
     for name in programs:
         if name not in PROXY_SETTINGS:
-            raise ValueError(f"expected some of {', '.join(PROXY_SETTINGS)}, got {name!r}")
+            raise LabError(f"expected some of {', '.join(PROXY_SETTINGS)}, got {name!r}")
         if find_program(name) is None:
             raise LabError(
                 f"{name} is not installed: `apt install {name}` (Debian, Ubuntu) or `brew install {name}` "

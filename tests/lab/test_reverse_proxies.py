@@ -11,6 +11,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
+from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
@@ -49,7 +50,7 @@ async def test_the_proxies_end_with_the_block():
             assert len(ports) == 5
             assert all([await accepts(port) for port in ports])
         assert not any([await accepts(port) for port in ports])
-        with pytest.raises(ValueError, match="got 'apache'"):
+        with pytest.raises(LabError, match="got 'apache'"):
             async with start_proxies(lab, ("apache",)):
                 pass
 
