@@ -71,6 +71,8 @@ class DeathRow(msgspec.Struct, frozen=True, kw_only=True):
         How often the reader was told that it may have missed messages.
     recovery : float
         Seconds from the fault until the first message arrived that was sent after the fault.
+    silent_loss : int
+        Lost messages that lie in no gap that a ``resync`` announced; see `rtlab.measure.ledger.Anomalies`.
     """
 
     broker: str
@@ -83,11 +85,7 @@ class DeathRow(msgspec.Struct, frozen=True, kw_only=True):
     reordered: int
     resyncs: int
     recovery: float
-
-    @property
-    def silent_loss(self) -> int:
-        """Lost messages if the reader got no ``resync`` at all, otherwise 0."""
-        return 0 if self.resyncs else self.lost
+    silent_loss: int
 
 
 async def break_cluster(
@@ -212,6 +210,7 @@ class _Flow:
 
     def _missed(self, event: object) -> None:
         self._resyncs += 1
+        self._ledger.resync(_READER)
 
     async def send(self, rate: float) -> None:
         """Send on a fixed schedule until cancelled."""
@@ -256,11 +255,12 @@ class _Flow:
             mode=self.mode,
             sent=account.sent,
             promised=account.ok,
-            lost=account.lost,
+            lost=account.lost + account.resynced,
             duplicates=account.duplicates,
             reordered=account.reordered,
             resyncs=self._resyncs,
             recovery=self.recovery(broken_at),
+            silent_loss=account.lost,
         )
 
 
@@ -275,10 +275,10 @@ def death_table(rows: Sequence[DeathRow]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by ``broker``, ``happened`` and ``mode``; columns are the other fields and ``silent_loss``.
+        Indexed by ``broker``, ``happened`` and ``mode``; columns are the other fields.
     """
-    records = [msgspec.structs.asdict(row) | {"silent_loss": row.silent_loss} for row in rows]
-    frame = pd.DataFrame(records, columns=[*DeathRow.__struct_fields__, "silent_loss"])
+    records = [msgspec.structs.asdict(row) for row in rows]
+    frame = pd.DataFrame(records, columns=[*DeathRow.__struct_fields__])
     return frame.set_index(["broker", "happened", "mode"])  # pyright: ignore[reportUnknownMemberType]
 
 
