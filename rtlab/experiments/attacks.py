@@ -16,12 +16,12 @@ import httpx
 import jwt
 import msgspec
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Origin
 
 from rtlab.client.tokens import Tokens
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.errors import ConnectFailed, RequestRefused, RtlabError
+from rtlab.errors import RequestRefused, RtlabError, describe
 from rtlab.lab.lab import Lab
 from rtlab.protocol.urls import parse_url
 
@@ -341,6 +341,11 @@ async def opens(url: str, headers: dict[str, str] | None = None, origin: str | N
         Additional headers of the handshake.
     origin : str, optional
         The ``Origin`` header that a browser would add. None sends none.
+
+    Raises
+    ------
+    RtlabError
+        For every other answer, and for none: an attack on a server that is not there has not failed.
     """
     given = Origin(origin) if origin is not None else None
     try:
@@ -351,8 +356,9 @@ async def opens(url: str, headers: dict[str, str] | None = None, origin: str | N
             await ws.recv()
             return 1
     except InvalidStatus as error:
-        if error.response.status_code not in (401, 403):
-            raise RtlabError(f"expected 101, 401 or 403, got {error.response.status_code}") from error
-        return 0
-    except ConnectFailed:
-        return 0
+        status = error.response.status_code
+        if status in (401, 403):
+            return 0
+        raise RtlabError(f"expected 101, 401 or 403, got {status}: see `lab.check()`") from error
+    except (OSError, WebSocketException) as error:
+        raise RtlabError(f"expected 101, 401 or 403, got {describe(error)}: see `lab.check()`") from error
