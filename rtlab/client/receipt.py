@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from rtlab.client.named_timeouts import within
-from rtlab.errors import InvalidState, MessageError, RequestRefused
+from rtlab.errors import InvalidState, MessageError, QueueError, RequestRefused
 from rtlab.protocol.messages import Message
 
 __all__ = ["UNACKNOWLEDGED", "Receipt"]
@@ -44,9 +44,13 @@ class Receipt(msgspec.Struct, eq=False):
 
     @property
     def outcome(self) -> str:
-        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: the message may have arrived."""
+        """``"waiting"``, ``"handled"``, ``"refused"``, or ``"unknown"``: the message may have arrived.
+
+        A message is also ``"refused"`` if a `MessageQueue` dropped it, or gave it up, before it was sent.
+        """
         if self._error is not None:
-            return "refused" if isinstance(self._error, RequestRefused | MessageError) else "unknown"
+            refused = isinstance(self._error, RequestRefused | MessageError | QueueError)
+            return "refused" if refused else "unknown"
         return "waiting" if self._result is None else "handled"
 
     def settle(self, result: dict[str, Any], error: Exception | None) -> None:
@@ -87,6 +91,8 @@ class Receipt(msgspec.Struct, eq=False):
         ------
         RequestRefused
             The server refused this message; other messages of the batch may have been handled.
+        QueueError
+            A `MessageQueue` dropped the message (`QueueFull`), or gave it up, before it was sent.
         NotConnected, TimeoutError
             No answer came: it is unknown whether the message was handled.
         """

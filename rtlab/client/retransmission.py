@@ -90,9 +90,11 @@ class Parcel:
     ----------
     retries : int
         Refusals and missing answers so far; lost connections do not count.
+    sent : bool
+        Whether it was put into a frame. From then on the server may have handled it.
     """
 
-    __slots__ = ("came", "done", "message", "retries", "seq", "settle", "size_bytes")
+    __slots__ = ("came", "done", "message", "retries", "sent", "seq", "settle", "size_bytes")
 
     def __init__(
         self, message: Message | bytes, size_bytes: int, settle: Settle, seq: int = 0, came: float = 0.0
@@ -103,7 +105,7 @@ class Parcel:
         self.seq = seq
         self.came = came
         self.retries = 0
-        self.done = False
+        self.done = self.sent = False
 
     def item(self, stream: str | None) -> dict[str, Any]:
         """Return the message as an item of a batch."""
@@ -189,15 +191,21 @@ class Retransmission:
         self._schedule()
 
     def withdraw(self, before: float = math.inf) -> Parcel | None:
-        """Remove and return the oldest parcel not in flight, unsettled, if it came before `before`."""
-        if self.in_flight >= len(self._parcels):
-            return None
-        parcel = self._parcels[self.in_flight]
-        if parcel.came >= before:
-            return None
-        del self._parcels[self.in_flight]
-        parcel.done = True
-        return parcel
+        """Remove and return the oldest parcel that was never sent, unsettled, if it came before `before`.
+
+        A parcel that was sent stays, even if it waits for its retransmission: the server may have
+        handled it, and only its result tells.
+        """
+        for place in range(self.in_flight, len(self._parcels)):
+            parcel = self._parcels[place]
+            if parcel.sent or parcel.done:
+                continue
+            if parcel.came >= before:
+                return None
+            del self._parcels[place]
+            parcel.done = True
+            return parcel
+        return None
 
     def opened(self) -> None:
         """Send from the oldest parcel on: a connection has opened."""
@@ -274,6 +282,7 @@ class Retransmission:
                 if frame and size + cost > most:
                     break
                 frame.append(parcel)
+                parcel.sent = True
                 size += cost
             flight.sent()
         return frame

@@ -60,10 +60,12 @@ class MessageQueue:
     max_messages, max_bytes : int
         Limits of the waiting messages, in number and in bytes of JSON.
     max_age : float
-        Seconds after which a message that was never sent becomes a dead letter.
+        Seconds after which a message that this queue has not sent becomes a dead letter, whenever a
+        connection opens.
     overflow : {"reject", "drop_oldest", "drop_newest"}
-        When a message finds no room: `send` raises `QueueFull`; or the oldest message not in flight
-        is dropped; or the new one is. The receipt of a dropped message gets `QueueFull`.
+        When a message finds no room: `send` raises `QueueFull`; or the oldest message that this queue
+        has not sent is dropped (the new one, if there is none); or the new one is. The receipt of a
+        dropped message gets `QueueFull`.
     max_retries : int
         Refusals and missing answers after which a message becomes a dead letter. A lost
         connection does not count.
@@ -77,6 +79,12 @@ class MessageQueue:
     # Injected
     clock : callable
         Returns seconds since 1970, the time stamp of messages.
+
+    Notes
+    -----
+    A message that was sent is neither dropped nor too old: the server may have handled it, so it is
+    retransmitted until its result is known. What the file held when the queue was opened counts as not
+    sent, although a former process may have sent it; the dead letter of such a message says so.
 
     Attributes
     ----------
@@ -123,7 +131,7 @@ class MessageQueue:
         self._clock = clock
         self._worker: QueueWorker | None = None
         self._link: QueueLink | None = None
-        self._next = 1
+        self._next = self._first_own = 1
         self._contents = QueueContents(name, max_messages, max_bytes)
         self._receipts: dict[int, Receipt] = {}
         self._sent = self._dead = self._dropped = 0
@@ -181,7 +189,7 @@ class MessageQueue:
         if self.damage is not None:
             _log.warning("the queue's file was damaged (%s) and is kept as %s", *self.damage)
         self._worker = worker
-        self._next = head.next_seq
+        self._next = self._first_own = head.next_seq
         self._link = QueueLink(
             self.conn,
             head,
@@ -311,10 +319,13 @@ class MessageQueue:
             self._link.delivery.put(*new)
 
     def _expire(self) -> None:
-        """Make messages that were never sent and are too old dead letters: a clock that jumps loses none."""
+        """Make messages that were not sent and are too old dead letters: a clock that jumps loses none."""
         before = self._clock() - self.options.max_age
         while self._link is not None and (parcel := self._link.delivery.withdraw(before)) is not None:
-            parcel.settle({}, QueueError(f"it waited longer than {self.options.max_age:g} s"))
+            text = f"it waited longer than {self.options.max_age:g} s"
+            if parcel.seq < self._first_own:
+                text += ", and may have been sent before the queue was opened"
+            parcel.settle({}, QueueError(text))
 
     def _settled(self, row: Row, result: dict[str, Any], error: Exception | None) -> None:
         if isinstance(error, NotConnected) or self._worker is None:

@@ -77,7 +77,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     depth, size_bytes : int
         Number of messages without a result, and their total size in bytes of JSON.
     in_flight : int
-        How many of them were sent and have no answer.
+        How many of them were sent and have no answer, without those that wait for a retransmission.
     oldest_age : float
         Seconds since the oldest was queued, 0 for an empty queue.
     sent, dead, dropped : int

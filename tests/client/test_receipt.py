@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.receipt import Receipt
-from rtlab.errors import MessageError, NotConnected, RequestRefused
+from rtlab.errors import MessageError, NotConnected, QueueError, QueueFull, RequestRefused
 from rtlab.protocol.messages import Message
 
 
@@ -21,6 +21,8 @@ async def receipt():
         (None, "handled"),
         (RequestRefused("no"), "refused"),
         (MessageError("no"), "refused"),
+        (QueueFull("dropped before it was sent"), "refused"),
+        (QueueError("too old before it was sent"), "refused"),
         (NotConnected("gone"), "unknown"),
         (TimeoutError(), "unknown"),
     ],

@@ -185,6 +185,37 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     delivery.end(NotConnected("the end"))
 
 
+async def test_only_a_parcel_that_was_never_sent_is_withdrawn():
+    async def request(items, timeout):
+        busy = refused("rate_limited", retryAfter=3600)
+        return Message("ack", {"results": [busy, {"ok": True}]})
+
+    tasks = []
+    delivery = Retransmission(
+        request,
+        lambda work: tasks.append(asyncio.create_task(work)),
+        lambda: 100_000,
+        life=None,
+        window=3,
+        answer_timeout=5.0,
+    )
+    # The first is to be sent again, the second was too large, the third has its result.
+    sizes = [40, 200_000, 40, 40]
+    parcels = [
+        Parcel(Message("chat", n), size, lambda result, error: None, came=float(n))
+        for n, size in enumerate(sizes)
+    ]
+    delivery.put(*parcels)
+    delivery.opened()
+    await until(lambda: tasks)
+    await asyncio.gather(*tasks)
+    assert delivery.in_flight == 0
+    assert delivery.withdraw(before=3.0) is None
+    assert delivery.withdraw() is parcels[3]
+    assert delivery.withdraw() is None
+    delivery.end(NotConnected("the end"))
+
+
 async def test_a_newer_process_of_the_same_client_ends_this_ones_sends():
     server = Server(lambda item: refused("fenced") if item["type"] == "outbox" else refused("not_opened"))
     async with Connection(Factory(server.transport())) as conn:

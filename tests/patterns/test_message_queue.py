@@ -175,6 +175,68 @@ async def test_what_is_too_old_becomes_a_dead_letter_also_when_the_clock_jumps(s
     assert "longer than 60 s" in dead.error
 
 
+async def test_what_was_sent_is_neither_dropped_nor_too_old_also_while_it_waits_to_be_sent_again(
+    server, tmp_path
+):
+    """The server may have handled it: only its result tells, so it goes again under its number."""
+    path, now = tmp_path / "q.sqlite", [1000.0]
+    busy = {"ok": False, "error": {"code": "rate_limited", "message": "later", "retryAfter": 3600}}
+    server.item_, refused = server.item, []
+
+    def item(item):
+        if item.get("payload") != "sent":
+            return server.item_(item)
+        refused.append(item)
+        return busy
+
+    server.item = item
+    conn = server.connection()
+    options = {"max_messages": 3, "max_age": 60, "overflow": "drop_oldest", "clock": lambda: now[0]}
+    async with MessageQueue(conn, path, **options) as queue, conn:
+        receipts = [await queue.send("chat", "sent", room_id="r")]
+        await until(lambda: refused and not queue.stats.in_flight)  # it waits to be sent again
+        receipts += [await queue.send("chat", what, room_id="r") for what in ("a", "b", "c")]
+        assert [one.payload for one in await queue.messages()] == ["sent", "b", "c"]
+        assert [one.outcome for one in receipts] == ["waiting", "refused", "waiting", "waiting"]
+        now[0] += 100
+        conn._driver.transport.drop()
+        await until(lambda: len(queue) == 1)
+        await queue._worker.idle()
+        assert [letter.payload for letter in await queue.dead_letters()] == ["b", "c"]
+        assert receipts[0].outcome == "waiting"
+    server.item = server.item_
+    conn = server.connection()
+    async with MessageQueue(conn, path) as queue, conn:
+        await queue.flush(5)
+    assert server.handled == ["sent"]
+
+
+async def test_if_all_were_sent_the_new_message_is_dropped(server):
+    server.silent = True
+    conn = server.connection()
+    async with MessageQueue(conn, max_messages=1, overflow="drop_oldest") as queue, conn:
+        sent = await queue.send("chat", "sent", room_id="r")
+        await until(lambda: queue.stats.in_flight)
+        new = await queue.send("chat", "new", room_id="r")
+        assert (sent.outcome, new.outcome, queue.stats.dropped) == ("waiting", "refused", 1)
+
+
+async def test_a_dead_letter_from_the_file_does_not_claim_that_it_was_never_sent(server, tmp_path):
+    path, now = tmp_path / "q.sqlite", [1000.0]
+    server.silent = True
+    conn = server.connection()
+    async with MessageQueue(conn, path, clock=lambda: now[0]) as queue, conn:
+        await queue.send("chat", "sent", room_id="r")
+        await until(lambda: queue.stats.in_flight)
+    now[0] += 100
+    server.silent = False
+    conn = server.connection()
+    async with MessageQueue(conn, path, max_age=60, clock=lambda: now[0]) as queue, conn:
+        await queue.flush(5)
+        (dead,) = await queue.dead_letters()
+    assert "may have been sent before the queue was opened" in dead.error
+
+
 async def test_several_queues_share_a_file_and_one_is_opened_once(server, tmp_path):
     path = tmp_path / "q.sqlite"
     conn = server.connection()
