@@ -151,13 +151,13 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         Raises
         ------
         RequestRefused, TimeoutError, NotConnected
-            As for `RoomManager.join_room`. The panel then stops listening; who has joined stays in the room.
+            As for `RoomManager.join_room`. Users who had joined leave the room again.
         """
         try:
             for seat in self._seats.values():
                 await seat.rooms.join_room(self.room, seat.callbacks())
         except BaseException:
-            await self._close()
+            await self._leave()
             raise
         self.entered = True
         return self
@@ -166,10 +166,7 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the room as every user; the lines stay readable."""
-        for seat in self._seats.values():
-            with suppress(RtlabError, TimeoutError):  # a lost connection, which the server notices by itself
-                await seat.rooms.leave_room(self.room)
-        await self._close()
+        await self._leave()
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until *Leave* is pressed.
@@ -230,6 +227,15 @@ class ChatPanel(CopyAsCode, anywidget.AnyWidget):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _leave(self) -> None:
+        """Leave the room as every user who has joined it, and stop listening."""
+        try:
+            for seat in self._seats.values():
+                with suppress(RtlabError, TimeoutError):  # without an answer, `leave_room` repeats it later
+                    await seat.rooms.leave_room(self.room)
+        finally:
+            await self._close()
 
     async def _close(self) -> None:
         for seat in self._seats.values():

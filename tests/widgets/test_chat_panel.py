@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.errors import InvalidState, RequestRefused
+from rtlab.errors import InvalidState, RequestRefused, RtlabError
 from rtlab.widgets.chat_lines import MAX_TEXT, text_of
 from rtlab.widgets.chat_panel import ChatPanel
 from tests.patterns.in_process import client, drop_silently, serving
@@ -125,3 +125,20 @@ async def test_a_gap_is_shown_and_a_panel_that_cannot_enter_has_left_no_one_behi
         with pytest.raises(RequestRefused, match="printable"):
             async with ChatPanel("a\x00b", {"Ada": ada}):
                 pass
+
+
+async def test_if_one_user_cannot_join_the_others_leave_again():
+    async with (
+        asyncio.timeout(30),
+        serving() as server,
+        client(server, client_id="ada") as ada,
+        client(server, client_id="bob") as bob,
+    ):
+        await bob.close()
+        panel = ChatPanel("lobby", {"Ada": ada, "Bob": bob})
+        with pytest.raises(RtlabError):
+            async with panel:
+                pass
+        (session,) = (s for s in server.node.sessions if s.client_id == "ada")
+        assert "lobby" not in session.rooms
+        assert not panel.entered
