@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +40,19 @@ def test_imports_point_down_only():
 @pytest.mark.timeout(300)
 def test_pyright_is_content():
     judge("pyright")
+
+
+@pytest.mark.quick
+def test_no_type_alias_is_defined_twice():
+    modules: dict[str, list[str]] = {}
+    for path in (ROOT / "rtlab").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            # An alias is capitalised, a constant is in capitals; what only passes a name on defines nothing.
+            if not isinstance(node, ast.Assign) or isinstance(node.value, (ast.Name, ast.Attribute)):
+                continue
+            if re.match(r"[A-Z]\w*[a-z]", text := ast.unparse(node)):
+                modules.setdefault(text, []).append(str(path.relative_to(ROOT)))
+    assert {text: where for text, where in modules.items() if len(where) > 1} == {}
 
 
 @pytest.mark.quick

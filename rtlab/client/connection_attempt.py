@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from rtlab.client.cancellable_writes import Writes
 from rtlab.client.circuit_breaker import CircuitBreaker
@@ -19,13 +18,12 @@ from rtlab.client.options import DefaultHeartbeat, default_heartbeat
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.processes.tasks import Spawn
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import session_of
 
-__all__ = ["ConnectionAttempt", "Spawn"]
-
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+__all__ = ["ConnectionAttempt"]
 
 
 class ConnectionAttempt:

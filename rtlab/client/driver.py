@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from rtlab.client.cancellable_writes import Writes
 from rtlab.client.connect_callers import ConnectCallers
-from rtlab.client.connection_attempt import ConnectionAttempt, Spawn
+from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.events import Connected, Disconnected, Reconnecting
 from rtlab.client.message_dispatch import Inbox
 from rtlab.client.requests import Requests
@@ -29,6 +29,7 @@ from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportC
 from rtlab.policies import states_and_events as states
 from rtlab.policies.reconnect_policy import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
+from rtlab.processes.tasks import Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect
 
 __all__ = ["Driver"]

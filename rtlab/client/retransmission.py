@@ -12,13 +12,14 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
+from rtlab.processes.tasks import Spawn
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
@@ -45,7 +46,6 @@ _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
 Settle = Callable[[dict[str, Any], Exception | None], None]
 Request = Callable[[list[dict[str, Any]], float], Awaitable[Message]]
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Life(msgspec.Struct):

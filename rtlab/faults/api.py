@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from rtlab.faults.errors import FaultError, bad_request
 from rtlab.faults.proxy.collection import Collection
@@ -27,7 +27,6 @@ __all__ = ["VERSION", "make_app"]
 
 VERSION: Final = "2.12.0+rtlab"  # the version of Toxiproxy whose API is implemented
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(

@@ -14,11 +14,11 @@ import msgspec
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics import parse_entry
+from rtlab.faults.toxics.toxic import Number
 from rtlab.faults.toxiproxy_json import read_json
 
-__all__ = ["Action", "FaultScript", "Step", "toxic_bodies"]
+__all__ = ["Action", "FaultScript", "Step", "Stream", "toxic_bodies"]
 
-Number = int | float
 Span = Number | tuple[Number, Number]  # from a pair, a value is drawn uniformly
 Stream = Literal["upstream", "downstream", "both"]
 MAX_ACTIONS: Final = 10_000

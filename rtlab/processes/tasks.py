@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["together", "until_stopped"]
+__all__ = ["Spawn", "together", "until_stopped"]
 
 T = TypeVar("T")
+
+#: Starts a coroutine as a task that the receiver of the call owns.
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:

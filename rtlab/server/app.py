@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from rtlab.processes.expect_header import read_expectations
 from rtlab.processes.http_error_log import server_log
@@ -35,8 +36,6 @@ __all__ = ["Server", "make_app"]
 MAX_LINE_BYTES: Final = 16 * 1024
 
 _log = server_log("rtlab.server.endpoints.http")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: None) -> web.Application:

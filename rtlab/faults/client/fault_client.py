@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from rtlab.faults.client.fault import Fault
-from rtlab.faults.client.remote_proxy import RemoteProxy, Stream
+from rtlab.faults.client.remote_proxy import RemoteProxy
 from rtlab.faults.errors import FaultError
 from rtlab.faults.profiles import NetworkProfile, load_profiles, profile
 from rtlab.faults.trace import TraceEvent
@@ -15,7 +15,7 @@ from rtlab.faults.trace import TraceEvent
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    from rtlab.faults.script import FaultScript
+    from rtlab.faults.script import FaultScript, Stream
 
 __all__ = ["FaultClient"]
 

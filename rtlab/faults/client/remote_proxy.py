@@ -14,9 +14,9 @@ from rtlab.protocol.codecs import parse_json
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["RemoteProxy", "Stream"]
+    from rtlab.faults.script import Stream
 
-Stream = Literal["upstream", "downstream", "both"]
+__all__ = ["RemoteProxy"]
 
 
 class RemoteProxy:

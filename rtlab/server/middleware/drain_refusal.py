@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
 __all__ = ["make_admission"]
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Routes that begin a connection.
 STREAMS: Final = frozenset({"/ws", "/sse", "/poll", "/rtc/offer"})

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from rtlab.policies.paced_queue import PacedQueue
 from rtlab.server.handshakes_per_turn import AdmissionPacer
@@ -20,8 +20,6 @@ from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
 __all__ = ["begins_connection", "make_handshake_limit"]
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Each request to these paths begins a connection. A poll begins one only if it is a client's first.
 _ALWAYS: Final = frozenset({"/ws", "/sse", "/rtc/offer"})

@@ -6,18 +6,17 @@ first. It lets in its own pages, programs (which send no ``Origin``), and the or
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from rtlab.protocol.origins import host_allowed, origin_allowed
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
 __all__ = ["PUBLIC", "add_cors_headers", "make_origin_check"]
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Routes that anybody's browser may ask for: they show nothing and begin nothing.
 PUBLIC: Final = frozenset({"/", "/healthz", "/readyz"})
