@@ -22,7 +22,7 @@ from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.provenance import program_version, provenance, write_json
 from rtlab.processes.programs_and_ports import accepts, free_port
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.browser.lab import ROOT, chromium, open_browser
 
 TARGET: Final = ROOT / "data" / "event_source_chromium.json"
@@ -94,7 +94,7 @@ async def page_of(url: str) -> AsyncGenerator[Page]:
         yield page
 
 
-async def holds(request: Request, writer: asyncio.StreamWriter) -> None:
+async def holds(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
     """Serve a page, a small answer, and streams that stay open."""
     if request.path == "/stream":
         writer.write(_HEAD + b": open\n\n")
@@ -168,7 +168,7 @@ async def endings() -> dict[str, Any]:
         "end of stream": response(200, b"retry: 100\ndata: x\n\n", content_type="text/event-stream"),
     }
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         key = request.query.get("case")
         page = response(200, b"<title>x</title>", content_type="text/html")
         writer.write(page if key is None else answers[key])
@@ -186,7 +186,7 @@ async def resuming() -> dict[str, Any]:
     """Say when the browser asks again, and with which Last-Event-ID: the same object, and a new one."""
     seen: list[tuple[float, str | None]] = []
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if request.path != "/stream":
             writer.write(response(200, b"<title>x</title>", content_type="text/html"))
             return
@@ -209,7 +209,7 @@ async def resuming() -> dict[str, Any]:
 async def format_rows() -> dict[str, Any]:
     """Count the rows of the format that the browser's own parser keeps, whole."""
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         at = request.query.get("case")
         if at is None:
             writer.write(response(200, b"<title>x</title>", content_type="text/html"))

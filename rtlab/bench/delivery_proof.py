@@ -32,7 +32,7 @@ from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.ledger import Anomalies, Ledger
-from rtlab.measure.message_identity import Stamp
+from rtlab.measure.message_identity import MessageIdentity
 from rtlab.policies.backoff import Constant
 
 __all__ = ["KINDS", "MODES", "Round", "run_round"]
@@ -255,14 +255,14 @@ def _accounts(
         for _ in range(record.sent):
             ledger.stamp(mode)
         for number in record.ok:
-            ledger.ok(Stamp(mode, number))
+            ledger.ok(MessageIdentity(mode, number))
         for number in record.failed:
-            ledger.failed(Stamp(mode, number))
+            ledger.failed(MessageIdentity(mode, number))
         for number in record.arrived:
             if number < 0:
                 ledger.resync(mode)
             else:
-                ledger.arrived(mode, Stamp("bob", number))
+                ledger.arrived(mode, MessageIdentity("bob", number))
     return {mode: ledger.account("bob", mode) for mode in MODES}, {
         mode: ledger.account(mode, "bob") for mode in MODES
     }
@@ -271,7 +271,7 @@ def _accounts(
 async def _until_last(ledger: Ledger, count: int) -> None:
     """Wait for the last message of each acknowledged mode: earlier ones have arrived then, or never will."""
     async with asyncio.timeout(60):
-        while not all(ledger.has("bob", Stamp(mode, count - 1)) for mode in MODES[1:]):
+        while not all(ledger.has("bob", MessageIdentity(mode, count - 1)) for mode in MODES[1:]):
             await asyncio.sleep(0.02)
 
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
 
-__all__ = ["IdleClients", "Kind", "Opening", "hold_idle_clients"]
+__all__ = ["IdleClients", "IdleHandshake", "IdleTransport", "hold_idle_clients"]
 
-Kind = Literal["websocket", "sse"]
+IdleTransport = Literal["websocket", "sse"]
 
 #: Connections that open at the same time.
 _CONCURRENT_OPENS: Final = 100
@@ -31,7 +31,7 @@ _PING: Final = b"\x89\x00"
 _PONG: Final = b"\x8a\x80\0\0\0\0"
 
 
-class Opening(NamedTuple):
+class IdleHandshake(NamedTuple):
     """How a client connects to a kind of server.
 
     Parameters
@@ -53,9 +53,9 @@ class Opening(NamedTuple):
     token: str = ""
 
 
-_OPENINGS: Final[dict[str, Opening]] = {
-    "websocket": Opening("/ws", "rtlab.v1.json", b'"type":"welcome"'),
-    "sse": Opening("/sse", "", b'"type":"welcome"'),
+_OPENINGS: Final[dict[str, IdleHandshake]] = {
+    "websocket": IdleHandshake("/ws", "rtlab.v1.json", b'"type":"welcome"'),
+    "sse": IdleHandshake("/sse", "", b'"type":"welcome"'),
 }
 
 
@@ -64,7 +64,7 @@ class _IdleClient(asyncio.Protocol):
 
     __slots__ = ("_answer", "_head", "_opening", "_request", "ended", "pings", "transport", "welcomed")
 
-    def __init__(self, request: bytes, answer: bytes, opening: Opening) -> None:
+    def __init__(self, request: bytes, answer: bytes, opening: IdleHandshake) -> None:
         self.welcomed: asyncio.Future[None] | None = asyncio.get_running_loop().create_future()
         self.pings = 0
         self.ended = False
@@ -116,7 +116,7 @@ class IdleClients:
     ----------
     kind : {"websocket", "sse"}
         The transport.
-    opening : Opening, optional
+    opening : IdleHandshake, optional
         How to connect to a server other than the lab's.
 
     Attributes
@@ -125,8 +125,8 @@ class IdleClients:
         The transport.
     """
 
-    def __init__(self, kind: Kind, opening: Opening | None = None) -> None:
-        self.kind: Kind = kind
+    def __init__(self, kind: IdleTransport, opening: IdleHandshake | None = None) -> None:
+        self.kind: IdleTransport = kind
         self._opening = opening or _OPENINGS[kind]
         self._clients: list[_IdleClient] = []
 
@@ -178,7 +178,7 @@ class IdleClients:
                 client.transport.abort()
 
 
-def _request(kind: Kind, opening: Opening, host: str) -> bytes:
+def _request(kind: IdleTransport, opening: IdleHandshake, host: str) -> bytes:
     lines = [f"GET {opening.path} HTTP/1.1", f"Host: {host}"]
     if kind == "websocket":
         key = base64.b64encode(os.urandom(16)).decode()
@@ -193,7 +193,7 @@ def _request(kind: Kind, opening: Opening, host: str) -> bytes:
 
 @asynccontextmanager
 async def hold_idle_clients(
-    url: str, kind: Kind, count: int, opening: Opening | None = None
+    url: str, kind: IdleTransport, count: int, opening: IdleHandshake | None = None
 ) -> AsyncGenerator[IdleClients]:
     """Hold `count` idle clients inside the block.
 
@@ -205,7 +205,7 @@ async def hold_idle_clients(
         The transport.
     count : int
         Number of clients. This process needs a file descriptor for each: see `ulimit -n`.
-    opening : Opening, optional
+    opening : IdleHandshake, optional
         How to connect to a server other than the lab's.
 
     Examples

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from rtlab.bench.queue_process import ROOM
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.measure.ledger import Anomalies, Ledger, Stamp
+from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.patterns.message_queue import MessageQueue
 from rtlab.protocol.messages import Message
 
@@ -89,7 +89,7 @@ async def kill_in_mid_flush(
 
     def arrived(message: Message) -> None:
         came.add(message.payload)
-        ledger.arrived("bob", Stamp(_OWNER, message.payload))
+        ledger.arrived("bob", MessageIdentity(_OWNER, message.payload))
 
     async with WebSocketConnection(url) as bob:
         bob.on("stamped", arrived)
@@ -100,7 +100,7 @@ async def kill_in_mid_flush(
             async with asyncio.timeout(TIMEOUT):
                 kept = await _live(path, url, stamps, rng.randrange(COUNT // 10, COUNT) if count else 0)
             for number in kept:
-                ledger.ok(Stamp(_OWNER, number))
+                ledger.ok(MessageIdentity(_OWNER, number))
             promised |= kept
             if life % DAMAGED == DAMAGED // 2 and count:
                 await bob.ping()  # all messages that the server has handled have arrived now
@@ -115,7 +115,7 @@ async def kill_in_mid_flush(
     return Kills(kills, len(promised), ledger.account("bob", _OWNER), copies, reported, silent)
 
 
-async def _live(path: Path, url: str, stamps: list[Stamp], victim: int) -> set[int]:
+async def _live(path: Path, url: str, stamps: list[MessageIdentity], victim: int) -> set[int]:
     """Run a client and kill it after `victim` promised messages, never if 0; return the promised numbers."""
     first = stamps[0].number if stamps else 0
     command = (sys.executable, "-P", "-m", "rtlab.bench.queue_process", str(path), url, str(first))

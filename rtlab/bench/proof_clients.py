@@ -22,7 +22,7 @@ from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.measure.message_identity import Stamp
+from rtlab.measure.message_identity import MessageIdentity
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
@@ -88,20 +88,20 @@ class _Records:
         self._last = last
         self._missing: set[str] = set(MODES)
 
-    def stamp(self, sender: str) -> Stamp:
+    def stamp(self, sender: str) -> MessageIdentity:
         record = self.of[sender]
         record.sent += 1
-        return Stamp(sender, record.sent - 1)
+        return MessageIdentity(sender, record.sent - 1)
 
-    def ok(self, stamp: Stamp) -> None:
+    def ok(self, stamp: MessageIdentity) -> None:
         self.of[stamp.sender].ok.append(stamp.number)
 
-    def failed(self, stamp: Stamp) -> None:
+    def failed(self, stamp: MessageIdentity) -> None:
         self.of[stamp.sender].failed.append(stamp.number)
 
     def watch(self, receiver: str) -> None: ...
 
-    def arrived(self, receiver: str, stamp: Stamp) -> None:
+    def arrived(self, receiver: str, stamp: MessageIdentity) -> None:
         if stamp.sender != "bob":
             return  # only bob keeps account of the messages of the other clients
         self.of[receiver].arrived.append(stamp.number)

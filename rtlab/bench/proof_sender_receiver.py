@@ -10,7 +10,7 @@ from rtlab.client.events import Resync
 from rtlab.client.receipt import Receipt
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import NotConnected, RequestRefused
-from rtlab.measure.message_identity import Stamp
+from rtlab.measure.message_identity import MessageIdentity
 from rtlab.protocol.messages import Message
 
 __all__ = ["ROOM", "Notes", "back_in_room", "follow", "send"]
@@ -23,11 +23,11 @@ ACKED_WITHIN = 300.0
 class Notes(Protocol):
     """Takes note of what both ends saw: a `Ledger`, or records that are entered in one later."""
 
-    def stamp(self, sender: str) -> Stamp: ...
-    def ok(self, stamp: Stamp) -> None: ...
-    def failed(self, stamp: Stamp) -> None: ...
+    def stamp(self, sender: str) -> MessageIdentity: ...
+    def ok(self, stamp: MessageIdentity) -> None: ...
+    def failed(self, stamp: MessageIdentity) -> None: ...
     def watch(self, receiver: str) -> None: ...
-    def arrived(self, receiver: str, stamp: Stamp) -> None: ...
+    def arrived(self, receiver: str, stamp: MessageIdentity) -> None: ...
     def resync(self, receiver: str) -> None: ...
 
 
@@ -37,7 +37,7 @@ def follow(notes: Notes, conn: Connection, name: str, room: str = ROOM) -> None:
 
     def arrived(message: Message) -> None:
         if message.room_id == room and message.payload[0] != name:
-            notes.arrived(name, Stamp(*message.payload))
+            notes.arrived(name, MessageIdentity(*message.payload))
 
     def resync(event: Resync) -> None:
         if event.room_id == room:
@@ -59,7 +59,7 @@ async def send(
     together: int = 4,
 ) -> None:
     """Send stamped messages, with a pause of 10 ms after every `together`, and note each one's outcome."""
-    waiting: list[tuple[Stamp, Receipt]] = []
+    waiting: list[tuple[MessageIdentity, Receipt]] = []
     for n in range(count):
         stamp = notes.stamp(name)
         try:

@@ -15,7 +15,7 @@ from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http1 import parse_head, take_body
 from rtlab.protocol.websocket_frames import read_header
 
-__all__ = ["Frame", "Split", "frames", "split_traffic"]
+__all__ = ["CapturedFrame", "Split", "frames", "split_traffic"]
 
 
 class _PollBody(msgspec.Struct):
@@ -63,7 +63,7 @@ class Split(msgspec.Struct):
         self.framing_bytes += total - sum(messages)
 
 
-class Frame(NamedTuple):
+class CapturedFrame(NamedTuple):
     """One WebSocket frame (RFC 6455 §5.2).
 
     Parameters
@@ -89,7 +89,7 @@ class Frame(NamedTuple):
         return self.start + self.header_bytes + self.length
 
 
-def frames(data: bytes, start: int = 0) -> list[Frame]:
+def frames(data: bytes, start: int = 0) -> list[CapturedFrame]:
     """Find all complete WebSocket frames.
 
     Parameters
@@ -101,17 +101,17 @@ def frames(data: bytes, start: int = 0) -> list[Frame]:
 
     Returns
     -------
-    list of Frame
+    list of CapturedFrame
 
     Examples
     --------
     >>> [frame.length for frame in frames(bytes([0x81, 2]) + b"hi")]
     [2]
     """
-    found: list[Frame] = []
+    found: list[CapturedFrame] = []
     while (header := read_header(data, start)) is not None:
         size, length = header.size_bytes, header.payload_bytes
-        frame = Frame(start, size, length, header.opcode, header.fin, header.masked)
+        frame = CapturedFrame(start, size, length, header.opcode, header.fin, header.masked)
         if frame.end > len(data):
             break
         found.append(frame)

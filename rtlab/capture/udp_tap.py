@@ -14,7 +14,7 @@ __all__ = ["DATAGRAM_HEADER_BYTES", "Datagrams", "UdpTap", "kind_of"]
 #: Header bytes of each datagram: IPv4 20 and UDP 8 (RFC 791, 768).
 DATAGRAM_HEADER_BYTES: Final = 28
 
-Kind = Literal["stun", "handshake", "data", "other"]
+DatagramKind = Literal["stun", "handshake", "data", "other"]
 
 
 class Datagrams(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Datagrams(msgspec.Struct, frozen=True):
         )
 
 
-def kind_of(datagram: bytes) -> Kind:
+def kind_of(datagram: bytes) -> DatagramKind:
     """Classify a datagram by its first byte (RFC 7983), and a DTLS record by its type (RFC 6347).
 
     Parameters
@@ -86,7 +86,7 @@ class UdpTap:
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
-        self.first_at_client: dict[Kind, float] = {}
+        self.first_at_client: dict[DatagramKind, float] = {}
         self._flows = {True: Datagrams(), False: Datagrams()}
         self._relays: list[_Relay] = []
         self._mappings: dict[int, int] = {}

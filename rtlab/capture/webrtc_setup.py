@@ -15,7 +15,7 @@ from rtlab.capture.sctp_chunks import SctpChunk, SctpChunks
 from rtlab.capture.udp_tap import UdpTap, kind_of
 from rtlab.client.webrtc_channel import WebRTCChannel
 
-__all__ = ["STAGES", "Opening", "OpeningPacket", "watch_opening"]
+__all__ = ["STAGES", "SetupPacket", "WebRTCSetup", "watch_opening"]
 
 #: The stages between the SDP answer and the first message, in order.
 STAGES: Final = ("ICE", "DTLS", "SCTP", "channel")
@@ -23,7 +23,7 @@ STAGES: Final = ("ICE", "DTLS", "SCTP", "channel")
 _ARRIVES: Final = 0.2
 
 
-class OpeningPacket(NamedTuple):
+class SetupPacket(NamedTuple):
     """One packet as it passed the tap.
 
     Parameters
@@ -45,12 +45,12 @@ class OpeningPacket(NamedTuple):
     text: str
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
+class WebRTCSetup(msgspec.Struct, frozen=True, kw_only=True):
     """The opening of one data channel.
 
     Parameters
     ----------
-    packets : list of OpeningPacket
+    packets : list of SetupPacket
         The packets before the first message, in the order in which they passed the tap.
     seconds : dict of str to float
         Stage → how many seconds it took, seen from the client.
@@ -59,7 +59,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
         as the server reports it (XOR-MAPPED-ADDRESS, RFC 8489 §14.2; 0 if it did not).
     """
 
-    packets: list[OpeningPacket]
+    packets: list[SetupPacket]
     seconds: dict[str, float]
     own_port: int
     outer_port: int
@@ -86,7 +86,7 @@ class _Tap(UdpTap):
 
 async def watch_opening(
     url: str, delay: float = 0.0, *, clock: Callable[[], float] = time.monotonic
-) -> Opening:
+) -> WebRTCSetup:
     """Open a data channel through a tap, close it, and return what passed the tap.
 
     Parameters
@@ -100,7 +100,7 @@ async def watch_opening(
 
     Returns
     -------
-    Opening
+    WebRTCSetup
 
     Raises
     ------
@@ -127,7 +127,7 @@ async def watch_opening(
         opened,
     ]
     (own, outer), *_ = tap.mappings.items()
-    return Opening(
+    return WebRTCSetup(
         packets=packets,
         seconds={stage: end - begin for stage, begin, end in zip(STAGES, ends[:-1], ends[1:], strict=True)},
         own_port=own,
@@ -138,11 +138,11 @@ async def watch_opening(
 
 def _packets(
     kept: list[tuple[float, bool, bytes]], seen: list[SctpChunk], answered: float
-) -> list[OpeningPacket]:
+) -> list[SetupPacket]:
     """Name each packet; leave out encrypted packets whose chunk this end has not logged."""
     # Each packet has one chunk, and the order is kept: the n-th encrypted packet has the n-th chunk.
     waiting = {up: iter(_names([chunk for chunk in seen if chunk.sent is up])) for up in (True, False)}
-    packets: list[OpeningPacket] = []
+    packets: list[SetupPacket] = []
     begun = False
     for at, up, data in kept:
         if kind_of(data) == "data":
@@ -151,7 +151,7 @@ def _packets(
             begun = begun or (up and kind_of(data) == "handshake")
             stage, text = ("DTLS" if begun else "ICE"), name_of_datagram(data)
         if text:
-            packets.append(OpeningPacket(at - answered, up, stage, text))
+            packets.append(SetupPacket(at - answered, up, stage, text))
     return packets
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rtlab.notebook.environment_check import (
-    Check,
+    EnvironmentCheck,
     attempt,
     check_front_end,
     check_packages,
@@ -41,12 +41,12 @@ _OPTIONAL: Final = (
 )
 
 
-def broken(checks: Iterable[Check]) -> bool:
+def broken(checks: Iterable[EnvironmentCheck]) -> bool:
     """Return whether any check found something broken.
 
     Parameters
     ----------
-    checks : iterable of Check
+    checks : iterable of EnvironmentCheck
         The results of `examine`.
 
     Returns
@@ -56,31 +56,31 @@ def broken(checks: Iterable[Check]) -> bool:
     return any(check.status == "broken" for check in checks)
 
 
-def _python() -> Check:
-    return Check("Python", "ok", f"{sys.version.split()[0]} in {sys.prefix}")
+def _python() -> EnvironmentCheck:
+    return EnvironmentCheck("Python", "ok", f"{sys.version.split()[0]} in {sys.prefix}")
 
 
-def _kernelspec() -> Check:
+def _kernelspec() -> EnvironmentCheck:
     from jupyter_client.kernelspec import KernelSpecManager
 
     spec: Any = KernelSpecManager().get_kernel_spec("python3")
     program = str(spec.argv[0])
     # A program without a path is looked up in the environment of the JupyterLab that starts it.
     if os.path.basename(program) == program or environment_of(program) == Path(sys.prefix):
-        return Check("kernel", "ok", "python3 runs in this environment")
+        return EnvironmentCheck("kernel", "ok", "python3 runs in this environment")
     advice = "remove that kernel: jupyter kernelspec remove python3"
-    return Check("kernel", "broken", f"python3 runs {program}, not {sys.prefix}", advice)
+    return EnvironmentCheck("kernel", "broken", f"python3 runs {program}, not {sys.prefix}", advice)
 
 
-def _jupyter_command() -> Check:
+def _jupyter_command() -> EnvironmentCheck:
     program = shutil.which("jupyter")
     if program is None or environment_of(program) == Path(sys.prefix):
-        return Check("JupyterLab", "ok", "this environment's")
+        return EnvironmentCheck("JupyterLab", "ok", "this environment's")
     advice = "start it with `rtlab lab`: that `jupyter` cannot show the widgets of this environment"
-    return Check("JupyterLab", "note", f"`jupyter` on the PATH is {program}", advice)
+    return EnvironmentCheck("JupyterLab", "note", f"`jupyter` on the PATH is {program}", advice)
 
 
-def _subshells() -> Check:
+def _subshells() -> EnvironmentCheck:
     from jupyterlab_server.settings_utils import get_settings
 
     commands = importlib.import_module("jupyterlab.commands")  # untyped
@@ -95,10 +95,10 @@ def _subshells() -> Check:
         answer["schema"]["properties"].get("commsOverSubshells", {}).get("default", "not known here")
     )
     value: str = answer["settings"].get("commsOverSubshells", default)
-    return Check("comms over subshells", "ok", f"{value} (rtlab works with either)")
+    return EnvironmentCheck("comms over subshells", "ok", f"{value} (rtlab works with either)")
 
 
-async def _loopback() -> list[Check]:
+async def _loopback() -> list[EnvironmentCheck]:
     """Start a lab, and time echoes over loopback with the bare ``websockets`` library."""
     from websockets.asyncio.client import connect
 
@@ -106,7 +106,7 @@ async def _loopback() -> list[Check]:
 
     began = time.perf_counter()
     async with Lab() as lab:
-        start = Check("lab", "ok", f"started in {time.perf_counter() - began:.2f} s")
+        start = EnvironmentCheck("lab", "ok", f"started in {time.perf_counter() - began:.2f} s")
         trips: list[float] = []
         async with (
             asyncio.timeout(_PATIENCE),
@@ -118,27 +118,30 @@ async def _loopback() -> list[Check]:
                 await connection.send('{"type":"echo","payload":null}')
                 await connection.recv()
                 trips.append(time.perf_counter() - sent)
-    return [start, Check("loopback round trip", "ok", f"median {statistics.median(trips) * 1e6:.0f} µs")]
+    return [
+        start,
+        EnvironmentCheck("loopback round trip", "ok", f"median {statistics.median(trips) * 1e6:.0f} µs"),
+    ]
 
 
-def _optional() -> list[Check]:
-    checks: list[Check] = []
+def _optional() -> list[EnvironmentCheck]:
+    checks: list[EnvironmentCheck] = []
     for program, purpose, package in _OPTIONAL:
         path = find_program(program)
         if path is not None:
-            checks.append(Check(program, "ok", path))
+            checks.append(EnvironmentCheck(program, "ok", path))
         else:
             advice = f"for {purpose}: sudo apt install {package}"
-            checks.append(Check(program, "note", "optional, not installed", advice))
+            checks.append(EnvironmentCheck(program, "note", "optional, not installed", advice))
     return checks
 
 
-async def examine() -> list[Check]:
+async def examine() -> list[EnvironmentCheck]:
     """Run every check.
 
     Returns
     -------
-    list of Check
+    list of EnvironmentCheck
     """
     checks = [
         *attempt("Python", _python),
@@ -152,16 +155,16 @@ async def examine() -> list[Check]:
         checks += await _loopback()
     except Exception as error:
         advice = "the last lines say why; if not, see whether something blocks 127.0.0.1"
-        checks.append(Check("lab", "broken", str(error) or type(error).__name__, advice))
+        checks.append(EnvironmentCheck("lab", "broken", str(error) or type(error).__name__, advice))
     return checks + _optional()
 
 
-def table(checks: Iterable[Check]) -> Table:
+def table(checks: Iterable[EnvironmentCheck]) -> Table:
     """Return the results as a table 80 columns wide, with the advice below each finding.
 
     Parameters
     ----------
-    checks : iterable of Check
+    checks : iterable of EnvironmentCheck
         The results of `examine`.
 
     Returns

@@ -125,7 +125,7 @@ async def _run(
     from rtlab.faults.proxy.collection import Collection
     from rtlab.faults.script_player import Player
     from rtlab.faults.trace import Trace
-    from rtlab.processes.expect_header import read_expectations
+    from rtlab.processes.expect_header import remove_expect_header
     from rtlab.processes.http_error_log import server_log
     from rtlab.processes.parent_watch import raise_nofile
 
@@ -143,7 +143,7 @@ async def _run(
         shutdown_timeout=2.0,
     )
     await runner.setup()
-    read_expectations(runner.server)
+    remove_expect_header(runner.server)
     try:
         try:
             await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -10,8 +10,8 @@ from typing import Any, Final, get_args
 import msgspec
 
 from rtlab.client.driver import Driver
-from rtlab.client.message_dispatch import Inbox
-from rtlab.client.message_sender import Outbox
+from rtlab.client.message_dispatch import MessageDispatch
+from rtlab.client.message_sender import MessageSender
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
 from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Life, Parcel, Retransmission
@@ -60,11 +60,11 @@ class AcknowledgedOutbox:
     ----------
     driver : Driver
         Calls `follow` when a connection opens and when it ends, and owns the tasks that send.
-    inbox : Inbox
+    dispatch : MessageDispatch
         Keeps refused messages as dead letters.
     requests : Requests
         Generates message ids.
-    outbox : Outbox
+    sender : MessageSender
         Checks messages against the schemas, and sends batches of them.
     window : int
         How many messages may be in flight without an acknowledgement.
@@ -75,19 +75,19 @@ class AcknowledgedOutbox:
     def __init__(
         self,
         driver: Driver,
-        inbox: Inbox,
+        dispatch: MessageDispatch,
         requests: Requests,
-        outbox: Outbox,
+        sender: MessageSender,
         window: int,
         answer_timeout: float,
     ) -> None:
         if window < 1:
             raise ValueError(f"expected delivery_window >= 1, got {window!r}")
         self._driver = driver
-        self._inbox = inbox
+        self._dispatch = dispatch
         self._requests = requests
-        self._ask = outbox.ask
-        self._check = outbox.check
+        self._ask = sender.ask
+        self._check = sender.check
         self._window = window
         self._answer_timeout = answer_timeout
         self._deliveries: dict[str, Retransmission] = {}
@@ -130,7 +130,7 @@ class AcknowledgedOutbox:
         limit = self._limit()
         if size_bytes > limit:
             error = MessageTooLarge(size_bytes, limit)
-            self._inbox.refuse(kept, error, "codec")
+            self._dispatch.refuse(kept, error, "codec")
             raise error
         delivery = self._delivery(mode)
         self._in_a_row += 1
@@ -153,7 +153,7 @@ class AcknowledgedOutbox:
     def _settle(self, receipt: Receipt, result: dict[str, Any], error: Exception | None) -> None:
         receipt.settle(result, error)
         if error is not None and not isinstance(error, NotConnected):
-            self._inbox.refuse(receipt.message, error, "server")
+            self._dispatch.refuse(receipt.message, error, "server")
 
     def _delivery(self, mode: str) -> Retransmission:
         delivery = self._deliveries.get(mode)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rtlab.errors import NotConnected
 
-__all__ = ["Writes"]
+__all__ = ["CancellableWrites"]
 
 
 class _Waiting:
@@ -39,7 +39,7 @@ class _Waiting:
         return self._task.uncancel() <= self._cancelled_before
 
 
-class Writes:
+class CancellableWrites:
     """One connection's writes that wait because the peer does not read.
 
     A write is interrupted in the way of `asyncio.timeout`: its task is cancelled, and the

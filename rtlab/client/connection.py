@@ -1,7 +1,8 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides and `Driver` carries its decisions out. `Inbox` handles received
-messages, `Outbox` sends them, and `Requests` matches answers to requests. A `Transport` opens once only.
+`policies.state_machine` decides and `Driver` carries its decisions out. `MessageDispatch` handles
+received messages, `MessageSender` sends them, and `Requests` matches answers to requests. A
+`Transport` opens once only.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rtlab.client.acknowledged_outbox import AcknowledgedOutbox
-from rtlab.client.cancellable_writes import Writes
+from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
-from rtlab.client.connection_token_renewal import TokenKeeper
+from rtlab.client.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.driver import Driver
-from rtlab.client.message_dispatch import Inbox
-from rtlab.client.message_iterator import Stream
-from rtlab.client.message_sender import Outbox
+from rtlab.client.message_dispatch import MessageDispatch
+from rtlab.client.message_iterator import MessageIterator
+from rtlab.client.message_sender import MessageSender
 from rtlab.client.options import DefaultHeartbeat, checked, in_force, policy_of, positive
 from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
@@ -150,19 +151,19 @@ class Connection(Watchable):
         checked("auth", auth, "Tokens(user, password)", "renew")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
-        writes = Writes()
+        writes = CancellableWrites()
         requests = self._requests = Requests()
         limits = {"max_queue": max_queue, "max_dead_letters": max_dead_letters}
-        self._inbox = Inbox(clock, requests, client_id=client_id, schemas=schemas, **limits)
-        self._emitter, self._wire = self._inbox.emitter, self._inbox.wire
+        self._dispatch = MessageDispatch(clock, requests, client_id=client_id, schemas=schemas, **limits)
+        self._emitter, self._wire = self._dispatch.emitter, self._dispatch.wire
         make_attempt = partial(
             ConnectionAttempt,
             factory,
-            self._inbox,
+            self._dispatch,
             writes,
             heartbeat=heartbeat,
             breaker=breaker,
-            keeper=None if auth is None else TokenKeeper(auth, self.request),
+            keeper=None if auth is None else ConnectionTokenRenewal(auth, self.request),
             connect_timeout=positive("connect_timeout", connect_timeout),
             clock=clock,
         )
@@ -174,7 +175,7 @@ class Connection(Watchable):
         self._options = in_force(policy, **told, **waits, **limits)
         self._driver = Driver(
             make_attempt,
-            self._inbox,
+            self._dispatch,
             requests,
             writes,
             policy,
@@ -182,9 +183,9 @@ class Connection(Watchable):
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
-        self._outbox = Outbox(self._driver, self._inbox, requests, writes, throttle, schemas)
+        self._sender = MessageSender(self._driver, self._dispatch, requests, writes, throttle, schemas)
         self._acknowledged = AcknowledgedOutbox(
-            self._driver, self._inbox, requests, self._outbox, delivery_window, self.request_timeout
+            self._driver, self._dispatch, requests, self._sender, delivery_window, self.request_timeout
         )
 
     @property
@@ -195,12 +196,12 @@ class Connection(Watchable):
     @property
     def client_id(self) -> str | None:
         """This client's durable name; None until it is known."""
-        return self._inbox.position.client_id
+        return self._dispatch.position.client_id
 
     @client_id.setter
     def client_id(self, name: str) -> None:
         """Set the name, which is possible only before the first session: the session is bound to it."""
-        position = self._inbox.position
+        position = self._dispatch.position
         if position.client_id != name and position.session is not None:
             raise InvalidState(
                 "a connection that was not open yet", self.state.value, "pass client_id= to it"
@@ -210,12 +211,12 @@ class Connection(Watchable):
     @property
     def stats(self) -> ConnectionStats:
         """A frozen snapshot of the connection."""
-        return read_stats(self._driver, self._inbox, self._outbox, self._clock())
+        return read_stats(self._driver, self._dispatch, self._sender, self._clock())
 
     @property
     def dead_letters(self) -> tuple[tuple[Message | None, Exception], ...]:
         """Messages that were refused, each with its error; None stands for one that could not be decoded."""
-        return tuple(self._inbox.dead_letters)
+        return tuple(self._dispatch.dead_letters)
 
     @property
     def welcome(self) -> Message | None:
@@ -301,7 +302,7 @@ class Connection(Watchable):
         """
         message = Message(type, payload, id, room_id=room_id, ts=ts)
         if delivery == "at_most_once":
-            await self._outbox.write(message)
+            await self._sender.write(message)
             return UNACKNOWLEDGED
         return await self._acknowledged.send(message, delivery)
 
@@ -331,15 +332,15 @@ class Connection(Watchable):
             No connection is open, or it was lost before the answer came.
         """
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
-        return await self._outbox.ask(message, timeout if timeout is not None else self.request_timeout)
+        return await self._sender.ask(message, timeout if timeout is not None else self.request_timeout)
 
     def batch_at_once(self, items: CheckedItems, timeout: float) -> asyncio.Future[Message] | None:
         """Write a ``batch`` request now; return its future answer, or None if a write now is impossible."""
-        return self._outbox.ask_at_once(Message("batch", items, self._requests.new_id()), timeout)
+        return self._sender.ask_at_once(Message("batch", items, self._requests.new_id()), timeout)
 
     def fits(self, items: Iterable[Message]) -> bool:
         """Whether a batch of these messages, in the connection's codec, is within its message limit."""
-        return self._outbox.fits(Message("batch", CheckedItems(items), self._requests.new_id()))
+        return self._sender.fits(Message("batch", CheckedItems(items), self._requests.new_id()))
 
     @property
     def max_message_bytes(self) -> int:
@@ -349,7 +350,7 @@ class Connection(Watchable):
 
     def check(self, message: Message) -> None:
         """Raise `MessageError` if a message to be batched violates the schemas; `send` checks by itself."""
-        self._outbox.check(message)
+        self._sender.check(message)
 
     async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
         """Subscribe to a room; the subscription continues across reconnects.
@@ -367,11 +368,11 @@ class Connection(Watchable):
         Message
             The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
         """
-        join = self._inbox.join(room_id, probe=probe)
+        join = self._dispatch.join(room_id, probe=probe)
         try:
-            return await self._outbox.ask(join, self.request_timeout)
+            return await self._sender.ask(join, self.request_timeout)
         finally:
-            self._inbox.forget_join(join)
+            self._dispatch.forget_join(join)
 
     async def leave_room(self, room_id: str) -> Message:
         """Leave a room; return the ``ack``. Without an answer, it is left again after the next reconnect."""
@@ -380,21 +381,21 @@ class Connection(Watchable):
             answer = await self.request("leave_room", {"roomId": room_id})
             unheard = False
         finally:  # not earlier: a message still in flight would enter the room again
-            self._inbox.position.leave(room_id, unheard=unheard)
+            self._dispatch.position.leave(room_id, unheard=unheard)
         return answer
 
     @property
     def buffered_amount(self) -> int:
         """Bytes in send buffers, not yet on the network; above a high-water mark, `send` waits by itself."""
-        return self._outbox.buffered_bytes
+        return self._sender.buffered_bytes
 
     async def drain(self, timeout: float | None = None) -> None:
         """Wait for `buffered_amount` 0; raise `TimeoutError` (None: `request_timeout`) or `NotConnected`."""
-        await self._outbox.drain(timeout if timeout is not None else self.request_timeout)
+        await self._sender.drain(timeout if timeout is not None else self.request_timeout)
 
     async def ping(self) -> float:
         """Return one round trip in seconds; ``stats.rtt`` shows it if no heartbeat measures round trips."""
-        return await self._outbox.ping(self.request_timeout)
+        return await self._sender.ping(self.request_timeout)
 
-    def __aiter__(self) -> Stream:
-        return self._inbox.iterate()
+    def __aiter__(self) -> MessageIterator:
+        return self._dispatch.iterate()

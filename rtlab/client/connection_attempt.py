@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from rtlab.client.cancellable_writes import Writes
+from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker import CircuitBreaker
-from rtlab.client.connection_token_renewal import TokenKeeper
+from rtlab.client.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.heartbeat_runner import HeartbeatRunner
-from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.options import DefaultHeartbeat, default_heartbeat
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
@@ -33,9 +33,9 @@ class ConnectionAttempt:
     ----------
     factory : callable
         Makes the `Transport`.
-    inbox : Inbox
+    dispatch : MessageDispatch
         Handles the messages that the transport receives.
-    writes : Writes
+    writes : CancellableWrites
         Runs the writes of the ``join_room`` messages after a reconnect.
     spawn : callable
         Runs a coroutine as a task whose owner cancels and awaits it.
@@ -43,7 +43,7 @@ class ConnectionAttempt:
         How to detect a dead peer; None does not detect it.
     breaker : CircuitBreaker or None
         Asked before the attempt for permission, and told afterwards whether it succeeded.
-    keeper : TokenKeeper or None
+    keeper : ConnectionTokenRenewal or None
         Renews the access token while the connection is open; None without tokens.
     connect_timeout : float
         Seconds within which the transport must have opened.
@@ -61,20 +61,20 @@ class ConnectionAttempt:
     def __init__(
         self,
         factory: Callable[[], Transport],
-        inbox: Inbox,
-        writes: Writes,
+        dispatch: MessageDispatch,
+        writes: CancellableWrites,
         spawn: Spawn,
         *,
         heartbeat: Heartbeat | DefaultHeartbeat | None,
         breaker: CircuitBreaker | None,
-        keeper: TokenKeeper | None = None,
+        keeper: ConnectionTokenRenewal | None = None,
         connect_timeout: float,
         clock: Callable[[], float],
     ) -> None:
         self.welcome: Message | None = None
         self.connect_time = 0.0
         self._factory = factory
-        self._inbox = inbox
+        self._dispatch = dispatch
         self._writes = writes
         self._spawn = spawn
         self._heartbeat = heartbeat
@@ -114,14 +114,14 @@ class ConnectionAttempt:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 try:
-                    self.welcome = await transport.open(self._inbox.position.resume())
+                    self.welcome = await transport.open(self._dispatch.position.resume())
                 except ConnectFailed as error:
                     if self._keeper is None or not self._keeper.may_renew(error):
                         raise
                     # Only one more time: if the server refuses the new token as well, its refusal stands.
                     transport.abort()
                     transport = self._transport = self._factory()
-                    self.welcome = await transport.open(self._inbox.position.resume())
+                    self.welcome = await transport.open(self._dispatch.position.resume())
         except (ConnectFailed, TransportClosed, TimeoutError) as error:
             if breaker is not None:
                 # An origin that answers with a final refusal (401, 404 …) is alive: a success.
@@ -142,10 +142,10 @@ class ConnectionAttempt:
         """Start or continue the session that the welcome names; return whether it is the former session."""
         if self.welcome is None:
             return False
-        resumed = self._inbox.begin(self.welcome)
-        limit = self._inbox.limit_of(self.welcome)
+        resumed = self._dispatch.begin(self.welcome)
+        limit = self._dispatch.limit_of(self.welcome)
         transport.max_message_bytes = min(transport.max_message_bytes, limit)
-        if self._inbox.position.unconfirmed() or self._inbox.position.leaving:
+        if self._dispatch.position.unconfirmed() or self._dispatch.position.leaving:
             # Started before the handlers of "connected" run, so that messages that they publish go out after
             # the joins. A resumed session may need this too, if the last connection ended before its joins
             # were acknowledged.
@@ -164,14 +164,14 @@ class ConnectionAttempt:
         assert transport is not None
         self.welcome = welcome
         self.begin_session(transport)
-        self._inbox.position.confirming = transport.confirms
+        self._dispatch.position.confirming = transport.confirms
         if self._beats is not None:
             self._beats.end()
             self._spawn(self._beats.stop())
         self._start_heartbeat(transport)
 
     async def listen(self, transport: Transport) -> None:
-        """Pass messages to the inbox until the transport ends or the heartbeat finds the peer dead.
+        """Pass messages to the dispatch until the transport ends or the heartbeat finds the peer dead.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class ConnectionAttempt:
         heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
         self._beats = None
         if heartbeat is not None and self._reading is not None and not self._ended:
-            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead, self._inbox.wire)
+            self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead, self._dispatch.wire)
             if self._blocked:
                 self._beats.pause()
 
@@ -233,7 +233,7 @@ class ConnectionAttempt:
             self._reading.reschedule(asyncio.get_running_loop().time())
 
     async def _read(self, transport: Transport) -> None:
-        receive, put = transport.receive, self._inbox.put
+        receive, put = transport.receive, self._dispatch.put
         take = partial(self._take, transport)
         first = self.welcome is None
         while True:
@@ -241,7 +241,7 @@ class ConnectionAttempt:
                 message = await receive(None if first else take)
             except MessageError as error:
                 if not self._ended:
-                    self._inbox.put_unreadable(error)
+                    self._dispatch.put_unreadable(error)
                 continue
             if self._ended:
                 continue  # closing: `disconnected` was announced, so handlers get no more messages
@@ -265,11 +265,11 @@ class ConnectionAttempt:
             if self._ended:
                 return
             if isinstance(item, MessageError):
-                self._inbox.put_unreadable(item)
+                self._dispatch.put_unreadable(item)
                 continue
             # The frame's cursor points behind its last message, so only that message carries it. A resume
             # from an earlier message of the frame uses the sequence number alone.
-            space = self._inbox.put(item, cursor if item is items[-1] else None)
+            space = self._dispatch.put(item, cursor if item is items[-1] else None)
             if space is not None:
                 await self._wait_for_space(space)
 
@@ -278,11 +278,11 @@ class ConnectionAttempt:
 
         `_read` handles batches, and messages after which the iterator's queue may be full.
         """
-        if self._broken is not None or message.type == "batch" or not self._inbox.has_room():
+        if self._broken is not None or message.type == "batch" or not self._dispatch.has_room():
             return False
         if not self._ended:
             try:
-                self._inbox.put(message, transport.cursor)
+                self._dispatch.put(message, transport.cursor)
             except BaseException as error:  # KeyboardInterrupt or SystemExit in a handler
                 self._break(error)
         return True
@@ -303,14 +303,16 @@ class ConnectionAttempt:
         Runs as its own task, so that reading and the heartbeat go on while a write waits.
         """
         try:
-            for message in self._inbox.rejoins(transport.max_message_bytes):
-                if self._inbox.wire.watchers:
-                    self._inbox.wire.tell("client", "message", message)
+            for message in self._dispatch.rejoins(transport.max_message_bytes):
+                if self._dispatch.wire.watchers:
+                    self._dispatch.wire.tell("client", "message", message)
                 await self._writes.run(transport.send(message))
         except (TransportClosed, NotConnected):
             pass  # `_read` learns from the transport itself that the connection ended
         except MessageError as error:
-            self._inbox.refuse(None, error, "codec")
+            self._dispatch.refuse(None, error, "codec")
         except Exception as error:
-            self._inbox.report("connect", f"joining the rooms again failed: {describe(error)}", error=error)
+            self._dispatch.report(
+                "connect", f"joining the rooms again failed: {describe(error)}", error=error
+            )
             transport.abort()

@@ -10,10 +10,10 @@ from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
 from rtlab.protocol.messages import Message
 
-__all__ = ["Ask", "TokenKeeper"]
+__all__ = ["ConnectionTokenRenewal", "SendRequest"]
 
 #: Sends a request of a given type and payload, and returns the server's answer.
-Ask = Callable[[str, dict[str, str]], Awaitable[Message]]
+SendRequest = Callable[[str, dict[str, str]], Awaitable[Message]]
 
 #: Seconds until another try after a token request that failed for a temporary reason.
 RETRY: Final = 1.0
@@ -22,7 +22,7 @@ RETRY: Final = 1.0
 _STALE: Final = frozenset({"token_expired", "bad_token", ""})
 
 
-class TokenKeeper:
+class ConnectionTokenRenewal:
     """Refreshes tokens, and sends the new access token in an ``auth`` message.
 
     Parameters
@@ -30,10 +30,10 @@ class TokenKeeper:
     tokens : Tokens
         The tokens to renew.
     ask : callable
-        Sends a request on the open connection; see `Ask`.
+        Sends a request on the open connection; see `SendRequest`.
     """
 
-    def __init__(self, tokens: Tokens, ask: Ask) -> None:
+    def __init__(self, tokens: Tokens, ask: SendRequest) -> None:
         self._tokens = tokens
         self._ask = ask
 

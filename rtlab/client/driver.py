@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 from msgspec.structs import replace
 
-from rtlab.client.cancellable_writes import Writes
+from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.connect_callers import ConnectCallers
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.events import Connected, Disconnected, Reconnecting
-from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.requests import Requests
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
@@ -45,11 +45,11 @@ class Driver:
     ----------
     make_attempt : callable
         Makes a new `ConnectionAttempt`; its argument is `spawn`, which runs the attempt's tasks.
-    inbox : Inbox
+    dispatch : MessageDispatch
         Handles received messages, and calls the handlers of events.
     requests : Requests
         The open requests; they fail when the connection ends.
-    writes : Writes
+    writes : CancellableWrites
         The waiting writes; they fail when the connection ends.
     policy : RetryPolicy
         Whether and when to reconnect.
@@ -75,9 +75,9 @@ class Driver:
     def __init__(
         self,
         make_attempt: Callable[[Spawn], ConnectionAttempt],
-        inbox: Inbox,
+        dispatch: MessageDispatch,
         requests: Requests,
-        writes: Writes,
+        writes: CancellableWrites,
         policy: RetryPolicy,
         *,
         close_timeout: float,
@@ -91,7 +91,7 @@ class Driver:
         self.follow: Callable[[bool], None] = lambda up: None
         self._bytes = (0, 0)
         self._make_attempt = make_attempt
-        self._inbox = inbox
+        self._dispatch = dispatch
         self._requests = requests
         self._writes = writes
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,7 +99,7 @@ class Driver:
         self._close_timeout = close_timeout
         self._clock = clock
         self._rng = rng
-        self._events: deque[states.Event] = deque()
+        self._events: deque[states.ConnectionEvent] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -134,7 +134,7 @@ class Driver:
             self._loop = asyncio.get_running_loop()
             self._cause = None
             self._callers.start()
-            self._inbox.start()
+            self._dispatch.start()
         await self._callers.wait(lambda: self.feed(states.Connect()), lambda: self.close(1000, ""))
 
     async def close(self, code: int, reason: str) -> None:
@@ -183,8 +183,8 @@ class Driver:
         self._callers.forget()
         self._writes.forget()
         self._requests.drop_all()
-        self._inbox.forget_joins()
-        self._inbox.drop()
+        self._dispatch.forget_joins()
+        self._dispatch.drop()
         if self.life.state is not State.CLOSED:
             self._disconnect()
 
@@ -194,10 +194,10 @@ class Driver:
         self._tell_state(life.state)
 
     def _tell_state(self, before: State) -> None:
-        if self.life.state is not before and self._inbox.wire.watchers:
-            self._inbox.wire.tell("client", "state", self.life.state.value)
+        if self.life.state is not before and self._dispatch.wire.watchers:
+            self._dispatch.wire.tell("client", "state", self.life.state.value)
 
-    def feed(self, event: states.Event) -> None:
+    def feed(self, event: states.ConnectionEvent) -> None:
         """Apply one event to the state machine, and carry out what follows.
 
         An event that a handler causes waits until the present event has been carried out.
@@ -224,7 +224,7 @@ class Driver:
         if interrupt is not None:
             raise interrupt
 
-    def _decide(self, event: states.Event) -> tuple[states.Action, ...]:
+    def _decide(self, event: states.ConnectionEvent) -> tuple[states.ConnectionAction, ...]:
         before = self.life.state
         try:
             self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
@@ -253,7 +253,7 @@ class Driver:
         finally:
             self._give_up(reason)
 
-    def _carry_out(self, action: states.Action) -> None:
+    def _carry_out(self, action: states.ConnectionAction) -> None:
         match action:
             case states.Open(generation):
                 self._timer = None
@@ -262,7 +262,7 @@ class Driver:
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
                 event = Reconnecting(at=self._clock(), attempt=attempt, delay=delay, reason=reason)
-                self._inbox.tell("reconnecting", event)
+                self._dispatch.tell("reconnecting", event)
             case states.CancelTimer():
                 if self._timer is not None:
                     self._timer.cancel()
@@ -315,7 +315,7 @@ class Driver:
             self._cause = error
             text = describe(error)
             self._ended(generation, TransportClosed(1006, text, reconnect=False))
-            self._inbox.report("connect", f"the attempt broke: {text}", error=error)
+            self._dispatch.report("connect", f"the attempt broke: {text}", error=error)
         except BaseException as error:
             # After a Close event, cancellation comes from `close`, and `_ended` then does nothing. Otherwise
             # the loop is ending, other code cancels all tasks, or a handler raised an interrupt.
@@ -344,7 +344,7 @@ class Driver:
         assert opened is not None
         self.connects += 1
         self._cause = None
-        self._inbox.position.confirming = transport.confirms
+        self._dispatch.position.confirming = transport.confirms
         try:
             resumed = opened.begin_session(transport)
             event = Connected(
@@ -354,7 +354,7 @@ class Driver:
                 resumed=resumed,
                 connect_time=opened.connect_time,
             )
-            self._inbox.tell("connected", event)
+            self._dispatch.tell("connected", event)
         finally:
             self._callers.succeed()
             if self.transport is transport:  # no handler has closed it
@@ -369,7 +369,7 @@ class Driver:
         self.disconnects += 1
         why = told.reason or told.code
         self._requests.fail_all(f"the connection ended before the answer came: {why}")
-        self._inbox.forget_joins()
+        self._dispatch.forget_joins()
         if self.life.state is not State.CLOSED:  # else `close` waits for the last writes first
             self._writes.break_off_all(f"the connection ended before the message was sent: {why}")
         event = Disconnected(
@@ -381,8 +381,8 @@ class Driver:
         )
         self.follow(False)
         if self.life.state is State.CLOSED:
-            self._inbox.finish(None)
-        self._inbox.tell("disconnected", event)
+            self._dispatch.finish(None)
+        self._dispatch.tell("disconnected", event)
 
     def _give_up(self, reason: str) -> None:
         cause, self._cause = self._cause, None
@@ -390,8 +390,8 @@ class Driver:
         text = reason if retries == 0 else f"gave up after {retries} retries: {reason}"
         self._callers.fail(text, cause, retries)
         if self.life.state is State.CLOSED:
-            self._inbox.finish(None)
+            self._dispatch.finish(None)
             return
-        self._inbox.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
+        self._dispatch.finish(ConnectionLost(f"the connection is lost, and not tried again: {reason}"))
         if self.attempts > 1:
-            self._inbox.report("connect", f"gave up: {reason}", code="gave_up", error=cause)
+            self._dispatch.report("connect", f"gave up: {reason}", code="gave_up", error=cause)

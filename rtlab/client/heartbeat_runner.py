@@ -13,7 +13,17 @@ from msgspec.structs import replace
 from rtlab.client.transports.base import Transport
 from rtlab.client.wire_watch import WireWatch
 from rtlab.errors import TransportClosed, describe
-from rtlab.policies.heartbeat import Beat, Dead, Event, Heartbeat, Pong, Received, Rtt, SendPing, Tick
+from rtlab.policies.heartbeat import (
+    Beat,
+    Dead,
+    Heartbeat,
+    HeartbeatEvent,
+    Pong,
+    Received,
+    Rtt,
+    SendPing,
+    Tick,
+)
 
 __all__ = ["HeartbeatRunner"]
 
@@ -100,7 +110,7 @@ class HeartbeatRunner:
         except Exception as error:  # from a user-supplied policy; if it fails, a dead peer would go unnoticed
             self._on_dead(f"the heartbeat itself raised {describe(error)}")
 
-    def _step(self, event: Event, now: float) -> None:
+    def _step(self, event: HeartbeatEvent, now: float) -> None:
         self._beat, actions = self._heartbeat.step(self._beat, event, now)
         for action in actions:
             match action:

@@ -1,6 +1,6 @@
 """Handles each received message once and in order, and reports every gap.
 
-`Inbox` calls handlers, passes answers to `Requests`, feeds the open `Stream`, tracks the
+`MessageDispatch` calls handlers, passes answers to `Requests`, feeds the open `MessageIterator`, tracks the
 positions in rooms and drops repeats. It does no I/O; `ConnectionAttempt` passes it each message.
 """
 
@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
-from rtlab.client.message_iterator import Stream
+from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.requests import Requests, published
 from rtlab.client.wire_watch import WireWatch
@@ -26,7 +26,7 @@ from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
 
-__all__ = ["Inbox"]
+__all__ = ["MessageDispatch"]
 
 _log: Final = logging.getLogger("rtlab")
 
@@ -40,7 +40,7 @@ class _Asked(NamedTuple):
     member: bool
 
 
-class Inbox:
+class MessageDispatch:
     """Processes every message after the transport has decoded it.
 
     Parameters
@@ -81,7 +81,7 @@ class Inbox:
         self._requests = requests
         self._max_queue = max_queue
         self._schemas = schemas
-        self._stream: weakref.ref[Stream] | None = None
+        self._stream: weakref.ref[MessageIterator] | None = None
         self._over: tuple[Exception | None] | None = None
         self._joins: dict[str, _Asked] = {}  # by the id of the join_room
         self._names = NewestNames(REPEAT_WINDOW)
@@ -360,16 +360,16 @@ class Inbox:
     # Iterating
 
     @property
-    def stream(self) -> Stream | None:
+    def stream(self) -> MessageIterator | None:
         """The open iterator; None without one."""
         return self._stream() if self._stream is not None else None
 
-    def iterate(self) -> Stream:
+    def iterate(self) -> MessageIterator:
         """Open an iterator; this ends an earlier one."""
         former = self.stream
         if former is not None:
             former.finish(None)
-        stream = Stream(self.position.settle, self._max_queue)
+        stream = MessageIterator(self.position.settle, self._max_queue)
         space = stream.space
         # When an iterator is garbage-collected, wake the reader that may wait for room in its queue.
         self._stream = weakref.ref(stream, lambda _: space.set())

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from rtlab.client.repeats_and_gaps import Receipt
+from rtlab.client.repeats_and_gaps import MessageNumbers
 from rtlab.protocol.messages import Message
 
-__all__ = ["Stream"]
+__all__ = ["MessageIterator"]
 
 
-class Stream:
-    """An open iterator. The inbox has only a weak reference, so an iterator that is dropped is closed.
+class MessageIterator:
+    """An open iterator. The dispatch has only a weak reference, so an iterator that is dropped is closed.
 
     A message counts as handled when the next one is asked for.
 
@@ -32,17 +32,17 @@ class Stream:
 
     __slots__ = ("__weakref__", "_last", "_limit", "_settle", "end", "ended", "queue", "space")
 
-    def __init__(self, settle: Callable[[Receipt], None], limit: int) -> None:
+    def __init__(self, settle: Callable[[MessageNumbers], None], limit: int) -> None:
         self._settle = settle
         self._limit = limit
-        self._last: Receipt | None = None
-        self.queue: asyncio.Queue[tuple[Message, Receipt] | None] = asyncio.Queue()
+        self._last: MessageNumbers | None = None
+        self.queue: asyncio.Queue[tuple[Message, MessageNumbers] | None] = asyncio.Queue()
         self.space = asyncio.Event()
         self.space.set()
         self.ended = False
         self.end: Exception | None = None
 
-    def put(self, message: Message, receipt: Receipt) -> None:
+    def put(self, message: Message, receipt: MessageNumbers) -> None:
         """Add a message; clear `space` if the queue is full now."""
         self.queue.put_nowait((message, receipt))
         if self.queue.qsize() >= self._limit:

@@ -1,6 +1,6 @@
 """Sends messages, requests that wait for their answers, and pings.
 
-`Outbox` is the counterpart of `Inbox`. It writes to the transport that `Driver` holds open.
+`MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `Driver` holds open.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from rtlab.client.cancellable_writes import Writes
+from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.driver import Driver
-from rtlab.client.message_dispatch import Inbox
+from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.named_timeouts import within
 from rtlab.client.requests import Requests, unwrap
 from rtlab.client.throttle import Throttle
@@ -22,7 +22,7 @@ from rtlab.protocol.messages import Message
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand
 
-__all__ = ["Outbox"]
+__all__ = ["MessageSender"]
 
 #: Seconds between two checks of the send buffer: no transport notifies when it is empty.
 _LOOK_AGAIN: Final = 0.002
@@ -33,18 +33,18 @@ _LOOK_AGAIN: Final = 0.002
 _IN_A_ROW: Final = 128
 
 
-class Outbox:
+class MessageSender:
     """Processes every message before the transport sends it.
 
     Parameters
     ----------
     driver : Driver
         Holds the open transport.
-    inbox : Inbox
+    dispatch : MessageDispatch
         Keeps refused messages as dead letters, and has the watchers of the wire.
     requests : Requests
         The open requests, to which each new request is added.
-    writes : Writes
+    writes : CancellableWrites
         Runs writes so that a lost connection or a deadline can interrupt them.
     throttle : Throttle or None
         Delays messages to keep them below a rate; None: no limit.
@@ -62,16 +62,16 @@ class Outbox:
     def __init__(
         self,
         driver: Driver,
-        inbox: Inbox,
+        dispatch: MessageDispatch,
         requests: Requests,
-        writes: Writes,
+        writes: CancellableWrites,
         throttle: Throttle | None = None,
         schemas: Schemas | None = None,
     ) -> None:
         self.messages_out = 0
         self.rtt: float | None = None
         self._driver = driver
-        self._inbox = inbox
+        self._dispatch = dispatch
         self._requests = requests
         self._writes = writes
         self._throttle = throttle
@@ -103,7 +103,7 @@ class Outbox:
             try:
                 self._schemas.check(message)
             except MessageError as error:
-                self._inbox.refuse(message, error, "schema")
+                self._dispatch.refuse(message, error, "schema")
                 raise
 
     async def ask(self, message: Message, timeout: float) -> Message:
@@ -152,8 +152,8 @@ class Outbox:
                 return None
         except RtlabError:
             return None
-        if self._inbox.wire.watchers:
-            self._inbox.wire.tell("client", "message", batch)
+        if self._dispatch.wire.watchers:
+            self._dispatch.wire.tell("client", "message", batch)
         self.messages_out += 1
         return self._requests.expect(batch, timeout)
 
@@ -205,7 +205,7 @@ class Outbox:
         transport = self._transport()
         try:
             async with within(timeout, lambda: "no answer to a ping: the path may be dead"):
-                self.rtt = await self._inbox.wire.ping(transport)
+                self.rtt = await self._dispatch.wire.ping(transport)
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the answer came: {error}") from error
         return self.rtt
@@ -219,14 +219,14 @@ class Outbox:
             if self._throttle is not None:
                 write = self._paced(transport, message)
             else:
-                if self._inbox.wire.watchers:
-                    self._inbox.wire.tell("client", "message", message)
+                if self._dispatch.wire.watchers:
+                    self._dispatch.wire.tell("client", "message", message)
                 write = transport.send(message)
             await self._writes.run(write, answer)
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
-            self._inbox.refuse(message, error, "codec")
+            self._dispatch.refuse(message, error, "codec")
             raise
         self.messages_out += 1
 
@@ -238,8 +238,8 @@ class Outbox:
             raise MessageError(
                 f"the throttle can never let this message through: {error}", "too_large"
             ) from None
-        if self._inbox.wire.watchers:
-            self._inbox.wire.tell("client", "message", message)
+        if self._dispatch.wire.watchers:
+            self._dispatch.wire.tell("client", "message", message)
         await transport.send(message)
 
     def _transport(self) -> Transport:

@@ -16,16 +16,16 @@ import msgspec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 
-__all__ = ["REPEAT_WINDOW", "NewestNames", "Position", "Receipt", "RoomPosition", "Verdict"]
+__all__ = ["REPEAT_WINDOW", "MessageNumbers", "NewestNames", "Novelty", "Position", "RoomProgress"]
 
 #: How many of the newest messages from numbered outboxes are remembered by sender and id, to drop duplicates:
 #: a restarted server has forgotten which messages it handled, and publishes a retransmitted one again.
 REPEAT_WINDOW: Final = 4096
 
-Verdict = Literal["new", "repeat", "gap"]
+Novelty = Literal["new", "repeat", "gap"]
 
 
-class Receipt(msgspec.Struct, frozen=True, gc=False):
+class MessageNumbers(msgspec.Struct, frozen=True, gc=False):
     """One received message's session, its number in that session, and the cursor that came with it."""
 
     session: str | None
@@ -33,7 +33,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     cursor: str | None
 
 
-class RoomPosition(msgspec.Struct):
+class RoomProgress(msgspec.Struct):
     """The position in one room: the name of its history and the last received offset.
 
     Parameters
@@ -87,7 +87,7 @@ class Position:
         self.confirmed = 0
         self.confirming = False
         self.cursor: str | None = None
-        self.rooms: dict[str, RoomPosition] = {}
+        self.rooms: dict[str, RoomProgress] = {}
         self.leaving: set[str] = set()  # left in this session, but the server has not acknowledged it
         self._repeated = 0
 
@@ -125,7 +125,7 @@ class Position:
         """
         self._repeated = max(0, self.received - after)
 
-    def count(self, cursor: str | None) -> Receipt | None:
+    def count(self, cursor: str | None) -> MessageNumbers | None:
         """Number a received frame, decodable or not; None if it was received before the reconnect."""
         if self._repeated:
             self._repeated -= 1
@@ -133,12 +133,12 @@ class Position:
         self.received += 1
         if self.confirming:
             self.confirmed = self.received
-        return Receipt(self.session, self.received, cursor)
+        return MessageNumbers(self.session, self.received, cursor)
 
     def enter(self, room_id: str, epoch: str | None, offset: int) -> None:
         """Follow a room from `offset` on."""
         self.leaving.discard(room_id)
-        self.rooms[room_id] = RoomPosition(epoch, offset, self.session)
+        self.rooms[room_id] = RoomProgress(epoch, offset, self.session)
 
     def unconfirmed(self) -> list[str]:
         """Return the rooms whose membership the server has not confirmed in this session."""
@@ -150,7 +150,7 @@ class Position:
         if unheard and self.session is not None:
             self.leaving.add(room_id)
 
-    def accept(self, message: Message) -> Verdict:
+    def accept(self, message: Message) -> Novelty:
         """Record that a message arrived, and return whether it is new, a repeat, or follows a gap.
 
         Parameters
@@ -181,7 +181,7 @@ class Position:
         room.received = offset
         return "new" if offset == expected else "gap"
 
-    def skip(self, room_id: str, epoch: object, first: object, last: object) -> Verdict:
+    def skip(self, room_id: str, epoch: object, first: object, last: object) -> Novelty:
         """Record that the server dropped messages of a room, by its policy for slow consumers.
 
         Parameters
@@ -207,7 +207,7 @@ class Position:
         room.received = last
         return "gap" if gap else "new"
 
-    def settle(self, receipt: Receipt) -> None:
+    def settle(self, receipt: MessageNumbers) -> None:
         """Record that a message has been handled, so that a resume continues after it.
 
         A message of an earlier session changes nothing. Neither does a message before the
@@ -215,7 +215,7 @@ class Position:
 
         Parameters
         ----------
-        receipt : Receipt
+        receipt : MessageNumbers
             The message's place in its session.
         """
         if receipt.session == self.session and receipt.seq > self.handled:

@@ -45,7 +45,7 @@ _TRY_AGAIN: Final = frozenset({"not_published", "rate_limited", "busy"})
 _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
 Settle = Callable[[dict[str, Any], Exception | None], None]
-Request = Callable[[list[dict[str, Any]], float], Awaitable[Message]]
+SendRequests = Callable[[list[dict[str, Any]], float], Awaitable[Message]]
 
 
 class Life(msgspec.Struct):
@@ -147,7 +147,7 @@ class Retransmission:
 
     def __init__(
         self,
-        request: Request,
+        request: SendRequests,
         spawn: Spawn,
         limit: Callable[[], int],
         *,

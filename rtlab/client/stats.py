@@ -7,8 +7,8 @@ from typing import NamedTuple
 import msgspec
 
 from rtlab.client.driver import Driver
-from rtlab.client.message_dispatch import Inbox
-from rtlab.client.message_sender import Outbox
+from rtlab.client.message_dispatch import MessageDispatch
+from rtlab.client.message_sender import MessageSender
 from rtlab.policies.states_and_events import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]
@@ -83,9 +83,11 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
     rooms: dict[str, RoomPlace]
 
 
-def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> ConnectionStats:
+def read_stats(
+    driver: Driver, dispatch: MessageDispatch, sender: MessageSender, now: float
+) -> ConnectionStats:
     """Take a snapshot of a connection's parts at the time `now`, in seconds on its clock."""
-    stream, transport, opened = inbox.stream, driver.transport, driver.opened
+    stream, transport, opened = dispatch.stream, driver.transport, driver.opened
     state = driver.state
     beats = opened.rtt if opened is not None else None
     return ConnectionStats(
@@ -96,14 +98,14 @@ def read_stats(driver: Driver, inbox: Inbox, outbox: Outbox, now: float) -> Conn
         disconnects=driver.disconnects,
         uptime=now - driver.life.opened_at if state is State.CONNECTED else 0.0,
         connect_time=opened.connect_time if opened is not None else None,
-        rtt=beats.last if beats is not None else outbox.rtt,
+        rtt=beats.last if beats is not None else sender.rtt,
         rtt_smoothed=beats.smoothed if beats is not None else None,
-        messages_in=inbox.messages_in,
-        messages_out=outbox.messages_out,
+        messages_in=dispatch.messages_in,
+        messages_out=sender.messages_out,
         bytes_in=driver.bytes_in,
         bytes_out=driver.bytes_out,
-        repeats=inbox.repeats,
+        repeats=dispatch.repeats,
         queue_depth=stream.queue.qsize() if stream is not None else 0,
-        dead_letters=len(inbox.dead_letters),
-        rooms={name: RoomPlace(room.epoch, room.received) for name, room in inbox.position.rooms.items()},
+        dead_letters=len(dispatch.dead_letters),
+        rooms={name: RoomPlace(room.epoch, room.received) for name, room in dispatch.position.rooms.items()},
     )

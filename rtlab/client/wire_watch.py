@@ -10,12 +10,12 @@ from rtlab.client.events import Listenable
 from rtlab.client.transports.base import Transport
 from rtlab.errors import describe
 
-__all__ = ["Watchable", "Watcher", "WireWatch"]
+__all__ = ["Watchable", "WireWatch", "WireWatcher"]
 
 _log: Final = logging.getLogger("rtlab")
 
 #: Called with ``(who, what, data)``; see `WireWatch`.
-Watcher = Callable[[str, str, Any], object]
+WireWatcher = Callable[[str, str, Any], object]
 
 
 class WireWatch:
@@ -48,13 +48,13 @@ class WireWatch:
     __slots__ = ("watchers",)
 
     def __init__(self) -> None:
-        self.watchers: tuple[Watcher, ...] = ()
+        self.watchers: tuple[WireWatcher, ...] = ()
 
-    def add(self, watcher: Watcher) -> None:
+    def add(self, watcher: WireWatcher) -> None:
         """Call ``watcher(who, what, data)`` from now on."""
         self.watchers = (*self.watchers, watcher)
 
-    def remove(self, watcher: Watcher) -> None:
+    def remove(self, watcher: WireWatcher) -> None:
         """Remove a watcher. An unknown watcher is no error."""
         self.watchers = tuple(other for other in self.watchers if other != watcher)
 
@@ -93,7 +93,7 @@ class Watchable(Listenable):
         """The connection's options in force, as Python code; no secrets."""
         return self._options
 
-    def watch_wire(self, watcher: Watcher) -> None:
+    def watch_wire(self, watcher: WireWatcher) -> None:
         """Call ``watcher(who, what, data)`` for each message, ping and state from now on.
 
         Parameters
@@ -103,6 +103,6 @@ class Watchable(Listenable):
         """
         self._wire.add(watcher)
 
-    def unwatch_wire(self, watcher: Watcher) -> None:
+    def unwatch_wire(self, watcher: WireWatcher) -> None:
         """Remove a watcher. An unknown watcher is no error."""
         self._wire.remove(watcher)

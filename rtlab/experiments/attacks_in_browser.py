@@ -19,7 +19,7 @@ from rtlab.experiments.attacks import PASSWORDS, log_in
 from rtlab.experiments.audit.handshake_checks import forged_token
 from rtlab.lab.lab import Lab
 from rtlab.processes.programs_and_ports import free_port
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
@@ -166,7 +166,7 @@ async def hijack_socket(lab: Lab, browser: BrowserContext) -> list[str]:
     """
     port = urlsplit(lab.url).port
 
-    async def page_of_stranger(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def page_of_stranger(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(response(200, b"<h1>Kittens</h1>", content_type="text/html"))
 
     async with ScriptedServer(page_of_stranger) as stranger, _page(browser) as ada, _page(browser) as page:
@@ -220,7 +220,7 @@ async def token_from_referrer(lab: Lab, browser: BrowserContext) -> str:
     """
     told = ""
 
-    async def counter(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def counter(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         nonlocal told
         told = request.headers.get("referer", b"").decode("latin-1")
         writer.write(response(404))

@@ -22,7 +22,7 @@ import numpy as np
 from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import MachineBusy
-from rtlab.measure.observed_batch_window import WatchedWindow
+from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.measure.open_loop import OpenLoopRun, poisson_times, send_on_schedule
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class SweepPoint(NamedTuple):
 
 async def sweep_batching(
     lab: Lab,
-    make_batcher: Callable[[Connection, WatchedWindow], Batcher],
+    make_batcher: Callable[[Connection, ObservedBatchWindow], Batcher],
     *,
     rates: Sequence[float],
     waits: Sequence[float],
@@ -136,7 +136,7 @@ async def sweep_batching(
 
 async def _sweep(
     lab: Lab,
-    make_batcher: Callable[[Connection, WatchedWindow], Batcher],
+    make_batcher: Callable[[Connection, ObservedBatchWindow], Batcher],
     rates: Sequence[float],
     waits: Sequence[float],
     limits: Sequence[int],
@@ -151,7 +151,7 @@ async def _sweep(
     opened = asyncio.Barrier(sum(_clients(rate, messages, seconds) for rate, _ in cells))
     rng = np.random.default_rng(seed)
 
-    async def client(rate: float, window: WatchedWindow | None) -> OpenLoopRun:
+    async def client(rate: float, window: ObservedBatchWindow | None) -> OpenLoopRun:
         times = poisson_times(rate, max(1, round(rate * seconds)), int(rng.integers(1 << 32)))
         times += rng.random() * _SPREAD
         async with WebSocketConnection(lab.ws_url, max_reconnect_attempts=0) as conn:
@@ -204,11 +204,11 @@ async def _sweep(
     return points
 
 
-def _watched(limit: int, wait: float, seen: list[_Left]) -> WatchedWindow:
+def _watched(limit: int, wait: float, seen: list[_Left]) -> ObservedBatchWindow:
     def left(messages: int, delay: float, late: float | None) -> None:
         seen.append((messages, delay, late))
 
-    return WatchedWindow(batch_size=limit, flush_interval=wait, left=left)
+    return ObservedBatchWindow(batch_size=limit, flush_interval=wait, left=left)
 
 
 def _clients(rate: float, messages: int, seconds: float) -> int:

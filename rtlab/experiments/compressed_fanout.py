@@ -26,7 +26,7 @@ from rtlab.protocol.websocket_frames import TEXT, read_header, websocket_frame
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
 
-__all__ = ["Crowd", "FanOut", "crowd", "offer_of"]
+__all__ = ["Crowd", "FanOutCost", "crowd", "offer_of"]
 
 _TIMEOUT: Final = 30.0
 
@@ -34,7 +34,7 @@ _TIMEOUT: Final = 30.0
 _QUIET: Final = 0.25
 
 
-class FanOut(NamedTuple):
+class FanOutCost(NamedTuple):
     """The cost of delivering messages to a crowd.
 
     Parameters
@@ -217,7 +217,7 @@ class Crowd:
         if self._all_heard is not None and not self._all_heard.done():
             self._all_heard.set_exception(LabError(reason))
 
-    async def publish(self, messages: Sequence[Message], at_once: int = 8) -> FanOut:
+    async def publish(self, messages: Sequence[Message], at_once: int = 8) -> FanOutCost:
         """Let the first reader publish messages; return when every reader has received all of them.
 
         Parameters
@@ -249,7 +249,7 @@ class Crowd:
                 await self._all_heard
         deliveries = self.frames - frames
         spent = cpu_seconds(self._pid) - before
-        return FanOut(deliveries, 1e6 * spent / deliveries, (self.bytes - wire) / deliveries)
+        return FanOutCost(deliveries, 1e6 * spent / deliveries, (self.bytes - wire) / deliveries)
 
     def pause(self) -> None:
         """Stop reading for good, like slow consumers, on every connection except the publisher's."""

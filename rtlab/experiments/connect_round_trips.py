@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from rtlab.figures.chart import Chart
     from rtlab.lab.lab import Lab
 
-__all__ = ["Line", "RoundTrips", "connect_round_trips"]
+__all__ = ["ConnectTimeFit", "RoundTrips", "connect_round_trips"]
 
 
-class Line(NamedTuple):
+class ConnectTimeFit(NamedTuple):
     """Connect times of one transport, and the line through them.
 
     Parameters
@@ -48,11 +48,11 @@ class RoundTrips:
 
     Attributes
     ----------
-    lines : dict of str to Line
+    lines : dict of str to ConnectTimeFit
         Transport → its connect times and fitted line.
     """
 
-    def __init__(self, lines: dict[str, Line]) -> None:
+    def __init__(self, lines: dict[str, ConnectTimeFit]) -> None:
         self.lines = lines
 
     @property
@@ -155,6 +155,6 @@ async def connect_round_trips(
     return RoundTrips({name: _line(points) for name, points in times.items()})
 
 
-def _line(points: list[tuple[float, float]]) -> Line:
+def _line(points: list[tuple[float, float]]) -> ConnectTimeFit:
     x, y = np.array(points).T
-    return Line(x, y, *fit_line(x, y))
+    return ConnectTimeFit(x, y, *fit_line(x, y))

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.policies.overflow import OverflowQueue, Place, Skipped, parse_overflow
+from rtlab.policies.overflow import MessagePlace, OverflowQueue, Skipped, parse_overflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -137,7 +137,7 @@ def play_overflow(
 
     for n, at in enumerate(arrivals):
         take(float(at))
-        queue.offer(n, 1, Place("r", "e", n), rule, n % keys if rule.key else None)
+        queue.offer(n, 1, MessagePlace("r", "e", n), rule, n % keys if rule.key else None)
         take(float(at))
     take(np.inf)
     return PlayedQueue(np.array(taken), np.array(age), dropped)

@@ -15,7 +15,7 @@ import numpy as np
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.event_stream import EventStream
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
-from rtlab.experiments.endpoint.report import EXAMPLE, Kind, Report, kind_at, not_real_time
+from rtlab.experiments.endpoint.report import EXAMPLE, EndpointKind, Report, kind_at, not_real_time
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watched_socket import WatchedSocket
 from rtlab.protocol.http1 import Head
@@ -24,7 +24,7 @@ from rtlab.protocol.urls import Url, parse_url
 __all__ = ["probe"]
 
 #: Called with the share of a probe that is done, from 0 to 1, and a text that says what comes next.
-Progress = Callable[[float, str], None]
+ReportProgress = Callable[[float, str], None]
 
 #: Shares of the progress at which the steps of a probe begin.
 _ROUND_TRIPS: Final = 0.1
@@ -35,13 +35,13 @@ _RESUME: Final = 0.9
 async def probe(
     url: str,
     *,
-    kind: Kind | None = None,
+    kind: EndpointKind | None = None,
     watch: float = 20.0,
     count: int = 50,
     ssl: ssl_module.SSLContext | None = None,
     timeout: float = TIMEOUT,
     headers: Mapping[str, str] | None = None,
-    progress: Progress = lambda share, text: None,
+    progress: ReportProgress = lambda share, text: None,
 ) -> Report:
     """Examine one endpoint, without credentials unless `headers` contains some.
 
@@ -94,12 +94,12 @@ class _Probe:
         ssl: ssl_module.SSLContext | None,
         timeout: float,
         headers: Mapping[str, str],
-        progress: Progress,
+        progress: ReportProgress,
     ) -> None:
         self._url, self._watch, self._count = url, watch, count
         self._ssl, self._timeout, self._headers, self._progress = ssl, timeout, headers, progress
 
-    async def run(self, kind: Kind | None) -> Report:
+    async def run(self, kind: EndpointKind | None) -> Report:
         self._progress(0.0, "connecting")
         if kind == "websocket" or (kind is None and self._url.scheme in ("ws", "wss")):
             return await self._websocket()
@@ -269,7 +269,7 @@ class _Probe:
     async def _dial(self, url: Url) -> Wire:
         return await dial(url, ssl=self._ssl, timeout=self._timeout, headers=self._headers)
 
-    def _report(self, wire: Wire, head: Head, answered: float, kind: Kind) -> Report:
+    def _report(self, wire: Wire, head: Head, answered: float, kind: EndpointKind) -> Report:
         steps, tls = wire.steps, wire.tls
         cipher = tls.cipher() if tls is not None else None
         return Report(

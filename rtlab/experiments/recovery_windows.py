@@ -28,7 +28,7 @@ _TIMEOUT: Final = 30.0
 _NEVER: Final = 3600.0
 _ROOM: Final = "window"
 
-Unit = Literal["s", "messages", "bytes", "batches"]
+WindowUnit = Literal["s", "messages", "bytes", "batches"]
 
 
 class RecoveryWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class RecoveryWindow(msgspec.Struct, frozen=True, kw_only=True):
 
     system: str
     amount: int
-    unit: Unit
+    unit: WindowUnit
     promise: str
     beyond: str
     source: str

@@ -17,7 +17,7 @@ import numpy as np
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.script import FaultScript
-from rtlab.measure.ledger import Anomalies, Ledger, Stamp
+from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.processes.tasks import together, until_stopped
 
@@ -171,7 +171,7 @@ class _Room:
             elif message.type == "tick":
                 n = message.payload["n"]
                 self.came.append((n, now))
-                self.ledger.arrived("consumer", Stamp("publisher", n))
+                self.ledger.arrived("consumer", MessageIdentity("publisher", n))
                 self.known += 1
                 if self._recorder is not None:
                     self._recorder.record(self.policy, began + float(due[n]), message.sent or np.nan)

@@ -15,7 +15,7 @@ import numpy as np
 
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 
@@ -231,7 +231,7 @@ class _Member:
         self._receive = receive
         self.rooms: dict[str, None] = {}
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: EncodedFrame) -> None:
         if frame.message.type == "set":
             self._receive(frame.message)
 

@@ -17,7 +17,7 @@ from aiohttp import web
 from rtlab.faults.api import make_app
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.trace import Trace
-from rtlab.processes.expect_header import read_expectations
+from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
 from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
 
@@ -62,7 +62,7 @@ async def _serve(args: argparse.Namespace) -> None:
         shutdown_timeout=2.0,
     )
     await runner.setup()
-    read_expectations(runner.server)
+    remove_expect_header(runner.server)
     try:
         site = web.TCPSite(runner, args.host, args.port, backlog=256)
         await site.start()

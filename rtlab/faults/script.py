@@ -17,7 +17,7 @@ from rtlab.faults.toxics import parse_entry
 from rtlab.faults.toxics.toxic import Number
 from rtlab.faults.toxiproxy_json import read_json
 
-__all__ = ["Action", "FaultScript", "Step", "Stream", "toxic_bodies"]
+__all__ = ["FaultScript", "PlannedStep", "ScriptStep", "Stream", "toxic_bodies"]
 
 Span = Number | tuple[Number, Number]  # from a pair, a value is drawn uniformly
 Stream = Literal["upstream", "downstream", "both"]
@@ -25,7 +25,7 @@ MAX_ACTIONS: Final = 10_000
 MAX_TIME: Final = 24 * 3600.0
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class ScriptStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One step of a script.
 
     Attributes
@@ -72,11 +72,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     text: str = ""
 
 
-class Action(msgspec.Struct, frozen=True):
+class PlannedStep(msgspec.Struct, frozen=True):
     """A step after its random draws: what will be done, at how many seconds from the start."""
 
     at: float
-    step: Step
+    step: ScriptStep
     undo: bool = False
     turn: int = 0  # an action and its undo share the number
 
@@ -96,7 +96,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         Title and description, for people.
     seed : int
         Seed of every random choice.
-    steps : tuple of Step
+    steps : tuple of ScriptStep
         The steps, in any order.
 
     Examples
@@ -114,10 +114,10 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     name: str = ""
     about: str = ""
     seed: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ScriptStep, ...] = ()
 
     # Build
-    def then(self, step: Step) -> FaultScript:
+    def then(self, step: ScriptStep) -> FaultScript:
         """The script with one more step."""
         return msgspec.structs.replace(self, steps=(*self.steps, step))
 
@@ -132,24 +132,24 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     ) -> FaultScript:
         """Add a toxic at `at` seconds, for `lasting` seconds (``None``: permanently)."""
         return self.then(
-            Step(at=at, do="add", toxic=toxic, stream=stream, lasting=lasting, attributes=attributes)
+            ScriptStep(at=at, do="add", toxic=toxic, stream=stream, lasting=lasting, attributes=attributes)
         )
 
     def cut(self, at: Span, how: Literal["rst", "fin"] = "rst") -> FaultScript:
         """End every connection at `at` seconds."""
-        return self.then(Step(at=at, do="cut", how=how))
+        return self.then(ScriptStep(at=at, do="cut", how=how))
 
     def down(self, at: Span, *, lasting: Span | None = None) -> FaultScript:
         """Stop listening at `at` seconds; new connections are refused."""
-        return self.then(Step(at=at, do="down", lasting=lasting))
+        return self.then(ScriptStep(at=at, do="down", lasting=lasting))
 
     def restore(self, at: Span) -> FaultScript:
         """Remove every toxic and listen again."""
-        return self.then(Step(at=at, do="restore"))
+        return self.then(ScriptStep(at=at, do="restore"))
 
     def mark(self, at: Span, text: str) -> FaultScript:
         """Leave a line in the trace, and do nothing else."""
-        return self.then(Step(at=at, do="mark", text=text))
+        return self.then(ScriptStep(at=at, do="mark", text=text))
 
     # Read and write
     @classmethod
@@ -192,19 +192,19 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return msgspec.to_builtins(self)
 
     # Run
-    def timeline(self) -> list[Action]:
+    def timeline(self) -> list[PlannedStep]:
         """All actions in order of time; equal for equal seeds."""
         rng = random.Random(f"script/{self.seed}")
-        actions: list[Action] = []
+        actions: list[PlannedStep] = []
         for step in self.steps:
             for i in range(step.times if step.every is not None else 1):
                 if len(actions) >= MAX_ACTIONS:
                     raise bad_request(f"script: more than {MAX_ACTIONS} actions")
                 at = _draw(step.at, rng) + i * (step.every or 0)
                 turn = len(actions)
-                actions.append(Action(at, step, turn=turn))
+                actions.append(PlannedStep(at, step, turn=turn))
                 if step.lasting is not None:
-                    actions.append(Action(at + _draw(step.lasting, rng), step, undo=True, turn=turn))
+                    actions.append(PlannedStep(at + _draw(step.lasting, rng), step, undo=True, turn=turn))
         return sorted(actions, key=lambda action: action.at)
 
     @property
@@ -213,7 +213,7 @@ class FaultScript(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         return max((action.at for action in self.timeline()), default=0.0)
 
 
-#: Field of a step → the values of `Step.do` that use it. All actions use the fields not listed.
+#: Field of a step → the values of `ScriptStep.do` that use it. All actions use the fields not listed.
 _BELONGS: Final[dict[str, tuple[str, ...]]] = {
     "toxic": ("add",),
     "name": ("add", "update", "remove"),
@@ -229,7 +229,7 @@ def _draw(span: Span, rng: random.Random) -> float:
     return float(rng.uniform(*span) if isinstance(span, tuple) else span)
 
 
-def _check(step: Step, protocol: str) -> None:
+def _check(step: ScriptStep, protocol: str) -> None:
     spans = [step.at, 0 if step.lasting is None else step.lasting, step.every or 0]
     ends = [end for span in spans for end in (span if isinstance(span, tuple) else (span,))]
     if not all(0 <= end <= MAX_TIME for end in ends):
@@ -241,7 +241,7 @@ def _check(step: Step, protocol: str) -> None:
         raise bad_request(f"script: times must be at least 1, got {step.times}")
     if (step.every is None) != (step.times == 1):
         raise bad_request('script: "every" and "times" (2 or more) go together')
-    plain = Step(do=step.do)
+    plain = ScriptStep(do=step.do)
     for field, allowed in _BELONGS.items():
         if step.do not in allowed and getattr(step, field) != getattr(plain, field):
             word = "for" if field == "lasting" else field
@@ -253,7 +253,7 @@ def _check(step: Step, protocol: str) -> None:
         raise bad_request(f"script: {step.do} needs the name of a toxic")
 
 
-def _check_order(timeline: list[Action]) -> None:
+def _check_order(timeline: list[PlannedStep]) -> None:
     """Refuse to update or remove one of the script's own toxics at a time when it is not in place."""
     own = {
         body["name"] for action in timeline if action.step.do == "add" for body in toxic_bodies(action.step)
@@ -279,7 +279,7 @@ def _check_order(timeline: list[Action]) -> None:
                 del present[step.name]
 
 
-def toxic_bodies(step: Step) -> list[dict[str, Any]]:
+def toxic_bodies(step: ScriptStep) -> list[dict[str, Any]]:
     """Request bodies for the one or two toxics of an ``add`` step."""
     streams = ("upstream", "downstream") if step.stream == "both" else (step.stream,)
     return [

@@ -9,7 +9,7 @@ from typing import Any
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.script import Action, FaultScript, toxic_bodies
+from rtlab.faults.script import FaultScript, PlannedStep, toxic_bodies
 
 __all__ = ["Player"]
 
@@ -79,14 +79,14 @@ class Player:
             proxy.trace.add("script_ended", proxy.name, detail=how)
 
 
-async def _perform(proxy: Proxy, action: Action, acting: dict[str, int]) -> None:
+async def _perform(proxy: Proxy, action: PlannedStep, acting: dict[str, int]) -> None:
     """Carry out one action. Removing a toxic that is already gone is no error.
 
     Parameters
     ----------
     proxy : Proxy
         The proxy to act on.
-    action : Action
+    action : PlannedStep
         The action to carry out.
     acting : dict of str to int
         Name of a toxic → the turn that added it; ``""`` → the turn that stopped listening. An undo

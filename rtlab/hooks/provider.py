@@ -18,7 +18,7 @@ from rtlab.errors import InvalidState
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
 from rtlab.hooks.render_queue import Look
 from rtlab.hooks.render_throttle import frame_clock, home_loop
-from rtlab.hooks.shared_connections import Connect
+from rtlab.hooks.shared_connections import ConnectionFactory
 from rtlab.hooks.store import Store, Watcher
 from rtlab.hooks.subscription import Callbacks
 from rtlab.hooks.use_websocket import use_subscription
@@ -87,7 +87,7 @@ def WebSocketProvider(  # noqa: N802  a component
     max_actions: int = 1_000,
     transport: str = "websocket",
     share: bool = False,
-    connect: Connect | None = None,
+    connect: ConnectionFactory | None = None,
     filter: Callable[[Message], object] | None = None,
     options: dict[str, Any] | None = None,
 ) -> Any:

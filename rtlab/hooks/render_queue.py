@@ -10,7 +10,7 @@ import msgspec
 from rtlab.errors import describe
 from rtlab.protocol.messages import Message
 
-__all__ = ["Feed", "Look"]
+__all__ = ["Look", "RenderQueue"]
 
 _NOTHING: Final = object()
 
@@ -31,7 +31,7 @@ class Look(msgspec.Struct, frozen=True):
     select: Callable[[Message], Any] | None = None
 
 
-class Feed:
+class RenderQueue:
     """Keeps messages from their arrival until a render that shows them has completed.
 
     Parameters
@@ -52,7 +52,7 @@ class Feed:
 
     Examples
     --------
-    >>> feed = Feed(Look(filter=lambda message: message.type == "chat"))
+    >>> feed = RenderQueue(Look(filter=lambda message: message.type == "chat"))
     >>> [feed.put(Message(kind)) for kind in ("chat", "tick", "chat")]
     [True, False, True]
     >>> len(feed.pending()), len(feed.pending())  # a render that comes to nothing takes none

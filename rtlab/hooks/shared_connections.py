@@ -19,16 +19,24 @@ from rtlab.policies.states_and_events import State
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import redacted
 
-__all__ = ["Connect", "Link", "Listener", "hooks_settled", "join", "open_links", "plain_connect"]
+__all__ = [
+    "ConnectionFactory",
+    "ConnectionListener",
+    "SharedConnection",
+    "hooks_settled",
+    "join",
+    "open_links",
+    "plain_connect",
+]
 
 _log: Final = logging.getLogger("rtlab")
 
 #: A function that makes a connection from a URL and options, and does not open it.
-Connect = Callable[..., Connection]
+ConnectionFactory = Callable[..., Connection]
 
 
-class Listener(Protocol):
-    """What a `Link` calls to tell one component about the connection.
+class ConnectionListener(Protocol):
+    """What a `SharedConnection` calls to tell one component about the connection.
 
     Attributes
     ----------
@@ -52,7 +60,7 @@ class Listener(Protocol):
     def reconnects(self, event: Disconnected) -> bool: ...
 
 
-def plain_connect(transport: str) -> Connect:
+def plain_connect(transport: str) -> ConnectionFactory:
     """Return a function that makes connections over one transport.
 
     Parameters
@@ -81,7 +89,7 @@ def plain_connect(transport: str) -> Connect:
     return connect
 
 
-class Link:
+class SharedConnection:
     """One connection and the components that listen to it.
 
     Parameters
@@ -90,7 +98,7 @@ class Link:
         The registry that holds this link.
     key : hashable
         The link's key in the registry.
-    connect : Connect
+    connect : ConnectionFactory
         Makes the connection.
     url : str
         The URL to connect to.
@@ -99,10 +107,15 @@ class Link:
     """
 
     def __init__(
-        self, registry: _Registry, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
+        self,
+        registry: _Registry,
+        key: Hashable,
+        connect: ConnectionFactory,
+        url: str,
+        options: Mapping[str, Any],
     ) -> None:
         self.options = dict(options)
-        self.listeners: tuple[Listener, ...] = ()
+        self.listeners: tuple[ConnectionListener, ...] = ()
         self.conn = connect(url, **options)
         self._connect_with = connect  # keys may hold id(connect): this reference keeps the id from reuse
         self._opened_by: Connected | None = None
@@ -129,7 +142,7 @@ class Link:
             State.CONNECTING.value if state is State.DISCONNECTED and not self._task.done() else state.value
         )
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: ConnectionListener) -> None:
         """Add a listener, and cancel a close that is pending because the last one had left."""
         if self._leaving is not None:
             self._leaving.cancel()
@@ -137,12 +150,12 @@ class Link:
         self.listeners = (*self.listeners, listener)
         listener.moved(self.status)
 
-    def greet(self, listener: Listener) -> None:
+    def greet(self, listener: ConnectionListener) -> None:
         """Tell a component that joins an open connection that it is open."""
         if self._opened_by is not None and self.conn.state is State.CONNECTED:
             listener.opened(self._opened_by)
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: ConnectionListener) -> None:
         """Remove a listener; if it was told that the connection is open, tell it that it has ended."""
         if listener not in self.listeners:
             return
@@ -221,7 +234,7 @@ class Link:
         self._tell(lambda one: one.failed(event.message, event))
         self._tell(lambda one: one.moved(self.status))
 
-    def _tell(self, what: Callable[[Listener], None]) -> None:
+    def _tell(self, what: Callable[[ConnectionListener], None]) -> None:
         for listener in self.listeners:
             what(listener)
 
@@ -230,15 +243,20 @@ class _Registry:
     """The links of one event loop, and the tasks that connect and close them."""
 
     def __init__(self) -> None:
-        self.links: dict[Hashable, Link] = {}
+        self.links: dict[Hashable, SharedConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def join(
-        self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], listener: Listener
-    ) -> Link:
+        self,
+        key: Hashable,
+        connect: ConnectionFactory,
+        url: str,
+        options: Mapping[str, Any],
+        listener: ConnectionListener,
+    ) -> SharedConnection:
         link = self.links.get(key)
         if link is None:
-            link = self.links[key] = Link(self, key, connect, url, options)
+            link = self.links[key] = SharedConnection(self, key, connect, url, options)
         elif link.options != dict(options):
             names = sorted(
                 name for name in {*link.options, *options} if link.options.get(name) != options.get(name)
@@ -250,7 +268,7 @@ class _Registry:
         link.add(listener)
         return link
 
-    def drop(self, key: Hashable, link: Link) -> None:
+    def drop(self, key: Hashable, link: SharedConnection) -> None:
         if self.links.get(key) is link:
             del self.links[key]
 
@@ -280,7 +298,13 @@ def _registry() -> _Registry:
     return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
 
 
-def join(key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], listener: Listener) -> Link:
+def join(
+    key: Hashable,
+    connect: ConnectionFactory,
+    url: str,
+    options: Mapping[str, Any],
+    listener: ConnectionListener,
+) -> SharedConnection:
     """Let a component listen to the connection with this key; make the connection if there is none.
 
     Parameters
@@ -288,8 +312,8 @@ def join(key: Hashable, connect: Connect, url: str, options: Mapping[str, Any], 
     key : hashable
         Equal for components that share one connection.
     connect, url, options
-        As for `Link`; used only if the connection has to be made.
-    listener : Listener
+        As for `SharedConnection`; used only if the connection has to be made.
+    listener : ConnectionListener
         Told about the connection from now on.
 
     Raises

@@ -14,9 +14,9 @@ import msgspec
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
-from rtlab.hooks.render_queue import Feed
+from rtlab.hooks.render_queue import RenderQueue
 from rtlab.hooks.render_throttle import FrameClock, frame_clock
-from rtlab.hooks.shared_connections import Connect, Link, join
+from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.messages import Message
 
@@ -48,7 +48,7 @@ class Callbacks(msgspec.Struct, frozen=True):
 
 
 class Subscription:
-    """Listens to a `Link` on behalf of one component.
+    """Listens to a `SharedConnection` on behalf of one component.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Subscription:
         *,
         renders_messages: bool = True,
     ) -> None:
-        self.feed = Feed()
+        self.feed = RenderQueue()
         self.callbacks = Callbacks()
         self.status = State.DISCONNECTED.value
         self.tree = tree
@@ -79,7 +79,7 @@ class Subscription:
         self.is_open = False
         self._loop = loop
         self._clock: FrameClock = frame_clock(loop)
-        self._link: Link | None = None
+        self._link: SharedConnection | None = None
         self._renders_messages = renders_messages
         self._mounted = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,14 +92,14 @@ class Subscription:
     # Mounting
 
     def mount(
-        self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]
+        self, key: Hashable, connect: ConnectionFactory, url: str, options: Mapping[str, Any]
     ) -> Callable[[], None]:
         """Start listening; return a function that stops it. Both may be called from any thread."""
         self._mounted = True
         self._on_loop(self._join, key, connect, url, options)
         return lambda: self._on_loop(self._leave)
 
-    def _join(self, key: Hashable, connect: Connect, url: str, options: Mapping[str, Any]) -> None:
+    def _join(self, key: Hashable, connect: ConnectionFactory, url: str, options: Mapping[str, Any]) -> None:
         try:
             self._link = join(key, connect, url, options, self)
         except (TypeError, ValueError) as error:

@@ -14,7 +14,7 @@ import reacton.core
 
 from rtlab.hooks.render_queue import Look
 from rtlab.hooks.render_throttle import home_loop
-from rtlab.hooks.shared_connections import Connect, plain_connect
+from rtlab.hooks.shared_connections import ConnectionFactory, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.protocol.messages import Message
 
@@ -94,7 +94,7 @@ def use_subscription(
     *,
     transport: str = "websocket",
     share: bool = False,
-    connect: Connect | None = None,
+    connect: ConnectionFactory | None = None,
     look: Look | None = None,
     callbacks: Callbacks | None = None,
     options: dict[str, Any] | None = None,
@@ -165,7 +165,7 @@ def use_websocket(
     transport: str = "websocket",
     share: bool = False,
     should_reconnect: Callable[[Disconnected], object] | None = None,
-    connect: Connect | None = None,
+    connect: ConnectionFactory | None = None,
     **options: Any,
 ) -> WebSocketView:
     """Use a connection in a Reacton component: it opens on mount, and closes on unmount.

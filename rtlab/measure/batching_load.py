@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from rtlab.measure.cpu import CpuWatch
-from rtlab.measure.observed_batch_window import WatchedWindow
+from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.protocol.messages import fields_of
 from rtlab.server.high_resolution_timer import SendTimer, open_timer
 
@@ -100,7 +100,7 @@ class BatchingLoad:
     def __init__(
         self,
         conn: Connection,
-        make_batcher: Callable[[WatchedWindow], _Batcher],
+        make_batcher: Callable[[ObservedBatchWindow], _Batcher],
         server_pid: int,
         recorder: Recorder,
         *,
@@ -178,7 +178,7 @@ class BatchingLoad:
                 self._waited += messages * delay
 
         batcher = self._make_batcher(
-            WatchedWindow(batch_size=self._limit, flush_interval=self._wait, left=left)
+            ObservedBatchWindow(batch_size=self._limit, flush_interval=self._wait, left=left)
         )
         try:
             await self._send(batcher.send, timer.until)

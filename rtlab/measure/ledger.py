@@ -23,9 +23,9 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
-from rtlab.measure.message_identity import Stamp
+from rtlab.measure.message_identity import MessageIdentity
 
-__all__ = ["Anomalies", "Ledger", "Outcome", "Stamp"]
+__all__ = ["Anomalies", "Ledger", "MessageIdentity", "Outcome"]
 
 
 _MAX_NUMBER: Final = 1 << 62
@@ -138,7 +138,7 @@ class Ledger:
     >>> for _ in range(3):
     ...     ledger.ok(ledger.stamp("ada"))
     >>> for number in (0, 2, 2):
-    ...     ledger.arrived("bob", Stamp("ada", number))
+    ...     ledger.arrived("bob", MessageIdentity("ada", number))
     >>> ledger.account("bob", "ada").names
     ('lost_middle', 'duplicates')
     """
@@ -155,23 +155,23 @@ class Ledger:
 
     # The sender's end
 
-    def stamp(self, sender: str) -> Stamp:
+    def stamp(self, sender: str) -> MessageIdentity:
         """Begin an operation, and return the stamp that its message must carry."""
         operations = self._senders.setdefault(sender, _Sender())
         operations.outcomes.append(Outcome.UNKNOWN)
         operations.invoked.append(self._clock())
         operations.settled.append(math.nan)
-        return Stamp(sender, len(operations.outcomes) - 1)
+        return MessageIdentity(sender, len(operations.outcomes) - 1)
 
-    def ok(self, stamp: Stamp) -> None:
+    def ok(self, stamp: MessageIdentity) -> None:
         """Note that an operation was acknowledged."""
         self._settle(stamp, Outcome.OK)
 
-    def failed(self, stamp: Stamp) -> None:
+    def failed(self, stamp: MessageIdentity) -> None:
         """Note that an operation certainly did not happen. Leave one unknown that may have happened."""
         self._settle(stamp, Outcome.FAILED)
 
-    def _settle(self, stamp: Stamp, outcome: Outcome) -> None:
+    def _settle(self, stamp: MessageIdentity, outcome: Outcome) -> None:
         operations = self._known(stamp)
         former = operations.outcomes[stamp.number]
         if former is not Outcome.UNKNOWN and former is not outcome:
@@ -179,7 +179,7 @@ class Ledger:
         operations.outcomes[stamp.number] = outcome
         operations.settled[stamp.number] = self._clock()
 
-    def _known(self, stamp: Stamp) -> _Sender:
+    def _known(self, stamp: MessageIdentity) -> _Sender:
         operations = self._senders.get(stamp.sender)
         if operations is None or not 0 <= stamp.number < len(operations.outcomes):
             raise RtlabError(f"expected a stamp that this ledger gave out, got {stamp}")
@@ -192,14 +192,14 @@ class Ledger:
         since = {name: len(operations.outcomes) for name, operations in self._senders.items()}
         self._receivers[receiver] = since
 
-    def arrived(self, receiver: str, stamp: Stamp) -> None:
+    def arrived(self, receiver: str, stamp: MessageIdentity) -> None:
         """Note an arrival, with any stamp: a message that was never sent is a phantom."""
         account = self._account(receiver, stamp.sender)
         # A faulty peer may send any number: one that does not fit 64 bits must not break the count.
         account.numbers.append(stamp.number if 0 <= stamp.number <= _MAX_NUMBER else -1)
         account.times.append(self._clock())
 
-    def has(self, receiver: str, stamp: Stamp) -> bool:
+    def has(self, receiver: str, stamp: MessageIdentity) -> bool:
         """Whether a message has arrived."""
         return stamp.number in reversed(self._account(receiver, stamp.sender).numbers)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Stamp"]
+__all__ = ["MessageIdentity"]
 
 
-class Stamp(NamedTuple):
+class MessageIdentity(NamedTuple):
     """Identifies a message: its sender, and its number among that sender's messages, from 0."""
 
     sender: str

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from rtlab.policies.batching import Batch, SizeOrTimeout
 
-__all__ = ["WatchedWindow"]
+__all__ = ["ObservedBatchWindow"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchedWindow(SizeOrTimeout):
+class ObservedBatchWindow(SizeOrTimeout):
     """`SizeOrTimeout`, which calls ``left(messages, delay, late)`` as each batch leaves.
 
     Parameters
@@ -22,7 +22,7 @@ class WatchedWindow(SizeOrTimeout):
 
     Examples
     --------
-    >>> window = WatchedWindow(batch_size=2, flush_interval=0.1, left=lambda *seen: print(*seen))
+    >>> window = ObservedBatchWindow(batch_size=2, flush_interval=0.1, left=lambda *seen: print(*seen))
     >>> alone = window.add(window.start(), 64, now=1.0)
     >>> _ = window.leave(alone, now=1.125)
     1 0.125 0.02499999999999991

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 __all__ = [
-    "Check",
+    "EnvironmentCheck",
     "attempt",
     "check_front_end",
     "check_packages",
@@ -24,7 +24,7 @@ _REINSTALL: Final = "install again: pip install -e . (in a clone), with the envi
 _SHOWN: Final = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "websockets", "aiohttp")
 
 
-class Check(NamedTuple):
+class EnvironmentCheck(NamedTuple):
     """One line of the report.
 
     Parameters
@@ -45,16 +45,18 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-def attempt(name: str, check: Callable[[], Check | list[Check]]) -> list[Check]:
+def attempt(
+    name: str, check: Callable[[], EnvironmentCheck | list[EnvironmentCheck]]
+) -> list[EnvironmentCheck]:
     """Run a check; turn an exception in it into a ``"broken"`` line of the report."""
     try:
         made = check()
     except Exception as error:
-        return [Check(name, "broken", f"{type(error).__name__}: {error}", _REINSTALL)]
+        return [EnvironmentCheck(name, "broken", f"{type(error).__name__}: {error}", _REINSTALL)]
     return made if isinstance(made, list) else [made]
 
 
-def check_packages() -> list[Check]:
+def check_packages() -> list[EnvironmentCheck]:
     """Check every requirement that rtlab's own metadata states."""
     from packaging.requirements import Requirement
 
@@ -71,16 +73,16 @@ def check_packages() -> list[Check]:
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append(f"{requirement.name} {version}, expected {requirement.specifier}")
     if wrong:
-        return [Check("packages", "broken", "; ".join(wrong), _REINSTALL)]
+        return [EnvironmentCheck("packages", "broken", "; ".join(wrong), _REINSTALL)]
     found = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _SHOWN)
-    return [Check("rtlab", "ok", distribution.version), Check("packages", "ok", found)]
+    return [EnvironmentCheck("rtlab", "ok", distribution.version), EnvironmentCheck("packages", "ok", found)]
 
 
-def check_front_end() -> list[Check]:
+def check_front_end() -> list[EnvironmentCheck]:
     """Check that the front ends of the widgets are where JupyterLab looks for them."""
     from jupyter_core.paths import jupyter_path
 
-    checks: list[Check] = []
+    checks: list[EnvironmentCheck] = []
     for name, package in (
         ("@jupyter-widgets/jupyterlab-manager", "jupyterlab_widgets"),
         ("anywidget", "anywidget"),
@@ -89,11 +91,11 @@ def check_front_end() -> list[Check]:
             description = Path(folder) / name / "package.json"
             if description.is_file():
                 version = json.loads(description.read_text(encoding="utf-8")).get("version", "?")
-                checks.append(Check("front end", "ok", f"{name} {version}"))
+                checks.append(EnvironmentCheck("front end", "ok", f"{name} {version}"))
                 break
         else:
             advice = f"install again: pip install --force-reinstall {package}"
-            checks.append(Check("front end", "broken", f"JupyterLab will not find {name}", advice))
+            checks.append(EnvironmentCheck("front end", "broken", f"JupyterLab will not find {name}", advice))
     return checks
 
 
@@ -102,7 +104,7 @@ def environment_of(executable: str) -> Path:
     return Path(executable).absolute().parent.parent
 
 
-def check_parent() -> Check:
+def check_parent() -> EnvironmentCheck:
     """Check that the JupyterLab that started this kernel can show the widgets of its environment."""
     import psutil
 
@@ -110,12 +112,12 @@ def check_parent() -> Check:
     parent = psutil.Process().parent()
     words = parent.cmdline() if parent is not None else []
     if parent is None or not any("jupyter" in word or "pytest" in word for word in words):
-        return Check(name, "ok", "not started by JupyterLab")
+        return EnvironmentCheck(name, "ok", "not started by JupyterLab")
     program = shutil.which(words[0], path=parent.environ().get("PATH")) or words[0]
     if environment_of(program) == Path(sys.prefix):
-        return Check(name, "ok", "share one environment")
+        return EnvironmentCheck(name, "ok", "share one environment")
     advice = f"close it, and start {Path(sys.prefix) / 'bin' / 'rtlab'} lab"
-    return Check(
+    return EnvironmentCheck(
         name, "broken", f"JupyterLab runs in {environment_of(program)}, the kernel in {sys.prefix}", advice
     )
 

@@ -11,7 +11,7 @@ from rtlab.errors import RtlabError
 from rtlab.notebook.readers_copy import Copies, hand_out, reset
 from rtlab.resources import checkout
 
-__all__ = ["FIRST", "READERS", "Opening", "environment", "jupyterlab_command", "workspace"]
+__all__ = ["FIRST", "READERS", "LabStart", "environment", "jupyterlab_command", "workspace"]
 
 #: The notebook that JupyterLab opens.
 FIRST: Final = "00_start_here.ipynb"
@@ -25,7 +25,7 @@ _CONFIG: Final = Path(__file__).resolve().parent / "jupyter_config"
 _STARTUP: Final = Path(__file__).resolve().with_name("kernel_startup.py")
 
 
-class Opening(NamedTuple):
+class LabStart(NamedTuple):
     """The folder and the notebook that JupyterLab opens.
 
     Attributes
@@ -43,7 +43,7 @@ class Opening(NamedTuple):
     said: list[str]
 
 
-def workspace(folder: Path | None, *, edit: bool = False, number: str | None = None) -> Opening:
+def workspace(folder: Path | None, *, edit: bool = False, number: str | None = None) -> LabStart:
     """Decide which folder JupyterLab opens, and update the reader's copy of the notebooks.
 
     Parameters
@@ -57,7 +57,7 @@ def workspace(folder: Path | None, *, edit: bool = False, number: str | None = N
 
     Returns
     -------
-    Opening
+    LabStart
 
     Raises
     ------
@@ -70,14 +70,14 @@ def workspace(folder: Path | None, *, edit: bool = False, number: str | None = N
             raise RtlabError("--edit opens the published notebooks: leave out --dir and --reset")
         if top is None:
             raise RtlabError("--edit needs a clone of rtlab: this installation comes from a wheel")
-        return Opening(top, f"notebooks/{FIRST}", [f"the published notebooks: {top / 'notebooks'}"])
+        return LabStart(top, f"notebooks/{FIRST}", [f"the published notebooks: {top / 'notebooks'}"])
     folder = (folder or Path.home() / READERS).expanduser().resolve()
     said = [f"your notebooks: {folder}"]
     notebook = FIRST
     if number is not None:
         notebook, kept = reset(folder, number)
         said.append(f"  {notebook} is clean" + (f"; the old one is now {kept}" if kept else ""))
-    return Opening(folder, notebook, said + _report(hand_out(folder)))
+    return LabStart(folder, notebook, said + _report(hand_out(folder)))
 
 
 def _report(copies: Copies) -> list[str]:

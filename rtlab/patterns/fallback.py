@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from rtlab.client.circuit_breaker import CircuitBreaker
-from rtlab.client.transports.base import Take, Transport
+from rtlab.client.transports.base import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.handover import Handover
 from rtlab.patterns.transport_blocklist import Blocklist
@@ -267,7 +267,7 @@ class Fallback(Handover):
 
     # The interface of a transport, where a fallback does more than `Handover`
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message; on a loss, tell the blocklist how long the connection lived."""
         try:
             return await super().receive(take)

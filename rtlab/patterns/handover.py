@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from rtlab.client.transports.base import Take, Transport
+from rtlab.client.transports.base import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of
@@ -175,7 +175,7 @@ class Handover:
 
     # The interface of a transport
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message, across handovers.
 
         Parameters
@@ -211,7 +211,7 @@ class Handover:
                     return message
             # Discarded: the server repeats over the present transport what the former still had.
 
-    def _offer(self, take: Take, transport: Transport, message: Message) -> bool:
+    def _offer(self, take: DeliverDirectly, transport: Transport, message: Message) -> bool:
         return transport is self._active and take(message)
 
     def _not_for_good(self, transport: Transport, error: TransportClosed) -> TransportClosed:

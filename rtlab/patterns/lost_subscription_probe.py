@@ -17,10 +17,10 @@ from rtlab.client.connection import Connection
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.protocol.messages import Message
 
-__all__ = ["QuietLinkProbe"]
+__all__ = ["LostSubscriptionProbe"]
 
 
-class QuietLinkProbe:
+class LostSubscriptionProbe:
     """Asks the server, once per interval, whether this client is still in its quiet rooms.
 
     A dropped subscription is noticed within two intervals: the connection joins the room again
@@ -40,7 +40,7 @@ class QuietLinkProbe:
     --------
     >>> async def watch(conn: Connection) -> None:
     ...     await conn.join_room("lobby")
-    ...     async with QuietLinkProbe(conn, lambda: ["lobby"], interval=15):
+    ...     async with LostSubscriptionProbe(conn, lambda: ["lobby"], interval=15):
     ...         await asyncio.sleep(3600)
     """
 

@@ -27,9 +27,9 @@ from rtlab.client.retransmission import Parcel
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
 from rtlab.patterns.queue_contents import QueueContents
-from rtlab.patterns.queue_file import Change, Damage, Durability, Row
+from rtlab.patterns.queue_file import Change, Damage, Durability, StoredMessage
 from rtlab.patterns.queue_link import QueueLink
-from rtlab.patterns.queue_types import Overflow, QueuedMessage, QueueOptions, QueueStats, as_queued
+from rtlab.patterns.queue_types import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 
@@ -113,7 +113,7 @@ class MessageQueue:
         max_messages: int = 100_000,
         max_bytes: int = 64 * 1024 * 1024,
         max_age: float = math.inf,
-        overflow: Overflow = "reject",
+        overflow: QueueOverflow = "reject",
         max_retries: int = 5,
         # Sending
         window: int = 256,
@@ -262,13 +262,13 @@ class MessageQueue:
             self._dropped += 1
             receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped"))
             return receipt
-        row = Row(self._next, JSON.encode(message), self._clock())
+        row = StoredMessage(self._next, JSON.encode(message), self._clock())
         self._next += 1
         self._receipts[row.seq] = receipt
         await self._accept(row)
         return receipt
 
-    async def _accept(self, row: Row, instead_of: tuple[int, ...] = ()) -> None:
+    async def _accept(self, row: StoredMessage, instead_of: tuple[int, ...] = ()) -> None:
         """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
         worker, link = self._opened()
 
@@ -312,7 +312,7 @@ class MessageQueue:
 
     # Sending them
 
-    def _put(self, *rows: Row) -> None:
+    def _put(self, *rows: StoredMessage) -> None:
         """Pass messages that are on disk to `Retransmission`."""
         new = [Parcel(r.message, len(r.message), partial(self._settled, r), r.seq, r.timestamp) for r in rows]
         if self._link is not None:
@@ -327,7 +327,7 @@ class MessageQueue:
                 text += ", and may have been sent before the queue was opened"
             parcel.settle({}, QueueError(text))
 
-    def _settled(self, row: Row, result: dict[str, Any], error: Exception | None) -> None:
+    def _settled(self, row: StoredMessage, result: dict[str, Any], error: Exception | None) -> None:
         if isinstance(error, NotConnected) or self._worker is None:
             return
         code = getattr(error, "code", "")
@@ -404,7 +404,7 @@ class MessageQueue:
         for row in rows:
             if id is not None and JSON.decode(row.message).id != id:
                 continue
-            again = Row(self._next, row.message, self._clock())
+            again = StoredMessage(self._next, row.message, self._clock())
             self._next += 1
             await self._accept(again, (row.seq,))
             count += 1

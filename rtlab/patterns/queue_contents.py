@@ -7,7 +7,7 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from rtlab.patterns.queue_file import Row
+from rtlab.patterns.queue_file import StoredMessage
 
 __all__ = ["QueueContents"]
 
@@ -62,7 +62,7 @@ class QueueContents:
             if collecting:
                 gc.enable()
 
-    def add(self, *rows: Row) -> None:
+    def add(self, *rows: StoredMessage) -> None:
         """Count messages."""
         for row in rows:
             size_bytes = len(row.message)

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from rtlab.errors import QueueError
 
-__all__ = ["Change", "Damage", "Durability", "QueueFile", "QueueHead", "Row"]
+__all__ = ["Change", "Damage", "Durability", "QueueFile", "QueueHead", "StoredMessage"]
 
 #: ``"full"``: every finished transaction survives a power cut. ``"normal"``: a power cut may lose the
 #: newest ones, which the next opening reports. With both, all survive the death of the process.
@@ -57,7 +57,7 @@ class Damage(NamedTuple):
     kept_as: Path
 
 
-class Row(msgspec.Struct, gc=False):
+class StoredMessage(msgspec.Struct, gc=False):
     """One message on disk. Not tracked by the garbage collector: a file may hold 100,000 rows.
 
     Parameters
@@ -114,7 +114,7 @@ class Change(NamedTuple):
     ----------
     queue : str
         Name of the queue.
-    add, rewrite : tuple of Row
+    add, rewrite : tuple of StoredMessage
         New rows, and rows that replace those of the same number.
     remove : tuple of int
         Numbers of rows.
@@ -123,8 +123,8 @@ class Change(NamedTuple):
     """
 
     queue: str
-    add: tuple[Row, ...] = ()
-    rewrite: tuple[Row, ...] = ()
+    add: tuple[StoredMessage, ...] = ()
+    rewrite: tuple[StoredMessage, ...] = ()
     remove: tuple[int, ...] = ()
     incarnation: int | None = None
 
@@ -154,7 +154,7 @@ class QueueFile:
         self.path = str(path)
         self.damage: Damage | None = None
         self.heads: dict[str, QueueHead] = {}
-        self._checked: dict[str, list[Row]] = {}
+        self._checked: dict[str, list[StoredMessage]] = {}
         self._durability = durability
         self._mark: int | None = None
         self._commits = 0
@@ -220,7 +220,7 @@ class QueueFile:
                 return f"the head of the queue {head.name!r} is not what was written"
             heads[head.name] = head
         total = self._db.execute("SELECT count(*) FROM messages").fetchone()[0]
-        waiting: dict[str, list[Row]] = {}
+        waiting: dict[str, list[StoredMessage]] = {}
         for name, head in heads.items():
             rows = self._read_checked(name)
             if isinstance(rows, int):
@@ -234,16 +234,16 @@ class QueueFile:
         self.heads, self._checked = heads, waiting
         return None
 
-    def _read_checked(self, queue: str) -> list[Row] | int:
+    def _read_checked(self, queue: str) -> list[StoredMessage] | int:
         """Return all rows of a queue in order, or the number of one that fails its checksum."""
-        rows = list[Row]()
+        rows = list[StoredMessage]()
         begin = zlib.crc32(f"{queue}\0".encode())  # computed once: 100,000 rows may wait
         columns = "seq, message, timestamp, retry_count, dead, crc"
         found = self._db.execute(f"SELECT {columns} FROM messages WHERE queue = ? ORDER BY seq", (queue,))
         for seq, message, timestamp, retries, dead, crc in found:
             if _row_crc(begin, seq, message, timestamp, retries, dead) != crc:
                 return seq
-            rows.append(Row(seq, message, timestamp, retries, dead))
+            rows.append(StoredMessage(seq, message, timestamp, retries, dead))
         return rows
 
     def _begin(self) -> None:
@@ -358,26 +358,26 @@ class QueueFile:
         self._commits += 1
         self._write_mark()
 
-    def _write(self, how: str, queue: str, rows: tuple[Row, ...]) -> None:
+    def _write(self, how: str, queue: str, rows: tuple[StoredMessage, ...]) -> None:
         values = [
             (queue, row.seq, row.dead, row.message, row.timestamp, row.retry_count, row.crc(queue))
             for row in rows
         ]
         self._db.executemany(f"{how} INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def waiting(self, name: str) -> list[Row]:
+    def waiting(self, name: str) -> list[StoredMessage]:
         """Return a queue's waiting rows in order; the first call returns those read on opening."""
         rows = self._checked.pop(name, None)
         return self.load(name, 0, 1 << 62) if rows is None else rows
 
-    def load(self, name: str, after: int, limit: int, *, dead: bool = False) -> list[Row]:
+    def load(self, name: str, after: int, limit: int, *, dead: bool = False) -> list[StoredMessage]:
         """Return up to `limit` rows in order, with numbers above `after`: waiting, or dead letters."""
         rows = self._db.execute(
             "SELECT seq, message, timestamp, retry_count, dead FROM messages "
             f"WHERE queue = ? AND seq > ? AND dead {'!=' if dead else '='} '' ORDER BY seq LIMIT ?",
             (name, after, limit),
         )
-        return [Row(*fields) for fields in rows]
+        return [StoredMessage(*fields) for fields in rows]
 
     def size(self, name: str) -> tuple[int, int]:
         """Return how many messages wait in a queue, and their bytes; dead ones not counted."""

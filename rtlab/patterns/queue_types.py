@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from rtlab.patterns.queue_file import Durability, Row
+from rtlab.patterns.queue_file import Durability, StoredMessage
 from rtlab.protocol.codecs import JSON
 
-__all__ = ["Overflow", "QueueOptions", "QueueStats", "QueuedMessage", "as_queued"]
+__all__ = ["QueueOptions", "QueueOverflow", "QueueStats", "QueuedMessage", "as_queued"]
 
 #: What happens when a message finds no room: see `MessageQueue`.
-Overflow = Literal["reject", "drop_oldest", "drop_newest"]
+QueueOverflow = Literal["reject", "drop_oldest", "drop_newest"]
 
 
 class QueueOptions(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class QueueOptions(msgspec.Struct, frozen=True):
     max_messages: int
     max_bytes: int
     max_age: float
-    overflow: Overflow
+    overflow: QueueOverflow
     max_retries: int
     window: int
     answer_timeout: float
@@ -94,7 +94,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     dropped: int
 
 
-def as_queued(row: Row) -> QueuedMessage:
+def as_queued(row: StoredMessage) -> QueuedMessage:
     """Decode a row of the file."""
     message = JSON.decode(row.message)
     return QueuedMessage(

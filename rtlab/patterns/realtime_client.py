@@ -93,7 +93,7 @@ class RealtimeConnection(Connection):
                 breakers=breakers or {},
                 trials=self._trials,
                 strategy=strategy,
-                owner=Owner(self._driver.spawn, self._inbox.position.resume, self._moved),
+                owner=Owner(self._driver.spawn, self._dispatch.position.resume, self._moved),
                 rng=connection.get("rng"),
             )
 
@@ -117,7 +117,7 @@ class RealtimeConnection(Connection):
         opened = self._driver.opened
         assert opened is not None
         opened.move(welcome)
-        self._inbox.tell("moved", Moved(at=self._clock(), former=former, transport=name))
+        self._dispatch.tell("moved", Moved(at=self._clock(), former=former, transport=name))
 
 
 class RealtimeClient:

@@ -16,7 +16,7 @@ from rtlab.client.events import Resync
 from rtlab.client.receipt import Receipt
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import InvalidState
-from rtlab.patterns.lost_subscription_probe import QuietLinkProbe
+from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 
 __all__ = ["CALLBACKS", "RoomManager"]
@@ -51,7 +51,7 @@ class RoomManager:
     conn : Connection
         A connection over any transport. It stays open when the manager is closed.
     probe_interval : float or None
-        Seconds between probes of rooms without messages, see `QuietLinkProbe`; None sends no
+        Seconds between probes of rooms without messages, see `LostSubscriptionProbe`; None sends no
         probes.
 
     Attributes
@@ -74,7 +74,9 @@ class RoomManager:
         self.conn = conn
         self.closed = False
         self._rooms: dict[str, _Room] = {}
-        self._probe = None if probe_interval is None else QuietLinkProbe(conn, self.__iter__, probe_interval)
+        self._probe = (
+            None if probe_interval is None else LostSubscriptionProbe(conn, self.__iter__, probe_interval)
+        )
         conn.on("*", self._take)
         conn.on("resync", self._resync)
 

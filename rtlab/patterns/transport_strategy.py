@@ -15,10 +15,10 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-__all__ = ["BEST_FIRST", "SUREST_FIRST", "Opening", "Strategy"]
+__all__ = ["BEST_FIRST", "SUREST_FIRST", "ConnectOrder", "Strategy"]
 
 
-class Opening(NamedTuple):
+class ConnectOrder(NamedTuple):
     """The order in which a connect tries the transports.
 
     Parameters
@@ -68,7 +68,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"expected jitter from 0 to 1, got {self.jitter!r}")
 
-    def opening(self, names: Sequence[str], blocked: Container[str]) -> Opening:
+    def opening(self, names: Sequence[str], blocked: Container[str]) -> ConnectOrder:
         """Return in which order to try when connecting.
 
         Parameters
@@ -81,8 +81,8 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
         order = tuple(names) if self.opens_with == "best" else tuple(reversed(names))
         later = tuple(name for name in order if name in blocked)
         if len(later) == len(order):
-            return Opening(order, ())
-        return Opening(tuple(name for name in order if name not in blocked), later)
+            return ConnectOrder(order, ())
+        return ConnectOrder(tuple(name for name in order if name not in blocked), later)
 
     def better(self, names: Sequence[str], than: str) -> tuple[str, ...]:
         """Return the transports that are better than the one in use, best first."""

@@ -18,17 +18,17 @@ import msgspec
 from msgspec.structs import replace
 
 __all__ = [
-    "Action",
     "Beat",
     "Dead",
-    "Event",
     "Heartbeat",
+    "HeartbeatAction",
+    "HeartbeatEvent",
+    "HeartbeatStep",
     "Ping",
     "Pong",
     "Received",
     "Rtt",
     "SendPing",
-    "Step",
     "Sweep",
     "Tick",
     "Watchdog",
@@ -84,7 +84,7 @@ class Pong(msgspec.Struct, frozen=True):
     number: int
 
 
-Event = Tick | Received | Pong
+HeartbeatEvent = Tick | Received | Pong
 
 
 # Actions: what the I/O layer does next
@@ -103,7 +103,7 @@ class Dead(msgspec.Struct, frozen=True):
     silence: float
 
 
-Action = SendPing | Dead
+HeartbeatAction = SendPing | Dead
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -141,11 +141,11 @@ class Beat(msgspec.Struct, frozen=True):
         return self.due == math.inf
 
 
-class Step(NamedTuple):
+class HeartbeatStep(NamedTuple):
     """A new state, and the actions to carry out now."""
 
     state: Beat
-    actions: tuple[Action, ...] = ()
+    actions: tuple[HeartbeatAction, ...] = ()
 
 
 class Heartbeat(Protocol):
@@ -160,7 +160,7 @@ class Heartbeat(Protocol):
         """Return the state of a connection that opened at `now`."""
         ...
 
-    def step(self, state: Beat, event: Event, now: float) -> Step:
+    def step(self, state: Beat, event: HeartbeatEvent, now: float) -> HeartbeatStep:
         """Return the state after `event`, and the actions it asks for."""
         ...
 
@@ -180,10 +180,10 @@ class _Machine(msgspec.Struct, frozen=True):
         state = Beat(due=math.inf, heard=now, next_ping=now + self.interval)
         return replace(state, due=self._due(state))
 
-    def step(self, state: Beat, event: Event, now: float) -> Step:
+    def step(self, state: Beat, event: HeartbeatEvent, now: float) -> HeartbeatStep:
         """Return the state after `event`, and the actions it asks for."""
         if state.dead or (isinstance(event, Tick) and now < state.due):
-            return Step(state)
+            return HeartbeatStep(state)
         if isinstance(event, Tick):
             late = now - state.due
             # A tick this late shows that this process was suspended or blocked, not that the peer is dead:
@@ -193,14 +193,14 @@ class _Machine(msgspec.Struct, frozen=True):
             reason = self._verdict(state, now)
             if reason and late > 0 and not state.doubted:
                 # The tick was late, so answers may be unread: postpone the verdict by as long, but only once.
-                return Step(replace(state, due=now + late, doubted=True))
+                return HeartbeatStep(replace(state, due=now + late, doubted=True))
             if reason:
-                return Step(replace(state, due=math.inf), (Dead(reason, now - state.heard),))
+                return HeartbeatStep(replace(state, due=math.inf), (Dead(reason, now - state.heard),))
             state, actions = self._ask(state, now)
         else:
             state, actions = _heard(state, event, now), ()
         due = self._due(state)
-        return Step(replace(state, due=due, doubted=state.doubted and due <= now), actions)
+        return HeartbeatStep(replace(state, due=due, doubted=state.doubted and due <= now), actions)
 
     def _due(self, state: Beat) -> float:
         """Return when the next tick is needed."""
@@ -210,14 +210,14 @@ class _Machine(msgspec.Struct, frozen=True):
         """Return why the peer counts as dead; empty if it does not."""
         raise NotImplementedError
 
-    def _ask(self, state: Beat, now: float) -> Step:
+    def _ask(self, state: Beat, now: float) -> HeartbeatStep:
         """Send the next ping, if it is time."""
         if now < state.next_ping:
-            return Step(state)
+            return HeartbeatStep(state)
         number = state.number + 1
         pending = (*state.pending, (number, now))
         state = replace(state, number=number, pending=pending, next_ping=state.next_ping + self.interval)
-        return Step(state, (SendPing(number),))
+        return HeartbeatStep(state, (SendPing(number),))
 
 
 def _heard(state: Beat, event: Pong | Received, now: float) -> Beat:
@@ -287,8 +287,8 @@ class Watchdog(_Machine, frozen=True):
     def _verdict(self, state: Beat, now: float) -> str:
         return f"nothing came for {self.interval + self.grace:g} s" if now >= self._due(state) else ""
 
-    def _ask(self, state: Beat, now: float) -> Step:
-        return Step(state)
+    def _ask(self, state: Beat, now: float) -> HeartbeatStep:
+        return HeartbeatStep(state)
 
 
 class Sweep(_Machine, frozen=True):

@@ -14,7 +14,15 @@ from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-__all__ = ["POLICY_NAMES", "Overflow", "OverflowQueue", "Place", "Skipped", "SlowReader", "parse_overflow"]
+__all__ = [
+    "POLICY_NAMES",
+    "MessagePlace",
+    "Overflow",
+    "OverflowQueue",
+    "Skipped",
+    "SlowReader",
+    "parse_overflow",
+]
 
 T = TypeVar("T")
 
@@ -72,7 +80,7 @@ def parse_overflow(text: str) -> Overflow:
     return Overflow(name, key)
 
 
-class Place(NamedTuple):
+class MessagePlace(NamedTuple):
     """A message's position in its room: the name of the room's history, and the offset in it."""
 
     room_id: str
@@ -106,7 +114,7 @@ class _Lane:
 
     __slots__ = ("absent", "epoch", "keys", "last", "next", "policy", "room_id", "waiting")
 
-    def __init__(self, place: Place, policy: str) -> None:
+    def __init__(self, place: MessagePlace, policy: str) -> None:
         self.room_id, self.epoch = place.room_id, place.epoch
         self.next = place.offset  # the first offset that the consumer has not got yet
         self.last = place.offset - 1
@@ -133,7 +141,7 @@ class OverflowQueue(Generic[T]):
     --------
     >>> queue = OverflowQueue[str](2, 1000)
     >>> for n in (1, 2, 3):
-    ...     _ = queue.offer(f"m{n}", 10, Place("r", "e", n), Overflow("drop_oldest"))
+    ...     _ = queue.offer(f"m{n}", 10, MessagePlace("r", "e", n), Overflow("drop_oldest"))
     >>> queue.take()
     Skipped(room_id='r', epoch='e', first=1, last=1, policy='drop_oldest')
     >>> queue.take(), queue.take(), queue.take()
@@ -173,7 +181,7 @@ class OverflowQueue(Generic[T]):
         self._states[state] = self._append(_Entry(item, size_bytes, None, 0, state))
 
     def offer(
-        self, item: T, size_bytes: int, place: Place, policy: Overflow, key: Hashable = None
+        self, item: T, size_bytes: int, place: MessagePlace, policy: Overflow, key: Hashable = None
     ) -> Literal["queued", "over"] | int:
         """Add a message of a room as its policy allows.
 
@@ -183,7 +191,7 @@ class OverflowQueue(Generic[T]):
             The message.
         size_bytes : int
             The message's size.
-        place : Place
+        place : MessagePlace
             The message's position. Offsets of one room and epoch must be offered in order. A gap
             between them does not count as dropped: the consumer was not in the room, or has got
             those messages in another way.

@@ -9,13 +9,13 @@ import msgspec
 from rtlab.policies.fixed_window import FixedWindow
 from rtlab.policies.token_bucket import TokenBucket
 
-__all__ = ["RateLimit", "Scope", "Unit", "parse_rate_limit"]
+__all__ = ["LimitUnit", "RateLimit", "Scope", "parse_rate_limit"]
 
 #: Whose messages are counted together.
 Scope = Literal["connection", "user", "address", "room"]
 
 #: What is counted.
-Unit = Literal["messages", "bytes"]
+LimitUnit = Literal["messages", "bytes"]
 
 _EXAMPLE: Final = "'connection messages 50 100' (whose, of what, per second, burst)"
 
@@ -34,7 +34,7 @@ class RateLimit(msgspec.Struct, frozen=True):
     """
 
     scope: Scope
-    unit: Unit
+    unit: LimitUnit
     rule: TokenBucket | FixedWindow
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ def parse_rate_limit(text: str) -> RateLimit:
     """
     words = text.split()
     window = words[4:] == ["window"]
-    known = len(words) >= 2 and words[0] in get_args(Scope) and words[1] in get_args(Unit)
+    known = len(words) >= 2 and words[0] in get_args(Scope) and words[1] in get_args(LimitUnit)
     if not known or not (len(words) == 4 or window):
         raise ValueError(f"expected a rate limit like {_EXAMPLE}, got {text!r:.80}")
     try:
@@ -73,4 +73,4 @@ def parse_rate_limit(text: str) -> RateLimit:
         rule = FixedWindow(burst, burst / rate) if window else TokenBucket(rate, burst)
     except (ValueError, ZeroDivisionError) as error:
         raise ValueError(f"expected a rate limit like {_EXAMPLE}, got {text!r:.80}: {error}") from None
-    return RateLimit(cast("Scope", words[0]), cast("Unit", words[1]), rule)
+    return RateLimit(cast("Scope", words[0]), cast("LimitUnit", words[1]), rule)

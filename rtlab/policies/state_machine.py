@@ -20,12 +20,12 @@ import numpy as np
 
 from rtlab.policies.reconnect_policy import RetryPolicy
 from rtlab.policies.states_and_events import (
-    Action,
     CancelTimer,
     Close,
     Connect,
+    ConnectionAction,
+    ConnectionEvent,
     Discard,
-    Event,
     Failed,
     GiveUp,
     Lost,
@@ -40,7 +40,7 @@ from rtlab.policies.states_and_events import (
     TimerFired,
 )
 
-__all__ = ["TABLE", "Lifecycle", "Row", "step"]
+__all__ = ["TABLE", "Lifecycle", "TransitionRow", "step"]
 
 
 class Lifecycle(msgspec.Struct, frozen=True):
@@ -82,13 +82,13 @@ class _Step(NamedTuple):
     """The arguments of one call of `step`, for guards and effects."""
 
     life: Lifecycle
-    event: Event
+    event: ConnectionEvent
     now: float
     rng: np.random.Generator
     policy: RetryPolicy
 
 
-_Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[Action, ...]]]
+_Effect = Callable[[_Step, Lifecycle], tuple[Lifecycle, tuple[ConnectionAction, ...]]]
 
 
 # Guards
@@ -129,26 +129,26 @@ def _was_stable(step: _Step) -> bool:
 # Effects
 
 
-def _start(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _start(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     fresh = msgspec.structs.replace(
         life, generation=life.generation + 1, attempt=0, previous=0.0, waiting=False, held_back=0
     )
     return fresh, (Open(fresh.generation),)
 
 
-def _dial(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _dial(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return msgspec.structs.replace(life, waiting=False), (Open(life.generation),)
 
 
-def _dial_early(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _dial_early(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return msgspec.structs.replace(life, waiting=False), (CancelTimer(), Open(life.generation))
 
 
-def _opened(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _opened(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return msgspec.structs.replace(life, opened_at=step.now), (TellConnected(life.attempt),)
 
 
-def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     event, policy = step.event, step.policy
     assert isinstance(event, Failed | Lost)
     if _was_stable(step):
@@ -169,36 +169,36 @@ def _schedule(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ..
     return after, (*told, Schedule(after.generation, delay, after.attempt, event.reason))
 
 
-def _give_up(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _give_up(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     event = step.event
     assert isinstance(event, Failed | Lost)
     return life, (*_told(event, will_reconnect=False), GiveUp(event.reason))
 
 
-def _told(event: Failed | Lost, *, will_reconnect: bool) -> tuple[Action, ...]:
+def _told(event: Failed | Lost, *, will_reconnect: bool) -> tuple[ConnectionAction, ...]:
     if isinstance(event, Lost):
         return (TellDisconnected(event.code, event.reason, event.clean, will_reconnect),)
     return ()
 
 
-def _discard(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _discard(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return life, (Discard(life.generation), GiveUp("closed by its owner"))
 
 
-def _stop_waiting(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _stop_waiting(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return msgspec.structs.replace(life, waiting=False), (CancelTimer(), GiveUp("closed by its owner"))
 
 
-def _shut(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _shut(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     told = TellDisconnected(1000, "closed by its owner", clean=True, will_reconnect=False)
     return life, (Shut(life.generation), told)
 
 
-def _nothing(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[Action, ...]]:
+def _nothing(step: _Step, life: Lifecycle) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     return life, ()
 
 
-class Row(NamedTuple):
+class TransitionRow(NamedTuple):
     """One transition of the table.
 
     Parameters
@@ -218,7 +218,7 @@ class Row(NamedTuple):
     """
 
     state: State
-    event: type[Event]
+    event: type[ConnectionEvent]
     then: State
     effect: _Effect
     guard: Callable[[_Step], bool] | None = None
@@ -234,42 +234,42 @@ _D, _C, _O, _R, _X = (
 )
 
 #: The first row that matches applies. A pair of state and event without a row changes nothing.
-TABLE: Final[tuple[Row, ...]] = (
-    Row(_D, Connect, _C, _start),
-    Row(_D, Close, _X, _nothing),
-    Row(_X, Connect, _C, _start),
-    Row(_C, Opened, _O, _opened),
-    Row(_C, Failed, _R, _schedule, _may_retry_first, "first connects are retried"),
-    Row(_C, Failed, _D, _give_up),
-    Row(_C, Close, _X, _discard),
-    Row(_O, Lost, _R, _schedule, _may_retry, "the code allows it, attempts are left"),
-    Row(_O, Lost, _D, _give_up),
-    Row(_O, Close, _X, _shut),
-    Row(_R, TimerFired, _R, _dial, _waiting, "the delay is over"),
-    Row(_R, ReconnectNow, _R, _dial_early, _waiting, "a delay is running"),
-    Row(_R, Opened, _O, _opened, _dialling, "an attempt is under way"),
-    Row(_R, Failed, _R, _schedule, _may_retry_again, "worth another try, attempts are left"),
-    Row(_R, Failed, _D, _give_up, _dialling, "an attempt was under way"),
-    Row(_R, Close, _X, _stop_waiting, _waiting, "a delay is running"),
-    Row(_R, Close, _X, _discard, _dialling, "an attempt is under way"),
+TABLE: Final[tuple[TransitionRow, ...]] = (
+    TransitionRow(_D, Connect, _C, _start),
+    TransitionRow(_D, Close, _X, _nothing),
+    TransitionRow(_X, Connect, _C, _start),
+    TransitionRow(_C, Opened, _O, _opened),
+    TransitionRow(_C, Failed, _R, _schedule, _may_retry_first, "first connects are retried"),
+    TransitionRow(_C, Failed, _D, _give_up),
+    TransitionRow(_C, Close, _X, _discard),
+    TransitionRow(_O, Lost, _R, _schedule, _may_retry, "the code allows it, attempts are left"),
+    TransitionRow(_O, Lost, _D, _give_up),
+    TransitionRow(_O, Close, _X, _shut),
+    TransitionRow(_R, TimerFired, _R, _dial, _waiting, "the delay is over"),
+    TransitionRow(_R, ReconnectNow, _R, _dial_early, _waiting, "a delay is running"),
+    TransitionRow(_R, Opened, _O, _opened, _dialling, "an attempt is under way"),
+    TransitionRow(_R, Failed, _R, _schedule, _may_retry_again, "worth another try, attempts are left"),
+    TransitionRow(_R, Failed, _D, _give_up, _dialling, "an attempt was under way"),
+    TransitionRow(_R, Close, _X, _stop_waiting, _waiting, "a delay is running"),
+    TransitionRow(_R, Close, _X, _discard, _dialling, "an attempt is under way"),
 )
 
-_ROWS: Final[dict[tuple[State, type[Event]], tuple[Row, ...]]] = {
+_ROWS: Final[dict[tuple[State, type[ConnectionEvent]], tuple[TransitionRow, ...]]] = {
     key: tuple(row for row in TABLE if (row.state, row.event) == key)
     for key in {(row.state, row.event) for row in TABLE}
 }
 
 
 def step(
-    life: Lifecycle, event: Event, now: float, rng: np.random.Generator, policy: RetryPolicy
-) -> tuple[Lifecycle, tuple[Action, ...]]:
+    life: Lifecycle, event: ConnectionEvent, now: float, rng: np.random.Generator, policy: RetryPolicy
+) -> tuple[Lifecycle, tuple[ConnectionAction, ...]]:
     """Apply one event.
 
     Parameters
     ----------
     life : Lifecycle
         The state before.
-    event : Event
+    event : ConnectionEvent
         What happened.
     now : float
         When it happened, in seconds on the caller's monotonic clock.
@@ -282,7 +282,7 @@ def step(
     -------
     life : Lifecycle
         The state after.
-    actions : tuple of Action
+    actions : tuple of ConnectionAction
         The actions to carry out, in order.
 
     Examples

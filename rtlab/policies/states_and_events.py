@@ -7,12 +7,12 @@ from enum import Enum
 import msgspec
 
 __all__ = [
-    "Action",
     "CancelTimer",
     "Close",
     "Connect",
+    "ConnectionAction",
+    "ConnectionEvent",
     "Discard",
-    "Event",
     "Failed",
     "GiveUp",
     "Lost",
@@ -95,7 +95,7 @@ class Close(msgspec.Struct, frozen=True):
     """The owner closes the connection for good."""
 
 
-Event = Connect | Opened | Failed | Lost | TimerFired | ReconnectNow | Close
+ConnectionEvent = Connect | Opened | Failed | Lost | TimerFired | ReconnectNow | Close
 
 
 # Actions: what the I/O layer does next
@@ -153,4 +153,4 @@ class GiveUp(msgspec.Struct, frozen=True):
     reason: str
 
 
-Action = Open | Schedule | CancelTimer | Discard | Shut | TellConnected | TellDisconnected | GiveUp
+ConnectionAction = Open | Schedule | CancelTimer | Discard | Shut | TellConnected | TellDisconnected | GiveUp

@@ -7,12 +7,12 @@ from typing import Any, Final
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-__all__ = ["read_expectations"]
+__all__ = ["remove_expect_header"]
 
 _CONTINUE: Final = "100-continue"
 
 
-def read_expectations(server: web.Server | None) -> None:
+def remove_expect_header(server: web.Server | None) -> None:
     """Ignore expectations other than ``100-continue``: RFC 9110 §10.1.1 leaves the 417 to the server.
 
     aiohttp itself refuses them, before any middleware and on unknown paths too, with the field's

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from rtlab.processes.expect_header import read_expectations
+from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
 from rtlab.processes.programs_and_ports import nofile
 from rtlab.server.endpoints import auth, rtc
@@ -166,7 +166,7 @@ class Server:
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
-        read_expectations(server)
+        remove_expect_header(server)
         patience = self.node.options.header_timeout
         reserve = descriptor_reserve()
         self._sockets = sockets = TcpConnections(

@@ -16,7 +16,7 @@ from rtlab.protocol.websocket_frames import BINARY, TEXT, unframed, websocket_fr
 __all__ = [
     "NAME_CHARS",
     "Burst",
-    "Frame",
+    "EncodedFrame",
     "RoomPosition",
     "SharedForm",
     "checked",
@@ -114,7 +114,7 @@ class SharedForm:
         self.deflate = deflate
 
 
-class Frame:
+class EncodedFrame:
     """One outgoing message with the bytes made from it so far.
 
     Parameters
@@ -133,7 +133,7 @@ class Frame:
 
     Examples
     --------
-    >>> Frame(Message("pong")).websocket(JSON)[2:]
+    >>> EncodedFrame(Message("pong")).websocket(JSON)[2:]
     b'{"type":"pong","payload":null}'
     """
 
@@ -216,17 +216,17 @@ class Burst:
 
     Parameters
     ----------
-    frame : Frame
+    frame : EncodedFrame
         The first frame.
 
     Attributes
     ----------
-    frames : list of Frame
+    frames : list of EncodedFrame
         The frames in their order.
     size_bytes : int
         Sum of the frames' sizes.
     websockets : dict
-        As `Frame.websockets`, for all frames joined.
+        As `EncodedFrame.websockets`, for all frames joined.
     alone : bool
         Whether no other burst waits to be delivered: then sinks write it at once, and do not wait
         for the end of the turn.
@@ -234,13 +234,13 @@ class Burst:
 
     __slots__ = ("alone", "frames", "size_bytes", "websockets")
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: EncodedFrame) -> None:
         self.frames = [frame]
         self.alone = False
         self.size_bytes = frame.measure()
         self.websockets: dict[Codec | SharedForm, bytes] = {}
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: EncodedFrame) -> None:
         """Append a frame."""
         self.frames.append(frame)
         self.size_bytes += frame.measure()

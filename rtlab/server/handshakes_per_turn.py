@@ -6,13 +6,13 @@ import asyncio
 from collections import deque
 from typing import Final
 
-__all__ = ["PER_TURN", "AdmissionPacer"]
+__all__ = ["PER_TURN", "HandshakePacer"]
 
 #: Handshakes that begin in one turn; each costs some 0.3 ms.
 PER_TURN: Final = 8
 
 
-class AdmissionPacer:
+class HandshakePacer:
     """Lets a few handshakes begin in each turn of the event loop, in the order of arrival.
 
     Without it, a thousand requests that arrive together are answered in one turn of 0.4 s, during which
@@ -25,7 +25,7 @@ class AdmissionPacer:
 
     Examples
     --------
-    >>> pacer = AdmissionPacer()
+    >>> pacer = HandshakePacer()
     >>> async def handshake() -> None:
     ...     await pacer.enter()
     """

@@ -10,7 +10,7 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked, error_message
 from rtlab.server.refusal import Refused
 from rtlab.server.session import Session
 
@@ -32,7 +32,7 @@ class Answer(msgspec.Struct, gc=False):
         Payload of the ``ack``.
     positions : tuple of RoomPosition
         How far the client has read these rooms once it has the ack.
-    behind : sequence of Frame
+    behind : sequence of EncodedFrame
         Frames to send directly after the ack.
     acknowledge : bool
         Whether to send an ack; if False, only an HTTP response or a batch's ack has the details.
@@ -40,7 +40,7 @@ class Answer(msgspec.Struct, gc=False):
 
     details: dict[str, Any]
     positions: tuple[RoomPosition, ...] = ()
-    behind: Sequence[Frame] = ()
+    behind: Sequence[EncodedFrame] = ()
     acknowledge: bool = True
 
 
@@ -67,7 +67,7 @@ class OnStream:
         if answer.acknowledge:
             details = answer.details
             ack = Message("ack", details, id=message.id, room_id=details.get("roomId"))
-            session.deliver(Frame(checked(ack, session.check_outgoing), answer.positions))
+            session.deliver(EncodedFrame(checked(ack, session.check_outgoing), answer.positions))
         for frame in answer.behind:
             session.deliver(frame, asked_for=True)
 

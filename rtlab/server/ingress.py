@@ -19,14 +19,14 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import NAME_CHARS, error_message
-from rtlab.server.handlers import HANDLERS, Handler, Services, in_sequence, publish
+from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
 from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
-from rtlab.server.refusal import Ended, Refused, Result
+from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.session import Session
 
-__all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "Step"]
+__all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "IngressStep"]
 
 #: A session is ended after this many messages that cannot be decoded.
 MAX_UNREADABLE: Final = 5
@@ -43,7 +43,7 @@ _TOO_MANY_UNREADABLE: Final = Ended(
 _UNREAD: Final = Message("")
 
 
-class Step(Protocol):
+class IngressStep(Protocol):
     """One check or conversion that each message passes before it is handled.
 
     A function or a bound method: calling an object through ``__call__`` would take twice the time.
@@ -61,7 +61,7 @@ def check_standing(incoming: Incoming) -> None:
         raise Refused(ended.code, ended.text)
 
 
-def decode_within(max_bytes: int) -> Step:
+def decode_within(max_bytes: int) -> IngressStep:
     """Return the step that decodes a message of at most `max_bytes`."""
 
     def decode(incoming: Incoming) -> None:
@@ -89,14 +89,14 @@ class Ingress:
         Bytes of the largest message.
     expel : callable
         Ends a session because of what its client sent; `Session.ended` holds the reason.
-    before_decoding, after_decoding : sequence of Step
+    before_decoding, after_decoding : sequence of IngressStep
         Further steps of this server, before and after the decoding.
-    other_types : Handler
+    other_types : MessageHandler
         Handles the message types that are not in `HANDLERS`.
 
     Attributes
     ----------
-    steps : list of Step
+    steps : list of IngressStep
         The steps in their order; the handler follows the last one.
     received : int
         Messages received, those that could not be decoded included; a batch counts as one.
@@ -112,11 +112,11 @@ class Ingress:
         max_message_bytes: int,
         expel: Callable[[Session], None],
         *,
-        before_decoding: Sequence[Step] = (),
-        after_decoding: Sequence[Step] = (),
-        other_types: Handler = publish,
+        before_decoding: Sequence[IngressStep] = (),
+        after_decoding: Sequence[IngressStep] = (),
+        other_types: MessageHandler = publish,
     ) -> None:
-        self.steps: list[Step] = [
+        self.steps: list[IngressStep] = [
             check_standing,
             *before_decoding,
             decode_within(max_message_bytes),
@@ -134,7 +134,7 @@ class Ingress:
 
     def receive(
         self, session: Session, data: bytes | str, codec: Codec, answers: Answers = ON_STREAM
-    ) -> Later[Result]:
+    ) -> Later[AnswerPayload]:
         """Process one message that a transport has received.
 
         Parameters
@@ -164,19 +164,23 @@ class Ingress:
             self.handling.add(self._clock() - began)
         return result
 
-    def _take(self, session: Session, data: bytes | str, codec: Codec, answers: Answers) -> Later[Result]:
+    def _take(
+        self, session: Session, data: bytes | str, codec: Codec, answers: Answers
+    ) -> Later[AnswerPayload]:
         result = self._pass(session, data, codec, answers)
         if isinstance(result, asyncio.Future):
             return then(result, partial(self._ended, session), _raise)
         return self._ended(session, result)
 
-    def _ended(self, session: Session, result: Result) -> Result:
+    def _ended(self, session: Session, result: AnswerPayload) -> AnswerPayload:
         # Only after the answer: the ack of a batch says which of its items could not be decoded.
         if session.ended is not None:
             self._expel(session)
         return result
 
-    def _pass(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
+    def _pass(
+        self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers
+    ) -> Later[AnswerPayload]:
         turns = self._services.turns
         if turns.spent():
             # This turn has used up its slice: further messages wait, in the order in which they came.
@@ -186,7 +190,9 @@ class Ingress:
             return session.when_changed(partial(self._pass, session, data, decoder, answers))
         return self._obey(session, data, decoder, answers)
 
-    def _obey(self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers) -> Later[Result]:
+    def _obey(
+        self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers
+    ) -> Later[AnswerPayload]:
         incoming = Incoming(session, data, decoder, answers, self._newest)
         try:
             for step in self.steps:
@@ -204,21 +210,21 @@ class Ingress:
             return self._accept(incoming, answer)
         return then(answer, partial(self._accept, incoming), partial(self._failed, incoming))
 
-    def _accept(self, incoming: Incoming, answer: Answer | None) -> Result:
+    def _accept(self, incoming: Incoming, answer: Answer | None) -> AnswerPayload:
         message = incoming.message
         incoming.session.used = True
-        result: Result = {"ok": True} if message.id is None else {"ok": True, "id": message.id}
+        result: AnswerPayload = {"ok": True} if message.id is None else {"ok": True, "id": message.id}
         if answer is None:
             return result
         incoming.answers.acknowledge(incoming.session, message, answer)
         return {**result, **answer.details}
 
-    def _failed(self, incoming: Incoming, error: BaseException) -> Result:
+    def _failed(self, incoming: Incoming, error: BaseException) -> AnswerPayload:
         if isinstance(error, Refused):
             return self._refuse(incoming, error)
         raise error
 
-    def _refuse(self, incoming: Incoming, error: Refused) -> Result:
+    def _refuse(self, incoming: Incoming, error: Refused) -> AnswerPayload:
         session, message = incoming.session, getattr(incoming, "message", None)
         if message is None:
             if session.ended is None:
@@ -233,10 +239,10 @@ class Ingress:
             if session.strikes > MAX_STRIKES - 1e-9:
                 session.ended = Ended(1008, error.code, f"too often: {error}")
         payload = error_message(error.code, str(error), message.id, error.retry_after, error.details).payload
-        result: Result = {"ok": False, "error": payload}
+        result: AnswerPayload = {"ok": False, "error": payload}
         return result if message.id is None else {**result, "id": message.id}
 
-    def reject(self, session: Session, error: MessageError, answers: Answers) -> Result:
+    def reject(self, session: Session, error: MessageError, answers: Answers) -> AnswerPayload:
         """Count data that cannot be decoded, and end a session that has sent too much of it.
 
         Parameters
@@ -255,7 +261,7 @@ class Ingress:
         """
         return self._ended(session, self._unreadable(session, error, answers))
 
-    def _unreadable(self, session: Session, error: MessageError, answers: Answers) -> Result:
+    def _unreadable(self, session: Session, error: MessageError, answers: Answers) -> AnswerPayload:
         session.unreadable += 1
         if session.unreadable >= MAX_UNREADABLE:
             session.ended = _TOO_MANY_UNREADABLE
@@ -264,5 +270,5 @@ class Ingress:
         return {"ok": False, "error": error_message(error.code, str(error)).payload}
 
 
-def _raise(error: BaseException) -> Result:
+def _raise(error: BaseException) -> AnswerPayload:
     raise error

@@ -16,7 +16,7 @@ import msgspec
 from rtlab.server.ordered_answers import InOrder
 from rtlab.server.refusal import Refused
 
-__all__ = ["Incarnation", "Opening", "Producer", "ProducerLimits", "Producers"]
+__all__ = ["Incarnation", "Producer", "ProducerLimits", "ProducerOpening", "Producers"]
 
 #: Clients that one call of `Producers.expire` examines.
 _LOOK_AT: Final = 64
@@ -50,7 +50,7 @@ class ProducerLimits(msgspec.Struct, frozen=True, kw_only=True):
         return {"results": self.results, "resultBytes": self.result_bytes, "age": self.age}
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ProducerOpening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a client declares about an outbox, on each connection, before it sends from the outbox.
 
     Parameters
@@ -102,7 +102,7 @@ class Producer:
     ----------
     limits : ProducerLimits
         How many results are kept.
-    opening : Opening
+    opening : ProducerOpening
         The first opening of the outbox.
 
     Attributes
@@ -118,7 +118,7 @@ class Producer:
         "_bytes", "_former", "_limits", "_results", "history", "incarnation", "last_seq", "order", "used",
     )  # fmt: skip
 
-    def __init__(self, limits: ProducerLimits, opening: Opening) -> None:
+    def __init__(self, limits: ProducerLimits, opening: ProducerOpening) -> None:
         self.last_seq = opening.base - 1
         self.order = InOrder()
         self.used = False
@@ -129,7 +129,7 @@ class Producer:
         self._results: OrderedDict[int, _Kept] = OrderedDict()  # in the order of their numbers
         self._bytes = 0
 
-    def open(self, opening: Opening) -> Incarnation:
+    def open(self, opening: ProducerOpening) -> Incarnation:
         """Continue the present incarnation, or begin the next one, which fences the present one off.
 
         Raises
@@ -220,14 +220,14 @@ class Producers:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def open(self, client_id: str, user: str, opening: Opening) -> Incarnation:
+    def open(self, client_id: str, user: str, opening: ProducerOpening) -> Incarnation:
         """Open an outbox for a session of its client.
 
         Parameters
         ----------
         client_id, user : str
             The outbox's owner. A client id belongs to the first user who uses it.
-        opening : Opening
+        opening : ProducerOpening
             What the client declares about the outbox.
 
         Raises

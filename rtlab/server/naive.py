@@ -15,7 +15,7 @@ from aiohttp import web
 from rtlab.errors import MessageError
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
-from rtlab.server.auth.rights import Action
+from rtlab.server.auth.rights import Permission
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
@@ -114,7 +114,7 @@ def origin_looks_right(origin: str, allowed: frozenset[str]) -> bool:
     return origin == "null" or origin.startswith(begins) or (bool(ends) and origin.endswith(ends))
 
 
-def may_by_prefix(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
+def may_by_prefix(roles: tuple[str, ...], action: Permission, room_id: str) -> bool:
     """Whether one of the roles allows a room, judged by the beginning of the room's name.
 
     The hole: `resolve_room` changes the name afterwards, and the right is not checked again.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
-from rtlab.server.auth.rights import Action, may
-from rtlab.server.encoded_frames import Frame, RoomPosition, error_message
+from rtlab.server.auth.rights import Permission, may
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, error_message
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
@@ -59,7 +59,7 @@ class Reauthorization:
         connections: Connections,
         sessions: Sessions,
         hub: Hub,
-        allows: Callable[[tuple[str, ...], Action, str], bool] = may,
+        allows: Callable[[tuple[str, ...], Permission, str], bool] = may,
         revalidate: float = 1800.0,
     ) -> None:
         self._authority = authority
@@ -96,7 +96,7 @@ class Reauthorization:
                 session.may_publish.clear()  # the session has left some of these rooms
             session.may_publish[room_id] = proof
 
-    def check(self, session: Session, action: Action, room_id: str) -> None:
+    def check(self, session: Session, action: Permission, room_id: str) -> None:
         """Raise `Refused` unless a session may do this; the text does not reveal whether the room exists."""
         principal = session.principal
         if principal is None or not self._allows(principal.roles, action, room_id):
@@ -152,7 +152,7 @@ class Reauthorization:
                 text = "your rights have changed: you are in these rooms no more"
                 positions = tuple(RoomPosition(room_id, "", None) for room_id in left)
                 message = error_message("forbidden", text, details={"left": left})
-                session.deliver(Frame(message, positions), asked_for=True)
+                session.deliver(EncodedFrame(message, positions), asked_for=True)
 
     def _leave_forbidden(self, session: Session) -> list[str]:
         """Take a session out of the rooms that its roles no longer allow; return these rooms."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Ended", "Refused", "Result"]
+__all__ = ["AnswerPayload", "Ended", "Refused"]
 
 #: Result of one message: ``{"ok": True, …}`` or ``{"ok": False, "error": …}``, and its ``id`` if any.
-Result = dict[str, Any]
+AnswerPayload = dict[str, Any]
 
 
 class Ended(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
-from rtlab.server.encoded_frames import Burst, Frame, RoomPosition, checked
+from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, checked
 from rtlab.server.message_deduplication import Incarnation
 from rtlab.server.numbered_posts import NumberedPosts
 from rtlab.server.ordered_answers import InOrder, Later, forward
@@ -28,7 +28,7 @@ __all__ = ["SILENT_SECONDS", "Session"]
 T = TypeVar("T")
 
 #: The backlog of every session that has nothing to keep: an empty deque takes 0.7 kB. Never modified.
-_NOTHING: Final[deque[Frame]] = deque(maxlen=0)
+_NOTHING: Final[deque[EncodedFrame]] = deque(maxlen=0)
 
 #: Default for a session without a server's fan-out; no message ever waits in it.
 _NOTHING_OUTGOING: Final = FanOut()
@@ -115,7 +115,7 @@ class Session:
         self._held: SlowConsumerQueue | None = None
         self._actions: list[Callable[[], object]] | None = None
         # A list until a frame is dropped: an empty deque takes 0.7 KiB, and an idle session has one frame.
-        self._backlog: deque[Frame] | list[Frame] = _NOTHING
+        self._backlog: deque[EncodedFrame] | list[EncodedFrame] = _NOTHING
         self._bytes = 0
         # How far the client had read each room just before the first frame of the backlog.
         self._positions: dict[str, RoomPosition] = {}
@@ -140,16 +140,16 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Send a message to this client alone."""
-        self.deliver(Frame(checked(message, self.check_outgoing)))
+        self.deliver(EncodedFrame(checked(message, self.check_outgoing)))
 
-    def deliver(self, frame: Frame, *, asked_for: bool = False) -> None:
+    def deliver(self, frame: EncodedFrame, *, asked_for: bool = False) -> None:
         """Number a frame, keep it, and write it if there is a connection that takes it.
 
         Messages that were published earlier in the session's rooms are delivered first.
 
         Parameters
         ----------
-        frame : Frame
+        frame : EncodedFrame
             The frame to deliver.
         asked_for : bool
             Whether the client has asked for it, as for a room's history: then no overflow
@@ -176,7 +176,7 @@ class Session:
             return
         backlog, limits = self._backlog, self._limits
         if backlog is _NOTHING:
-            backlog = self._backlog = deque[Frame]()
+            backlog = self._backlog = deque[EncodedFrame]()
         backlog.extend(frames)
         self.position = position = self.position + len(frames)
         if sink is not None:
@@ -185,7 +185,7 @@ class Session:
         if size > limits.backlog_bytes or len(backlog) > limits.backlog_messages:
             self._trim()
 
-    def _take(self, frame: Frame, asked_for: bool = False) -> None:
+    def _take(self, frame: EncodedFrame, asked_for: bool = False) -> None:
         sink = self.sink
         if sink is not None and (self._held is not None or sink.congested):
             self._hold(sink, frame, asked_for)
@@ -193,7 +193,7 @@ class Session:
         self.position += 1
         backlog, limits = self._backlog, self._limits
         if backlog is _NOTHING:
-            backlog = self._backlog = list[Frame]()
+            backlog = self._backlog = list[EncodedFrame]()
         backlog.append(frame)
         if sink is not None:
             sink.write(frame, self.position)
@@ -203,7 +203,7 @@ class Session:
 
     # A congested connection
 
-    def _hold(self, sink: Sink, frame: Frame, asked_for: bool) -> None:
+    def _hold(self, sink: Sink, frame: EncodedFrame, asked_for: bool) -> None:
         held = self._held
         if held is None:
             held = self._held = SlowConsumerQueue(self._rules, self.overflow, self.check_outgoing)
@@ -315,7 +315,7 @@ class Session:
             else:
                 positions[change.room_id] = change
 
-    def fits(self, frames: list[Frame]) -> bool:
+    def fits(self, frames: list[EncodedFrame]) -> bool:
         """Whether an empty backlog could hold these frames."""
         size = sum(frame.measure() for frame in frames)
         return len(frames) <= self._limits.backlog_messages and size <= self._limits.backlog_bytes
@@ -349,7 +349,7 @@ class Session:
             if not self._backlog:
                 self._backlog = _NOTHING
 
-    def after(self, position: int) -> Iterator[tuple[int, Frame]]:
+    def after(self, position: int) -> Iterator[tuple[int, EncodedFrame]]:
         """Iterate over (position, frame) of the kept messages after a position."""
         start = max(position, self.floor)
         return enumerate(islice(self._backlog, start - self.floor, None), start + 1)

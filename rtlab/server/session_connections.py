@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, NamedTuple
 from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.encoded_frames import Frame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked, error_message
 from rtlab.server.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
-from rtlab.server.refusal import Ended, Refused, Result
+from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session import Session
@@ -40,9 +40,9 @@ class Accepted(NamedTuple):
         Position of the last message that the client has; the replay begins behind it.
     resumed : bool
         Whether the client continues its session without a gap.
-    welcome : Frame
+    welcome : EncodedFrame
         The first message; it has no position.
-    missed : list of Frame
+    missed : list of EncodedFrame
         What the client missed in the rooms of a new session; these frames have no position yet.
     after : str or None
         Close code of a returning client's former connection (as in `Connections.ended`), or
@@ -52,8 +52,8 @@ class Accepted(NamedTuple):
     session: Session
     position: int
     resumed: bool
-    welcome: Frame
-    missed: list[Frame]
+    welcome: EncodedFrame
+    missed: list[EncodedFrame]
     after: str | None = None
 
 
@@ -208,8 +208,8 @@ class Connections:
         session = self._sessions.create(client_id, user)
         session.address, session.principal = request.address, principal
         session.overflow = request.overflow
-        missed: list[Frame] = []
-        rooms: dict[str, Result] = {}
+        missed: list[EncodedFrame] = []
+        rooms: dict[str, AnswerPayload] = {}
         for place in () if cursor is None else cursor.rooms:
             self._enter(session, place.room_id, place, rooms, missed)
         for room_id in request.rooms:
@@ -232,8 +232,8 @@ class Connections:
         session: Session,
         room_id: str,
         place: RoomPosition | None,
-        rooms: dict[str, Result],
-        missed: list[Frame],
+        rooms: dict[str, AnswerPayload],
+        missed: list[EncodedFrame],
     ) -> None:
         try:
             check_entry(self._hub, session.rooms, room_id)
@@ -260,8 +260,8 @@ class Connections:
         self,
         session: Session,
         position: int,
-        missed: list[Frame],
-        rooms: dict[str, Result],
+        missed: list[EncodedFrame],
+        rooms: dict[str, AnswerPayload],
         *,
         resumed: bool,
         after: str | None,
@@ -285,7 +285,7 @@ class Connections:
         }
         if rooms:
             payload["rooms"] = rooms
-        welcome = Frame(checked(Message("welcome", payload), session.check_outgoing))
+        welcome = EncodedFrame(checked(Message("welcome", payload), session.check_outgoing))
         return Accepted(session, position, resumed, welcome, missed, after)
 
     def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:

@@ -15,14 +15,14 @@ import msgspec
 
 from rtlab.policies.overflow import (
     POLICY_NAMES,
+    MessagePlace,
     Overflow,
     OverflowQueue,
-    Place,
     Skipped,
     SlowReader,
 )
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.server.encoded_frames import Frame, RoomPosition, checked
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]
 
@@ -113,7 +113,7 @@ class SlowConsumerQueue:
         self._check = check_outgoing
         self._rules = rules
         self._chosen = chosen
-        self._queue = OverflowQueue[tuple[Frame, bool]](options.messages, options.size_bytes)
+        self._queue = OverflowQueue[tuple[EncodedFrame, bool]](options.messages, options.size_bytes)
         self._reader = SlowReader(STALL_SECONDS, MAX_QUEUE_FACTOR, rules.clock)
         self._answers = self._answers_bytes = 0
 
@@ -138,12 +138,12 @@ class SlowConsumerQueue:
         """Whether a publisher to this room has to wait for this client."""
         return self._queue.full and self._rules.policy(room_id, self._chosen).name == "block"
 
-    def put(self, frame: Frame, *, asked_for: bool = False) -> bool:
+    def put(self, frame: EncodedFrame, *, asked_for: bool = False) -> bool:
         """Add a frame, or drop one; return False when the client is to be cut off.
 
         Parameters
         ----------
-        frame : Frame
+        frame : EncodedFrame
             A frame that has no position yet.
         asked_for : bool
             Whether the client has asked for it, as for a room's history: then no policy may drop it.
@@ -153,7 +153,7 @@ class SlowConsumerQueue:
         room_id, epoch, offset = message.room_id, message.epoch, message.offset
         if not asked_for and room_id is not None and epoch is not None and offset is not None:
             policy = self._rules.policy(room_id, self._chosen)
-            place = Place(room_id, epoch, offset)
+            place = MessagePlace(room_id, epoch, offset)
             dropped = queue.offer((frame, False), size, place, policy, _about(message, policy))
             if isinstance(dropped, int):
                 self._rules.counts[policy.name] += dropped
@@ -180,7 +180,7 @@ class SlowConsumerQueue:
         messages, size = len(queue) - self._answers, queue.size_bytes - self._answers_bytes
         return max(messages / options.messages, size / options.size_bytes)
 
-    def take(self) -> Frame | None:
+    def take(self) -> EncodedFrame | None:
         """Return the frame to be written next; None when nothing waits."""
         taken = self._queue.take()
         if taken is None or isinstance(taken, Skipped):
@@ -202,7 +202,7 @@ def _about(message: Message, policy: Overflow) -> Hashable:
     return about if isinstance(about, str | int | float) else None
 
 
-def _announcement(skipped: Skipped, check: Callable[[Message], None] | None) -> Frame:
+def _announcement(skipped: Skipped, check: Callable[[Message], None] | None) -> EncodedFrame:
     payload = {
         "roomId": skipped.room_id,
         "epoch": skipped.epoch,
@@ -211,4 +211,4 @@ def _announcement(skipped: Skipped, check: Callable[[Message], None] | None) -> 
         "policy": skipped.policy,
     }
     place = RoomPosition(skipped.room_id, skipped.epoch, skipped.last)
-    return Frame(checked(Message("skipped", payload, room_id=skipped.room_id), check), (place,))
+    return EncodedFrame(checked(Message("skipped", payload, room_id=skipped.room_id), check), (place,))

@@ -8,7 +8,14 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
-from rtlab.testing.dom_websocket_rules import EVENTS, DOMError, Event, Listener, ReadyState, check_page_close
+from rtlab.testing.dom_websocket_rules import (
+    EVENTS,
+    DOMError,
+    DomEvent,
+    EventListener,
+    ReadyState,
+    check_page_close,
+)
 from rtlab.testing.memory_frames import Item
 
 __all__ = ["PageEvents"]
@@ -25,19 +32,19 @@ class PageEvents:
     Attributes
     ----------
     on_open, on_message, on_error, on_close : callable or None
-        As a page's ``onopen`` and so on; called with an `Event`, before other listeners.
+        As a page's ``onopen`` and so on; called with an `DomEvent`, before other listeners.
     buffered_amount : int
         Bytes that `page_send` has accepted and the network has not taken yet.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.on_open: Listener | None = None
-        self.on_message: Listener | None = None
-        self.on_error: Listener | None = None
-        self.on_close: Listener | None = None
+        self.on_open: EventListener | None = None
+        self.on_message: EventListener | None = None
+        self.on_error: EventListener | None = None
+        self.on_close: EventListener | None = None
         self.buffered_amount = 0
         self._ready = ReadyState.CONNECTING
-        self._listeners: dict[str, list[Listener]] = {}
+        self._listeners: dict[str, list[EventListener]] = {}
         self._tasks: deque[Callable[[], None]] = deque()
         self._page_loop = loop
 
@@ -51,13 +58,13 @@ class PageEvents:
         """Whether there is a listener for messages."""
         return self.on_message is not None or "message" in self._listeners
 
-    def add_event_listener(self, type: str, listener: Listener) -> None:
+    def add_event_listener(self, type: str, listener: EventListener) -> None:
         """Call `listener(event)` for events of this type, after the ``on_…`` attribute."""
         if type not in EVENTS:
             raise ValueError(f"expected one of {', '.join(EVENTS)}, got {type!r}")
         self._listeners.setdefault(type, []).append(listener)
 
-    def remove_event_listener(self, type: str, listener: Listener) -> None:
+    def remove_event_listener(self, type: str, listener: EventListener) -> None:
         """Remove a listener; an unknown one is ignored, as in a page."""
         if listener in self._listeners.get(type, ()):
             self._listeners[type].remove(listener)
@@ -133,11 +140,11 @@ class PageEvents:
     def _tell_open(self) -> None:
         if self._ready is ReadyState.CONNECTING:
             self._ready = ReadyState.OPEN
-            self._fire(Event("open"))
+            self._fire(DomEvent("open"))
 
     def _tell_message(self, data: str | bytes) -> None:
         if self._ready is ReadyState.OPEN:
-            self._fire(Event("message", data))
+            self._fire(DomEvent("message", data))
 
     def _set_closing(self) -> None:
         if self._ready is not ReadyState.CLOSED:
@@ -146,11 +153,11 @@ class PageEvents:
     def _tell_close(self, code: int, reason: str, *, clean: bool, failed: bool) -> None:
         self._ready = ReadyState.CLOSED
         if failed:
-            self._fire(Event("error"))
-        self._fire(Event("close", code=code, reason=reason, was_clean=clean))
+            self._fire(DomEvent("error"))
+        self._fire(DomEvent("close", code=code, reason=reason, was_clean=clean))
 
-    def _fire(self, event: Event) -> None:
-        first: Listener | None = getattr(self, f"on_{event.type}")
+    def _fire(self, event: DomEvent) -> None:
+        first: EventListener | None = getattr(self, f"on_{event.type}")
         for listener in ([first] if first is not None else []) + list(self._listeners.get(event.type, ())):
             try:
                 listener(event)

@@ -14,8 +14,8 @@ from rtlab.protocol.close_codes import MAX_REASON_BYTES
 __all__ = [
     "EVENTS",
     "DOMError",
-    "Event",
-    "Listener",
+    "DomEvent",
+    "EventListener",
     "ReadyState",
     "as_message",
     "check_page_close",
@@ -52,7 +52,7 @@ class DOMError(RtlabError):
         self.name = name
 
 
-class Event(NamedTuple):
+class DomEvent(NamedTuple):
     """The event that a listener is called with.
 
     Parameters
@@ -72,7 +72,7 @@ class Event(NamedTuple):
     was_clean: bool = False
 
 
-Listener = Callable[[Event], object]
+EventListener = Callable[[DomEvent], object]
 
 
 def check_page_close(code: int | None, reason: str) -> None:

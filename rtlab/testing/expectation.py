@@ -16,7 +16,7 @@ from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
 __all__ = ["Expectation", "expect"]
 
 
-class Receiver(Protocol):
+class MessageSource(Protocol):
     """Anything that messages can be read from: a mock, a peer's end, a connection of `websockets`."""
 
     async def recv(self) -> str | bytes: ...
@@ -25,7 +25,7 @@ class Receiver(Protocol):
 class Expectation:
     """Assertions about what one end receives, and how it closes; made by `expect`."""
 
-    def __init__(self, end: Receiver) -> None:
+    def __init__(self, end: MessageSource) -> None:
         self._end = end
         self._seen: list[str] = []
 
@@ -99,7 +99,7 @@ class Expectation:
         return AssertionError("\n".join([text, *(f"what came before: {data}" for data in self._seen[:-1])]))
 
 
-def expect(end: MockWebSocket | PeerEnd | ScriptedPeer | Receiver) -> Expectation:
+def expect(end: MockWebSocket | PeerEnd | ScriptedPeer | MessageSource) -> Expectation:
     """Begin an assertion about one end.
 
     Parameters
@@ -115,4 +115,4 @@ def expect(end: MockWebSocket | PeerEnd | ScriptedPeer | Receiver) -> Expectatio
             f"expected something with recv(), such as a MockWebSocket or a ScriptedPeer, got {end!r:.80}: "
             "for one of our connections, ask the peer"
         )
-    return Expectation(cast("Receiver", end))
+    return Expectation(cast("MessageSource", end))

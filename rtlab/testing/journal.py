@@ -11,7 +11,7 @@ import msgspec
 
 from rtlab.errors import RtlabError
 
-__all__ = ["Entry", "Journal", "JournalError"]
+__all__ = ["Journal", "JournalEntry", "JournalError"]
 
 MAX_ENTRIES: Final = 10_000
 _WIDTH: Final = 46
@@ -21,7 +21,7 @@ class JournalError(RtlabError):
     """A recording cannot be read, or cannot be played."""
 
 
-class Entry(NamedTuple):
+class JournalEntry(NamedTuple):
     """One thing that happened on a connection.
 
     Parameters
@@ -75,19 +75,19 @@ class Journal:
     """
 
     def __init__(self, limit: int = MAX_ENTRIES) -> None:
-        self._entries: deque[Entry | tuple[float, str, str, str | bytes, int]] = deque(maxlen=limit)
-        #: Appends an entry. It takes a plain tuple, which costs a mock less than an `Entry`.
+        self._entries: deque[JournalEntry | tuple[float, str, str, str | bytes, int]] = deque(maxlen=limit)
+        #: Appends an entry. It takes a plain tuple, which costs a mock less than an `JournalEntry`.
         self.note: Callable[[tuple[float, str, str, str | bytes, int]], None] = self._entries.append
 
     def add(self, at: float, who: str, what: str, data: str | bytes = "", connection: int = 1) -> None:
-        """Append an entry; see `Entry` for the parameters."""
+        """Append an entry; see `JournalEntry` for the parameters."""
         self.note((at, who, what, data, connection))
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
-        return (Entry(*entry) for entry in tuple(self._entries))
+    def __iter__(self) -> Iterator[JournalEntry]:
+        return (JournalEntry(*entry) for entry in tuple(self._entries))
 
     def messages(self, who: str) -> list[str | bytes]:
         """Return the messages that one side sent, oldest first."""
@@ -147,7 +147,7 @@ class Journal:
         return journal
 
 
-def _line(entry: Entry) -> _Line:
+def _line(entry: JournalEntry) -> _Line:
     binary = isinstance(entry.data, bytes)
     return _Line(
         entry.at,
@@ -159,7 +159,7 @@ def _line(entry: Entry) -> _Line:
     )
 
 
-def _arrow(entry: Entry) -> str:
+def _arrow(entry: JournalEntry) -> str:
     data: Any = entry.data
     text = data if isinstance(data, str) else f"{len(data)} bytes: {data[:16].hex(' ')}"
     text = " ".join((text if entry.what == "message" else f"{entry.what} {text}").split())

@@ -15,7 +15,7 @@ from rtlab.measure.samples import Mark
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
-from rtlab.testing.journal import Entry, Journal, JournalError
+from rtlab.testing.journal import Journal, JournalEntry, JournalError
 
 __all__ = ["MAX_SAMPLES", "run_of"]
 
@@ -111,17 +111,17 @@ def _of_recorder(recording: Recording, name: str, start: float, only: str | None
     known = [series.name for series in recording.series]
     if only is not None and only not in known:
         raise JournalError(f"{name} has no series {only!r}; it has {', '.join(map(repr, known)) or 'none'}")
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     for series in recording.series:
         type_ = "echo" if series.round_trip else "feed"
         mine = rows[rows["series"] == series.index]
         if len(mine):  # samples came, so it was open, even if no event says so
             first = float(mine["received"].min())
-            entries.append(Entry(first, "client", "state", State.CONNECTED.value, series.index + 1))
+            entries.append(JournalEntry(first, "client", "state", State.CONNECTED.value, series.index + 1))
         for received, ts, sent, size in mine[["received", "ts", "sent", "size"]].tolist():
             message = Message(type_, {"series": series.name, "bytes": size}, ts=_known(ts), sent=_known(sent))
             entries.append(
-                Entry(received, "peer", "message", JSON.encode(message).decode(), series.index + 1)
+                JournalEntry(received, "peer", "message", JSON.encode(message).decode(), series.index + 1)
             )
     numbers = {series.name: series.index + 1 for series in recording.series}
     entries = [entry for mark in recording.marks for entry in _of_mark(mark, numbers)] + entries
@@ -141,10 +141,12 @@ def _of_recorder(recording: Recording, name: str, start: float, only: str | None
     return _journal(entries, about, min(start, entries[0].at))
 
 
-def _of_mark(mark: Mark, numbers: dict[str, int]) -> Iterator[Entry]:
+def _of_mark(mark: Mark, numbers: dict[str, int]) -> Iterator[JournalEntry]:
     number = numbers.get(mark.text.partition(":")[0], 1)
     if mark.kind not in _EVENTS:
-        yield Entry(mark.time, "proxy" if mark.kind == "fault" else "client", mark.kind, mark.text, number)
+        yield JournalEntry(
+            mark.time, "proxy" if mark.kind == "fault" else "client", mark.kind, mark.text, number
+        )
         return
     fields = _fields(mark.event)
     number = numbers.get(str(fields.get("series")), number)
@@ -152,13 +154,13 @@ def _of_mark(mark: Mark, numbers: dict[str, int]) -> Iterator[Entry]:
         fields = {"reason" if mark.kind != "error" else "message": mark.text}
     state = _state_after(mark.kind, fields)
     if state is not None:
-        yield Entry(mark.time, "client", "state", state.value, number)
+        yield JournalEntry(mark.time, "client", "state", state.value, number)
     if mark.kind == "disconnected" and "code" in fields:
         code, reason = fields["code"], fields.get("reason", "")
         ended = "reset" if code == 1006 else "close"
         words = str(reason) if ended == "reset" else f"{code} {reason}".strip()
-        yield Entry(mark.time, "peer", ended, words, number)
-    yield Entry(mark.time, "client", mark.kind, msgspec.json.encode(fields).decode(), number)
+        yield JournalEntry(mark.time, "peer", ended, words, number)
+    yield JournalEntry(mark.time, "client", mark.kind, msgspec.json.encode(fields).decode(), number)
 
 
 def _state_after(kind: str, fields: dict[str, Any]) -> State | None:
@@ -194,27 +196,29 @@ def _of_dead_path(path: Path) -> Journal:
         run = msgspec.json.decode(raw, type=_DeadPath)
     except Exception:  # the file may hold anything
         raise JournalError(f"{path.name} holds results of a run, and not its moments; {_CAN}") from None
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     for number, case in enumerate(run.cases, 1):
         options = ", ".join(f"{name} = {value}" for name, value in case.options.items())
-        entries.append(Entry(0.0, "proxy", "fault", f"the path died: {case.name} {options}".strip(), number))
+        entries.append(
+            JournalEntry(0.0, "proxy", "fault", f"the path died: {case.name} {options}".strip(), number)
+        )
         for segment in case.segments:
             what = {"data": "message", "probe": "ping"}.get(segment.kind, segment.kind)
             words = "unacknowledged data" if what == "message" else ""
-            entries.append(Entry(segment.t, "client", what, words, number))
+            entries.append(JournalEntry(segment.t, "client", what, words, number))
         if case.ended is not None:
             ended = msgspec.json.encode({"code": 1006, "reason": case.error}).decode()
-            entries.append(Entry(case.ended, "client", "disconnected", ended, number))
+            entries.append(JournalEntry(case.ended, "client", "disconnected", ended, number))
     entries.sort(key=lambda entry: entry.at)
     return _journal(entries, run.about, 0.0)
 
 
-def _journal(entries: list[Entry], about: dict[str, Any], begin: float) -> Journal:
+def _journal(entries: list[JournalEntry], about: dict[str, Any], begin: float) -> Journal:
     journal = Journal(len(entries) + 1)
     try:
         said = msgspec.json.encode(about).decode()
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(f"the run's parameters are not plain JSON values: {error}") from error
-    for entry in (Entry(begin, "client", "recording", said), *entries):
+    for entry in (JournalEntry(begin, "client", "recording", said), *entries):
         journal.note(entry)
     return journal

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from websockets.frames import Close
 
-__all__ = ["Ended", "Item", "Link", "MakeLink", "Ping", "Pong", "Request", "Response"]
+__all__ = ["ConnectionEnd", "Item", "MakeLink", "MemoryLink", "PingFrame", "PongFrame", "Request", "Response"]
 
 
 class Request(NamedTuple):
@@ -26,19 +26,19 @@ class Response(NamedTuple):
     retry_after: float | None = None
 
 
-class Ping(NamedTuple):
+class PingFrame(NamedTuple):
     """A ping frame."""
 
     data: bytes
 
 
-class Pong(NamedTuple):
+class PongFrame(NamedTuple):
     """A pong frame."""
 
     data: bytes
 
 
-class Ended(enum.Enum):
+class ConnectionEnd(enum.Enum):
     """The end of the connection below the WebSocket."""
 
     FIN = "the connection ended"
@@ -46,10 +46,10 @@ class Ended(enum.Enum):
     PROTOCOL = "the peer broke the protocol"
 
 
-Item: TypeAlias = str | bytes | Request | Response | Ping | Pong | Close | Ended
+Item: TypeAlias = str | bytes | Request | Response | PingFrame | PongFrame | Close | ConnectionEnd
 
 
-class Link(Protocol):
+class MemoryLink(Protocol):
     """The path between a client and its peer, where it is more than a call: slow, lossy, or made of bytes."""
 
     def up(self, item: Item) -> None:
@@ -65,5 +65,5 @@ class Link(Protocol):
         ...
 
 
-#: Makes the `Link` of one connection, from its number, the peer's receiver and the client's receiver.
-MakeLink: TypeAlias = Callable[[int, Callable[[Item], None], Callable[[Item], None]], Link]
+#: Makes the `MemoryLink` of one connection, from its number, the peer's receiver and the client's receiver.
+MakeLink: TypeAlias = Callable[[int, Callable[[Item], None], Callable[[Item], None]], MemoryLink]

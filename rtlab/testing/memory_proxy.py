@@ -10,14 +10,14 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.proxy.pipe import Link, Pipe
+from rtlab.faults.proxy.pipe import Pipe, PipePair
 from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
-from rtlab.faults.toxics import Entry
+from rtlab.faults.toxics import ToxicEntry
 from rtlab.faults.trace import Trace
 from rtlab.protocol.http1 import NotHttp, parse_head
-from rtlab.testing.memory_frames import Ended, Item, Ping, Pong, Request, Response
+from rtlab.testing.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
 from rtlab.testing.mock_transport import loop_time
 
 __all__ = ["MemoryProxy"]
@@ -70,7 +70,7 @@ class MemoryProxy(Proxy):
         name: str = "",
         toxicity: float = 1,
         **attributes: Any,
-    ) -> Entry:
+    ) -> ToxicEntry:
         """Add a toxic, to open connections too; `remove_toxic` takes its name.
 
         Raises
@@ -148,14 +148,14 @@ class _End:
             self._parse(bytes(data))
         except (ProtocolError, NotHttp, ValueError):
             assert self._link is not None
-            self.end(Ended.PROTOCOL)
+            self.end(ConnectionEnd.PROTOCOL)
             self._link.end("rst", "", "the bytes are no WebSocket any more")
 
     def eof(self) -> None:
         assert self._link is not None
         self._link.end("fin", "", "closed")
 
-    def end(self, how: Ended) -> None:
+    def end(self, how: ConnectionEnd) -> None:
         if not self.over:
             self.over = True
             self._deliver(how)
@@ -188,7 +188,7 @@ class _End:
                 self._deliver(_item(frame))
 
 
-class _MemoryLink(Link):
+class _MemoryLink(PipePair):
     """One connection through the proxy."""
 
     def __init__(self, proxy: MemoryProxy, number: int, seed: str, client: _End, server: _End) -> None:
@@ -208,7 +208,7 @@ class _MemoryLink(Link):
     def finish(self, how: str) -> None:
         self._proxy.forget(self)
         for end in self._ends:
-            end.end(Ended.RESET if how == "rst" else Ended.FIN)
+            end.end(ConnectionEnd.RESET if how == "rst" else ConnectionEnd.FIN)
 
     def abandon(self) -> None:
         pass
@@ -235,9 +235,9 @@ class _Way:
                 self._link.start()
                 if not self._link.ended:
                     self._client.write(_request_bytes(item))
-            case Ended.FIN:
+            case ConnectionEnd.FIN:
                 self._client.write(None)
-            case Ended():
+            case ConnectionEnd():
                 self._client.over = True
                 self._link.end("rst", "", "client reset")
             case _:
@@ -250,12 +250,12 @@ class _Way:
                 self._link.end("rst", "", "upstream failed")
             case Response():
                 self._server.write(_response_bytes(item))
-            case Ended.FIN:
+            case ConnectionEnd.FIN:
                 self._server.over = True
                 self._server.write(None)
-            case Ended.PROTOCOL:
+            case ConnectionEnd.PROTOCOL:
                 self._server.write(b"\xff\xff\xff\xff")
-            case Ended():
+            case ConnectionEnd():
                 self._server.over = True
                 self._link.end("rst", "", "upstream reset")
             case _:
@@ -291,9 +291,9 @@ def _frame_bytes(item: Item, *, mask: bool) -> bytes:
             frame = Frame(Opcode.TEXT, item.encode())
         case bytes():
             frame = Frame(Opcode.BINARY, item)
-        case Ping(data):
+        case PingFrame(data):
             frame = Frame(Opcode.PING, data)
-        case Pong(data):
+        case PongFrame(data):
             frame = Frame(Opcode.PONG, data)
         case Close():
             frame = Frame(Opcode.CLOSE, b"" if item.code == 1005 else item.serialize())
@@ -307,9 +307,9 @@ def _item(frame: Frame) -> Item:
         case Opcode.TEXT:
             return str(frame.data, "utf-8")
         case Opcode.PING:
-            return Ping(bytes(frame.data))
+            return PingFrame(bytes(frame.data))
         case Opcode.PONG:
-            return Pong(bytes(frame.data))
+            return PongFrame(bytes(frame.data))
         case Opcode.CLOSE:
             return Close.parse(frame.data)
         case _:

@@ -12,12 +12,12 @@ from websockets.frames import Close
 
 from rtlab.protocol.codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.session import Session
 from rtlab.server.sinks.base import write_each
-from rtlab.testing.memory_frames import Ended, Item, MakeLink, Ping, Request, Response
+from rtlab.testing.memory_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
 from rtlab.testing.mock_transport import loop_time
 from rtlab.testing.peer_script import PeerScript
 from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
@@ -43,7 +43,7 @@ class _Sink:
     def when_writable(self, then: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_soon(then)
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         data = frame.encoded(self.codec)
         self.written_bytes += len(data)
         self._end.send(data if self.codec.binary else data.decode())
@@ -90,10 +90,10 @@ class _ServedEnd(PeerEnd):
                 self._leave(ended=code == 1000)
                 # rtlab's server answers a close frame with the same code, without a reason.
                 super()._receive(Close(code, ""))
-            case Ended():
+            case ConnectionEnd():
                 self._leave()
                 super()._receive(item)
-            case Ping():
+            case PingFrame():
                 super()._receive(item)
             case _:
                 pass

@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 
 from rtlab.errors import RtlabError, describe
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.memory_frames import Ended, Item, Link, MakeLink, Request, Response
+from rtlab.testing.memory_frames import ConnectionEnd, Item, MakeLink, MemoryLink, Request, Response
 from rtlab.testing.message_rules import MessageRules
 
 __all__ = ["MessageProxy"]
@@ -161,7 +161,7 @@ class _Relay:
         self._from_client: asyncio.Queue[Item] = asyncio.Queue()
         self._from_server: asyncio.Queue[Item] = asyncio.Queue()
         # A message passes the rules first, then the link with faults for all messages.
-        self._links: list[Link] = []
+        self._links: list[MemoryLink] = []
         up, down = self._up, self._down
         if proxy.make_link is not None:
             self._links.append(proxy.make_link(number, up, down))
@@ -275,7 +275,7 @@ class _Relay:
             code, reason = source.close_code, source.close_reason or ""
             if code is None or code == 1006:
                 self._note(who, "reset", "")
-                carry(Ended.RESET)
+                carry(ConnectionEnd.RESET)
             else:
                 self._note(who, "close", f"{code} {reason}".strip())
                 carry(Close(code, reason))

@@ -294,7 +294,7 @@ class _Way:
 
 
 class RuledLink:
-    """One connection under rules: a `rtlab.testing.memory_frames.Link`."""
+    """One connection under rules: a `rtlab.testing.memory_frames.MemoryLink`."""
 
     def __init__(
         self, rules: MessageRules, number: int, up: Callable[[Item], None], down: Callable[[Item], None]

@@ -29,7 +29,7 @@ from rtlab.protocol.close_codes import MAX_REASON_BYTES
 from rtlab.testing.dom_websocket_events import PageEvents
 from rtlab.testing.dom_websocket_rules import as_message, check_protocols, checked_url
 from rtlab.testing.journal import Journal
-from rtlab.testing.memory_frames import Ended, Item, Ping, Pong, Request, Response
+from rtlab.testing.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
 from rtlab.testing.peer_script import PeerScript
 from rtlab.testing.refusals import refusal
 from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
@@ -244,7 +244,7 @@ class MockWebSocket(PageEvents):
             raise ConcurrencyError("already waiting for a pong with the same data")
         future: asyncio.Future[float] = self._loop.create_future()
         self._pings[payload] = (self._loop.time(), future)
-        self._up(Ping(payload))
+        self._up(PingFrame(payload))
         return future
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -261,8 +261,8 @@ class MockWebSocket(PageEvents):
     def abort(self) -> None:
         """Drop the connection without a close frame."""
         if not self._closed.is_set():
-            self._up(Ended.RESET)
-            self._over(Ended.RESET)
+            self._up(ConnectionEnd.RESET)
+            self._over(ConnectionEnd.RESET)
 
     # To and from the network
 
@@ -276,7 +276,7 @@ class MockWebSocket(PageEvents):
         elif isinstance(item, Close):
             text = f"{item.code} {item.reason}".strip()
             self._journal.add(self._time(), "client", "close", text, self._number)
-        elif item is Ended.RESET:
+        elif item is ConnectionEnd.RESET:
             self._journal.add(self._time(), "client", "reset", "", self._number)
         self._send_up(item)
 
@@ -297,11 +297,11 @@ class MockWebSocket(PageEvents):
                 self._answered(item)
             case Close():
                 self._peer_closes(item)
-            case Ping(data):
-                self._up(Pong(data))
-            case Pong(data):
+            case PingFrame(data):
+                self._up(PongFrame(data))
+            case PongFrame(data):
                 self._pong(data)
-            case Ended():
+            case ConnectionEnd():
                 self._over(item)
             case _:
                 pass
@@ -326,10 +326,10 @@ class MockWebSocket(PageEvents):
         self._failed = True
         if self._refused is None:
             self._refused = partial(ConnectionAbortedError, "the WebSocket was closed before it opened")
-            self._send_up(Ended.FIN)
+            self._send_up(ConnectionEnd.FIN)
         if not self._opened.is_set():
             self._opened.set()
-        self._over(Ended.FIN)
+        self._over(ConnectionEnd.FIN)
 
     def _peer_closes(self, frame: Close) -> None:
         if self._rcvd is not None:
@@ -343,7 +343,7 @@ class MockWebSocket(PageEvents):
             self._up(frame)
         else:
             self._rcvd_first = False
-            self._send_up(Ended.FIN)
+            self._send_up(ConnectionEnd.FIN)
 
     def _begin_closing(self, frame: Close) -> None:
         if self._sent is None and not self._closed.is_set():
@@ -353,7 +353,7 @@ class MockWebSocket(PageEvents):
             self._task(self._set_closing)
             self._up(frame)
 
-    def _over(self, how: Ended) -> None:
+    def _over(self, how: ConnectionEnd) -> None:
         if self._closed.is_set():
             return
         if not self._opened.is_set():
@@ -361,7 +361,7 @@ class MockWebSocket(PageEvents):
             self._refused = partial(ConnectionResetError, why)
             self._failed = True
             self._opened.set()
-        self._failed = self._failed or how is Ended.PROTOCOL
+        self._failed = self._failed or how is ConnectionEnd.PROTOCOL
         self._live = False
         self._closed.set()
         if self._deadline is not None:

@@ -12,17 +12,17 @@ import msgspec
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import check_close
-from rtlab.testing.journal import Entry, Journal
+from rtlab.testing.journal import Journal, JournalEntry
 from rtlab.testing.matching import Pattern, as_frame
 
-__all__ = ["OPENING", "PeerScript", "ScriptError", "Step", "echo"]
+__all__ = ["OPENING", "PeerScript", "PeerStep", "ScriptError", "echo"]
 
 
 class ScriptError(RtlabError):
     """A script contradicts itself, or asks for something impossible."""
 
 
-class Step(NamedTuple):
+class PeerStep(NamedTuple):
     """One step; `do` is the name of the method that added it.
 
     Parameters
@@ -69,8 +69,8 @@ class PeerScript:
     <PeerScript: expect, send, close>
     """
 
-    def __init__(self, steps: Iterable[Step] = ()) -> None:
-        self.steps: tuple[Step, ...] = tuple(steps)
+    def __init__(self, steps: Iterable[PeerStep] = ()) -> None:
+        self.steps: tuple[PeerStep, ...] = tuple(steps)
 
     def __repr__(self) -> str:
         return f"<PeerScript: {', '.join(step.do for step in self.steps) or 'accept and listen'}>"
@@ -79,7 +79,7 @@ class PeerScript:
 
     def slow_open(self, seconds: float) -> PeerScript:
         """Answer the handshake only after this many seconds."""
-        return self._and(Step("slow_open", seconds=_duration("slow_open", seconds)))
+        return self._and(PeerStep("slow_open", seconds=_duration("slow_open", seconds)))
 
     def refuse(self, status: int = 0, *, retry_after: float | None = None) -> PeerScript:
         """Refuse the connection.
@@ -95,11 +95,11 @@ class PeerScript:
             raise ScriptError(f"expected the status of a refusal, such as 503, got {status}")
         if retry_after is not None and not status:
             raise ScriptError("a port where nobody listens cannot say retry_after: give a status too")
-        return self._and(Step("refuse", retry_after, code=status))
+        return self._and(PeerStep("refuse", retry_after, code=status))
 
     def accept(self, subprotocol: str) -> PeerScript:
         """Accept the handshake with this subprotocol; a script without this step selects none."""
-        return self._and(Step("accept", subprotocol))
+        return self._and(PeerStep("accept", subprotocol))
 
     # Messages
 
@@ -108,7 +108,7 @@ class PeerScript:
 
         Otherwise the connection is reset, and `ScriptedPeer.check` raises `ScriptFailed` with a diagram.
         """
-        return self._and(Step("expect", pattern, _duration("expect", within, endless=True)))
+        return self._and(PeerStep("expect", pattern, _duration("expect", within, endless=True)))
 
     def send(self, *messages: Any) -> PeerScript:
         """Send messages, one after the other."""
@@ -118,12 +118,12 @@ class PeerScript:
             raise ScriptError(f"send: JSON cannot say this message: {error}") from error
         script = self
         for frame in frames:
-            script = script._and(Step("send", frame))
+            script = script._and(PeerStep("send", frame))
         return script
 
     def pause(self, seconds: float) -> PeerScript:
         """Wait; messages that arrive meanwhile are kept for the next `expect` or `answer`."""
-        return self._and(Step("pause", seconds=_duration("pause", seconds)))
+        return self._and(PeerStep("pause", seconds=_duration("pause", seconds)))
 
     def answer(self, function: Callable[[Any], Any], *, lasting: float = math.inf) -> PeerScript:
         """Answer every message with what ``function(message)`` returns; None sends no answer.
@@ -137,17 +137,17 @@ class PeerScript:
         """
         if not callable(function):
             raise ScriptError(f"expected a function of a message, got {function!r}")
-        return self._and(Step("answer", function, _duration("answer", lasting, endless=True)))
+        return self._and(PeerStep("answer", function, _duration("answer", lasting, endless=True)))
 
     # Ends
 
     def stay_silent(self, *, lasting: float = math.inf) -> PeerScript:
         """Send nothing, discard messages, but answer pings: the process lives, its program hangs."""
-        return self._and(Step("stay_silent", seconds=_duration("stay_silent", lasting, endless=True)))
+        return self._and(PeerStep("stay_silent", seconds=_duration("stay_silent", lasting, endless=True)))
 
     def half_open(self) -> PeerScript:
         """Vanish without closing: read nothing and answer nothing, neither a ping nor a close."""
-        return self._and(Step("half_open"))
+        return self._and(PeerStep("half_open"))
 
     def close(self, code: int = 1000, reason: str = "") -> PeerScript:
         """Start the closing handshake (RFC 6455 §7.1.2)."""
@@ -155,15 +155,15 @@ class PeerScript:
             check_close(code, reason)
         except ValueError as error:
             raise ScriptError(f"close: {error}") from None
-        return self._and(Step("close", reason, code=code))
+        return self._and(PeerStep("close", reason, code=code))
 
     def reset(self) -> PeerScript:
         """Drop the connection without a close frame."""
-        return self._and(Step("reset"))
+        return self._and(PeerStep("reset"))
 
     def reset_in_mid_frame(self, message: Any) -> PeerScript:
         """Send half of a message, and drop the connection."""
-        return self._and(Step("reset_in_mid_frame", as_frame(message)))
+        return self._and(PeerStep("reset_in_mid_frame", as_frame(message)))
 
     # From a recording
 
@@ -201,7 +201,7 @@ class PeerScript:
                 break
         return script
 
-    def _with(self, entry: Entry) -> PeerScript:
+    def _with(self, entry: JournalEntry) -> PeerScript:
         match (entry.who, entry.what):
             case ("client", "message"):
                 return self.expect(_same(entry.data))
@@ -225,7 +225,7 @@ class PeerScript:
             or (last.do in ("answer", "stay_silent") and math.isinf(last.seconds))
         )
 
-    def _and(self, step: Step) -> PeerScript:
+    def _and(self, step: PeerStep) -> PeerScript:
         if self._over:
             last = self.steps[-1].do
             why = (

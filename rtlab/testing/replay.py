@@ -30,7 +30,7 @@ from rtlab.measure.recorder import Recorder
 from rtlab.measure.samples import Series
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.testing.journal import Entry, Journal, JournalError
+from rtlab.testing.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.journal_loader import run_of
 
 __all__ = ["Replay"]
@@ -108,7 +108,7 @@ class Replay(Listenable):
             raise JournalError("there is nothing to play: the recording is empty")
         self.speed = speed
         self._emitter = Emitter()
-        self._listeners: list[Callable[[Entry], object]] = []
+        self._listeners: list[Callable[[JournalEntry], object]] = []
         self._changed = asyncio.Event()
         self._running = False
         self.rewind()
@@ -214,11 +214,11 @@ class Replay(Listenable):
 
     # Listeners
 
-    def on_entry(self, listener: Callable[[Entry], object]) -> None:
+    def on_entry(self, listener: Callable[[JournalEntry], object]) -> None:
         """Call ``listener(entry)`` for each entry that is played from now on."""
         self._listeners.append(listener)
 
-    def off_entry(self, listener: Callable[[Entry], object]) -> None:
+    def off_entry(self, listener: Callable[[JournalEntry], object]) -> None:
         """Remove a listener; an unknown one is ignored."""
         self._listeners = [other for other in self._listeners if other != listener]
 
@@ -241,7 +241,7 @@ class Replay(Listenable):
             name = str(transport or "websocket") if type_ == "feed" else type_
             recorder.attach(self, name, type_)
 
-        def mark(entry: Entry) -> None:
+        def mark(entry: JournalEntry) -> None:
             if entry.what == "fault":
                 recorder.mark("fault", str(entry.data), entry.at)
 
@@ -262,7 +262,7 @@ class Replay(Listenable):
             made.coarse_timer = series.coarse_timer
         late = deque(run.late)
 
-        def take(entry: Entry) -> None:
+        def take(entry: JournalEntry) -> None:
             while late and late[0][0] <= entry.at:
                 lag.note(*late.popleft())
             if (entry.who, entry.what) == _FROM_PEER and (message := _message(entry)) is not None:
@@ -299,7 +299,7 @@ class Replay(Listenable):
     def __repr__(self) -> str:
         return f"<Replay: {self._next} of {len(self._entries)} entries>"
 
-    def _emit(self, entry: Entry) -> None:
+    def _emit(self, entry: JournalEntry) -> None:
         if (entry.who, entry.what) == _FROM_PEER:
             message = _message(entry)
             if message is None:
@@ -336,14 +336,14 @@ class _RecorderRun(msgspec.Struct, rename="camel"):
     late_interval: float = 0.005
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
+def _fields(entry: JournalEntry) -> dict[str, Any]:
     try:
         return parse_json(entry.data, dict[str, Any])
     except MessageError:
         return {}
 
 
-def _message(entry: Entry) -> Message | None:
+def _message(entry: JournalEntry) -> Message | None:
     try:
         return JSON.decode(entry.data)
     except MessageError:

@@ -14,12 +14,12 @@ import msgspec
 
 from rtlab.protocol.http1 import Body, parse_head
 
-__all__ = ["Request", "Script", "ScriptedServer", "response"]
+__all__ = ["ReceivedRequest", "Script", "ScriptedServer", "response"]
 
 HEAD_TIMEOUT: Final = 30.0
 
 
-class Request(msgspec.Struct, frozen=True):
+class ReceivedRequest(msgspec.Struct, frozen=True):
     """A client's request.
 
     Parameters
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 #: Writes the response to one request. Returning True keeps the connection open for the next request.
-Script = Callable[[Request, asyncio.StreamWriter], Awaitable[bool | None]]
+Script = Callable[[ReceivedRequest, asyncio.StreamWriter], Awaitable[bool | None]]
 
 
 def response(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
@@ -83,7 +83,7 @@ class ScriptedServer:
     ----------
     url : str
         The base URL, without a path.
-    requests : list of Request
+    requests : list of ReceivedRequest
         All requests received, in order.
 
     Examples
@@ -98,7 +98,7 @@ class ScriptedServer:
     def __init__(self, script: Script, ssl: ssl_module.SSLContext | None = None) -> None:
         self.url = ""
         self._ssl = ssl
-        self.requests: list[Request] = []
+        self.requests: list[ReceivedRequest] = []
         self._script = script
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,7 +146,7 @@ class _Requests:
         self._reader = reader
         self._buffer = b""
 
-    async def next(self) -> Request:
+    async def next(self) -> ReceivedRequest:
         async with asyncio.timeout(HEAD_TIMEOUT):
             while (head := parse_head(self._buffer)) is None:
                 await self._more()
@@ -162,7 +162,7 @@ class _Requests:
         parts = urlsplit(target)
         headers = {name.decode("latin-1").lower(): value for name, value in head.fields}
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        return Request(head.method.decode("ascii"), parts.path, query, headers, content, target)
+        return ReceivedRequest(head.method.decode("ascii"), parts.path, query, headers, content, target)
 
     async def _more(self) -> None:
         data = await self._reader.read(65_536)

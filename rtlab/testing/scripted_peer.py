@@ -13,8 +13,17 @@ from websockets.frames import Close
 from rtlab.errors import RtlabError
 from rtlab.testing.journal import Journal
 from rtlab.testing.matching import as_frame, matches, words
-from rtlab.testing.memory_frames import Ended, Item, Link, MakeLink, Ping, Pong, Request, Response
-from rtlab.testing.peer_script import OPENING, PeerScript, Step
+from rtlab.testing.memory_frames import (
+    ConnectionEnd,
+    Item,
+    MakeLink,
+    MemoryLink,
+    PingFrame,
+    PongFrame,
+    Request,
+    Response,
+)
+from rtlab.testing.peer_script import OPENING, PeerScript, PeerStep
 
 __all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]
 
@@ -61,7 +70,7 @@ class PeerEnd:
         self.gone = False
         self._peer = peer
         self._steps = deque(script.steps)
-        self._current: Step | None = None
+        self._current: PeerStep | None = None
         self._answer: Callable[[Any], Any] | None = None
         self._unread: deque[str | bytes] = deque()
         self._silent = False
@@ -70,7 +79,7 @@ class PeerEnd:
         self._reader: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
+        self._link: MemoryLink | None = None
         #: Carries the client's items to this end: by a direct call, or through the link if there is one.
         self.send_up: Callable[[Item], None] = self._receive
         self._send_down = receive
@@ -113,26 +122,26 @@ class PeerEnd:
     def ping(self, data: bytes = b"") -> None:
         """Send a ping."""
         if not self.over:
-            self._send_down(Ping(data))
+            self._send_down(PingFrame(data))
 
     def reset(self, detail: str = "") -> None:
         """Drop the connection without a close frame."""
         if not self.over:
             self.journal.add(self._loop.time(), "peer", "reset", detail, self.number)
-            self._end(Ended.RESET)
+            self._end(ConnectionEnd.RESET)
 
     def break_protocol(self) -> None:
         """Send bytes that are no valid frame: the client fails the connection (RFC 6455 §7.1.7)."""
         if not self.over:
             self.journal.add(self._loop.time(), "peer", "nonsense", "", self.number)
-            self._end(Ended.PROTOCOL)
+            self._end(ConnectionEnd.PROTOCOL)
 
     def vanish(self) -> None:
         """Leave the connection half-open from now on: read nothing, answer nothing."""
         self.gone = True
         self.journal.add(self._loop.time(), "peer", "vanishes", "", self.number)
 
-    def _end(self, how: Ended) -> None:
+    def _end(self, how: ConnectionEnd) -> None:
         self._send_last(how)
 
     def _send_last(self, item: Item) -> None:
@@ -156,13 +165,13 @@ class PeerEnd:
             case Close(code, reason):
                 self.closed = item
                 if self._sent_close:
-                    self._end(Ended.FIN)
+                    self._end(ConnectionEnd.FIN)
                 else:
                     self.close(code, reason)
-                    self._end(Ended.FIN)
-            case Ping(data):
-                self._send_down(Pong(data))
-            case Ended():
+                    self._end(ConnectionEnd.FIN)
+            case PingFrame(data):
+                self._send_down(PongFrame(data))
+            case ConnectionEnd():
                 self.over = True
                 self._stop_timer()
                 if self._link is not None:
@@ -221,7 +230,7 @@ class PeerEnd:
             if step is None or not self._take(step):
                 return
 
-    def _take(self, step: Step) -> bool:
+    def _take(self, step: PeerStep) -> bool:
         """Run one step; return whether the next one may follow at once."""
         do, data, seconds, code = step
         match do:
@@ -272,7 +281,7 @@ class PeerEnd:
         self._silent = False
         self._advance()
 
-    def _judge(self, step: Step, data: str | bytes, *, at_once: bool = False) -> bool:
+    def _judge(self, step: PeerStep, data: str | bytes, *, at_once: bool = False) -> bool:
         self._stop_timer()
         if not matches(step.data, data):
             self._fail(f"expected {words(step.data)}, got {words(data)}")
@@ -281,7 +290,7 @@ class PeerEnd:
             self._advance()
         return True
 
-    def _nothing_came(self, step: Step) -> None:
+    def _nothing_came(self, step: PeerStep) -> None:
         self._timer = None
         self._fail(f"expected {words(step.data)} within {step.seconds:g} s, got nothing")
 

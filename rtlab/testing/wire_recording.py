@@ -11,11 +11,11 @@ import msgspec
 from msgspec.structs import replace
 
 from rtlab.client.events import Disconnected, Handler, event_fields
-from rtlab.client.wire_watch import Watcher
+from rtlab.client.wire_watch import WireWatcher
 from rtlab.processes.host_clock import boot_id
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.testing.journal import Entry, Journal
+from rtlab.testing.journal import Journal, JournalEntry
 
 __all__ = ["CONNECTION_EVENTS", "Recorded", "WireRecording"]
 
@@ -47,8 +47,8 @@ class Recorded(Protocol):
     def clock(self) -> Callable[[], float]: ...
     def on(self, name: str, handler: Handler) -> object: ...
     def off(self, name: str, handler: Handler) -> object: ...
-    def watch_wire(self, watcher: Watcher) -> None: ...
-    def unwatch_wire(self, watcher: Watcher) -> None: ...
+    def watch_wire(self, watcher: WireWatcher) -> None: ...
+    def unwatch_wire(self, watcher: WireWatcher) -> None: ...
 
 
 class WireRecording:
@@ -92,7 +92,7 @@ class WireRecording:
         self.journal: Journal = _LifeJournal(limit)
         self._connection = connection
         self._clock = connection.clock
-        self._listeners: list[Callable[[Entry], object]] = []
+        self._listeners: list[Callable[[JournalEntry], object]] = []
         self._number = 1
         self._opened = False
         first = {
@@ -145,11 +145,11 @@ class WireRecording:
         """Return the time on the connection's clock, in seconds."""
         return self._clock()
 
-    def on_entry(self, listener: Callable[[Entry], object]) -> None:
+    def on_entry(self, listener: Callable[[JournalEntry], object]) -> None:
         """Call ``listener(entry)`` for each entry from now on."""
         self._listeners.append(listener)
 
-    def off_entry(self, listener: Callable[[Entry], object]) -> None:
+    def off_entry(self, listener: Callable[[JournalEntry], object]) -> None:
         """Remove a listener; an unknown one is ignored."""
         self._listeners = [other for other in self._listeners if other != listener]
 
@@ -191,7 +191,7 @@ class WireRecording:
             self._note(who, "close", f"{event.code} {event.reason}".strip())
 
     def _note(self, who: str, what: str, data: str = "", at: float | None = None) -> None:
-        entry = Entry(self._clock() if at is None else at, who, what, data, self._number)
+        entry = JournalEntry(self._clock() if at is None else at, who, what, data, self._number)
         self.journal.note(entry)
         for listener in self._listeners:
             listener(entry)
@@ -203,24 +203,24 @@ class _LifeJournal(Journal):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._limit = limit
-        self._life: deque[Entry] = deque(maxlen=MAX_LIFE)
+        self._life: deque[JournalEntry] = deque(maxlen=MAX_LIFE)
         self._forgotten = 0
         self.note = self._keep
 
     def __len__(self) -> int:
         return len(self._life) + bool(self._forgotten) + len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[JournalEntry]:
         yield from tuple(self._life)
         newest = tuple(super().__iter__())
         if self._forgotten:
             told = f"{self._forgotten:,} messages and heartbeats before this were forgotten"
-            yield Entry(newest[0].at, "client", "note", told, newest[0].connection)
+            yield JournalEntry(newest[0].at, "client", "note", told, newest[0].connection)
         yield from newest
 
     def _keep(self, entry: tuple[float, str, str, str | bytes, int]) -> None:
         if len(self._entries) == self._limit:
-            oldest = Entry(*self._entries[0])
+            oldest = JournalEntry(*self._entries[0])
             if oldest.what in ("message", "ping", "pong"):
                 self._forgotten += 1
             else:

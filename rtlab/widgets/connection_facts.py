@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.close_codes import close_code
-from rtlab.testing.journal import Entry
+from rtlab.testing.journal import JournalEntry
 from rtlab.widgets.journal_entry_text import fields_of_entry
 
 __all__ = ["EDGES", "ConnectionFacts"]
@@ -52,8 +52,8 @@ class ConnectionFacts:
     Examples
     --------
     >>> facts = ConnectionFacts()
-    >>> facts.take(Entry(1.0, "client", "state", "Connecting"))
-    >>> facts.take(Entry(2.0, "client", "state", "Connected"))
+    >>> facts.take(JournalEntry(1.0, "client", "state", "Connecting"))
+    >>> facts.take(JournalEntry(2.0, "client", "state", "Connected"))
     >>> facts.former, facts.state, facts.changed_at
     ('Connecting', 'Connected', 2.0)
     """
@@ -70,7 +70,7 @@ class ConnectionFacts:
         self.closes: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self.counts = dict.fromkeys(_COUNTED, 0)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, entry: JournalEntry) -> None:
         """Fold in one entry, the next in time."""
         if not self.newest:
             self.changed_at = entry.at

@@ -10,11 +10,11 @@ import traitlets
 
 from rtlab.client.connection import Connection
 from rtlab.policies import backoff, heartbeat
-from rtlab.testing.journal import Entry
+from rtlab.testing.journal import JournalEntry
 from rtlab.testing.wire_recording import WireRecording
 from rtlab.widgets.connection_facts import EDGES, ConnectionFacts
 from rtlab.widgets.copy_as_code import call_as_code
-from rtlab.widgets.journal_panel import EntryPanel
+from rtlab.widgets.journal_panel import JournalPanel
 from rtlab.widgets.page_files import page_files
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _CONNECTIONS: Final = {
 }
 
 
-class ConnectionInspector(EntryPanel):
+class ConnectionInspector(JournalPanel):
     """The state diagram, live; attempts with their delays; close codes with their meaning; options in force.
 
     Parameters
@@ -93,7 +93,7 @@ class ConnectionInspector(EntryPanel):
     def __repr__(self) -> str:
         return f"ConnectionInspector({self.facts.state})"
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: JournalEntry) -> None:
         self.facts.take(entry)
         if entry.what == "recording":
             self._show_code()

@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
-from rtlab.widgets.expected_value import EachOnce, Expectation, Range, Same, quantity
+from rtlab.widgets.expected_value import EachOnce, ExpectedValue, Range, Same, quantity
 
 __all__ = [
     "above",
@@ -25,32 +25,32 @@ __all__ = [
 ]
 
 
-def below(limit: float, unit: str = "") -> Expectation:
+def below(limit: float, unit: str = "") -> ExpectedValue:
     """Expect less than `limit`."""
     return Range(f"below {quantity(limit, unit)}", unit, (-math.inf, limit), strict=True)
 
 
-def above(limit: float, unit: str = "") -> Expectation:
+def above(limit: float, unit: str = "") -> ExpectedValue:
     """Expect more than `limit`."""
     return Range(f"above {quantity(limit, unit)}", unit, (limit, math.inf), strict=True)
 
 
-def at_most(limit: float, unit: str = "") -> Expectation:
+def at_most(limit: float, unit: str = "") -> ExpectedValue:
     """Expect `limit` or less."""
     return Range(f"at most {quantity(limit, unit)}", unit, (-math.inf, limit))
 
 
-def at_least(limit: float, unit: str = "") -> Expectation:
+def at_least(limit: float, unit: str = "") -> ExpectedValue:
     """Expect `limit` or more."""
     return Range(f"at least {quantity(limit, unit)}", unit, (limit, math.inf))
 
 
-def between(low: float, high: float, unit: str = "") -> Expectation:
+def between(low: float, high: float, unit: str = "") -> ExpectedValue:
     """Expect something from `low` to `high`, both included."""
     return Range(f"{readable(low)} to {quantity(high, unit)}", unit, (low, high))
 
 
-def within(margin: float, margin_unit: str = "", *, of: float | str, unit: str = "") -> Expectation:
+def within(margin: float, margin_unit: str = "", *, of: float | str, unit: str = "") -> ExpectedValue:
     """Expect at most `margin` away from another number.
 
     Parameters
@@ -91,7 +91,7 @@ def within(margin: float, margin_unit: str = "", *, of: float | str, unit: str =
 
 def times(
     *, of: float | str, at_least: float = -math.inf, at_most: float = math.inf, unit: str = ""
-) -> Expectation:
+) -> ExpectedValue:
     """Expect a multiple of another number.
 
     Parameters
@@ -127,12 +127,12 @@ def times(
     )
 
 
-def equals(wanted: float | str | Sequence[Any], unit: str = "") -> Expectation:
+def equals(wanted: float | str | Sequence[Any], unit: str = "") -> ExpectedValue:
     """Expect exactly this number, text or list."""
     return Same(wanted, unit)
 
 
-def each_once(*, in_order: bool = True) -> Expectation:
+def each_once(*, in_order: bool = True) -> ExpectedValue:
     """Expect every message of a stream, none twice.
 
     ``found(came, of=count)`` takes the received messages as numbers from 0; with a list of what was sent

@@ -15,17 +15,17 @@ from rtlab.errors import RtlabError
 from rtlab.figures.labels import readable
 
 __all__ = [
+    "CheckOutcome",
     "EachOnce",
-    "Expectation",
+    "ExpectedValue",
     "Interval",
-    "Outcome",
     "Range",
     "Same",
     "quantity",
 ]
 
 #: ``"empty"``: no number came, so there is nothing to judge.
-Outcome = Literal["holds", "fails", "undecided", "empty"]
+CheckOutcome = Literal["holds", "fails", "undecided", "empty"]
 Interval = tuple[float, float]
 _Numbers = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def _single(unit: str) -> str:
     return " ".join(words) + tail
 
 
-class Expectation(ABC):
+class ExpectedValue(ABC):
     """What a value must be: made by the functions of `rtlab.widgets.expect`.
 
     Attributes
@@ -81,7 +81,7 @@ class Expectation(ABC):
     unit: str
 
     @abstractmethod
-    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> Outcome:
+    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
         """Compare a value, and its interval if there is one, with what was expected."""
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Expectation(ABC):
         """Return the value, and what it was compared with, in digits."""
 
 
-class Range(Expectation):
+class Range(ExpectedValue):
     """Expects the value, or its distance from `of`, in a range; of an array, every value."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Range(Expectation):
         self._of = of
         self._scaled = scaled
 
-    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> Outcome:
+    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
         numbers, of = _numbers(value), self._reference(of)
         if not numbers.size or np.isnan(self._place(value, of)).any():
             return "empty"
@@ -166,7 +166,7 @@ class Range(Expectation):
         return _numbers(stated)
 
 
-class Same(Expectation):
+class Same(ExpectedValue):
     """Expects exactly this value."""
 
     def __init__(self, wanted: Any, unit: str) -> None:
@@ -174,7 +174,7 @@ class Same(Expectation):
         self._wanted = wanted
         self.text = f"exactly {self._in_words(wanted)}"
 
-    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> Outcome:
+    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
         if of is not None or interval is not None:
             raise RtlabError(f"“{self.text}” needs neither of= nor interval=")
         if isinstance(value, float) and math.isnan(value):
@@ -193,7 +193,7 @@ class Same(Expectation):
         return ", ".join(map(str, value)) + (f" {self.unit}" if self.unit else "") if len(value) else "none"
 
 
-class EachOnce(Expectation):
+class EachOnce(ExpectedValue):
     """Expects a complete stream: nothing missing, nothing twice, and in order if `in_order`."""
 
     def __init__(self, *, in_order: bool) -> None:
@@ -201,7 +201,7 @@ class EachOnce(Expectation):
         self._in_order = in_order
         self.text = "each once, in order" if in_order else "each once"
 
-    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> Outcome:
+    def judge(self, value: Any, of: Any = None, interval: Interval | None = None) -> CheckOutcome:
         missing, repeated, late, strange = self._count(value, of)
         return "fails" if missing or repeated or strange or (self._in_order and late) else "holds"
 

@@ -9,9 +9,9 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, parse_json
-from rtlab.testing.journal import Entry
+from rtlab.testing.journal import JournalEntry
 
-__all__ = ["KINDS", "EntryWords", "fields_of_entry", "words_of"]
+__all__ = ["KINDS", "JournalEntryText", "fields_of_entry", "words_of"]
 
 #: Kinds of rows; each has a colour of its own.
 KINDS: Final = ("message", "heartbeat", "close", "fault", "state", "event")
@@ -30,7 +30,7 @@ _LINE: Final = 90
 _WHOLE: Final = 4_000
 
 
-class EntryWords(NamedTuple):
+class JournalEntryText(NamedTuple):
     """The texts that are shown for an entry.
 
     Parameters
@@ -48,7 +48,7 @@ class EntryWords(NamedTuple):
     whole: str
 
 
-def fields_of_entry(entry: Entry) -> dict[str, Any]:
+def fields_of_entry(entry: JournalEntry) -> dict[str, Any]:
     """Return the fields of an event that is kept as JSON; empty for any other entry."""
     try:
         return parse_json(entry.data, dict[str, Any])
@@ -56,19 +56,19 @@ def fields_of_entry(entry: Entry) -> dict[str, Any]:
         return {}
 
 
-def words_of(entry: Entry) -> EntryWords:
+def words_of(entry: JournalEntry) -> JournalEntryText:
     """Return an entry in words.
 
     Parameters
     ----------
-    entry : Entry
+    entry : JournalEntry
         Of a recording, a scripted peer or a mock.
 
     Examples
     --------
-    >>> words_of(Entry(0.0, "peer", "message", '{"type": "echo", "payload": {"n": 1}}')).line
+    >>> words_of(JournalEntry(0.0, "peer", "message", '{"type": "echo", "payload": {"n": 1}}')).line
     'echo {"n":1}'
-    >>> words_of(Entry(0.0, "peer", "close", "1012 restart")).line
+    >>> words_of(JournalEntry(0.0, "peer", "close", "1012 restart")).line
     'close 1012 restart'
     """
     kind = _OF_WHAT.get(entry.what, "event")
@@ -94,10 +94,10 @@ def words_of(entry: Entry) -> EntryWords:
             told = ", ".join(said) if fields else text
             line = f"{entry.what} {told}".strip()
     line = " ".join(line.split())
-    return EntryWords(kind, line if len(line) <= _LINE else line[: _LINE - 1] + "…", whole[:_WHOLE])
+    return JournalEntryText(kind, line if len(line) <= _LINE else line[: _LINE - 1] + "…", whole[:_WHOLE])
 
 
-def _message(entry: Entry, text: str) -> str:
+def _message(entry: JournalEntry, text: str) -> str:
     try:
         message = JSON.decode(entry.data)
     except MessageError:

@@ -14,13 +14,13 @@ import traitlets
 
 from rtlab.measure.fault_marks import FaultEvents, FaultMarks
 from rtlab.measure.recorder import Recorder
-from rtlab.testing.journal import Entry, Journal
+from rtlab.testing.journal import Journal, JournalEntry
 from rtlab.testing.journal_loader import run_of
 from rtlab.testing.wire_recording import WireRecording
 from rtlab.widgets.copy_as_code import CopyAsCode
 from rtlab.widgets.loop_callback import LoopCallback
 
-__all__ = ["EntryFeed", "EntryPanel", "feed_of"]
+__all__ = ["JournalFeed", "JournalPanel", "feed_of"]
 
 #: Seconds between two messages to the page, and how many of them may be unacknowledged.
 _PERIOD: Final = 0.1
@@ -28,13 +28,13 @@ _CREDIT: Final = 4
 
 
 @runtime_checkable
-class EntryFeed(Protocol):
+class JournalFeed(Protocol):
     """A journal and notice of each new entry; `WireRecording` and `Replay` are entry feeds."""
 
     journal: Journal
 
-    def on_entry(self, listener: Callable[[Entry], object]) -> None: ...
-    def off_entry(self, listener: Callable[[Entry], object]) -> None: ...
+    def on_entry(self, listener: Callable[[JournalEntry], object]) -> None: ...
+    def off_entry(self, listener: Callable[[JournalEntry], object]) -> None: ...
 
 
 class _Past:
@@ -45,11 +45,11 @@ class _Past:
         for entry in sorted(journal, key=lambda entry: entry.at):
             self.journal.note(entry)
 
-    def on_entry(self, listener: Callable[[Entry], object]) -> None: ...
-    def off_entry(self, listener: Callable[[Entry], object]) -> None: ...
+    def on_entry(self, listener: Callable[[JournalEntry], object]) -> None: ...
+    def off_entry(self, listener: Callable[[JournalEntry], object]) -> None: ...
 
 
-def feed_of(source: Any) -> EntryFeed:
+def feed_of(source: Any) -> JournalFeed:
     """Return the entry feed of anything that can be shown.
 
     Parameters
@@ -64,7 +64,7 @@ def feed_of(source: Any) -> EntryFeed:
     JournalError
         For a file that is no recording.
     """
-    if isinstance(source, EntryFeed):
+    if isinstance(source, JournalFeed):
         return source
     if isinstance(source, Journal):
         return _Past(source)
@@ -78,7 +78,7 @@ def feed_of(source: Any) -> EntryFeed:
     )
 
 
-class EntryPanel(CopyAsCode, anywidget.AnyWidget):
+class JournalPanel(CopyAsCode, anywidget.AnyWidget):
     """Sends news of entries to the page at most ten times a second, and never faster than the page draws.
 
     Subclasses implement `_take`, which applies an entry, `_forget`, which prepares for a new run, and
@@ -144,7 +144,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
 
     # Implemented by subclasses
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: JournalEntry) -> None:
         raise NotImplementedError
 
     def _forget(self) -> None:
@@ -158,7 +158,7 @@ class EntryPanel(CopyAsCode, anywidget.AnyWidget):
 
     # To the page and from it
 
-    def _heard(self, entry: Entry) -> None:
+    def _heard(self, entry: JournalEntry) -> None:
         if self.feed.journal is not self._journal:  # a rewound replay runs again
             self._journal, self._fresh = self.feed.journal, True
             self._forget()

@@ -16,7 +16,7 @@ from rtlab.widgets.expected_value import quantity
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.typed_number import parse_number
-from rtlab.widgets.verdict_row import Kind, html_numbers, marked
+from rtlab.widgets.verdict_row import EvidenceKind, html_numbers, marked
 
 __all__ = ["Predict", "Reveal", "compare"]
 
@@ -25,7 +25,7 @@ _UNMARKED: Final = str.maketrans("", "", "‹›")
 
 
 #: Wording of the sentence for each origin of a number.
-_KINDS: Final[dict[Kind, str]] = {
+_KINDS: Final[dict[EvidenceKind, str]] = {
     "measured": "measured was",
     "model": "the model says",
     "simulated": "simulated was",
@@ -33,7 +33,7 @@ _KINDS: Final[dict[Kind, str]] = {
 }
 
 
-def compare(predicted: float | None, found: float, unit: str = "", kind: Kind = "measured") -> str:
+def compare(predicted: float | None, found: float, unit: str = "", kind: EvidenceKind = "measured") -> str:
     """Say in one sentence how far off a prediction is.
 
     Parameters
@@ -128,11 +128,11 @@ class Predict(anywidget.AnyWidget):
         self.minimum, self.maximum = minimum, maximum
         self.value: float | None = None
         self.found: float | None = None
-        self._kind: Kind = "measured"
+        self._kind: EvidenceKind = "measured"
         self._on_loop = LoopCallback()
         self.on_msg(self._receive)
 
-    def reveal(self, found: float, kind: Kind = "measured") -> Reveal:
+    def reveal(self, found: float, kind: EvidenceKind = "measured") -> Reveal:
         """Compare the prediction with a number; the prediction can then no longer be changed.
 
         Parameters

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.expected_value import Expectation, Interval, Outcome
+from rtlab.widgets.expected_value import CheckOutcome, ExpectedValue, Interval
 
-__all__ = ["Claim", "Kind", "Verdict", "html_numbers", "marked", "table"]
+__all__ = ["Claim", "EvidenceKind", "Verdict", "html_numbers", "marked", "table"]
 
-Kind = Literal["measured", "recorded", "model", "simulated", "computed"]
+EvidenceKind = Literal["measured", "recorded", "model", "simulated", "computed"]
 Verdict = Literal["holds", "fails", "undecided", "empty", "blind", "pending"]
 
 _CSS: Final = (Path(__file__).parent / "js" / "verdicts.css").read_text("utf-8")
@@ -25,7 +25,7 @@ _SIGNS: Final[dict[Verdict, tuple[str, str]]] = {
     "blind": ("✗", "shows nothing: the control did not fail"),
     "pending": ("…", "not run yet"),
 }
-_OF_CONTROLS: Final[dict[Outcome, str]] = {
+_OF_CONTROLS: Final[dict[CheckOutcome, str]] = {
     "fails": "✗ fails, as it must",
     "holds": "✓ passes too, and must not",
     "undecided": "? does not clearly fail, and must",
@@ -70,7 +70,7 @@ def html_numbers(text: str) -> str:
 
 class _Found(NamedTuple):
     shown: str
-    outcome: Outcome
+    outcome: CheckOutcome
 
 
 class Claim:
@@ -80,7 +80,7 @@ class Claim:
     ----------
     text : str
         The claim.
-    against : Expectation
+    against : ExpectedValue
         The expectation for its number.
     kind : str
         How the number comes about: ``"measured"``, ``"recorded"`` …
@@ -89,11 +89,11 @@ class Claim:
     """
 
     def __init__(
-        self, text: str, against: Expectation, *, control: str, kind: Kind, timing: bool, hint: str
+        self, text: str, against: ExpectedValue, *, control: str, kind: EvidenceKind, timing: bool, hint: str
     ) -> None:
         self.text = text
         self.against = against
-        self.kind: Kind = kind
+        self.kind: EvidenceKind = kind
         self.timing = timing
         self._hint = hint or (_BUSY if timing else _UNSOUND)
         self.control_text = control
@@ -146,7 +146,7 @@ class Claim:
         return self
 
     @property
-    def control_outcome(self) -> Outcome | None:
+    def control_outcome(self) -> CheckOutcome | None:
         """The outcome of the control; None before it ran."""
         return None if self._control is None else self._control.outcome
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import cast, get_args
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.expected_value import Expectation
-from rtlab.widgets.verdict_row import Claim, Kind, table
+from rtlab.widgets.expected_value import ExpectedValue
+from rtlab.widgets.verdict_row import Claim, EvidenceKind, table
 
 __all__ = ["Verdicts"]
 
@@ -37,10 +37,10 @@ class Verdicts:
     def claim(
         self,
         text: str,
-        against: Expectation,
+        against: ExpectedValue,
         *,
         control: str = "",
-        kind: Kind = "measured",
+        kind: EvidenceKind = "measured",
         timing: bool = False,
         hint: str = "",
     ) -> Claim:
@@ -50,7 +50,7 @@ class Verdicts:
         ----------
         text : str
             The claim, a sentence without a full stop; `` `code` `` is shown as such.
-        against : Expectation
+        against : ExpectedValue
             The expectation for its number, from `rtlab.widgets.expect`: ``expect.below(1, "ms")``.
         control : str
             The condition under which the same test must fail; the claim holds only after the control was
@@ -66,10 +66,10 @@ class Verdicts:
         -------
         Claim
         """
-        if not isinstance(cast("object", against), Expectation):
+        if not isinstance(cast("object", against), ExpectedValue):
             raise RtlabError(f"state what the number is held against, like expect.below(1, 'ms'): {text!r}")
-        if kind not in get_args(Kind):
-            raise RtlabError(f"expected one of {', '.join(get_args(Kind))}, got {kind!r}")
+        if kind not in get_args(EvidenceKind):
+            raise RtlabError(f"expected one of {', '.join(get_args(EvidenceKind))}, got {kind!r}")
         made = Claim(text, against, control=control, kind=kind, timing=timing, hint=hint)
         self._claims[text] = made
         return made

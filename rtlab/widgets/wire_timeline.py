@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import traitlets
 
 from rtlab.figures.palette import PALETTE
-from rtlab.testing.journal import Entry
+from rtlab.testing.journal import JournalEntry
 from rtlab.testing.replay import Replay
 from rtlab.widgets.copy_as_code import call_as_code
 from rtlab.widgets.journal_entry_text import KINDS, words_of
-from rtlab.widgets.journal_panel import EntryPanel
+from rtlab.widgets.journal_panel import JournalPanel
 from rtlab.widgets.page_files import page_files
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ ROW_COLORS: Final = {
 }
 
 
-class WireTimeline(EntryPanel):
+class WireTimeline(JournalPanel):
     """Messages, heartbeats, closes and faults between client and peer, from top to bottom.
 
     Parameters
@@ -96,7 +96,7 @@ class WireTimeline(EntryPanel):
         faults: FaultEvents | None = None,
     ) -> None:
         _check(speed, hide)
-        self._entries: deque[Entry] = deque(maxlen=_KEPT)
+        self._entries: deque[JournalEntry] = deque(maxlen=_KEPT)
         self._forget()
         self._source = _name_of(source)
         super().__init__(source, faults=faults, speed=float(speed), hide=list(hide))
@@ -149,7 +149,7 @@ class WireTimeline(EntryPanel):
 
     # Rows
 
-    def _shown(self, hidden: Any) -> Iterator[tuple[Entry, str, str]]:
+    def _shown(self, hidden: Any) -> Iterator[tuple[JournalEntry, str, str]]:
         for entry in self._entries:
             kind, line, _ = words_of(entry)
             if kind not in hidden:
@@ -160,7 +160,7 @@ class WireTimeline(EntryPanel):
         self._told = self._count = 0
         self._start = math.nan
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: JournalEntry) -> None:
         if math.isnan(self._start):
             self._start = entry.at
         self._entries.append(entry)
@@ -180,7 +180,7 @@ class WireTimeline(EntryPanel):
             self._later()
         return {"kind": "rows", "rows": rows, "kept": _KEPT}
 
-    def _row(self, entry: Entry) -> list[Any]:
+    def _row(self, entry: JournalEntry) -> list[Any]:
         """Return the list that js/timeline.js unpacks into a row."""
         kind, line, whole = words_of(entry)
         sender, receiver = _ends(entry)
@@ -207,7 +207,7 @@ class WireTimeline(EntryPanel):
         self.code = "from rtlab import WireTimeline\n\n" + call_as_code("WireTimeline", *arguments, **options)
 
 
-def _ends(entry: Entry) -> tuple[str, str]:
+def _ends(entry: JournalEntry) -> tuple[str, str]:
     """Return the lanes from which and to which an entry goes; the same lane twice if it is not sent."""
     lane = "client" if entry.who == "client" else "peer"
     if entry.what in ("message", "close", "reset", "ping", "pong"):

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from rtlab.bench.idle_clients import Opening, _IdleClient, hold_idle_clients
+from rtlab.bench.idle_clients import IdleHandshake, _IdleClient, hold_idle_clients
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 
@@ -41,7 +41,7 @@ async def test_a_full_server_turns_them_away():
 
 async def test_a_ping_is_answered_and_counted():
     """On no server: one with short heartbeats would drop who is late on a busy machine."""
-    opening = Opening("/ws", "", b'"welcome"', b"hi")
+    opening = IdleHandshake("/ws", "", b'"welcome"', b"hi")
     client = _IdleClient(b"GET", b"HTTP/1.1 101 ", opening)
     transport = Mock(spec=asyncio.Transport)
     client.connection_made(transport)

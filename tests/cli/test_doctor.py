@@ -13,10 +13,10 @@ import rtlab
 from rtlab.cli import doctor
 from rtlab.cli import main as cli
 from rtlab.errors import LabError
-from rtlab.notebook.environment_check import Check
+from rtlab.notebook.environment_check import EnvironmentCheck
 
 
-def status(checks: list[Check]) -> dict[str, str]:
+def status(checks: list[EnvironmentCheck]) -> dict[str, str]:
     return {check.name: check.status for check in checks}
 
 

@@ -29,7 +29,7 @@ async def test_the_timeout_covers_a_write_that_waits():
             await conn.request("echo", timeout=0.05)
     task = asyncio.current_task()
     assert task.cancelling() == 0
-    assert len(conn._outbox._requests) == 0
+    assert len(conn._sender._requests) == 0
     await conn.close()
 
 
@@ -39,7 +39,7 @@ async def test_a_caller_that_is_cancelled_too_hears_of_that():
     request = asyncio.create_task(conn.request("echo", timeout=30))
     await turns()
     request.cancel()
-    conn._outbox._writes.break_off_all("late")
+    conn._sender._writes.break_off_all("late")
     with pytest.raises(asyncio.CancelledError):
         await request
     await conn.close()
@@ -95,4 +95,4 @@ async def test_a_write_may_wait_more_than_once():
     async with asyncio.timeout(10), Connection(Factory(transport)) as conn:
         await conn.send("n")
         assert [message.type for message in transport.sent] == ["n"]
-        assert conn._outbox._writes._waiting == set()
+        assert conn._sender._writes._waiting == set()

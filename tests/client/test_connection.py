@@ -262,7 +262,7 @@ async def test_connections_that_share_a_breaker_do_not_ask_it_in_step():
 async def test_the_position_moves_after_handlers_and_when_the_iterator_asks():
     transport = MemoryTransport(welcome=welcome(seq=10))
     conn = Connection(Factory(transport))
-    position = conn._inbox.position
+    position = conn._dispatch.position
     at_handler = []
     conn.on("n", lambda m: at_handler.append(position.handled))
     await conn.connect()
@@ -310,7 +310,7 @@ async def test_what_waits_in_an_open_iterator_is_not_delivered_twice():
     assert (await anext(stream)).payload == 1
     got = asyncio.create_task(anext(stream))
     assert (await got).payload == 2
-    await until(lambda: conn._inbox.position.received == 3)
+    await until(lambda: conn._dispatch.position.received == 3)
     first.drop()
     await until(lambda: conn.stats.connects == 2)
     assert second.resume.seq == 1

@@ -110,8 +110,8 @@ async def test_a_welcome_that_comes_late_still_begins_the_session():
         await until(lambda: seen)
         assert seen == ["n"]
         assert conn.welcome is not None
-        assert conn._inbox.position.resume().session == "s9"
-        assert conn._inbox.position.handled == 4
+        assert conn._dispatch.position.resume().session == "s9"
+        assert conn._dispatch.position.handled == 4
         assert transport.max_message_bytes == 500
 
 
@@ -119,7 +119,7 @@ async def test_the_messages_of_a_batch_count_one_by_one_and_only_the_last_has_it
     transport = MemoryTransport(welcome=welcome())
     conn = Connection(Factory(transport), max_queue=1)
     async with conn:
-        messages, position = conn.__aiter__(), conn._inbox.position
+        messages, position = conn.__aiter__(), conn._dispatch.position
         transport.cursor = "behind all three"
         transport.push(Message("batch", [{"type": "a"}, {"type": "b"}, 5, {"type": "c"}]))
         for kind, handled in (("a", 0), ("b", 1), ("c", 2)):
@@ -234,7 +234,7 @@ async def test_a_message_is_handled_as_it_arrives():
         await turns()
         transport.push(Message("n", 1))
         assert seen == [1]
-        assert conn._inbox.position.handled == 1
+        assert conn._dispatch.position.handled == 1
 
 
 async def test_a_full_iterator_stops_a_transport_that_calls_and_keeps_the_order():

@@ -114,7 +114,7 @@ async def test_nothing_is_delivered_after_the_end_was_told():
     await until(lambda: 3 in seen)
     await turns()
     assert seen == [3]
-    assert conn._inbox.position.resume().seq == 1
+    assert conn._dispatch.position.resume().seq == 1
     slow.answered.set()
     await closing
     await conn.close()
@@ -368,7 +368,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_the_connection_as_it_
                 more = await cancelled_at(
                     number, "Connection.request", lambda conn=conn: conn.request("echo")
                 )
-                assert conn._outbox._requests._pending == {}
+                assert conn._sender._requests._pending == {}
                 assert (await conn.request("echo", number)).payload == number
                 assert conn.stats.connects == 1
                 await conn.close()

@@ -39,12 +39,12 @@ async def test_a_message_of_an_ended_session_does_not_move_the_next_ones_positio
     first.drop()
     await until(lambda: conn.stats.connects == 2)
     assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]
-    assert conn._inbox.position.resume().seq == 0
-    assert conn._inbox.position.resume().session == "s2"
+    assert conn._dispatch.position.resume().seq == 0
+    assert conn._dispatch.position.resume().session == "s2"
     second.push(Message("n", 4))
     second.push(Message("n", 5))
     assert [(await anext(stream)).payload for _ in range(2)] == [4, 5]
-    assert conn._inbox.position.resume().seq == 1
+    assert conn._dispatch.position.resume().seq == 1
     await conn.close()
 
 
@@ -116,7 +116,7 @@ async def test_what_is_handled_while_the_next_transport_opens_is_not_delivered_a
     async with asyncio.timeout(10):
         assert (await anext(stream)).payload == 4
     assert seen == [1, 2, 3, 4]
-    assert conn._inbox.position.received == 4
+    assert conn._dispatch.position.received == 4
     await conn.close()
 
 
@@ -136,7 +136,7 @@ async def test_what_an_abandoned_iterator_held_does_not_reach_handlers_again():
         second.push(item)
     await until(lambda: 3 in seen)
     assert (seen, chats) == ([1, 2, 3], [1, 2])
-    assert conn._inbox.position.resume().seq == 5
+    assert conn._dispatch.position.resume().seq == 5
     await conn.close()
 
 
@@ -282,7 +282,7 @@ async def test_a_room_that_refuses_us_on_return_is_told(caplog):
     assert told[1][0] == "r"
     assert "members only" in told[1][1]
     assert "members only" in caplog.text
-    assert "r" not in conn._inbox.position.rooms
+    assert "r" not in conn._dispatch.position.rooms
     await conn.close()
     assert leftovers() == []
 

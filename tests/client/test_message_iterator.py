@@ -86,7 +86,7 @@ async def test_a_replaced_iterator_does_not_move_the_position_backwards():
     transport.push(Message("n", 3))
     assert [(await anext(stream)).payload for _ in range(2)] == [2, 3]
     assert [m.payload async for m in former] == [1]
-    assert conn._inbox.position.handled == 2
+    assert conn._dispatch.position.handled == 2
     await conn.close()
 
 

@@ -86,7 +86,7 @@ async def test_a_request_times_out_and_is_forgotten():
     async with conn:
         with pytest.raises(TimeoutError):
             await conn.request("echo", timeout=0.01)
-        assert not conn._outbox._requests._pending
+        assert not conn._sender._requests._pending
 
 
 async def test_a_lost_connection_fails_open_requests():
@@ -132,7 +132,7 @@ async def test_a_request_without_a_connection_leaves_no_timer():
     conn = Connection(Factory())
     with pytest.raises(NotConnected):
         await conn.request("echo")
-    assert conn._outbox._requests._timer is None
+    assert conn._sender._requests._timer is None
 
 
 async def test_what_is_buffered_can_be_seen_and_waited_for():

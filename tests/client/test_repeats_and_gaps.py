@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.repeats_and_gaps import Position, Receipt
+from rtlab.client.repeats_and_gaps import MessageNumbers, Position
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 
@@ -38,7 +38,7 @@ def test_a_session_resumes_after_what_was_handled():
     position = Position("me")
     position.begin("me", "s", 10)
     position.received = 13
-    position.settle(Receipt("s", 11, "token"))
+    position.settle(MessageNumbers("s", 11, "token"))
     assert position.resume() == Resume("me", "s", 11, "token")
     position.begin("me", "other", 0)
     assert position.resume() == Resume("me", "other", 0, None)
@@ -48,7 +48,11 @@ def test_handling_never_moves_the_position_backwards_or_across_sessions():
     position = Position("me")
     position.begin("me", "s", 0)
     position.received = 9
-    for receipt in (Receipt("s", 6, "six"), Receipt("s", 5, "five"), Receipt("old", 9, "nine")):
+    for receipt in (
+        MessageNumbers("s", 6, "six"),
+        MessageNumbers("s", 5, "five"),
+        MessageNumbers("old", 9, "nine"),
+    ):
         position.settle(receipt)
     assert position.resume() == Resume("me", "s", 6, "six")
 
@@ -58,15 +62,15 @@ def test_what_the_server_may_have_forgotten_is_not_asked_for_again():
     position.begin("me", "s", 10)
     for _ in range(2):
         position.settle(position.count("token"))
-    assert position.count("token") == Receipt("s", 13, "token")
+    assert position.count("token") == MessageNumbers("s", 13, "token")
     position.confirming = True
     position.count(None)
     assert position.resume() == Resume("me", "s", 14, None)
     position.go_on(14)
-    assert position.count(None) == Receipt("s", 15, None)
+    assert position.count(None) == MessageNumbers("s", 15, None)
     position.confirming = False
     position.go_on(15)  # asks for 15 again: nothing was handled, 15 was confirmed
-    assert position.count(None) == Receipt("s", 16, None)
+    assert position.count(None) == MessageNumbers("s", 16, None)
 
 
 def test_a_replay_is_numbered_once_and_another_loss_during_it_loses_nothing():
@@ -77,7 +81,7 @@ def test_a_replay_is_numbered_once_and_another_loss_during_it_loses_nothing():
     position.go_on(1)
     assert position.count(None) is None  # the second message, and then the path is lost again
     position.go_on(1)
-    assert [position.count(None) for _ in range(3)] == [None, None, Receipt("s", 4, None)]
+    assert [position.count(None) for _ in range(3)] == [None, None, MessageNumbers("s", 4, None)]
 
 
 @given(st.lists(st.integers(1, 30)))

@@ -47,7 +47,7 @@ async def test_a_forged_refusal_does_not_leave_a_room():
     async with Connection(Factory(transport)) as conn:
         conn.on("error", lambda event: None)
         assert (await conn.join_room("r")).type == "ack"
-        assert "r" in conn._inbox.position.rooms
+        assert "r" in conn._dispatch.position.rooms
 
 
 async def test_a_foreign_server_may_answer_with_any_fields():
@@ -115,9 +115,9 @@ async def test_coming_back_to_many_rooms_is_one_message():
         assert [message.type for message in second.sent] == ["batch"]
         assert len(second.sent[0].payload) == 40
         assert told == [(None, None), ("gone", None), ("short", 9)]
-        assert conn._inbox.position.rooms["short"].received == 9
-        assert conn._inbox.position.rooms["a"].received == 4
-        assert "gone" not in conn._inbox.position.rooms
+        assert conn._dispatch.position.rooms["short"].received == 9
+        assert conn._dispatch.position.rooms["a"].received == 4
+        assert "gone" not in conn._dispatch.position.rooms
 
 
 async def test_rooms_that_do_not_fit_in_one_message_go_in_several():
@@ -147,5 +147,5 @@ async def test_rooms_that_do_not_fit_in_one_message_go_in_several():
 async def test_a_welcome_with_nonsense_in_it_changes_nothing_of_what_is_known(payload):
     transport = MemoryTransport(welcome=Message("welcome", {"session": "s", **payload}))
     async with Connection(Factory(transport), client_id="me") as conn:
-        assert (conn.client_id, conn._inbox.position.received) == ("me", 0)
-        assert type(conn._inbox.position.received) is int
+        assert (conn.client_id, conn._dispatch.position.received) == ("me", 0)
+        assert type(conn._dispatch.position.received) is int

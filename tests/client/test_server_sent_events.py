@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.protocol.messages import Message
-from rtlab.testing.scripted_http import Request, ScriptedServer
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
@@ -17,7 +17,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     "name", ["error", "connected", "disconnected", "reconnecting", "resync", "*", "price", "message"]
 )
 async def test_a_listener_hears_the_servers_events_of_its_name_and_nothing_else(name: str) -> None:
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"event: first\ndata: x\n\n" + f"event: {name}\ndata: a\n\n".encode() * 2)
         writer.write(b"event: last\ndata: x\n\n")
         await writer.drain()

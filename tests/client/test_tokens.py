@@ -94,7 +94,7 @@ async def test_every_renewal_comes_before_its_token_ends(
         return Message("ack", payload={"required": True, "expiresIn": 20.0})
 
     monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
-    await connection_token_renewal.TokenKeeper(auth, ask).keep()
+    await connection_token_renewal.ConnectionTokenRenewal(auth, ask).keep()
     assert len(pauses) == 20
     assert all(6.0 <= pause <= 8.0 for pause in pauses)
 

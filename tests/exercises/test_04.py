@@ -9,7 +9,7 @@ import pytest
 from rtlab import Lab
 from rtlab.experiments.long_poll_delay import measure_poll_delay
 from rtlab.models.polling import long_poll_extra_wait, long_poll_requests_rate
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.notebook_exercises import run
 
 NAME = "04_long_polling"
@@ -28,7 +28,7 @@ async def test_exercise_1():
 async def test_exercise_2():
     polls, came = (await run(NAME, 2))["poll_calmly"], list[Any]()
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         n = len(server.requests)
         body = json.dumps({"messages": [n], "cursor": n}).encode()
         # Ten with a message each, then nothing any more.

@@ -7,7 +7,7 @@ import numpy as np
 from rtlab.capture.wire_cost import WireCost, WireReport
 from rtlab.experiments.article_table import ARTICLE, article_table, filled_table
 from rtlab.experiments.comparison_result import Comparison, Turn
-from rtlab.experiments.connect_round_trips import Line, RoundTrips
+from rtlab.experiments.connect_round_trips import ConnectTimeFit, RoundTrips
 from rtlab.experiments.proxy_matrix import recorded_matrix
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.transport_names import TRANSPORTS
@@ -23,7 +23,7 @@ def test_the_article_has_words_only():
 def test_each_word_gets_its_number_or_a_dash():
     turns = [Turn(transport="sse", connect=0.1, echoes=[0.1], messages=1, server_cpu=0, client_cpu=0)]
     stopped = Comparison(("websocket", "sse"), turns, Recorder(), None, rate=1, size=100, rtt_ms=None)
-    lines = {"sse": Line(np.array([0.0, 1]), np.array([0.0, 2]), slope=2.04, base_ms=0.0)}
+    lines = {"sse": ConnectTimeFit(np.array([0.0, 1]), np.array([0.0, 2]), slope=2.04, base_ms=0.0)}
     table = filled_table(stopped, RoundTrips(lines), recorded_matrix())
     websocket, sse = table.rows
     assert websocket[-1] == "–"

@@ -21,7 +21,7 @@ from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.programs_and_ports import free_port
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.experiments.endpoint.scripted_websocket import websocket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -126,7 +126,7 @@ async def test_a_probe_leaves_in_good_order() -> None:
 
 
 async def test_what_was_seen_is_kept_when_the_server_lets_nobody_in_twice() -> None:
-    async def once(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def once(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if len(server.requests) == 1:
             writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n: hello\n\n")
 
@@ -137,11 +137,11 @@ async def test_what_was_seen_is_kept_when_the_server_lets_nobody_in_twice() -> N
     assert "hung up without an answer" in report.incomplete
 
 
-async def page(request: Request, writer: asyncio.StreamWriter) -> None:
+async def page(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
     writer.write(response(200, b"<p>Hello</p>", content_type="text/html"))
 
 
-async def silence(request: Request, writer: asyncio.StreamWriter) -> None:
+async def silence(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(60)
 
 
@@ -161,7 +161,9 @@ async def test_what_cannot_be_probed_is_said_with_the_next_step(lab: Lab) -> Non
         assert "said nothing for 1 s" in await said(server.url, timeout=1.0)
     for status, advice in ((401, "credentials"), (400, "a subprotocol"), (503, "try again after '3'")):
 
-        async def refuse(request: Request, writer: asyncio.StreamWriter, status: int = status) -> None:
+        async def refuse(
+            request: ReceivedRequest, writer: asyncio.StreamWriter, status: int = status
+        ) -> None:
             writer.write(response(status, retry_after="3"))
 
         async with ScriptedServer(refuse) as server:

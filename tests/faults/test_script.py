@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.script import FaultScript, Step
+from rtlab.faults.script import FaultScript, ScriptStep
 from rtlab.faults.script_player import Player
 from rtlab.faults.trace import TraceEvent, fingerprint
 from rtlab.resources import data_path
@@ -53,7 +53,7 @@ def test_a_timeline_is_sorted_and_drawn_from_the_seed() -> None:
 
 
 def test_steps_repeat() -> None:
-    script = FaultScript().then(Step(do="cut", at=1, every=0.5, times=3))
+    script = FaultScript().then(ScriptStep(do="cut", at=1, every=0.5, times=3))
     assert [a.at for a in script.timeline()] == [1.0, 1.5, 2.0]
     assert script.duration == 2.0
 
@@ -122,7 +122,7 @@ def test_every_seed_gives_one_timeline(seed: int, steps: list[tuple[Any, Any]]) 
 SCRIPT = (
     FaultScript(name="replay", seed=11)
     .add((0.0, 0.02), "latency", stream="both", latency=3, jitter=2)
-    .then(Step(at=0.03, do="add", toxic="corrupt", attributes={"probability": 0.01}, toxicity=0.5))
+    .then(ScriptStep(at=0.03, do="add", toxic="corrupt", attributes={"probability": 0.01}, toxicity=0.5))
     .cut(0.1)
     .add(0.15, "blackhole", lasting=0.05)
     .down(0.25, lasting=0.03)
@@ -227,6 +227,6 @@ async def test_an_undoing_takes_back_its_own_action_only(proxy: Proxy) -> None:
 
 async def test_a_script_that_fails_reports_it(collection: Collection, proxy: Proxy) -> None:
     player = Player()
-    await player.start(proxy, FaultScript().then(Step(do="update", name="gone", attributes={"x": 1})))
+    await player.start(proxy, FaultScript().then(ScriptStep(do="update", name="gone", attributes={"x": 1})))
     await eventually(lambda: not player.status()["running"])
     assert player.status()["error"] == "toxic not found"

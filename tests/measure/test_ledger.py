@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import rtlab.measure.ledger
 from rtlab.errors import RtlabError
-from rtlab.measure.ledger import Anomalies, Ledger, Outcome, Stamp
+from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity, Outcome
 
 
 class Clock:
@@ -113,7 +113,7 @@ def test_it_agrees_with_the_definitions(outcomes, watched_at, arrivals, dropped,
             ledger.resync("bob")
         clock.now += gap
         seen.append((number, clock.now))
-        ledger.arrived("bob", Stamp("ada", number))
+        ledger.arrived("bob", MessageIdentity("ada", number))
     ledger.dropped("bob", "ada", dropped)
 
     account = ledger.account("bob", "ada")
@@ -139,7 +139,7 @@ def run(arrivals: str, *, ok: str = "01234", failed: str = "", dropped: str = ""
         elif str(n) in failed:
             ledger.failed(stamp)
     for number in arrivals:
-        ledger.arrived("bob", Stamp("ada", int(number)))
+        ledger.arrived("bob", MessageIdentity("ada", int(number)))
     ledger.dropped("bob", "ada", map(int, dropped))
     return ledger.account("bob", "ada")
 
@@ -181,8 +181,8 @@ def test_two_receivers_and_two_senders_are_told_apart():
         for _ in range(count):
             ledger.ok(ledger.stamp(sender))
     for number in range(3):
-        ledger.arrived("bob", Stamp("ada", number))
-    ledger.arrived("ada", Stamp("bob", 1))
+        ledger.arrived("bob", MessageIdentity("ada", number))
+    ledger.arrived("ada", MessageIdentity("bob", 1))
     table = ledger.table().set_index(["receiver", "sender"])
     assert list(table.index) == [("ada", "bob"), ("bob", "ada")]
     assert list(table["lost"]) == [1, 0]
@@ -210,7 +210,7 @@ def test_the_timeline_tells_all_in_order():
 def test_a_number_out_of_any_range_is_a_phantom(number):
     ledger = Ledger()
     ledger.watch("bob")
-    ledger.arrived("bob", Stamp("nobody", number))
+    ledger.arrived("bob", MessageIdentity("nobody", number))
     assert ledger.account("bob", "nobody").phantoms == 1
 
 
@@ -221,7 +221,7 @@ def test_what_makes_no_sense_is_refused():
     ledger.ok(stamp)
     with pytest.raises(RtlabError, match="one outcome"):
         ledger.failed(stamp)
-    for unknown in (Stamp("ada", 1), Stamp("ada", -1), Stamp("bob", 0)):
+    for unknown in (MessageIdentity("ada", 1), MessageIdentity("ada", -1), MessageIdentity("bob", 0)):
         with pytest.raises(RtlabError, match="gave out"):
             ledger.ok(unknown)
     with pytest.raises(RtlabError, match="watch"):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from rtlab.measure.message_identity import Stamp
+from rtlab.measure.message_identity import MessageIdentity
 
 
 def test_it_travels_as_a_list():
-    assert Stamp(*list(Stamp("ada", 3))) == Stamp("ada", 3)
+    assert MessageIdentity(*list(MessageIdentity("ada", 3))) == MessageIdentity("ada", 3)

@@ -48,7 +48,7 @@ def test_a_missing_front_end_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_a_check_that_cannot_run_is_a_fault_and_no_traceback():
-    def fails() -> environment_check.Check:
+    def fails() -> environment_check.EnvironmentCheck:
         raise OSError("no such file")
 
     (check,) = environment_check.attempt("kernel", fails)

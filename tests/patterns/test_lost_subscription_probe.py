@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from rtlab.patterns.lost_subscription_probe import QuietLinkProbe
+from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.messages import Message
 from tests.patterns.in_process import KINDS, client, drop_silently, publish, serving
@@ -46,7 +46,7 @@ async def test_a_healthy_quiet_room_hears_nothing_of_the_probes():
             one.on("*", lambda message: seen.append(message.type))
             one.on("resync", lambda event: seen.append("resync"))
         before = conn.stats.messages_out
-        async with QuietLinkProbe(conn, lambda: ["r"], 0.02):
+        async with LostSubscriptionProbe(conn, lambda: ["r"], 0.02):
             while conn.stats.messages_out < before + 3:
                 await asyncio.sleep(0.02)
         assert set(seen) <= {"ack"}
@@ -87,7 +87,7 @@ async def test_a_room_in_which_something_is_said_is_not_asked_for():
 
         conn.on("chat", note)
         before = conn.stats.messages_out
-        async with QuietLinkProbe(conn, rooms, 0.02):
+        async with LostSubscriptionProbe(conn, rooms, 0.02):
             while busy_intervals < 5:
                 publish(server, "r", busy_intervals)
                 await asyncio.sleep(0.005)
@@ -99,7 +99,7 @@ async def test_a_probe_outlives_a_lost_connection_and_ends_with_its_block():
         conn = client(server)
         async with conn:
             await conn.join_room("r")
-            probe = QuietLinkProbe(conn, lambda: ["r"], 0.01)
+            probe = LostSubscriptionProbe(conn, lambda: ["r"], 0.01)
             async with probe:
                 await conn.close()
                 await asyncio.sleep(0.05)
@@ -107,6 +107,6 @@ async def test_a_probe_outlives_a_lost_connection_and_ends_with_its_block():
         names = {task.get_name() for task in asyncio.all_tasks()}
         assert "quiet-link probe" not in names
     with pytest.raises(ValueError, match="interval"):
-        QuietLinkProbe(conn, list, 0)
+        LostSubscriptionProbe(conn, list, 0)
     with contextlib.suppress(Exception):
         await conn.close()

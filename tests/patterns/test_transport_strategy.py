@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.patterns.transport_strategy import BEST_FIRST, SUREST_FIRST, Opening, Strategy
+from rtlab.patterns.transport_strategy import BEST_FIRST, SUREST_FIRST, ConnectOrder, Strategy
 
 NAMES = ("websocket", "sse", "longpoll")
 
@@ -21,7 +21,7 @@ NAMES = ("websocket", "sse", "longpoll")
     ],
 )
 def test_what_is_tried_when_connecting(strategy, blocked, now, later):
-    assert strategy.opening(NAMES, blocked) == Opening(now, later)
+    assert strategy.opening(NAMES, blocked) == ConnectOrder(now, later)
 
 
 def test_only_what_is_better_is_probed_best_first():

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from rtlab.policies.overflow import (
     POLICY_NAMES,
+    MessagePlace,
     Overflow,
     OverflowQueue,
-    Place,
     Skipped,
     SlowReader,
     parse_overflow,
@@ -91,7 +91,7 @@ def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
         else:
             before = (len(queue), queue.size_bytes)
             offers[kind].append(put[kind])
-            result = queue.offer(item, size, Place(kind, "e", put[kind]), POLICIES[policy[kind]], key)
+            result = queue.offer(item, size, MessagePlace(kind, "e", put[kind]), POLICIES[policy[kind]], key)
             if policy[kind] in ("block", "disconnect"):
                 assert result in ("queued", "over")
             else:
@@ -112,7 +112,7 @@ def test_each_message_of_a_room_comes_out_or_is_announced_in_order_and_once(
 def offered(name: str, keys: list[int]) -> list[int | Skipped]:
     queue = OverflowQueue[int](3, 10_000)
     for offset, key in enumerate(keys, 1):
-        queue.offer(offset, 1, Place("r", "e", offset), POLICIES[name], key)
+        queue.offer(offset, 1, MessagePlace("r", "e", offset), POLICIES[name], key)
     out: list[int | Skipped] = []
     while (item := queue.take()) is not None:
         out.append(item)
@@ -131,12 +131,12 @@ def test_each_policy_forgets_what_its_name_says() -> None:
 def test_what_was_never_offered_is_not_said_to_be_dropped() -> None:
     queue = OverflowQueue[int](3, 10_000)
     for offset in (1, 2, 3, 4, 9, 10):  # the consumer left behind the fourth, and entered again
-        queue.offer(offset, 1, Place("r", "e", offset), POLICIES["drop_oldest"])
+        queue.offer(offset, 1, MessagePlace("r", "e", offset), POLICIES["drop_oldest"])
     out = [queue.take() for _ in range(6)]
     assert out == [Skipped("r", "e", 1, 3, "drop_oldest"), 4, 9, 10, None, None]
     for offset in (20, 21):
-        queue.offer(offset, 10_000, Place("r", "e", offset), POLICIES["drop_newest"])
-    queue.offer(30, 10_000, Place("r", "e", 30), POLICIES["drop_newest"])
+        queue.offer(offset, 10_000, MessagePlace("r", "e", offset), POLICIES["drop_newest"])
+    queue.offer(30, 10_000, MessagePlace("r", "e", 30), POLICIES["drop_newest"])
     assert [queue.take() for _ in range(4)] == [
         20,
         Skipped("r", "e", 21, 21, "drop_newest"),
@@ -147,8 +147,8 @@ def test_what_was_never_offered_is_not_said_to_be_dropped() -> None:
 
 def test_a_message_over_the_bound_passes_when_nothing_waits() -> None:
     queue = OverflowQueue[str](3, 100)
-    assert queue.offer("big", 1000, Place("r", "e", 1), POLICIES["drop_oldest"]) == "queued"
-    assert queue.offer("small", 1, Place("r", "e", 2), POLICIES["drop_newest"]) == 1
+    assert queue.offer("big", 1000, MessagePlace("r", "e", 1), POLICIES["drop_oldest"]) == "queued"
+    assert queue.offer("small", 1, MessagePlace("r", "e", 2), POLICIES["drop_newest"]) == 1
     assert queue.take() == "big"
     assert queue.take() == Skipped("r", "e", 2, 2, "drop_newest")
 

@@ -20,7 +20,7 @@ POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=
 RNG = np.random.default_rng(1)
 
 
-def events(generation: int) -> list[states.Event]:
+def events(generation: int) -> list[states.ConnectionEvent]:
     return [
         states.Connect(),
         states.Opened(generation),

@@ -4,11 +4,11 @@ import pytest
 
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame, error_message
+from rtlab.server.encoded_frames import EncodedFrame, error_message
 
 
 def test_a_frame_is_encoded_once_per_codec() -> None:
-    frame = Frame(Message("chat", {"text": "hi"}))
+    frame = EncodedFrame(Message("chat", {"text": "hi"}))
     assert frame.websocket(JSON) is frame.websocket(JSON)
     assert frame.websocket(JSON) != frame.websocket(MSGPACK)
     assert frame.event() is frame.event()
@@ -28,7 +28,7 @@ def test_an_event_takes_its_bytes_from_the_frame_that_was_made_before(
         return encode(self, message, *more)
 
     monkeypatch.setattr(type(codec), "encode", counted)
-    frame = Frame(message)
+    frame = EncodedFrame(message)
     assert frame.websocket(codec).endswith(wanted)
     assert frame.encoded(codec) == wanted
     assert frame.websocket(codec).endswith(wanted)
@@ -36,7 +36,7 @@ def test_an_event_takes_its_bytes_from_the_frame_that_was_made_before(
 
 
 def test_a_message_that_a_codec_cannot_carry_becomes_an_error_that_names_it() -> None:
-    frame = Frame(Message("chat", 1 << 70, id="7", room_id="r", offset=3, epoch="e"))
+    frame = EncodedFrame(Message("chat", 1 << 70, id="7", room_id="r", offset=3, epoch="e"))
     for codec in (JSON, MSGPACK):
         substitute = codec.decode(frame.encoded(codec))
         assert substitute.type == "error"
@@ -46,7 +46,7 @@ def test_a_message_that_a_codec_cannot_carry_becomes_an_error_that_names_it() ->
 
 def test_what_the_server_adds_may_exceed_the_limit_of_what_it_accepts() -> None:
     text = "x" * ((1 << 20) - 40)
-    assert b"not_encodable" not in Frame(Message("chat", text, room_id="r" * 100)).encoded(JSON)
+    assert b"not_encodable" not in EncodedFrame(Message("chat", text, room_id="r" * 100)).encoded(JSON)
 
 
 def test_an_error_carries_the_id_of_what_it_answers() -> None:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.server.handshakes_per_turn import AdmissionPacer
+from rtlab.server.handshakes_per_turn import HandshakePacer
 
 
 async def test_a_few_pass_in_each_turn_in_their_order() -> None:
-    pacer, passed, turn = AdmissionPacer(4), list[tuple[int, int]](), 0
+    pacer, passed, turn = HandshakePacer(4), list[tuple[int, int]](), 0
 
     async def enter(n: int) -> None:
         await pacer.enter()
@@ -27,7 +27,7 @@ async def test_a_few_pass_in_each_turn_in_their_order() -> None:
 
 
 async def test_who_comes_alone_waits_for_nobody() -> None:
-    pacer = AdmissionPacer(1)
+    pacer = HandshakePacer(1)
     for _ in range(3):
         entered = asyncio.create_task(pacer.enter())
         await asyncio.sleep(0)

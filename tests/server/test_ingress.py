@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.encoded_frames import Burst, Frame, RoomPosition
+from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.ingress import Ingress
 from rtlab.server.loop_turns import Turns
 from rtlab.server.message_deduplication import ProducerLimits, Producers
-from rtlab.server.refusal import Result
+from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
@@ -41,7 +41,7 @@ class Everything:
 
     def flush(self) -> None: ...
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         for codec in (JSON, MSGPACK):
             codec.decode(frame.encoded(codec), 2 << 20)
         assert frame.event().count(b"\n") == 2
@@ -85,7 +85,7 @@ class Bench:
         self.ingress = Ingress(services, 1 << 20, self.expelled.append)
         self.session = Session("s", "ada", "ada", SessionLimits())
 
-    def receive(self, message: Any) -> Result:
+    def receive(self, message: Any) -> AnswerPayload:
         result = self.ingress.receive(self.session, message, AsItIs())
         assert isinstance(result, dict), "the memory broker answers at once"
         return result

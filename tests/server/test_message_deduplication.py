@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.server.message_deduplication import Opening, ProducerLimits, Producers
+from rtlab.server.message_deduplication import ProducerLimits, ProducerOpening, Producers
 from rtlab.server.refusal import Refused
 
 
@@ -16,7 +16,7 @@ class Clock:
 
 
 def opening(token="t", **fields):
-    return Opening(**{"stream": "outbox", "history": "h", "token": token, **fields})
+    return ProducerOpening(**{"stream": "outbox", "history": "h", "token": token, **fields})
 
 
 def registry(**limits):

@@ -9,7 +9,7 @@ from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.auth.authority import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.refusal import Result
+from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.session import Session
 from tests.server.steps.bench import Bench
@@ -36,7 +36,7 @@ class Guarded(Bench):
         session.principal = self.authority.check(self.token(user, *roles, family=family))
         return session
 
-    def show(self, session: Session, token: object) -> Result:
+    def show(self, session: Session, token: object) -> AnswerPayload:
         return self.say(
             session, msgspec.json.encode({"type": "auth", "id": "a", "payload": {"token": token}})
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Burst, Frame, RoomPosition
+from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each
@@ -33,7 +33,7 @@ class Recorder:
     def queued_bytes(self) -> int:
         return 0
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         self.got.append((position, frame.message))
 
     def write_burst(self, burst: Burst, position: int) -> None:
@@ -112,8 +112,8 @@ def test_the_backlog_is_bounded_by_count_and_bytes_and_keeps_the_newest(
 def test_positions_say_where_rooms_stood_at_each_position() -> None:
     session = make(backlog_messages=3)
     for offset in range(1, 6):
-        session.deliver(Frame(Message("chat"), (RoomPosition("r", "e", offset),)))
-    session.deliver(Frame(Message("ack"), (RoomPosition("r", "", None),)))
+        session.deliver(EncodedFrame(Message("chat"), (RoomPosition("r", "e", offset),)))
+    session.deliver(EncodedFrame(Message("ack"), (RoomPosition("r", "", None),)))
     assert session.floor == 3
     assert session.room_positions(3) == {"r": RoomPosition("r", "e", 3)}
     assert session.room_positions(5) == {"r": RoomPosition("r", "e", 5)}
@@ -146,7 +146,7 @@ def congested(policy: str, *, messages: int = 3, now: list[float] | None = None)
 def publish(session: Session, first: int, last: int) -> None:
     for offset in range(first, last + 1):
         message = Message("news", offset, room_id="r", offset=offset, epoch="e")
-        session.deliver(Frame(message, (RoomPosition("r", "e", offset),)))
+        session.deliver(EncodedFrame(message, (RoomPosition("r", "e", offset),)))
 
 
 def drain(sink: Recorder) -> list[object]:
@@ -199,7 +199,7 @@ def test_a_history_that_was_asked_for_is_not_dropped() -> None:
     session, sink = congested("drop_newest", messages=2)
     for offset in range(1, 5):
         message = Message("news", offset, room_id="r", offset=offset, epoch="e")
-        session.deliver(Frame(message), asked_for=True)
+        session.deliver(EncodedFrame(message), asked_for=True)
     assert drain(sink) == [1, 2, 3, 4]
 
 
@@ -220,5 +220,5 @@ async def test_who_asks_for_more_than_it_reads_is_heard_later() -> None:
 def test_a_newer_list_of_users_replaces_one_that_waits() -> None:
     session, sink = congested("disconnect")
     for n in range(50):
-        session.deliver(Frame(Message("users_update", [n], room_id="r")))
+        session.deliver(EncodedFrame(Message("users_update", [n], room_id="r")))
     assert drain(sink) == [[49]]

@@ -6,7 +6,7 @@ import time
 
 from rtlab.policies.overflow import parse_overflow
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 
 
@@ -15,7 +15,7 @@ def test_what_a_message_is_about_has_a_type_and_what_says_nothing_is_about_nothi
     held = SlowConsumerQueue(rules, parse_overflow("conflate:about"))
     abouts = [1, True, "1", 0, False, None, [1], {"a": 1}, 1, True]
     for n, about in enumerate(abouts, 1):
-        held.put(Frame(Message("tick", {"n": n, "about": about}, room_id="r", offset=n, epoch="e")))
+        held.put(EncodedFrame(Message("tick", {"n": n, "about": about}, room_id="r", offset=n, epoch="e")))
     kept: list[int] = []
     while (frame := held.take()) is not None:
         if frame.message.type == "tick":

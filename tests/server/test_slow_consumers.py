@@ -15,11 +15,11 @@ import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Disconnected, Resync
-from rtlab.client.message_iterator import Stream
+from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
-from rtlab.measure.ledger import Ledger, Stamp
+from rtlab.measure.ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
@@ -56,7 +56,7 @@ class Consumer:
 
     def __init__(self, conn: Connection, room: str, ledger: Ledger) -> None:
         self.conn = conn
-        self.stream: Stream = conn.__aiter__()
+        self.stream: MessageIterator = conn.__aiter__()
         self.offsets: list[int] = []
         self.skipped: list[Message] = []
         self.resyncs: list[Resync] = []
@@ -77,7 +77,7 @@ class Consumer:
                 elif message.type in ("tick", "end"):
                     assert message.offset is not None
                     self.offsets.append(message.offset)
-                    self.ledger.arrived("consumer", Stamp("publisher", message.offset - 1))
+                    self.ledger.arrived("consumer", MessageIdentity("publisher", message.offset - 1))
                     if message.type == "end":
                         return
 

@@ -11,27 +11,29 @@ from rtlab.client.events import Connected, Disconnected
 from rtlab.errors import InvalidState
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
-from rtlab.testing.journal import Entry, Journal, JournalError
+from rtlab.testing.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.replay import Replay
 
 
-def feed(number: int, at: float) -> Entry:
+def feed(number: int, at: float) -> JournalEntry:
     message = Message("feed", {"n": number}, ts=at - 0.002, sent=at - 0.001)
-    return Entry(at, "peer", "message", JSON.encode(message).decode())
+    return JournalEntry(at, "peer", "message", JSON.encode(message).decode())
 
 
 def a_run() -> Journal:
     journal = Journal()
     welcome = JSON.encode(Message("welcome", {"bootId": "here"})).decode()
     for entry in (
-        Entry(100.0, "client", "recording", '{"bootId": "here", "options": {"backoff": "Constant(1)"}}'),
-        Entry(100.0, "client", "state", "Connected"),
-        Entry(100.1, "peer", "message", welcome),
-        Entry(100.1, "client", "connected", '{"attempt": 0, "transport": "sse"}'),
+        JournalEntry(
+            100.0, "client", "recording", '{"bootId": "here", "options": {"backoff": "Constant(1)"}}'
+        ),
+        JournalEntry(100.0, "client", "state", "Connected"),
+        JournalEntry(100.1, "peer", "message", welcome),
+        JournalEntry(100.1, "client", "connected", '{"attempt": 0, "transport": "sse"}'),
         *(feed(n, 100.2 + n / 10) for n in range(3)),
-        Entry(100.5, "peer", "close", "1012 restart"),
-        Entry(100.5, "client", "disconnected", '{"code": 1012, "will_reconnect": true}'),
-        Entry(100.25, "proxy", "fault", "a toxic"),  # read of later, as from a proxy's trace
+        JournalEntry(100.5, "peer", "close", "1012 restart"),
+        JournalEntry(100.5, "client", "disconnected", '{"code": 1012, "will_reconnect": true}'),
+        JournalEntry(100.25, "proxy", "fault", "a toxic"),  # read of later, as from a proxy's trace
     ):
         journal.note(entry)
     return journal

@@ -13,7 +13,7 @@ from rtlab.client.connection import Connection
 from rtlab.policies.backoff import FullJitter
 from rtlab.policies.heartbeat import Ping
 from rtlab.policies.state_machine import TABLE
-from rtlab.testing.journal import Entry, Journal
+from rtlab.testing.journal import Journal, JournalEntry
 from rtlab.widgets.connection_facts import EDGES
 from rtlab.widgets.connection_inspector import ConnectionInspector
 
@@ -88,7 +88,7 @@ def test_attempts_say_how_they_went_and_what_gave_up() -> None:
             ("disconnected", '{"code": "what"}'),
         )
     ):
-        journal.note(Entry(float(n + 1), "client", what, data))
+        journal.note(JournalEntry(float(n + 1), "client", what, data))
     facts = ConnectionInspector(journal).facts
     assert [(row["number"], row["delay"], row["outcome"]) for row in facts.attempts] == [
         (0, 0.0, "refused"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtlab.errors import RtlabError
 from rtlab.widgets import expect
-from rtlab.widgets.expected_value import Expectation
+from rtlab.widgets.expected_value import ExpectedValue
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from rtlab.widgets.expected_value import Expectation
     ],
 )
 def test_an_expectation_says_what_it_is_and_judges_so(
-    expectation: Expectation, text: str, right: Any, wrong: Any
+    expectation: ExpectedValue, text: str, right: Any, wrong: Any
 ):
     assert expectation.text == text
     assert expectation.judge(right) == "holds"

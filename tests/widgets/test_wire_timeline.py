@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.testing.journal import Entry, Journal, JournalError
+from rtlab.testing.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.replay import Replay
 from rtlab.widgets.wire_timeline import WireTimeline
 
@@ -16,12 +16,12 @@ from rtlab.widgets.wire_timeline import WireTimeline
 def a_run() -> Journal:
     journal = Journal()
     for entry in (
-        Entry(10.0, "client", "state", "Connected"),
-        Entry(10.1, "client", "message", '{"type": "echo", "payload": {"n": 1}}'),
-        Entry(10.2, "peer", "message", b"\xff\x00"),
-        Entry(10.3, "client", "ping"),
-        Entry(10.6, "peer", "close", "1012 restart"),
-        Entry(10.5, "proxy", "fault", "toxic added: latency"),
+        JournalEntry(10.0, "client", "state", "Connected"),
+        JournalEntry(10.1, "client", "message", '{"type": "echo", "payload": {"n": 1}}'),
+        JournalEntry(10.2, "peer", "message", b"\xff\x00"),
+        JournalEntry(10.3, "client", "ping"),
+        JournalEntry(10.6, "peer", "close", "1012 restart"),
+        JournalEntry(10.5, "proxy", "fault", "toxic added: latency"),
     ):
         journal.note(entry)
     return journal
@@ -65,7 +65,7 @@ async def test_news_is_sent_once_and_no_faster_than_the_page_draws() -> None:
             await asyncio.sleep(0.01)
     assert len(sent[1]["rows"]) == 6  # one message for all
     for _ in range(10):
-        timeline._heard(Entry(11.0, "client", "ping"))
+        timeline._heard(JournalEntry(11.0, "client", "ping"))
         timeline._flush()
     assert [len(message["rows"]) for message in sent[2:]] == [1, 1]  # four unseen are enough
     timeline._receive({"kind": "ack", "seq": 99})
@@ -134,7 +134,7 @@ async def test_a_flood_costs_the_loop_little_and_what_is_left_out_is_said() -> N
     timeline._receive({"kind": "hello"})
     assert len(journal) == 0
     for n in range(2_500):
-        timeline._heard(Entry(float(n), "client", "message", "{}"))
+        timeline._heard(JournalEntry(float(n), "client", "message", "{}"))
     for _ in range(20):
         timeline._flush()
     sizes = [len(message["rows"]) for message in sent[1:]]

@@ -16,10 +16,10 @@ from typing import Any, Final
 import httpx
 from httpx_sse import aconnect_sse
 
-__all__ = ["BARE", "Take", "bare_longpoll", "bare_sse", "bare_webrtc"]
+__all__ = ["BARE", "TakeTransits", "bare_longpoll", "bare_sse", "bare_webrtc"]
 
 #: Requests a feed (rate, size, count); returns each message's transit time, sent to received, in seconds.
-Take = Callable[[float, int, int], Awaitable[list[float]]]
+TakeTransits = Callable[[float, int, int], Awaitable[list[float]]]
 
 TIMEOUT: Final = 30.0
 
@@ -44,7 +44,7 @@ class _Transits:
 
 
 @asynccontextmanager
-async def bare_sse(url: str) -> AsyncGenerator[Take]:
+async def bare_sse(url: str) -> AsyncGenerator[TakeTransits]:
     """An event stream read with httpx-sse, as its documentation shows."""
     async with (
         httpx.AsyncClient(trust_env=False, timeout=None) as http,
@@ -69,7 +69,7 @@ async def bare_sse(url: str) -> AsyncGenerator[Take]:
 
 
 @asynccontextmanager
-async def bare_longpoll(url: str) -> AsyncGenerator[Take]:
+async def bare_longpoll(url: str) -> AsyncGenerator[TakeTransits]:
     """Long polling with a loop around httpx."""
     async with httpx.AsyncClient(trust_env=False, timeout=None) as http:
         answer = (await http.get(f"{url}/poll")).json()
@@ -100,7 +100,7 @@ async def bare_longpoll(url: str) -> AsyncGenerator[Take]:
 
 
 @asynccontextmanager
-async def bare_webrtc(url: str) -> AsyncGenerator[Take]:
+async def bare_webrtc(url: str) -> AsyncGenerator[TakeTransits]:
     """A data channel of aiortc, on a peer connection that may use loopback."""
     from aiortc import RTCSessionDescription
 

@@ -41,7 +41,7 @@ from rtlab.measure.statistics.equivalence import equivalence
 from rtlab.processes.child import Child
 from rtlab.processes.parent_watch import raise_nofile
 
-__all__ = ["Comparison", "compare", "run"]
+__all__ = ["CheckoutComparison", "compare", "run"]
 
 REPEATS: Final = 7
 READERS: Final = (200, 500)
@@ -131,7 +131,7 @@ async def run(start_lab: StartLab) -> list[Result]:
 # Two checkouts
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class CheckoutComparison(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of two checkouts.
 
     Parameters
@@ -152,12 +152,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     high_percent: float
 
     @classmethod
-    def of(cls, metric: str, new_us: list[float], old_us: list[float]) -> Comparison:
+    def of(cls, metric: str, new_us: list[float], old_us: list[float]) -> CheckoutComparison:
         """Compare pairs by their ratios (Hodges–Lehmann, on logarithms).
 
         Examples
         --------
-        >>> Comparison.of("cpu", [1.01] * 9, [1.0] * 9).holds
+        >>> CheckoutComparison.of("cpu", [1.01] * 9, [1.0] * 9).holds
         True
         """
         logs = [[100 * math.log(value) for value in values] for values in (new_us, old_us)]
@@ -223,7 +223,7 @@ async def compare(
     readers: int = READERS[0],
     deliveries: int = DELIVERIES,
     round_trips: int = ROUND_TRIPS,
-) -> list[Comparison]:
+) -> list[CheckoutComparison]:
     """Compare the servers of two checkouts.
 
     Parameters
@@ -239,7 +239,7 @@ async def compare(
 
     Returns
     -------
-    list of Comparison
+    list of CheckoutComparison
         Server CPU per delivery, and the round trip of an echo.
 
     Raises
@@ -272,8 +272,8 @@ async def compare(
             cpu[which].append(statistics.median(found[which]))
             trips[which].append(both[which] * 1e6)
     return [
-        Comparison.of(f"server CPU per delivery, room of {readers}", *cpu),
-        Comparison.of("echo round trip p50", *trips),
+        CheckoutComparison.of(f"server CPU per delivery, room of {readers}", *cpu),
+        CheckoutComparison.of("echo round trip p50", *trips),
     ]
 
 

@@ -17,8 +17,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from rtlab.bench.idle_clients import Kind, hold_idle_clients
-from rtlab.bench.peers.bare_clients import BARE, Take
+from rtlab.bench.idle_clients import IdleTransport, hold_idle_clients
+from rtlab.bench.peers.bare_clients import BARE, TakeTransits
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.factory import make_client
@@ -46,7 +46,7 @@ _WARM_UP: Final = 20
 
 
 @asynccontextmanager
-async def _ours(transport: str, url: str) -> AsyncGenerator[Take]:
+async def _ours(transport: str, url: str) -> AsyncGenerator[TakeTransits]:
     # Made before the feed starts: the milliseconds that this takes would shift the phase of the two feeds.
     recorder = Recorder()
     async with make_client(transport, url) as conn:
@@ -61,7 +61,7 @@ async def _ours(transport: str, url: str) -> AsyncGenerator[Take]:
         yield take
 
 
-async def _later(delay: float, take: Take, rate: float, count: int) -> list[float]:
+async def _later(delay: float, take: TakeTransits, rate: float, count: int) -> list[float]:
     await asyncio.sleep(delay)
     return await take(rate, SIZE, count)
 
@@ -87,7 +87,7 @@ async def latencies(
     ours, bare : list of float
         The median transit time of each repeat, in µs.
     """
-    bare: Callable[[str], AbstractAsyncContextManager[Take]] = BARE[transport][0]
+    bare: Callable[[str], AbstractAsyncContextManager[TakeTransits]] = BARE[transport][0]
     medians: tuple[list[float], list[float]] = ([], [])
     async with _ours(transport, url) as our_take, bare(url) as bare_take:
         takes = (our_take, bare_take)
@@ -128,7 +128,7 @@ async def full_node(lab: Lab, clients: int = CLIENTS) -> dict[str, float]:
         If not all clients stayed connected.
     """
     raise_nofile()
-    kinds: tuple[Kind, Kind] = ("sse", "websocket")
+    kinds: tuple[IdleTransport, IdleTransport] = ("sse", "websocket")
     found: dict[str, float] = {}
     async with hold_idle_clients(lab.url, "sse", _WARM_UP), hold_idle_clients(lab.url, "websocket", _WARM_UP):
         before = await lab.stats()

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from websockets.sync.client import connect
 
-from rtlab.bench.idle_clients import Kind, Opening, hold_idle_clients
+from rtlab.bench.idle_clients import IdleHandshake, IdleTransport, hold_idle_clients
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.counting_readers import (
@@ -146,7 +146,7 @@ class Attack(NamedTuple):
 
     what: str
     begin: Callable[[Lab, int], Generator[None]]
-    listeners: tuple[Kind, float, str] | None = None
+    listeners: tuple[IdleTransport, float, str] | None = None
     heartbeat: float = 3600.0
 
 
@@ -225,7 +225,7 @@ async def _beside(
     async with AsyncExitStack() as held:
         if attack.listeners is not None:
             kind, times, path = attack.listeners
-            opening = Opening(path, "", b'"type":"welcome"')
+            opening = IdleHandshake(path, "", b'"type":"welcome"')
             await held.enter_async_context(hold_idle_clients(lab.url, kind, round(times * crowd), opening))
         trips = asyncio.create_task(round_trips(lab.ws_url, seconds))
         running = contextmanager(attack.begin)(lab, crowd)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from rtlab.bench.idle_clients import IdleClients, Opening
+from rtlab.bench.idle_clients import IdleClients, IdleHandshake
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
@@ -34,11 +34,11 @@ HOLD_SECONDS: Final = 60.0
 HEARTBEAT: Final = 15.0
 
 _SOCKSTAT: Final = Path("/proc/net/sockstat")
-_OURS: Final = Opening("/ws", "rtlab.v1.json", b'"type":"welcome"')
+_OURS: Final = IdleHandshake("/ws", "rtlab.v1.json", b'"type":"welcome"')
 #: Opens an outbox, as a client with at-least-once delivery does.
 _OUTBOX: Final = b'{"type":"outbox","payload":{"stream":"s","history":"h","token":"t"},"id":"o"}'
-_WEBSOCKETS: Final = Opening("/", "", b'{"type":"ack"}', b'{"type":"join_room"}')
-_SOCKETIO: Final = Opening("/socket.io/?EIO=4&transport=websocket", "", b'40{"sid"', b"40")
+_WEBSOCKETS: Final = IdleHandshake("/", "", b'{"type":"ack"}', b'{"type":"join_room"}')
+_SOCKETIO: Final = IdleHandshake("/socket.io/?EIO=4&transport=websocket", "", b'40{"sid"', b"40")
 
 
 async def memory_per_connection(
@@ -111,7 +111,7 @@ async def memory_per_connection(
     return [*rows, Result.of(BENCH, "kernel memory for the sockets of one, both ends", kernel, "KiB")]
 
 
-async def _grown(url: str, pid: int, opening: Opening, counts: tuple[int, int]) -> tuple[float, float]:
+async def _grown(url: str, pid: int, opening: IdleHandshake, counts: tuple[int, int]) -> tuple[float, float]:
     """Return the KiB that each connection adds: to the server's memory, and to the kernel's for TCP."""
     clients = IdleClients("websocket", opening)
     server = psutil.Process(pid)

@@ -15,7 +15,7 @@ from rtlab.bench.results import Result
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.client.connection import Connection
 from rtlab.experiments.batching_sweep import sweep_batching
-from rtlab.measure.observed_batch_window import WatchedWindow
+from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.patterns.message_batcher import MessageBatcher
 
 __all__ = ["ClosedForms", "batching_sweep"]
@@ -78,7 +78,7 @@ async def batching_sweep(
     return rows
 
 
-def _make(conn: Connection, window: WatchedWindow) -> Any:
+def _make(conn: Connection, window: ObservedBatchWindow) -> Any:
     return MessageBatcher(conn, window=window)
 
 

@@ -15,7 +15,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.stats import RTCInboundRtpStreamStats, RTCOutboundRtpStreamStats
 from av import AudioFrame
 
-__all__ = ["SAMPLE_RATE", "AudioStats", "Listener", "ToneTrack", "audio_stats"]
+__all__ = ["SAMPLE_RATE", "AudioStats", "RemoteTrackBuffer", "ToneTrack", "audio_stats"]
 
 #: The RTP clock of Opus runs at 48 kHz, whatever the audio bandwidth (RFC 7587 §4.1).
 SAMPLE_RATE: Final = 48_000
@@ -113,7 +113,7 @@ class ToneTrack(MediaStreamTrack):
         return frame
 
 
-class Listener:
+class RemoteTrackBuffer:
     """Reads the decoded frames of a remote track, and keeps the last half second.
 
     If nothing read the track, its frames would accumulate in memory.

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from aiortc import MediaStreamTrack, RTCDataChannel
 
-from rtlab.client.p2p.audio import AudioStats, Listener, audio_stats
+from rtlab.client.p2p.audio import AudioStats, RemoteTrackBuffer, audio_stats
 from rtlab.client.p2p.received_audio_packets import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
 from rtlab.protocol.codecs import JSON
@@ -42,7 +42,7 @@ class Call:
         self.remote = ""
         self._peer_connection = peer_connection
         self._queue: ReceiveQueue | None = None
-        self._listener: Listener | None = None
+        self._listener: RemoteTrackBuffer | None = None
         self._packets: deque[SoundPacket] = deque()
         self._begun = asyncio.Event()
         if channel is not None:
@@ -52,7 +52,7 @@ class Call:
         peer_connection.on("connectionstatechange", self._state_changed)
 
     def _hear(self, track: MediaStreamTrack) -> None:
-        self._listener = Listener(track)
+        self._listener = RemoteTrackBuffer(track)
         for transceiver in self._peer_connection.getTransceivers():
             if transceiver.receiver.track is track:
                 self._packets = keep_packets(transceiver.receiver)

@@ -26,7 +26,7 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS, code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Origin, Url
 
-__all__ = ["Answer", "HttpClient", "hint_of", "loss", "refused", "settled"]
+__all__ = ["HttpClient", "ResponseHead", "hint_of", "loss", "refused", "settled"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -45,7 +45,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _TO_GET: Final = frozenset({301, 302, 303})  # a POST goes on as a GET, as in browsers (Fetch §4.4)
 
 
-class Answer(NamedTuple):
+class ResponseHead(NamedTuple):
     """The head of a response, and the URL that sent it, which redirects may have changed."""
 
     response: httpx.Response
@@ -109,7 +109,7 @@ class HttpClient:
         read_timeout: float | None,
         content: bytes | None = None,
         follow: bool = True,
-    ) -> Answer:
+    ) -> ResponseHead:
         """Send a request; return the head of the answer, before its body is read.
 
         Parameters
@@ -133,7 +133,7 @@ class HttpClient:
             response = await self._exchange(verb, url, fields, body, read_timeout, at_home)
             location = response.headers.get("location")
             if not follow or location is None or response.status_code not in REDIRECTS:
-                return Answer(response, url)
+                return ResponseHead(response, url)
             await response.aclose()
             target = url.redirected(location)
             # Once another origin was visited, the caller's headers stay off, even after a redirect back
@@ -302,12 +302,12 @@ def hint_of(response: httpx.Response) -> float | None:
     return retry_after(hint, date, now=time.time())
 
 
-async def refused(answer: Answer, *, strict: bool = False) -> ConnectFailed:
+async def refused(answer: ResponseHead, *, strict: bool = False) -> ConnectFailed:
     """Turn an answer that is no success into an error whose reason is read from the body.
 
     Parameters
     ----------
-    answer : Answer
+    answer : ResponseHead
         The answer, as `HttpClient.start` returned it; this closes it.
     strict : bool
         Whether every such answer is final, as in a browser; False lets `may_retry` decide.

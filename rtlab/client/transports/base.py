@@ -8,14 +8,14 @@ from typing import Final, Protocol
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 
-__all__ = ["FOREIGN_AFTER", "Take", "Transport"]
+__all__ = ["FOREIGN_AFTER", "DeliverDirectly", "Transport"]
 
 #: Seconds without a first message after which a server counts as foreign, which means not rtlab's:
 #: an rtlab server sends its ``welcome`` as soon as the connection is open.
 FOREIGN_AFTER: Final = 1.0
 
 #: Handles a message, or returns False to have `receive` return it.
-Take = Callable[[Message], bool]
+DeliverDirectly = Callable[[Message], bool]
 
 
 class Transport(Protocol):
@@ -86,7 +86,7 @@ class Transport(Protocol):
         """
         ...
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message.
 
         If the underlying library delivers messages by callback, messages that arrive while this

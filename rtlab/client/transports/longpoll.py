@@ -15,7 +15,7 @@ import msgspec
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
-from rtlab.client.transports.base import Take
+from rtlab.client.transports.base import DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
@@ -204,7 +204,7 @@ class LongPollTransport:
         self.bytes_in += len(data)
         return data
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message, after as many polls as necessary.
 
         Raises

@@ -16,9 +16,9 @@ from typing import Final
 import httpx
 
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.transports._http import Answer, HttpClient, loss, refused, settled
+from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, settled
 from rtlab.client.transports._upstream import Upstream
-from rtlab.client.transports.base import Take
+from rtlab.client.transports.base import DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
@@ -172,7 +172,7 @@ class SseTransport:
             self.abort()
             raise
 
-    async def _check(self, answer: Answer) -> None:
+    async def _check(self, answer: ResponseHead) -> None:
         response = answer.response
         if response.status_code != 200:
             raise await refused(answer, strict=self._strict)
@@ -207,7 +207,7 @@ class SseTransport:
         self._upstream = Upstream(self._http, send_url.adding(**session_query(welcome)), self._http.abort)
         return welcome
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message.
 
         From a foreign server it is ``Message(event, data)``; the payload is the string

@@ -17,7 +17,7 @@ from typing import Final
 from aiortc import RTCSessionDescription
 
 from rtlab.client.transports._signalling import post_offer
-from rtlab.client.transports.base import FOREIGN_AFTER, Take
+from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
@@ -221,7 +221,7 @@ class WebRTCTransport:
 
     # Messages
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message.
 
         Parameters
@@ -242,7 +242,7 @@ class WebRTCTransport:
         self.bytes_in += utf8_bytes(frame)
         return self.codec.decode(frame)
 
-    def _offer(self, take: Take, frame: str | bytes) -> bool:
+    def _offer(self, take: DeliverDirectly, frame: str | bytes) -> bool:
         try:
             message = self.codec.decode(frame)
         except MessageError:

@@ -21,7 +21,7 @@ from websockets.typing import Origin, Subprotocol
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._websocket_handshake_errors import explain_handshake
 from rtlab.client.transports._wire_log import WIRE_LOG
-from rtlab.client.transports.base import FOREIGN_AFTER, Take
+from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import NOTHING, Credentials
@@ -222,7 +222,7 @@ class WebSocketTransport:
         self.bytes_in += utf8_bytes(first)
         return message
 
-    async def receive(self, take: Take | None = None) -> Message:
+    async def receive(self, take: DeliverDirectly | None = None) -> Message:
         """Return the next message.
 
         Parameters
@@ -255,7 +255,7 @@ class WebSocketTransport:
         self.bytes_in += utf8_bytes(data)
         return self.codec.decode(data, self._max_receive)
 
-    def _offer(self, take: Take, frame: Frame) -> bool:
+    def _offer(self, take: DeliverDirectly, frame: Frame) -> bool:
         try:
             data = str(frame.data, "utf-8") if frame.opcode is TEXT else bytes(frame.data)
             message = self.codec.decode(data, self._max_receive)

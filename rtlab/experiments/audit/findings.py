@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from rtlab.experiments.websocket_conformance.outcome import Row
+from rtlab.experiments.websocket_conformance.outcome import ScoreboardRow
 
 __all__ = ["Check", "Finding", "Severity", "holes"]
 
@@ -51,7 +51,7 @@ class Check(msgspec.Struct, frozen=True):
         """Return a hole with the evidence `hole`; if that is empty, no hole with evidence `otherwise`."""
         return self.hole(hole) if hole else self.holds(otherwise)
 
-    def judged_rows(self, rows: Sequence[Row]) -> Finding:
+    def judged_rows(self, rows: Sequence[ScoreboardRow]) -> Finding:
         """Return a hole if a row of a conformance table does not hold; otherwise no hole."""
         wrong = [row for row in rows if not row.holds]
         of = f"of {len(rows)}"

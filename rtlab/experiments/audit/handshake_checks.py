@@ -12,7 +12,7 @@ import msgspec
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.audit.findings import Check, Finding
-from rtlab.experiments.audit.target import Answer, Target
+from rtlab.experiments.audit.target import Target, TargetResponse
 from rtlab.experiments.endpoint.raw_websocket_frames import request_head
 from rtlab.experiments.websocket_conformance.against_server import server_handshakes
 from rtlab.experiments.websocket_conformance.handshake_cases import REQUEST_CASES
@@ -122,7 +122,7 @@ def _strangers(target: Target) -> dict[str, str | tuple[str, str]]:
     }
 
 
-async def _origins(target: Target, plain: Answer) -> Finding:
+async def _origins(target: Target, plain: TargetResponse) -> Finding:
     strangers = _strangers(target)
     evil = await target.handshake({"Origin": strangers["ends right"]})
     if evil.status == plain.status and plain.status != 101:
@@ -137,7 +137,7 @@ async def _origins(target: Target, plain: Answer) -> Finding:
     return ORIGINS.judged(f"let in: {let_in}" if passed else "", refused)
 
 
-async def _hosts(target: Target, plain: Answer) -> Finding:
+async def _hosts(target: Target, plain: TargetResponse) -> Finding:
     answer = await target.handshake({"Host": "rebound.example"})
     same = answer.status == plain.status
     return HOSTS.judged(f"{answer} under the name rebound.example, too" if same else "", str(answer))
@@ -154,7 +154,7 @@ async def _cors(target: Target) -> Finding:
     return CORS.holds("no stranger's origin is allowed")
 
 
-async def _handshake(target: Target, plain: Answer) -> Finding:
+async def _handshake(target: Target, plain: TargetResponse) -> Finding:
     opens = plain.status == 101
     # If no handshake succeeds, only the cases that the server must refuse can be judged.
     refusals = [case for case in _STRICT if case.holds(None) or case.name.startswith("version ")]
@@ -163,7 +163,7 @@ async def _handshake(target: Target, plain: Answer) -> Finding:
     return HANDSHAKE.judged_rows(rows)
 
 
-async def _unsigned(target: Target, plain: Answer) -> Finding:
+async def _unsigned(target: Target, plain: TargetResponse) -> Finding:
     if plain.status == 101:
         return UNSIGNED.unseen("let in without it")
     answer = await target.handshake({"Authorization": f"Bearer {forged_token()}"})
@@ -210,7 +210,7 @@ async def _errors(target: Target) -> Finding:
     return ERRORS.holds(f"{len(_JUNK)} kinds of junk are refused in few words")
 
 
-def _version(answer: Answer) -> Finding:
+def _version(answer: TargetResponse) -> Finding:
     said = [text for name in ("Server", "X-Powered-By") if _VERSION.search(text := answer.field(name))]
     return VERSION.judged(", ".join(said), "none is named")
 

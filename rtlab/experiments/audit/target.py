@@ -15,10 +15,10 @@ from rtlab.protocol.http1 import Head
 from rtlab.protocol.origins import is_loopback
 from rtlab.protocol.urls import Url
 
-__all__ = ["Answer", "Target", "check_is_ours"]
+__all__ = ["Target", "TargetResponse", "check_is_ours"]
 
 
-class Answer(msgspec.Struct, frozen=True):
+class TargetResponse(msgspec.Struct, frozen=True):
     """The beginning of an HTTP answer; status 0 means that the server sent none.
 
     Parameters
@@ -70,20 +70,22 @@ class Target(msgspec.Struct, frozen=True):
         """Open a connection."""
         return await dial(self.url, ssl=self.ssl, timeout=self.timeout)
 
-    async def handshake(self, changed: Fields, **query: str) -> Answer:
+    async def handshake(self, changed: Fields, **query: str) -> TargetResponse:
         """Send a WebSocket handshake with some fields changed; return the answer, whatever it is."""
         fields = {**upgrade_fields(new_key()), **self.fields, **changed}
         return await self.ask(request_head(self.url.adding(**query), fields))
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes) -> TargetResponse:
         """Send the bytes of a request; return the answer."""
         async with await self.dial() as wire:
             await wire.send(request)
             try:
                 head = await wire.head()
             except ConnectFailed:
-                return Answer(0, None)
-            return Answer(head.status, head, b"" if head.status == 101 else await wire.body(head, 4096))
+                return TargetResponse(0, None)
+            return TargetResponse(
+                head.status, head, b"" if head.status == 101 else await wire.body(head, 4096)
+            )
 
 
 async def check_is_ours(url: Url) -> None:

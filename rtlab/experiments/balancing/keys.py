@@ -12,13 +12,13 @@ from rtlab.errors import LabError
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
 
-__all__ = ["Moved", "join_moves", "nodes_of"]
+__all__ = ["MovedKeys", "join_moves", "nodes_of"]
 
 _CONNECTIONS: Final = 8
 _TIMEOUT: Final = 30.0
 
 
-class Moved(NamedTuple):
+class MovedKeys(NamedTuple):
     """How many keys moved to another node when a node joined.
 
     Parameters
@@ -80,7 +80,7 @@ async def nodes_of(url: str, keys: Sequence[str]) -> list[str]:
     return [found[key] for key in keys]
 
 
-async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = -1) -> Moved:
+async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = -1) -> MovedKeys:
     """Let a node join the others, and return which share of the keys moved.
 
     Parameters
@@ -96,7 +96,7 @@ async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = 
 
     Returns
     -------
-    Moved
+    MovedKeys
     """
     node = joining % len(lab.urls)
     url, name = lab.balancer.through(policy), f"node-{node + 1}"
@@ -109,7 +109,7 @@ async def join_moves(lab: Lab, policy: str, keys: Sequence[str], joining: int = 
     await lab.balancer.until_up(node)
     after = await nodes_of(url, keys)
     moved = [new for old, new in zip(before, after, strict=True) if old != new]
-    return Moved(len(moved) / len(keys), sum(new != name for new in moved) / len(keys), len(keys))
+    return MovedKeys(len(moved) / len(keys), sum(new != name for new in moved) / len(keys), len(keys))
 
 
 def _node(head: bytes) -> str:

@@ -25,7 +25,7 @@ from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
-from rtlab.measure.ledger import Ledger, Stamp
+from rtlab.measure.ledger import Ledger, MessageIdentity
 from rtlab.measure.provenance import provenance, write_json
 from rtlab.processes.tasks import together
 
@@ -191,7 +191,7 @@ class _Flow:
         self._ledger = Ledger()
         self._ledger.watch(_READER)
         self._resyncs = 0
-        self._receipts: list[tuple[Stamp, Receipt]] = []
+        self._receipts: list[tuple[MessageIdentity, Receipt]] = []
         self._sent: list[float] = []
         self._arrivals: list[tuple[float, int]] = []
         self._ended = asyncio.Event()
@@ -205,7 +205,7 @@ class _Flow:
 
     def _arrived(self, message: Any) -> None:
         number = int(message.payload)
-        self._ledger.arrived(_READER, Stamp(self.mode, number))
+        self._ledger.arrived(_READER, MessageIdentity(self.mode, number))
         self._arrivals.append((time.monotonic(), number))
 
     def _missed(self, event: object) -> None:

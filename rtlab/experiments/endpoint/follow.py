@@ -12,7 +12,7 @@ from typing import Final
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.event_stream import EventStream
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
-from rtlab.experiments.endpoint.report import EXAMPLE, Kind, kind_at, not_real_time
+from rtlab.experiments.endpoint.report import EXAMPLE, EndpointKind, kind_at, not_real_time
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.tasks import until_stopped
@@ -30,7 +30,7 @@ async def follow(
     url: str,
     recorder: Recorder,
     *,
-    kind: Kind | None = None,
+    kind: EndpointKind | None = None,
     series: str | None = None,
     seconds: float = 10.0,
     rate: float = 20.0,
@@ -112,7 +112,7 @@ class _Follower:
         self._ssl, self._timeout, self._headers = ssl, timeout, headers
         self._ended = asyncio.Event()
 
-    async def run(self, kind: Kind | None) -> None:
+    async def run(self, kind: EndpointKind | None) -> None:
         if kind != "websocket" and (kind is not None or self._url.scheme in ("http", "https")):
             async with await self._dial(self._url.over("http")) as wire:
                 head = await wire.get()
@@ -123,7 +123,7 @@ class _Follower:
                     return
         await self._pings()
 
-    def _begin(self, kind: Kind) -> None:
+    def _begin(self, kind: EndpointKind) -> None:
         self._series = self._series or kind
         self._recorder.add_series(self._series, round_trip=True)
 
@@ -175,7 +175,7 @@ class _Follower:
                 answered = max(answered, n)
 
     # HTTP
-    async def _requests(self, stream: Wire, head: Head, kind: Kind) -> None:
+    async def _requests(self, stream: Wire, head: Head, kind: EndpointKind) -> None:
         tasks: set[asyncio.Task[None]] = set()
 
         async def start(n: int) -> None:
@@ -204,7 +204,7 @@ class _Follower:
         except ConnectFailed as error:
             self._end(str(error))
 
-    async def _heartbeats(self, wire: Wire, head: Head, kind: Kind) -> None:
+    async def _heartbeats(self, wire: Wire, head: Head, kind: EndpointKind) -> None:
         """Mark an event stream's comments and its end, while the requests continue."""
         if kind != "sse":
             return

@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 from rtlab.protocol.urls import Url
 from rtlab.protocol.websocket_frames import read_header, unmasked
 
-__all__ = ["Frame", "FrameReader", "accept_of", "new_key", "raw_frame", "request_head", "upgrade_fields"]
+__all__ = [
+    "FrameReader",
+    "ReceivedFrame",
+    "accept_of",
+    "new_key",
+    "raw_frame",
+    "request_head",
+    "upgrade_fields",
+]
 
 #: A fixed masking key is enough for tests; RFC 6455 §5.3 requires real clients to use unpredictable keys.
 _MASK: Final = b"\x37\xfa\x21\x3d"
@@ -24,7 +32,7 @@ _MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
 Fields = Mapping[str, str | Sequence[str] | None]
 
 
-class Frame(NamedTuple):
+class ReceivedFrame(NamedTuple):
     """A frame as it was received, with its payload unmasked."""
 
     fin: bool
@@ -93,7 +101,7 @@ class FrameReader:
         self._reader = reader
         self._buffer = rest
 
-    async def next(self) -> Frame | None:
+    async def next(self) -> ReceivedFrame | None:
         """Return the next frame; None if the stream ends before it is complete, or if it exceeds 64 MiB."""
         while True:
             header = read_header(self._buffer)
@@ -106,7 +114,7 @@ class FrameReader:
                     if header.masked:
                         payload = unmasked(payload, self._buffer[header.size_bytes - 4 : header.size_bytes])
                     self._buffer = self._buffer[end:]
-                    return Frame(header.fin, header.rsv, header.opcode, header.masked, payload)
+                    return ReceivedFrame(header.fin, header.rsv, header.opcode, header.masked, payload)
             try:
                 data = await self._reader.read(_READ_BYTES)
             except OSError:

@@ -10,14 +10,14 @@ from rtlab.errors import ConnectFailed
 from rtlab.protocol.http1 import Head
 from rtlab.protocol.urls import Url
 
-__all__ = ["EXAMPLE", "Kind", "Report", "kind_at", "not_real_time"]
+__all__ = ["EXAMPLE", "EndpointKind", "Report", "kind_at", "not_real_time"]
 
-Kind = Literal["websocket", "sse", "longpoll"]
+EndpointKind = Literal["websocket", "sse", "longpoll"]
 
 #: Example URLs for the error messages of `probe` and `follow`.
 EXAMPLE: Final = "wss://example.org/live or https://example.org/events"
 
-_KINDS: Final[dict[Kind, str]] = {
+_KINDS: Final[dict[EndpointKind, str]] = {
     "websocket": "a WebSocket",
     "sse": "an event stream",
     "longpoll": "a long poll",
@@ -56,7 +56,7 @@ class Report(msgspec.Struct, kw_only=True):
     """
 
     url: str
-    kind: Kind
+    kind: EndpointKind
     address: str
     dns_ms: float | None
     tcp_ms: float
@@ -78,7 +78,7 @@ class Report(msgspec.Struct, kw_only=True):
     incomplete: str = ""
 
 
-def kind_at(url: Url, head: Head, kind: Kind | None) -> Kind:
+def kind_at(url: Url, head: Head, kind: EndpointKind | None) -> EndpointKind:
     """Return the kind of endpoint, recognised from its answer to an HTTP request.
 
     Parameters
@@ -96,7 +96,7 @@ def kind_at(url: Url, head: Head, kind: Kind | None) -> Kind:
         When the answer is an ordinary page or an error, or shows another kind than `kind`.
     """
     content = head.get(b"content-type").lower()
-    found: Kind | None = None
+    found: EndpointKind | None = None
     if head.status == 200 and content.startswith(b"text/event-stream"):
         found = "sse"
     elif head.status == 204 or (head.status == 200 and b"json" in content):
@@ -113,7 +113,7 @@ def _wants_upgrade(head: Head) -> bool:
     return b"websocket" in head.tokens(b"upgrade") or bool(head.get(b"sec-websocket-version"))
 
 
-def not_real_time(url: Url, head: Head, kind: Kind | None) -> ConnectFailed:
+def not_real_time(url: Url, head: Head, kind: EndpointKind | None) -> ConnectFailed:
     """Return the error for an answer that does not show the expected kind of endpoint."""
     content = head.get(b"content-type").decode("latin-1").partition(";")[0] or "no type"
     wanted = "real-time" if kind is None else _KINDS[kind]

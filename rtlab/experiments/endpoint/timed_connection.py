@@ -16,8 +16,8 @@ from rtlab.client.transports.connect_failures import explain_os_error
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import (
     Fields,
-    Frame,
     FrameReader,
+    ReceivedFrame,
     accept_of,
     new_key,
     raw_frame,
@@ -215,7 +215,7 @@ class Wire:
         await self.send(request_head(self.url, {**known, **given}))
         return await self.head(timeout)
 
-    async def frame(self, timeout: float | None = None) -> Frame | None:
+    async def frame(self, timeout: float | None = None) -> ReceivedFrame | None:
         """Return the next frame, None at the end; raises `TimeoutError`."""
         if self._frames is None:
             self._frames = FrameReader(self.reader, self._rest)

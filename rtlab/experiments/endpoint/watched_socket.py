@@ -8,7 +8,7 @@ import time
 import zlib
 from typing import Final
 
-from rtlab.experiments.endpoint.raw_websocket_frames import Frame, raw_frame
+from rtlab.experiments.endpoint.raw_websocket_frames import ReceivedFrame, raw_frame
 from rtlab.experiments.endpoint.timed_connection import Wire
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
@@ -52,7 +52,7 @@ class WatchedSocket:
         self._wire = wire
         self._began = time.monotonic()
 
-    async def next(self, timeout: float) -> Frame | None:
+    async def next(self, timeout: float) -> ReceivedFrame | None:
         """Return the next frame, after answering it if it is a ping (RFC 6455 §5.5.2); None at the end.
 
         Raises
@@ -97,7 +97,7 @@ class WatchedSocket:
                     await self.next(timeout)
 
 
-def _text(frame: Frame) -> bytes:
+def _text(frame: ReceivedFrame) -> bytes:
     """Return a first message's text, inflated (RFC 7692 §7.2.2); empty if it cannot be inflated."""
     if not frame.rsv:
         return frame.payload

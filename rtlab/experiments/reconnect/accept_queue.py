@@ -12,10 +12,10 @@ import asyncio
 import socket
 from typing import NamedTuple
 
-__all__ = ["Overflow", "overflow_accept_queue"]
+__all__ = ["AcceptQueueRun", "overflow_accept_queue"]
 
 
-class Overflow(NamedTuple):
+class AcceptQueueRun(NamedTuple):
     """Number of connects that are `connected`, were `refused` by a reset, or are still `waiting`."""
 
     connected: int
@@ -23,7 +23,7 @@ class Overflow(NamedTuple):
     waiting: int
 
 
-async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 0.5) -> Overflow:
+async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 0.5) -> AcceptQueueRun:
     """Listen without ever accepting, let clients connect, and count the outcomes after `seconds`.
 
     Parameters
@@ -37,7 +37,7 @@ async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 
 
     Returns
     -------
-    Overflow
+    AcceptQueueRun
 
     Examples
     --------
@@ -61,4 +61,4 @@ async def overflow_accept_queue(backlog: int, clients: int, *, seconds: float = 
                 return "connected"
 
         came = await asyncio.gather(*(dial() for _ in range(clients)))
-    return Overflow(*(came.count(what) for what in Overflow._fields))
+    return AcceptQueueRun(*(came.count(what) for what in AcceptQueueRun._fields))

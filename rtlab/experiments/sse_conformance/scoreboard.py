@@ -20,20 +20,20 @@ from rtlab.experiments.sse_conformance.connection_cases import (
     ConnectionCase,
 )
 from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES, PARSING_RULES, ParsingCase
-from rtlab.testing.scripted_http import Request, ScriptedServer
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer
 
 __all__ = ["RuleFollower", "sse_scoreboard"]
 
 #: Seconds after which a client fails a case if it has not finished.
 PATIENCE: Final = 2.0
 
-Event = tuple[str, str, str]
+ParsedEvent = tuple[str, str, str]
 
 
 class RuleFollower(Protocol):
     """The interface through which the cases use a client; a notebook can supply its own."""
 
-    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[ParsedEvent], float | None]:
         """Parse a stream; return the events delivered before its end, and the reconnection time."""
         ...
 
@@ -43,7 +43,7 @@ class RuleFollower(Protocol):
 
 
 class _Ours:
-    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[ParsedEvent], float | None]:
         decoder = SseDecoder()
         events = [event for chunk in chunks for event in decoder.feed(chunk)]
         return [(event.type, event.data, event.id) for event in events], decoder.retry
@@ -59,9 +59,9 @@ class _Ours:
 
 
 class _HttpxSse:
-    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[Event], float | None]:
+    async def parse(self, case: ParsingCase, chunks: list[bytes]) -> tuple[list[ParsedEvent], float | None]:
         drained = asyncio.Event()
-        events: list[Event] = []
+        events: list[ParsedEvent] = []
         retry: float | None = None
 
         class Body(httpx.AsyncByteStream):
@@ -118,7 +118,7 @@ async def _parses(client: RuleFollower, case: ParsingCase) -> bool:
 
 
 async def _connects(client: RuleFollower, case: ConnectionCase) -> bool:
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(case.answers[min(len(server.requests), len(case.answers)) - 1])
 
     given = {"X-Mine": "1"}

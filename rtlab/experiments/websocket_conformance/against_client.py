@@ -12,11 +12,18 @@ from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, accept_of, raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import AnswerCase
-from rtlab.experiments.websocket_conformance.outcome import FENCE, Outcome, Row, abreast, sent, verdict
+from rtlab.experiments.websocket_conformance.outcome import (
+    FENCE,
+    ReceiverOutcome,
+    ScoreboardRow,
+    abreast,
+    sent,
+    verdict,
+)
 from rtlab.protocol.http1 import Head, parse_head
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 
-__all__ = ["Client", "client_frames", "client_handshakes", "ours"]
+__all__ = ["ClientUnderTest", "client_frames", "client_handshakes", "ours"]
 
 #: Seconds after which a client fails a case if it has not done what the rule requires.
 PATIENCE: Final = 5.0
@@ -29,7 +36,7 @@ LATE: Final = 2.0
 Talk = Callable[[Head, FrameReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Client(Protocol):
+class ClientUnderTest(Protocol):
     """Connects, calls `got` for each message, returns when the connection ends; raises if it cannot."""
 
     async def __call__(self, url: str, got: Callable[[], None], *, deflate: bool) -> None: ...
@@ -51,12 +58,14 @@ async def ours(url: str, got: Callable[[], None], *, deflate: bool) -> None:
         await conn.close()
 
 
-async def client_handshakes(cases: Sequence[AnswerCase], client: Client = ours) -> list[Row]:
+async def client_handshakes(
+    cases: Sequence[AnswerCase], client: ClientUnderTest = ours
+) -> list[ScoreboardRow]:
     """Answer the client's handshake as each case says; return one row of results per case."""
     return await abreast(cases, lambda case: _handshake(case, client))
 
 
-async def _handshake(case: AnswerCase, client: Client) -> Row:
+async def _handshake(case: AnswerCase, client: ClientUnderTest) -> ScoreboardRow:
     connected = asyncio.Event()
 
     async def talk(head: Head, frames: FrameReader, writer: asyncio.StreamWriter) -> None:
@@ -77,7 +86,7 @@ async def _handshake(case: AnswerCase, client: Client) -> Row:
         except TimeoutError:
             saw = "it waited"
     saw = "connected" if connected.is_set() else saw or "it gave up"
-    return Row("client", case.name, case.section, connected.is_set() == case.connects, saw)
+    return ScoreboardRow("client", case.name, case.section, connected.is_set() == case.connects, saw)
 
 
 def _answer(case: AnswerCase, head: Head) -> bytes:
@@ -90,14 +99,14 @@ def _answer(case: AnswerCase, head: Head) -> bytes:
 
 
 async def client_frames(
-    cases: Sequence[FrameCase], client: Client = ours, *, deflate: bool = False
-) -> list[Row]:
+    cases: Sequence[FrameCase], client: ClientUnderTest = ours, *, deflate: bool = False
+) -> list[ScoreboardRow]:
     """Complete a handshake, send each case's frames to the client, and judge; return a row per case."""
     return await abreast(cases, lambda case: _frames(case, client, deflate=deflate))
 
 
-async def _frames(case: FrameCase, client: Client, *, deflate: bool) -> Row:
-    outcome, delivered = Outcome(), asyncio.Event()
+async def _frames(case: FrameCase, client: ClientUnderTest, *, deflate: bool) -> ScoreboardRow:
+    outcome, delivered = ReceiverOutcome(), asyncio.Event()
     awaited = case.expect.notes if isinstance(case.expect, Takes) else 0
     ends = isinstance(case.expect, Returns)
 

@@ -13,7 +13,14 @@ from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, 
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
 from rtlab.experiments.websocket_conformance.frame_cases import FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import RequestCase
-from rtlab.experiments.websocket_conformance.outcome import FENCE, Outcome, Row, abreast, sent, verdict
+from rtlab.experiments.websocket_conformance.outcome import (
+    FENCE,
+    ReceiverOutcome,
+    ScoreboardRow,
+    abreast,
+    sent,
+    verdict,
+)
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 
@@ -33,7 +40,7 @@ async def server_handshakes(
     *,
     fields: Mapping[str, str] | None = None,
     ssl: ssl_module.SSLContext | None = None,
-) -> list[Row]:
+) -> list[ScoreboardRow]:
     """Send the handshake request of each case; return one row of results per case.
 
     Parameters
@@ -50,7 +57,7 @@ async def server_handshakes(
     besides = fields or {}
     target = parse_url(url).over("ws")
 
-    async def one(case: RequestCase) -> Row:
+    async def one(case: RequestCase) -> ScoreboardRow:
         async with await dial(target, ssl=ssl) as wire:
             given = {**upgrade_fields(new_key()), **besides, **case.fields}
             await wire.send(request_head(target, given, method=case.method, version=case.version))
@@ -59,7 +66,7 @@ async def server_handshakes(
             except ConnectFailed:
                 head = None
         saw = "no answer" if head is None else head.start.decode("latin-1")
-        return Row("server", case.name, case.section, case.holds(head), saw)
+        return ScoreboardRow("server", case.name, case.section, case.holds(head), saw)
 
     return await abreast(cases, one)
 
@@ -71,7 +78,7 @@ async def server_frames(
     deflate: bool = False,
     fields: Mapping[str, str] | None = None,
     ssl: ssl_module.SSLContext | None = None,
-) -> list[Row]:
+) -> list[ScoreboardRow]:
     """Complete a handshake, send each case's frames, and judge the reaction; return one row per case.
 
     Parameters
@@ -89,11 +96,11 @@ async def server_frames(
     offer = "permessage-deflate" if deflate else None
     besides = {name.replace("-", "_"): value for name, value in (fields or {}).items()}
 
-    async def one(case: FrameCase) -> Row:
+    async def one(case: FrameCase) -> ScoreboardRow:
         async with await dial(target, ssl=ssl) as wire:
             head = await wire.upgrade(Sec_WebSocket_Extensions=offer, **besides)
             if head.status != 101 or bool(offer) != bool(head.get(b"sec-websocket-extensions")):
-                return Row("server", case.name, case.section, False, head.start.decode("latin-1"))
+                return ScoreboardRow("server", case.name, case.section, False, head.start.decode("latin-1"))
             ends = isinstance(case.expect, Returns)
             await wire.send(sent(case, mask=True) + (b"" if ends else raw_frame(PING, FENCE)))
             outcome = await _outcome(wire, case)
@@ -102,8 +109,8 @@ async def server_frames(
     return await abreast(cases, one)
 
 
-async def _outcome(wire: Wire, case: FrameCase) -> Outcome:
-    outcome = Outcome()
+async def _outcome(wire: Wire, case: FrameCase) -> ReceiverOutcome:
+    outcome = ReceiverOutcome()
     inflater = zlib.decompressobj(-15)
     awaited = case.expect.notes if isinstance(case.expect, Takes) else 0
     with contextlib.suppress(TimeoutError):

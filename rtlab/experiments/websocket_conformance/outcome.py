@@ -11,7 +11,7 @@ import msgspec
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
 
-__all__ = ["FENCE", "Outcome", "Row", "abreast", "sent", "verdict"]
+__all__ = ["FENCE", "ReceiverOutcome", "ScoreboardRow", "abreast", "sent", "verdict"]
 
 Case = TypeVar("Case")
 
@@ -22,7 +22,7 @@ _ABREAST: Final = 8
 FENCE: Final = b"the end of the row"
 
 
-class Row(NamedTuple):
+class ScoreboardRow(NamedTuple):
     """One row of the scoreboard: the result of one case.
 
     Parameters
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     saw: str
 
 
-class Outcome(msgspec.Struct):
+class ReceiverOutcome(msgspec.Struct):
     """What the receiver of the frames did; filled in while the case runs.
 
     Attributes
@@ -103,7 +103,7 @@ def sent(case: FrameCase, *, mask: bool) -> bytes:
     )
 
 
-def verdict(end: str, case: FrameCase, outcome: Outcome) -> Row:
+def verdict(end: str, case: FrameCase, outcome: ReceiverOutcome) -> ScoreboardRow:
     """Compare an outcome with what the case requires; return its row."""
     match case.expect:
         case Fails(codes):
@@ -116,14 +116,16 @@ def verdict(end: str, case: FrameCase, outcome: Outcome) -> Row:
             holds = holds and outcome.code is None
         case Returns(codes):
             holds = outcome.code in codes and not outcome.pongs and (end == "client" or outcome.ended)
-    return Row(end, case.name, case.section, holds and not outcome.mask_is_wrong, str(outcome))
+    return ScoreboardRow(end, case.name, case.section, holds and not outcome.mask_is_wrong, str(outcome))
 
 
-async def abreast(cases: Sequence[Case], one: Callable[[Case], Awaitable[Row]]) -> list[Row]:
+async def abreast(
+    cases: Sequence[Case], one: Callable[[Case], Awaitable[ScoreboardRow]]
+) -> list[ScoreboardRow]:
     """Run cases, a few at a time; return their rows, in the order of the cases."""
     places = asyncio.Semaphore(_ABREAST)
 
-    async def placed(case: Case) -> Row:
+    async def placed(case: Case) -> ScoreboardRow:
         async with places:
             return await one(case)
 

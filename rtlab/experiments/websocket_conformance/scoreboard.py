@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from rtlab.experiments.websocket_conformance.against_client import (
-    Client,
+    ClientUnderTest,
     client_frames,
     client_handshakes,
     ours,
@@ -13,7 +13,7 @@ from rtlab.experiments.websocket_conformance.against_client import (
 from rtlab.experiments.websocket_conformance.against_server import server_frames, server_handshakes
 from rtlab.experiments.websocket_conformance.frame_cases import DEFLATE_CASES, FRAME_CASES
 from rtlab.experiments.websocket_conformance.handshake_cases import ANSWER_CASES, REQUEST_CASES
-from rtlab.experiments.websocket_conformance.outcome import Row
+from rtlab.experiments.websocket_conformance.outcome import ScoreboardRow
 
 __all__ = ["client_scoreboard", "server_scoreboard"]
 
@@ -34,12 +34,12 @@ async def server_scoreboard(url: str) -> pd.DataFrame:
     rows = await server_handshakes(url, REQUEST_CASES)
     rows += await server_frames(url, FRAME_CASES)
     rows += await server_frames(url, DEFLATE_CASES, deflate=True)
-    return pd.DataFrame(rows, columns=list(Row._fields))
+    return pd.DataFrame(rows, columns=list(ScoreboardRow._fields))
 
 
-async def client_scoreboard(client: Client = ours) -> pd.DataFrame:
+async def client_scoreboard(client: ClientUnderTest = ours) -> pd.DataFrame:
     """Run every case for clients on rtlab's own client, or on another; returns as `server_scoreboard`."""
     rows = await client_handshakes(ANSWER_CASES, client)
     rows += await client_frames(FRAME_CASES, client)
     rows += await client_frames(DEFLATE_CASES, client, deflate=True)
-    return pd.DataFrame(rows, columns=list(Row._fields))
+    return pd.DataFrame(rows, columns=list(ScoreboardRow._fields))

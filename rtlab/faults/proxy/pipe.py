@@ -7,15 +7,15 @@ import random
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from rtlab.faults.toxics.toxic import Entry, Receiver, Stage
+from rtlab.faults.toxics.toxic import NextStage, ToxicEntry, ToxicStage
 from rtlab.faults.trace import Trace
 
-__all__ = ["Link", "Pipe", "Sink", "Source"]
+__all__ = ["Pipe", "PipePair", "PipeSink", "PipeSource"]
 
 HEAD_BYTES = 4096
 
 
-class Source(Protocol):
+class PipeSource(Protocol):
     """Where a pipe gets bytes from; the pipe can pause it."""
 
     @property
@@ -24,7 +24,7 @@ class Source(Protocol):
     def resume_source(self) -> None: ...
 
 
-class Sink(Protocol):
+class PipeSink(Protocol):
     """Where a pipe delivers bytes; `backlog` is the number of bytes not yet written to the socket."""
 
     sent: int
@@ -40,7 +40,7 @@ class Pipe:
 
     Parameters
     ----------
-    link : Link
+    link : PipePair
         The connection.
     direction : str
         ``"upstream"`` (client to server) or ``"downstream"``.
@@ -51,15 +51,20 @@ class Pipe:
     """
 
     def __init__(
-        self, link: Link, direction: str, source: Source, sink: Sink, loop: asyncio.AbstractEventLoop
+        self,
+        link: PipePair,
+        direction: str,
+        source: PipeSource,
+        sink: PipeSink,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.link = link
         self.direction = direction
         self.source = source
         self.sink = sink
         self.loop = loop
-        self.first: Receiver = sink  # the first stage, or the sink
-        self.stages: list[Stage[Any]] = []
+        self.first: NextStage = sink  # the first stage, or the sink
+        self.stages: list[ToxicStage[Any]] = []
         self.bytes = 0
         self.first_bytes = b""  # the start of the stream, from which stages detect the protocol
         self.opposite: Pipe = self  # the other direction
@@ -117,7 +122,7 @@ class Pipe:
         return bool(self._blockers)
 
     # Stages
-    def apply(self, entries: Iterable[Entry]) -> None:
+    def apply(self, entries: Iterable[ToxicEntry]) -> None:
         """Make the chain follow the proxy's list of toxics.
 
         One random number is drawn per connection and toxic, and compared with the
@@ -136,8 +141,8 @@ class Pipe:
             if self.ended:
                 return
         present = {id(stage.entry): stage for stage in self.stages}
-        fresh: list[Stage[Any]] = []
-        chain: list[Stage[Any]] = []
+        fresh: list[ToxicStage[Any]] = []
+        chain: list[ToxicStage[Any]] = []
         for entry in wanted:
             stage = present.get(id(entry))
             if stage is None:
@@ -150,13 +155,13 @@ class Pipe:
             stage.start()
 
     def _link(self) -> None:
-        after: Receiver = self.sink
+        after: NextStage = self.sink
         for stage in reversed(self.stages):
             stage.next = after
             after = stage
         self.first = after
 
-    def _draw(self, entry: Entry) -> float:
+    def _draw(self, entry: ToxicEntry) -> float:
         if entry.name not in self._draws:
             self._draws[entry.name] = self._rng(f"{entry.name}/toxicity").random()
         return self._draws[entry.name]
@@ -186,7 +191,7 @@ class Pipe:
         self.link.send_copy(request)
 
 
-class Link:
+class PipePair:
     """One proxied connection: two pipes in opposite directions, and their entries in the trace.
 
     Parameters
@@ -233,7 +238,7 @@ class Link:
         """Bytes held in the proxy, in both directions."""
         return self.up.held + self.down.held
 
-    def apply(self, entries: Iterable[Entry]) -> None:
+    def apply(self, entries: Iterable[ToxicEntry]) -> None:
         """Make both directions follow the proxy's list of toxics."""
         entries = list(entries)
         for pipe in self.pipes:

@@ -9,8 +9,8 @@ import socket
 from typing import Any, ClassVar, Final
 
 from rtlab.faults.errors import FaultError, bad_request, toxic_exists, toxic_not_found
-from rtlab.faults.proxy.pipe import Link
-from rtlab.faults.toxics import Entry, parse_entry
+from rtlab.faults.proxy.pipe import PipePair
+from rtlab.faults.toxics import ToxicEntry, parse_entry
 from rtlab.faults.trace import Trace
 
 __all__ = ["Proxy", "join_address", "listen_error", "resolve", "split_address"]
@@ -73,8 +73,8 @@ class Proxy:
         self.trace = trace
         self.seed = seed
         self.enabled = False
-        self.entries: list[Entry] = []
-        self.links: set[Link] = set()
+        self.entries: list[ToxicEntry] = []
+        self.links: set[PipePair] = set()
         self._accepted = 0
         self._done = {direction: {"bytes": 0, "sent_bytes": 0} for direction in ("upstream", "downstream")}
         self._switching = asyncio.Lock()
@@ -171,7 +171,7 @@ class Proxy:
         self._accepted += 1
         return self._accepted, f"{self.seed}/{self.name}/{self._accepted}"
 
-    def forget(self, link: Link) -> None:
+    def forget(self, link: PipePair) -> None:
         """Remove a closed link, and keep its byte counts."""
         self.links.discard(link)
         _add_bytes(self._done, link)
@@ -184,17 +184,17 @@ class Proxy:
         return counts
 
     # Toxics
-    def in_order(self) -> list[Entry]:
+    def in_order(self) -> list[ToxicEntry]:
         """The toxics in Toxiproxy's order: upstream before downstream, oldest first."""
         return sorted(self.entries, key=lambda entry: entry.stream != "upstream")
 
-    def toxic(self, name: str) -> Entry:
+    def toxic(self, name: str) -> ToxicEntry:
         for entry in self.entries:
             if entry.name == name:
                 return entry
         raise toxic_not_found()
 
-    def add_toxic(self, body: Any) -> Entry:
+    def add_toxic(self, body: Any) -> ToxicEntry:
         """Add the toxic that a request body describes, to open connections too."""
         entry = parse_entry(body, self.protocol)
         if any(other.name == entry.name for other in self.entries):
@@ -208,7 +208,7 @@ class Proxy:
         self._apply()
         return entry
 
-    def update_toxic(self, name: str, body: Any) -> Entry:
+    def update_toxic(self, name: str, body: Any) -> ToxicEntry:
         entry = self.toxic(name)
         entry.attributes, entry.toxicity = entry.updated(body)
         self.trace.add(
@@ -244,13 +244,13 @@ class Proxy:
                 link.apply(self.entries)
 
 
-def _add_bytes(counts: dict[str, dict[str, int]], link: Link) -> None:
+def _add_bytes(counts: dict[str, dict[str, int]], link: PipePair) -> None:
     for pipe in link.pipes:
         counts[pipe.direction]["bytes"] += pipe.bytes
         counts[pipe.direction]["sent_bytes"] += pipe.sink.sent
 
 
-def _attributes(entry: Entry) -> str:
+def _attributes(entry: ToxicEntry) -> str:
     pairs = entry.to_dict()["attributes"].items()
     return " ".join([entry.type, *(f"{k}={v}" for k, v in pairs)])
 

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from typing import Any, ClassVar, Final
 
-from rtlab.faults.proxy.pipe import Link
+from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
 from rtlab.faults.trace import Trace
@@ -115,7 +115,7 @@ class TcpProxy(Proxy):
         self.links.add(link)
         link.start(self.entries)
 
-    def forget(self, link: Link) -> None:
+    def forget(self, link: PipePair) -> None:
         super().forget(link)
         self._settle()
 

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from rtlab.faults.proxy.pipe import Link, Pipe
-from rtlab.faults.toxics.toxic import Entry
+from rtlab.faults.proxy.pipe import Pipe, PipePair
+from rtlab.faults.toxics.toxic import ToxicEntry
 from rtlab.faults.trace import Trace
 
 __all__ = ["Endpoint", "ReceiveBuffer", "TcpLink"]
@@ -184,13 +184,13 @@ class Endpoint(asyncio.BufferedProtocol):
             transport.abort()
 
 
-class TcpLink(Link):
+class TcpLink(PipePair):
     """A TCP connection through the proxy: two sockets, and a pipe in each direction.
 
     Parameters
     ----------
     number, proxy_name, seed, trace
-        See `Link`.
+        See `PipePair`.
     client, server : Endpoint
         The sockets.
     on_closed : callable
@@ -218,7 +218,7 @@ class TcpLink(Link):
         client.attach(self, self.up, self.down)
         server.attach(self, self.down, self.up)
 
-    def start(self, entries: Iterable[Entry]) -> None:
+    def start(self, entries: Iterable[ToxicEntry]) -> None:
         """Put the toxics in place, then let data flow."""
         self.record("opened")
         self.apply(entries)

@@ -6,10 +6,10 @@ import asyncio
 import socket
 from typing import Any, ClassVar, Final, cast
 
-from rtlab.faults.proxy.pipe import Link
+from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, split_address
 
-__all__ = ["Flow", "UdpProxy"]
+__all__ = ["DatagramFlow", "UdpProxy"]
 
 Address = tuple[Any, ...]
 IDLE_TIMEOUT: Final = 60.0  # s without a datagram after which a flow is forgotten
@@ -50,7 +50,7 @@ class _Upstream(_Side):
 
     def __init__(self) -> None:
         super().__init__()
-        self.flow: Flow | None = None
+        self.flow: DatagramFlow | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.DatagramTransport", transport)
@@ -68,7 +68,7 @@ class _Upstream(_Side):
             self.flow.closed()
 
 
-class Flow(Link):
+class DatagramFlow(PipePair):
     """Datagrams between one client address and the upstream.
 
     Parameters
@@ -172,7 +172,7 @@ class UdpProxy(Proxy):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.transport: asyncio.DatagramTransport | None = None
-        self._flows: dict[Address, Flow] = {}
+        self._flows: dict[Address, DatagramFlow] = {}
         self._gone = asyncio.Event()
 
     def to_dict(self) -> dict[str, Any]:
@@ -201,14 +201,14 @@ class UdpProxy(Proxy):
         if flow is None:
             if len(self._flows) >= MAX_FLOWS:
                 return  # dropped, as by a NAT with a full table
-            flow = self._flows[address] = Flow(self, address)
+            flow = self._flows[address] = DatagramFlow(self, address)
             self.links.add(flow)
         flow.on_client(data)
 
-    def forget(self, link: Link) -> None:
+    def forget(self, link: PipePair) -> None:
         if link in self.links:
             super().forget(link)
-            self._flows.pop(cast("Flow", link).address, None)
+            self._flows.pop(cast("DatagramFlow", link).address, None)
         self.settle()
 
     def settle(self) -> None:

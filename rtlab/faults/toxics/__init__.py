@@ -7,13 +7,13 @@ toxic sees its pipe only through `StagePipe`, and opens no socket.
 from __future__ import annotations
 
 from rtlab.faults.toxics import connections, datagrams, http, messages, toxiproxy
-from rtlab.faults.toxics.toxic import TOXICS, Entry, Stage, Toxic, parse_entry
+from rtlab.faults.toxics.toxic import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
 
 __all__ = [
     "TOXICS",
-    "Entry",
-    "Stage",
     "Toxic",
+    "ToxicEntry",
+    "ToxicStage",
     "connections",
     "datagrams",
     "http",

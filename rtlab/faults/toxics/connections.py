@@ -7,7 +7,7 @@ import random
 from typing import ClassVar, Literal
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic import HoldingStage, Number, Stage, Toxic, works_as
+from rtlab.faults.toxics.toxic import HoldingStage, Number, Toxic, ToxicStage, works_as
 
 __all__ = ["AcceptThenClose", "Blackhole", "Corrupt", "Cut", "SlowOpen", "Stall"]
 
@@ -62,7 +62,7 @@ class Cut(Toxic):
 
 
 @works_as("cut", Cut)
-class CutStage(Stage[Cut]):
+class CutStage(ToxicStage[Cut]):
     def start(self) -> None:
         attributes = self.attributes
         self.after(attributes.after / 1000, self._cut)
@@ -85,7 +85,7 @@ class Blackhole(Toxic):
 
 
 @works_as("blackhole", Blackhole)
-class BlackholeStage(Stage[Blackhole]):
+class BlackholeStage(ToxicStage[Blackhole]):
     _swallowed = 0
     _eof = False
 
@@ -123,7 +123,7 @@ class Corrupt(Toxic):
 
 
 @works_as("corrupt", Corrupt)
-class CorruptStage(Stage[Corrupt]):
+class CorruptStage(ToxicStage[Corrupt]):
     _gap: int | None = None
     _passed = 0  # bytes, flipped or not
 
@@ -168,7 +168,7 @@ class AcceptThenClose(Toxic):
 
 
 @works_as("accept_then_close", AcceptThenClose)
-class AcceptThenCloseStage(Stage[AcceptThenClose]):
+class AcceptThenCloseStage(ToxicStage[AcceptThenClose]):
     def start(self) -> None:
         attributes = self.attributes
         if self.pipe.fresh:

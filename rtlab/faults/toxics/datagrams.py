@@ -13,13 +13,13 @@ from collections.abc import Callable
 
 from rtlab.faults.errors import bad_request
 from rtlab.faults.toxics.connections import Blackhole
-from rtlab.faults.toxics.toxic import Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.toxic import Number, Toxic, ToxicStage, ToxicT, works_as
 from rtlab.faults.toxics.toxiproxy import EARLY, Latency
 
 __all__ = ["Duplicate", "Loss", "Reorder"]
 
 
-class DatagramStage(Stage[ToxicT]):
+class DatagramStage(ToxicStage[ToxicT]):
     """Counts datagrams, and can delay each of them with its own timer."""
 
     _count = 0

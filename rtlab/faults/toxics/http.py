@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic import HoldingStage, Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.toxic import HoldingStage, Number, Toxic, ToxicStage, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["BufferResponse", "DuplicateRequest", "HangUpgrade", "HttpStatus", "StripUpgrade"]
@@ -22,7 +22,7 @@ REQUEST_STREAM = ("upstream",)
 RESPONSE_STREAM = ("downstream",)
 
 
-class RequestStage(Stage[ToxicT]):
+class RequestStage(ToxicStage[ToxicT]):
     """Parses the client's requests; `on_head` decides what happens to each."""
 
     _buffer = b""

@@ -22,14 +22,14 @@ from rtlab.protocol.websocket_frames import (
     unmasked,
 )
 
-__all__ = ["EventScanner", "FrameScanner", "NotFrames", "Unit", "message_type"]
+__all__ = ["EventScanner", "FrameScanner", "NotFrames", "StreamUnit", "message_type"]
 
 MAX_UNIT_BYTES: Final = 4 * 1024 * 1024  # longer messages pass without being parsed
 _OPCODES: Final = (CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG)
 _END_OF_EVENT: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
 
 
-class Unit(NamedTuple):
+class StreamUnit(NamedTuple):
     """A piece of the stream.
 
     ``raw`` is its bytes. ``type`` is the message's type; ``""`` for a message whose type
@@ -89,7 +89,7 @@ class FrameScanner:
         self._buffer, self._parts, self._payload, self._skip = b"", [], b"", 0
         return rest
 
-    def feed(self, data: bytes) -> list[Unit]:
+    def feed(self, data: bytes) -> list[StreamUnit]:
         """Take bytes; returns the units that are now complete.
 
         Raises
@@ -97,19 +97,19 @@ class FrameScanner:
         NotFrames
             When the bytes cannot begin a frame; `flush` then returns them.
         """
-        units: list[Unit] = []
+        units: list[StreamUnit] = []
         self._buffer += data
         while self._buffer:
             if self._skip:
                 raw, self._buffer = self._buffer[: self._skip], self._buffer[self._skip :]
                 self._skip -= len(raw)
-                units.append(Unit(raw, None))
+                units.append(StreamUnit(raw, None))
                 continue
             size = self._frame_size(units)
             if size is None:
                 break
             if size > MAX_UNIT_BYTES:
-                units.append(Unit(b"".join(self._parts), None))
+                units.append(StreamUnit(b"".join(self._parts), None))
                 self._parts, self._payload, self._skip = [], b"", size
                 continue
             if len(self._buffer) < size:
@@ -118,7 +118,7 @@ class FrameScanner:
             self._on_frame(raw, units)
         return [unit for unit in units if unit.raw]
 
-    def _frame_size(self, units: list[Unit]) -> int | None:
+    def _frame_size(self, units: list[StreamUnit]) -> int | None:
         b = self._buffer
         # The first two bytes decide, so that bytes which cannot begin a frame are not held back.
         opcode = b[0] & 0x0F
@@ -131,27 +131,27 @@ class FrameScanner:
         header = read_header(b)
         return None if header is None else header.size_bytes + header.payload_bytes
 
-    def _bad(self, units: list[Unit]) -> NotFrames:
+    def _bad(self, units: list[StreamUnit]) -> NotFrames:
         self._parts = [b"".join(u.raw for u in units), *self._parts]  # `flush` returns these bytes too
         return NotFrames(self._buffer[:16])
 
-    def _on_frame(self, raw: bytes, units: list[Unit]) -> None:
+    def _on_frame(self, raw: bytes, units: list[StreamUnit]) -> None:
         opcode, fin = raw[0] & 0x0F, bool(raw[0] & 0x80)
         if opcode >= CLOSE:
-            units.append(Unit(raw, None))
+            units.append(StreamUnit(raw, None))
             return
         if opcode:  # the first frame of a message
             self._binary = opcode == BINARY
             self._readable = not raw[0] & 0x40  # RSV1: compressed
             if self._parts:  # a message within a message violates RFC 6455 §5.4: pass it on
-                units.append(Unit(b"".join(self._parts), ""))
+                units.append(StreamUnit(b"".join(self._parts), ""))
             self._parts, self._payload = [], b""
         self._parts.append(raw)
         if self._readable:
             self._payload += self._content(raw)
         if fin or sum(map(len, self._parts)) > MAX_UNIT_BYTES:
             kind = message_type(self._payload, binary=self._binary) if self._readable else ""
-            units.append(Unit(b"".join(self._parts), kind))
+            units.append(StreamUnit(b"".join(self._parts), kind))
             self._parts, self._payload = [], b""
 
     def _content(self, raw: bytes) -> bytes:
@@ -177,17 +177,17 @@ class EventScanner:
         rest, self._buffer = self._buffer, b""
         return rest
 
-    def feed(self, data: bytes) -> list[Unit]:
+    def feed(self, data: bytes) -> list[StreamUnit]:
         """Take bytes; returns the units that are now complete."""
-        units: list[Unit] = []
+        units: list[StreamUnit] = []
         self._buffer += data
         while match := _END_OF_EVENT.search(self._buffer):
             if match.end() == len(self._buffer) and match[0] == b"\r\r":
                 break  # a line feed may follow, which belongs to the second CR
             raw, self._buffer = self._buffer[: match.end()], self._buffer[match.end() :]
-            units.append(Unit(raw, self._type(raw)))
+            units.append(StreamUnit(raw, self._type(raw)))
         if len(self._buffer) > MAX_UNIT_BYTES:
-            units.append(Unit(self.flush(), None))
+            units.append(StreamUnit(self.flush(), None))
         return units
 
     @staticmethod

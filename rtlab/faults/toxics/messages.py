@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Literal
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, Unit
-from rtlab.faults.toxics.toxic import Number, Stage, Toxic, ToxicT, works_as
+from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, StreamUnit
+from rtlab.faults.toxics.toxic import Number, Toxic, ToxicStage, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 
 __all__ = ["DropMessage", "KillMidframe"]
@@ -20,7 +20,7 @@ __all__ = ["DropMessage", "KillMidframe"]
 Mode = Literal["head", "body", "frames", "events", "raw"]
 
 
-class MessageStage(Stage[ToxicT]):
+class MessageStage(ToxicStage[ToxicT]):
     """Splits the stream into messages; `on_unit` decides what happens to each."""
 
     _mode: Mode = "head"
@@ -30,7 +30,7 @@ class MessageStage(Stage[ToxicT]):
     _frames: FrameScanner
     _events: EventScanner
 
-    def on_unit(self, unit: Unit, raw: bytes) -> None:
+    def on_unit(self, unit: StreamUnit, raw: bytes) -> None:
         """Handle a message; `raw` is its bytes on the wire, including the framing of a chunk."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ class MessageStage(Stage[ToxicT]):
             return b"%x\r\n%b\r\n" % (len(content), content)
         return content
 
-    def _pass(self, unit: Unit, raw: bytes) -> None:
+    def _pass(self, unit: StreamUnit, raw: bytes) -> None:
         if self._over:
             return
         if unit.type is None:
@@ -182,7 +182,7 @@ class DropMessage(Toxic):
 class DropMessageStage(MessageStage[DropMessage]):
     _seen = 0
 
-    def on_unit(self, unit: Unit, raw: bytes) -> None:
+    def on_unit(self, unit: StreamUnit, raw: bytes) -> None:
         attributes = self.attributes
         if attributes.type and unit.type != attributes.type:
             self.next.feed(raw)
@@ -219,7 +219,7 @@ class KillMidframe(Toxic):
 class KillMidframeStage(MessageStage[KillMidframe]):
     _seen = 0
 
-    def on_unit(self, unit: Unit, raw: bytes) -> None:
+    def on_unit(self, unit: StreamUnit, raw: bytes) -> None:
         self._seen += 1
         if self._seen < self.attributes.nth:
             self.next.feed(raw)

@@ -26,13 +26,13 @@ from rtlab.faults.toxiproxy_json import fields_of
 
 __all__ = [
     "TOXICS",
-    "Entry",
     "HoldingStage",
+    "NextStage",
     "Number",
-    "Receiver",
-    "Stage",
     "StagePipe",
     "Toxic",
+    "ToxicEntry",
+    "ToxicStage",
     "ToxicT",
     "parse_entry",
     "works_as",
@@ -49,7 +49,7 @@ class Toxic(msgspec.Struct, kw_only=True):
     kind: ClassVar[str] = ""
     streams: ClassVar[tuple[str, ...]] = STREAMS
     required: ClassVar[tuple[str, ...]] = ()
-    stages: ClassVar[dict[str, type[Stage[Any]]]] = {}  # by protocol: tcp, udp
+    stages: ClassVar[dict[str, type[ToxicStage[Any]]]] = {}  # by protocol: tcp, udp
 
     def check(self) -> None:
         """Raise `FaultError` for attributes that are out of range."""
@@ -61,7 +61,7 @@ class Toxic(msgspec.Struct, kw_only=True):
 
 
 ToxicT = TypeVar("ToxicT", bound=Toxic)
-StageT = TypeVar("StageT", bound="type[Stage[Any]]")
+StageT = TypeVar("StageT", bound="type[ToxicStage[Any]]")
 TOXICS: dict[str, type[Toxic]] = {}
 
 
@@ -77,7 +77,7 @@ def works_as(kind: str, attributes: type[Toxic], protocol: str = "tcp") -> Calla
     return register
 
 
-class Entry(msgspec.Struct):
+class ToxicEntry(msgspec.Struct):
     """A toxic in a proxy's list, as the API shows it."""
 
     attributes: Toxic
@@ -104,7 +104,7 @@ class Entry(msgspec.Struct):
         return _attributes(type(self.attributes), merged), _toxicity(given.get("toxicity", self.toxicity))
 
 
-def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
+def parse_entry(body: Any, protocol: str = "tcp") -> ToxicEntry:
     """The toxic that a POST body describes, for a proxy of this protocol.
 
     Raises
@@ -128,7 +128,7 @@ def parse_entry(body: Any, protocol: str = "tcp") -> Entry:
         raise bad_request(f"{kind} works on the {cls.streams[0]} stream only")
     attributes = _attributes(cls, _known(given.get("attributes"), cls))
     # Toxiproxy keeps the spelling of the stream in the default name.
-    return Entry(
+    return ToxicEntry(
         attributes, name or f"{kind}_{spelled or stream}", kind, stream, _toxicity(given.get("toxicity", 1))
     )
 
@@ -167,7 +167,7 @@ def _attributes(cls: type[Toxic], given: dict[str, Any]) -> Toxic:
     return attributes
 
 
-class Receiver(Protocol):
+class NextStage(Protocol):
     """Where a stage sends data: the next stage, or the sink."""
 
     def feed(self, data: bytes) -> None: ...
@@ -179,12 +179,12 @@ class StagePipe(Protocol):
 
     direction: str
     loop: asyncio.AbstractEventLoop
-    first: Receiver
+    first: NextStage
     first_bytes: bytes
     bytes: int
 
     @property
-    def sink(self) -> Receiver: ...
+    def sink(self) -> NextStage: ...
     @property
     def opposite(self) -> StagePipe: ...
     @property
@@ -202,12 +202,12 @@ class StagePipe(Protocol):
     def send_copy(self, request: bytes) -> None: ...
 
 
-class Stage(Generic[ToxicT]):
+class ToxicStage(Generic[ToxicT]):
     """One toxic at work in one pipe. This base class lets everything pass.
 
     Parameters
     ----------
-    entry : Entry
+    entry : ToxicEntry
         The toxic; its attributes may change while the stage works.
     pipe : StagePipe
         The pipe that the stage works in.
@@ -215,11 +215,11 @@ class Stage(Generic[ToxicT]):
         The stage's random numbers, derived from the seed, the connection, the direction and the name.
     """
 
-    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
+    def __init__(self, entry: ToxicEntry, pipe: StagePipe, rng: random.Random) -> None:
         self.entry = entry
         self.pipe = pipe
         self.rng = rng
-        self.next: Receiver = pipe.sink
+        self.next: NextStage = pipe.sink
         self.held: int = 0
         self.affected = False
         self._timer: TimerHandle | None = None
@@ -275,12 +275,12 @@ class Stage(Generic[ToxicT]):
             self._timer = None
 
 
-class HoldingStage(Stage[ToxicT]):
+class HoldingStage(ToxicStage[ToxicT]):
     """A stage with a FIFO queue, in which ``None`` stands for the end of the stream."""
 
     limit = 64 * 1024  # bytes held before the source is paused
 
-    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
+    def __init__(self, entry: ToxicEntry, pipe: StagePipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
         self.queue: deque[bytes | None] = deque()
 

@@ -12,7 +12,7 @@ from collections import deque
 from typing import ClassVar, Final
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic import Entry, HoldingStage, Number, Stage, StagePipe, Toxic, works_as
+from rtlab.faults.toxics.toxic import HoldingStage, Number, StagePipe, Toxic, ToxicEntry, ToxicStage, works_as
 
 __all__ = ["Bandwidth", "Latency", "LimitData", "ResetPeer", "Slicer", "SlowClose", "Timeout"]
 
@@ -40,7 +40,7 @@ class Latency(Toxic):
 class LatencyStage(HoldingStage[Latency]):
     limit = 16 * 1024 * 1024  # a long fat pipe: 128 Mbit/s for a second
 
-    def __init__(self, entry: Entry, pipe: StagePipe, rng: random.Random) -> None:
+    def __init__(self, entry: ToxicEntry, pipe: StagePipe, rng: random.Random) -> None:
         super().__init__(entry, pipe, rng)
         self._due: deque[float] = deque()  # when each item of the queue is due; the first holds up the rest
 
@@ -189,7 +189,7 @@ class Timeout(Toxic):
 
 
 @works_as("timeout", Timeout)
-class TimeoutStage(Stage[Timeout]):
+class TimeoutStage(ToxicStage[Timeout]):
     def start(self) -> None:
         self.changed()
 
@@ -225,7 +225,7 @@ class ResetPeer(Toxic):
 
 
 @works_as("reset_peer", ResetPeer)
-class ResetPeerStage(Stage[ResetPeer]):
+class ResetPeerStage(ToxicStage[ResetPeer]):
     def feed(self, data: bytes) -> None:
         self.record_effect("will reset", len(data))
         self._reset_later()
@@ -310,7 +310,7 @@ class LimitData(Toxic):
 
 
 @works_as("limit_data", LimitData)
-class LimitDataStage(Stage[LimitData]):
+class LimitDataStage(ToxicStage[LimitData]):
     _passed = 0
 
     def feed(self, data: bytes) -> None:

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final, Literal
 
-__all__ = ["RIGHTS", "Action", "may"]
+__all__ = ["RIGHTS", "Permission", "may"]
 
-Action = Literal["publish", "subscribe"]
+Permission = Literal["publish", "subscribe"]
 
 _ALL: Final = frozenset({"publish", "subscribe"})
 _NONE: Final[frozenset[str]] = frozenset()
@@ -26,7 +26,7 @@ _ROOM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]*(?:\.[A-Za-z0-9_:-]+)*")
 
 
 @lru_cache(maxsize=4096)  # called for every message; names have at most 128 characters
-def may(roles: tuple[str, ...], action: Action, room_id: str) -> bool:
+def may(roles: tuple[str, ...], action: Permission, room_id: str) -> bool:
     """Whether one of the roles allows an action in a room.
 
     Examples

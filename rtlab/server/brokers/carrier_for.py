@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Carrier
-from rtlab.server.brokers.carrying.driver import Driver
+from rtlab.server.brokers.carrying.driver import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 from rtlab.server.brokers.carrying.subjects import encode_subject
@@ -56,7 +56,7 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     return LinkedCarrier(driver_for(url, namespace, limits), namespace, limits)
 
 
-def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
+def driver_for(url: str, namespace: str, limits: CarrierLimits) -> BrokerDriver:
     """Make the driver for a broker; its client library is imported only now, as most servers need none.
 
     Parameters
@@ -66,7 +66,7 @@ def driver_for(url: str, namespace: str, limits: CarrierLimits) -> Driver:
 
     Returns
     -------
-    Driver
+    BrokerDriver
 
     Raises
     ------

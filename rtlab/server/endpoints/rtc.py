@@ -23,7 +23,7 @@ from rtlab.webrtc.session_description import max_message_bytes
 if TYPE_CHECKING:
     from rtlab.server.endpoints.rtc_peers import RtcPeers
 
-__all__ = ["PEERS", "Signalling", "add_routes"]
+__all__ = ["PEERS", "OfferEndpoint", "add_routes"]
 
 #: Bytes of the largest offer. One with a single data section takes 1 to 2 KiB, also in Chromium.
 MAX_OFFER_BYTES: Final = 32 * 1024
@@ -37,7 +37,7 @@ class _Offer(msgspec.Struct):
     type: Literal["offer"]
 
 
-class Signalling:
+class OfferEndpoint:
     """The route's handler, which owns the peers.
 
     Attributes
@@ -86,7 +86,7 @@ class Signalling:
 
 
 #: Key under which the application keeps its handler.
-PEERS: Final = web.AppKey("peers", Signalling)
+PEERS: Final = web.AppKey("peers", OfferEndpoint)
 
 
 def add_routes(app: web.Application) -> None:
@@ -97,7 +97,7 @@ def add_routes(app: web.Application) -> None:
     app : aiohttp.web.Application
         Its node must be set.
     """
-    signalling = app[PEERS] = Signalling()
+    signalling = app[PEERS] = OfferEndpoint()
     app.router.add_post("/rtc/offer", signalling.offer)
     app.on_cleanup.append(signalling.stop)
 

@@ -20,7 +20,7 @@ from rtlab.server.loop_turns import Turns
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import Later, settled
-from rtlab.server.refusal import Result
+from rtlab.server.refusal import AnswerPayload
 from rtlab.server.session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
@@ -230,7 +230,7 @@ class _Hearing:
         if messages or queue.is_eof():
             waiter.set_result(None)
 
-    def _take(self, data: bytes | str) -> Later[Result]:
+    def _take(self, data: bytes | str) -> Later[AnswerPayload]:
         sink = self._sink
         sink.heard()
         if sink.closing:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtlab.server.handlers.base import Handler, Services
+from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.handlers.batch import batch
 from rtlab.server.handlers.control_messages import auth, confirm, echo, ping, pong
 from rtlab.server.handlers.feed import feed
@@ -15,10 +15,10 @@ from rtlab.server.handlers.outbox import in_sequence, outbox
 from rtlab.server.handlers.publish import publish
 from rtlab.server.handlers.rooms import join_room, leave_room
 
-__all__ = ["HANDLERS", "Handler", "Services", "in_sequence", "publish"]
+__all__ = ["HANDLERS", "MessageHandler", "Services", "in_sequence", "publish"]
 
 #: Handlers by message type; `publish` handles all other types.
-HANDLERS: Final[dict[str, Handler]] = {
+HANDLERS: Final[dict[str, MessageHandler]] = {
     "echo": echo,
     "ping": ping,
     "pong": pong,

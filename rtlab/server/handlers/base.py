@@ -12,16 +12,16 @@ from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, I
 from rtlab.server.loop_turns import Turns
 from rtlab.server.message_deduplication import Producers
 from rtlab.server.ordered_answers import Later
-from rtlab.server.refusal import Refused, Result
+from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session import Session
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
 
-__all__ = ["Handler", "ReceiveItem", "Services", "field", "room_of"]
+__all__ = ["MessageHandler", "ReceiveItem", "Services", "field", "room_of"]
 
 #: Passes one item of a batch through all steps.
-ReceiveItem = Callable[[Session, Any, Decoder | Codec, Answers], Later[Result]]
+ReceiveItem = Callable[[Session, Any, Decoder | Codec, Answers], Later[AnswerPayload]]
 
 
 class Services:
@@ -76,7 +76,7 @@ class Services:
         self.feed_rate = 0.0
 
 
-class Handler(Protocol):
+class MessageHandler(Protocol):
     """Handles the messages of one type."""
 
     def __call__(self, services: Services, incoming: Incoming, /) -> Later[Answer] | None:

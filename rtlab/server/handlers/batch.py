@@ -14,7 +14,7 @@ from rtlab.server.encoded_frames import RoomPosition
 from rtlab.server.handlers.base import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import InOrder, Later, then
-from rtlab.server.refusal import Refused, Result
+from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.session import Session
 
 __all__ = ["batch"]
@@ -57,7 +57,7 @@ def batch(services: Services, incoming: Incoming) -> Later[Answer]:
         raise Refused("wrong_payload", f"batch: expected at most {MAX_BATCH} messages, got {len(items)}")
     before = dict(session.rooms)
     receive = services.receive_item
-    results: list[Result] = []
+    results: list[AnswerPayload] = []
     for n, item in enumerate(items):
         result = receive(session, item, _ITEM, _IN_THE_ACK)
         if isinstance(result, asyncio.Future):
@@ -70,8 +70,8 @@ def _later(
     services: Services,
     session: Session,
     before: dict[str, None],
-    results: list[Result],
-    waits: asyncio.Future[Result],
+    results: list[AnswerPayload],
+    waits: asyncio.Future[AnswerPayload],
     items: list[Any],
 ) -> Later[Answer]:
     """Answer once the item that waits has its result, and the items after it are handled."""
@@ -87,7 +87,7 @@ def _later(
     return then([result for result in later if isinstance(result, asyncio.Future)][-1], done, _failed)
 
 
-def _result(result: Later[Result]) -> Result:
+def _result(result: Later[AnswerPayload]) -> AnswerPayload:
     return result.result() if isinstance(result, asyncio.Future) else result
 
 
@@ -95,7 +95,9 @@ def _failed(error: BaseException) -> Answer:
     raise error
 
 
-def _answer(services: Services, session: Session, before: dict[str, None], results: list[Result]) -> Answer:
+def _answer(
+    services: Services, session: Session, before: dict[str, None], results: list[AnswerPayload]
+) -> Answer:
     left = [RoomPosition(room_id, "", None) for room_id in before if room_id not in session.rooms]
     rooms = (services.hub[room_id] for room_id in session.rooms)
     positions = [*left, *(RoomPosition(room.room_id, room.epoch, room.offset) for room in rooms)]

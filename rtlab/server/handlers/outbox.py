@@ -9,9 +9,9 @@ from typing import Final, NoReturn
 import msgspec
 
 from rtlab.protocol.messages import RESERVED_TYPES
-from rtlab.server.handlers.base import Handler, Services
+from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.message_deduplication import Incarnation, Opening, Producer
+from rtlab.server.message_deduplication import Incarnation, Producer, ProducerOpening
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused
 
@@ -27,7 +27,7 @@ def outbox(services: Services, incoming: Incoming) -> Answer:
     """Open an outbox for this session."""
     session = incoming.session
     try:
-        opening = msgspec.convert(incoming.message.payload, Opening)
+        opening = msgspec.convert(incoming.message.payload, ProducerOpening)
     except msgspec.ValidationError as error:
         raise Refused("wrong_payload", f"outbox: {error}") from None
     if opening.base < 1 or opening.after < 0 or not opening.stream.isprintable():
@@ -40,12 +40,12 @@ def outbox(services: Services, incoming: Incoming) -> Answer:
     return Answer({"stream": opening.stream, "incarnation": incarnation.number, "lastSeq": last})
 
 
-def in_sequence(handle: Handler, services: Services, incoming: Incoming) -> Later[Answer]:
+def in_sequence(handle: MessageHandler, services: Services, incoming: Incoming) -> Later[Answer]:
     """Handle a numbered message once, when its turn has come; answer a repeat with the first result.
 
     Parameters
     ----------
-    handle : Handler
+    handle : MessageHandler
         The handler of the message's type.
     services, incoming : Services and Incoming
         As for any handler.
@@ -69,7 +69,7 @@ def in_sequence(handle: Handler, services: Services, incoming: Incoming) -> Late
 
 
 def _take(
-    handle: Handler, services: Services, incoming: Incoming, incarnation: Incarnation, seq: int
+    handle: MessageHandler, services: Services, incoming: Incoming, incarnation: Incarnation, seq: int
 ) -> Later[Answer]:
     message, producer = incoming.message, incarnation.producer
     kept = producer.check(incarnation, seq, message.id)

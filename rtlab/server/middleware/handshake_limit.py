@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.policies.paced_queue import PacedQueue
-from rtlab.server.handshakes_per_turn import AdmissionPacer
+from rtlab.server.handshakes_per_turn import HandshakePacer
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
@@ -53,7 +53,7 @@ def make_handshake_limit(node: Node) -> Any:
     """
     rate = node.options.handshake_rate
     queue = None if rate is None else PacedQueue(rate, node.options.handshake_queue)
-    pacer = AdmissionPacer()
+    pacer = HandshakePacer()
     free_at = 0.0
 
     @web.middleware

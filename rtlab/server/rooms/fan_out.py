@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.loop_turns import Turns
 from rtlab.server.ordered_answers import Later, forward
 from rtlab.server.rooms.room import Member, Room
@@ -54,7 +54,7 @@ class _Outgoing:
     def lags(self) -> bool:
         return self.begun or self.size_bytes > _LAG_BYTES
 
-    def add(self, frame: Frame, members: dict[Member, None]) -> None:
+    def add(self, frame: EncodedFrame, members: dict[Member, None]) -> None:
         size = frame.measure()
         self.size_bytes += size
         if self.bursts and (len(self.bursts) > 1 or not self.begun):
@@ -99,7 +99,7 @@ class FanOut:
         self._shared = False  # `_step` will be called
         self.outgoing: OrderedDict[str, _Outgoing] = OrderedDict()
 
-    def publish(self, room: Room, frame: Frame) -> None:
+    def publish(self, room: Room, frame: EncodedFrame) -> None:
         """Deliver a frame to all present members of a room, now or at the end of the turn."""
         if self._turns is None or len(room.members) <= 1:
             # A single member's connection joins a turn's messages itself; a burst would cost it 15 µs more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.rooms.limits import HubLimits
 
 __all__ = ["History"]
@@ -22,13 +22,13 @@ class History:
     __slots__ = ("_bytes", "_frames")
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[float, Frame]] = deque()
+        self._frames: deque[tuple[float, EncodedFrame]] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def append(self, frame: Frame, now: float, limits: HubLimits) -> None:
+    def append(self, frame: EncodedFrame, now: float, limits: HubLimits) -> None:
         """Keep one more frame, and drop the oldest beyond the limits."""
         self._frames.append((now, frame))
         self._bytes += frame.measure()
@@ -41,7 +41,7 @@ class History:
         while self._frames and self._frames[0][0] < before:
             self._pop()
 
-    def newest(self, count: int) -> list[Frame]:
+    def newest(self, count: int) -> list[EncodedFrame]:
         """Return the last `count` frames, oldest first."""
         start = len(self._frames) - count
         return [self._frames[i][1] for i in range(start, len(self._frames))]

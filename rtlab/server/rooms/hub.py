@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame, RoomPosition, checked
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.rooms.room import Member, Room
@@ -26,7 +26,7 @@ class Joined(NamedTuple):
         The room's present epoch.
     offset : int
         Offset of the room's newest message.
-    missed : list of Frame
+    missed : list of EncodedFrame
         The messages after the offset that the member named, oldest first. If these are lost, or it
         named no offset, the newest message of a room that keeps it (`Room.keeps_newest`).
     place : int
@@ -39,7 +39,7 @@ class Joined(NamedTuple):
     recovered: bool
     epoch: str
     offset: int
-    missed: list[Frame]
+    missed: list[EncodedFrame]
     place: int
     member: bool
 
@@ -180,7 +180,7 @@ class Hub:
         newest = room.newest()
         return Joined(recovered, room.epoch, room.offset, newest, room.offset - len(newest), again)
 
-    def after(self, room_id: str, epoch: str, offset: int) -> list[Frame] | None:
+    def after(self, room_id: str, epoch: str, offset: int) -> list[EncodedFrame] | None:
         """Return the messages after a place of an existing room; None if some of them are lost."""
         room = self._rooms[room_id]
         room.history.forget(self._clock() - self._limits.history_age)
@@ -205,11 +205,13 @@ class Hub:
         now = self._clock()
         for message in messages:
             place = RoomPosition(room_id, epoch, message.offset)
-            room.history.append(Frame(checked(message, self.check_outgoing), (place,)), now, self._limits)
+            room.history.append(
+                EncodedFrame(checked(message, self.check_outgoing), (place,)), now, self._limits
+            )
         if room.members:
             notice = Message("resync", room_id=room_id, epoch=epoch, offset=offset)
             place = RoomPosition(room_id, epoch, offset)
-            self.fan_out.publish(room, Frame(checked(notice, self.check_outgoing), (place,)))
+            self.fan_out.publish(room, EncodedFrame(checked(notice, self.check_outgoing), (place,)))
 
     def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
         """Note a room's users on another node, and announce them."""
@@ -284,7 +286,7 @@ class Hub:
         if offset != room.offset + 1 or epoch != room.epoch:
             room.restart(epoch, offset)
         room.offset = offset
-        frame = Frame(checked(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
+        frame = EncodedFrame(checked(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
         self.published += 1
         now = self._clock()
         room.history.append(frame, now, self._limits)
@@ -320,7 +322,7 @@ class Hub:
             room.presence.announced = users
             if len(users) <= self._limits.presence_users:
                 news = Message("users_update", users, room_id=room.room_id)
-                self.fan_out.publish(room, Frame(checked(news, self.check_outgoing)))
+                self.fan_out.publish(room, EncodedFrame(checked(news, self.check_outgoing)))
 
     def sweep(self) -> None:
         """Announce users whose grace period has ended, and end idle rooms.

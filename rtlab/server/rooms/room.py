@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.ordered_answers import Later
 from rtlab.server.rooms.history import History
 from rtlab.server.rooms.presence import Presence
@@ -25,7 +25,7 @@ class Member(Protocol):
     @property
     def present(self) -> bool: ...
 
-    def deliver(self, frame: Frame) -> None: ...
+    def deliver(self, frame: EncodedFrame) -> None: ...
 
     def deliver_burst(self, burst: Burst, had: int | None) -> None: ...
 
@@ -46,7 +46,7 @@ class Room:
 
     Attributes
     ----------
-    cached : tuple of float and Frame, or None
+    cached : tuple of float and EncodedFrame, or None
         When the newest message was published, and the message, if `keeps_newest`.
     """
 
@@ -60,7 +60,7 @@ class Room:
         self.presence = Presence()
         self.history = History()
         self.keeps_newest = keeps_newest
-        self.cached: tuple[float, Frame] | None = None
+        self.cached: tuple[float, EncodedFrame] | None = None
 
     def restart(self, epoch: str, offset: int) -> None:
         """Begin another epoch without history; the message with this offset comes next."""
@@ -68,14 +68,14 @@ class Room:
         self.offset = offset - 1
         self.history = History()
 
-    def after(self, epoch: str, offset: int) -> list[Frame] | None:
+    def after(self, epoch: str, offset: int) -> list[EncodedFrame] | None:
         """Return the messages after a place in the history; None if some of them are lost."""
         missing = self.offset - offset
         if epoch != self.epoch or not 0 <= missing <= len(self.history):
             return None
         return self.history.newest(missing)
 
-    def newest(self) -> list[Frame]:
+    def newest(self) -> list[EncodedFrame]:
         """Return what a member gets that enters without a history: the newest message, if it is kept."""
         return [] if self.cached is None else [self.cached[1]]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.loop_turns import Turns
 
 __all__ = ["HIGH_WATER_BYTES", "MAX_HELD_BYTES", "Sink", "StreamSink", "bound_send_buffer", "write_each"]
@@ -37,7 +37,7 @@ class Sink(Protocol):
     4. ``node.connections.detach(session, sink)`` when the connection has ended, whatever
        the reason; with ``ended=True`` when the client said that it is done.
 
-    All of them are plain functions that never block; `write` gets a `Frame`, and
+    All of them are plain functions that never block; `write` gets a `EncodedFrame`, and
     ``frame.encoded(JSON)`` gives its bytes, encoded once for everybody.
     """
 
@@ -70,7 +70,7 @@ class Sink(Protocol):
         """Call `then` once, when the connection takes more, or has ended."""
         ...
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         """Send one frame. Never raises, never blocks."""
         ...
 

@@ -14,7 +14,7 @@ from typing import Final
 from rtlab.policies.batching import BatchWindow
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import Sink, write_each
 
 __all__ = ["BatchFrame", "BatchingSink", "batched"]
@@ -23,24 +23,24 @@ __all__ = ["BatchFrame", "BatchingSink", "batched"]
 _URGENT: Final = frozenset({"welcome", "error", "ping", "pong"})
 
 
-class BatchFrame(Frame):
+class BatchFrame(EncodedFrame):
     """One ``batch`` message, made of the encoded forms of others.
 
     Parameters
     ----------
-    frames : sequence of Frame
+    frames : sequence of EncodedFrame
         The frames in their order.
 
     Examples
     --------
     >>> from rtlab.protocol.codecs import JSON
-    >>> BatchFrame([Frame(Message("a")), Frame(Message("b"))]).encoded(JSON)
+    >>> BatchFrame([EncodedFrame(Message("a")), EncodedFrame(Message("b"))]).encoded(JSON)
     b'{"type":"batch","payload":[{"type":"a","payload":null},{"type":"b","payload":null}]}'
     """
 
     __slots__ = ("_frames",)
 
-    def __init__(self, frames: Sequence[Frame]) -> None:
+    def __init__(self, frames: Sequence[EncodedFrame]) -> None:
         super().__init__(Message("batch"), tuple(place for frame in frames for place in frame.positions))
         self._frames = frames
 
@@ -73,7 +73,7 @@ class BatchingSink:
         self._codec = codec
         self._window = window
         self._batch = window.start()
-        self._frames: list[Frame] = []
+        self._frames: list[EncodedFrame] = []
         self._position = 0
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -98,7 +98,7 @@ class BatchingSink:
         """See `Sink.when_writable`."""
         self._sink.when_writable(then)
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         """Collect a frame; send the frames before it, or all, if the window says so."""
         size, now, window = len(frame.encoded(self._codec)), self._loop.time(), self._window
         if self._frames and not window.has_room(self._batch, size):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rtlab.errors import MessageTooLarge
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Burst, Frame, error_message
+from rtlab.server.encoded_frames import Burst, EncodedFrame, error_message
 from rtlab.server.sinks.base import write_each
 from rtlab.webrtc.data_channel import DataLink
 
@@ -49,7 +49,7 @@ class DataChannelSink:
     def queued_bytes(self) -> int:
         return 0 if self._link.ended is not None else self._link.buffered_bytes
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         link = self._link
         if self._closing is not None or link.ended is not None:
             return
@@ -57,7 +57,7 @@ class DataChannelSink:
         try:
             self._send(data)
         except MessageTooLarge as error:
-            substitute = Frame(_substitute(frame.message, error))
+            substitute = EncodedFrame(_substitute(frame.message, error))
             try:
                 self._send(substitute.encoded(self.codec))
             except MessageTooLarge:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from rtlab.server.cursor import CursorWriter
-from rtlab.server.encoded_frames import Burst, Frame, RoomPosition
+from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
 
@@ -50,7 +50,7 @@ class EventStreamSink(StreamSink):
         self._chunked = chunked
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         for change in frame.positions:
             self._cursors.move(change)
         self._event(b"%b%b\n\n" % (frame.event(), self._cursors.at(position).encode()))

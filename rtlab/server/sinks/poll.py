@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import write_each
 
 __all__ = ["PollSink"]
@@ -37,7 +37,7 @@ class PollSink:
     def when_writable(self, then: Callable[[], object]) -> None:
         then()
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         if not self._woken.done():
             self._woken.set_result(None)
 

@@ -7,7 +7,7 @@ import asyncio
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.encoded_frames import Burst, Frame, shared_form
+from rtlab.server.encoded_frames import Burst, EncodedFrame, shared_form
 from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
 
@@ -52,7 +52,7 @@ class WebSocketSink(StreamSink):
         self._close_timeout = close_timeout
         self._unanswered = 0  # pings since the client was last heard; -1 while the server reads nothing
 
-    def write(self, frame: Frame, position: int) -> None:
+    def write(self, frame: EncodedFrame, position: int) -> None:
         if self._deflater is None:
             # The sink of a room's first member makes the frame's bytes; the others need no call.
             self._send(frame.websockets.get(self._form) or frame.websocket(self._form))

@@ -8,7 +8,7 @@ import pytest
 
 import rtlab
 from rtlab.bench.suites import fanout
-from rtlab.bench.suites.fanout import Comparison, compare, main
+from rtlab.bench.suites.fanout import CheckoutComparison, compare, main
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 
@@ -54,7 +54,7 @@ async def test_a_checkout_is_compared_with_itself(monkeypatch: pytest.MonkeyPatc
 def test_the_interval_decides_and_one_that_is_too_wide_decides_nothing(
     new: list[float], verdict: str
 ) -> None:
-    row = Comparison.of("cpu", new, [1.0] * len(new))
+    row = CheckoutComparison.of("cpu", new, [1.0] * len(new))
     assert row.holds is (verdict == "holds")
     assert verdict in str(row)
 

@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.bench.suites import hooks as bench_hooks
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.hooks.render_queue import Feed
+from rtlab.hooks.render_queue import RenderQueue
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_frames import PONG, TEXT, websocket_frame
 
@@ -28,13 +28,13 @@ async def test_nothing_is_lost_and_nothing_left():
 
 @pytest.mark.usefixtures("_quick")
 async def test_a_message_that_a_render_forgets_is_missed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Feed, "pending", lambda self: tuple(self._pending[-1:]))
+    monkeypatch.setattr(RenderQueue, "pending", lambda self: tuple(self._pending[-1:]))
 
-    def forget(self: Feed, count: int) -> None:
+    def forget(self: RenderQueue, count: int) -> None:
         self._pending.clear()
         self.taken += count
 
-    monkeypatch.setattr(Feed, "commit", forget)
+    monkeypatch.setattr(RenderQueue, "commit", forget)
     lost = (await bench_hooks.run(Lab.start))[0]
     assert lost.value > 0
 

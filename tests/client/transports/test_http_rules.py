@@ -30,7 +30,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 TRANSPORTS: dict[str, Callable[..., Transport]] = {
     "websocket": WebSocketTransport,
@@ -72,10 +72,10 @@ async def refusal(name: str, url: object, **options: Any) -> ConnectFailed:
     return caught.value
 
 
-def answering(*answers: bytes) -> Callable[[Request, asyncio.StreamWriter], Any]:
+def answering(*answers: bytes) -> Callable[[ReceivedRequest, asyncio.StreamWriter], Any]:
     left = list(answers)
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         writer.write(left.pop(0) if len(left) > 1 else left[0])
         return True
 
@@ -266,14 +266,14 @@ async def test_no_secret_is_shown(name: str, caplog: pytest.LogCaptureFixture) -
 async def two_servers(name: str, cookie: bool = True) -> AsyncIterator[tuple[ScriptedServer, ScriptedServer]]:
     """Yield a server that redirects to another origin, and that one, which serves what it can."""
 
-    async def away(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def away(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         set_cookie = {"set_cookie": "home=1; Path=/"} if cookie else {}
         writer.write(response(307, location=f"{other.url}{request.path}?clientId=c1&welcome=1", **set_cookie))
         return True
 
     polls = 0
 
-    async def serve(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def serve(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         nonlocal polls
         if request.method == "POST" and "send" in request.path:
             writer.write(response(200, b'{"accepted": 1}', content_type="application/json"))
@@ -362,11 +362,11 @@ async def opened(server: ScriptedServer) -> SseTransport:
     return transport
 
 
-def posting(*answers: bytes) -> Callable[[Request, asyncio.StreamWriter], Any]:
+def posting(*answers: bytes) -> Callable[[ReceivedRequest, asyncio.StreamWriter], Any]:
     """An event stream, and these answers to POSTs."""
     left = list(answers)
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         if request.method == "GET":
             writer.write(STREAM)
             await writer.drain()
@@ -409,7 +409,7 @@ STALE = response(408, b"", connection="close")
 async def test_a_stale_408_is_no_answer_to_the_next_post(at_once: bool, stale: bytes) -> None:
     ended = asyncio.Event()
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         if request.method == "GET":
             return bool(await posting(OK)(request, writer))
         if len([r for r in server.requests if r.method == "POST"]) > 1:
@@ -491,7 +491,7 @@ async def test_early_hints_are_not_the_answer(name: str) -> None:
 async def test_a_location_is_read_as_browsers_read_it(name: str, location: str) -> None:
     left = [True]
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         if left and left.pop():
             port = server.url.rpartition(":")[2]
             head = f"HTTP/1.1 307 X\r\nLocation: {location.format(port=port)}\r\nContent-Length: 0\r\n\r\n"
@@ -513,7 +513,7 @@ async def test_a_compressed_stream_is_delivered_event_by_event() -> None:
     zipper = zlib.compressobj(wbits=31)
     seen = asyncio.Event()
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\n")
         for text in (b"data: 1\n\n", b"data: 2\n\n"):
             writer.write(zipper.compress(text) + zipper.flush(zlib.Z_SYNC_FLUSH))
@@ -545,7 +545,7 @@ async def test_a_coding_that_was_not_asked_for_is_refused(name: str, coding: str
     "raw", [b"\x15\x03\x01\x00\x02\x02P", b"220 smtp.example\r\n", b"HTTP/9 200\r\n\r\n", b""]
 )
 async def test_what_is_no_http_is_an_error_that_may_pass(name: str, raw: bytes) -> None:
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)  # and hangs up
 
     async with ScriptedServer(script) as server:

@@ -20,7 +20,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import should_reconnect
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 pytestmark = pytest.mark.timeout(40)
 
@@ -45,11 +45,11 @@ class Mailbox:
             )
         self.news.set()
 
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def __call__(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         writer.write(await self.answer(request))
         return not self.failed
 
-    async def answer(self, request: Request) -> bytes:
+    async def answer(self, request: ReceivedRequest) -> bytes:
         if request.method == "POST":
             sent = json.loads(request.body)
             for message in sent if isinstance(sent, list) else [sent]:
@@ -299,7 +299,7 @@ class TestServersThatFail:
     async def test_what_is_no_server_of_ours_is_no_connection(
         self, answer: bytes, again: bool, said: str
     ) -> None:
-        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(answer)
 
         async with ScriptedServer(script) as server:

@@ -21,7 +21,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 WELCOME = {"clientId": "c", "session": "s1", "resumed": False, "seq": 0, "limits": {"maxMessageBytes": 1000}}
@@ -39,7 +39,7 @@ def streams(*bodies: bytes, head: bytes = HEAD, hold: bool = True) -> Callable[.
     """Answer each request with the next body; the last one stays open."""
     left = list(bodies)
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(head + left.pop(0))
         await writer.drain()
         if hold and not left:
@@ -51,7 +51,7 @@ def streams(*bodies: bytes, head: bytes = HEAD, hold: bool = True) -> Callable[.
 def answers(*whole: bytes) -> Callable[..., object]:
     left = list(whole)
 
-    async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(left.pop(0) if len(left) > 1 else left[0])
 
     return script
@@ -132,7 +132,7 @@ class TestRule14Status:
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     async def test_redirects_are_followed_with_the_same_headers(self, status: int) -> None:
-        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(self.STREAM if request.path == "/there" else response(status, location="/there"))
 
         async with ScriptedServer(script) as server:
@@ -213,7 +213,7 @@ class TestRule15Reconnect:
             )
 
     async def test_after_a_network_error(self) -> None:
-        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
             chunk = b"retry: 1\ndata: %d\n\n" % len(server.requests)
             writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
             writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
@@ -299,7 +299,7 @@ class TestRule16TheEnd:
     async def test_a_cancelled_open_leaves_no_socket(self) -> None:
         gone = asyncio.Event()
 
-        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(ConnectionError):
                 while True:  # until the client's end is seen to be closed
                     writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -368,7 +368,7 @@ class TestAnotherServersStream:
                 await stream.send("chat")
 
     async def test_it_answers_pings_with_whatever_it_has(self) -> None:
-        async def script(request: Request, writer: asyncio.StreamWriter) -> bool:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
             if request.path == "/x":
                 writer.write(HEAD)
                 await forever()
@@ -385,7 +385,7 @@ class TestAnotherServersStream:
     async def test_comments_are_heard_also_while_nobody_reads(self) -> None:
         go = asyncio.Event()
 
-        async def script(request: Request, writer: asyncio.StreamWriter) -> None:
+        async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
             writer.write(HEAD)
             await go.wait()
             writer.write(b": beat\n\n")
@@ -427,7 +427,7 @@ class Lab:
         self.send_answer = response(200, b'{"accepted": 1}')
         self.position = 0
 
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def __call__(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         if request.method == "POST":
             if b" 200 " in self.send_answer:
                 self.posted(request)
@@ -446,7 +446,7 @@ class Lab:
             await writer.drain()
         return False
 
-    def posted(self, request: Request) -> None:
+    def posted(self, request: ReceivedRequest) -> None:
         for message in json.loads(request.body if request.body.startswith(b"[") else b"[%b]" % request.body):
             self.push(Message(message["type"], message.get("payload"), message.get("id")))
 

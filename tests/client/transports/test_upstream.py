@@ -14,7 +14,7 @@ from rtlab.client.transports._upstream import Upstream
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 OK = response(200, b'{"accepted": 1}')
 LIMIT = 1 << 20
@@ -30,7 +30,7 @@ class Server:
         self.arrived = asyncio.Event()
         self.under_way = self.most = 0
 
-    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def __call__(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         self.arrived.set()

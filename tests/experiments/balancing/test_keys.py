@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.experiments.balancing.keys import join_moves, nodes_of
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 KEYS = [f"key {n}" for n in range(50)]
 
@@ -34,7 +34,7 @@ class Before:
 
     async def until_up(self, node: int) -> None: ...
 
-    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def answer(self, request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         node = crc32(request.query["clientId"].encode()) % self.nodes + 1
         writer.write(response(200, x_node=f"node-{node}"))
         return True
@@ -53,7 +53,7 @@ async def test_a_join_is_asked_before_and_after() -> None:
 
 
 async def test_an_answer_that_names_no_node_is_an_error() -> None:
-    async def refuse(request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def refuse(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
         writer.write(response(503))
         return True
 

@@ -11,7 +11,7 @@ from rtlab.experiments.endpoint.follow import follow
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from rtlab.widgets.latency_plot import LatencyPlot
 from tests.experiments.endpoint.scripted_websocket import websocket
 
@@ -63,7 +63,7 @@ async def test_a_socket_that_answers_no_ping_is_an_error() -> None:
 
 
 async def test_an_event_stream_is_asked_on_schedule_and_its_comments_are_heartbeats() -> None:
-    async def stream(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def stream(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\n")
         writer.write(b": beat\n\ndata: a")
         await writer.drain()
@@ -79,7 +79,7 @@ async def test_an_event_stream_is_asked_on_schedule_and_its_comments_are_heartbe
 
 
 async def test_a_long_poll_is_asked_on_schedule_and_its_death_is_marked() -> None:
-    async def poll(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def poll(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         dead = len(server.requests) > 3
         writer.write(b"" if dead else response(200, b"{}", content_type="application/json"))
 
@@ -91,7 +91,7 @@ async def test_a_long_poll_is_asked_on_schedule_and_its_death_is_marked() -> Non
 
 
 async def test_no_more_than_eight_requests_wait_for_a_server_that_holds_them() -> None:
-    async def first_only(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def first_only(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         if len(server.requests) == 1:
             writer.write(response(200, b"{}", content_type="application/json"))
         else:

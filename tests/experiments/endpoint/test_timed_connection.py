@@ -10,11 +10,11 @@ from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import accept_of
 from rtlab.experiments.endpoint.timed_connection import dial
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.scripted_http import Request, ScriptedServer, response
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 
 async def test_the_answer_comes_behind_early_hints() -> None:
-    async def hints(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def hints(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         assert request.headers["x-mine"] == b"1"
         writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n" + response(200, b"{}"))
 
@@ -34,7 +34,7 @@ async def test_the_answer_comes_behind_early_hints() -> None:
     ],
 )
 async def test_a_101_that_is_no_websockets_is_refused(fields: str, said: str) -> None:
-    async def almost(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def almost(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         accept = accept_of(request.headers["sec-websocket-key"].decode())
         writer.write(f"HTTP/1.1 101 X\r\n{fields.format(accept)}\r\n\r\n".encode())
 
@@ -44,7 +44,7 @@ async def test_a_101_that_is_no_websockets_is_refused(fields: str, said: str) ->
 
 
 async def test_silence_is_no_end() -> None:
-    async def slow(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def slow(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 X\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(60)
@@ -57,7 +57,7 @@ async def test_silence_is_no_end() -> None:
 
 @pytest.mark.parametrize(("host", "named"), [("127.0.0.1", False), ("localhost", True)])
 async def test_only_a_name_is_looked_up(host: str, named: bool) -> None:
-    async def page(request: Request, writer: asyncio.StreamWriter) -> None:
+    async def page(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         pass
 
     async with ScriptedServer(page) as server:

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, Unit, message_type
+from rtlab.faults.toxics.message_scanner import (
+    EventScanner,
+    FrameScanner,
+    NotFrames,
+    StreamUnit,
+    message_type,
+)
 
 
 def frame(opcode: int, data: bytes, *, mask: bool, fin: bool = True) -> bytes:
@@ -36,7 +42,7 @@ def test_frames_at_any_cut(spec: list[tuple[str, int, bool]], mask: bool, cuts: 
         payload = msgspec.msgpack.encode(value) if binary else json.dumps(value).encode()
         one = frame(2 if binary else 1, payload, mask=mask)
         raw += one + frame(9, b"", mask=mask)
-        want.append(Unit(one, kind))
+        want.append(StreamUnit(one, kind))
     scanner = FrameScanner(masked=mask)
     units = [unit for piece in pieces(raw, cuts) for unit in scanner.feed(piece)]
     assert b"".join(u.raw for u in units) == raw
@@ -61,7 +67,7 @@ def test_a_message_in_fragments_is_one_unit_and_pings_overtake_it() -> None:
     ping = frame(9, b"?", mask=True)
     last = frame(0, b'at"}', mask=True)
     units = FrameScanner(masked=True).feed(first + ping + last)
-    assert units == [Unit(ping, None), Unit(first + last, "chat")]
+    assert units == [StreamUnit(ping, None), StreamUnit(first + last, "chat")]
 
 
 @pytest.mark.parametrize(
@@ -83,13 +89,13 @@ def test_what_no_frame_looks_like(data: bytes, masked: bool) -> None:
 def test_a_huge_frame_passes_unread() -> None:
     head = b"\x82\x7f" + (1 << 33).to_bytes(8, "big")
     scanner = FrameScanner(masked=False)
-    assert scanner.feed(head + b"x" * 1000) == [Unit(head + b"x" * 1000, None)]
+    assert scanner.feed(head + b"x" * 1000) == [StreamUnit(head + b"x" * 1000, None)]
     assert scanner.pending == 0
 
 
 def test_compressed_messages_have_no_type() -> None:
     raw = b'\xc1\x0c{"type":"a"}'
-    assert FrameScanner(masked=False).feed(raw) == [Unit(raw, "")]
+    assert FrameScanner(masked=False).feed(raw) == [StreamUnit(raw, "")]
 
 
 @pytest.mark.parametrize(

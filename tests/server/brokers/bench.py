@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.server.brokers.carrying.carrier import Capabilities, Carried, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Driver, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import BrokerDriver, Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 
@@ -22,7 +22,7 @@ CALM = CarrierLimits(probe_interval=60.0, answer_timeout=60.0, wait_timeout=60.0
 class Muted:
     """Stands before an attachment: hands nothing on while the link is muted."""
 
-    def __init__(self, attachment: Attachment, link: Link) -> None:
+    def __init__(self, attachment: SubjectAttachment, link: Link) -> None:
         self.attachment, self.link = attachment, link
         self.name = attachment.name
 
@@ -42,11 +42,11 @@ class Muted:
 class Link:
     """A driver whose connection can be cut (and refused), or muted: it takes, and delivers nothing."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: BrokerDriver) -> None:
         self.driver = driver
         self.is_cut = self.muted = False
         self.lost: Callable[[str], None] = lambda _: None
-        self.through: dict[Attachment, Muted] = {}
+        self.through: dict[SubjectAttachment, Muted] = {}
 
     def __getattr__(self, name: str):
         return getattr(self.driver, name)
@@ -58,11 +58,11 @@ class Link:
         self.lost = lost
         await self.driver.connect(lost)
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         self.through[attachment] = Muted(attachment, self)
         return await self.driver.attach(self.through[attachment])
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         await self.driver.detach(self.through.pop(attachment))
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
@@ -131,7 +131,7 @@ class Bench:
     """Two nodes on one broker, `a` and `b`, and more where a check wants them."""
 
     def __init__(
-        self, make: Callable[[str, CarrierLimits], Driver], server: BrokerServer | None = None
+        self, make: Callable[[str, CarrierLimits], BrokerDriver], server: BrokerServer | None = None
     ) -> None:
         self._make = make
         self.server = server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.drivers.memory import MemoryDriver
 
 PROBE = "._probe"
@@ -43,13 +43,13 @@ class Delivers(MemoryDriver):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.between: dict[Attachment, Between] = {}
+        self.between: dict[SubjectAttachment, Between] = {}
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         self.between[attachment] = Between(attachment, self.decide)
         return await super().attach(self.between[attachment])
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         await super().detach(self.between.pop(attachment, attachment))
 
 
@@ -85,7 +85,7 @@ class WrongEpoch(Delivers):
 
 
 class ForgetsOnReconnect(MemoryDriver):
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         attachment.position = None
         return await super().attach(attachment)
 
@@ -111,12 +111,12 @@ class StaleHistory(MemoryDriver):
 class HidesItsSilence(MemoryDriver):
     """Its probes come back another way than messages do, so that nobody notices when those stop."""
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         if attachment.name.endswith(PROBE):
             attachment = getattr(attachment, "attachment", attachment)
         return await super().attach(attachment)
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         await super().detach(getattr(attachment, "attachment", attachment))
         await super().detach(attachment)
 

@@ -20,7 +20,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.server.app import Server
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
 from rtlab.server.node import Node
@@ -377,7 +377,7 @@ def test_what_cannot_even_be_replaced_ends_the_channel_and_never_recurses() -> N
                 ended.append(code)
 
         sink = DataChannelSink(Link(), JSON)  # type: ignore[arg-type]
-        sink.write(Frame(Message("welcome", "x" * 100)), 1)
+        sink.write(EncodedFrame(Message("welcome", "x" * 100)), 1)
         await sink.closed()
         assert ended == [1009]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.loop_turns import Turns
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
 from rtlab.server.rooms.hub import Hub
@@ -60,7 +60,7 @@ class Member:
         self._bench.hub.leave(self, room_id)
         del self.rooms[room_id]
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: EncodedFrame) -> None:
         self._bench.fan_out.catch_up(self)
         self.got.append(frame.message.payload)
         self._react()
@@ -155,7 +155,7 @@ async def test_what_is_a_members_own_comes_behind_what_was_published_before() ->
     bench = Bench()
     one, other = bench.crowd(2, "r")
     bench.publish("r", 1)
-    one.deliver(Frame(Message("ack", -1)))
+    one.deliver(EncodedFrame(Message("ack", -1)))
     bench.publish("r", 2)
     await turn()
     assert one.got == [1, -1, 2]
@@ -292,7 +292,7 @@ async def test_everybody_gets_what_it_would_have_got_at_once() -> None:
             case 2 if room_id in member.rooms:
                 member.leave(room_id)
             case 3:
-                member.deliver(Frame(Message("own", n)))
+                member.deliver(EncodedFrame(Message("own", n)))
                 expected[member].append((n, ""))
             case 4:
                 await turn()

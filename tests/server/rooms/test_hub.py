@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 
@@ -34,7 +34,7 @@ class Someone:
     def when_changed(self, action: object) -> asyncio.Future[Any]:
         raise NotImplementedError
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: EncodedFrame) -> None:
         self.got.append(frame.message)
 
     def deliver_burst(self, burst: Burst, had: int | None) -> None:

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame, RoomPosition
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition
 from rtlab.server.sinks.event_stream import EventStreamSink
 from tests.server.sinks.transports import Transport
 
-NEWS = Frame(Message("news", "hi"))
+NEWS = EncodedFrame(Message("news", "hi"))
 
 
 async def test_an_event_carries_the_cursor_after_it() -> None:
     transport = Transport()
     positions = {"a": RoomPosition("a", "e", 1), "b": RoomPosition("b", "e", 9)}
     sink = EventStreamSink(transport, "s", positions, chunked=False)
-    sink.write(Frame(Message("news", 1), (RoomPosition("a", "e", 2),)), 5)
-    sink.write(Frame(Message("news", 2), (RoomPosition("b", "", None),)), 6)
+    sink.write(EncodedFrame(Message("news", 1), (RoomPosition("a", "e", 2),)), 5)
+    sink.write(EncodedFrame(Message("news", 2), (RoomPosition("b", "", None),)), 6)
     assert transport.written == [
         b'event: news\ndata: {"type":"news","payload":1}\nid: s.5~a:e:2~b:e:9\n\n',
         b'event: news\ndata: {"type":"news","payload":2}\nid: s.6~a:e:2\n\n',

@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.sinks.poll import PollSink
 
-NEWS = Frame(Message("news", "hi"))
+NEWS = EncodedFrame(Message("news", "hi"))
 
 
 async def test_a_poll_wakes_for_a_frame_a_close_or_the_time_limit() -> None:

@@ -5,13 +5,13 @@ import asyncio
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import Burst, Frame
+from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.loop_turns import Turns
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink
 from tests.server.sinks.transports import Transport
 
-NEWS = Frame(Message("news", "hi"))
+NEWS = EncodedFrame(Message("news", "hi"))
 
 
 def test_a_frame_is_written_as_it_is_to_every_websocket() -> None:
@@ -24,7 +24,7 @@ def test_a_frame_is_written_as_it_is_to_every_websocket() -> None:
 
 
 def test_a_compressed_frame_is_made_once_for_all_who_keep_no_context() -> None:
-    news = Frame(Message("news", "again and " * 50))
+    news = EncodedFrame(Message("news", "again and " * 50))
     alone = Deflate(server_no_context_takeover=True)
 
     def written(deflate: Deflate) -> bytes:
@@ -113,7 +113,7 @@ async def test_the_frames_of_one_turn_leave_in_one_write() -> None:
 async def test_many_bytes_do_not_wait_for_the_end_of_the_turn() -> None:
     transport = Transport()
     sink = WebSocketSink(transport, JSON, turns=Turns())
-    sink.write(Frame(Message("news", "x" * MAX_HELD_BYTES)), 1)
+    sink.write(EncodedFrame(Message("news", "x" * MAX_HELD_BYTES)), 1)
     assert len(transport.written) == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.refusal import Result
+from rtlab.server.refusal import AnswerPayload
 from rtlab.server.session import Session
 
 
@@ -27,13 +27,15 @@ class Bench:
             assert self.say(session, f'{{"type":"join_room","roomId":"{room_id}"}}')["ok"]
         return session
 
-    def say(self, session: Session, data: str | bytes = '{"type":"echo"}', codec: Codec = JSON) -> Result:
+    def say(
+        self, session: Session, data: str | bytes = '{"type":"echo"}', codec: Codec = JSON
+    ) -> AnswerPayload:
         result = self.node.ingress.receive(session, data, codec)
         assert isinstance(result, dict)
         return result
 
 
-def results_of_batch(session: Session) -> list[Result]:
+def results_of_batch(session: Session) -> list[AnswerPayload]:
     """What the newest ack says of each item."""
     return [frame.message for _, frame in session.after(0) if frame.message.type == "ack"][-1].payload[
         "results"

@@ -17,10 +17,10 @@ from rtlab.server.brokers.base import BrokerFailed
 __all__ = [
     "Capabilities",
     "Carried",
+    "CarriedHandler",
     "Carrier",
     "CarrierSubscription",
     "GapHandler",
-    "Handler",
     "LinkHandler",
     "LinkLost",
 ]
@@ -77,7 +77,7 @@ class Carried(NamedTuple):
 
 
 #: Called with each message, on the loop's thread. Its exceptions go to the loop's exception handler.
-Handler = Callable[[Carried], None]
+CarriedHandler = Callable[[Carried], None]
 #: Called with a reason when messages of the subject may be missing at this point.
 GapHandler = Callable[[str], None]
 #: Called with whether the link is up, and with the reason if it is down.
@@ -166,7 +166,7 @@ class Carrier(Protocol):
         ...
 
     async def subscribe(
-        self, subject: str, handler: Handler, on_gap: GapHandler | None = None
+        self, subject: str, handler: CarriedHandler, on_gap: GapHandler | None = None
     ) -> CarrierSubscription:
         """Receive what is published under a subject from now on, this carrier's own messages included.
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rtlab.server.brokers.carrying.carrier import Capabilities
 
-__all__ = ["Attachment", "Driver", "Outgoing", "Stored"]
+__all__ = ["BrokerDriver", "Outgoing", "Stored", "SubjectAttachment"]
 
 
 class Stored(NamedTuple):
@@ -51,12 +51,12 @@ class Outgoing:
         self.expires = expires
 
 
-class Attachment(Protocol):
+class SubjectAttachment(Protocol):
     """One subscribed subject, which outlives single links."""
 
     #: The subject's name at the broker.
     name: str
-    #: Where to resume after an outage, in the driver's own format; None before the first `Driver.attach`.
+    #: Where to resume after an outage, in the driver's own format; None before the first `attach`.
     position: Any
 
     def deliver(self, body: bytes, message_id: str | None, position: Any = None) -> None:
@@ -69,12 +69,12 @@ class Attachment(Protocol):
         message_id : str or None
             The id that the publisher gave the message, if any.
         position : object
-            The new value of `Attachment.position`.
+            The new value of `SubjectAttachment.position`.
         """
         ...
 
 
-class Driver(Protocol):
+class BrokerDriver(Protocol):
     """One kind of broker. One carrier calls its methods, `connect` and `disconnect` alternately.
 
     A method that finds the connection dead raises `LinkLost`, or an exception that is no `BrokerFailed`.
@@ -122,22 +122,22 @@ class Driver(Protocol):
         """
         ...
 
-    async def attach(self, attachment: Attachment) -> bool:
-        """Begin to deliver a subject: from `Attachment.position`, or from now on where that is None.
+    async def attach(self, attachment: SubjectAttachment) -> bool:
+        """Begin to deliver a subject: from `SubjectAttachment.position`, or from now on where that is None.
 
         Parameters
         ----------
-        attachment : Attachment
+        attachment : SubjectAttachment
             The subject and its subscribers.
 
         Returns
         -------
         bool
-            Whether nothing is missing since `Attachment.position`.
+            Whether nothing is missing since `SubjectAttachment.position`.
         """
         ...
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """Stop delivering a subject."""
         ...
 

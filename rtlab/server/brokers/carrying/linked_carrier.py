@@ -15,16 +15,16 @@ from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import (
     Capabilities,
     Carried,
+    CarriedHandler,
     CarrierSubscription,
     GapHandler,
-    Handler,
     LinkHandler,
     LinkLost,
 )
-from rtlab.server.brokers.carrying.driver import Driver
+from rtlab.server.brokers.carrying.driver import BrokerDriver
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.listening import Listening, Place, report
+from rtlab.server.brokers.carrying.listening import Listening, SubjectHandler, report
 from rtlab.server.brokers.carrying.send_queue import SendQueue
 from rtlab.server.brokers.carrying.subjects import full_name, probe_name
 
@@ -39,7 +39,7 @@ class LinkedCarrier:
 
     Parameters
     ----------
-    driver : Driver
+    driver : BrokerDriver
         Connects to one kind of broker.
     namespace : str
         Part of every subject's name, so that two labs on one broker do not hear each other.
@@ -47,7 +47,7 @@ class LinkedCarrier:
         Timeouts and limits.
     """
 
-    def __init__(self, driver: Driver, namespace: str, limits: CarrierLimits) -> None:
+    def __init__(self, driver: BrokerDriver, namespace: str, limits: CarrierLimits) -> None:
         self._driver = driver
         self._namespace = namespace
         self._limits = limits
@@ -94,7 +94,7 @@ class LinkedCarrier:
             raise BrokerFailed("expected a carrier that was never opened: make another with carrier_for")
         name = probe_name(self._namespace)
         probe = self._listening[name] = Listening(name, name)
-        probe.places.append(Place(self._hear_probe, None))
+        probe.places.append(SubjectHandler(self._hear_probe, None))
         try:
             await self._establish_in_time()
         except BaseException:
@@ -123,11 +123,11 @@ class LinkedCarrier:
         return self._queue.put(full_name(self._namespace, subject), body, message_id, self._away())
 
     async def subscribe(
-        self, subject: str, handler: Handler, on_gap: GapHandler | None = None
+        self, subject: str, handler: CarriedHandler, on_gap: GapHandler | None = None
     ) -> CarrierSubscription:
         """See `Carrier.subscribe`."""
         name = full_name(self._namespace, subject)
-        place = Place(handler, on_gap)
+        place = SubjectHandler(handler, on_gap)
         async with self._link():
             while True:
                 await self._is_up.wait()
@@ -156,14 +156,14 @@ class LinkedCarrier:
         """See `Carrier.on_link`."""
         self._link_handlers.append(handler)
 
-    async def leave(self, name: str, place: Place) -> None:
+    async def leave(self, name: str, place: SubjectHandler) -> None:
         """Remove a handler; with the last one of a subject, its delivery ends.
 
         Parameters
         ----------
         name : str
             The subject's name at the broker.
-        place : Place
+        place : SubjectHandler
             The handler's place.
         """
         async with self._changing:
@@ -197,7 +197,7 @@ class LinkedCarrier:
                 f"no answer from {self.label} within {self._limits.wait_timeout:g} s{self._away()}"
             ) from None
 
-    async def _join(self, name: str, subject: str, place: Place) -> bool:
+    async def _join(self, name: str, subject: str, place: SubjectHandler) -> bool:
         """Add a handler; return False if the link was lost meanwhile."""
         listening = self._listening.get(name)
         if listening is None:
@@ -365,7 +365,7 @@ class _Subscription:
 
     __slots__ = ("_carrier", "_name", "_place")
 
-    def __init__(self, carrier: LinkedCarrier, name: str, place: Place) -> None:
+    def __init__(self, carrier: LinkedCarrier, name: str, place: SubjectHandler) -> None:
         self._carrier, self._name, self._place = carrier, name, place
 
     async def close(self) -> None:

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from rtlab.server.brokers.carrying.carrier import Carried, GapHandler, Handler
+from rtlab.server.brokers.carrying.carrier import Carried, CarriedHandler, GapHandler
 
-__all__ = ["Listening", "Place", "report"]
+__all__ = ["Listening", "SubjectHandler", "report"]
 
 
 def report(error: Exception, what: str) -> None:
@@ -25,7 +25,7 @@ def report(error: Exception, what: str) -> None:
     asyncio.get_running_loop().call_exception_handler({"message": what, "exception": error})
 
 
-class Place:
+class SubjectHandler:
     """One handler of a subject.
 
     Parameters
@@ -38,7 +38,7 @@ class Place:
 
     __slots__ = ("closed", "handler", "on_gap")
 
-    def __init__(self, handler: Handler, on_gap: GapHandler | None) -> None:
+    def __init__(self, handler: CarriedHandler, on_gap: GapHandler | None) -> None:
         self.handler = handler
         self.on_gap = on_gap
         self.closed = False
@@ -59,7 +59,7 @@ class Listening:
         self.position: Any = None
         #: Whether the subject was attached before, on this link or an earlier one.
         self.attached = False
-        self.places: list[Place] = []
+        self.places: list[SubjectHandler] = []
         self._held: list[Carried] | None = None
 
     def deliver(self, body: bytes, message_id: str | None, position: Any = None) -> None:

@@ -10,17 +10,17 @@ from typing import Final
 from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import LinkLost
-from rtlab.server.brokers.carrying.driver import Driver, Outgoing
+from rtlab.server.brokers.carrying.driver import BrokerDriver, Outgoing
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
-__all__ = ["Accepted", "SendQueue"]
+__all__ = ["LastAccepted", "SendQueue"]
 
 #: Messages that are sent together before the broker's answers are awaited.
 _BATCH: Final = 256
 
 
-class Accepted:
+class LastAccepted:
     """When the broker accepted a probe, on the loop's clock; infinity before."""
 
     __slots__ = ("time",)
@@ -45,13 +45,13 @@ class SendQueue:
 
     Parameters
     ----------
-    driver : Driver
+    driver : BrokerDriver
         Sends the messages.
     limits : CarrierLimits
         How much may wait, and how long.
     """
 
-    def __init__(self, driver: Driver, limits: CarrierLimits) -> None:
+    def __init__(self, driver: BrokerDriver, limits: CarrierLimits) -> None:
         self._driver = driver
         self._limits = limits
         self._queue: deque[Outgoing] = deque()
@@ -104,7 +104,7 @@ class SendQueue:
             )
         return self._add(name, body, message_id)
 
-    def put_probe(self, name: str, body: bytes) -> Accepted:
+    def put_probe(self, name: str, body: bytes) -> LastAccepted:
         """Add a probe, however much waits already.
 
         Parameters
@@ -114,10 +114,10 @@ class SendQueue:
 
         Returns
         -------
-        Accepted
+        LastAccepted
             Holds the time at which the broker accepts the probe.
         """
-        accepted = Accepted()
+        accepted = LastAccepted()
         self._add(name, body, None).add_done_callback(accepted.note)
         return accepted
 

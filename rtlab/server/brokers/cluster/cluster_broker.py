@@ -26,15 +26,15 @@ from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Membership, Timings
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import (
-    Ask,
-    Beat,
+    AskHistory,
     Forward,
     Handed,
-    Handover,
+    NodeBeat,
     Out,
     Reply,
+    RoomHandover,
+    RoomUsers,
     Told,
-    Users,
     decode,
 )
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
@@ -253,10 +253,10 @@ class ClusterBroker:
 
     def _beat_message(
         self, heads: Mapping[str, tuple[str, int]], *, hello: bool = False, bye: bool = False
-    ) -> Beat:
+    ) -> NodeBeat:
         members = self._members
         now = self._clock()
-        return Beat(
+        return NodeBeat(
             members.me, members.my_life, members.term, now, dict(heads), hello=hello, bye=bye, door=self._door
         )
 
@@ -271,20 +271,20 @@ class ClusterBroker:
             case Out():
                 self._members.term = max(self._members.term, term_of(message.message.epoch or ""))
                 self._followed.receive(message.message)
-            case Beat():
+            case NodeBeat():
                 self._on_beat(message)
             case Forward():
                 self._forwarded.obey(message)
             case Reply():
                 self._forwarded.replied(message)
-            case Ask():
+            case AskHistory():
                 self._owned.tell(message)
             case Told():
                 if message.node == self._members.me:
                     self._followed.told(message)
-            case Users():
+            case RoomUsers():
                 self._on_users(message)
-            case Handover():
+            case RoomHandover():
                 self._followed.handed_over(message)
             case Handed():
                 if self._members.my_life in message.lives:
@@ -292,7 +292,7 @@ class ClusterBroker:
             case None:
                 _log.warning("the carrier brought something that no node of ours sends")
 
-    def _on_beat(self, beat: Beat) -> None:
+    def _on_beat(self, beat: NodeBeat) -> None:
         members = self._members
         members.term = max(members.term, beat.term)
         if beat.node == members.me:
@@ -344,9 +344,9 @@ class ClusterBroker:
     # Presence
 
     def _tell_users(self, room_id: str, users: list[str]) -> None:
-        self._link.say(ALL, Users(self._members.me, room_id, users))
+        self._link.say(ALL, RoomUsers(self._members.me, room_id, users))
 
-    def _on_users(self, users: Users) -> None:
+    def _on_users(self, users: RoomUsers) -> None:
         if users.node == self._members.me or users.room not in self._hub:
             return
         self._hub.elsewhere(users.room, users.node, users.users)

@@ -9,7 +9,7 @@ from typing import Final
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
-from rtlab.server.brokers.cluster.node_messages import Ask, Handover, Told, Users
+from rtlab.server.brokers.cluster.node_messages import AskHistory, RoomHandover, RoomUsers, Told
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
 from rtlab.server.ordered_answers import Later
@@ -166,14 +166,14 @@ class FollowedRooms:
         elif owner is not None and self._members.connected:
             here = self._hub.get(room_id)
             place = (UNKNOWN_EPOCH, 0) if here is None else (here.epoch, here.offset)
-            self._link.say(address_of(owner), Ask(self._members.me, room_id, *place))
+            self._link.say(address_of(owner), AskHistory(self._members.me, room_id, *place))
 
     def told(self, told: Told) -> None:
         """Take an owner's answer."""
         if told.room in self._catching:
             self._take(told)
 
-    def handed_over(self, handover: Handover) -> None:
+    def handed_over(self, handover: RoomHandover) -> None:
         """Process the handover of a room's former owner; members that were up to date miss nothing."""
         mine = self._owned.take_over(handover)
         here = self._hub.get(handover.room)
@@ -186,7 +186,7 @@ class FollowedRooms:
         if wanted:
             self._take(handover)
 
-    def _take(self, told: Told | Handover) -> None:
+    def _take(self, told: Told | RoomHandover) -> None:
         room_id = told.room
         self._owned.heard(room_id, told.epoch)
         room = self._hub.get(room_id)
@@ -196,7 +196,7 @@ class FollowedRooms:
                 return
             if room is None:
                 self._hub.begin(room_id, told.epoch, told.offset, told.messages)
-                self._link.say(ALL, Users(self._members.me, room_id, [], ask=True))
+                self._link.say(ALL, RoomUsers(self._members.me, room_id, [], ask=True))
             else:  # the members have seen none of these: an owner's history holds its own epoch only
                 self._hub.begin(room_id, told.epoch, start)
                 for message in told.messages:

@@ -9,22 +9,22 @@ import msgspec
 from rtlab.protocol.messages import Message
 
 __all__ = [
-    "Ask",
-    "Beat",
+    "AskHistory",
     "Forward",
     "Handed",
-    "Handover",
+    "NodeBeat",
     "NodeMessage",
     "Out",
     "Reply",
+    "RoomHandover",
+    "RoomUsers",
     "Told",
-    "Users",
     "decode",
     "encode",
 ]
 
 
-class Beat(msgspec.Struct, tag="beat", omit_defaults=True):
+class NodeBeat(msgspec.Struct, tag="beat", omit_defaults=True):
     """A node's heartbeat, to all nodes.
 
     Parameters
@@ -59,7 +59,7 @@ class Out(msgspec.Struct, tag="out"):
     message: Message
 
 
-class Users(msgspec.Struct, tag="users"):
+class RoomUsers(msgspec.Struct, tag="users"):
     """The users in a room at one node; with `ask`, the other nodes answer with theirs."""
 
     node: str
@@ -86,7 +86,7 @@ class Reply(msgspec.Struct, tag="reply", omit_defaults=True):
     error: str | None = None
 
 
-class Ask(msgspec.Struct, tag="ask"):
+class AskHistory(msgspec.Struct, tag="ask"):
     """A question to a room's owner: what are its epoch and offset, and what came after this offset?"""
 
     node: str
@@ -96,7 +96,7 @@ class Ask(msgspec.Struct, tag="ask"):
 
 
 class Told(msgspec.Struct, tag="told"):
-    """The owner's answer to an `Ask`: the room's epoch, offset and newest messages, oldest first.
+    """The owner's answer to an `AskHistory`: the room's epoch, offset and newest messages, oldest first.
 
     It is sent to all nodes, as messages are, so that it arrives after everything published before it.
     """
@@ -108,7 +108,7 @@ class Told(msgspec.Struct, tag="told"):
     messages: list[Message]
 
 
-class Handover(msgspec.Struct, tag="handover"):
+class RoomHandover(msgspec.Struct, tag="handover"):
     """Sent to all nodes by a room's former owner: the new owner continues its numbering from here.
 
     Parameters
@@ -135,7 +135,7 @@ class Handed(msgspec.Struct, tag="handed"):
     lives: list[str]
 
 
-NodeMessage = Beat | Out | Users | Forward | Reply | Ask | Told | Handover | Handed
+NodeMessage = NodeBeat | Out | RoomUsers | Forward | Reply | AskHistory | Told | RoomHandover | Handed
 
 _DECODER: Final[msgspec.msgpack.Decoder[NodeMessage]] = msgspec.msgpack.Decoder(NodeMessage)
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -1,7 +1,7 @@
 """The rooms that this node owns: it numbers their messages, and sends them to all nodes.
 
 When a node joins or leaves in order, the owner of some rooms changes while both nodes live. The former
-owner hands over a room's epoch and offset, and the new owner continues there (`Handover`). Before it
+owner hands over a room's epoch and offset, and the new owner continues there (`RoomHandover`). Before it
 claims other rooms, it waits until every other node has handed over what it had to (`Handed`). Only a node
 that takes a room over from a dead owner begins a new epoch.
 """
@@ -17,9 +17,9 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
-from rtlab.server.brokers.cluster.node_messages import Ask, Handed, Handover, Out, Told
-from rtlab.server.brokers.cluster.room_sequencer import Answer, Claim, new_epoch, term_of
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told
+from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["OwnedRooms"]
@@ -77,9 +77,9 @@ class OwnedRooms:
         self._link = link
         self._announce = announce
         self._reclaim = reclaim
-        self._claims: dict[str, Claim] = {}
+        self._claims: dict[str, RoomSequencer] = {}
         # Claims of rooms that another node owns now; some of their messages have not come back yet.
-        self._former: dict[str, Claim] = {}
+        self._former: dict[str, RoomSequencer] = {}
         # Room → with how many of the next heartbeats its head is sent.
         self._news: dict[str, int] = {}
         self._led = False
@@ -110,12 +110,12 @@ class OwnedRooms:
         for claim in given_up:
             claim.give_up(reason)
 
-    def claim(self, room_id: str) -> Claim | None:
+    def claim(self, room_id: str) -> RoomSequencer | None:
         """Return this node's claim of a room, a new one if need be.
 
         Returns
         -------
-        Claim or None
+        RoomSequencer or None
             None if another node is the owner, or this one must not act as an owner, has no place for the
             room, or still waits for handovers.
         """
@@ -128,7 +128,7 @@ class OwnedRooms:
             return None
         self._members.term += 1
         self.takeovers += 1
-        claim = self._claims[room_id] = Claim(new_epoch(self._members.term))
+        claim = self._claims[room_id] = RoomSequencer(new_epoch(self._members.term))
         self._hub.begin(room_id, claim.epoch, 0)
         self._news[room_id] = _HEAD_BEATS
         self._announce(room_id)
@@ -136,7 +136,7 @@ class OwnedRooms:
             self._claims.pop(next(iter(self._claims))).give_up("the owner has too many rooms")
         return claim
 
-    def number(self, room_id: str, message: Message, answer: Answer) -> None:
+    def number(self, room_id: str, message: Message, answer: PublishCallback) -> None:
         """Give a message its epoch and offset, and send it to all nodes.
 
         Parameters
@@ -161,12 +161,12 @@ class OwnedRooms:
         else:
             carried.add_done_callback(partial(self._carried, room_id, claim))
 
-    def _carried(self, room_id: str, claim: Claim, carried: asyncio.Future[None]) -> None:
+    def _carried(self, room_id: str, claim: RoomSequencer, carried: asyncio.Future[None]) -> None:
         error = "the carrier gave up" if carried.cancelled() else carried.exception()
         if error is not None:
             self._abandon(room_id, claim, str(error))
 
-    def _abandon(self, room_id: str, claim: Claim, reason: str) -> None:
+    def _abandon(self, room_id: str, claim: RoomSequencer, reason: str) -> None:
         """Give up a claim in whose epoch an offset may be missing."""
         claim.give_up(reason)
         if self._claims.get(room_id) is claim:
@@ -235,13 +235,13 @@ class OwnedRooms:
         """Return whether a room is to be handed over, when its messages have come back."""
         return room_id in self._former
 
-    def _hand_over(self, room_id: str, claim: Claim, room_for: int) -> int:
+    def _hand_over(self, room_id: str, claim: RoomSequencer, room_for: int) -> int:
         """Hand over a claim without waiting messages; return how many bytes of history were sent."""
         messages, size = list[Message](), 0
         room = self._hub.get(room_id)
         if room is not None and (room.epoch, room.offset) == (claim.epoch, claim.offset):
             messages, size = _newest(room.history.newest(len(room.history)), room_for)
-        place = Handover(self._members.me, room_id, claim.epoch, claim.offset, messages)
+        place = RoomHandover(self._members.me, room_id, claim.epoch, claim.offset, messages)
         self._link.say(ALL, place)
         return size
 
@@ -268,7 +268,7 @@ class OwnedRooms:
         """The nodes that may still hand over rooms, also one that has announced its end."""
         return list(self._expected) if self._expecting() else []
 
-    def take_over(self, handover: Handover) -> bool:
+    def take_over(self, handover: RoomHandover) -> bool:
         """Continue a room's numbering after its former owner; return False if this node must not do so."""
         room_id, epoch = handover.room, handover.epoch
         members, here = self._members, self._hub.get(room_id)
@@ -279,7 +279,7 @@ class OwnedRooms:
             return False
         if here is not None and here.epoch > epoch:
             return False
-        self._claims[room_id] = Claim(epoch, handover.offset, handover.messages)
+        self._claims[room_id] = RoomSequencer(epoch, handover.offset, handover.messages)
         self._news[room_id] = _HEAD_BEATS
         return True
 
@@ -295,7 +295,7 @@ class OwnedRooms:
         wanted = claims if room_ids is None else [room_id for room_id in room_ids if room_id in claims]
         return {room_id: (claims[room_id].epoch, claims[room_id].offset) for room_id in wanted}
 
-    def tell(self, ask: Ask) -> None:
+    def tell(self, ask: AskHistory) -> None:
         """Answer a node's question; if this node is not the owner, give no answer: that node asks again."""
         room_id = ask.room
         claim = self.claim(room_id)
@@ -312,7 +312,7 @@ class OwnedRooms:
         self._link.say(ALL, Told(ask.node, room_id, room.epoch, room.offset, messages))
 
 
-def _newest(frames: list[Frame], most: int) -> tuple[list[Message], int]:
+def _newest(frames: list[EncodedFrame], most: int) -> tuple[list[Message], int]:
     """Return the newest messages that fit into `most` bytes, and how many bytes they take."""
     size, start = 0, len(frames)
     while start and size + (more := frames[start - 1].measure()) <= most:

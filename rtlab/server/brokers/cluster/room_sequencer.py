@@ -9,13 +9,13 @@ from typing import Final
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import BrokerFailed, Published
 
-__all__ = ["UNKNOWN_EPOCH", "Answer", "Claim", "new_epoch", "term_of"]
+__all__ = ["UNKNOWN_EPOCH", "PublishCallback", "RoomSequencer", "new_epoch", "term_of"]
 
 #: Messages of outboxes whose offset an owner remembers, for each room, to recognise repeats.
 _REMEMBERED: Final = 4096
 
 #: Called with the result of a publish; None if this node cannot act as the owner: the publisher retries.
-Answer = Callable[[Published | BrokerFailed | None], None]
+PublishCallback = Callable[[Published | BrokerFailed | None], None]
 
 #: Epoch of a room whose owner has not answered yet; it compares less than every other epoch.
 UNKNOWN_EPOCH: Final = "0" * 12
@@ -40,7 +40,7 @@ def term_of(epoch: str) -> int:
         return 0
 
 
-class Claim:
+class RoomSequencer:
     """One epoch of a room, whose messages this node numbers.
 
     Parameters
@@ -63,13 +63,13 @@ class Claim:
     def __init__(self, epoch: str, offset: int = 0, messages: Iterable[Message] = ()) -> None:
         self.epoch = epoch
         self.offset = self.delivered = offset
-        self._waiting: dict[int, list[Answer]] = {}
+        self._waiting: dict[int, list[PublishCallback]] = {}
         self._known: dict[tuple[str | None, str | None, int | None, str | None], int] = {}
         for message in messages:
             if message.stream is not None and message.offset is not None:
                 self._known[_key(message)] = message.offset
 
-    def add(self, message: Message, answer: Answer) -> bool:
+    def add(self, message: Message, answer: PublishCallback) -> bool:
         """Give a message its epoch and offset; return False for a repeat, which gets the first one's answer.
 
         Parameters

@@ -24,7 +24,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["KafkaDriver"]
@@ -56,7 +56,7 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 class _Followed:
     """A topic that is read, the offset to be read next, and the last number of each publishing link."""
 
-    attachment: Attachment
+    attachment: SubjectAttachment
     next: int
     numbers: dict[bytes, int] = field(default_factory=dict[bytes, int])
 
@@ -249,7 +249,7 @@ class KafkaDriver:
         record = await (await self._publish(name, b"", [(_MARK, b"")]))
         return record.offset, record.timestamp or 0
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         tail, now = await self._mark(attachment.name)
         whole, start = True, tail + 1
@@ -272,7 +272,7 @@ class KafkaDriver:
             return False, first.offset  # older records were removed
         return (True, offset + 1) if first.timestamp == time else (False, 0)
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         if self._followed.pop(attachment.name, None) is not None:
             self._assign()

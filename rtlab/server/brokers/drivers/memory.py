@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["MemoryDriver", "MemoryLog"]
@@ -29,7 +29,7 @@ class MemoryLog:
         self.messages: deque[tuple[int, Stored]] = deque(maxlen=size)
         self.last = 0
         self.ids: dict[str, None] = {}
-        self.listeners: dict[Attachment, None] = {}
+        self.listeners: dict[SubjectAttachment, None] = {}
 
     def add(self, body: bytes, message_id: str | None) -> None:
         """Store a message and deliver it, unless its id is known.
@@ -76,7 +76,7 @@ class MemoryDriver:
         self._size = limits.history_messages
         self._logs = self._brokers.setdefault(name, {})
         self._lost: Callable[[str], None] | None = None
-        self._attached: dict[Attachment, MemoryLog] = {}
+        self._attached: dict[SubjectAttachment, MemoryLog] = {}
 
     async def connect(self, lost: Callable[[str], None]) -> None:
         """See `Driver.connect`."""
@@ -96,7 +96,7 @@ class MemoryDriver:
             self._log(message.name).add(message.body, message.message_id)
         return [None] * len(batch)
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         log = self._log(attachment.name)
         since = attachment.position
@@ -109,7 +109,7 @@ class MemoryDriver:
         self._attached[attachment] = log
         return whole
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         log = self._attached.pop(attachment, None)
         if log is not None:

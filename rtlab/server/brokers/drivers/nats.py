@@ -24,7 +24,7 @@ from nats.js import errors as stream_errors
 
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["NatsDriver"]
@@ -78,7 +78,7 @@ class NatsDriver:
         self._created: datetime | None = None
         self._echo = ""
         self._echoes: deque[asyncio.Future[None]] = deque()
-        self._heard: dict[Attachment, tuple[Subscription, str]] = {}
+        self._heard: dict[SubjectAttachment, tuple[Subscription, str]] = {}
 
     async def connect(self, lost: Callable[[str], None]) -> None:
         """See `Driver.connect`."""
@@ -189,7 +189,7 @@ class NatsDriver:
                 results.append(None)
         return results
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         client, streams = self._client, self._streams
         assert client is not None
@@ -237,7 +237,7 @@ class NatsDriver:
             num_replicas=1,
         )
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         subscription, consumer = self._heard.pop(attachment, (None, ""))
         if subscription is not None:
@@ -268,7 +268,7 @@ class NatsDriver:
         """See `Driver.check`: does nothing, because the probe is enough."""
 
 
-async def _hand_over(attachment: Attachment, message: Msg) -> None:
+async def _hand_over(attachment: SubjectAttachment, message: Msg) -> None:
     attachment.deliver(message.data, (message.headers or {}).get(_ID))
 
 

@@ -17,7 +17,7 @@ from aiormq.abc import ConsumerCallback, DeliveredMessage
 from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["RabbitDriver"]
@@ -82,7 +82,7 @@ class RabbitDriver:
         self._connection: aio_pika.abc.AbstractConnection | None = None
         self._publisher: Channel | None = None
         self._made: set[str] = set()
-        self._consumers: dict[Attachment, aio_pika.abc.AbstractChannel] = {}
+        self._consumers: dict[SubjectAttachment, aio_pika.abc.AbstractChannel] = {}
         self._waiting: set[asyncio.Future[Any]] = set()
 
     async def connect(self, lost: Callable[[str], None]) -> None:
@@ -187,7 +187,7 @@ class RabbitDriver:
             raise BrokerFailed(f"{self.label} has another queue {name}: delete it there ({error})") from error
         self._made.add(name)
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         await self._make(attachment.name)
         if attachment.position is None:
@@ -213,7 +213,7 @@ class RabbitDriver:
         )
         return await self._wait_for(first)
 
-    async def _follow_from_now(self, attachment: Attachment) -> tuple[int, str]:
+    async def _follow_from_now(self, attachment: SubjectAttachment) -> tuple[int, str]:
         """Begin to deliver new messages; return where the stream ended: a mark's offset and name."""
         mark = uuid.uuid4().hex
         arrived: asyncio.Future[tuple[int, str]] = self._future()
@@ -270,7 +270,7 @@ class RabbitDriver:
         consumer.close_callbacks.discard(self._ended)
         await consumer.close()
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         consumer = self._consumers.pop(attachment, None)
         if consumer is not None:
@@ -345,7 +345,7 @@ def _reader(channel: Channel, hear: Callable[[_Heard], None]) -> ConsumerCallbac
     return deliver
 
 
-def _hand_over(attachment: Attachment, heard: _Heard) -> None:
+def _hand_over(attachment: SubjectAttachment, heard: _Heard) -> None:
     position = (heard.offset, heard.name)
     if heard.stored is None:
         attachment.position = position

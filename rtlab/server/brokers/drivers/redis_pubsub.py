@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.drivers.redis_link import RedisLink
 
@@ -42,7 +42,7 @@ class RedisPubSubDriver:
         self.label = f"Redis pub/sub at {self._link.host}"
         self.max_bytes: int | None = None
         self._lost: Callable[[str], None] = lambda _: None
-        self._heard: dict[bytes, Attachment] = {}
+        self._heard: dict[bytes, SubjectAttachment] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
@@ -72,14 +72,14 @@ class RedisPubSubDriver:
             for one in answers
         ]
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         name = attachment.name.encode()
         self._heard[name] = attachment
         await self._tell("SUBSCRIBE", name)
         return False
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         name = attachment.name.encode()
         self._heard.pop(name, None)

@@ -15,7 +15,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from rtlab.errors import describe
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment, Outgoing, Stored
+from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.drivers.redis_link import RedisLink
 
@@ -58,7 +58,7 @@ class RedisStreamsDriver:
         )
         self._limits = limits
         self._lost: Callable[[str], None] = lambda _: None
-        self._heard: dict[bytes, Attachment] = {}
+        self._heard: dict[bytes, SubjectAttachment] = {}
         self._reading: asyncio.Task[None] | None = None
         self._changes = self._seen = 0
         self._script = ""
@@ -102,7 +102,7 @@ class RedisStreamsDriver:
                 results.append(None)
         return results
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         """See `Driver.attach`."""
         whole = True
         since: bytes | None = attachment.position
@@ -126,7 +126,7 @@ class RedisStreamsDriver:
             return facts.get(b"max-deleted-entry-id", _START) == _START
         return bool(await self._link.command("XRANGE", name, position, position))
 
-    async def detach(self, attachment: Attachment) -> None:
+    async def detach(self, attachment: SubjectAttachment) -> None:
         """See `Driver.detach`."""
         self._heard.pop(attachment.name.encode(), None)
         await self._read_anew()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rtlab.server.brokers.carrying.carrier import LinkLost
-from rtlab.server.brokers.carrying.driver import Attachment
+from rtlab.server.brokers.carrying.driver import SubjectAttachment
 from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 from rtlab.server.brokers.drivers.memory import MemoryDriver
 from tests.server.brokers.bench import CALM
@@ -18,7 +18,7 @@ class EndsTheLink(MemoryDriver):
 
     times = 2
 
-    async def attach(self, attachment: Attachment) -> bool:
+    async def attach(self, attachment: SubjectAttachment) -> bool:
         self.times -= 1
         if self.times >= 0:
             raise LinkLost("not yet")

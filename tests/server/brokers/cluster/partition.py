@@ -25,7 +25,7 @@ from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.ordered_answers import settled
 from rtlab.server.rooms.hub import Hub
 
@@ -46,7 +46,7 @@ class Reader:
     def __init__(self) -> None:
         self.got: list[Message] = []
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: EncodedFrame) -> None:
         self.got.append(frame.message)
 
     def blocks(self, room_id: str) -> bool:

@@ -16,9 +16,17 @@ from rtlab.server.brokers.base import BrokerFailed, Published
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.membership import Timings
-from rtlab.server.brokers.cluster.node_messages import Ask, Beat, Handed, Handover, Out, Told, decode
+from rtlab.server.brokers.cluster.node_messages import (
+    AskHistory,
+    Handed,
+    NodeBeat,
+    Out,
+    RoomHandover,
+    Told,
+    decode,
+)
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.encoded_frames import Frame
+from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.ordered_answers import settled
 from rtlab.server.rooms.hub import Hub
 
@@ -38,7 +46,7 @@ class Member:
         self.user = user
         self.got: list[Message] = []
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: EncodedFrame) -> None:
         self.got.append(frame.message)
 
     def blocks(self, room_id: str) -> bool:
@@ -205,7 +213,7 @@ async def test_what_a_new_owner_numbered_first_reaches_members_who_missed_it(
     await until(lambda: all(member.published == [1] for member in members.values()))
 
     def deaf(message: Any) -> bool:
-        return isinstance(message, Out | Told) or (isinstance(message, Beat) and bool(message.heads))
+        return isinstance(message, Out | Told) or (isinstance(message, NodeBeat) and bool(message.heads))
 
     for node in nodes.others("r"):
         node.deaf = deaf
@@ -302,7 +310,7 @@ async def test_what_a_former_owner_does_not_hand_over_is_begun_anew(nodes: Clust
     member = await one.join("r")
     before = await one.say("r", "before")
     for node in (one, other):
-        node.deaf = lambda message: isinstance(message, Handover | Handed)
+        node.deaf = lambda message: isinstance(message, RoomHandover | Handed)
     await nodes.owner("r").broker.stop()
     saying = asyncio.create_task(one.say("r", "after"))
     await asyncio.sleep(0)
@@ -338,7 +346,7 @@ async def test_what_comes_next_is_delivered_while_the_owner_is_asked(nodes: Clus
     member = await one.join("r")
     await other.say("r", 1)
     await until(lambda: member.published == [1])
-    nodes.owner("r").deaf = lambda message: isinstance(message, Ask)
+    nodes.owner("r").deaf = lambda message: isinstance(message, AskHistory)
     one.broker._followed.catch_up("r")
     await other.say("r", 2)  # acknowledged: whatever epoch the answer names, this one must not be dropped
     await until(lambda: member.published == [1, 2])

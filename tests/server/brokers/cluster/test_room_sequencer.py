@@ -1,6 +1,6 @@
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import BrokerFailed, Published
-from rtlab.server.brokers.cluster.room_sequencer import Claim, new_epoch, term_of
+from rtlab.server.brokers.cluster.room_sequencer import RoomSequencer, new_epoch, term_of
 
 
 def numbered(seq: int, ident: str) -> Message:
@@ -8,7 +8,7 @@ def numbered(seq: int, ident: str) -> Message:
 
 
 def test_a_repeat_has_the_place_of_the_first_before_and_after_its_answer() -> None:
-    claim = Claim("e")
+    claim = RoomSequencer("e")
     answers: list[object] = []
     assert claim.add(numbered(1, "x"), answers.append)
     assert not claim.add(numbered(1, "x"), answers.append)
@@ -22,12 +22,12 @@ def test_a_repeat_has_the_place_of_the_first_before_and_after_its_answer() -> No
 
 
 def test_what_no_outbox_numbers_is_never_a_repeat() -> None:
-    claim = Claim("e")
+    claim = RoomSequencer("e")
     assert all(claim.add(Message("chat", id="x", client_id="ada"), lambda _: None) for _ in range(2))
 
 
 def test_who_waits_is_told_that_nobody_knows() -> None:
-    claim, answers = Claim("e"), list[object]()
+    claim, answers = RoomSequencer("e"), list[object]()
     claim.add(Message("chat"), answers.append)
     claim.give_up("the node stops")
     (failed,) = answers
