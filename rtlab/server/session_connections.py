@@ -14,9 +14,9 @@ from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked, err
 from rtlab.server.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
+from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.session import Session
 from rtlab.server.session_registry import Sessions
 from rtlab.server.sinks.base import Sink
 

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from rtlab.protocol.messages import Message
+from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
 

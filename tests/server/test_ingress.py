@@ -21,11 +21,11 @@ from rtlab.server.ingress import Ingress
 from rtlab.server.loop_turns import Turns
 from rtlab.server.message_deduplication import ProducerLimits, Producers
 from rtlab.server.refusal import AnswerPayload
+from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.scheduled_feed import MAX_RATE
-from rtlab.server.session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each
 

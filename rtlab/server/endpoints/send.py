@@ -17,7 +17,7 @@ from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
 from rtlab.server.numbered_posts import NumberedPosts, PostAnswer
 from rtlab.server.ordered_answers import settled
-from rtlab.server.session import Session
+from rtlab.server.resumable_session import Session
 
 __all__ = ["send"]
 

@@ -21,7 +21,7 @@ from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import Later, settled
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.session import Session
+from rtlab.server.resumable_session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink

@@ -13,9 +13,9 @@ from rtlab.server.loop_turns import Turns
 from rtlab.server.message_deduplication import Producers
 from rtlab.server.ordered_answers import Later
 from rtlab.server.refusal import AnswerPayload, Refused
+from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.session import Session
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["MessageHandler", "ReceiveItem", "Services", "field", "room_of"]

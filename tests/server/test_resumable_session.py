@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
-from rtlab.server.session import Session
+from rtlab.server.resumable_session import Session
 from rtlab.server.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each
 from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
