@@ -1,4 +1,4 @@
 """The ``rtlab`` command.
 
-Each command imports what it needs when it runs. No other subpackage imports this one.
+Each command imports what it needs when it runs; another subpackage never imports this one.
 """

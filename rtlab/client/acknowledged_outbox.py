@@ -12,9 +12,10 @@ import msgspec
 from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
+from rtlab.client.outbox_identity import OutboxIdentity
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
-from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Life, Parcel, Retransmission
+from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Parcel, Retransmission
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
@@ -145,7 +146,7 @@ class AcknowledgedOutbox:
             raise delivery.failed
         receipt = Receipt(kept)
         seq = 0
-        if delivery.life is not None:
+        if delivery.identity is not None:
             self._numbers = seq = self._numbers + 1
         delivery.put(Parcel(kept, size_bytes, partial(self._settle, receipt), seq))
         return receipt
@@ -158,16 +159,16 @@ class AcknowledgedOutbox:
     def _delivery(self, mode: str) -> Retransmission:
         delivery = self._deliveries.get(mode)
         if delivery is None:
-            life = None
+            identity = None
             if mode == "effectively_once":
                 token = secrets.token_urlsafe(12)
-                life = Life(stream=STREAM, history=token, token=token)
+                identity = OutboxIdentity(stream=STREAM, history=token, token=token)
                 self._numbers = 0
             delivery = self._deliveries[mode] = Retransmission(
                 self._batch,
                 self._driver.spawn,
                 self._limit,
-                life=life,
+                identity=identity,
                 window=self._window,
                 answer_timeout=self._answer_timeout,
                 progress=self._progress,

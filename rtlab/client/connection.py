@@ -1,8 +1,7 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides and `Driver` carries its decisions out. `MessageDispatch` handles
-received messages, `MessageSender` sends them, and `Requests` matches answers to requests. A
-`Transport` opens once only.
+`policies.state_machine` decides, `Driver` carries its decisions out. `MessageDispatch` handles received
+messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens only once.
 """
 
 from __future__ import annotations

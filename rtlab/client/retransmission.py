@@ -15,15 +15,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, cast
 
-import msgspec
-
+from rtlab.client.outbox_identity import OutboxIdentity
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
 from rtlab.processes.tasks import Spawn
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
-__all__ = ["PER_FRAME", "DeliveryMode", "Life", "Parcel", "Retransmission"]
+__all__ = ["PER_FRAME", "DeliveryMode", "Parcel", "Retransmission"]
 
 DeliveryMode = Literal["at_most_once", "at_least_once", "effectively_once"]
 
@@ -46,28 +45,6 @@ _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
 Settle = Callable[[dict[str, Any], Exception | None], None]
 SendRequests = Callable[[list[dict[str, Any]], float], Awaitable[Message]]
-
-
-class Life(msgspec.Struct):
-    """The identity of an outbox, as its ``outbox`` message tells the server (see the protocol).
-
-    Parameters
-    ----------
-    stream, history : str
-        The outbox's name, and the name of its numbering; a new history starts the numbers anew.
-    token : str
-        A random token of the process that sends from the outbox.
-    after : int
-        The newest incarnation (opening by one process) that the outbox's file knows; 0 for none.
-    incarnation : int or None
-        The number that the server gave this process; None before its first opening.
-    """
-
-    stream: str
-    history: str
-    token: str
-    after: int = 0
-    incarnation: int | None = None
 
 
 class Parcel:
@@ -132,7 +109,7 @@ class Retransmission:
         Runs a coroutine as a task whose owner cancels and awaits it.
     limit : callable
         Returns the largest frame that the server accepts, in bytes.
-    life : Life or None
+    identity : OutboxIdentity or None
         The outbox to open; None sends messages without numbers.
     window : int
         The most messages in flight without an answer.
@@ -151,13 +128,13 @@ class Retransmission:
         spawn: Spawn,
         limit: Callable[[], int],
         *,
-        life: Life | None,
+        identity: OutboxIdentity | None,
         window: int,
         answer_timeout: float,
         max_retries: int | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self.life = life
+        self.identity = identity
         self.failed: RtlabError | None = None
         self._request = request
         self._spawn = spawn
@@ -288,13 +265,13 @@ class Retransmission:
         return frame
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:
-        life = self.life
+        identity = self.identity
         items: list[dict[str, Any]] = CheckedItems()  # `CheckedItems`: each message was checked before `put`
-        if life is not None and not self._announced:
+        if identity is not None and not self._announced:
             self._announced = True
-            items.append(self._opening(life, frame[0].seq))
+            items.append(self._opening(identity, frame[0].seq))
         head = len(items)
-        stream = None if life is None else life.stream
+        stream = None if identity is None else identity.stream
         items += [parcel.item(stream) for parcel in frame]
         began = time.monotonic()
         try:
@@ -316,13 +293,13 @@ class Retransmission:
         self._progress()
         self._schedule()
 
-    def _opening(self, life: Life, base: int) -> dict[str, Any]:
+    def _opening(self, identity: OutboxIdentity, base: int) -> dict[str, Any]:
         payload = {
-            "stream": life.stream,
-            "history": life.history,
-            "token": life.token,
-            "incarnation": life.incarnation,
-            "after": life.after,
+            "stream": identity.stream,
+            "history": identity.history,
+            "token": identity.token,
+            "incarnation": identity.incarnation,
+            "after": identity.after,
             "base": base,
         }
         return {"type": "outbox", "payload": payload}
@@ -333,8 +310,8 @@ class Retransmission:
         """Settle each parcel that has a final result; retransmit if a result demands it."""
         for result in results[:head]:
             detail = fields_of(result)
-            if self.life is not None and isinstance(detail.get("incarnation"), int):
-                self.life.incarnation = detail["incarnation"]
+            if self.identity is not None and isinstance(detail.get("incarnation"), int):
+                self.identity.incarnation = detail["incarnation"]
             refusal = _refusal(detail)
             if refusal is not None and refusal.code not in _GAPS:
                 self.end(refusal)

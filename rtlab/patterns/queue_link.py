@@ -9,7 +9,8 @@ from typing import Any
 
 from rtlab.client.connection import Connection, State
 from rtlab.client.events import Connected, Disconnected
-from rtlab.client.retransmission import Life, Retransmission
+from rtlab.client.outbox_identity import OutboxIdentity
+from rtlab.client.retransmission import Retransmission
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
 from rtlab.protocol.messages import Message
@@ -51,12 +52,14 @@ class QueueLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._entered: set[str] = set()
         self._turn = asyncio.Lock()
-        self._life = Life(head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation)
+        self._identity = OutboxIdentity(
+            head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation
+        )
         self.delivery = Retransmission(
             self._request,
             self.spawn,
             self.limit,
-            life=self._life,
+            life=self._identity,
             window=window,
             answer_timeout=answer_timeout,
             max_retries=max_retries,
@@ -108,9 +111,9 @@ class QueueLink:
         return await self._conn.request("batch", items, timeout=timeout)
 
     def _progress(self) -> None:
-        number = self._life.incarnation
-        if number is not None and number != self._life.after:
-            self._life.after = number
+        number = self._identity.incarnation
+        if number is not None and number != self._identity.after:
+            self._identity.after = number
             self._incarnated(number)
 
     def _connected(self, event: Connected) -> None:

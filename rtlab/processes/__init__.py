@@ -1,5 +1,5 @@
 """Child processes that end with their parent (both sides of that), tasks that end together, and the
 programs and ports of this machine.
 
-This package imports only `rtlab.errors`, and knows nothing of messages or transports.
+It imports only `rtlab.errors`, and never knows of messages or transports.
 """

@@ -1,4 +1,5 @@
 """Carries bytes between nodes over a broker: the interfaces, reconnection, send queue, probes and gaps.
 
-It imports no broker's client library, and knows nothing of rooms, epochs and offsets.
+It imports `rtlab.errors`, never a broker's client library; rooms, epochs and offsets are
+unknown here.
 """
