@@ -59,7 +59,7 @@ class QueueLink:
             self._request,
             self.spawn,
             self.limit,
-            life=self._identity,
+            identity=self._identity,
             window=window,
             answer_timeout=answer_timeout,
             max_retries=max_retries,
