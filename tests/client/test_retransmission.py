@@ -172,7 +172,7 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
         request,
         lambda work: tasks.append(asyncio.create_task(work)),
         lambda: 100_000,
-        life=None,
+        identity=None,
         window=8,
         answer_timeout=5.0,
     )
@@ -195,7 +195,7 @@ async def test_only_a_parcel_that_was_never_sent_is_withdrawn():
         request,
         lambda work: tasks.append(asyncio.create_task(work)),
         lambda: 100_000,
-        life=None,
+        identity=None,
         window=3,
         answer_timeout=5.0,
     )
@@ -294,7 +294,7 @@ async def test_the_wait_for_an_answer_grows_on_a_path_that_is_slower_and_shrinks
         request,
         lambda work: tasks.append(asyncio.create_task(work)),
         lambda: 100_000,
-        life=None,
+        identity=None,
         window=8,
         answer_timeout=0.2,
         progress=settled.set,
