@@ -16,6 +16,7 @@ __all__ = [
     "Reducer",
     "WebSocketState",
     "action_of",
+    "reduced",
     "replay",
     "websocket_reducer",
 ]
@@ -134,6 +135,27 @@ def action_of(message: Message) -> Action:
     return Action("MESSAGE_RECEIVED", message)
 
 
+def reduced(reducer: Reducer, state: WebSocketState, action: Action) -> WebSocketState:
+    """Return the state after an action; an ERROR that the reducer does not handle sets `error` all the same.
+
+    Raises
+    ------
+    Exception
+        What the reducer raised on an action that is no ERROR.
+    TypeError
+        The reducer returned no `WebSocketState`.
+    """
+    try:
+        after = reducer(state, action)
+        if not isinstance(after, WebSocketState):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"it returned {after!r:.80}, and no WebSocketState")
+    except Exception:
+        if action.type != "ERROR":
+            raise
+        after = websocket_reducer(state, action)
+    return after
+
+
 def replay(
     actions: Iterable[Action], state: WebSocketState | None = None, reducer: Reducer = websocket_reducer
 ) -> WebSocketState:
@@ -155,5 +177,5 @@ def replay(
     """
     state = WebSocketState() if state is None else state
     for action in actions:
-        state = reducer(state, action)
+        state = reduced(reducer, state, action)
     return state

@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from rtlab.errors import NotConnected, describe
-from rtlab.hooks.reducer import Action, Reducer, WebSocketState, websocket_reducer
+from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
 from rtlab.hooks.render_throttle import FrameClock, Rendered
 
 __all__ = ["Store", "Watcher"]
@@ -101,15 +99,10 @@ class Store:
 
     def fail(self, text: str) -> None:
         """Set the state's `error` to this text, by an ERROR action."""
-        try:
-            self._apply(Action("ERROR", text))
-        except Exception:  # a custom reducer may not handle ERROR
-            self._set(msgspec.structs.replace(self.state, error=text))
+        self._apply(Action("ERROR", text))
 
     def _apply(self, action: Action) -> None:
-        state = self.reducer(self.state, action)
-        if not isinstance(state, WebSocketState):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"it returned {state!r:.80}, and no WebSocketState")
+        state = reduced(self.reducer, self.state, action)
         self._actions.append((action, state))
         if len(self._actions) > self._max_actions:
             _, self.base = self._actions.popleft()

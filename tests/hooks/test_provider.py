@@ -8,7 +8,9 @@ import reacton.ipywidgets as w
 
 from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
-from rtlab.hooks.reducer import replay, websocket_reducer
+from rtlab.hooks.reducer import Action, replay, websocket_reducer
+from rtlab.hooks.render_throttle import FrameClock
+from rtlab.hooks.store import Store
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
@@ -79,9 +81,22 @@ async def test_a_reducer_that_raises_changes_nothing_and_says_so():
         assert "MESSAGE_RECEIVED" in seen[-1].error
         store = seen[-1].store
         assert replay(store.actions, store.base, mine) == store.state  # the error is replayed too
-        store.reducer = lambda state, action: 1 / 0  # one that raises on everything
-        store.fail("what is wrong")
-        assert store.state.error == "what is wrong"
+
+
+@pytest.mark.parametrize(
+    "broken", [lambda state, action: 1 / 0, lambda state, action: None], ids=["raises", "no state"]
+)
+async def test_an_error_that_the_reducer_does_not_handle_is_set_and_replayed_all_the_same(broken):
+    store = Store(FrameClock(), broken)
+    store.fail("what is wrong")
+    assert store.state.error == "what is wrong"
+    assert replay(store.actions, store.base, broken) == store.state
+    store.dispatch(Action("CONNECT"))
+    assert "on CONNECT" in store.state.error
+    assert [action.type for action in store.actions] == ["ERROR", "ERROR"]
+    assert replay(store.actions, store.base, broken) == store.state
+    with pytest.raises((ZeroDivisionError, TypeError)):
+        replay([Action("CONNECT")], None, broken)
 
 
 def room_names(transport):
