@@ -169,6 +169,15 @@ async def test_shapes(http: httpx.AsyncClient, echo: str) -> None:
         ("DELETE", "/proxies/p/toxics/nope", None, 404, "toxic not found"),
         ("POST", "/proxies/p/cut", {"how": "gently"}, 400, 'bad request body: how must be "rst" or "fin"'),
         ("GET", "/trace?since=x", None, 400, "bad request body: since must be a number"),
+        *(
+            ("POST", "/proxies", {"name": "q", **address, **kind}, 400, "bad request body: address a..b:1: ")
+            for address in (
+                {"listen": "a..b:1", "upstream": "127.0.0.1:1"},
+                {"listen": "127.0.0.1:0", "upstream": "a..b:1"},
+            )
+            for kind in ({}, {"protocol": "udp"})
+        ),
+        ("POST", "/proxies/p", {"listen": "a..b:1"}, 400, "bad request body: address a..b:1: "),
     ],
 )
 async def test_errors_have_toxiproxys_bodies(

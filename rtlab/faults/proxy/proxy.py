@@ -24,13 +24,17 @@ def split_address(address: str) -> tuple[str, int]:
     Raises
     ------
     FaultError
-        400, if the port is missing or is not a number from 0 to 65535.
+        400, if the port is missing or is not a number from 0 to 65535, or the host cannot be a name.
     """
     host, colon, port = address.rpartition(":")
     if not colon:
         raise bad_request(f"address {address}: missing port in address")
     if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
         raise bad_request(f"address {address}: invalid port")
+    try:
+        host.encode("idna")  # as `getaddrinfo` does, whose UnicodeError no caller of it expects
+    except UnicodeError as error:
+        raise bad_request(f"address {address}: invalid host name") from error
     return host.strip("[]") or "127.0.0.1", int(port)
 
 

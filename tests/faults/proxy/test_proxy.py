@@ -171,7 +171,10 @@ async def test_small_buffers_make_backpressure_show(collection: Collection) -> N
     unread.close()
 
 
-@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000"])
+@pytest.mark.parametrize(
+    "address",
+    ["nowhere", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "a..b:1", f"{'a' * 300}:1", f"{'é' * 60}:1"],
+)
 def test_bad_addresses_are_refused(address: str) -> None:
     with pytest.raises(FaultError, match="bad request body: address"):
         split_address(address)
