@@ -1,9 +1,8 @@
 """An offline queue: accepted messages are delivered, whatever happens to the connection or the process.
 
-`MessageQueue` avoids the usual faults of such classes: it removes a message only when the
-server has acknowledged it; it sends when a connection is really open, not on a hint such as
-the browser's ``online`` event; it is bounded; and a message that the server never accepts
-does not block those behind it.
+`MessageQueue` avoids the usual faults of such classes: it removes a message only when the server has
+acknowledged it; it sends when a connection is really open, not on a hint such as the browser's ``online``
+event; it is bounded; and a message that the server never accepts does not block those behind it.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ class MessageQueue:
     Parameters
     ----------
     conn : Connection
-        A connection over any transport. Open the queue before it: the queue's file holds the
-        client's durable id. The connection stays open when the queue is closed.
+        A connection over any transport, which stays open when the queue is closed. Open the queue
+        before it: the queue's file holds the client's durable id.
     path : path or ``":memory:"``
         The SQLite file; in memory, messages survive a lost connection but not the process.
     name : str
@@ -60,12 +59,11 @@ class MessageQueue:
     max_messages, max_bytes : int
         Limits of the waiting messages, in number and in bytes of JSON.
     max_age : float
-        Seconds after which a message that this queue has not sent becomes a dead letter, whenever a
-        connection opens.
+        Seconds after which a message that was not sent becomes a dead letter. If a former process may
+        have sent it, its error says so. One that was sent may have been handled, and is retransmitted.
     overflow : {"reject", "drop_oldest", "drop_newest"}
-        When a message finds no room: `send` raises `QueueFull`; or the oldest message that this queue
-        has not sent is dropped (the new one, if there is none); or the new one is. The receipt of a
-        dropped message gets `QueueFull`.
+        When a message finds no room: `send` raises `QueueFull`; or the oldest message that was not sent is
+        dropped (the new one, if all were); or the new one. A dropped message's receipt gets `QueueFull`.
     max_retries : int
         Refusals and missing answers after which a message becomes a dead letter. A lost
         connection does not count.
@@ -79,12 +77,6 @@ class MessageQueue:
     # Injected
     clock : callable
         Returns seconds since 1970, the time stamp of messages.
-
-    Notes
-    -----
-    A message that was sent is neither dropped nor too old: the server may have handled it, so it is
-    retransmitted until its result is known. What the file held when the queue was opened counts as not
-    sent, although a former process may have sent it; the dead letter of such a message says so.
 
     Attributes
     ----------
@@ -292,23 +284,20 @@ class MessageQueue:
 
     def _make_place(self, size_bytes: int) -> bool:
         """Return whether one more message fits, after dropping older ones if that is the policy."""
+        link = self._link if self.options.overflow == "drop_oldest" else None
         while not self._contents.has_room(size_bytes):
-            if self.options.overflow != "drop_oldest" or self._link is None:
-                return False
-            parcel = self._link.delivery.withdraw()
-            if parcel is None:
+            if link is None or (parcel := link.delivery.withdraw()) is None:
                 return False
             self._dropped += 1
-            receipt = self._receipts.get(parcel.seq)
-            self._forget(parcel.seq)
+            receipt = self._forget(parcel.seq)
             self._submit(Change(self.name, remove=(parcel.seq,)))
             if receipt is not None:
                 receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped for a newer one"))
         return True
 
-    def _forget(self, seq: int) -> None:
+    def _forget(self, seq: int) -> Receipt | None:
         self._contents.remove(seq)
-        self._receipts.pop(seq, None)
+        return self._receipts.pop(seq, None)
 
     # Sending them
 
