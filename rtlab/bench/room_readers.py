@@ -130,7 +130,7 @@ class Readers:
         assert port is not None
         key = base64.b64encode(os.urandom(16)).decode()
         # All are the same user; otherwise presence messages would be a second fan-out.
-        lines = [f"GET {parts.path}?user=crowd HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket"]
+        lines = [f"GET {parts.path}?user=reader HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket"]
         lines += ["Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}"]
         request = "\r\n".join([*lines, "", ""]).encode()
         places = asyncio.Semaphore(_AT_ONCE)

@@ -26,7 +26,7 @@ from rtlab.protocol.websocket_frames import TEXT, read_header, websocket_frame
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
 
-__all__ = ["Crowd", "FanOutCost", "crowd", "offer_of"]
+__all__ = ["FanOutCost", "RoomReaders", "connect_readers", "offer_of"]
 
 _TIMEOUT: Final = 30.0
 
@@ -35,7 +35,7 @@ _QUIET: Final = 0.25
 
 
 class FanOutCost(NamedTuple):
-    """The cost of delivering messages to a crowd.
+    """The cost of delivering messages to the readers of a room.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def _masked(text: bytes) -> bytes:
 class _Reader(asyncio.Protocol):
     """One reader's connection: upgrades, joins the room, and counts the frames after that."""
 
-    def __init__(self, crowd: Crowd, request: bytes) -> None:
+    def __init__(self, readers: RoomReaders, request: bytes) -> None:
         loop = asyncio.get_running_loop()
         # Set by the acknowledgement of its join, and by the presence update that follows.
         self.ready: asyncio.Future[None] = loop.create_future()
         self.told: asyncio.Future[None] = loop.create_future()
         self.transport: asyncio.Transport | None = None
         self.answer = b""
-        self._crowd = crowd
+        self._readers = readers
         self._request = request
         self._buffer = b""
         self._frames = 0
@@ -106,7 +106,7 @@ class _Reader(asyncio.Protocol):
             if not head.startswith(b"HTTP/1.1 101 "):
                 self._fail(f"expected HTTP/1.1 101, got {head[:60]!r}")
                 return
-            join = {"type": "join_room", "payload": {"roomId": self._crowd.room}, "id": "j"}
+            join = {"type": "join_room", "payload": {"roomId": self._readers.room}, "id": "j"}
             self.say(msgspec.json.encode(join))
         at = 0
         while (header := read_header(buffer, at)) is not None:
@@ -124,7 +124,7 @@ class _Reader(asyncio.Protocol):
             waiter = self.ready if self._frames == 2 else self.told
             if not waiter.done():
                 waiter.set_result(None)
-        self._crowd.heard(size)
+        self._readers.heard(size)
 
     def say(self, text: bytes) -> None:
         assert self.transport is not None
@@ -138,11 +138,11 @@ class _Reader(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_exception(LabError(reason))
                 waiter.exception()  # marks it as retrieved: nobody may await it
-        self._crowd.lost(reason)
+        self._readers.lost(reason)
 
 
-class Crowd:
-    """The readers in one room of a server. Use `crowd` to make one.
+class RoomReaders:
+    """The readers in one room of a server. Use `connect_readers` to make one.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class Crowd:
         assert port is not None
         lines = [
             # All readers are one user, so that presence updates do not add a second fan-out.
-            f"GET {parts.path}?user=crowd HTTP/1.1",
+            f"GET {parts.path}?user=reader HTTP/1.1",
             f"Host: {parts.netloc}",
             "Upgrade: websocket",
             "Connection: Upgrade",
@@ -223,7 +223,7 @@ class Crowd:
         Parameters
         ----------
         messages : sequence of Message
-            Messages to publish. Only type and payload are used; they are sent to the crowd's own room.
+            Messages to publish. Only type and payload are used; they are sent to the readers' own room.
         at_once : int
             Number of messages in flight at the same time.
 
@@ -267,7 +267,9 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(lab: Lab, room: str, count: int, deflate: Deflate | None) -> AsyncGenerator[Crowd]:
+async def connect_readers(
+    lab: Lab, room: str, count: int, deflate: Deflate | None
+) -> AsyncGenerator[RoomReaders]:
     """Keep readers connected to a room for the duration of the ``async with`` block.
 
     Parameters
@@ -285,10 +287,10 @@ async def crowd(lab: Lab, room: str, count: int, deflate: Deflate | None) -> Asy
     --------
     ::
 
-        async with crowd(lab, "r", 40, Deflate(server_no_context_takeover=True)) as readers:
+        async with connect_readers(lab, "r", 40, Deflate(server_no_context_takeover=True)) as readers:
             print(await readers.publish(load_feed("football")))
     """
-    readers = Crowd(lab, room)
+    readers = RoomReaders(lab, room)
     try:
         await readers.grow(count, offer_of(deflate))
         yield readers

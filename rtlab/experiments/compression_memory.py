@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtlab.experiments.compressed_fanout import crowd
+from rtlab.experiments.compressed_fanout import connect_readers
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
 
@@ -36,7 +36,7 @@ class ConnectionMemory(NamedTuple):
 async def measure_memory(
     lab: Lab, kinds: Mapping[str, Deflate], feed: Sequence[Message], readers: int = 24
 ) -> dict[str, ConnectionMemory]:
-    """Connect crowds of readers to new server processes, and measure by how much their memory grows.
+    """Connect groups of readers to new server processes, and measure by how much their memory grows.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ async def measure_memory(
         A running lab. Its server is restarted once for each memory level, with almost no history, and at
         the end once more with its original options.
     kinds : mapping of str to Deflate
-        Name → compression that the readers of one crowd negotiate with the server.
+        Name → compression that the readers of one group negotiate with the server.
     feed : sequence of Message
         Messages that each reader receives: at least 70 kB, so that the largest window is filled.
     readers : int
-        Readers in each crowd. All stay connected until the end, because the next crowd would reuse freed
+        Readers in each group. All stay connected until the end, because the next group would reuse freed
         memory and its growth would be underestimated.
 
     Returns
@@ -79,12 +79,12 @@ async def _grown(
     lab: Lab, kinds: Mapping[str, Deflate], feed: Sequence[Message], readers: int
 ) -> dict[str, tuple[float, float]]:
     grown: dict[str, tuple[float, float]] = {}
-    # The server still loads code while the first crowd connects: that one is a warm-up and not counted.
-    crowds: list[tuple[str, Deflate | None]] = [("warm", None), (_PLAIN, None), *kinds.items()]
+    # The server still loads code while the first group connects: that one is a warm-up and not counted.
+    groups: list[tuple[str, Deflate | None]] = [("warm", None), (_PLAIN, None), *kinds.items()]
     async with AsyncExitStack() as stack:
-        for name, deflate in crowds:
+        for name, deflate in groups:
             before = await _resident(lab)
-            there = await stack.enter_async_context(crowd(lab, name, readers, deflate))
+            there = await stack.enter_async_context(connect_readers(lab, name, readers, deflate))
             idle = await _resident(lab)
             await there.publish(feed)
             used = await _resident(lab)

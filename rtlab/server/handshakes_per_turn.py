@@ -1,4 +1,4 @@
-"""Limits the handshakes that begin in one turn of the event loop, so that a crowd does not block it."""
+"""Limits the handshakes that begin in one turn of the event loop, so that many at once do not block it."""
 
 from __future__ import annotations
 

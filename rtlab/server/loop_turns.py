@@ -201,13 +201,13 @@ class Turns:
         """Do actions of `later`: a few in each slice, however many writers are left."""
         if not self._actions:
             return
-        crowd = len(self._writers)
+        writers = len(self._writers)
         until = max(began + self._slice, self._clock() + _SMALL_SECONDS)
         while self._actions:
             self._actions.popleft()()
             if self._clock() > until:
                 break
         if self._behind:
-            answers, self._writers[crowd:] = self._writers[crowd:], []
+            answers, self._writers[writers:] = self._writers[writers:], []
             for writer in answers:
                 writer.flush()

@@ -51,7 +51,7 @@ async def test_exercise_2() -> None:
 
 
 async def test_exercise_3() -> None:
-    cells = ("from rtlab.client.connection import", "class Crowd", "async def outage")
+    cells = ("from rtlab.client.connection import", "class Clients", "async def outage")
     async with Lab(faults=True) as lab:
         names = await run(NAME, 3, **helpers(*cells, lab=lab))
     patiently, at_once = names["patiently"], names["at_once"]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rtlab.experiments.compressed_fanout import crowd, offer_of
+from rtlab.experiments.compressed_fanout import connect_readers, offer_of
 from rtlab.experiments.payload_feeds import make_feed
 from rtlab.lab.lab import Lab
 from rtlab.measure.kernel_sockets import bytes_in_kernel
@@ -26,14 +26,14 @@ async def test_each_crowd_gets_every_message_in_the_form_that_it_offered():
     found: dict[str, float] = {}
     async with Lab(compression=Deflate()) as lab:
         for name, deflate in (("plain", None), ("context", Deflate()), ("alone", ALONE)):
-            async with crowd(lab, name, 5, deflate) as readers:
+            async with connect_readers(lab, name, 5, deflate) as readers:
                 assert readers.agreed == offer_of(deflate)
                 ran = await readers.publish(feed)
                 assert ran.deliveries == 100
                 found[name] = ran.wire_bytes
         assert found["context"] < found["alone"] < found["plain"] / 2
         # Who does not read leaves it all in the kernel.
-        async with crowd(lab, "stalled", 3, None) as readers:
+        async with connect_readers(lab, "stalled", 3, None) as readers:
             readers.pause()
             ran = await readers.publish(feed)
             assert ran.deliveries == 20
@@ -44,7 +44,7 @@ async def test_each_crowd_gets_every_message_in_the_form_that_it_offered():
 
 async def test_a_publisher_that_is_cancelled_leaves_a_crowd_that_goes_on_reading():
     feed = make_feed("ticks", 3)
-    async with Lab() as lab, crowd(lab, "r", 2, None) as readers:
+    async with Lab() as lab, connect_readers(lab, "r", 2, None) as readers:
         publishing = asyncio.create_task(readers.publish(feed))
         await asyncio.sleep(0)  # all is sent, nothing has come
         publishing.cancel()

@@ -1,4 +1,4 @@
-"""Shared and single links on a real server: four transports, resume, and a crowd in random order."""
+"""Shared and single links on a real server: four transports, resume, and many components in random order."""
 
 from __future__ import annotations
 

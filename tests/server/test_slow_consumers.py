@@ -244,18 +244,18 @@ async def test_many_deliveries_are_cut_into_slices(monkeypatch: pytest.MonkeyPat
     try:
         async with contextlib.AsyncExitStack() as stack:
             url = f"ws://127.0.0.1:{server.port}/ws"
-            crowd = [await stack.enter_async_context(websockets.connect(url)) for _ in range(25)]
+            members = [await stack.enter_async_context(websockets.connect(url)) for _ in range(25)]
             publisher = await stack.enter_async_context(websockets.connect(url + "?user=publisher"))
-            for ws in (*crowd, publisher):
-                await ws.send('{"type":"join_room","payload":{"roomId":"crowd"},"id":"1"}')
+            for ws in (*members, publisher):
+                await ws.send('{"type":"join_room","payload":{"roomId":"r"},"id":"1"}')
                 while '"ack"' not in str(await ws.recv()):
                     pass
-            ticks = [{"type": "tick", "roomId": "crowd", "payload": n} for n in range(400)]
+            ticks = [{"type": "tick", "roomId": "r", "payload": n} for n in range(400)]
             turns[:] = [0]
             counting = asyncio.create_task(count())
             await publisher.send(json.dumps({"type": "batch", "payload": ticks}))
             async with asyncio.timeout(60):
-                for ws in crowd:
+                for ws in members:
                     offset = 0
                     while offset < 400:
                         message = json.loads(await ws.recv())

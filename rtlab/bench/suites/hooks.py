@@ -100,7 +100,7 @@ async def _bare(url: str) -> float:
     return used
 
 
-class _Crowd(NamedTuple):
+class _SharedSocket(NamedTuple):
     """What many components that share one socket did to it.
 
     Parameters
@@ -136,13 +136,13 @@ def _heartbeats(socket: TappedConnection) -> tuple[int, int]:
     return int(max(0.0, last - opened) / BEAT + 1e-6), pongs
 
 
-async def _crowd(url: str, connections: Callable[[], Awaitable[int]]) -> _Crowd:
+async def _share_socket(url: str, connections: Callable[[], Awaitable[int]]) -> _SharedSocket:
     """Mount and unmount components that share a socket, and count the pings that the server got."""
     async with Tap(url) as tap:
         most, left = await _mount_and_unmount(tap.url, connections)
     counted = [_heartbeats(socket) for socket in tap.connections]
     expected, received = (sum(column) for column in zip(*counted, strict=True))
-    return _Crowd(most, left, expected, received, sum(max(0, came - one) for one, came in counted))
+    return _SharedSocket(most, left, expected, received, sum(max(0, came - one) for one, came in counted))
 
 
 async def _mount_and_unmount(url: str, connections: Callable[[], Awaitable[int]]) -> tuple[int, int]:
@@ -200,7 +200,7 @@ async def run(start_lab: StartLab) -> list[Result]:
         async def connections() -> int:
             return (await lab.stats())["connections"]["websocket"]
 
-        crowd = await _crowd(lab.url, connections)
+        shared = await _share_socket(lab.url, connections)
         for _ in range(REPEATS):
             missing, rate, used = await _component(lab.ws_url)
             lost.append(missing)
@@ -213,8 +213,8 @@ async def run(start_lab: StartLab) -> list[Result]:
         Result.of("hooks", "messages lost", lost, "messages", "limit", [0]),
         Result.of("hooks", "renders", renders, "1/s", "limit", [60]),
         Result.of("hooks", "CPU of a feed", ours, "s", "bare callback", bare),
-        Result.of("hooks", "connections at once", [crowd.most], "sockets", "limit", [1]),
-        Result.of("hooks", "left after unmounting", [crowd.left], "things", "limit", [0]),
-        Result.of("hooks", "pings received", [crowd.received], "pings", "one heartbeat", [crowd.expected]),
-        Result.of("hooks", "pings too many", [crowd.extra], "pings", "limit", [0]),
+        Result.of("hooks", "connections at once", [shared.most], "sockets", "limit", [1]),
+        Result.of("hooks", "left after unmounting", [shared.left], "things", "limit", [0]),
+        Result.of("hooks", "pings received", [shared.received], "pings", "one heartbeat", [shared.expected]),
+        Result.of("hooks", "pings too many", [shared.extra], "pings", "limit", [0]),
     ]

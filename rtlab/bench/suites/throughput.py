@@ -49,7 +49,7 @@ _TINY: Final[dict[str, dict[str, Any]]] = {
     "room-sizes": {"sizes": (2, 5), "deliveries": 50, "repeats": 1},
     "cursors": {"events": 100, "repeats": 1},
     "sweep": {"rates": (500.0,), "waits": (0.02,), "limits": (5,), "seconds": 0.5, "messages": 200},
-    "attacks": {"crowd": 5, "seconds": 0.2},
+    "attacks": {"clients": 5, "seconds": 0.2},
 }
 
 

@@ -64,13 +64,13 @@ def _reading(readers: CountingReaders) -> AbstractContextManager[None]:
     return _meanwhile(lambda done: readers.read_while(lambda: not done.is_set()))
 
 
-def _batch_of_publishes(lab: Lab, crowd: int) -> Generator[None]:
-    with counting_readers(lab.url, crowd) as readers, _reading(readers):
+def _batch_of_publishes(lab: Lab, clients: int) -> Generator[None]:
+    with counting_readers(lab.url, clients) as readers, _reading(readers):
         readers.say(_PUBLISHES)
         yield
 
 
-def _batch_of_joins(lab: Lab, crowd: int) -> Generator[None]:
+def _batch_of_joins(lab: Lab, clients: int) -> Generator[None]:
     """Fill a room's history, and request all of it a thousand times in one message, five times."""
     with counting_readers(lab.url, 2) as readers:
         for _ in range(10):
@@ -91,7 +91,7 @@ def _epoch(lab: Lab) -> str:
         return answer["payload"]["epoch"]
 
 
-def _silent_feeds(lab: Lab, crowd: int) -> Generator[None]:
+def _silent_feeds(lab: Lab, clients: int) -> Generator[None]:
     """Request forty feeds of 20,000 messages per second, each for a client that then reads nothing."""
     feed = _text(_message("feed", {"rate": 20_000, "size": 10, "count": 600_000}))
     with counting_readers(lab.url, 40) as readers:
@@ -100,7 +100,7 @@ def _silent_feeds(lab: Lab, crowd: int) -> Generator[None]:
         yield
 
 
-def _stalled_readers(lab: Lab, crowd: int) -> Generator[None]:
+def _stalled_readers(lab: Lab, clients: int) -> Generator[None]:
     """Publish into a room where fifty members read nothing, and ten others read everything."""
     with counting_readers(lab.url, 50), counting_readers(lab.url, 10) as readers, _reading(readers):
         publish = _text(_message("n", "x" * 1_000, roomId=ROOM))
@@ -113,16 +113,16 @@ def _stalled_readers(lab: Lab, crowd: int) -> Generator[None]:
             yield
 
 
-def _bursts(lab: Lab, crowd: int) -> Generator[None]:
+def _bursts(lab: Lab, clients: int) -> Generator[None]:
     with counting_readers(lab.url, 1) as readers, _reading(readers):
         for _ in range(5):
             readers.say(_text(_message("batch", [_message("n", 1, roomId=ROOM)] * 100)))
         yield
 
 
-def _huge_room(lab: Lab, crowd: int) -> Generator[None]:
-    """Publish repeatedly into a room of ten times the crowd."""
-    with counting_readers(lab.url, 10 * crowd) as readers, _reading(readers):
+def _huge_room(lab: Lab, clients: int) -> Generator[None]:
+    """Publish repeatedly into a room of ten times as many members as there are clients."""
+    with counting_readers(lab.url, 10 * clients) as readers, _reading(readers):
         for _ in range(20):
             readers.say(_text(_message("n", 1, roomId=ROOM)))
         yield
@@ -134,12 +134,12 @@ class Attack(NamedTuple):
     Parameters
     ----------
     what : str
-        Description, with ``{crowd}`` in place of the number of clients.
+        Description, with ``{clients}`` in place of the number of clients.
     begin : callable
-        Generator that takes the lab and the crowd's size. It starts the attack before its one ``yield``,
+        Generator that takes the lab and the number of clients. It starts the attack before its one ``yield``,
         and ends it after that.
     listeners : (str, float, str), optional
-        Connections that only listen: their kind, their number as a multiple of the crowd, and their path.
+        Connections that only listen: their kind, their number as a multiple of the clients, and their path.
     heartbeat : float
         Seconds between the server's pings.
     """
@@ -150,22 +150,22 @@ class Attack(NamedTuple):
     heartbeat: float = 3600.0
 
 
-def _nothing(lab: Lab, crowd: int) -> Generator[None]:
+def _nothing(lab: Lab, clients: int) -> Generator[None]:
     yield
 
 
-_IN_64_ROOMS: Final = f"/sse?user=crowd&room={ROOM}" + "".join(f"&room=r{n}" for n in range(63))
+_IN_64_ROOMS: Final = f"/sse?user=reader&room={ROOM}" + "".join(f"&room=r{n}" for n in range(63))
 
 ATTACKS: Final[dict[str, Attack]] = {
     "nobody": Attack("nobody", _nothing),
-    "publishes": Attack("a batch of 1,000 publishes into a room of {crowd}", _batch_of_publishes),
+    "publishes": Attack("a batch of 1,000 publishes into a room of {clients}", _batch_of_publishes),
     "joins": Attack("5 batches of 1,000 joins, each for a history of 1,000", _batch_of_joins),
     "feeds": Attack("40 feeds of 20,000/s to clients that fall silent", _silent_feeds),
     "stalled": Attack("50 members that read nothing", _stalled_readers),
     "streams": Attack("bursts to event streams in 64 rooms each", _bursts, ("sse", 0.2, _IN_64_ROOMS)),
-    "huge room": Attack("20 publishes into a room of ten times {crowd}", _huge_room),
+    "huge room": Attack("20 publishes into a room of ten times {clients}", _huge_room),
     "idle": Attack(
-        "twenty times {crowd} idle clients, pinged each second", _nothing, ("websocket", 20, "/ws"), 1.0
+        "twenty times {clients} idle clients, pinged each second", _nothing, ("websocket", 20, "/ws"), 1.0
     ),
 }
 
@@ -173,7 +173,7 @@ ATTACKS: Final[dict[str, Attack]] = {
 async def attacks(
     start_lab: StartLab,
     *,
-    crowd: int = 500,
+    clients: int = 500,
     seconds: float = SECONDS,
     which: tuple[str, ...] = tuple(ATTACKS),
 ) -> list[Result]:
@@ -185,7 +185,7 @@ async def attacks(
     ----------
     start_lab : StartLab
         Starts each lab.
-    crowd : int
+    clients : int
         Number of clients in an attack's rooms.
     seconds : float
         How long the honest client sends echoes, in seconds.
@@ -198,11 +198,11 @@ async def attacks(
         attack = ATTACKS[name]
         lab = await start_lab(heartbeat=attack.heartbeat)
         try:
-            found, turns = await _beside(lab, attack, crowd, seconds)
+            found, turns = await _beside(lab, attack, clients, seconds)
             after = (await lab.stats())["turns"]
         finally:
             await lab.stop()
-        what = attack.what.format(crowd=f"{crowd:,}")
+        what = attack.what.format(clients=f"{clients:,}")
         p99 = 1e3 * statistics.quantiles(found, n=100)[98]
         for metric, value, limit in (
             (f"longest turn, {what}", 1e3 * turns["longest"], LONGEST_TURN_MS),
@@ -219,16 +219,16 @@ async def attacks(
 
 
 async def _beside(
-    lab: Lab, attack: Attack, crowd: int, seconds: float
+    lab: Lab, attack: Attack, clients: int, seconds: float
 ) -> tuple[list[float], dict[str, float]]:
     """Return the honest client's round trips during the attack, and the server's loop turns until its end."""
     async with AsyncExitStack() as held:
         if attack.listeners is not None:
             kind, times, path = attack.listeners
             opening = IdleHandshake(path, "", b'"type":"welcome"')
-            await held.enter_async_context(hold_idle_clients(lab.url, kind, round(times * crowd), opening))
+            await held.enter_async_context(hold_idle_clients(lab.url, kind, round(times * clients), opening))
         trips = asyncio.create_task(round_trips(lab.ws_url, seconds))
-        running = contextmanager(attack.begin)(lab, crowd)
+        running = contextmanager(attack.begin)(lab, clients)
         try:
             await asyncio.to_thread(running.__enter__)
             try:

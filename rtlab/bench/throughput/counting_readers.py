@@ -49,7 +49,7 @@ class Dialect(NamedTuple):
 
 #: rtlab's server. All readers are one user; otherwise presence messages would be a second fan-out.
 RTLAB: Final = Dialect(
-    "/ws?user=crowd", (b'{"type":"join_room","payload":{"roomId":"%b"},"id":"j"}' % ROOM.encode(),), 2
+    "/ws?user=reader", (b'{"type":"join_room","payload":{"roomId":"%b"},"id":"j"}' % ROOM.encode(),), 2
 )
 
 

@@ -91,9 +91,9 @@ async def test_attacks_are_run_beside_an_honest_client(lab: Lab) -> None:
     async def start(**_: Any) -> Any:
         return Kept(lab)
 
-    rows = await attacks(start, crowd=5, seconds=0.1, which=("publishes", "streams"))
+    rows = await attacks(start, clients=5, seconds=0.1, which=("publishes", "streams"))
     assert len(rows) == 8
-    assert rows[1].metric == f"echo p99, {ATTACKS['publishes'].what.format(crowd=5)}"
+    assert rows[1].metric == f"echo p99, {ATTACKS['publishes'].what.format(clients=5)}"
     assert all(row.value >= 0 for row in rows)
 
 

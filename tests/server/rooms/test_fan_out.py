@@ -28,7 +28,7 @@ class Bench:
         self.hub = Hub(lambda: self.now, new_epoch=lambda: "e", fan_out=self.fan_out)
         self.broker = MemoryBroker(self.hub)
 
-    def crowd(self, count: int, room_id: str) -> list[Member]:
+    def join(self, count: int, room_id: str) -> list[Member]:
         members = [Member(self, f"{room_id} {n}") for n in range(count)]
         for member in members:
             member.join(room_id)
@@ -92,7 +92,7 @@ async def turn() -> None:
 
 async def test_what_is_published_in_one_turn_comes_as_one_piece() -> None:
     bench = Bench()
-    members = bench.crowd(3, "r")
+    members = bench.join(3, "r")
     for n in range(10):
         bench.publish("r", n)
     assert not bench.delivered
@@ -107,7 +107,7 @@ async def test_what_is_published_in_one_turn_comes_as_one_piece() -> None:
 
 async def test_a_huge_room_is_served_in_slices_and_holds_no_other_room_up() -> None:
     bench = Bench()
-    huge, (small,) = bench.crowd(1000, "huge"), bench.crowd(1, "small")
+    huge, (small,) = bench.join(1000, "huge"), bench.join(1, "small")
     bench.publish("huge", 1)
     bench.publish("huge", 2)
     in_turns: list[int] = []
@@ -125,8 +125,8 @@ async def test_a_huge_room_is_served_in_slices_and_holds_no_other_room_up() -> N
 
 async def test_a_small_rooms_message_does_not_wait_for_a_huge_rooms() -> None:
     bench = Bench()
-    bench.crowd(1000, "huge")
-    (small,) = bench.crowd(1, "small")
+    bench.join(1000, "huge")
+    (small,) = bench.join(1, "small")
     bench.publish("huge", 1)
     await turn()
     assert bench.fan_out.outgoing
@@ -138,7 +138,7 @@ async def test_a_small_rooms_message_does_not_wait_for_a_huge_rooms() -> None:
 
 async def test_publishers_wait_while_a_room_lags_and_keep_their_order() -> None:
     bench = Bench()
-    members = bench.crowd(300, "r")
+    members = bench.join(300, "r")
     bench.publish("r", 1)
     assert not bench.fan_out.lags("r")
     await turn()
@@ -153,7 +153,7 @@ async def test_publishers_wait_while_a_room_lags_and_keep_their_order() -> None:
 
 async def test_what_is_a_members_own_comes_behind_what_was_published_before() -> None:
     bench = Bench()
-    one, other = bench.crowd(2, "r")
+    one, other = bench.join(2, "r")
     bench.publish("r", 1)
     one.deliver(EncodedFrame(Message("ack", -1)))
     bench.publish("r", 2)
@@ -164,7 +164,7 @@ async def test_what_is_a_members_own_comes_behind_what_was_published_before() ->
 
 async def test_the_only_member_of_a_room_gets_each_message_at_once_and_in_order() -> None:
     bench = Bench()
-    one, other = bench.crowd(2, "r")
+    one, other = bench.join(2, "r")
     other.join("s")
     bench.publish("s", 1)
     assert other.got == [1]
@@ -185,8 +185,8 @@ async def test_the_only_member_of_a_room_gets_each_message_at_once_and_in_order(
 
 async def test_only_a_burst_beside_which_nothing_is_on_its_way_need_not_wait() -> None:
     bench = Bench()
-    one, _ = bench.crowd(2, "r")
-    two, _ = bench.crowd(2, "s")
+    one, _ = bench.join(2, "r")
+    two, _ = bench.join(2, "s")
     bench.publish("r", 1)
     await turn()
     assert one.alone == [True]
@@ -204,8 +204,8 @@ async def test_only_a_burst_beside_which_nothing_is_on_its_way_need_not_wait() -
 
 async def test_a_burst_that_is_no_longer_alone_is_not_called_so() -> None:
     bench = Bench()
-    members = bench.crowd(300, "r")
-    others = bench.crowd(300, "s")
+    members = bench.join(300, "r")
+    others = bench.join(300, "s")
     bench.publish("r", 1)
     await turn()
     assert bench.fan_out.outgoing
@@ -220,7 +220,7 @@ async def test_a_burst_that_is_no_longer_alone_is_not_called_so() -> None:
 
 async def test_who_leaves_while_a_room_is_delivered_gets_what_was_said_before_once() -> None:
     bench = Bench()
-    members = bench.crowd(5, "r")
+    members = bench.join(5, "r")
 
     def all_leave() -> None:
         for member in members:
@@ -242,7 +242,7 @@ def test_who_leaves_while_it_is_delivered_to_harms_nobody_where_there_are_no_tur
     bench = Bench()
     bench.hub = Hub(lambda: 0.0, new_epoch=lambda: "e", fan_out=FanOut())
     bench.broker = MemoryBroker(bench.hub)
-    members = bench.crowd(3, "r")
+    members = bench.join(3, "r")
     members[0].reacts = lambda: members[0].leave("r")
     bench.publish("r", 1)
     bench.publish("r", 2)
@@ -251,7 +251,7 @@ def test_who_leaves_while_it_is_delivered_to_harms_nobody_where_there_are_no_tur
 
 async def test_a_delivery_may_finish_its_own_room() -> None:
     bench = Bench()
-    members = bench.crowd(100, "r")
+    members = bench.join(100, "r")
     members[-1].reacts = members[50].reacts = lambda: bench.fan_out.finish("r")
     bench.publish("r", 1)
     while bench.fan_out.outgoing:
@@ -264,7 +264,7 @@ async def test_a_delivery_may_finish_its_own_room() -> None:
 
 async def test_a_message_is_history_before_anybody_gets_it() -> None:
     bench = Bench()
-    (member,) = bench.crowd(1, "r")
+    (member,) = bench.join(1, "r")
     missed: list[int] = []
 
     def say_more() -> None:
