@@ -81,6 +81,29 @@ def test_each_package_says_what_lives_there_and_what_it_may_import(path: Path):
     assert complete != (name in KNOWN_DOCSTRINGS), text
 
 
+def public_classes(sources: dict[str, str]) -> dict[str, list[str]]:
+    """Name of a public class → the modules that define one so called; an alias of another module is none."""
+    found: dict[str, list[str]] = {}
+    for module, source in sources.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(module)
+    return found
+
+
+def test_a_public_class_has_its_name_alone():
+    sources = {str(p.relative_to(PACKAGE)): p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*.py")}
+    assert {name: homes for name, homes in public_classes(sources).items() if len(homes) > 1} == {}
+
+
+def test_a_class_that_is_there_twice_is_found():
+    sources = {
+        "a": "class Step: ...\nclass _Own: ...",
+        "b": "class Step: ...\nclass _Own: ...\nclass Row: ...",
+    }
+    assert public_classes(sources) == {"Step": ["a", "b"], "Row": ["b"]}
+
+
 def test_a_circle_is_found_and_named():
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": {"e2"}, "e2": {"e"}}
     assert sorted(sorted(set(circle)) for circle in circles(graph)) == [["a", "b", "c"], ["e", "e2"]]

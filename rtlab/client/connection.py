@@ -23,7 +23,7 @@ from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.options import DefaultHeartbeat, checked, in_force, policy_of, positive
+from rtlab.client.options import DefaultHeartbeat, checked_option, in_force, policy_of, positive
 from rtlab.client.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.requests import Requests
 from rtlab.client.retransmission import DeliveryMode
@@ -144,10 +144,10 @@ class Connection(Watchable):
         rng: np.random.Generator | None = None,
     ) -> None:
         if heartbeat != "default":
-            checked("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
-        checked("breaker", breaker, "CircuitBreaker()", "allow", "wait")
-        checked("throttle", throttle, "Throttle(TokenBucket(50, 10))", "admit")
-        checked("auth", auth, "Tokens(user, password)", "renew")
+            checked_option("heartbeat", heartbeat, "Ping(20, 10)", "start", "step")
+        checked_option("breaker", breaker, "CircuitBreaker()", "allow", "wait")
+        checked_option("throttle", throttle, "Throttle(TokenBucket(50, 10))", "admit")
+        checked_option("auth", auth, "Tokens(user, password)", "renew")
         self.request_timeout = positive("request_timeout", request_timeout)
         self._clock = clock
         writes = CancellableWrites()

@@ -8,7 +8,7 @@ from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
 from rtlab.policies.heartbeat import Heartbeat, Ping
 from rtlab.policies.reconnect_policy import RetryPolicy
 
-__all__ = ["DefaultHeartbeat", "checked", "default_heartbeat", "in_force", "policy_of", "positive"]
+__all__ = ["DefaultHeartbeat", "checked_option", "default_heartbeat", "in_force", "policy_of", "positive"]
 
 DefaultHeartbeat = Literal["default"]
 
@@ -42,7 +42,7 @@ def default_heartbeat(transport: str) -> Heartbeat | None:
     return _HEARTBEATS.get(transport)
 
 
-def checked(name: str, value: Any, example: str, *methods: str) -> None:
+def checked_option(name: str, value: Any, example: str, *methods: str) -> None:
     """Refuse an option of the wrong type at once: it would fail only while a connection is open.
 
     Parameters
@@ -63,7 +63,7 @@ def checked(name: str, value: Any, example: str, *methods: str) -> None:
 
     Examples
     --------
-    >>> checked("heartbeat", 5, "Ping(20, 10)", "start", "step")
+    >>> checked_option("heartbeat", 5, "Ping(20, 10)", "start", "step")
     Traceback (most recent call last):
     TypeError: expected heartbeat to be an object like Ping(20, 10), got 5
     """
@@ -89,7 +89,7 @@ def policy_of(
     max_retry_after: float,
 ) -> RetryPolicy:
     """Return the policy that a connection's options describe; raise ValueError or TypeError for bad ones."""
-    checked("backoff", backoff, "FullJitter(0.5, 30)", "delay", "max_attempts", "min_uptime")
+    checked_option("backoff", backoff, "FullJitter(0.5, 30)", "delay", "max_attempts", "min_uptime")
     if backoff is not None and interval is not None:
         raise ValueError(
             "expected backoff or reconnect_interval, got both: the backoff has a base of its own"

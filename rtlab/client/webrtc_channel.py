@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.connection import Connection
-from rtlab.client.options import checked
+from rtlab.client.options import checked_option
 from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
@@ -81,7 +81,7 @@ class WebRTCChannel(Connection):
             self._transports.append(made)
             return made
 
-        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        checked_option("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
         super().__init__(transport, auth=auth, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.connection import Connection
-from rtlab.client.options import checked
+from rtlab.client.options import checked_option
 from rtlab.client.tokens import Tokens
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
@@ -69,5 +69,5 @@ class WebSocketConnection(Connection):
                 send_timeout=send_timeout,
             )
 
-        checked("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        checked_option("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
         super().__init__(transport, auth=auth, **options)

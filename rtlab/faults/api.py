@@ -20,7 +20,7 @@ from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
-from rtlab.faults.toxiproxy_json import fields_of, read_json
+from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
 from rtlab.protocol.origins import host_allowed
 
 __all__ = ["VERSION", "make_app"]
@@ -199,7 +199,7 @@ class Api:
 
     # rtlab's own
     async def cut(self, request: web.Request) -> web.Response:
-        body = fields_of(await _body(request) if request.can_read_body else {})
+        body = lower_case_fields(await _body(request) if request.can_read_body else {})
         how = body.get("how", "rst")
         if how not in ("rst", "fin"):
             raise bad_request('how must be "rst" or "fin"')
@@ -216,7 +216,7 @@ class Api:
         return _json(self.player.status())
 
     async def play(self, request: web.Request) -> web.Response:
-        body = fields_of(await _body(request))
+        body = lower_case_fields(await _body(request))
         proxy = self.collection.get(str(body.get("proxy", "")))
         await self.player.start(proxy, FaultScript.from_dict(body.get("script"), proxy.protocol))
         return _json(self.player.status(), 201)

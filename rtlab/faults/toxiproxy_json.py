@@ -15,7 +15,7 @@ from rtlab.errors import MessageError
 from rtlab.faults.errors import bad_request
 from rtlab.protocol.codecs import parse_json
 
-__all__ = ["fields_of", "read_json"]
+__all__ = ["lower_case_fields", "read_json"]
 
 _SPACE: Final = " \t\r\n"
 _find_end: Final = json.JSONDecoder().raw_decode
@@ -51,7 +51,7 @@ def read_json(body: bytes) -> Any:
         raise bad_request(str(error)) from None
 
 
-def fields_of(value: Any) -> dict[str, Any]:
+def lower_case_fields(value: Any) -> dict[str, Any]:
     """Return the fields of a JSON object, with names in lower case; leaves out null fields.
 
     Parameters
@@ -66,7 +66,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
     Examples
     --------
-    >>> fields_of({"Name": "redis", "LISTEN": None})
+    >>> lower_case_fields({"Name": "redis", "LISTEN": None})
     {'name': 'redis'}
     """
     if value is None:

@@ -12,7 +12,7 @@ from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE
 from rtlab.models.window_throughput import window_throughput
 
-__all__ = ["account_figure", "window_figure"]
+__all__ = ["account_figure", "window_throughput_figure"]
 
 #: Part of a bar: its name in the ledger's table (``once`` stands for ``received``), its label, its colour.
 _PARTS = (
@@ -57,7 +57,7 @@ def account_figure(accounts: Mapping[str, Mapping[str, int]], *, title: str = ""
     return chart
 
 
-def window_figure(measured: Mapping[int, float], rtt: float, *, title: str = "") -> Chart:
+def window_throughput_figure(measured: Mapping[int, float], rtt: float, *, title: str = "") -> Chart:
     """Draw measured rates over the window, with the model *window / round trip*.
 
     Parameters

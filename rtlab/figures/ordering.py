@@ -11,10 +11,10 @@ import numpy as np
 from rtlab.figures.chart import INK, Chart, dress
 from rtlab.figures.palette import PALETTE, color_of
 
-__all__ = ["arrivals_figure", "overtakes_figure"]
+__all__ = ["overtakes_figure", "release_figure"]
 
 
-def arrivals_figure(
+def release_figure(
     arrivals: Mapping[str, Sequence[tuple[int, float]]], released: Sequence[tuple[int, float]], title: str
 ) -> Chart:
     """Draw when each message arrives, by connection, and when a reorder buffer releases it.

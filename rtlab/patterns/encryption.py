@@ -72,7 +72,7 @@ class Identity:
     @property
     def fingerprint(self) -> str:
         """The beginning of the public key's hash, for people to compare."""
-        return fingerprint(self.public)
+        return key_fingerprint(self.public)
 
     def agree(self, public: bytes) -> bytes:
         """Return the shared secret that only the two ends can compute (X25519, RFC 7748 §6.1)."""
@@ -84,7 +84,7 @@ class Identity:
             raise ValueError("expected a public key, got a point of low order: a trap") from None
 
 
-def fingerprint(public: bytes) -> str:
+def key_fingerprint(public: bytes) -> str:
     """Return the beginning of a public key's SHA-256, in groups that can be read aloud."""
     digest = hashes.Hash(hashes.SHA256())
     digest.update(public)
@@ -117,7 +117,7 @@ class Box:
         self._ended: set[bytes] = set()  # salts of streams whose replay windows were discarded
 
     def __repr__(self) -> str:
-        return f"<Box for {fingerprint(self._peer)}>"
+        return f"<Box for {key_fingerprint(self._peer)}>"
 
     @classmethod
     def between(cls, identity: Identity, public: str) -> Self:

@@ -15,7 +15,7 @@ __all__ = [
     "MAX_RETRY_AFTER",
     "REDIRECTS",
     "UNFINISHED",
-    "closed_by",
+    "close_code_for",
     "code_in",
     "is_web_page",
     "may_retry",
@@ -76,7 +76,7 @@ def is_web_page(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
-def closed_by(status: int, content_type: str = "", code: str = "") -> tuple[int, bool]:
+def close_code_for(status: int, content_type: str = "", code: str = "") -> tuple[int, bool]:
     """Return the close code for a session that an HTTP answer ended, and whether to reconnect.
 
     Parameters
@@ -88,7 +88,7 @@ def closed_by(status: int, content_type: str = "", code: str = "") -> tuple[int,
 
     Examples
     --------
-    >>> closed_by(410), closed_by(429), closed_by(400)
+    >>> close_code_for(410), close_code_for(429), close_code_for(400)
     ((1006, True), (1013, True), (1008, False))
     """
     if code in _OF_TOKENS:

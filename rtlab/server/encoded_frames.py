@@ -19,8 +19,8 @@ __all__ = [
     "EncodedFrame",
     "RoomPosition",
     "SharedForm",
-    "checked",
     "error_message",
+    "sendable",
     "shared_form",
 ]
 
@@ -72,7 +72,7 @@ def error_message(
     return Message("error", payload, id=ref)
 
 
-def checked(message: Message, check: Callable[[Message], None] | None) -> Message:
+def sendable(message: Message, check: Callable[[Message], None] | None) -> Message:
     """Return a message if it may be sent, else an ``error`` message to be sent in its place.
 
     A server that refuses malformed messages must not send any, whether by a mistake of its own, of

@@ -10,7 +10,7 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal import Refused
 from rtlab.server.resumable_session import Session
 
@@ -67,7 +67,7 @@ class OnStream:
         if answer.acknowledge:
             details = answer.details
             ack = Message("ack", details, id=message.id, room_id=details.get("roomId"))
-            session.deliver(EncodedFrame(checked(ack, session.check_outgoing), answer.positions))
+            session.deliver(EncodedFrame(sendable(ack, session.check_outgoing), answer.positions))
         for frame in answer.behind:
             session.deliver(frame, asked_for=True)
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
-from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, checked
+from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, sendable
 from rtlab.server.message_deduplication import Incarnation
 from rtlab.server.numbered_posts import NumberedPosts
 from rtlab.server.ordered_answers import InOrder, Later, forward
@@ -140,7 +140,7 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Send a message to this client alone."""
-        self.deliver(EncodedFrame(checked(message, self.check_outgoing)))
+        self.deliver(EncodedFrame(sendable(message, self.check_outgoing)))
 
     def deliver(self, frame: EncodedFrame, *, asked_for: bool = False) -> None:
         """Number a frame, keep it, and write it if there is a connection that takes it.

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked, error_message
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
@@ -285,7 +285,7 @@ class Connections:
         }
         if rooms:
             payload["rooms"] = rooms
-        welcome = EncodedFrame(checked(Message("welcome", payload), session.check_outgoing))
+        welcome = EncodedFrame(sendable(Message("welcome", payload), session.check_outgoing))
         return Accepted(session, position, resumed, welcome, missed, after)
 
     def attach(self, accepted: Accepted, sink: Sink, *, welcome: bool = True) -> None:

@@ -22,7 +22,7 @@ from rtlab.policies.overflow import (
     SlowReader,
 )
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, sendable
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]
 
@@ -211,4 +211,4 @@ def _announcement(skipped: Skipped, check: Callable[[Message], None] | None) -> 
         "policy": skipped.policy,
     }
     place = RoomPosition(skipped.room_id, skipped.epoch, skipped.last)
-    return EncodedFrame(checked(Message("skipped", payload, room_id=skipped.room_id), check), (place,))
+    return EncodedFrame(sendable(Message("skipped", payload, room_id=skipped.room_id), check), (place,))

@@ -12,7 +12,7 @@ import traitlets
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.copy_as_code import CopyAsCode
-from rtlab.widgets.fault_panel_state import NOTHING, cables, delays, describe, state_of
+from rtlab.widgets.fault_panel_state import NOTHING, cables, delays, describe_faults, state_of
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panel_code import faults_code
 from rtlab.widgets.polled_panel import PolledPanel
@@ -90,7 +90,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
         known = faults.profiles
         profiles = [[name, known[name].title] for name in known]
         super().__init__(
-            state=dict(NOTHING), profiles=profiles, status=describe(NOTHING), code=faults_code(NOTHING)
+            state=dict(NOTHING), profiles=profiles, status=describe_faults(NOTHING), code=faults_code(NOTHING)
         )
         self._known = known
         self._faults = faults
@@ -215,7 +215,7 @@ class FaultPanel(CopyAsCode, PolledPanel):
         changed, self.state = state != self.state, state
         self.code = faults_code(state)
         if changed or mark or self._unreachable:
-            self.say(describe(state))
+            self.say(describe_faults(state))
         if mark:
             self._note(self.status)
         if changed:

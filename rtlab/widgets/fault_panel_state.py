@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-__all__ = ["NOTHING", "Profile", "cables", "delays", "describe", "state_of"]
+__all__ = ["NOTHING", "Profile", "cables", "delays", "describe_faults", "state_of"]
 
 #: The panel's state for a proxy without faults.
 NOTHING: Final[Mapping[str, Any]] = {
@@ -86,12 +86,12 @@ def state_of(status: Mapping[str, Any], profiles: Mapping[str, Profile]) -> dict
     }
 
 
-def describe(state: Mapping[str, Any]) -> str:
+def describe_faults(state: Mapping[str, Any]) -> str:
     """Return the faults of a state in one line.
 
     Examples
     --------
-    >>> describe({**NOTHING, "rtt": 80})
+    >>> describe_faults({**NOTHING, "rtt": 80})
     'delayed by 80 ± 0 ms'
     """
     parts: list[str] = []

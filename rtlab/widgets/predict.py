@@ -18,7 +18,7 @@ from rtlab.widgets.page_files import page_files
 from rtlab.widgets.typed_number import parse_number
 from rtlab.widgets.verdict_row import EvidenceKind, html_numbers, marked
 
-__all__ = ["Predict", "Reveal", "compare"]
+__all__ = ["Predict", "Reveal", "compare_prediction"]
 
 #: Removes the marks of numbers. The box needs none: no test compares it with a published output.
 _UNMARKED: Final = str.maketrans("", "", "‹›")
@@ -33,7 +33,9 @@ _KINDS: Final[dict[EvidenceKind, str]] = {
 }
 
 
-def compare(predicted: float | None, found: float, unit: str = "", kind: EvidenceKind = "measured") -> str:
+def compare_prediction(
+    predicted: float | None, found: float, unit: str = "", kind: EvidenceKind = "measured"
+) -> str:
     """Say in one sentence how far off a prediction is.
 
     Parameters
@@ -49,7 +51,7 @@ def compare(predicted: float | None, found: float, unit: str = "", kind: Evidenc
 
     Examples
     --------
-    >>> compare(5, 0.5, "ms")
+    >>> compare_prediction(5, 0.5, "ms")
     'You predicted ‹5 ms›, measured was ‹0.5 ms›: ‹10 times too high›.'
     """
     said = f"{_KINDS[kind]} {marked(quantity(found, unit))}"
@@ -166,7 +168,7 @@ class Predict(anywidget.AnyWidget):
     @property
     def verdict(self) -> str:
         """The comparison in one sentence; empty before `reveal`."""
-        return "" if self.found is None else compare(self.value, self.found, self.unit, self._kind)
+        return "" if self.found is None else compare_prediction(self.value, self.found, self.unit, self._kind)
 
     def commit(self, text: str) -> None:
         """Take what the reader typed; ignored after `reveal`."""

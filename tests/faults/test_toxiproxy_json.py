@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.script import FaultScript
-from rtlab.faults.toxiproxy_json import fields_of, read_json
+from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
 
 
 @pytest.fixture
@@ -127,5 +127,5 @@ def test_a_script_file_that_is_none_is_an_error_of_ours(tmp_path) -> None:
 def test_what_is_no_object_has_no_fields() -> None:
     for value in ([], "text", 3, True):
         with pytest.raises(FaultError, match="expected an object"):
-            fields_of(value)
-    assert fields_of(read_json(b"null")) == {}
+            lower_case_fields(value)
+    assert lower_case_fields(read_json(b"null")) == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtlab.figures.delivery import account_figure, window_figure
+from rtlab.figures.delivery import account_figure, window_throughput_figure
 
 
 def test_each_way_of_sending_is_a_bar_with_its_counts():
@@ -18,7 +18,7 @@ def test_each_way_of_sending_is_a_bar_with_its_counts():
 
 
 def test_the_law_lies_over_the_measured_rates():
-    chart = window_figure({1: 9.5, 5: 48.0, 40: 380.0}, 0.1, title="Windows")
+    chart = window_throughput_figure({1: 9.5, 5: 48.0, 40: 380.0}, 0.1, title="Windows")
     (axes,) = chart.axes
     law, measured = axes.lines
     assert (law.get_ydata()[0], law.get_ydata()[-1]) == (10.0, 400.0)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from rtlab.figures.ordering import arrivals_figure, overtakes_figure
+from rtlab.figures.ordering import overtakes_figure, release_figure
 
 
 def test_each_member_and_the_buffer_have_a_line_of_their_own():
     arrivals = {"near": [(1, 10.0)], "far": [(0, 60.0)]}
-    (axes,) = arrivals_figure(arrivals, [(0, 60.0), (1, 60.0)], "round robin").axes
+    (axes,) = release_figure(arrivals, [(0, 60.0), (1, 60.0)], "round robin").axes
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines] == [
         ([10], [1]),
         ([60], [0]),

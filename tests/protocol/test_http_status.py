@@ -6,7 +6,7 @@ import http
 
 import pytest
 
-from rtlab.protocol.http_status import MAX_RETRY_AFTER, closed_by, may_retry, retry_after
+from rtlab.protocol.http_status import MAX_RETRY_AFTER, close_code_for, may_retry, retry_after
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7
 FORMS = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
@@ -21,7 +21,7 @@ def test_of_all_named_statuses_these_may_be_retried() -> None:
 def test_a_captive_portal_is_worth_another_try(kind: str) -> None:
     assert may_retry(200, kind)
     assert not may_retry(404, kind)
-    assert closed_by(200, kind) == (1013, True)
+    assert close_code_for(200, kind) == (1013, True)
 
 
 @pytest.mark.parametrize("kind", ["", "application/json", "text/plain"])
@@ -31,7 +31,7 @@ def test_another_200_is_not(kind: str) -> None:
 
 @pytest.mark.parametrize("status", sorted(http.HTTPStatus))
 def test_within_a_session_only_a_lost_session_and_a_successor_differ(status: int) -> None:
-    code, again = closed_by(status)
+    code, again = close_code_for(status)
     assert again is (may_retry(status) or status in (404, 410))
     assert code == {404: 1006, 410: 1006, 409: 4500}.get(status, 1013 if again else 1008)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.faults.profiles import load_profiles
-from rtlab.widgets.fault_panel_state import NOTHING, describe, state_of
+from rtlab.widgets.fault_panel_state import NOTHING, describe_faults, state_of
 
 PROFILES = load_profiles()
 
@@ -17,7 +17,7 @@ def toxic(kind: str, stream: str, **attributes: float) -> dict[str, object]:
 def test_nothing_is_in_the_way():
     state = state_of({"enabled": True, "toxics": []}, PROFILES)
     assert state == NOTHING
-    assert describe(state) == "nothing is in the way"
+    assert describe_faults(state) == "nothing is in the way"
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -36,10 +36,10 @@ def test_a_profile_with_something_on_top_is_none():
 
 def test_half_a_cable_is_not_pulled():
     half = state_of({"enabled": True, "toxics": [toxic("blackhole", "upstream")]}, PROFILES)
-    assert (half["pulled"], describe(half)) == (False, "blackhole upstream")
+    assert (half["pulled"], describe_faults(half)) == (False, "blackhole upstream")
     both = [toxic("stall", "upstream"), toxic("stall", "downstream")]
     assert state_of({"enabled": True, "toxics": both}, PROFILES)["pulled"]
 
 
 def test_a_server_that_is_down_is_named():
-    assert "refused" in describe(state_of({"enabled": False, "toxics": []}, PROFILES))
+    assert "refused" in describe_faults(state_of({"enabled": False, "toxics": []}, PROFILES))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.predict import Predict, compare
+from rtlab.widgets.predict import Predict, compare_prediction
 
 
 @settings(deadline=None)
@@ -22,7 +22,7 @@ def test_no_text_breaks_the_widget(text: str) -> None:
 @settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_the_factor_is_the_same_in_both_directions(a: float, b: float) -> None:
-    high, low = compare(max(a, b), min(a, b)), compare(min(a, b), max(a, b))
+    high, low = compare_prediction(max(a, b), min(a, b)), compare_prediction(min(a, b), max(a, b))
     if "times" in high:
         assert high.rsplit(": ", 1)[1] == low.rsplit(": ", 1)[1].replace("low", "high")
 
@@ -42,7 +42,7 @@ def test_the_factor_is_the_same_in_both_directions(a: float, b: float) -> None:
     ],
 )
 def test_the_verdict_says_how_far_off(predicted: float | None, measured: float, end: str) -> None:
-    assert compare(predicted, measured, "ms").endswith(end)
+    assert compare_prediction(predicted, measured, "ms").endswith(end)
 
 
 def test_a_prediction_is_noted_and_then_revealed() -> None:

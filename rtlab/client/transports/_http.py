@@ -26,7 +26,7 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS, code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Origin, Url
 
-__all__ = ["HttpClient", "ResponseHead", "hint_of", "loss", "refused", "settled"]
+__all__ = ["HttpClient", "ResponseHead", "hint_of", "loss", "refused", "session_url"]
 
 # Timeouts
 CONNECT_TIMEOUT: Final = 10.0
@@ -281,7 +281,7 @@ def _reused(response: httpx.Response) -> bool:
     return stream is not None and bool(stream.get_extra_info("reused"))
 
 
-def settled(asked: Url, answered: Url) -> Url:
+def session_url(asked: Url, answered: Url) -> Url:
     """Return the URL for a session's later requests, which go straight to where redirects led.
 
     Parameters

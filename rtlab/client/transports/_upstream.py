@@ -20,7 +20,7 @@ import httpx
 from rtlab.client.transports._http import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.http_status import UNFINISHED, closed_by, code_in, is_web_page, reason_in
+from rtlab.protocol.http_status import UNFINISHED, close_code_for, code_in, is_web_page, reason_in
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import Url
 
@@ -211,5 +211,5 @@ def _refusal(response: httpx.Response, body: bytes) -> MessageError | None:
     if portal:
         reason = f"{reason} and a web page: something on the way answered, not the server"
     # A redirected POST is not followed: the reconnect follows the redirect, and finds the new server.
-    code, reconnect = (1013, True) if 300 <= status < 400 else closed_by(status, kind, code_in(body))
+    code, reconnect = (1013, True) if 300 <= status < 400 else close_code_for(status, kind, code_in(body))
     raise TransportClosed(code, reason, reconnect=reconnect, retry_after=hint_of(response))

@@ -13,14 +13,14 @@ import httpx
 import msgspec
 
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.transports._http import HttpClient, loss, refused, settled
+from rtlab.client.transports._http import HttpClient, loss, refused, session_url
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
-from rtlab.protocol.http_status import closed_by, is_web_page
+from rtlab.protocol.http_status import close_code_for, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of, session_query
@@ -157,7 +157,7 @@ class LongPollTransport:
         except BaseException:
             self.abort()
             raise
-        there = settled(base, answered)
+        there = session_url(base, answered)
         whose = session_query(welcome)
         self._poll_url = there.adding(**whose)
         self._health_url = there.beside("healthz")
@@ -232,7 +232,9 @@ class LongPollTransport:
         if self._upstream is not None and self._upstream.error is not None:
             return self._upstream.error
         if isinstance(error, ConnectFailed) and error.status is not None:
-            code, again = closed_by(error.status, code=error.code) if not error.retryable else (1013, True)
+            code, again = (
+                close_code_for(error.status, code=error.code) if not error.retryable else (1013, True)
+            )
             return TransportClosed(code, str(error), reconnect=again, retry_after=error.retry_after)
         if isinstance(error, ConnectFailed):
             return TransportClosed(1006, f"a poll failed: {error}", reconnect=error.retryable)

@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, settled
+from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.transports.base import DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
@@ -163,7 +163,7 @@ class SseTransport:
             answer = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
             await self._check(answer)
             self._chunks = answer.response.aiter_bytes()
-            there = settled(url, answer.url)
+            there = session_url(url, answer.url)
             self._health_url = there.beside("healthz")
             if self.plain:
                 return None

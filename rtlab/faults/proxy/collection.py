@@ -17,7 +17,7 @@ from rtlab.faults.proxy.proxy_loop_detection import refuse_loop
 from rtlab.faults.proxy.tcp import TcpProxy
 from rtlab.faults.proxy.tcp_link import ReceiveBuffer
 from rtlab.faults.proxy.udp import UdpProxy
-from rtlab.faults.toxiproxy_json import fields_of
+from rtlab.faults.toxiproxy_json import lower_case_fields
 from rtlab.faults.trace import Trace
 
 __all__ = ["Collection"]
@@ -90,7 +90,7 @@ class Collection:
     async def update(self, proxy: Proxy, body: Any) -> None:
         """``PATCH /proxies/{p}``: missing fields keep their values."""
         now = {"listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
-        fields = _fields({**now, **fields_of(body)})
+        fields = _fields({**now, **lower_case_fields(body)})
         fixed = {"name": proxy.name, "protocol": proxy.protocol}
         async with self._lock:
             await self._refuse_loop({**fields, **fixed})
@@ -189,7 +189,7 @@ _FIELDS: dict[str, tuple[type, Any]] = {
 
 def _fields(body: Any) -> dict[str, Any]:
     """Return the type-checked fields of a proxy, with defaults; ignores unknown fields, as Go does."""
-    given = fields_of(body)
+    given = lower_case_fields(body)
     fields: dict[str, Any] = {}
     for name, (kind, default) in _FIELDS.items():
         value = given.get(name)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 import msgspec
 
 from rtlab.faults.errors import bad_request, invalid_stream, invalid_toxic_type, missing_field
-from rtlab.faults.toxiproxy_json import fields_of
+from rtlab.faults.toxiproxy_json import lower_case_fields
 
 __all__ = [
     "TOXICS",
@@ -98,7 +98,7 @@ class ToxicEntry(msgspec.Struct):
 
     def updated(self, body: Any) -> tuple[Toxic, Number]:
         """Attributes and toxicity after a PATCH with this body."""
-        given = fields_of(body)
+        given = lower_case_fields(body)
         changes = _known(given.get("attributes"), type(self.attributes))
         merged = {**msgspec.to_builtins(self.attributes), **changes}
         return _attributes(type(self.attributes), merged), _toxicity(given.get("toxicity", self.toxicity))
@@ -113,7 +113,7 @@ def parse_entry(body: Any, protocol: str = "tcp") -> ToxicEntry:
         With Toxiproxy's message: unknown type, wrong stream, missing or
         negative attribute.
     """
-    given = fields_of(body)
+    given = lower_case_fields(body)
     kind, name, spelled = (_text(given, field) for field in ("type", "name", "stream"))
     stream = spelled.lower()
     cls = TOXICS.get(kind)
@@ -135,7 +135,7 @@ def parse_entry(body: Any, protocol: str = "tcp") -> ToxicEntry:
 
 def _known(value: Any, cls: type[Toxic]) -> dict[str, Any]:
     """Attributes from a request body. Null unsets attributes whose default is None; others ignore it."""
-    given = fields_of(value)
+    given = lower_case_fields(value)
     if isinstance(value, dict):
         optional = {field.name for field in msgspec.structs.fields(cls) if field.default is None}
         given |= {name: None for name in optional if name in value and value[name] is None}

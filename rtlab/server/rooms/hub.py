@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, checked
+from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, sendable
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.limits import HubLimits
 from rtlab.server.rooms.room import Member, Room
@@ -206,12 +206,12 @@ class Hub:
         for message in messages:
             place = RoomPosition(room_id, epoch, message.offset)
             room.history.append(
-                EncodedFrame(checked(message, self.check_outgoing), (place,)), now, self._limits
+                EncodedFrame(sendable(message, self.check_outgoing), (place,)), now, self._limits
             )
         if room.members:
             notice = Message("resync", room_id=room_id, epoch=epoch, offset=offset)
             place = RoomPosition(room_id, epoch, offset)
-            self.fan_out.publish(room, EncodedFrame(checked(notice, self.check_outgoing), (place,)))
+            self.fan_out.publish(room, EncodedFrame(sendable(notice, self.check_outgoing), (place,)))
 
     def elsewhere(self, room_id: str, node: str, users: list[str]) -> None:
         """Note a room's users on another node, and announce them."""
@@ -286,7 +286,7 @@ class Hub:
         if offset != room.offset + 1 or epoch != room.epoch:
             room.restart(epoch, offset)
         room.offset = offset
-        frame = EncodedFrame(checked(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
+        frame = EncodedFrame(sendable(message, self.check_outgoing), (RoomPosition(room_id, epoch, offset),))
         self.published += 1
         now = self._clock()
         room.history.append(frame, now, self._limits)
@@ -322,7 +322,7 @@ class Hub:
             room.presence.announced = users
             if len(users) <= self._limits.presence_users:
                 news = Message("users_update", users, room_id=room.room_id)
-                self.fan_out.publish(room, EncodedFrame(checked(news, self.check_outgoing)))
+                self.fan_out.publish(room, EncodedFrame(sendable(news, self.check_outgoing)))
 
     def sweep(self) -> None:
         """Announce users whose grace period has ended, and end idle rooms.
