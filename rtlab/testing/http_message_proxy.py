@@ -160,12 +160,11 @@ class HttpMessageProxy(MessageRules):
         """Apply the rules to a body's messages; return the new body. One that is not JSON is unchanged."""
         try:
             entries, whole = _entries(sender, raw)
+            texts = [bytes(entry).decode() for entry in entries]  # msgspec does not check a Raw's UTF-8
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return raw
-        became = [
-            new for entry in entries for new in await self.passed(sender, bytes(entry).decode(), number)
-        ]
-        if became == [bytes(entry).decode() for entry in entries]:
+        became = [new for text in texts for new in await self.passed(sender, text, number)]
+        if became == texts:
             return raw
         made = [msgspec.Raw(new if isinstance(new, bytes) else new.encode()) for new in became]
         if whole is not None:

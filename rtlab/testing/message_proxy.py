@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl as ssl_module
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
@@ -20,6 +22,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from rtlab.errors import RtlabError, describe
+from rtlab.protocol.http_status import retry_after
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.memory_frames import ConnectionEnd, Item, MakeLink, MemoryLink, Request, Response
 from rtlab.testing.message_rules import MessageRules
@@ -201,7 +204,7 @@ class _Relay:
         self._note("proxy", "refuses", f"{status} {self._refusal}".strip())
         refusal = self._client.respond(status, f"{self._refusal}\n")
         if answer.retry_after is not None:
-            refusal.headers["Retry-After"] = f"{answer.retry_after:g}"
+            refusal.headers["Retry-After"] = f"{math.ceil(answer.retry_after)}"
         return refusal
 
     async def _dial(self, request: HttpRequest, protocols: tuple[str, ...]) -> Response:
@@ -223,8 +226,9 @@ class _Relay:
             )
         except InvalidStatus as error:
             self._refusal = f"the server answers with status {error.response.status_code}"
-            wait = error.response.headers.get("Retry-After", "")
-            return Response(error.response.status_code, None, float(wait) if wait.isdecimal() else None)
+            fields = error.response.headers
+            wait, date = ("".join(fields.get_all(name)[:1]) for name in ("Retry-After", "Date"))
+            return Response(error.response.status_code, None, retry_after(wait, date, now=time.time()))
         except Exception as error:  # no server, no TLS, no WebSocket
             self._refusal = f"the server cannot be reached: {describe(error)}"
             return Response(0)

@@ -14,6 +14,7 @@ from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.http_message_proxy import HttpMessageProxy
 from rtlab.testing.message_rules import MessageRules
 from rtlab.testing.peer_script import ScriptError
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 BOTH = pytest.mark.parametrize("make", [ServerSentEvents, LongPolling])
 #: For what must not come, and for what comes.
@@ -73,6 +74,28 @@ async def test_a_client_that_goes_ends_its_stream_at_the_server(lab):
             assert await streams() == 1
         while await streams():
             await asyncio.sleep(0.01)
+
+
+async def test_a_body_whose_text_is_not_utf_8_passes_unchanged_both_ways():
+    bodies = {
+        "/send": b'[{"type":"a"},{"type":"a","payload":"\xff"}]',
+        "/poll": b'{"messages":[{"x":"\xff"}]}',
+    }
+
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> bool:
+        writer.write(response(200, bodies["/poll"], content_type="application/json"))
+        return True
+
+    async with ScriptedServer(script) as server, HttpMessageProxy(server.url) as proxy, asyncio.timeout(LONG):
+        proxy.drop("client", {"type": "a"})
+        send = f"{proxy.url.rstrip('/')}/send"
+        async with aiohttp.ClientSession() as plain:
+            async with plain.post(send, data=bodies["/send"]) as answer:
+                assert (answer.status, await answer.read()) == (200, bodies["/poll"])
+            async with plain.post(send, data=b'[{"type":"a"},{"type":"b"}]'):
+                pass
+    # The rule was not used up: no message was seen in the first body.
+    assert [request.body for request in server.requests] == [bodies["/send"], b'{"type":"b"}']
 
 
 @pytest.mark.asyncio(loop_scope="module")
