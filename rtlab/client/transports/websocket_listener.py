@@ -1,7 +1,8 @@
-"""The library's WebSocket, extended: records arrivals, offers messages early, joins writes."""
+"""The library's WebSocket, extended: records arrivals, offers messages early, joins writes, ends in time."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,9 @@ __all__ = ["WebSocketListener"]
 class WebSocketListener(ClientConnection):
     """Records when bytes arrive, offers whole messages before they are queued, and joins writes.
 
+    It also bounds the closing handshake. After a close frame the server should close the TCP connection
+    (RFC 6455 §7.1.1). The library waits for that without a limit, unless somebody sends.
+
     Attributes
     ----------
     heard : float
@@ -31,6 +35,7 @@ class WebSocketListener(ClientConnection):
     take: Callable[[Frame], bool] | None = None
     waiting_bytes = 0  # of frames that are written at the end of this turn of the event loop
     _wrote = False  # whether a frame was written in this turn
+    _ending: asyncio.TimerHandle | None = None  # drops a TCP connection that the server leaves open
 
     def __init__(self, protocol: ClientProtocol, *args: Any, **options: Any) -> None:
         protocol.reader = StrictReader()
@@ -41,6 +46,13 @@ class WebSocketListener(ClientConnection):
     def data_received(self, data: bytes) -> None:
         self.heard = time.monotonic()
         super().data_received(data)
+        if self.close_deadline is not None and self._ending is None:
+            self._ending = self.loop.call_at(self.close_deadline, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+        super().connection_lost(exc)
 
     def process_event(self, event: Event) -> None:
         if self.take is not None and isinstance(event, Frame) and event.opcode in DATA_OPCODES:

@@ -454,6 +454,49 @@ async def test_close_against_a_peer_that_does_not_answer():
         done.set()
 
 
+GOODBYES = {
+    "1000": (b"\x88\x02\x03\xe8", 1000),
+    "1012": (b"\x88\x02\x03\xf4", 1012),
+    "code 0": (b"\x88\x02\x00\x00", 1002),
+    "code 1005": (b"\x88\x02\x03\xed", 1002),
+    "half a code": (b"\x88\x01\x03", 1002),
+    "reason not UTF-8": (b"\x88\x03\x03\xe8\xff", 1007),
+    "opcode 3": (b"\x83\x00", 1002),
+    "a message and 1000": (b'\x81\x0c{"type":"n"}\x88\x02\x03\xe8', 1000),
+}
+
+
+async def test_a_server_that_says_goodbye_and_keeps_tcp_open_is_gone():
+    """So is one that broke the protocol: the client waits for the end of TCP for a second only."""
+
+    async def says(goodbye):
+        async def script(reader, writer):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            accept = accept_key(re.search(r"Sec-WebSocket-Key: (\S+)", head)[1])
+            upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+            writer.write(f"HTTP/1.1 101 X\r\n{upgrade}".encode())
+            await reader.readexactly(2)  # the request
+            writer.write(goodbye)
+            await reader.read()  # until the client closes the connection
+
+        async with tcp(script) as where:
+            conn = WebSocketConnection(f"ws://{where}/ws", max_reconnect_attempts=0, heartbeat=None)
+            ends, received = [], []
+            conn.on("disconnected", ends.append)
+            conn.on("n", received.append)
+            await conn.connect()
+            async with asyncio.timeout(20):
+                with pytest.raises(NotConnected):
+                    await conn.request("echo", timeout=60)
+                await until(lambda: ends)
+            await conn.close()
+            return ends[0].code, len(received)
+
+    told = await asyncio.gather(*(says(goodbye) for goodbye, _ in GOODBYES.values()))
+    expected = [(code, name.count("message")) for name, (_, code) in GOODBYES.items()]
+    assert dict(zip(GOODBYES, told, strict=True)) == dict(zip(GOODBYES, expected, strict=True))
+
+
 async def flood(conn):
     for _ in range(100):
         await conn.send("chat", "x" * 500_000)
