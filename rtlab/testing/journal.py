@@ -32,7 +32,8 @@ class JournalEntry(NamedTuple):
         Who sent it, or did it: ``"client"``, ``"peer"``, or between them ``"proxy"`` or ``"rule"``.
     what : str
         ``"message"``, ``"close"``, ``"ping"``, ``"pong"``, or something that is not sent to the other
-        side: ``"open"``, ``"reset"``, ``"state"`` … or the name of a connection's event.
+        side: ``"open"``, ``"state"``, ``"reset"`` (the connection ended without a close frame, perhaps on
+        the way between the two) … or the name of a connection's event.
     data : str or bytes
         The message, a description in words, or the fields of an event as JSON.
     connection : int
@@ -44,6 +45,11 @@ class JournalEntry(NamedTuple):
     what: str
     data: str | bytes = ""
     connection: int = 1
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether it was sent to the other side, so that a diagram draws an arrow."""
+        return self.what in ("message", "close", "ping", "pong")
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -163,7 +169,7 @@ def _arrow(entry: JournalEntry) -> str:
     data: Any = entry.data
     text = data if isinstance(data, str) else f"{len(data)} bytes: {data[:16].hex(' ')}"
     text = " ".join((text if entry.what == "message" else f"{entry.what} {text}").split())
-    if entry.what not in ("message", "close", "ping", "pong"):
+    if not entry.is_sent:
         return f"|{f' {entry.who}: {text} '[:_WIDTH].center(_WIDTH, '.')}|"
     room = _WIDTH - 7
     text = f" {text if len(text) <= room else text[: room - 1] + '…'} "

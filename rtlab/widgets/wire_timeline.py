@@ -210,7 +210,7 @@ class WireTimeline(JournalPanel):
 def _ends(entry: JournalEntry) -> tuple[str, str]:
     """Return the lanes from which and to which an entry goes; the same lane twice if it is not sent."""
     lane = "client" if entry.who == "client" else "peer"
-    if entry.what in ("message", "close", "reset", "ping", "pong"):
+    if entry.is_sent:
         return lane, "peer" if lane == "client" else "client"
     return lane, lane
 

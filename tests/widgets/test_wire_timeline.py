@@ -53,6 +53,21 @@ def test_a_page_gets_every_row_in_order_when_it_asks() -> None:
     assert repr(timeline.figure()).startswith("<Chart: on the wire: 6 messages")
 
 
+@pytest.mark.parametrize(
+    ("what", "sent"),
+    [("message", True), ("close", True), ("ping", True), ("pong", True)]
+    + [(what, False) for what in ("reset", "open", "state", "fault", "reconnecting")],
+)
+def test_the_timeline_draws_an_arrow_where_the_diagram_does(what: str, sent: bool) -> None:
+    journal = Journal()
+    journal.add(0.0, "peer", what, "words")
+    timeline = WireTimeline(journal)
+    page = page_of(timeline)
+    timeline._from_any_thread(timeline, {"kind": "hello"}, ())
+    assert page[0]["rows"][0][3] == ("client" if sent else "")
+    assert ("<---" in journal.diagram()) is sent
+
+
 async def test_news_is_sent_once_and_no_faster_than_the_page_draws() -> None:
     replay = Replay(a_run(), speed=float("inf"))
     timeline = WireTimeline(replay)
