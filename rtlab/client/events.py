@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
 import msgspec
+
+from rtlab.client.callbacks import check_callback, refuse_coroutine
 
 __all__ = [
     "LOCAL_EVENTS",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Handler = Callable[[Any], object]
+
+_HINT: Final = "start a task in a plain function (asyncio.create_task), or read the messages with `async for`"
 
 #: Names that only the connection itself may emit. A received message of such a type reaches
 #: the ``"*"`` handlers and iterators, but never the handlers of these names.
@@ -211,13 +214,7 @@ class Emitter:
         self._add(name, handler, once=True)
 
     def _add(self, name: str, handler: Handler, *, once: bool) -> None:
-        if not callable(handler):
-            raise TypeError(f"a handler is a function of one argument, got {handler!r:.80}")
-        if inspect.iscoroutinefunction(handler):
-            raise TypeError(
-                f"a handler is called and not awaited, got the coroutine function {handler!r:.80}: make it a "
-                "plain function, or read the messages with `async for`"
-            )
+        check_callback(handler, "a handler", _HINT)
         # Tuples, so that a handler may add or remove handlers while they are called.
         self._handlers[name] = (*self._handlers.get(name, ()), (handler, once))
 
@@ -272,11 +269,7 @@ class Emitter:
             try:
                 result = handler(value)
                 if result is not None and isinstance(result, Coroutine):
-                    cast("Coroutine[Any, Any, Any]", result).close()
-                    raise TypeError(
-                        f"a handler of {name!r} returned a coroutine, which nobody awaits: start a task in "
-                        "it (asyncio.create_task), or read the messages with `async for`"
-                    )
+                    refuse_coroutine(cast("object", result), f"a handler of {name!r}", _HINT)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import Resync
 from rtlab.client.receipt import Receipt
@@ -122,8 +123,9 @@ class RoomManager:
         room_id : str
             The room's name.
         callbacks : mapping, optional
-            Callbacks by their names in `CALLBACKS`; synchronous, as all handlers. An exception
-            becomes an ``error`` event of the connection; the other callbacks are still called.
+            Callbacks by their names in `CALLBACKS`; synchronous, as all handlers. Any exception
+            becomes an ``error`` event of the connection, and so does a returned coroutine; the
+            other callbacks are still called.
 
         Returns
         -------
@@ -135,7 +137,7 @@ class RoomManager:
         ValueError
             A callback's name is not in `CALLBACKS`.
         TypeError
-            A callback is not callable.
+            A callback is not callable, or is a coroutine function.
         RequestRefused
             The server does not admit this client.
         TimeoutError, NotConnected
@@ -145,8 +147,7 @@ class RoomManager:
         for name, callback in chosen.items():
             if name not in CALLBACKS:
                 raise ValueError(f"expected callbacks among {', '.join(CALLBACKS)}, got {name!r}")
-            if not callable(callback):
-                raise TypeError(f"expected {name} to be callable, got {callback!r:.80}")
+            check_callback(callback, name)
         if room_id in self._rooms:
             return False
         # Registered before the answer, since the room's history follows right behind it.
@@ -221,14 +222,17 @@ class RoomManager:
             raise InvalidState(f"a room that was entered ({room_id!r})", state, "await join_room() first")
         return room
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> object:
         room = self._rooms.get(message.room_id) if message.room_id is not None else None
         if room is None:
-            return
+            return None
         if message.type == "users_update":
             self._count(room, message)
-        elif message.type not in RESERVED_TYPES:
-            _call(room, ("on_message", message))
+        elif (
+            message.type not in RESERVED_TYPES and (callback := room.callbacks.get("on_message")) is not None
+        ):
+            return callback(message)  # the connection reports what it raises or returns
+        return None
 
     def _count(self, room: _Room, message: Message) -> None:
         payload: object = message.payload
@@ -237,7 +241,7 @@ class RoomManager:
         before, room.users = room.users, users
         came = [("on_join", user) for user in users if user not in before]
         left = [("on_leave", user) for user in before if user not in users]
-        _call(room, ("on_users_update", users), *left, *came)
+        self._call(room, ("on_users_update", users), *left, *came)
 
     def _resync(self, event: Resync) -> None:
         room = self._rooms.get(event.room_id) if event.room_id is not None else None
@@ -245,21 +249,19 @@ class RoomManager:
             return
         if event.epoch is None:  # the server does not admit this client again
             del self._rooms[cast("str", event.room_id)]
-        _call(room, ("on_resync", event))
+        self._call(room, ("on_resync", event))
 
-
-def _call(room: _Room, *calls: tuple[str, Any]) -> None:
-    """Call the callbacks that exist; raise their errors after all have been called."""
-    errors: list[Exception] = []
-    for name, value in calls:
-        callback = room.callbacks.get(name)
-        if callback is None:
-            continue
-        try:
-            callback(value)
-        except Exception as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ExceptionGroup("several callbacks of a room raised", errors)
+    def _call(self, room: _Room, *calls: tuple[str, Any]) -> None:
+        """Call the callbacks that exist; raise their errors after all have been called."""
+        errors: list[BaseException] = []
+        for name, value in calls:
+            callback = room.callbacks.get(name)
+            if callback is None or self.closed:  # an earlier callback may have closed the manager
+                continue
+            _, error = call(callback, value)
+            if error is not None:
+                errors.append(error)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise BaseExceptionGroup("several callbacks of a room raised", errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -173,19 +174,53 @@ async def test_a_list_of_users_that_is_none_empties_the_room(payload):
         assert rooms.active_users("r") == ()
 
 
-async def test_a_callback_that_raises_keeps_no_other_from_its_turn():
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_callback_that_raises_keeps_no_other_from_its_turn(error):
     transport = MemoryTransport(welcome=welcome(), on_send=lambda m: _ack(transport, m))
     told: list[str] = []
     errors: list[str] = []
-    broken = {"on_users_update": lambda users: 1 / 0, "on_join": told.append}
+
+    def broken(value):
+        raise error
+
+    callbacks = {"on_users_update": broken, "on_join": told.append, "on_message": broken}
     async with Connection(Factory(transport)) as conn, RoomManager(conn) as rooms:
         conn.on("error", lambda event: errors.append(event.message))
-        await rooms.join_room("r", broken)
+        await rooms.join_room("r", callbacks)
         transport.push(Message("users_update", ["ada", "bob"], room_id="r"))
+        transport.push(Message("chat", 1, room_id="r"))
         await turns(10)
         assert told == ["ada", "bob"]
-        assert "ZeroDivisionError" in errors[0]
+        assert [error.__name__ in text for text in errors] == [True, True]
         assert conn.state.value == "Connected"
+
+
+async def test_a_coroutine_that_a_callback_returns_is_an_error_and_leaves_no_warning():
+    async def later(value): ...
+
+    transport = MemoryTransport(welcome=welcome(), on_send=lambda m: _ack(transport, m))
+    errors: list[str] = []
+    async with Connection(Factory(transport)) as conn, RoomManager(conn) as rooms:
+        conn.on("error", lambda event: errors.append(event.message))
+        with pytest.raises(TypeError, match="on_join is called and not awaited"):
+            await rooms.join_room("r", {"on_join": later})
+        await rooms.join_room("r", {name: lambda value: later(value) for name in CALLBACKS})
+        transport.push(Message("users_update", ["ada"], room_id="r"))
+        transport.push(Message("chat", 1, room_id="r"))
+        await turns(10)
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+    assert ["returned a coroutine" in text for text in errors] == [True, True]
+
+
+async def test_a_callback_that_closes_the_manager_is_the_last_one():
+    transport = MemoryTransport(welcome=welcome(), on_send=lambda m: _ack(transport, m))
+    told: list[str] = []
+    async with Connection(Factory(transport)) as conn:
+        rooms = RoomManager(conn)
+        await rooms.join_room("r", {"on_users_update": lambda users: rooms.close(), "on_join": told.append})
+        transport.push(Message("users_update", ["ada"], room_id="r"))
+        await turns(10)
+    assert told == []
 
 
 async def test_a_bad_room_name_is_refused_and_leaves_nothing(lab):
