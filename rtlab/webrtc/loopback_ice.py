@@ -24,7 +24,13 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from rtlab.webrtc.session_description import LOOPBACK, check_message_limit, keep_loopback
+from rtlab.webrtc.session_description import (
+    LOOPBACK,
+    check_association,
+    check_message_limit,
+    is_port,
+    keep_loopback,
+)
 
 __all__ = ["LoopbackPeerConnection"]
 
@@ -85,10 +91,12 @@ class LoopbackPeerConnection(RTCPeerConnection):
         Raises
         ------
         ValueError
-            The description cannot be parsed, or its author accepts no messages of a useful
-            size. Descriptions come from outside, and aiortc's parser may raise any exception.
+            The description cannot be parsed, lacks what DTLS or SCTP needs, or its author accepts
+            no messages of a useful size. Descriptions come from outside, and aiortc's parser may
+            raise any exception.
         """
         sdp = check_message_limit(keep_loopback(sessionDescription.sdp))
+        check_association(sdp)
         kept = RTCSessionDescription(sdp=sdp, type=sessionDescription.type)
         try:
             await super().setRemoteDescription(kept)
@@ -96,8 +104,8 @@ class LoopbackPeerConnection(RTCPeerConnection):
             raise ValueError(f"a session description that cannot be read: {error!r:.200}") from error
 
     async def addIceCandidate(self, candidate: RTCIceCandidate | None) -> None:  # noqa: N802
-        """Do what aiortc does, but ignore a candidate on another address."""
-        if candidate is None or candidate.ip == LOOPBACK:
+        """Do what aiortc does, but ignore a candidate on another address, or without a valid port."""
+        if candidate is None or (candidate.ip == LOOPBACK and is_port(candidate.port)):
             await super().addIceCandidate(candidate)
 
     async def close(self) -> None:

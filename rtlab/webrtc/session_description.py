@@ -1,4 +1,4 @@
-"""Reads and edits the text of a session description (SDP): candidates and the message limit."""
+"""Reads, checks and edits the text of a session description (SDP): candidates, ports, the message limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Final
 __all__ = [
     "LOOPBACK",
     "candidate_ports",
+    "check_association",
     "check_message_limit",
+    "is_port",
     "keep_loopback",
     "max_message_bytes",
     "without_candidates",
@@ -20,13 +22,18 @@ DEFAULT_MAX_MESSAGE_BYTES: Final = 65_536
 #: The least usable limit in bytes: a smaller one has no room for a welcome, nor for the error that says so.
 LEAST_MESSAGE_BYTES: Final = 1024
 
-_CANDIDATE: Final = re.compile(r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>\d+) ")
+_CANDIDATE: Final = re.compile(
+    r"^a=candidate:\S+ \d+ (?P<protocol>\S+) \d+ (?P<host>\S+) (?P<port>[0-9]{1,5}) "
+)
 _MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:([0-9]+)[ \t\r]*$", re.MULTILINE)
+_SECTION: Final = re.compile(r"^m=(?P<kind>\S+) (?P<port>\S+) (?P<protocol>\S+)[ ]*(?P<format>\S*)")
+_FINGERPRINT: Final = re.compile(r"^a=fingerprint:\S", re.MULTILINE)
+_SCTP_PORT: Final = re.compile(r"^a=sctp-port:[ \t]*(\S*)", re.MULTILINE)
 _ODD_MAX_MESSAGE: Final = re.compile(r"^a=max-message-size:(?![0-9]+[ \t\r]*$).*\n?", re.MULTILINE)
 
 
 def keep_loopback(sdp: str) -> str:
-    """Drop every candidate of a description that is not UDP on 127.0.0.1.
+    """Drop every candidate of a description that is not UDP on a port of 127.0.0.1.
 
     Parameters
     ----------
@@ -59,7 +66,17 @@ def _keep_in_section(section: str) -> str:
 
 def _on_loopback(line: str) -> bool:
     match = _CANDIDATE.match(line)
-    return match is not None and match["host"] == LOOPBACK and match["protocol"].lower() == "udp"
+    return (
+        match is not None
+        and match["host"] == LOOPBACK
+        and match["protocol"].lower() == "udp"
+        and is_port(int(match["port"]))
+    )
+
+
+def is_port(number: int) -> bool:
+    """Return whether a datagram can be sent to the port; asyncio drops its own socket at any other."""
+    return 0 < number < 65_536
 
 
 def without_candidates(sdp: str) -> str:
@@ -168,3 +185,42 @@ def check_message_limit(sdp: str) -> str:
             f"a=max-message-size:{limit}"
         )
     return kept
+
+
+def check_association(sdp: str) -> None:
+    """Refuse a description with which DTLS or SCTP cannot begin.
+
+    Parameters
+    ----------
+    sdp : str
+        The peer's description. aiortc would accept it, and fail later in a task that nobody awaits.
+
+    Raises
+    ------
+    ValueError
+        A section has no ``a=fingerprint`` (RFC 8122 §5), or the one for data has no valid
+        ``a=sctp-port`` (RFC 8841 §5.1).
+
+    Examples
+    --------
+    >>> check_association("m=application 9 UDP/DTLS/SCTP webrtc-datachannel\\r\\n")
+    Traceback (most recent call last):
+    ValueError: expected a=fingerprint in each section, or before all of them, got none in m=application
+    """
+    head, *sections = re.split(r"(?m)^(?=m=)", sdp)
+    for section in sections:
+        match = _SECTION.match(section)
+        if match is None or match["port"] == "0":  # malformed, or refused by the peer
+            continue
+        if not _FINGERPRINT.search(head) and not _FINGERPRINT.search(section):
+            raise ValueError(
+                "expected a=fingerprint in each section, or before all of them, "
+                f"got none in m={match['kind']:.40}"
+            )
+        if match["kind"] != "application":
+            continue
+        # Before RFC 8841 the port was the section's format.
+        found = [match["format"]] if match["protocol"] == "DTLS/SCTP" else _SCTP_PORT.findall(section)
+        port = found[-1] if found else ""
+        if not (re.fullmatch("[0-9]{1,5}", port) and is_port(int(port))):
+            raise ValueError(f"expected a=sctp-port from 1 to 65535, got {port[:40] or 'none'}")

@@ -29,9 +29,11 @@ async def test_candidates_that_trickle_in_are_judged_too() -> None:
     await two.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
     assert two.sctp is not None
     ice = two.sctp.transport.transport
-    for ip in ("192.0.2.2", "abc.local", "127.0.0.1"):
-        await two.addIceCandidate(RTCIceCandidate(1, "1", ip, 5000, 1, "udp", "host", sdpMid="0"))
-    assert [candidate.ip for candidate in ice.getRemoteCandidates()] == ["127.0.0.1"]
+    for ip, port in (("192.0.2.2", 9), ("abc.local", 9), ("127.0.0.1", 99_999), ("127.0.0.1", 5000)):
+        await two.addIceCandidate(RTCIceCandidate(1, "1", ip, port, 1, "udp", "host", sdpMid="0"))
+    assert [(candidate.ip, candidate.port) for candidate in ice.getRemoteCandidates()] == [
+        ("127.0.0.1", 5000)
+    ]
     await one.close()
     await two.close()
 
@@ -57,7 +59,7 @@ async def test_what_comes_at_once_while_the_loop_is_busy_waits_in_the_kernel() -
 async def test_an_unreadable_description_is_a_value_error() -> None:
     peer = LoopbackPeerConnection()
     with pytest.raises(ValueError, match="cannot be read"):
-        await peer.setRemoteDescription(RTCSessionDescription(sdp="m=x\r\n", type="offer"))
+        await peer.setRemoteDescription(RTCSessionDescription(sdp="a=fingerprint:x\r\nm=x\r\n", type="offer"))
     await peer.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from rtlab.webrtc.session_description import (
     candidate_ports,
+    check_association,
     check_message_limit,
     keep_loopback,
     max_message_bytes,
@@ -20,6 +21,9 @@ OTHERS = (
     "a=candidate:5 1 tcp 1518280447 127.0.0.1 9 typ host tcptype active\r\n"
     "a=candidate:6 1 udp 1 203.0.113.1 5004 typ srflx raddr 127.0.0.1 rport 5000\r\n"
     "a=candidate:nonsense\r\n"
+    "a=candidate:7 1 udp 1 127.0.0.1 0 typ host\r\n"
+    "a=candidate:8 1 udp 1 127.0.0.1 65536 typ host\r\n"
+    "a=candidate:9 1 udp 1 127.0.0.1 99999 typ host\r\n"
 )
 HEAD = "v=0\r\ns=-\r\n"
 SECTION = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n"
@@ -81,3 +85,43 @@ def test_a_sound_limit_stays(text: str) -> None:
 def test_a_limit_below_which_nothing_works_is_refused() -> None:
     with pytest.raises(ValueError, match="got a=max-message-size:10"):
         check_message_limit(SECTION + "a=max-message-size:10\r\n")
+
+
+PRINT = "a=fingerprint:sha-256 AB:CD\r\n"
+PORT = "a=sctp-port:5000\r\n"
+OLD = "m=application 9 DTLS/SCTP {}\r\na=sctpmap:5000 webrtc-datachannel 65535\r\n"
+AUDIO = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        HEAD + SECTION + PRINT + PORT,
+        HEAD + PRINT + SECTION + PORT,
+        HEAD + PRINT + AUDIO + SECTION + PORT,
+        HEAD + PRINT + SECTION + "a=sctp-port: 65535 \r\n",
+        HEAD + PRINT + OLD.format(5000),
+        HEAD + AUDIO.replace("9", "0", 1) + SECTION + PRINT + PORT,  # a refused section needs none
+        HEAD + AUDIO + PRINT,
+    ],
+)
+def test_a_description_from_which_an_association_can_begin(sdp: str) -> None:
+    check_association(sdp)
+
+
+@pytest.mark.parametrize(
+    ("sdp", "words"),
+    [
+        (HEAD + SECTION + PORT, "a=fingerprint"),
+        (HEAD + AUDIO + SECTION + PRINT + PORT, "a=fingerprint"),
+        (HEAD + PRINT + SECTION, "a=sctp-port"),
+        *(
+            (HEAD + PRINT + SECTION + f"a=sctp-port:{port}\r\n", "sctp-port")
+            for port in ("0", "-1", "99999", "x", "")
+        ),
+        *((HEAD + PRINT + OLD.format(port), "sctp-port") for port in ("0", "99999", "x")),
+    ],
+)
+def test_a_description_without_what_dtls_and_sctp_need_is_refused(sdp: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_association(sdp)

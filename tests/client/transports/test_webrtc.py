@@ -213,6 +213,13 @@ async def test_an_odd_message_limit_in_the_answer(server: StubServer, limit: str
     await transport.close()
 
 
+async def test_an_answer_without_a_fingerprint_is_of_no_use(server: StubServer) -> None:
+    server.change_answer = lambda sdp: re.sub(r"a=fingerprint.*\r\n", "", sdp)
+    with pytest.raises(ConnectFailed, match="expected a=fingerprint") as caught:
+        await bounded(WebRTCTransport(server.url).open(Resume()))
+    assert not caught.value.retryable
+
+
 async def test_one_unreadable_frame_does_not_end_the_stream(server: StubServer) -> None:
     async with opened(server) as transport:
         server.links[0].send("{")
