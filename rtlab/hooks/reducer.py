@@ -83,7 +83,7 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
     Returns
     -------
     WebSocketState
-        The state after the action. A USERS_UPDATE with the same names returns `state` itself.
+        The state after the action; `state` itself if no field changes. A message is always a change.
 
     Raises
     ------
@@ -97,24 +97,29 @@ def websocket_reducer(state: WebSocketState, action: Action) -> WebSocketState:
     >>> state.is_connected, [message.payload for message in state.messages]
     (True, ['hi'])
     """
-    changed = msgspec.structs.replace
     match action.type:
         case "CONNECT":
-            return changed(state, is_connected=True, error=None)
+            return _changed(state, is_connected=True, error=None)
         case "ERROR":
-            return changed(state, error=action.payload)
+            return _changed(state, error=action.payload)
         case "DISCONNECT":
-            return changed(state, is_connected=False, error=action.payload)
-        case "MESSAGE_RECEIVED":
+            return _changed(state, is_connected=False, error=action.payload)
+        case "MESSAGE_RECEIVED":  # each message counts, also one that equals the last
             kept = state.messages[max(0, len(state.messages) - state.max_messages + 1) :]
-            return changed(state, messages=(*kept, action.payload))
+            return msgspec.structs.replace(state, messages=(*kept, action.payload))
         case "USERS_UPDATE":
             given = cast("object", action.payload)
             names = cast("Iterable[object]", given) if isinstance(given, list | tuple) else ()
             users = tuple(name for name in names if isinstance(name, str))
-            return state if users == state.active_users else changed(state, active_users=users)
+            return _changed(state, active_users=users)
         case _:
             raise ValueError(f"expected an action out of {', '.join(ACTIONS)}, got {action.type!r:.80}")
+
+
+def _changed(state: WebSocketState, **fields: object) -> WebSocketState:
+    if all(getattr(state, name) == value for name, value in fields.items()):
+        return state
+    return msgspec.structs.replace(state, **fields)
 
 
 def action_of(message: Message) -> Action:

@@ -8,7 +8,7 @@ import reacton.ipywidgets as w
 
 from rtlab.errors import ConnectFailed, InvalidState
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
-from rtlab.hooks.reducer import Action, replay, websocket_reducer
+from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reducer
 from rtlab.hooks.render_throttle import FrameClock
 from rtlab.hooks.store import Store
 from rtlab.protocol.messages import Message
@@ -151,6 +151,28 @@ async def test_without_a_provider_it_says_what_to_do():
     with pytest.raises(InvalidState, match="put the component into its children"):
         reacton.render(watcher([]), handle_error=False)
     await turns()
+
+
+@pytest.mark.parametrize(
+    ("action", "other"),
+    [
+        (Action("CONNECT"), Action("DISCONNECT")),
+        (Action("DISCONNECT", "restart"), Action("DISCONNECT", "closed with 1006")),
+        (Action("DISCONNECT"), Action("CONNECT")),
+        (Action("ERROR", "what is wrong"), Action("ERROR", "another")),
+        (Action("USERS_UPDATE", ["ada", "bob"]), Action("USERS_UPDATE", ["ada"])),
+    ],
+)
+def test_an_action_that_changes_nothing_returns_the_same_state(action, other):
+    once = websocket_reducer(WebSocketState(), action)
+    assert websocket_reducer(once, action) is once
+    assert websocket_reducer(once, other) != once
+
+
+def test_a_message_always_changes_the_state():
+    said = Action("MESSAGE_RECEIVED", Message("chat", "hi"))
+    once = websocket_reducer(WebSocketState(max_messages=1), said)
+    assert websocket_reducer(once, said) is not once
 
 
 def test_an_unknown_action_is_refused():
