@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from rtlab.client.callbacks import check_callback, refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.events import Resync
 from rtlab.errors import ConnectionLost, StateBehind, describe
@@ -94,14 +95,14 @@ def snapshot_then_delta(
 class LiveState:
     """A state that is followed: made by `snapshot_then_delta`.
 
-    After a gap, a restart of the server or an exception in a callback, the state is not
+    After a gap, a restart of the server or any exception in a callback, the state is not
     *live*: changes wait, the state is read again, and `on_state` is called with it.
 
     Attributes
     ----------
     reads : int
         How often the state was read.
-    error : Exception or None
+    error : BaseException or None
         Why it is not live, if something failed.
     """
 
@@ -116,8 +117,10 @@ class LiveState:
         core: SnapshotThenDelta[Message],
         backoff: Backoff,
     ) -> None:
+        check_callback(on_state, "on_state")
+        check_callback(on_delta, "on_delta")
         self.reads = 0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._get_state = get_state
         self._conn = conn
         self._room_id = room_id
@@ -197,8 +200,8 @@ class LiveState:
             if message.type in RESERVED_TYPES:  # stands for a message that could not be encoded for us
                 self._core.begin(epoch, offset)
             for delta in self._core.take(epoch, offset, message):
-                self._on_delta(delta)
-        except Exception:
+                refuse_coroutine(self._on_delta(delta), "on_delta")
+        except BaseException:
             self._core.begin(epoch, offset)  # the state that is shown is wrong now
             raise
         finally:
@@ -229,8 +232,8 @@ class LiveState:
             reading = self._core.reading
             try:
                 await self._read(reading)
-            except Exception as error:
-                if attempts is not None and not isinstance(error, StateBehind):
+            except BaseException as error:
+                if _stops(error) or (attempts is not None and not isinstance(error, StateBehind)):
                     raise
                 behind += 1
                 if attempts is not None and behind >= attempts:
@@ -254,11 +257,19 @@ class LiveState:
                 )
             return
         try:
-            self._on_state(value)
+            refuse_coroutine(self._on_state(value), "on_state")
             for delta in deltas:
-                self._on_delta(delta)
-        except Exception:
+                refuse_coroutine(self._on_delta(delta), "on_delta")
+        except BaseException:
             assert self._core.position is not None
             self._core.begin(*self._core.position)
             raise
         self.error = None
+
+
+def _stops(error: BaseException) -> bool:
+    """Whether an exception is meant for the task that follows, and not one of the user's functions' own."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, KeyboardInterrupt | SystemExit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -81,14 +82,15 @@ async def test_a_gap_and_another_history_lead_back_to_the_state():
             assert live.reads == 2
 
 
-async def test_a_change_that_cannot_be_applied_leads_back_to_the_state():
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+async def test_a_change_that_cannot_be_applied_leads_back_to_the_state(error):
     async with asyncio.timeout(30), serving() as server, client(server) as conn:
         store, errors = Store(server), []
         conn.on("error", errors.append)
 
         def picky(message):
             if "bad" in message.payload:
-                raise ValueError("not applied")
+                raise error("not applied")
             store.apply(message)
 
         async with store.follow(conn, on_delta=picky) as live:
@@ -100,13 +102,14 @@ async def test_a_change_that_cannot_be_applied_leads_back_to_the_state():
             assert "not applied" in errors[0].message
 
 
-async def test_a_state_that_cannot_be_read_is_read_again_and_said(caplog):
+@pytest.mark.parametrize("error", [OSError, asyncio.CancelledError])
+async def test_a_state_that_cannot_be_read_is_read_again_and_said(caplog, error):
     async with asyncio.timeout(30), serving() as server, client(server) as conn:
         store, fails = Store(server), iter([False, True, True])
 
         async def shaky():
             if next(fails, False):
-                raise OSError("the database is away")
+                raise error("the database is away")
             return await store.read()
 
         async with store.follow(conn, get_state=shaky) as live:
@@ -116,6 +119,43 @@ async def test_a_state_that_cannot_be_read_is_read_again_and_said(caplog):
             await live.wait_live(5)
             assert (live.reads, live.error) == (4, None)
     assert "the database is away" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+async def test_a_state_that_cannot_be_shown_is_shown_again(error):
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store, fails = Store(server), iter([False, True])
+
+        def picky(state):
+            if next(fails, False):
+                raise error("not shown")
+            store.show(state)
+
+        async with store.follow(conn, on_state=picky) as live:
+            server.node.hub["prices"].restart("another", 1)
+            store.set("a", 1)
+            await store.until_equal()
+            await live.wait_live(5)
+            assert (live.reads, live.error) == (3, None)
+
+
+async def test_a_coroutine_that_a_callback_returns_is_an_error():
+    async def later(value): ...
+
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store, errors = Store(server), []
+        conn.on("error", errors.append)
+        with pytest.raises(TypeError, match="on_state is called and not awaited"):
+            store.follow(conn, on_state=later)
+        with pytest.raises(TypeError, match="on_state returned a coroutine"):
+            async with store.follow(conn, on_state=lambda state: later(state)):
+                pass
+        async with store.follow(conn, on_delta=lambda message: later(message)) as live:
+            store.set("a", 1)
+            await store.until_equal()
+            await live.wait_live(5)
+        assert "on_delta returned a coroutine" in errors[0].message
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
 
 
 async def test_a_first_state_that_cannot_be_read_or_is_behind_comes_out():
