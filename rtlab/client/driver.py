@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -34,6 +34,8 @@ from rtlab.protocol.close_codes import check_close, should_reconnect
 
 __all__ = ["Driver"]
 
+T = TypeVar("T")
+R = TypeVar("R")
 State = states.State
 _OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
@@ -201,23 +203,33 @@ class Driver:
         """Apply one event to the state machine, and carry out what follows.
 
         An event that a handler causes waits until the present event has been carried out.
-        If a handler raises an interrupt, the remaining actions are carried out first, and
-        then the interrupt propagates.
+        If a handler, a watcher or a policy raises an interrupt (``KeyboardInterrupt`` or ``SystemExit``),
+        the remaining actions are carried out first, and then the interrupt propagates.
         """
         events = self._events
         events.append(event)
         if len(events) > 1:
             return
         interrupt: BaseException | None = None
+
+        def run(do: Callable[[T], R], argument: T) -> R | None:
+            nonlocal interrupt
+            try:
+                return do(argument)
+            except (KeyboardInterrupt, SystemExit) as error:
+                interrupt = error
+            except BaseException as error:
+                self._abandon(error)
+            return None
+
         try:
             while events:
-                for action in self._decide(events[0]):
-                    try:
-                        self._carry_out(action)
-                    except Exception as error:
-                        self._abandon(error)
-                    except BaseException as error:
-                        interrupt = error
+                before = self.life.state
+                actions = run(self._decide, events[0])
+                if actions is not None:
+                    run(self._tell_state, before)
+                    for action in actions:
+                        run(self._carry_out, action)
                 events.popleft()
         finally:
             events.clear()
@@ -225,16 +237,14 @@ class Driver:
             raise interrupt
 
     def _decide(self, event: states.ConnectionEvent) -> tuple[states.ConnectionAction, ...]:
-        before = self.life.state
         try:
             self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
-        except Exception as error:  # for example from a user-supplied backoff
+        except (KeyboardInterrupt, SystemExit) as error:  # for example in a user-supplied backoff
             self._abandon(error)
-            return ()
-        self._tell_state(before)
+            raise
         return actions
 
-    def _abandon(self, error: Exception) -> None:
+    def _abandon(self, error: BaseException) -> None:
         """After a bug, rtlab's or a policy's, become Disconnected rather than keep a wrong state."""
         reason = f"the next step could not be taken: {describe(error)}"
         self._cause = error
@@ -244,14 +254,15 @@ class Driver:
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        self._disconnect()
-        transport = self.transport
         try:
-            if transport is not None:
-                transport.abort()
-                self._retire(states.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
+            self._disconnect()
         finally:
-            self._give_up(reason)
+            try:
+                if self.transport is not None:
+                    self.transport.abort()
+                    self._retire(states.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
+            finally:
+                self._give_up(reason)
 
     def _carry_out(self, action: states.ConnectionAction) -> None:
         match action:

@@ -107,8 +107,10 @@ class HeartbeatRunner:
                 self._step(Received(), heard)
             self._step(Tick(), self._clock())
             self._arm()
-        except Exception as error:  # from a user-supplied policy; if it fails, a dead peer would go unnoticed
+        except BaseException as error:  # from a user's policy: otherwise a dead peer would go unnoticed
             self._on_dead(f"the heartbeat itself raised {describe(error)}")
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
 
     def _step(self, event: HeartbeatEvent, now: float) -> None:
         self._beat, actions = self._heartbeat.step(self._beat, event, now)

@@ -59,11 +59,16 @@ class WireWatch:
         self.watchers = tuple(other for other in self.watchers if other != watcher)
 
     def tell(self, who: str, what: str, data: Any) -> None:
-        """Call the watchers; an exception that one raises is logged and does not affect the connection."""
+        """Call the watchers; an exception that one raises is logged and does not affect the connection.
+
+        As with an `Emitter`, only ``KeyboardInterrupt`` and ``SystemExit`` propagate.
+        """
         for watcher in self.watchers:
             try:
                 watcher(who, what, data)
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
                 _log.warning("a watcher of the wire raised %s", describe(error))
 
     async def ping(self, transport: Transport) -> float:

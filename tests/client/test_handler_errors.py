@@ -10,9 +10,10 @@ import pytest
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost, NotConnected
 from rtlab.policies.backoff import Constant
+from rtlab.policies.states_and_events import Lost
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import FAST, Factory, leftovers, turns, until, welcome
+from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
 
 EVENTS = ("connected", "disconnected", "reconnecting", "n", "*")
 
@@ -248,6 +249,76 @@ async def test_a_backoff_that_raises_ends_the_connection_for_all_to_see():
             await anext(stream)
     assert conn.state is State.DISCONNECTED
     assert [event.will_reconnect for event in told] == [False]
+    await conn.close()
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt, GeneratorExit])
+def test_a_backoff_that_raises_no_exception_but_worse_ends_the_connection_too(kind):
+    class Broken(Constant):
+        def delay(self, attempt, previous, rng):
+            raise kind
+
+    (first,) = made = transports(1)
+    conn = Connection(Factory(*made), backoff=Broken(seconds=1.0))
+    told = names(conn)
+
+    async def script():
+        async with asyncio.timeout(10):
+            await conn.connect()
+            first.drop()
+            await until(lambda: conn.state is State.DISCONNECTED)
+        assert first.aborted
+
+    if kind is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(script())
+    else:
+        asyncio.run(script())
+    assert conn.state is State.DISCONNECTED
+    assert told == ["connected", "disconnected"]
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize(("what", "told"), [("message", "n"), ("state", "Reconnecting")])
+async def test_a_watcher_that_raises_no_exception_but_worse_stops_nothing(what, told, kind):
+    first, second = made = transports(2)
+    conn = Connection(Factory(*made), backoff=FAST)
+    raised = []
+
+    def watcher(who, kind_of, data):
+        if (kind_of, getattr(data, "type", data)) == (what, told):
+            raised.append(1)
+            raise kind
+
+    conn.watch_wire(watcher)
+    got = []
+    conn.on("n", got.append)
+    async with asyncio.timeout(10), conn:
+        first.push(Message("n", 1))
+        await until(lambda: got)
+        assert conn.state is State.CONNECTED
+        first.drop()
+        await until(lambda: conn.stats.connects == 2)
+        second.push(Message("n", 2))
+        await until(lambda: len(got) == 2)
+    assert raised
+
+
+async def test_an_interrupt_in_a_watcher_gets_through_and_the_connection_reconnects():
+    made = transports(2)
+    conn = Connection(Factory(*made), backoff=FAST)
+    await conn.connect()
+
+    def interrupt(who, what, data):
+        if data == "Reconnecting":
+            raise KeyboardInterrupt
+
+    conn.watch_wire(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        conn._driver.feed(Lost(conn._driver.life.generation, 1006, "", clean=False, reconnect=True))
+    async with asyncio.timeout(10):
+        await until(lambda: conn.stats.connects == 2)
     await conn.close()
     assert leftovers() == []
 
