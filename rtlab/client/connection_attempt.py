@@ -149,7 +149,7 @@ class ConnectionAttempt:
             # Started before the handlers of "connected" run, so that messages that they publish go out after
             # the joins. A resumed session may need this too, if the last connection ended before its joins
             # were acknowledged.
-            self._spawn(self._rejoin(transport))
+            self._spawn(self._rejoin(transport)).add_done_callback(partial(self._rejoined, transport))
         return resumed
 
     def move(self, welcome: Message) -> None:
@@ -179,6 +179,8 @@ class ConnectionAttempt:
             Always, in the end; it has the reason.
         """
         keeping = asyncio.create_task(self._keep_token()) if self._keeper is not None else None
+        if keeping is not None:
+            keeping.add_done_callback(self._token_kept)
         try:
             async with asyncio.timeout(None) as self._reading:
                 self._start_heartbeat(transport)
@@ -222,6 +224,10 @@ class ConnectionAttempt:
             await self._keeper.keep()
         except Exception as error:  # a bug must end the connection, not only the renewal of tokens
             self._break(error)
+
+    def _token_kept(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # by other code, if `listen` still runs: the token would end unnoticed
+            self._break(TransportClosed(1006, "the renewal of the access token was cancelled"))
 
     def _dead(self, reason: str) -> None:
         self._break(TransportClosed(1006, f"heartbeat: {reason}"))
@@ -296,6 +302,10 @@ class ConnectionAttempt:
         self._blocked = False
         if self._beats is not None:
             self._beats.resume()
+
+    def _rejoined(self, transport: Transport, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # by other code, perhaps before its first step; the next connection joins again
+            transport.abort()
 
     async def _rejoin(self, transport: Transport) -> None:
         """Join the rooms of the former session again, and repeat unacknowledged ``leave_room`` requests.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -269,6 +270,7 @@ class Driver:
             case states.Open(generation):
                 self._timer = None
                 self._attempt = self.spawn(self._run(generation))
+                self._attempt.add_done_callback(partial(self._attempt_ended, generation))
             case states.Schedule(generation, delay, attempt, reason):
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(delay, self.feed, states.TimerFired(generation))
@@ -334,6 +336,11 @@ class Driver:
             raise
         finally:
             attempt.abort()
+
+    def _attempt_ended(self, generation: int, task: asyncio.Task[None]) -> None:
+        """Report an attempt that was cancelled before its first step: no code of `_run` has run then."""
+        if task.cancelled():
+            self._ended(generation, TransportClosed(1006, "stopped before it began", reconnect=False))
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:

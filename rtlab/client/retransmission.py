@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 from rtlab.client.outbox_identity import OutboxIdentity
@@ -237,7 +238,8 @@ class Retransmission:
             if not frame:
                 return
             self._frames += 1
-            self._spawn(self._send(frame, self._generation))
+            task = self._spawn(self._send(frame, self._generation))
+            task.add_done_callback(partial(self._frame_ended, self._generation))
 
     def _next_frame(self) -> list[Parcel]:
         """Return the parcels of the next frame; one that is too large for any frame gets its error."""
@@ -263,6 +265,12 @@ class Retransmission:
                 size += cost
             flight.sent()
         return frame
+
+    def _frame_ended(self, generation: int, task: asyncio.Task[None]) -> None:
+        """Retransmit a frame whose task other code cancelled, perhaps before its first step."""
+        if task.cancelled() and generation == self._generation:
+            self._announced = False
+            self._again(_PAUSE)
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:
         identity = self.identity

@@ -11,7 +11,7 @@ __all__ = ["Spawn", "together", "until_stopped"]
 T = TypeVar("T")
 
 #: Starts a coroutine as a task that the receiver of the call owns.
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:

@@ -116,7 +116,7 @@ class Upstream:
             item = _Pending(data, asyncio.get_running_loop().create_future())
             self._pending.append(item)
             if self._task is None:
-                self._task = asyncio.get_running_loop().create_task(self._drain(), name="upstream")
+                self._begin()
             await item.accepted
         return len(data)
 
@@ -132,20 +132,28 @@ class Upstream:
         if self._task is not None:
             await asyncio.wait([self._task])
 
+    def _begin(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._drain(), name="upstream")
+        self._task.add_done_callback(self._drained)
+
     async def _drain(self) -> None:
-        try:
-            while self._next_batch():
-                await self._post()
-        except BaseException as error:
-            if self.error is None:  # otherwise `abort` has woken the waiting callers already
-                # Whatever ends this task, a bug included, must wake all callers that wait for it.
-                known = isinstance(error, TransportClosed)
-                self._fail(error if known else TransportClosed(1006, f"a POST failed: {error!r:.200}"))
-                self._broken()
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._task = None
+        while self._next_batch():
+            await self._post()
+
+    def _drained(self, task: asyncio.Task[None]) -> None:
+        """Begin again, or wake the waiting callers: whatever ended the task, a bug included.
+
+        It is a callback because a task that is cancelled before its first step runs no code of its own.
+        """
+        self._task = None
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            if self._pending:
+                self._begin()
+        elif self.error is None:  # otherwise `abort` has woken the waiting callers already
+            known = isinstance(error, TransportClosed)
+            self._fail(error if known else TransportClosed(1006, f"a POST failed: {error!r:.200}"))
+            self._broken()
 
     def _next_batch(self) -> bool:
         """Collect the next request's messages, in order, without those whose callers were cancelled."""

@@ -260,3 +260,16 @@ async def test_whatever_ends_the_task_those_who_wait_are_told(
     assert rig.broken == 1
     with pytest.raises(TransportClosed):
         await rig.send(4)
+
+
+async def test_a_task_that_is_cancelled_before_its_first_step_leaves_nobody_waiting(rig: Rig) -> None:
+    async with asyncio.timeout(20):
+        send = asyncio.create_task(rig.send(1))
+        await asyncio.sleep(0)
+        (task,) = (task for task in asyncio.all_tasks() if task.get_name() == "upstream")
+        task.cancel()
+        with pytest.raises(TransportClosed, match="CancelledError"):
+            await send
+        assert rig.broken == 1
+        with pytest.raises(TransportClosed):
+            await rig.send(2)
