@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 import msgspec
 
+from rtlab.client.callbacks import call
 from rtlab.protocol.messages import Message
 
 __all__ = [
@@ -145,20 +146,17 @@ def reduced(reducer: Reducer, state: WebSocketState, action: Action) -> WebSocke
 
     Raises
     ------
-    Exception
+    BaseException
         What the reducer raised on an action that is no ERROR.
     TypeError
         The reducer returned no `WebSocketState`.
     """
-    try:
-        after = reducer(state, action)
-        if not isinstance(after, WebSocketState):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"it returned {after!r:.80}, and no WebSocketState")
-    except Exception:
-        if action.type != "ERROR":
-            raise
-        after = websocket_reducer(state, action)
-    return after
+    after, error = call(reducer, state, action)
+    if isinstance(after, WebSocketState):
+        return after
+    if action.type == "ERROR":
+        return websocket_reducer(state, action)
+    raise error if error is not None else TypeError(f"it returned {after!r:.80}, and no WebSocketState")
 
 
 def replay(

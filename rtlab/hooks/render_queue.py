@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rtlab.client.callbacks import check_callback, refuse_coroutine
 from rtlab.errors import describe
 from rtlab.protocol.messages import Message
 
@@ -29,6 +30,11 @@ class Look(msgspec.Struct, frozen=True):
 
     filter: Callable[[Message], object] | None = None
     select: Callable[[Message], Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if (function := getattr(self, name)) is not None:
+                check_callback(function, name)
 
 
 class RenderQueue:
@@ -79,14 +85,20 @@ class RenderQueue:
         look = self.look
         if look.filter is not None or look.select is not None:
             try:
-                if look.filter is not None and not look.filter(message):
-                    return False
+                if look.filter is not None:
+                    wanted = look.filter(message)
+                    refuse_coroutine(wanted, "filter")
+                    if not wanted:
+                        return False
                 if look.select is not None:
                     value = look.select(message)
+                    refuse_coroutine(value, "select")
                     if self._before is not _NOTHING and bool(value == self._before):
                         return False
                     self._before = self.value = value
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # as in `call`: CancelledError too is the user's own
                 self.error = f"filter or select raised {describe(error)} on a {message.type!r} message"
         self.last = message
         self._pending.append(message)

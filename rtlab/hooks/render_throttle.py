@@ -11,9 +11,12 @@ import asyncio
 import logging
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Final, Protocol
 
+from rtlab.client.callbacks import call
 from rtlab.errors import InvalidState, describe
 
 __all__ = ["FRAME", "FrameClock", "Rendered", "frame_clock", "home_loop"]
@@ -108,20 +111,22 @@ class FrameClock:
         self._timer = None
         waiting, self._waiting = self._waiting, {}
         self.frames += 1
-        with ExitStack() as trees:
-            entered: set[int] = set()
+        with ExitStack() as ends:
+            for tree in {id(one.tree): one.tree for one in waiting}.values():
+                tree.__enter__()
+                ends.callback(_render, partial(tree.__exit__, None, None, None))  # renders the tree
             for one in waiting:
-                if id(one.tree) not in entered:
-                    entered.add(id(one.tree))
-                    trees.enter_context(one.tree)
-            for one in waiting:
-                try:
-                    one.render()
-                except Exception as error:
-                    _log.warning("a render raised %s", describe(error))
+                _render(one.render)
         ended = loop.time()
         # After a slow render, the loop has at least as much time for messages as the render took.
         self._due = ended + max(self._interval - (ended - began), ended - began)
+
+
+def _render(function: Callable[[], object]) -> None:
+    """Run a user's render; one that raises takes no frame from the others."""
+    _, error = call(function)
+    if error is not None:
+        _log.warning("a render raised %s", describe(error))
 
 
 def frame_clock(loop: asyncio.AbstractEventLoop) -> FrameClock:

@@ -236,7 +236,8 @@ class SharedConnection:
 
     def _tell(self, what: Callable[[ConnectionListener], None]) -> None:
         for listener in self.listeners:
-            what(listener)
+            if any(listener is one for one in self.listeners):  # no earlier one's callback has unmounted it
+                what(listener)
 
 
 class _Registry:

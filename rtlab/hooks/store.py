@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from rtlab.client.callbacks import call
 from rtlab.errors import NotConnected, describe
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
 from rtlab.hooks.render_throttle import FrameClock, Rendered
@@ -92,9 +93,8 @@ class Store:
 
     def dispatch(self, action: Action) -> None:
         """Apply an action. If the reducer raises, an ERROR action sets the state's `error` instead."""
-        try:
-            self._apply(action)
-        except Exception as error:
+        _, error = call(self._apply, action)
+        if error is not None:
             self.fail(f"the reducer raised {describe(error)} on {action.type}; the state is as before")
 
     def fail(self, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
@@ -45,6 +46,11 @@ class Callbacks(msgspec.Struct, frozen=True):
     on_close: Callable[[Disconnected], object] | None = None
     on_error: Callable[[ErrorEvent | Exception], object] | None = None
     should_reconnect: Callable[[Disconnected], object] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if (callback := getattr(self, name)) is not None:
+                check_callback(callback, name)
 
 
 class Subscription:
@@ -100,13 +106,13 @@ class Subscription:
         return lambda: self._on_loop(self._leave)
 
     def _join(self, key: Hashable, connect: ConnectionFactory, url: str, options: Mapping[str, Any]) -> None:
-        try:
-            self._link = join(key, connect, url, options, self)
-        except (TypeError, ValueError) as error:
+        self._link, error = call(join, key, connect, url, options, self)
+        if self._link is not None:
+            self._link.greet(self)
+        elif error is not None:
             self.status = State.DISCONNECTED.value
-            self.failed(str(error), error)
-            return
-        self._link.greet(self)
+            text = str(error) or describe(error)
+            self.failed(text, error if isinstance(error, Exception) else RtlabError(text))
 
     def _leave(self) -> None:
         link, self._link = self._link, None
@@ -217,22 +223,20 @@ class Subscription:
 
     def reconnects(self, event: Disconnected) -> bool:
         """Return whether the component wants to reconnect; if its callback raises, it does."""
-        wanted = self.callbacks.should_reconnect
-        try:
-            return wanted is None or bool(wanted(event))
-        except Exception as error:
-            self._note(error)
+        if self.callbacks.should_reconnect is None:
             return True
+        wanted, error = call(self.callbacks.should_reconnect, event)
+        if error is not None:
+            self._note(error)
+        return error is not None or bool(wanted)
 
     def _call(self, callback: Callable[[Any], object] | None, value: object) -> None:
-        if callback is None:
-            return
-        try:
-            callback(value)
-        except Exception as error:
-            self._note(error)
+        if callback is not None:
+            _, error = call(callback, value)
+            if error is not None:
+                self._note(error)
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         self.feed.error = f"a callback of the component raised {describe(error)}"
         _log.warning("%s", self.feed.error)
         self._ask()

@@ -185,8 +185,8 @@ def use_websocket(
 
     # Callbacks
     on_message, on_open, on_close, on_error : callable, optional
-        Called at once, outside any render. The functions of the newest render are used, so that none
-        sees variables of an older render.
+        Called at once, outside any render, and not awaited; any exception becomes the hook's ``error``.
+        The functions of the newest render are used, so that none sees variables of an older render.
 
     # The connection
     transport : {"websocket", "sse", "longpoll", "webrtc"}
@@ -211,7 +211,7 @@ def use_websocket(
     Raises
     ------
     TypeError, ValueError
-        If `url` is not a URL, or the transport is unknown.
+        If `url` is not a URL, the transport is unknown, or a callback is a coroutine function.
     InvalidState
         If no event loop is running.
 

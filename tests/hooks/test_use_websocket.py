@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 import reacton
@@ -10,6 +11,7 @@ import reacton.ipywidgets as w
 
 from rtlab.client.events import Disconnected
 from rtlab.errors import ConnectFailed, InvalidState, NotConnected
+from rtlab.hooks.render_throttle import FrameClock
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
@@ -102,13 +104,99 @@ async def test_what_a_component_does_not_look_at_renders_nothing():
         assert len(server.made) == 1
 
 
-async def test_a_filter_that_raises_hides_nothing_and_says_so():
+def raiser(error):
+    def broken(value):
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("error", [TypeError, asyncio.CancelledError])
+@pytest.mark.parametrize("name", ["filter", "select"])
+async def test_a_filter_that_raises_hides_nothing_and_says_so(name, error):
     server, seen = Server(), []
-    async with rendered(probe(server, seen, filter=lambda m: m.payload["no"])()):
+    async with rendered(probe(server, seen, **{name: raiser(error)})()):
         await until(lambda: bool(server.made))
         server.made[0].push(Message("tick", 1))
         await until(lambda: seen[-1].last_message is not None)
-        assert "filter or select raised TypeError" in seen[-1].error
+        assert f"filter or select raised {error.__name__}" in seen[-1].error
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_callback_that_raises_keeps_nothing_from_the_other_components(error):
+    server, first, second, heard = Server(), [], [], []
+    names = ("on_open", "on_message", "on_close", "should_reconnect")
+    broken = dict.fromkeys(names, raiser(error))
+    hears = {name: lambda event, name=name: heard.append(name) for name in names}
+    one, two = probe(server, first, share=True, **broken), probe(server, second, share=True, **hears)
+    async with rendered(w.VBox(children=[one(), two()])):
+        await until(lambda: "on_open" in heard)
+        server.made[0].push(Message("tick", 1))
+        await until(lambda: "on_message" in heard)
+        await until(lambda: first[-1].last_message is not None)
+        assert f"a callback of the component raised {error.__name__}" in first[-1].error
+        server.made[0].drop(1012, "restart")
+        await until(lambda: len(server.made) == 2 and second[-1].connection_status == "Connected")
+        assert heard[:4] == ["on_open", "on_message", "should_reconnect", "on_close"]
+        assert second[-1].error is None
+
+
+async def test_a_callback_that_nobody_would_await_is_an_error_and_leaves_no_warning(caplog):
+    async def later(value): ...
+
+    server, seen = Server(), []
+    for name in ("on_message", "filter", "should_reconnect"):
+        with pytest.raises(TypeError, match=f"{name} is called and not awaited"):
+            reacton.render(probe(server, seen, **{name: later})(), handle_error=False)
+        async with rendered(probe(server, seen, **{name: lambda value: later(value)})()):
+            await until(lambda: bool(server.made))
+            server.made[-1].push(Message("tick", 1))
+            await until(lambda: seen[-1].last_message is not None)
+            server.made[-1].drop(1012, "restart")
+            await until(lambda: "returned a coroutine" in caplog.text + str([view.error for view in seen]))
+        for log in (server.made, seen, caplog):
+            log.clear()
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+
+
+@pytest.mark.parametrize("error", [KeyError, asyncio.CancelledError])
+async def test_a_connection_that_cannot_be_made_is_told_in_the_state(error):
+    def broken(url, **options):
+        raise error("no connection")
+
+    seen = []
+    async with rendered(probe(broken, seen)()):
+        await until(lambda: seen[-1].error is not None)
+    assert "no connection" in seen[-1].error
+    assert seen[-1].connection_status == "Disconnected"
+
+
+class Tree:
+    """A component's tree that renders at its exit, as Reacton's does."""
+
+    def __init__(self, render) -> None:
+        self.tree, self.renders = self, render
+
+    def __enter__(self): ...
+
+    def __exit__(self, *exc_info):
+        self.renders()
+
+    def render(self):
+        self.renders()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_render_that_raises_takes_no_frame_from_the_others(error, caplog):
+    def broken():
+        raise error
+
+    clock, rendered_ones = FrameClock(0.0), []
+    clock.ask(Tree(broken))
+    clock.ask(Tree(lambda: rendered_ones.append(1)))
+    await until(lambda: clock.frames)
+    assert rendered_ones == [1, 1]
+    assert caplog.text.count(f"a render raised {error.__name__}") == 2
 
 
 async def test_one_socket_for_all_who_share_and_each_hears_its_end():
@@ -170,7 +258,7 @@ async def test_a_component_sends_from_on_open_and_on_the_new_connection_after_a_
         assert [message.type for message in server.made[1].sent] == ["hello", "hello", "chat", "chat"]
 
 
-@pytest.mark.parametrize("event", ["on_message", "on_open", "on_close"])
+@pytest.mark.parametrize("event", ["on_message", "on_open", "on_close", "on_error"])
 async def test_who_is_unmounted_by_anothers_handler_hears_nothing_more(event):
     server, seen, heard = Server(), [], []
 
@@ -184,6 +272,8 @@ async def test_who_is_unmounted_by_anothers_handler_hears_nothing_more(event):
         await until(lambda: bool(server.made) and seen[-1].connection_status == "Connected")
         if event == "on_message":
             server.made[0].push(Message("tick", 1))
+        elif event == "on_error":
+            server.made[0].push(Message("error", {"message": "no"}))
         elif event == "on_close":
             server.made[0].drop(1012, "restart")
         await until(lambda: bool(heard))
