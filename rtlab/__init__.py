@@ -50,20 +50,20 @@ if TYPE_CHECKING:
     from rtlab.testing.mock_websocket import MockWebSocket as MockWebSocket
     from rtlab.testing.replay import Replay as Replay
     from rtlab.testing.wire_recording import WireRecording as WireRecording
-    from rtlab.widgets import expect as expect
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
-    from rtlab.widgets.chat_panel import ChatPanel as ChatPanel
-    from rtlab.widgets.connection_inspector import ConnectionInspector as ConnectionInspector
-    from rtlab.widgets.fault_panel import FaultPanel as FaultPanel
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
-    from rtlab.widgets.metrics_board import MetricsBoard as MetricsBoard
-    from rtlab.widgets.plain_table import PlainTable as PlainTable
-    from rtlab.widgets.predict import Predict as Predict
-    from rtlab.widgets.queue_panel import QueuePanel as QueuePanel
-    from rtlab.widgets.rooms_panel import RoomsPanel as RoomsPanel
-    from rtlab.widgets.verdict_row import marked as marked
-    from rtlab.widgets.verdict_table import Verdicts as Verdicts
-    from rtlab.widgets.wire_timeline import WireTimeline as WireTimeline
+    from rtlab.widgets.panels.chat_panel import ChatPanel as ChatPanel
+    from rtlab.widgets.panels.connection_inspector import ConnectionInspector as ConnectionInspector
+    from rtlab.widgets.panels.fault_panel import FaultPanel as FaultPanel
+    from rtlab.widgets.panels.metrics_board import MetricsBoard as MetricsBoard
+    from rtlab.widgets.panels.queue_panel import QueuePanel as QueuePanel
+    from rtlab.widgets.panels.rooms_panel import RoomsPanel as RoomsPanel
+    from rtlab.widgets.panels.wire_timeline import WireTimeline as WireTimeline
+    from rtlab.widgets.verdicts import expect as expect
+    from rtlab.widgets.verdicts.plain_table import PlainTable as PlainTable
+    from rtlab.widgets.verdicts.predict import Predict as Predict
+    from rtlab.widgets.verdicts.verdict_row import marked as marked
+    from rtlab.widgets.verdicts.verdict_table import Verdicts as Verdicts
 
 __version__ = "0.1.0"
 
@@ -72,10 +72,10 @@ _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Box": "rtlab.patterns.encryption",
     "Chart": "rtlab.figures.chart",
-    "ChatPanel": "rtlab.widgets.chat_panel",
-    "ConnectionInspector": "rtlab.widgets.connection_inspector",
+    "ChatPanel": "rtlab.widgets.panels.chat_panel",
+    "ConnectionInspector": "rtlab.widgets.panels.connection_inspector",
     "Constant": "rtlab.policies.backoff",
-    "FaultPanel": "rtlab.widgets.fault_panel",
+    "FaultPanel": "rtlab.widgets.panels.fault_panel",
     "Identity": "rtlab.patterns.encryption",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
@@ -84,36 +84,36 @@ _HOME: Final[dict[str, str]] = {
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.message_queue",
-    "MetricsBoard": "rtlab.widgets.metrics_board",
+    "MetricsBoard": "rtlab.widgets.panels.metrics_board",
     "PALETTE": "rtlab.figures.palette",
     "MockWebSocket": "rtlab.testing.mock_websocket",
     "NotConnected": "rtlab.errors",
-    "PlainTable": "rtlab.widgets.plain_table",
-    "Predict": "rtlab.widgets.predict",
-    "QueuePanel": "rtlab.widgets.queue_panel",
+    "PlainTable": "rtlab.widgets.verdicts.plain_table",
+    "Predict": "rtlab.widgets.verdicts.predict",
+    "QueuePanel": "rtlab.widgets.panels.queue_panel",
     "RealtimeClient": "rtlab.patterns.realtime_client",
     "Recorder": "rtlab.measure.recorder",
     "Replay": "rtlab.testing.replay",
     "RoomManager": "rtlab.patterns.room_manager",
-    "RoomsPanel": "rtlab.widgets.rooms_panel",
+    "RoomsPanel": "rtlab.widgets.panels.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure_websocket",
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
     "Tokens": "rtlab.client.tokens",
-    "Verdicts": "rtlab.widgets.verdict_table",
+    "Verdicts": "rtlab.widgets.verdicts.verdict_table",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
     "WireRecording": "rtlab.testing.wire_recording",
-    "WireTimeline": "rtlab.widgets.wire_timeline",
+    "WireTimeline": "rtlab.widgets.panels.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
     "dress": "rtlab.figures.chart",
-    "expect": "rtlab.widgets.expect",
-    "marked": "rtlab.widgets.verdict_row",
+    "expect": "rtlab.widgets.verdicts.expect",
+    "marked": "rtlab.widgets.verdicts.verdict_row",
     "pace": "rtlab.pace",
     "together": "rtlab.processes.tasks",
     "use_websocket": "rtlab.hooks.use_websocket",

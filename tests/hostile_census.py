@@ -21,7 +21,7 @@ import tests.cheaper_kernel  # noqa: F401 - spares pictures and certificates
 from rtlab.client.connection import Connection
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
-from rtlab.widgets.verdict_table import Verdicts
+from rtlab.widgets.verdicts.verdict_table import Verdicts
 from tests import warm_start
 
 __all__ = ["claims", "error_names", "prepare", "report"]

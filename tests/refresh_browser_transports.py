@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from rtlab.experiments.browser_transports import RECORDED
+from rtlab.experiments.transports.browser_transports import RECORDED
 from rtlab.measure.provenance import program_version, provenance, write_json
 from tests.browser.lab import ROOT, JupyterLab, chromium, open_browser, open_page, run_all
 
@@ -20,7 +20,7 @@ COMMAND: Final = "python -m tests.refresh_browser_transports"
 CELL: Final = """\
 import asyncio, json
 from rtlab import Lab
-from rtlab.experiments.browser_transports import browser_transports
+from rtlab.experiments.transports.browser_transports import browser_transports
 
 lab = await Lab.start(faults=True)
 panel = browser_transports(lab)

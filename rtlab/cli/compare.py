@@ -14,7 +14,7 @@ from rtlab.cli.output import Json, Save, Tls, print_table, save_run
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtlab.experiments.comparison_result import Comparison
+    from rtlab.experiments.transports.comparison_result import Comparison
 
 __all__ = ["compare"]
 
@@ -51,7 +51,7 @@ async def _compare(seconds: float, rate: float, size: int, rtt: float | None, *,
     from rich.console import Console
     from rich.progress import Progress
 
-    from rtlab.experiments.transport_comparison import compare as measure
+    from rtlab.experiments.transports.transport_comparison import compare as measure
     from rtlab.lab.lab import Lab
 
     # On standard error, so that --json can be piped.

@@ -55,7 +55,7 @@ def _matrix(probes: list[dict[str, Any]]) -> Table:
 
 
 async def _proxies(timeout: float, *, tls: bool) -> Any:
-    from rtlab.experiments.proxy_matrix import proxy_matrix
+    from rtlab.experiments.transports.proxy_matrix import proxy_matrix
     from rtlab.lab.lab import Lab
 
     async with Lab(heartbeat=10 * timeout) as lab:

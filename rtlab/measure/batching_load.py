@@ -17,7 +17,7 @@ import numpy as np
 from rtlab.measure.cpu import CpuWatch
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.protocol.messages import fields_of
-from rtlab.server.high_resolution_timer import SendTimer, open_timer
+from rtlab.server.event_loop.high_resolution_timer import SendTimer, open_timer
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection

@@ -18,7 +18,7 @@ import numpy as np
 
 from rtlab.errors import LabError
 from rtlab.protocol.messages import fields_of
-from rtlab.server.high_resolution_timer import open_timer
+from rtlab.server.event_loop.high_resolution_timer import open_timer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

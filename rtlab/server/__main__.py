@@ -22,14 +22,14 @@ from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.base import Broker, BrokerFailed
 from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.garbage_collection import GarbageCollection
-from rtlab.server.message_deduplication import ProducerLimits
+from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.session_limits import SessionLimits
-from rtlab.server.slow_consumer_queue import OverflowOptions
+from rtlab.server.sessions.message_deduplication import ProducerLimits
+from rtlab.server.sessions.session_limits import SessionLimits
+from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 
 if TYPE_CHECKING:
     from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from rtlab.server.session_connections import Connections
-from rtlab.server.session_registry import Sessions
+from rtlab.server.sessions.session_registry import Sessions
 
 __all__ = ["drain"]
 

@@ -24,7 +24,7 @@ from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
-from rtlab.server.resumable_session import Session
+from rtlab.server.sessions.resumable_session import Session
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "IngressStep"]
 

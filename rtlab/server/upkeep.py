@@ -10,7 +10,7 @@ from typing import Final
 
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.session_connections import Connections
-from rtlab.server.session_registry import Sessions
+from rtlab.server.sessions.session_registry import Sessions
 
 __all__ = ["Announcer", "Upkeep"]
 

@@ -15,7 +15,7 @@ from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.resumable_session import Session
+from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sinks.base import write_each
 from rtlab.testing.memory_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
 from rtlab.testing.mock_transport import loop_time

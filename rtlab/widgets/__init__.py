@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rtlab.figures.chart import Chart
     from rtlab.figures.latency import latency_figure
     from rtlab.widgets.latency_plot import LatencyPlot
-    from rtlab.widgets.predict import Predict
+    from rtlab.widgets.verdicts.predict import Predict
 
 __all__ = ["Chart", "LatencyPlot", "Predict", "latency_figure"]
 
@@ -21,7 +21,7 @@ __all__ = ["Chart", "LatencyPlot", "Predict", "latency_figure"]
 _HOMES: Final = {
     "Chart": "rtlab.figures.chart",
     "LatencyPlot": "rtlab.widgets.latency_plot",
-    "Predict": "rtlab.widgets.predict",
+    "Predict": "rtlab.widgets.verdicts.predict",
     "latency_figure": "rtlab.figures.latency",
 }
 

@@ -53,7 +53,7 @@ async def test_bytes_are_typed_guessed_and_read_with_the_keyboard(lab: JupyterLa
 PAGE = """\
 import asyncio, json, os
 from rtlab import Lab
-from rtlab.experiments.browser_transports import browser_transports
+from rtlab.experiments.transports.browser_transports import browser_transports
 
 lab = await Lab.start(faults=True)
 panel = browser_transports(lab)

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")
 
 SOURCE = """\
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection
-from rtlab.widgets.fault_panel import FaultPanel
+from rtlab.widgets.panels.fault_panel import FaultPanel
 
 from rtlab.policies.backoff import Constant
 

@@ -14,7 +14,7 @@ import asyncio
 
 from rtlab import ConnectionInspector, Lab, MessageQueue, QueuePanel, RoomManager, RoomsPanel
 from rtlab import WebSocketConnection
-from rtlab.widgets.wire_timeline import WireTimeline
+from rtlab.widgets.panels.wire_timeline import WireTimeline
 
 lab = await Lab.start()
 conn = WebSocketConnection(lab.ws_url)

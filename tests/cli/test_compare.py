@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rtlab.cli import main as cli
-from rtlab.experiments.comparison_result import COLUMNS
+from rtlab.experiments.transports.comparison_result import COLUMNS
 from rtlab.protocol.transport_names import TRANSPORTS
 
 QUICK = ["compare", "--seconds", "0.2", "--rate", "100"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from rtlab import Lab, Recorder, WebSocketConnection
-from rtlab.experiments.transport_comparison import take_feed
+from rtlab.experiments.transports.transport_comparison import take_feed
 from tests.notebook_exercises import run
 
 

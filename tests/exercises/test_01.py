@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rtlab import Lab
-from rtlab.experiments.proxy_matrix import recorded_matrix
+from rtlab.experiments.transports.proxy_matrix import recorded_matrix
 from rtlab.measure.statistics.equivalence import equivalence
 from rtlab.processes.programs_and_ports import find_program
 from tests.notebook_exercises import run

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rtlab import Lab
-from rtlab.experiments.long_poll_delay import measure_poll_delay
+from rtlab.experiments.transports.long_poll_delay import measure_poll_delay
 from rtlab.models.polling import long_poll_extra_wait, long_poll_requests_rate
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.notebook_exercises import run

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.experiments.payload_feeds import load_feed
+from rtlab.experiments.throughput.payload_feeds import load_feed
 from rtlab.models.compression_memory import deflate_memory_bytes, inflate_memory_bytes
 from rtlab.protocol.codecs import JSON
 from tests.notebook_exercises import run

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.experiments.overloaded_queue import play_overflow
+from rtlab.experiments.throughput.overloaded_queue import play_overflow
 from rtlab.models import queueing as model
 from tests.notebook_exercises import run
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from rtlab.experiments.batch_queue import play_window
+from rtlab.experiments.throughput.batch_queue import play_window
 from rtlab.figures.batching import adaptive_figure, loaded_figure, sweep_figure
 from rtlab.policies.batching import Adaptive
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtlab.experiments.connect_round_trips import ConnectTimeFit
+from rtlab.experiments.transports.connect_round_trips import ConnectTimeFit
 from rtlab.figures.connect_time import connect_phases_figure, connect_time_figure
 
 

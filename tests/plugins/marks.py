@@ -49,8 +49,8 @@ COLD = (
     "notebooks/13_backpressure.ipynb",
     "notebooks/16_input_limits_encryption.ipynb",
     "notebooks/18_monitoring.ipynb",
-    "tests/experiments/test_attacks_on_sockets.py",
-    "tests/experiments/test_compression_memory.py",
+    "tests/experiments/security/test_attacks_on_sockets.py",
+    "tests/experiments/throughput/test_compression_memory.py",
     # And here what a start is.
     "tests/bench",
     "tests/faults/test_main.py",

@@ -14,19 +14,19 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.ingress import Ingress
-from rtlab.server.loop_turns import Turns
-from rtlab.server.message_deduplication import ProducerLimits, Producers
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.scheduled_feed import MAX_RATE
-from rtlab.server.session_limits import SessionLimits
+from rtlab.server.sessions.message_deduplication import ProducerLimits, Producers
+from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.scheduled_feed import MAX_RATE
+from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sinks.base import write_each
 
 

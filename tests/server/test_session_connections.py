@@ -10,7 +10,7 @@ from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.limits import HubLimits
-from rtlab.server.session_limits import SessionLimits
+from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sinks.poll import PollSink
 
 

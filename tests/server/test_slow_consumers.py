@@ -26,8 +26,8 @@ from rtlab.server.app import Server
 from rtlab.server.encoded_frames import Burst
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.fan_out import BURST_FRAMES
+from rtlab.server.sessions.resumable_session import Session
 from tests.server.conftest import Child
 
 ROOMS = {

@@ -23,9 +23,9 @@ from rtlab.bench.results import Result
 from rtlab.client.tokens import Tokens
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
-from rtlab.experiments.attacks import PASSWORDS
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
+from rtlab.experiments.security.attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child

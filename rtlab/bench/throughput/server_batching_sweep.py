@@ -14,7 +14,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.client.connection import Connection
-from rtlab.experiments.batching_sweep import sweep_batching
+from rtlab.experiments.throughput.batching_sweep import sweep_batching
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.patterns.message_batcher import MessageBatcher
 

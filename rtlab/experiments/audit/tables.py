@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rtlab.experiments.audit.findings import Finding
 from rtlab.resources import data_path
-from rtlab.widgets.plain_table import PlainTable
+from rtlab.widgets.verdicts.plain_table import PlainTable
 
 __all__ = ["Advice", "cheat_sheet", "cheat_sheet_table", "findings_table"]
 

@@ -15,13 +15,13 @@ from rtlab.protocol.codecs import CODECS, codec_for
 from rtlab.server.deflate_agreement import Agreement, agree
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.strict_frames import StrictFrames
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.http_answers import NODE, json_error
-from rtlab.server.loop_turns import Turns
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.ordered_answers import Later, settled
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.resumable_session import Session
+from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink

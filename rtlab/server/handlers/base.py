@@ -8,15 +8,15 @@ from typing import Any, Protocol, cast
 
 from rtlab.protocol.codecs import Codec
 from rtlab.server.brokers.base import Broker
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
-from rtlab.server.loop_turns import Turns
-from rtlab.server.message_deduplication import Producers
 from rtlab.server.ordered_answers import Later
 from rtlab.server.refusal import AnswerPayload, Refused
-from rtlab.server.resumable_session import Session
 from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.slow_consumer_queue import OverflowOptions, OverflowRules
+from rtlab.server.sessions.message_deduplication import Producers
+from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["MessageHandler", "ReceiveItem", "Services", "field", "room_of"]
 

@@ -15,7 +15,7 @@ from rtlab.server.handlers.base import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import InOrder, Later, then
 from rtlab.server.refusal import AnswerPayload, Refused
-from rtlab.server.resumable_session import Session
+from rtlab.server.sessions.resumable_session import Session
 
 __all__ = ["batch"]
 

@@ -11,9 +11,9 @@ import msgspec
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.message_deduplication import Incarnation, Producer, ProducerOpening
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused
+from rtlab.server.sessions.message_deduplication import Incarnation, Producer, ProducerOpening
 
 __all__ = ["in_sequence", "outbox"]
 

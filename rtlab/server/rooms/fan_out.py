@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from rtlab.server.encoded_frames import Burst, EncodedFrame
-from rtlab.server.loop_turns import Turns
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.ordered_answers import Later, forward
 from rtlab.server.rooms.room import Member, Room
 

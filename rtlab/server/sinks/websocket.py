@@ -8,7 +8,7 @@ from rtlab.protocol.codecs import Codec
 from rtlab.protocol.deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.encoded_frames import Burst, EncodedFrame, shared_form
-from rtlab.server.loop_turns import Turns
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
 
 __all__ = ["WebSocketSink"]

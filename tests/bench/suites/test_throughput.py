@@ -13,7 +13,7 @@ from rtlab.bench.throughput import idle_connections, server_batching_sweep
 from rtlab.bench.throughput.attacks import ATTACKS, attacks
 from rtlab.bench.throughput.counting_readers import RTLAB, counting_readers
 from rtlab.errors import RtlabError
-from rtlab.experiments.batching_sweep import SweepPoint
+from rtlab.experiments.throughput.batching_sweep import SweepPoint
 from rtlab.lab.lab import Lab
 
 TINY = throughput._TINY

@@ -12,11 +12,11 @@ import websockets
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.attacks import log_in
 from rtlab.experiments.audit import handshake_checks
 from rtlab.experiments.audit.findings import Finding, holes
 from rtlab.experiments.audit.run import audit
 from rtlab.experiments.audit.target import Target
+from rtlab.experiments.security.attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.protocol.urls import parse_url
 

@@ -8,7 +8,7 @@ from typing import Any
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, EncodedFrame
-from rtlab.server.loop_turns import Turns
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
 from rtlab.server.rooms.hub import Hub
 

@@ -6,7 +6,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Burst, EncodedFrame
-from rtlab.server.loop_turns import Turns
+from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink
 from tests.server.sinks.transports import Transport

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.server.refusal import Refused
-from rtlab.server.resumable_session import Session
+from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.steps import rate_limit
 from rtlab.server.steps.rate_limit import LimitRate
 from tests.server.steps.bench import Bench, results_of_batch

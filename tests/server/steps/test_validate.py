@@ -12,7 +12,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.slow_consumer_queue import OverflowOptions
+from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 from tests.server.steps.bench import Bench, results_of_batch
 
 

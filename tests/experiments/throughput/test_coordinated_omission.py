@@ -1,0 +1,43 @@
+"""One freeze, two testers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rtlab.experiments.throughput.coordinated_omission import ask_through_freeze
+from rtlab.lab.lab import Lab
+from rtlab.measure.recorder import Recorder
+
+
+async def test_the_closed_loop_sees_the_freeze_once_and_the_open_loop_in_each_message() -> None:
+    recorder = Recorder()
+    async with Lab(faults=True) as lab:
+        seen = await ask_through_freeze(lab, rate=50, seconds=1.2, freeze=0.5, recorder=recorder)
+        assert (await lab.faults.status())["toxics"] == []
+    assert seen is not None
+    assert seen.freeze >= 0.5
+    assert (len(seen.closed_at), len(seen.open_at)) == (len(seen.closed), 60)
+    (slow,) = seen.closed_at[seen.closed > 0.25]
+    assert slow < seen.frozen_at + 0.02 < slow + seen.closed.max()  # asked before it, or as it began
+    assert (seen.closed > 0.25).sum() == 1
+    assert len(seen.open) == 60
+    assert (seen.open > 0.25).sum() >= 10  # what was due in the first half of the freeze
+    counts = {name: s["samples"] for name, s in recorder.statistics()["series"].items()}
+    assert counts == {"closed loop": len(seen.closed), "open loop": 60}
+
+
+async def test_a_freeze_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 0 <= freeze"):
+        await ask_through_freeze(Lab(faults=True), seconds=1, freeze=1)
+
+
+async def test_stop_ends_it_without_a_result_and_without_a_freeze_left() -> None:
+    stopped = asyncio.Event()
+    async with Lab(faults=True) as lab:
+        run = asyncio.create_task(ask_through_freeze(lab, rate=50, seconds=30, freeze=20, stopped=stopped))
+        await asyncio.sleep(0.3)
+        stopped.set()
+        assert await asyncio.wait_for(run, 10) is None
+        assert (await lab.faults.status())["toxics"] == []
