@@ -178,7 +178,8 @@ class ConnectionAttempt:
         TransportClosed
             Always, in the end; it has the reason.
         """
-        keeping = asyncio.create_task(self._keep_token()) if self._keeper is not None else None
+        keeper = self._keeper
+        keeping = asyncio.create_task(self._keep_token(keeper, transport)) if keeper is not None else None
         if keeping is not None:
             keeping.add_done_callback(self._token_kept)
         try:
@@ -218,10 +219,9 @@ class ConnectionAttempt:
             if self._blocked:
                 self._beats.pause()
 
-    async def _keep_token(self) -> None:
-        assert self._keeper is not None
+    async def _keep_token(self, keeper: ConnectionTokenRenewal, transport: Transport) -> None:
         try:
-            await self._keeper.keep()
+            await keeper.keep(transport)
         except Exception as error:  # a bug must end the connection, not only the renewal of tokens
             self._break(error)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from rtlab.client.tokens import Tokens
+from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
 from rtlab.protocol.messages import Message
 
@@ -41,8 +42,14 @@ class ConnectionTokenRenewal:
         """Whether a failed attempt should be repeated once with a new access token."""
         return error.status == 401 and error.code in _STALE and self._tokens.refused()
 
-    async def keep(self) -> None:
+    async def keep(self, transport: Transport) -> None:
         """Renew the access token whenever it is due, as long as the connection is open.
+
+        Parameters
+        ----------
+        transport : Transport
+            The open transport. If redirects have led it to another origin, the server there never gets the
+            token: it knows the client by the URL of the redirect, and ends the connection when that expires.
 
         Raises
         ------
@@ -54,7 +61,9 @@ class ConnectionTokenRenewal:
         while (pause := tokens.renew_in) is not None:
             await asyncio.sleep(pause)
             try:
-                await self._ask("auth", {"token": await tokens.fresh()})
+                token = await tokens.fresh()
+                if tokens.belong_to(transport.server_origin):  # looked up now: it may have moved meanwhile
+                    await self._ask("auth", {"token": token})
             except ConnectFailed as error:
                 if not error.retryable:
                     raise TransportClosed(4501, str(error), reconnect=False) from error

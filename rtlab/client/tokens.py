@@ -126,6 +126,10 @@ class Tokens:
         """Whether there is neither a refresh token nor a login to get a new access token with."""
         return self._refresh is None and self._user is None
 
+    def belong_to(self, origin: Origin | None) -> bool:
+        """Whether the tokens are for this origin; False before the first connection, and for None."""
+        return self._home is not None and origin == self._home.origin
+
     # Called by transports
 
     async def opening(self, url: Url) -> Proof:
@@ -146,7 +150,7 @@ class Tokens:
 
     async def request(self, url: Url) -> Proof:
         """Return the proof for any other request, a header; nothing for a different origin."""
-        if self._home is not None and url.origin != self._home.origin:
+        if self._home is not None and not self.belong_to(url.origin):
             return NOTHING
         return Proof({}, {"Authorization": f"Bearer {await self._current(url)}"})
 

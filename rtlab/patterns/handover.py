@@ -18,6 +18,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.urls import Origin
 
 __all__ = ["Handover"]
 
@@ -85,6 +86,11 @@ class Handover:
     def buffered_bytes(self) -> int:
         """Bytes that the transport in use has not written yet."""
         return self._active.buffered_bytes if self._active is not None else 0
+
+    @property
+    def server_origin(self) -> Origin | None:
+        """The origin of the server that answered the transport in use."""
+        return self._active.server_origin if self._active is not None else None
 
     @property
     def codec(self) -> Codec:

@@ -10,6 +10,7 @@ from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.urls import Origin
 
 __all__ = ["MemoryTransport"]
 
@@ -48,6 +49,7 @@ class MemoryTransport:
         self.bytes_in = 0
         self.bytes_out = 0
         self.heard = time.monotonic()
+        self.server_origin: Origin | None = None
         self.max_message_bytes = MAX_MESSAGE_BYTES
         self.resume: Resume | None = None
         self.sent: list[Message] = []

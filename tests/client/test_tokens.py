@@ -15,6 +15,7 @@ from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
+from rtlab.testing.memory_transport import MemoryTransport
 
 HERE, THERE = parse_url("ws://127.0.0.1:1/ws"), parse_url("ws://127.0.0.1:2/ws")
 
@@ -94,7 +95,9 @@ async def test_every_renewal_comes_before_its_token_ends(
         return Message("ack", payload={"required": True, "expiresIn": 20.0})
 
     monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
-    await connection_token_renewal.ConnectionTokenRenewal(auth, ask).keep()
+    transport = MemoryTransport()
+    transport.server_origin = HERE.origin
+    await connection_token_renewal.ConnectionTokenRenewal(auth, ask).keep(transport)
     assert len(pauses) == 20
     assert all(6.0 <= pause <= 8.0 for pause in pauses)
 

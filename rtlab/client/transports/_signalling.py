@@ -16,7 +16,7 @@ from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.session_resume import Resume
-from rtlab.protocol.urls import parse_url
+from rtlab.protocol.urls import Origin, parse_url
 
 __all__ = ["post_offer"]
 
@@ -41,8 +41,8 @@ async def post_offer(
     ssl: ssl_module.SSLContext | None,
     cookies: CookieStore | None = None,
     auth: Credentials | None = None,
-) -> str:
-    """Send the offer to the server, and return the server's answer.
+) -> tuple[str, Origin]:
+    """Send the offer to the server; return the answer, and the origin that answered.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ async def post_offer(
 
     Returns
     -------
-    str
-        The SDP of the answer.
+    str, Origin
+        The SDP of the answer, and the origin of the server that sent it, which redirects may have changed.
 
     Raises
     ------
@@ -86,7 +86,7 @@ async def post_offer(
     finally:
         await http.close()
     try:
-        return parse_json(body, _Answer).sdp
+        return parse_json(body, _Answer).sdp, answer.url.origin
     except MessageError as error:
         kind = answer.response.headers.get("content-type", "")
         raise ConnectFailed(

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.urls import Origin
 
 __all__ = ["FOREIGN_AFTER", "DeliverDirectly", "Transport"]
 
@@ -39,6 +40,8 @@ class Transport(Protocol):
     buffered_bytes : int
         Bytes of messages that `send` accepted and that are not on the network yet (in a send buffer
         of this process or in the data channel), or that the server has not accepted yet (a POST).
+    server_origin : Origin or None
+        The origin of the server that answered, which redirects may have changed; None before `open`.
     max_message_bytes : int
         The largest message to send, in bytes; lowered to the server's limit once that is known.
 
@@ -67,6 +70,9 @@ class Transport(Protocol):
 
     @property
     def buffered_bytes(self) -> int: ...
+
+    @property
+    def server_origin(self) -> Origin | None: ...
 
     @property
     def max_message_bytes(self) -> int: ...

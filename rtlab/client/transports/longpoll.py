@@ -24,7 +24,7 @@ from rtlab.protocol.http_status import close_code_for, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of, session_query
-from rtlab.protocol.urls import Url, parse_url
+from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]
 
@@ -97,6 +97,7 @@ class LongPollTransport:
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self.server_origin: Origin | None = None
         self.max_message_bytes = max_message_bytes
         self._limit = max_message_bytes + SLACK_BYTES
         self._url = url
@@ -158,6 +159,7 @@ class LongPollTransport:
             self.abort()
             raise
         there = session_url(base, answered)
+        self.server_origin = there.origin
         whose = session_query(welcome)
         self._poll_url = there.adding(**whose)
         self._health_url = there.beside("healthz")

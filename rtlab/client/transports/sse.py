@@ -28,7 +28,7 @@ from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of, session_query
-from rtlab.protocol.urls import Url, parse_url
+from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]
 
@@ -98,6 +98,7 @@ class SseTransport:
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self.server_origin: Origin | None = None
         self.max_message_bytes = max_message_bytes
         self.retry = previous.retry if previous is not None else None
         self._limit = max_message_bytes + SLACK_BYTES
@@ -164,6 +165,7 @@ class SseTransport:
             await self._check(answer)
             self._chunks = answer.response.aiter_bytes()
             there = session_url(url, answer.url)
+            self.server_origin = there.origin
             self._health_url = there.beside("healthz")
             if self.plain:
                 return None

@@ -25,6 +25,7 @@ from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.urls import Origin
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
@@ -103,6 +104,7 @@ class WebRTCTransport:
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self.server_origin: Origin | None = None
         self.max_message_bytes = MAX_MESSAGE_BYTES
         self._url = url
         self._ordered = ordered
@@ -179,7 +181,7 @@ class WebRTCTransport:
         sdp, reroute = through_relay(offer.sdp, self._relay)
         if not self.reliable:
             resume = Resume(resume.client_id)
-        answer = await post_offer(
+        answer, self.server_origin = await post_offer(
             self._url,
             sdp,
             resume,

@@ -34,6 +34,7 @@ from rtlab.protocol.http_status import REDIRECTS
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.urls import Origin as ServerOrigin
 from rtlab.protocol.urls import parse_url
 
 __all__ = ["WebSocketTransport", "closed_by"]
@@ -115,6 +116,7 @@ class WebSocketTransport:
         self.cursor: str | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        self.server_origin: ServerOrigin | None = None
         self.max_message_bytes = max_message_bytes
         self._max_receive = max_message_bytes + SLACK_BYTES
         self._send_timeout = send_timeout
@@ -158,6 +160,7 @@ class WebSocketTransport:
         proof = NOTHING if self._auth is None else await self._auth.opening(url)
         known = {**check_headers(self._headers, url.authorization), **proof.headers}
         headers = self._cookies.added_to(known, url)
+        self.server_origin = url.origin
         try:
             asked = batches_within(url, self._max_receive).adding(**resume.query(), **proof.query)
             ws = self._ws = await self._shake_hands(str(asked), headers)
@@ -190,8 +193,10 @@ class WebSocketTransport:
         )
         opening.cookies = self._cookies
         ws = cast("WebSocketListener", await opening)
+        there = parse_url(opening.uri)
+        self.server_origin = there.origin
         if ws.response is not None:
-            self._cookies.take(parse_url(opening.uri), ws.response.headers.get_all("Set-Cookie"))
+            self._cookies.take(there, ws.response.headers.get_all("Set-Cookie"))
         return ws
 
     async def _welcome(self, ws: ClientConnection) -> Message | None:
