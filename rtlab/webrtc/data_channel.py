@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
+from aiortc.rtcsctptransport import WEBRTC_BINARY, WEBRTC_STRING
 
 from rtlab.errors import MessageTooLarge, TransportClosed
 from rtlab.protocol.close_codes import cut_reason
@@ -138,6 +139,7 @@ class DataLink:
         channel.on("close", self._lost)
         peer.on("connectionstatechange", self._state_changed)
         _acknowledge_after_handling(channel.transport)
+        self._check_received(channel.transport)
 
     async def opened(self) -> None:
         """Return when messages can be sent; raise `TransportClosed` if the link ends first."""
@@ -243,6 +245,29 @@ class DataLink:
             ice._recv = receive
             go.set()
 
+    def _check_received(self, sctp: Any) -> None:
+        """Let the link end where aiortc would raise, inside the task that receives all packets.
+
+        That task would die with a traceback in the log, and the peer would not be told.
+        """
+        handle, channels = sctp._data_channel_receive, sctp._data_channels
+
+        async def checked(stream: int, kind: int, data: bytes) -> None:
+            if kind not in (WEBRTC_STRING, WEBRTC_BINARY):
+                try:
+                    await handle(stream, kind, data)
+                except (AssertionError, UnicodeDecodeError):
+                    self._fail(1002, "malformed control of a data channel")  # RFC 8832
+            elif stream in channels:
+                try:
+                    frame = data.decode() if kind == WEBRTC_STRING else data
+                except UnicodeDecodeError:
+                    self._fail(1007, "text that is not UTF-8")
+                else:
+                    channels[stream].emit("message", frame)
+
+        sctp._data_channel_receive = checked
+
     def _received(self, frame: str | bytes) -> None:
         self.heard = self._clock()
         if isinstance(frame, bytes) and frame and frame[0] <= PONG:
@@ -307,6 +332,13 @@ class DataLink:
         """Return when an aborted link's sockets and tasks are gone."""
         if self._shutdown is not None:
             await asyncio.shield(self._shutdown)
+
+    def _fail(self, code: int, reason: str) -> None:
+        """End because the peer broke the protocol, with a close frame (RFC 6455 §7.1.7)."""
+        if self.ended is None:
+            self._write(bytes((CLOSE,)) + code.to_bytes(2, "big") + cut_reason(reason))
+            self._closing = True
+            self._end(TransportClosed(code, reason))
 
     def _lost(self) -> None:
         self._end(TransportClosed(1006, "the data channel was closed without a close frame"))

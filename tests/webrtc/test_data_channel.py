@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from rtlab.errors import MessageTooLarge, TransportClosed
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, DataLink, check_reliability
@@ -83,6 +84,46 @@ async def test_malformed_control_frames_do_no_harm() -> None:
         ours.link.channel.send(b"\x08\x03")  # a close frame without a whole code
         await until(lambda: theirs.ends)
         assert theirs.ends[0].code == 1005
+
+
+@pytest.mark.parametrize("reliability", [{}, {"ordered": False, "maxRetransmits": 0}])
+async def test_text_that_is_not_utf_8_ends_both_with_1007(
+    caplog: pytest.LogCaptureFixture, reliability: dict[str, Any]
+) -> None:
+    async with linked(**reliability) as (ours, theirs):
+        await send_raw(ours, WEBRTC_STRING, b'{"type":"\xff"}')
+        ours.link.send("too late")
+        await until(lambda: ours.ends and theirs.ends)
+        assert [(e.code, e.reason, e.clean) for e in theirs.ends] == [(1007, "text that is not UTF-8", False)]
+        assert [(e.code, e.reason, e.clean) for e in ours.ends] == [(1007, "text that is not UTF-8", True)]
+        await until(lambda: "too late" in theirs.raw)
+        assert theirs.frames == []
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x03" + bytes(7) + b"\x00\x01\x00\x00" + b"x",  # opens a channel in the stream of an open one
+        b"\x02",  # acknowledges a channel that does not exist
+    ],
+    ids=["open", "ack"],
+)
+async def test_malformed_channel_control_ends_both_with_1002(
+    caplog: pytest.LogCaptureFixture, data: bytes
+) -> None:
+    async with linked() as (ours, theirs):
+        stream = None if data[0] == 3 else 100
+        await send_raw(ours, WEBRTC_DCEP, data, stream)
+        await until(lambda: ours.ends and theirs.ends)
+        assert [e.code for e in (*theirs.ends, *ours.ends)] == [1002, 1002]
+    assert caplog.records == []
+
+
+async def send_raw(end: End, kind: int, data: bytes, stream: int | None = None) -> None:
+    """Send one SCTP message with a payload protocol identifier of our choice (RFC 8831 §8)."""
+    sctp: Any = end.link.channel.transport
+    await sctp._send(end.link.channel.id if stream is None else stream, kind, data)
 
 
 async def test_both_ends_may_close_at_once() -> None:

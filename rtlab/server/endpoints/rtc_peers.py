@@ -146,8 +146,8 @@ class _Client:
         if self._link is None:
             return
         await self._ended.wait()
-        if self._link.ended is not None and self._link.ended.clean:
-            # The answer to a close frame is on its way: the side that began the closing closes first.
+        if self._link.ended is not None and self._link.ended.code != 1006:
+            # A close frame is on its way to the client, which then closes the connection itself.
             await _wait(self._gone, LINGER)
 
     def give_up(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiortc import RTCDataChannel, RTCSessionDescription
+from aiortc.rtcsctptransport import WEBRTC_STRING
 
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
@@ -227,6 +228,23 @@ async def test_one_unreadable_frame_does_not_end_the_stream(server: StubServer) 
         with pytest.raises(MessageError):
             await bounded(transport.receive())
         assert (await bounded(transport.receive())).type == "fine"
+
+
+async def test_text_that_is_not_utf_8_ends_the_connection_for_good(
+    server: StubServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends: list[tuple[int, bool, bool]] = []
+    conn = WebRTCChannel(server.url, reconnect_interval=0.01)
+    conn.on("disconnected", lambda event: ends.append((event.code, event.clean, event.will_reconnect)))
+    async with conn:
+        channel: Any = server.links[0].channel
+        await channel.transport._send(channel.id, WEBRTC_STRING, b"\xff\xfe")
+        await bounded(_until(lambda: bool(ends and server.links[0].ended)))
+        ended = server.links[0].ended
+    assert ends == [(1007, False, False)]
+    assert ended is not None
+    assert ended.code == 1007, "the server has been told"
+    assert caplog.records == []
 
 
 async def test_ping_measures_a_round_trip_and_stays_out_of_the_messages(server: StubServer) -> None:

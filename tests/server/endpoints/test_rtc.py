@@ -11,11 +11,12 @@ from typing import Any
 import aioice.ice
 import httpx
 import pytest
+from aiortc.rtcsctptransport import WEBRTC_STRING
 
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
-from rtlab.errors import ConnectFailed, MessageTooLarge
+from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
@@ -414,6 +415,32 @@ async def test_five_unreadable_messages_end_the_connection(lab: Lab) -> None:
     with pytest.raises(Exception, match="1008"):
         await receive(transport, "never")
     await transport.close()
+
+
+@pytest.mark.parametrize("congested", [False, True])
+async def test_text_that_is_not_utf_8_ends_the_connection_at_once(
+    lab: Lab, caplog: pytest.LogCaptureFixture, congested: bool
+) -> None:
+    transport, _ = await opened(lab)
+    queue = transport._queue
+    assert queue is not None
+    (client,) = lab.peers._tasks
+    theirs = client._link
+    assert theirs is not None
+    if congested:  # the close frame waits behind these
+        queue.link.pause()
+        for _ in range(10):
+            theirs.send(f'{{"type":"x","payload":"{"x" * 10_000}"}}')
+    channel: Any = queue.link.channel
+    await channel.transport._send(channel.id, WEBRTC_STRING, b"\xff\xfe")
+    await until(lambda: theirs.ended is not None)
+    await asyncio.sleep(0.05)
+    queue.link.resume()
+    with pytest.raises(TransportClosed, match="1007"):
+        await receive(transport, "never")
+    await transport.close()
+    await until(lambda: read_stats(lab.node)["connections"]["webrtc"] == 0 and len(lab.peers) == 0)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_an_unknown_protocol_is_refused_with_words(lab: Lab) -> None:
