@@ -16,7 +16,7 @@ __all__ = ["ConnectionTokenRenewal", "SendRequest"]
 #: Sends a request of a given type and payload, and returns the server's answer.
 SendRequest = Callable[[str, dict[str, str]], Awaitable[Message]]
 
-#: Seconds until another try after a token request that failed for a temporary reason.
+#: Seconds until another try after a token request that failed for a temporary reason, without a Retry-After.
 RETRY: Final = 1.0
 
 #: Error codes for an access token that a new one may replace; servers other than rtlab's send no code ("").
@@ -67,7 +67,7 @@ class ConnectionTokenRenewal:
             except ConnectFailed as error:
                 if not error.retryable:
                     raise TransportClosed(4501, str(error), reconnect=False) from error
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(error.retry_after or RETRY)
             except (RequestRefused, TimeoutError) as error:
                 raise TransportClosed(4001, f"the new token is not taken here: {error}") from error
             except NotConnected:

@@ -8,7 +8,7 @@ import math
 import ssl as ssl_module
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 
@@ -20,6 +20,10 @@ from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Origin, Url
 
 __all__ = ["Tokens"]
+
+#: Seconds that a token lives if its issuer states no lifetime, or one that is not below the other limit.
+DEFAULT_LIFETIME: Final = 60.0
+MAX_LIFETIME: Final = 1e9
 
 #: The part of a token's lifetime that is left when it is renewed: drawn at random between these
 #: two, so that clients that logged in together do not renew together.
@@ -146,7 +150,10 @@ class Tokens:
         if self._way == "query":
             return Proof({"token": token}, {})
         answer = await ask_for_tokens("ticket", self._at_home(url), {}, bearer=token, ssl=self._ssl)
-        return Proof({"ticket": str(answer.get("ticket", ""))}, {})
+        ticket = answer.get("ticket")
+        if not isinstance(ticket, str):
+            raise ConnectFailed("expected a ticket, got another answer", retryable=False)
+        return Proof({"ticket": ticket}, {})
 
     async def request(self, url: Url) -> Proof:
         """Return the proof for any other request, a header; nothing for a different origin."""
@@ -191,12 +198,15 @@ class Tokens:
         if home is None:
             raise ConnectFailed("expected tokens that a connection has used: connect first", retryable=False)
         if self._refresh is not None:
-            # A refresh token is sent once only, whatever the outcome, but for the exception below.
+            # A refresh token is sent once only, whatever the outcome, but for the exceptions below.
             spent, self._refresh = self._refresh, None
             try:
                 return self._keep(
                     await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl), asked
                 )
+            except asyncio.CancelledError:  # the connection ended; the request may not have arrived, as below
+                self._refresh = spent
+                raise
             except ConnectFailed as error:
                 if error.status is None or error.retryable:
                     # The request may not have arrived. If it did, a repeat is answered with token_reused.
@@ -218,7 +228,9 @@ class Tokens:
         if not isinstance(access, str) or not isinstance(refresh, str | None):
             raise ConnectFailed("expected accessToken and refreshToken, got another answer", retryable=False)
         self._access, self._refresh = access, refresh
-        self._lives(float(seconds) if isinstance(seconds, int | float) else 60.0, asked)
+        # A lifetime of 0 s would be renewed without a pause.
+        usable = isinstance(seconds, int | float) and 0 < seconds < MAX_LIFETIME
+        self._lives(float(cast("float", seconds)) if usable else DEFAULT_LIFETIME, asked)
         return access
 
     def _at_home(self, url: Url) -> Url:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from rtlab.client import connection_token_renewal, tokens
 from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.tokens import Tokens
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeConnection
+from rtlab.protocol.urls import parse_url
+from rtlab.testing.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 CONNECTIONS: dict[str, tuple[Callable[..., Connection], str]] = {
@@ -59,3 +64,28 @@ async def test_a_new_token_goes_to_the_origin_of_the_tokens_only(name: str) -> N
                 await asyncio.sleep(0.01)
             assert (await conn.request("echo", 1)).payload == 1
         assert shown == ["echo"]
+
+
+async def test_a_renewal_waits_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the answer's Retry-After; a second without one."""
+    errors = [ConnectFailed("busy", status=429, retry_after=30.0), ConnectFailed("no answer")]
+    pauses: list[float] = []
+
+    async def ask_for_tokens(*_: object, **__: object) -> dict[str, Any]:
+        if len(pauses) in (1, 3):
+            raise errors.pop(0)
+        return {"accessToken": "a", "refreshToken": "r", "expiresIn": 10.0}
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(tokens, "ask_for_tokens", ask_for_tokens)
+    monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
+    auth = Tokens("ada", "pw", clock=lambda: 10.0 * len(pauses))
+    await auth.request(parse_url("http://127.0.0.1:1"))
+    renewal = connection_token_renewal.ConnectionTokenRenewal(auth, lambda *_: asyncio.sleep(0))
+    with pytest.raises(asyncio.CancelledError):
+        await renewal.keep(MemoryTransport())
+    assert (pauses[1], pauses[3]) == (30.0, 1.0)

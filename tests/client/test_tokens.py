@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,6 +122,42 @@ async def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_final(server: S
     with pytest.raises(ConnectFailed, match="used"):
         await auth.renew()
     assert auth.refresh_token is None
+
+
+async def test_a_renewal_that_is_cancelled_keeps_the_refresh_token(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is lost during the renewal cancels it: the next one must be able to renew."""
+    auth = Tokens(refresh_token="r0")
+    with monkeypatch.context() as silent:
+        silent.setattr(module, "ask_for_tokens", lambda *_, **__: asyncio.sleep(60))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(auth.request(HERE), 0.01)
+    await auth.request(HERE)
+    assert server.asked == ["refresh r0"]
+
+
+@pytest.mark.parametrize("seconds", [0, -5, 1e15, 10**400, None, "10"], ids=lambda seconds: f"{seconds!r:.9}")
+async def test_a_lifetime_that_is_none_counts_as_a_minute(
+    seconds: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*_: object, **__: object) -> dict[str, object]:
+        return {"accessToken": "a", "refreshToken": "r", "expiresIn": seconds}
+
+    monkeypatch.setattr(module, "ask_for_tokens", ask)
+    auth = Tokens("ada", "pw", clock=lambda: 0.0)
+    await auth.request(HERE)
+    assert 36.0 <= (auth.renew_in or 0) <= 48.0
+
+
+@pytest.mark.parametrize("ticket", [None, 5])
+async def test_an_answer_without_a_ticket_is_refused(ticket: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(*_: object, **__: object) -> dict[str, object]:
+        return {"accessToken": "a", "ticket": ticket}
+
+    monkeypatch.setattr(module, "ask_for_tokens", ask)
+    with pytest.raises(ConnectFailed, match="expected a ticket"):
+        await Tokens(access_token="a").opening(HERE)
 
 
 async def test_the_password_helps_when_the_server_has_forgotten_the_refresh_token(server: Server) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from rtlab.client.transports._http import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.http_status import code_in, may_retry, reason_in
+from rtlab.protocol.http_status import code_in, is_web_page, may_retry, reason_in
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Url
 
@@ -72,18 +72,23 @@ async def ask_for_tokens(
         raise ConnectFailed(f"the answer of {url.address} was lost: {loss(error)}") from error
     finally:
         await http.close()
-    kind = response.headers.get("content-type", "")
-    try:
-        fields = fields_of(parse_json(data))
-    except MessageError:
-        fields = {}
-    if response.status_code != 200:
-        reason = f"{url.address} answered HTTP {response.status_code} ({reason_in(data, kind)})"
-        raise ConnectFailed(
-            reason,
-            retryable=may_retry(response.status_code, kind),
-            status=response.status_code,
-            retry_after=hint_of(response),
-            code=code_in(data),
-        )
-    return fields
+    status, kind = response.status_code, response.headers.get("content-type", "")
+    if status == 200 and not is_web_page(kind):
+        try:
+            return fields_of(parse_json(data))
+        except MessageError:
+            return {}
+    text = reason_in(data, kind)
+    reason = f"{url.address} answered HTTP {status}{f' ({text})' if text else ''}"
+    redirected = 300 <= status < 400  # by a captive portal, most often
+    if redirected:
+        reason = f"{reason}, a redirect, which a request with secrets does not follow"
+    elif status == 200:
+        reason = f"{reason} and a web page: something on the way answered, not the server"
+    raise ConnectFailed(
+        reason,
+        retryable=redirected or may_retry(status, kind),
+        status=status,
+        retry_after=hint_of(response),
+        code=code_in(data),
+    )
