@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from rtlab.client.per_loop import PerLoop
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
@@ -18,7 +19,8 @@ __all__ = ["Throttle"]
 class Throttle:
     """Delays messages, in order, so that they go no faster than its token buckets allow.
 
-    Several connections may share one throttle; their messages together then stay below the rate. A
+    Several connections may share one throttle; their messages together then stay below the rate. It may
+    be used in several calls of `asyncio.run`, one after the other. A
     ``batch`` costs what the server counts for it: one message for the batch and one for each item. A
     batch that costs more than the burst takes its tokens in several steps.
 
@@ -57,7 +59,7 @@ class Throttle:
         # The most messages that one step takes tokens for.
         self._most = max(1.0, messages.burst) if messages is not None else math.inf
         # First come, first served, even if a later message would cost less.
-        self._turn = asyncio.Lock()
+        self._turn = PerLoop(asyncio.Lock)
 
     async def admit(self, message: Message) -> None:
         """Return when a message may be sent. A cancelled caller does not get spent tokens back.
@@ -67,7 +69,7 @@ class Throttle:
         ValueError
             The message costs more than a bucket ever holds.
         """
-        async with self._turn:
+        async with self._turn.here:
             left = _messages_of(message)
             size = (
                 float(len(JSON.encode(message))) if any(by_size for _, by_size, _ in self._buckets) else 0.0

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, cast
 
 import numpy as np
 
+from rtlab.client.per_loop import PerLoop
 from rtlab.client.transports.credentials import NOTHING, Proof
 from rtlab.client.transports.token_requests import ask_for_tokens
 from rtlab.errors import ConnectFailed, MessageError
@@ -33,7 +34,8 @@ EARLY: Final = (0.2, 0.4)
 class Tokens:
     """The access and refresh token of a user, renewed before they expire.
 
-    Several connections to the same origin may share one object, and with it one login.
+    Several connections to the same origin may share one object, and with it one login. So may several
+    calls of `asyncio.run`, one after the other.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ class Tokens:
         if (left := _seconds_left(access_token)) is not None:
             self._lives(left, clock())
         self._home: Url | None = None
-        self._turn = asyncio.Lock()
+        self._turn = PerLoop(asyncio.Lock)
 
     def __repr__(self) -> str:
         return f"<Tokens of {self._user!r}>" if self._user is not None else "<Tokens>"
@@ -169,7 +171,7 @@ class Tokens:
         ConnectFailed
             Not retryable if the refresh token was used before, is revoked or unknown.
         """
-        async with self._turn:
+        async with self._turn.here:
             return await self._renewed()
 
     async def fresh(self) -> str:
@@ -180,7 +182,7 @@ class Tokens:
         ConnectFailed
             As for `renew`.
         """
-        async with self._turn:
+        async with self._turn.here:
             if self._access is not None and self._clock() < self._renew_at:
                 return self._access
             return await self._renewed()
@@ -188,7 +190,7 @@ class Tokens:
     async def _current(self, url: Url) -> str:
         """Return an access token for a request to `url`; renew it only if it has expired."""
         self._at_home(url)
-        async with self._turn:
+        async with self._turn.here:
             if self._access is not None and (self._clock() < self._ends or self._spent):
                 return self._access  # if it has expired and cannot be renewed, the server will refuse it
             return await self._renewed()

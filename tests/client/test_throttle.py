@@ -71,3 +71,35 @@ async def test_a_batch_larger_than_the_burst_waits_until_the_rate_allows_all_of_
     throttle = Throttle(TokenBucket(10, 5), clock=clock)
     await throttle.admit(Message("batch", [{"type": "chat"}] * 24))
     assert clock.now == pytest.approx(2.0)
+
+
+def test_a_second_run_is_kept_below_the_rate_too() -> None:
+    """Also if the first ended while messages waited, one of them with the turn."""
+    throttle = Throttle(messages=TokenBucket(rate=200.0, burst=1.0))
+
+    async def run(*, to_the_end: bool) -> None:
+        sends = [asyncio.create_task(throttle.admit(Message("n"))) for _ in range(4)]
+        await asyncio.sleep(0)
+        if to_the_end:
+            await asyncio.gather(*sends)
+
+    for to_the_end in (True, False, True):
+        asyncio.run(run(to_the_end=to_the_end))
+
+
+def test_a_loop_that_ends_while_a_message_has_the_turn_does_not_keep_it() -> None:
+    throttle = Throttle(messages=TokenBucket(rate=0.001, burst=1.0))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(throttle.admit(Message("n")))
+    waiting = loop.create_task(throttle.admit(Message("n")))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    throttle._buckets = []  # from now on, no message has to wait for its own sake
+
+    async def another() -> None:
+        async with asyncio.timeout(10):
+            await throttle.admit(Message("n"))
+
+    asyncio.run(another())
+    waiting._log_destroy_pending = False  # type: ignore[attr-defined]
+    waiting.get_coro().close()  # type: ignore[union-attr]

@@ -77,6 +77,27 @@ async def test_connections_that_share_tokens_renew_them_once(server: Server) -> 
     assert server.asked == ["token", "refresh r1"]
 
 
+def test_connections_of_a_second_run_renew_them_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = 0.0, list[str]()
+
+    async def ask(what: str, *_: object, **__: object) -> dict[str, Any]:
+        asked.append(what)
+        await asyncio.sleep(0.01)
+        return {"accessToken": f"a{len(asked)}", "refreshToken": "r", "expiresIn": 10.0}
+
+    monkeypatch.setattr(module, "ask_for_tokens", ask)
+    auth = Tokens("ada", "pw", clock=lambda: now)
+
+    async def run() -> set[str]:
+        proofs = await asyncio.gather(*(auth.request(HERE) for _ in range(3)))
+        return {proof.headers["Authorization"] for proof in proofs}
+
+    assert asyncio.run(run()) == {"Bearer a1"}
+    now = 10.0
+    assert asyncio.run(run()) == {"Bearer a2"}
+    assert asked == ["token", "refresh"]
+
+
 async def test_every_renewal_comes_before_its_token_ends(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
