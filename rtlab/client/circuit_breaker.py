@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["BreakerChange", "CircuitBreaker"]
+
+_log: Final = logging.getLogger("rtlab")
 
 
 class BreakerChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +83,8 @@ class CircuitBreaker:
     def on(self, name: str, handler: Handler) -> None:
         """Call `handler(change)` when the state becomes ``"open"``, ``"half-open"`` or ``"closed"``.
 
-        An exception that a handler raises becomes an ``"error"`` event (`ErrorEvent`).
+        An exception that a handler raises becomes an ``"error"`` event (`ErrorEvent`); it is logged if
+        nobody listens to ``"error"``.
         """
         self._emitter.on(name, handler)
 
@@ -111,7 +115,9 @@ class CircuitBreaker:
             return
         change = BreakerChange(at=now, before=before, after=state.circuit)
         for error in self._emitter.emit(state.circuit.value, change):
-            told = ErrorEvent(
-                at=now, source="handler", message=f"a breaker's handler raised {describe(error)}", error=error
-            )
-            self._emitter.emit("error", told)
+            text = f"a breaker's handler raised {describe(error)}"
+            if "error" not in self._emitter.names:
+                _log.warning("%s", text)
+            told = ErrorEvent(at=now, source="handler", message=text, error=error)
+            for raised in self._emitter.emit("error", told):
+                _log.warning("an error handler raised %s", describe(raised))

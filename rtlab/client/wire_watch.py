@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.client.events import Listenable
 from rtlab.client.transports.base import Transport
 from rtlab.errors import describe
@@ -52,6 +53,7 @@ class WireWatch:
 
     def add(self, watcher: WireWatcher) -> None:
         """Call ``watcher(who, what, data)`` from now on."""
+        check_callback(watcher, "a watcher")
         self.watchers = (*self.watchers, watcher)
 
     def remove(self, watcher: WireWatcher) -> None:
@@ -61,14 +63,15 @@ class WireWatch:
     def tell(self, who: str, what: str, data: Any) -> None:
         """Call the watchers; an exception that one raises is logged and does not affect the connection.
 
-        As with an `Emitter`, only ``KeyboardInterrupt`` and ``SystemExit`` propagate.
+        As with an `Emitter`, only ``KeyboardInterrupt`` and ``SystemExit`` propagate, and a watcher that an
+        earlier one removes is not called any more.
         """
-        for watcher in self.watchers:
-            try:
-                watcher(who, what, data)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
+        watchers = self.watchers
+        for watcher in watchers:
+            if self.watchers is not watchers and watcher not in self.watchers:
+                continue
+            _, error = call(watcher, who, what, data)
+            if error is not None:
                 _log.warning("a watcher of the wire raised %s", describe(error))
 
     async def ping(self, transport: Transport) -> float:

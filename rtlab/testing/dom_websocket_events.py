@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
+from rtlab.client.callbacks import call
 from rtlab.testing.dom_websocket_rules import (
     EVENTS,
     DOMError,
@@ -59,10 +60,15 @@ class PageEvents:
         return self.on_message is not None or "message" in self._listeners
 
     def add_event_listener(self, type: str, listener: EventListener) -> None:
-        """Call `listener(event)` for events of this type, after the ``on_…`` attribute."""
+        """Call `listener(event)` for events of this type, after the ``on_…`` attribute.
+
+        As in a page, a listener that was added already is not added again.
+        """
         if type not in EVENTS:
             raise ValueError(f"expected one of {', '.join(EVENTS)}, got {type!r}")
-        self._listeners.setdefault(type, []).append(listener)
+        listeners = self._listeners.setdefault(type, [])
+        if listener not in listeners:
+            listeners.append(listener)
 
     def remove_event_listener(self, type: str, listener: EventListener) -> None:
         """Remove a listener; an unknown one is ignored, as in a page."""
@@ -158,10 +164,17 @@ class PageEvents:
 
     def _fire(self, event: DomEvent) -> None:
         first: EventListener | None = getattr(self, f"on_{event.type}")
-        for listener in ([first] if first is not None else []) + list(self._listeners.get(event.type, ())):
-            try:
-                listener(event)
-            except Exception as error:  # in a page, a handler that throws does not stop the others
-                self._page_loop.call_exception_handler(
-                    {"message": f"a listener of {event.type!r} raised", "exception": error}
-                )
+        if first is not None:
+            self._tell(first, event)
+        listeners = self._listeners.get(event.type, [])
+        for listener in tuple(listeners):
+            if listener in listeners:  # not removed meanwhile (DOM §2.9, inner invoke)
+                self._tell(listener, event)
+
+    def _tell(self, listener: EventListener, event: DomEvent) -> None:
+        """Call a listener; as in a page, one that throws does not stop the others."""
+        _, error = call(listener, event)
+        if error is not None:
+            self._page_loop.call_exception_handler(
+                {"message": f"a listener of {event.type!r} raised", "exception": error}
+            )

@@ -206,7 +206,8 @@ class Replay(Listenable):
         try:
             self.journal.note(entry)
             for listener in tuple(self._listeners):
-                listener(entry)
+                if listener in self._listeners:  # not removed by an earlier one
+                    listener(entry)
             self._emit(entry)
         finally:
             self._next += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec.structs import replace
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.client.events import Disconnected, Handler, event_fields
 from rtlab.client.wire_watch import WireWatcher
+from rtlab.errors import describe
 from rtlab.processes.host_clock import boot_id
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.journal import Journal, JournalEntry
 
 __all__ = ["CONNECTION_EVENTS", "Recorded", "WireRecording"]
+
+_log: Final = logging.getLogger("rtlab")
 
 #: A connection's own events. A recording keeps the fields of each as JSON.
 CONNECTION_EVENTS: Final = ("connected", "moved", "reconnecting", "disconnected", "resync", "error")
@@ -146,7 +151,8 @@ class WireRecording:
         return self._clock()
 
     def on_entry(self, listener: Callable[[JournalEntry], object]) -> None:
-        """Call ``listener(entry)`` for each entry from now on."""
+        """Call ``listener(entry)`` for each entry from now on; an exception that it raises is logged."""
+        check_callback(listener, "a listener")
         self._listeners.append(listener)
 
     def off_entry(self, listener: Callable[[JournalEntry], object]) -> None:
@@ -193,8 +199,12 @@ class WireRecording:
     def _note(self, who: str, what: str, data: str = "", at: float | None = None) -> None:
         entry = JournalEntry(self._clock() if at is None else at, who, what, data, self._number)
         self.journal.note(entry)
-        for listener in self._listeners:
-            listener(entry)
+        for listener in tuple(self._listeners):
+            if listener not in self._listeners:
+                continue  # an earlier one has removed it
+            _, error = call(listener, entry)
+            if error is not None:
+                _log.warning("a listener of a recording raised %s", describe(error))
 
 
 class _LifeJournal(Journal):

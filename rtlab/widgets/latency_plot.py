@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anywidget
 import traitlets
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.errors import InvalidState, RtlabError
 from rtlab.figures.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
@@ -141,6 +142,8 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             raise ValueError(f"hz is between 1 and 30 batches a second, got {hz!r}")
         if max_points < 100:
             raise ValueError(f"max_points is at least 100, got {max_points!r}")
+        if on_stop is not None:
+            check_callback(on_stop, "on_stop")
         self._timer: asyncio.Handle | None = None
         super().__init__(window=window, title=title, mode=mode or "latency", order=order, log_y=log_y)
         self.recorder = recorder
@@ -256,7 +259,8 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
         return max(came) + 1
 
     def on_stop(self, callback: Callable[[], object]) -> None:
-        """Call `callback()` on the plot's event loop when the reader presses Stop."""
+        """Call `callback()` on the plot's event loop when the reader presses Stop; it is not awaited."""
+        check_callback(callback, "on_stop")
         self._on_stop.append(callback)
 
     def figure(self, **options: Any) -> Figure:
@@ -325,16 +329,12 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
 
     def _call_on_stop(self) -> None:
         """Call all callbacks, even if one raises; raise their errors at the end."""
-        errors: list[Exception] = []
-        for callback in tuple(self._on_stop):
-            try:
-                callback()
-            except Exception as error:
-                errors.append(error)
+        outcomes = [call(callback) for callback in tuple(self._on_stop)]
+        errors = [error for _, error in outcomes if error is not None]
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise ExceptionGroup("callbacks of Stop failed", errors)
+            raise BaseExceptionGroup("callbacks of Stop failed", errors)
 
     def __repr__(self) -> str:
         return f"LatencyPlot({self.title!r}, window={self.window:g})"

@@ -201,6 +201,27 @@ def test_a_handler_that_raises_becomes_an_error_event() -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("listened", "logged"),
+    [
+        ((), "a breaker's handler raised KeyError('BreakerChange')"),
+        (("error",), "an error handler raised KeyError('ErrorEvent')"),
+    ],
+)
+def test_an_error_that_reaches_no_handler_is_logged(
+    listened: tuple[str, ...], logged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    breaker = CircuitBreaker(Breaker(failures=1), clock=Clock())
+
+    def broken(event: object) -> None:
+        raise KeyError(type(event).__name__)
+
+    for name in ("open", *listened):
+        breaker.on(name, broken)
+    breaker.record_failure()
+    assert [record.getMessage() for record in caplog.records] == [logged]
+
+
 def test_off_stops_the_announcements() -> None:
     breaker, seen = CircuitBreaker(Breaker(failures=1), clock=Clock()), []
     breaker.on("open", seen.append)

@@ -9,6 +9,7 @@ amount. A refused call is noted as ``!Error``, an event with the ready state in 
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -197,17 +198,44 @@ def test_an_http_url_is_a_websocket_url():
     assert FakeClock().run(make()) == ["ws://host/a", "wss://host/b"]
 
 
-def test_a_listener_that_raises_stops_no_other_and_is_reported():
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
+def test_a_listener_that_raises_stops_no_other_and_is_reported(error):
+    def broken(event):
+        raise error
+
+    async def later(event): ...
+
     async def run():
         told, reported = [], []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
         ws = MockWebSocket()
-        ws.on_open = lambda event: 1 / 0
+        ws.on_open = broken
+        ws.add_event_listener("open", later)
         ws.add_event_listener("open", lambda event: told.append(event.type))
         await asyncio.sleep(1)
-        return told, len(reported)
+        return told, [type(context["exception"]) for context in reported]
 
-    assert FakeClock().run(run()) == (["open"], 1)
+    assert FakeClock().run(run()) == (["open"], [error, TypeError])
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+
+
+def test_a_listener_is_told_once_and_not_after_an_earlier_one_has_removed_it():
+    async def run():
+        told, ws = [], MockWebSocket()
+
+        def first(event):
+            told.append("first")
+            ws.remove_event_listener("open", second)
+
+        def second(event):
+            told.append("second")
+
+        for listener in (first, second, first):
+            ws.add_event_listener("open", listener)
+        await asyncio.sleep(1)
+        return told
+
+    assert FakeClock().run(run()) == ["first"]
 
 
 def test_a_listener_of_nothing_is_refused():

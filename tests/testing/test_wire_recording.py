@@ -56,6 +56,24 @@ async def test_a_run_with_a_cut_is_recorded_in_order_and_saved(tmp_path) -> None
         assert repr(script) == "<PeerScript: send, expect, send, reset>"
 
 
+def test_a_listener_that_raises_or_is_removed_keeps_no_other_from_its_turn(caplog) -> None:
+    with WireRecording(WebSocketConnection("ws://127.0.0.1:9/ws")) as recording:
+        seen: list[str] = []
+
+        def broken(entry) -> None:
+            recording.off_entry(removed)
+            raise asyncio.CancelledError
+
+        def removed(entry) -> None:
+            seen.append("removed")
+
+        for listener in (broken, removed, lambda entry: seen.append(entry.what)):
+            recording.on_entry(listener)
+        recording.mark("note", "x")
+    assert seen == ["note"]
+    assert "a listener of a recording raised CancelledError" in caplog.text
+
+
 def test_a_full_recording_forgets_messages_and_no_states(tmp_path) -> None:
     conn = WebSocketConnection("ws://127.0.0.1:9/ws")
     with WireRecording(conn, limit=3) as recording:

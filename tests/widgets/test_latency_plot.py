@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -308,13 +309,14 @@ async def test_closing_a_running_plot_stops_its_timer_and_the_ticker() -> None:
     assert len(wire.batches) == sent
 
 
-async def test_a_callback_of_stop_that_raises_hides_no_other() -> None:
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+async def test_a_callback_of_stop_that_raises_hides_no_other(error: type[BaseException]) -> None:
     called: list[str] = []
     seen: list[BaseException] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: seen.append(context["exception"]))
 
     def fails() -> None:
-        raise ValueError("mine")
+        raise error("mine")
 
     for failing in (1, 2):
         plot, wire = make(on_stop=fails)
@@ -326,9 +328,26 @@ async def test_a_callback_of_stop_that_raises_hides_no_other() -> None:
             assert await plot.wait(5)
             await asyncio.sleep(0)
         assert len(called) == len(seen) == failing
-    assert isinstance(seen[0], ValueError)
-    assert isinstance(seen[1], ExceptionGroup)
+    assert isinstance(seen[0], error)
+    assert isinstance(seen[1], BaseExceptionGroup)
     assert len(seen[1].exceptions) == 2
+
+
+async def test_a_callback_of_stop_that_nobody_would_await_is_an_error() -> None:
+    async def later() -> None: ...
+
+    seen: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: seen.append(context["exception"]))
+    plot, wire = make(on_stop=lambda: later())
+    for offer in (plot.on_stop, lambda callback: make(on_stop=callback)):
+        with pytest.raises(TypeError, match="on_stop is called and not awaited"):
+            offer(later)
+    async with plot:
+        wire.say(kind="stop")
+        assert await plot.wait(5)
+        await asyncio.sleep(0)
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+    assert [type(error) for error in seen] == [TypeError]
 
 
 def test_a_plot_whose_loop_is_closed_has_stopped_and_can_start_on_another() -> None:
