@@ -58,28 +58,37 @@ class _Page(Collector):
     def collect(self) -> Iterator[Metric]:
         node = self._node
         stats = read_stats(node)
-        yield _gauge("rtlab_node_info", "Which node this is.", {(node.options.node,): 1}, "node")
-        yield _gauge("rtlab_ready", "1 while it takes new connections.", node.ready)
-        yield _gauge("rtlab_uptime_seconds", "Since it was made.", stats["uptime"])
-        yield _counter("process_cpu_seconds", "CPU time, user and system.", stats["cpu_seconds"])
-        yield _gauge("process_resident_memory_bytes", "Memory that it holds.", stats["rss_bytes"])
-        yield _gauge("process_open_fds", "Open descriptors.", stats["descriptors"] or 0)
+        yield _gauge(
+            "rtlab_node_info",
+            "The node of this page, as a label; always 1.",
+            {(node.options.node,): 1},
+            "node",
+        )
+        yield _gauge("rtlab_ready", "1 while the server accepts new connections, else 0.", node.ready)
+        yield _gauge("rtlab_uptime_seconds", "Seconds since the server started.", stats["uptime"])
+        yield _counter(
+            "process_cpu_seconds", "CPU time of the process, user and system.", stats["cpu_seconds"]
+        )
+        yield _gauge("process_resident_memory_bytes", "Resident memory of the process.", stats["rss_bytes"])
+        yield _gauge("process_open_fds", "Open file descriptors of the process.", stats["descriptors"] or 0)
         yield from _connections(node)
         yield from _messages(node, stats)
         yield from _queues(node, stats)
         yield from _broker(node, stats["cluster"])
         yield _histogram(
             "rtlab_handling_seconds",
-            "From when a client's message was read until its answer, a broker's included.",
+            "Time from reading a client's message until its answer, including the broker's.",
             node.ingress.handling,
         )
         yield _histogram(
             "rtlab_turn_seconds",
-            "How late the loop came to a look that it does every 10 ms: for so long, one turn kept it.",
+            "Delay of a timer that fires every 10 ms: one turn of the event loop took so long.",
             node.turn_meter.lateness,
         )
         yield _gauge(
-            "rtlab_loop_lag_seconds", "What the newest of these looks found.", node.turn_meter.newest
+            "rtlab_loop_lag_seconds",
+            "Newest delay of the timer of rtlab_turn_seconds.",
+            node.turn_meter.newest,
         )
 
 
@@ -87,21 +96,30 @@ def _connections(node: Node) -> Iterator[Metric]:
     connections = node.connections
     found = Counter((sink.transport, _state(sink)) for sink in connections.sinks)
     every = {(transport, state): found[transport, state] for transport in TRANSPORTS for state in STATES}
-    text = "Connections; of long polling, polls that wait."
+    text = "Open connections; for long polling, requests that wait for a message."
     yield _gauge("rtlab_connections", text, every, "transport", "state")
     waiting = sum(session.sink is None for session in node.sessions)
     states = {("connected",): len(node.sessions) - waiting, ("waiting",): waiting}
-    yield _gauge("rtlab_sessions", "Sessions, with a connection or waiting for one.", states, "state")
+    yield _gauge(
+        "rtlab_sessions",
+        "Sessions that have a connection, or wait for the client to reconnect.",
+        states,
+        "state",
+    )
     opened = {(name,): connections.opened[name] for name in TRANSPORTS if name != "longpoll"}
-    yield _counter("rtlab_opened", "Connections that began, but for polls.", opened, "transport")
-    text = "Connections that ended, by close code: 1006 broke, none for a stream that the client left."
+    yield _counter("rtlab_opened", "Connections opened; polls are not counted.", opened, "transport")
+    text = "Connections ended, by close code; 1006: broken; none: the client closed an event stream."
     yield _counter("rtlab_disconnects", text, connections.ended, "transport", "code")
-    text = "Clients that came back, by how they left; unknown where the session is not known here."
+    text = "Clients that reconnected, by their former close code; unknown: the session is not on this node."
     came_back = {(code,): count for code, count in connections.reconnected.items()}
     yield _counter("rtlab_reconnects", text, came_back, "code")
     text = "Connections ended because the client did not answer a heartbeat."
     yield _counter("rtlab_heartbeats_missed", text, node.heartbeats.missed)
-    yield _counter("rtlab_handshakes_refused", "For want of a place.", node.handshakes_refused)
+    yield _counter(
+        "rtlab_handshakes_refused",
+        "Handshakes refused because a limit of connections was reached.",
+        node.handshakes_refused,
+    )
 
 
 def _state(sink: Sink) -> str:
@@ -111,30 +129,38 @@ def _state(sink: Sink) -> str:
 
 
 def _messages(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
-    yield _counter("rtlab_messages_received", "From clients.", stats["messages_received"])
-    text = "Size of clients' messages: bytes, and characters of those that came as text."
+    yield _counter("rtlab_messages_received", "Messages received from clients.", stats["messages_received"])
+    text = "Size of the messages received: bytes of binary ones, characters of text."
     yield _counter("rtlab_received_size", text, node.ingress.received_size)
-    yield _counter("rtlab_messages_published", "To rooms.", stats["messages_published"])
-    text = "For clients, to each alone; a replay does not count again."
+    yield _counter("rtlab_messages_published", "Messages published to rooms.", stats["messages_published"])
+    text = "Messages for clients, counted once for each recipient; a replay is not counted again."
     yield _counter("rtlab_messages_sent", text, node.sessions.numbered)
     written = node.connections.written_bytes()
     by_transport = {(name,): written[name] for name in TRANSPORTS if name != "longpoll"}
-    yield _counter("rtlab_sent_bytes", "Handed to connections.", by_transport, "transport")
+    yield _counter("rtlab_sent_bytes", "Bytes written to connections.", by_transport, "transport")
     policies = {(policy,): count for policy, count in stats["overflow"].items()}
-    text = "By policy: messages dropped; clients cut off (disconnect); publishes that waited (block)."
+    text = "By policy: messages dropped, clients disconnected, publishes that waited (block)."
     yield _counter("rtlab_overflow", text, policies, "policy")
     yield _counter("rtlab_rate_limited", "Messages refused by a rate limit.", stats["rate_limited"])
 
 
 def _queues(node: Node, stats: Mapping[str, Any]) -> Iterator[Metric]:
-    text = "Waiting because connections take no more."
+    text = "Messages that wait because the buffers of their connections are full."
     yield _gauge("rtlab_queued_messages", text, stats["queued_messages"])
-    yield _gauge("rtlab_queued_bytes", "The same, with what transports hold.", stats["queued_bytes"])
-    yield _gauge("rtlab_backlog_bytes", "Kept for a replay.", stats["backlog_bytes"])
-    yield _gauge("rtlab_rooms", "Rooms.", stats["rooms"])
-    yield _gauge("rtlab_feeds", "Feeds that run.", stats["feeds"])
+    yield _gauge(
+        "rtlab_queued_bytes",
+        "Bytes that wait for slow clients, including the transports' buffers.",
+        stats["queued_bytes"],
+    )
+    yield _gauge(
+        "rtlab_backlog_bytes",
+        "Bytes that sessions keep for a replay after a reconnect.",
+        stats["backlog_bytes"],
+    )
+    yield _gauge("rtlab_rooms", "Rooms that exist.", stats["rooms"])
+    yield _gauge("rtlab_feeds", "Running feeds.", stats["feeds"])
     waiting = sum(session.order.waiting for session in node.sessions)
-    text = "Messages of clients that wait for the broker's answer, or behind one that does."
+    text = "Clients' messages that wait for an answer of the broker, their own or an earlier one's."
     yield _gauge("rtlab_broker_waiting", text, waiting)
 
 
@@ -147,13 +173,19 @@ def _broker(node: Node, cluster: Mapping[str, Any] | None) -> Iterator[Metric]:
             "takeovers": 0,
             "catch_ups": 0,
         }
-    yield _gauge("rtlab_broker_nodes", "Nodes that live, as this one hears it.", len(cluster["nodes"]))
-    yield _gauge("rtlab_broker_connected", "0 while its heartbeats do not come back.", cluster["connected"])
-    text = "Since the newest heartbeat was sent that came back: what is published now may take as long."
+    yield _gauge("rtlab_broker_nodes", "Live nodes, as known to this one.", len(cluster["nodes"]))
+    yield _gauge(
+        "rtlab_broker_connected", "1 while heartbeats return from the broker, else 0.", cluster["connected"]
+    )
+    text = "Seconds since the newest heartbeat that returned from the broker was sent."
     yield _gauge("rtlab_broker_silence_seconds", text, cluster["silence"] or 0)
-    yield _counter("rtlab_broker_takeovers", "Rooms whose numbering it began anew.", cluster["takeovers"])
-    yield _counter("rtlab_broker_catch_ups", "Times it asked for what it had missed.", cluster["catch_ups"])
-    text = "Of its heartbeats, to the broker and back."
+    yield _counter(
+        "rtlab_broker_takeovers", "Rooms that this node took over, with a new epoch.", cluster["takeovers"]
+    )
+    yield _counter(
+        "rtlab_broker_catch_ups", "Requests for messages that this node had missed.", cluster["catch_ups"]
+    )
+    text = "Round-trip time of heartbeats to the broker."
     yield _histogram("rtlab_broker_trip_seconds", text, node.broker.trips or Histogram())
 
 

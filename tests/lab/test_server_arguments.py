@@ -5,7 +5,7 @@ import pytest
 from rtlab.errors import LabError
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.protocol.deflate import Deflate
-from rtlab.server.__main__ import make_parser
+from rtlab.server.command_line import make_parser
 
 
 def test_each_option_is_one_that_the_server_knows():

@@ -16,7 +16,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.server.__main__ import make_parser
+from rtlab.server.command_line import make_parser
 from tests.server.conftest import TOKEN, Child
 
 
