@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 from rtlab.testing.pytest_plugin import (  # noqa: F401
     fake_clock,
     fault_script,
@@ -10,3 +12,7 @@ from rtlab.testing.pytest_plugin import (  # noqa: F401
     ledger,
     mock_websocket,
 )
+
+# An example's time depends on the machine's load, so it is not judged: benchmarks measure time.
+settings.register_profile("rtlab", deadline=None)
+settings.load_profile("rtlab")

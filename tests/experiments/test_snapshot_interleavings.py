@@ -15,7 +15,7 @@ from rtlab.experiments.snapshot_interleavings import (
     run_interleavings,
 )
 
-SEARCH = settings(max_examples=200, stateful_step_count=20, deadline=None, database=None, derandomize=True)
+SEARCH = settings(max_examples=200, stateful_step_count=20, database=None, derandomize=True)
 
 
 class Machine(RuleBasedStateMachine):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.figures.chart import Chart
@@ -167,7 +167,6 @@ def test_figures_leave_no_global_state() -> None:
     assert pyplot is None or not pyplot.get_fignums()
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=80), st.integers(1, 20))
 def test_trailing_percentiles_look_back_and_not_ahead(values: list[float], readings: int) -> None:
     times = np.arange(len(values)) * 0.1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.client.events import Connected, Disconnected, Emitter, ErrorEvent, Reconnecting
@@ -49,7 +49,6 @@ def test_a_sample_becomes_one_row_with_documented_columns() -> None:
     assert not row["loop_late"]
 
 
-@settings(deadline=None)
 @given(samples, st.integers(1, 9), st.integers(1, 40))
 def test_the_newest_samples_are_kept_and_the_rest_is_counted(
     rows: list[tuple], capacity: int, limit: int
@@ -69,7 +68,6 @@ def test_the_newest_samples_are_kept_and_the_rest_is_counted(
     assert [names[i] for i in kept.rows["series"]] == [row[0] for row in expected]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=20), st.integers(1, 7))
 def test_reading_in_steps_sees_every_sample_once(steps: list[int], capacity: int) -> None:
     recorder = at_zero(capacity=capacity)
@@ -94,7 +92,6 @@ def test_a_reader_that_fell_behind_learns_how_much_it_missed() -> None:
     assert batch.rows["ts"][0] == 20
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=50), st.floats(0, 100))
 def test_percentiles_are_numpys(latencies_ms: list[float], q: float) -> None:
     recorder = at_zero()

@@ -52,7 +52,7 @@ def test_a_run_survives_the_file(tmp_path: Path, suffix: str) -> None:
     assert "numpy" in loaded.parameters["versions"]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4), st.integers(0, 2**32 - 1)), max_size=20))
 def test_csv_keeps_every_sample_to_a_tenth_of_a_microsecond(rows: list[tuple[float, float, int]]) -> None:
     import tempfile

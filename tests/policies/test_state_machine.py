@@ -251,7 +251,7 @@ def test_a_first_connect_fails_at_once_unless_asked_otherwise():
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_walk_keeps_one_attempt_and_one_timer(data):
     """Whatever happens in whatever order: never two timers, never two live attempts."""
     retry = data.draw(st.booleans())

@@ -130,7 +130,7 @@ def shoot(lab: Lab, data: bytes) -> None:
 
 
 def requests(lab: Lab, bearer: bytes) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"PUT"]), PATHS, QUERY, HEADERS,
            ENCODED | BYTES, st.booleans(), BYTES, st.integers(0, 2**32))  # fmt: skip
     def fuzz(
@@ -164,7 +164,7 @@ def messages(lab: Lab, bearer: bytes) -> None:
         ),
     )
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(st.lists(frames, min_size=1, max_size=8), BYTES, st.integers(0, 2**32))
     def fuzz(sent: list[tuple[int, bytes, Any]], junk: bytes, seed: int) -> None:
         head = (
@@ -186,7 +186,7 @@ def messages(lab: Lab, bearer: bytes) -> None:
 
 
 def junk(lab: Lab, bearer: bytes) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(st.binary(max_size=300), st.integers(0, 2**32))
     def fuzz(data: bytes, seed: int) -> None:
         rng = random.Random(seed)

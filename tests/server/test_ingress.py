@@ -283,7 +283,7 @@ fields = st.sampled_from(
 texts = st.text(max_size=5) | st.sampled_from(["r", "y" * 1_100_000])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.builds(

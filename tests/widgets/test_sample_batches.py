@@ -59,7 +59,7 @@ def test_each_sample_mark_and_stretch_travels_once() -> None:
     assert len(again[0]["marks"]) == 2
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 3000), st.integers(100, 500))
 def test_a_window_is_thinned_and_keeps_the_highest_of_every_series(count: int, max_points: int) -> None:
     recorder = at_zero()
@@ -96,7 +96,6 @@ def test_what_left_the_window_is_not_sent() -> None:
     assert points(Packer(recorder, window=10.0).pack(now=99.0))["t"].tolist() == list(range(89, 100))
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e4)), max_size=60))
 def test_running_percentiles_are_of_the_numbers_only(values: list[float]) -> None:
     numbers = sorted(v for v in values if not math.isnan(v))

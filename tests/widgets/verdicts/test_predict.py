@@ -4,14 +4,13 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.verdicts.predict import Predict, compare_prediction
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_no_text_breaks_the_widget(text: str) -> None:
     guess = Predict("How long?", unit="ms")
@@ -19,7 +18,6 @@ def test_no_text_breaks_the_widget(text: str) -> None:
     assert (guess.value is None) == (guess.tone != "good")
 
 
-@settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_the_factor_is_the_same_in_both_directions(a: float, b: float) -> None:
     high, low = compare_prediction(max(a, b), min(a, b)), compare_prediction(min(a, b), max(a, b))
