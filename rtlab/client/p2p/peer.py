@@ -32,6 +32,9 @@ _MAX_WAITING_OFFERS: Final = 16
 class Signalling(Protocol):
     """The interface of a peer's signalling connection: any `Connection` that has joined the room."""
 
+    @property
+    def client_id(self) -> str | None: ...
+
     def on(self, name: str, handler: Callable[[Any], object]) -> None: ...
 
     def off(self, name: str, handler: Callable[[Any], object] | None = None) -> None: ...
@@ -54,6 +57,10 @@ class _Signal(msgspec.Struct, rename={"sender": "from", "receiver": "to"}):
 class Peer:
     """A client that can call other peers of its room, and be called by them.
 
+    A peer's name begins with its connection's client id. The server stamps the client id of the sender
+    into each message, and a peer ignores offers and answers whose name and stamp disagree. So nobody else
+    in the room can answer a call by name, as long as the server gives a client id to one client only.
+
     Parameters
     ----------
     signalling : Signalling
@@ -74,6 +81,11 @@ class Peer:
     relay : callable, optional
         Called with the other peer's UDP port and awaited; returns the port of a relay in
         front of it, through which the call then goes.
+
+    Attributes
+    ----------
+    name : str
+        The client id, a dot and a random part; only the random part without a client id.
 
     Examples
     --------
@@ -97,7 +109,8 @@ class Peer:
         max_retransmits: int | None = None,
         relay: Relay | None = None,
     ) -> None:
-        self.name = secrets.token_hex(4)
+        unique = secrets.token_hex(4)
+        self.name = unique if signalling.client_id is None else f"{signalling.client_id}.{unique}"
         self._signalling = signalling
         self._room_id = room_id
         self._audio = audio
@@ -105,7 +118,8 @@ class Peer:
         self._max_retransmits = max_retransmits
         self._relay = relay
         self._offers: asyncio.Queue[_Signal] = asyncio.Queue(_MAX_WAITING_OFFERS)
-        self._answers: dict[str, asyncio.Future[_Signal]] = {}
+        # Call → the name of the peer that may answer, None for any; and its answer
+        self._answers: dict[str, tuple[str | None, asyncio.Future[_Signal]]] = {}
 
     async def __aenter__(self) -> Self:
         self._signalling.on(SIGNAL, self._signalled)
@@ -125,12 +139,14 @@ class Peer:
             return  # any client of the room can send any payload
         if signal.sender == self.name or signal.receiver not in (None, self.name):
             return
+        if message.client_id is not None and signal.sender.rpartition(".")[0] != message.client_id:
+            return  # it says that it comes from somebody else
         if signal.kind == "offer":
             if not self._offers.full():
                 self._offers.put_nowait(signal)
         else:
-            waiting = self._answers.get(signal.call)
-            if waiting is not None and not waiting.done():
+            name, waiting = self._answers.get(signal.call, (None, None))
+            if waiting is not None and not waiting.done() and name in (None, signal.sender):
                 waiting.set_result(signal)
 
     async def _tell(self, signal: _Signal) -> None:
@@ -142,7 +158,8 @@ class Peer:
         Parameters
         ----------
         name : str, optional
-            The other peer's `Peer.name`; None takes the first peer that answers.
+            The other peer's `Peer.name`: answers of others are ignored. None takes the first peer that
+            answers.
         timeout : float
             Seconds within which the call must be open.
 
@@ -153,7 +170,7 @@ class Peer:
         Raises
         ------
         ConnectFailed
-            No peer answered, or ICE found no path.
+            No peer answered, not the one that was called, or ICE found no path.
         """
         peer = LoopbackPeerConnection()
         if self._audio is not None:
@@ -163,7 +180,8 @@ class Peer:
         )
         call = Call(peer, channel)
         ident = secrets.token_hex(8)
-        answered = self._answers[ident] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[_Signal] = asyncio.get_running_loop().create_future()
+        self._answers[ident] = name, answered
         opened = False
         try:
             async with asyncio.timeout(timeout):
@@ -180,8 +198,10 @@ class Peer:
         except TimeoutError as error:
             if call.remote:
                 reason = f"peer {call.remote} answered, and no call opened: can UDP pass on 127.0.0.1?"
-            else:
+            elif name is None:
                 reason = f"nobody in room {self._room_id!r} answered: is another Peer waiting in accept()?"
+            else:
+                reason = f"peer {name} did not answer in room {self._room_id!r}: is it waiting in accept()?"
             raise ConnectFailed(f"{reason} ({timeout:g} s)") from error
         except (TransportClosed, ValueError) as error:
             raise ConnectFailed(f"the call to {call.remote} failed: {error}") from error

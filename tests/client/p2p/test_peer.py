@@ -28,15 +28,19 @@ class Room:
 
 
 class Member(Emitter):
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, client_id: str | None = None) -> None:
         super().__init__()
         self.room = room
+        self.client_id = client_id
         room.members.append(self)
 
     async def send(
         self, type: str, payload: Any = None, *, room_id: str | None = None, id: str | None = None
     ) -> None:
-        message = Message(type, payload, room_id=room_id)
+        self.say(type, payload, room_id)
+
+    def say(self, type: str, payload: Any, room_id: str | None = "r") -> None:
+        message = Message(type, payload, room_id=room_id, client_id=self.client_id)
         self.room.log.append(message)
         for member in self.room.members:
             member.emit(type, message)
@@ -127,7 +131,7 @@ async def test_the_server_signals_and_then_carries_nothing() -> None:
             await one.join_room("lobby")
             await two.join_room("lobby")
             async with Peer(one, "lobby") as alice, Peer(two, "lobby") as bob:
-                ours, theirs = await asyncio.gather(alice.call(), bob.accept())
+                ours, theirs = await asyncio.gather(alice.call(bob.name), bob.accept())
                 async with ours, theirs:
                     before = server.node.ingress.received
                     for n in range(20):
@@ -174,6 +178,54 @@ async def test_a_call_can_name_whom_it_is_for() -> None:
         assert b._offers.empty()
         await ours.close()
         await theirs.close()
+
+
+def answers_every_call(member: Member, name: Callable[[dict[str, Any]], str]) -> list[str]:
+    """Let a member of the room answer each offer under a name of its own; return the names that it used."""
+    used: list[str] = []
+
+    def answer(message: Message) -> None:
+        signal = message.payload
+        if signal["kind"] == "offer":
+            used.append(name(signal))
+            lie = {
+                "kind": "answer",
+                "call": signal["call"],
+                "from": used[-1],
+                "to": signal["from"],
+                "sdp": "v=0",
+            }
+            asyncio.get_running_loop().call_soon(member.say, SIGNAL, lie)
+
+    member.on(SIGNAL, answer)
+    return used
+
+
+@pytest.mark.parametrize("stamped", [True, False], ids=["stamped", "no stamps"])
+async def test_a_call_by_name_is_answered_by_nobody_else(stamped: bool) -> None:
+    room = Room()
+    one, two, liar = (Member(room, name if stamped else None) for name in ("ada", "bob.b", "mallory"))
+    async with Peer(one, "r") as alice, Peer(two, "r") as bob:
+        assert bob.name.startswith("bob.b.") is stamped
+        used = answers_every_call(liar, lambda signal: bob.name if stamped else "mallory.1")
+        ours, theirs = await asyncio.gather(alice.call(bob.name), bob.accept())
+        async with ours, theirs:
+            assert (ours.remote, theirs.remote) == (bob.name, alice.name)
+            await ours.send("secret", 1)
+            assert (await theirs.receive()).payload == 1
+        assert used
+        with pytest.raises(ConnectFailed, match=f"peer {bob.name} did not answer"):
+            await alice.call(bob.name, timeout=0.2)
+
+
+async def test_a_caller_cannot_call_itself_somebody_else() -> None:
+    room = Room()
+    liar = Member(room, "mallory")
+    async with Peer(Member(room, "bob"), "r") as bob:
+        for name in ("ada.1", "mallory", "mallory.1"):
+            await liar.send(SIGNAL, {"kind": "offer", "call": "1", "from": name, "sdp": "v=0"}, room_id="r")
+        assert bob._offers.get_nowait().sender == "mallory.1"
+        assert bob._offers.empty()
 
 
 async def test_sound_travels_and_is_measured() -> None:
