@@ -16,6 +16,7 @@ import msgspec
 
 from rtlab.client.connection import Connection, State
 from rtlab.client.events import Handler
+from rtlab.client.per_loop import PerLoop
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
@@ -96,7 +97,7 @@ class WebSocketPool:
             for n, member in enumerate(members)
         ]
         self._turn = 0
-        self._connecting: list[asyncio.Task[None]] = []
+        self._connecting: PerLoop[set[asyncio.Task[None]]] = PerLoop(set)
 
     def __repr__(self) -> str:
         ready = sum(member.conn.state is State.CONNECTED for member in self._members)
@@ -148,12 +149,13 @@ class WebSocketPool:
         needed = len(self._members) if at_least is None else at_least
         if not 1 <= needed <= len(self._members):
             raise ValueError(f"expected at_least from 1 to {len(self._members)}, got {at_least!r}")
-        self._connecting = [asyncio.create_task(member.conn.connect()) for member in self._members]
+        connecting = [asyncio.create_task(member.conn.connect()) for member in self._members]
+        self._connecting.here.update(connecting)
         try:
             async with asyncio.timeout(timeout):
-                await self._until_connected(needed)
+                await self._until_connected(needed, connecting)
         except BaseException as error:
-            failed = [task.exception() for task in self._connecting if task.done() and not task.cancelled()]
+            failed = [task.exception() for task in connecting if task.done() and not task.cancelled()]
             await self.close()
             if isinstance(error, TimeoutError | ConnectFailed):
                 cause = next((one for one in failed if one is not None), error)
@@ -165,10 +167,11 @@ class WebSocketPool:
 
     async def close(self) -> None:
         """Close every member for good."""
-        for task in self._connecting:
+        connecting = tuple(self._connecting.here)
+        for task in connecting:
             task.cancel()
-        await asyncio.gather(*self._connecting, return_exceptions=True)
-        self._connecting = []
+        await asyncio.gather(*connecting, return_exceptions=True)
+        self._connecting.here.difference_update(connecting)
         await asyncio.gather(*(member.conn.close() for member in self._members))
 
     def on(self, name: str, handler: Handler) -> None:
@@ -264,8 +267,8 @@ class WebSocketPool:
         member.sent += 1
         return member
 
-    async def _until_connected(self, needed: int) -> None:
-        waiting = set(self._connecting)
+    async def _until_connected(self, needed: int, connecting: Sequence[asyncio.Task[None]]) -> None:
+        waiting = set(connecting)
         opened = 0
         while opened < needed:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from rtlab.client.connection import Connection
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected
@@ -15,6 +16,8 @@ from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.policies.backoff import Constant
 from rtlab.policies.pool_choice import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
+from rtlab.testing.memory_transport import MemoryTransport
+from tests.memory import welcome
 
 FAST = {"backoff": Constant(0.02)}
 
@@ -139,6 +142,33 @@ async def test_enough_members_are_enough_and_the_others_go_on_trying(lab):
         while pool.stats[0].state != "Connected":
             await asyncio.sleep(0.01)
         await pool.close()
+    assert {member.state for member in pool.stats} == {"Closed"}
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["connected again", "only closed"])
+def test_a_pool_may_be_carried_to_a_second_loop(again):
+    """Also if the first loop ended while a member was still trying."""
+    gates = [asyncio.Event(), asyncio.Event()]
+
+    def transport():
+        return MemoryTransport(welcome=welcome(), gate=gates.pop() if gates else None)
+
+    pool = WebSocketPool([Connection(lambda: MemoryTransport(welcome=welcome())), Connection(transport)])
+
+    async def first():
+        await pool.connect(at_least=1)
+
+    asyncio.run(first())
+
+    async def second():
+        async with asyncio.timeout(10):
+            if again:
+                gates.clear()
+                await pool.connect()
+                assert [member.state for member in pool.stats] == ["Connected"] * 2
+            await pool.close()
+
+    asyncio.run(second())
     assert {member.state for member in pool.stats} == {"Closed"}
 
 
