@@ -40,7 +40,7 @@ _MOST_PATIENCE: Final = 60.0
 
 #: `_GAPS`: a message or the opening is missing, so all is sent again. `_TRY_AGAIN`: temporary refusals.
 _GAPS: Final = frozenset({"gap", "not_opened"})
-_TRY_AGAIN: Final = frozenset({"not_published", "rate_limited", "busy"})
+_TRY_AGAIN: Final = frozenset({"not_published", "blocked", "rate_limited", "busy"})
 #: Refusals after which the outbox must stop for good.
 _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 

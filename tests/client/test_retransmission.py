@@ -148,11 +148,12 @@ async def test_a_refusal_is_the_messages_own():
 
 
 async def test_what_may_be_tried_again_is_after_a_pause():
-    answers = [refused("rate_limited", retryAfter=0.01), refused("not_published"), {"ok": True}]
+    temporary = [refused("not_published"), refused("blocked"), refused("busy")]
+    answers = [refused("rate_limited", retryAfter=0.01), *temporary, {"ok": True}]
     server = Server(lambda item: answers.pop(0) if item["type"] == "chat" else {"ok": True})
     async with Connection(Factory(server.transport())) as conn:
         await (await conn.send("chat", 1, room_id="r", delivery=ONCE)).acked(5)
-    assert len(server.frames) == 3
+    assert len(server.frames) == 5
 
 
 @pytest.mark.parametrize("frame_refused", [True, False])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +29,7 @@ from rtlab.server.sessions.message_deduplication import ProducerLimits, Producer
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sessions.scheduled_feed import MAX_RATE
 from rtlab.server.sessions.session_limits import SessionLimits
+from rtlab.server.sessions.slow_consumer_queue import OverflowRules
 from rtlab.server.sinks.base import write_each
 
 
@@ -356,6 +359,24 @@ def test_a_refusal_is_a_result_too_and_uses_up_its_number() -> None:
     assert bench.code("chat", room_id="r", stream="outbox", seq=0) == "wrong_seq"
     bench.say("outbox", {**OPENING, "base": 9})  # 5 to 8 are not to come any more
     assert numbered(bench, 9, room_id="r")["offset"] == 2
+
+
+async def test_a_message_that_a_slow_member_held_up_for_too_long_does_not_use_up_its_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+    bench.say("outbox", OPENING)
+    bench.say("join_room", room_id="r")
+    monkeypatch.setattr(sys.modules["rtlab.server.handlers.publish"], "BLOCK_TIMEOUT", 0.01)
+    monkeypatch.setattr(OverflowRules, "may_block", lambda *_: True)
+    slow = SimpleNamespace(when_changed=lambda then: None)
+    monkeypatch.setattr(bench.hub, "blocker", lambda room_id: slow)
+    message = Message("chat", 1, id="m1", stream="outbox", seq=1, room_id="r")
+    result = bench.ingress.receive(bench.session, message, AsItIs())
+    assert isinstance(result, asyncio.Future)
+    assert (await asyncio.wait_for(result, 5))["error"]["code"] == "blocked"
+    monkeypatch.setattr(bench.hub, "blocker", lambda room_id: None)
+    assert numbered(bench, 1, room_id="r")["offset"] == 1
 
 
 def test_the_items_of_a_batch_are_numbered_too() -> None:

@@ -18,7 +18,7 @@ from rtlab.server.sessions.message_deduplication import Incarnation, Producer, P
 __all__ = ["in_sequence", "outbox"]
 
 #: Codes of refusals that do not use up a number: the client may send the same message again.
-_NOT_FINAL: Final = frozenset({"not_published"})
+_NOT_FINAL: Final = frozenset({"not_published", "blocked"})
 
 _encode: Final = msgspec.json.Encoder().encode
 
