@@ -76,15 +76,15 @@ def _load(path: Path, seed: int | None) -> FaultScript:
 
 def _address(upstream: str) -> str:
     """Return an upstream as ``host:port``; a URL without a port gets its scheme's default."""
+    from rtlab.protocol.urls import parse_url, shown
+
     if "://" not in upstream:
         _, colon, port = upstream.rpartition(":")
         if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
             raise RtlabError(
-                f"expected UPSTREAM as HOST:PORT with a port from 1 to 65535, got {upstream!r:.100}"
+                f"expected UPSTREAM as HOST:PORT with a port from 1 to 65535, got {shown(upstream)}"
             )
         return upstream
-    from rtlab.protocol.urls import parse_url
-
     _, host, port = parse_url(upstream).origin
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -70,7 +70,9 @@ def checked_option(name: str, value: Any, example: str, *methods: str) -> None:
     if value is None:
         return
     if isinstance(value, type) or not all(hasattr(value, method) for method in methods):
-        raise TypeError(f"expected {name} to be an object like {example}, got {value!r}")
+        # A value for ``auth`` of the wrong type is most often a token.
+        got = f"a value of type {type(value).__name__}" if name == "auth" else repr(value)
+        raise TypeError(f"expected {name} to be an object like {example}, got {got}")
 
 
 def positive(name: str, seconds: float) -> float:

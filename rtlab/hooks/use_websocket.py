@@ -12,11 +12,13 @@ import msgspec
 import reacton
 import reacton.core
 
+from rtlab.errors import ConnectFailed
 from rtlab.hooks.render_queue import Look
 from rtlab.hooks.render_throttle import home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import parse_url, shown
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
@@ -80,12 +82,12 @@ def check_url(url: object) -> str | None:
         return None
     if not isinstance(url, str):
         raise TypeError(
-            f"expected a URL such as 'ws://host/ws', or None for no connection yet, got {url!r:.80}"
+            f"expected a URL such as 'ws://host/ws', or None for no connection yet, got {shown(url)}"
         )
-    if not url.startswith(("ws://", "wss://", "http://", "https://")):
-        raise ValueError(
-            f"expected a URL that begins with ws:// or http://, or their s forms, got {url!r:.80}"
-        )
+    try:
+        parse_url(url, "ws://host/ws")
+    except ConnectFailed as error:
+        raise ValueError(str(error)) from None
     return url
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BROKERS, BrokerServer
 from rtlab.lab.server_arguments import ServerOptions
+from rtlab.protocol.urls import shown
 
 __all__ = ["all_of", "start_broker", "until_together"]
 
@@ -61,7 +62,7 @@ async def start_broker(options: ServerOptions) -> BrokerServer | None:
     if broker is None or "://" in broker:
         return None
     if broker not in BROKERS:
-        raise LabError(f"expected a broker's URL, or one of {', '.join(BROKERS)}, got broker={broker!r}")
+        raise LabError(f"expected a broker's URL, or one of {', '.join(BROKERS)}, got broker={shown(broker)}")
     server = await BrokerServer.start(broker)
     options["broker"] = server.url
     return server

@@ -21,6 +21,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.protocol.messages import Message
+from rtlab.protocol.urls import shown
 
 __all__ = ["MemberStats", "WebSocketPool"]
 
@@ -85,7 +86,7 @@ class WebSocketPool:
         self, members: Sequence[str | Connection], *, choose: PoolChoice | None = None, **options: Any
     ) -> None:
         if isinstance(members, str) or not members:
-            raise ValueError(f"expected a list of at least one URL or connection, got {members!r:.80}")
+            raise ValueError(f"expected a list of at least one URL or connection, got {shown(members)}")
         self._choose = choose or RoundRobin()
         self._members = [
             _Member(

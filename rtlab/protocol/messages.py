@@ -102,8 +102,12 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     stream: str | None = None
 
     def __repr__(self) -> str:
-        # The token is a credential, so it must not get into a log.
-        shown = self if self.token is None else msgspec.structs.replace(self, token="***")
+        # A token is a credential, so it must not get into a log. An ``auth`` message has it in its payload.
+        shown, payload = self, fields_of(self.payload)
+        if self.token is not None:
+            shown = msgspec.structs.replace(shown, token="***")
+        if "token" in payload:
+            shown = msgspec.structs.replace(shown, payload={**payload, "token": "***"})
         return super(Message, shown).__repr__()
 
 

@@ -7,6 +7,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from rtlab.protocol.urls import shown
+
 __all__ = ["as_browsers_write", "host_allowed", "is_loopback", "is_origin", "origin_allowed"]
 
 #: A scheme and an authority, without user, path, query or spaces (RFC 6454 §6.2).
@@ -136,7 +138,7 @@ def as_browsers_write(text: str) -> str:
     'https://chat.example'
     """
     wrong = ValueError(
-        f"expected an origin such as 'https://chat.example' or 'http://localhost:8888', got {text!r:.100}"
+        f"expected an origin such as 'https://chat.example' or 'http://localhost:8888', got {shown(text)}"
     )
     try:
         parts = urlsplit(text)

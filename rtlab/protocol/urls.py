@@ -20,7 +20,7 @@ import msgspec
 
 from rtlab.errors import ConnectFailed
 
-__all__ = ["Origin", "Url", "parse_url", "redacted"]
+__all__ = ["Origin", "Url", "parse_url", "redacted", "shown"]
 
 #: Scheme (``ws`` counts as ``http``), host and port. Credentials are sent within one origin only.
 Origin = tuple[str, str, int]
@@ -42,13 +42,16 @@ _QUERY_SAFE: Final = _PATH_SAFE + "?{}^`\\"
 _RESUME_FIELDS: Final = frozenset({"clientId", "session", "seq", "cursor", "welcome"})
 
 _USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
+_BEFORE_HOST: Final = re.compile(r"\A(\s*(?:[a-z][a-z0-9+.-]*:)?//)?.*@", re.I | re.S)
+#: A field of a query or fragment. A bracket, comma or semicolon belongs to its value if more text follows.
+_FIELD: Final = re.compile(r"([?&;#])([^=&;#?\s'\"]+)=(?:[^&#\s'\"),;]|[),;]+(?=[^&#\s'\"),;]))*")
+_JSON_FIELD: Final = re.compile(r"(['\"])([\w.-]+)(\1\s*:\s*['\"])[^'\"]*")
+
+#: Names of secret fields: those that contain one of these, and those that are one of these.
 _SECRET: Final = re.compile(
-    r"(?P<name>[?&](?:[\w.-]*(?:token|ticket|secret|password|passwd|pwd|signature|credential|api-?_?key|jwt)"
-    r"[\w.-]*|sig|key|auth|authorization|session|code))=[^&#\s'\"),;]*",
-    re.I,
+    r"token|ticket|secret|passw|passphrase|pass(?![a-z])|pwd|signature|credential|api[-_]?key|jwt", re.I
 )
-
-
+_SECRET_NAMES: Final = frozenset({"sig", "key", "auth", "authorization", "session", "code"})
 #: Credentials in a header, and JWTs anywhere (the first two parts of a JWT begin with ``{"`` in base64).
 _HEADER: Final = re.compile(r"(?P<name>authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.I)
 _JWT: Final = re.compile(r"\beyJ[\w-]*\.eyJ[\w-]*\.[\w-]*")
@@ -225,14 +228,20 @@ def _parsed(url: str, example: str) -> Url:
         raise _bad("expected a URL without control characters", url)
     userinfo, _, netloc = authority.rpartition("@")
     host, port = _split_port(netloc)
+
+    def shown_part(part: str) -> str:
+        """Show a part, unless an ``@`` behind it suggests that it begins an unencoded password."""
+        return "***" if "@" in match[0][match.end(2) :] else f"{part!r:.80}"
+
     if port.strip("0123456789") or (port and not 0 < int(port[:9]) < 65536):
         raise ConnectFailed(
-            f"expected a URL with a port from 1 to 65535, got {port!r:.20} in {_shown(url)}", retryable=False
+            f"expected a URL with a port from 1 to 65535, got {shown_part(port)} in {shown(url)}",
+            retryable=False,
         )
     checked = _checked_host(host)
     if checked is None:
         raise ConnectFailed(
-            f"expected a URL with a host name or an address, got {host!r:.80} in {_shown(url)}",
+            f"expected a URL with a host name or an address, got {shown_part(host)} in {shown(url)}",
             retryable=False,
         )
     try:
@@ -312,14 +321,37 @@ def redacted(text: str) -> str:
     >>> redacted("no answer from https://me:pw@example.org/ws?token=abc&room=lobby")
     'no answer from https://***@example.org/ws?token=***&room=lobby'
     """
-    shown = _SECRET.sub(r"\g<name>=***", _USERINFO.sub("***@", text))
-    return _JWT.sub("***", _HEADER.sub(r"\g<name>***", shown))
+    masked = _JSON_FIELD.sub(_masked_json, _FIELD.sub(_masked, _USERINFO.sub("***@", text)))
+    return _JWT.sub("***", _HEADER.sub(r"\g<name>***", masked))
 
 
-def _shown(url: object) -> str:
-    """Show an invalid URL without secrets: everything before its last ``@`` may be a password."""
-    return repr(redacted(re.sub(r"//.*@", "//***@", url, flags=re.S)) if isinstance(url, str) else url)[:200]
+def _masked(field: re.Match[str]) -> str:
+    name = unquote(field[2])  # a server reads %74oken as token
+    secret = _SECRET.search(name) or name.partition("[")[0].lower() in _SECRET_NAMES
+    return f"{field[1]}{field[2]}=***" if secret else field[0]
+
+
+def _masked_json(field: re.Match[str]) -> str:
+    return f"{field[1]}{field[2]}{field[3]}***" if _SECRET.search(field[2]) else field[0]
+
+
+def shown(url: object) -> str:
+    """Return the repr of what should be a URL, or contain one, without secrets.
+
+    Parameters
+    ----------
+    url : object
+        Anything that a caller gave. Everything before its last ``@`` may be a password.
+
+    Examples
+    --------
+    >>> shown("ws://me:p@/w@h:x/"), shown("me:pw@h"), shown(8000)
+    ("'ws://***@h:x/'", "'***@h'", '8000')
+    """
+    text = url if isinstance(url, str) else repr(url)
+    masked = redacted(_BEFORE_HOST.sub(r"\1***@", text))
+    return (repr(masked) if isinstance(url, str) else masked)[:200]
 
 
 def _bad(expected: str, url: object) -> ConnectFailed:
-    return ConnectFailed(f"{expected}, got {_shown(url)}", retryable=False)
+    return ConnectFailed(f"{expected}, got {shown(url)}", retryable=False)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import MAX_REASON_BYTES
+from rtlab.protocol.urls import shown
 
 __all__ = [
     "EVENTS",
@@ -89,12 +90,12 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise DOMError("SyntaxError", f"the URL {url!r} is invalid: {error}") from None
+    except ValueError:  # its text may contain a part of a password
+        raise DOMError("SyntaxError", f"the URL {shown(url)} is invalid") from None
     if parts.scheme not in ("ws", "wss", "http", "https") or not parts.hostname:
-        raise DOMError("SyntaxError", f"expected a URL such as ws://mock.test/ws, got {url!r}")
+        raise DOMError("SyntaxError", f"expected a URL such as ws://mock.test/ws, got {shown(url)}")
     if parts.fragment:
-        raise DOMError("SyntaxError", f"the URL {url!r} has a fragment")
+        raise DOMError("SyntaxError", f"the URL {shown(url)} has a fragment")
     return url.replace("http", "ws", 1) if parts.scheme.startswith("http") else url
 
 

@@ -403,7 +403,9 @@ async def test_a_callback_sees_the_newest_variables():
     ("url", "options", "error"),
     [
         (8000, {}, "expected a URL such as"),
-        ("localhost:8000", {}, "begins with ws://"),
+        ("localhost:8000", {}, "a URL like ws://host/ws"),
+        ("htp://me:s3cret@host/ws?token=s3cret", {}, r"got 'htp://\*\*\*@host/ws\?token=\*\*\*'"),
+        (b"ws://me:s3cret@host/ws", {}, r"got \*\*\*@host/ws"),
         (URL, {"transport": "carrier pigeon"}, "expected some of"),
     ],
 )

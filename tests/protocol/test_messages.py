@@ -35,6 +35,7 @@ def test_a_token_in_a_message_is_not_shown() -> None:
     shown = repr(Message("chat", 1, token="s3cret"))
     assert "s3cret" not in shown
     assert "token='***'" in shown
+    assert "s3cret" not in repr(Message("auth", {"token": "s3cret"}, "a"))
     assert repr(Message("chat", 1)).startswith("Message(type='chat', payload=1, ")
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import traceback
+from collections.abc import Callable
 
 import pytest
 
-from rtlab.errors import ConnectFailed
-from rtlab.protocol.urls import parse_url, redacted
+from rtlab.client.options import checked_option
+from rtlab.errors import ConnectFailed, RtlabError
+from rtlab.hooks.use_websocket import check_url
+from rtlab.patterns.websocket_pool import WebSocketPool
+from rtlab.protocol.origins import as_browsers_write
+from rtlab.protocol.urls import parse_url, redacted, shown
+from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.testing.dom_websocket_rules import checked_url
 
 UNCHANGED = [
     "http://example.org/a%2Fb",
@@ -109,6 +117,11 @@ def test_what_is_no_url_is_refused_in_one_way(url: object) -> None:
         "ftp://me:s3cret@h/",
         "http://me:s3cret@/",
         "http://me:x/s3cret@h/",
+        "http://me:s3cret/x@h/",
+        "http://me:s3cret?x@h/",
+        "me:s3cret@h",  # no scheme
+        "ws:me:s3cret@h",
+        " me:s3cret@h//x",
     ],
 )
 def test_a_refusal_shows_no_password(url: str) -> None:
@@ -116,6 +129,18 @@ def test_a_refusal_shows_no_password(url: str) -> None:
         parse_url(url)
     assert "s3cret" not in str(caught.value)
     assert "***@" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        (b"ws://me:s3cret@h/", "***@h/'"),
+        (["ws://me:s3cret@h/?token=s3cret"], "***@h/?token=***']"),
+        (None, "None"),
+    ],
+)
+def test_what_is_no_text_is_shown_without_secrets(url: object, text: str) -> None:
+    assert shown(url) == text
 
 
 def test_repr_and_str_leave_secrets_out() -> None:
@@ -137,6 +162,12 @@ def test_repr_and_str_leave_secrets_out() -> None:
         ("(http://h/?ticket=t)", "(http://h/?ticket=***)"),
         ("?sig=a/b==&stream", "?sig=***&stream"),
         ("?room=token", "?room=token"),
+        ("?pass=a&user_pass=b&pass[]=c&passenger=3", "?pass=***&user_pass=***&pass[]=***&passenger=3"),
+        ("?token[]=a&token%5B%5D=b&%74oken=c", "?token[]=***&token%5B%5D=***&%74oken=***"),
+        ("?a;token=b", "?a;token=***"),
+        ("http://h/#access_token=a&state=b", "http://h/#access_token=***&state=b"),
+        ("(http://h/?token=a,b);c), why", "(http://h/?token=***), why"),
+        ('{"accessToken": "a.b", "room": "r"}', '{"accessToken": "***", "room": "r"}'),
         ("> Authorization: Bearer a.b-c_d=", "> Authorization: Bearer ***"),
         ("{'authorization': 'Basic bWU6cHc='}", "{'authorization': 'Basic ***'}"),
         ("it said eyJhbGciOi.eyJzdWIi.c2ln, no", "it said ***, no"),
@@ -211,3 +242,26 @@ def test_a_redirect_away_from_tls_is_refused() -> None:
     with pytest.raises(ConnectFailed, match="from TLS to none") as caught:
         parse_url("https://h/x").redirected("http://h/x")
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda url: check_url(url.replace("ws:", "htp:")),
+        lambda url: check_url(url.encode()),
+        WebSocketPool,
+        lambda url: checked_url(url + "#x"),
+        lambda url: checked_url(url.replace("ws:", "ftp:")),
+        lambda url: checked_url(url.replace("@h", "@h:x")),
+        lambda url: checked_url("ws://me:s3cret/x@h"),
+        lambda url: carrier_for(url.replace("@h", "@h:x")),
+        lambda url: carrier_for("nats://me:s3cret/x@h"),
+        as_browsers_write,
+        lambda url: checked_option("auth", "s3cret", "Tokens(user, password)", "renew"),
+    ],
+)
+def test_no_refusal_shows_a_secret(refuse: Callable[[str], object]) -> None:
+    """Wherever a URL, or what should be one, is checked."""
+    with pytest.raises((ValueError, TypeError, RtlabError)) as caught:
+        refuse("ws://me:s3cret@h/ws?token=s3cret")
+    assert "s3cret" not in "".join(traceback.format_exception_only(caught.value))

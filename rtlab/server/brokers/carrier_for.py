@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from rtlab.protocol.urls import shown
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrying.carrier import Carrier
 from rtlab.server.brokers.carrying.driver import BrokerDriver
@@ -76,8 +77,8 @@ def driver_for(url: str, namespace: str, limits: CarrierLimits) -> BrokerDriver:
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
-        raise BrokerFailed(f"expected a broker's URL: {error}") from None
+    except ValueError:  # its text may contain a part of a password
+        raise BrokerFailed(f"expected a broker's URL, got {shown(url)}") from None
     modes = parse_qs(parts.query).get("mode", [""])
     mode = modes[0] if parts.query else ""
     if parts.scheme not in _SCHEMES:
