@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from msgspec.structs import replace
@@ -30,13 +31,11 @@ from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportC
 from rtlab.policies import states_and_events as states
 from rtlab.policies.reconnect_policy import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
-from rtlab.processes.tasks import Spawn
+from rtlab.processes.tasks import OwnedTasks, Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect
 
 __all__ = ["Driver"]
 
-T = TypeVar("T")
-R = TypeVar("R")
 State = states.State
 _OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
@@ -71,6 +70,8 @@ class Driver:
         The newest attempt that opened its transport; None before the first.
     attempts, connects, disconnects : int
         Attempts to connect, connections opened, and connections lost so far.
+    spawn : callable
+        Runs a coroutine as a task that `close` cancels and awaits.
     follow : callable
         Called with True when a connection has opened, and with False when it has ended.
     """
@@ -103,7 +104,8 @@ class Driver:
         self._clock = clock
         self._rng = rng
         self._events: deque[states.ConnectionEvent] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
+        self.spawn = self._tasks.spawn
         self._attempt: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._shutting: Transport | None = None
@@ -146,7 +148,9 @@ class Driver:
         self.check_loop()
         self.feed(states.Close())
         transport, self._shutting = self._shutting, None
-        tasks = tuple(self._tasks)  # without the tasks of a connect() that is called while this close() waits
+        tasks = tuple(
+            self._tasks.running
+        )  # without the tasks of a connect() that is called while this close() waits
         try:
             async with self._closing:  # a second close() waits for the first one's closing handshake
                 if transport is not None:
@@ -182,7 +186,7 @@ class Driver:
         self.transport = None
         self._closing = asyncio.Lock()
         self._events.clear()
-        self._tasks.clear()
+        self._tasks.running.clear()
         self._callers.forget()
         self._writes.forget()
         self._requests.drop_all()
@@ -213,7 +217,7 @@ class Driver:
             return
         interrupt: BaseException | None = None
 
-        def run(do: Callable[[T], R], argument: T) -> R | None:
+        def run(do: Callable[[Any], Any], argument: Any) -> Any:
             nonlocal interrupt
             try:
                 return do(argument)
@@ -249,21 +253,17 @@ class Driver:
         """After a bug, rtlab's or a policy's, become Disconnected rather than keep a wrong state."""
         reason = f"the next step could not be taken: {describe(error)}"
         self._cause = error
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        for task in self._tasks:
+        self._carry_out(states.CancelTimer())
+        for task in self._tasks.running:
             if task is not asyncio.current_task():
                 task.cancel()
-        try:
+        with ExitStack() as later:  # all that follows, even if a watcher or a handler raises an interrupt
+            later.callback(self._give_up, reason)
+            if self.transport is not None:
+                told = states.TellDisconnected(1006, reason, clean=False, will_reconnect=False)
+                later.callback(self._retire, told)
+                later.callback(self.transport.abort)
             self._disconnect()
-        finally:
-            try:
-                if self.transport is not None:
-                    self.transport.abort()
-                    self._retire(states.TellDisconnected(1006, reason, clean=False, will_reconnect=False))
-            finally:
-                self._give_up(reason)
 
     def _carry_out(self, action: states.ConnectionAction) -> None:
         match action:
@@ -291,18 +291,6 @@ class Driver:
                 self._retire(action)
             case states.GiveUp(reason):
                 self._give_up(reason)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a task that `close` cancels and awaits."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_ended)
-        return task
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved: the event loop has raised an interrupt already
 
     # The course of one attempt
 
@@ -338,15 +326,13 @@ class Driver:
             attempt.abort()
 
     def _attempt_ended(self, generation: int, task: asyncio.Task[None]) -> None:
-        """Report an attempt that was cancelled before its first step: no code of `_run` has run then."""
-        if task.cancelled():
+        if task.cancelled():  # perhaps before its first step: `_run` has not reported it then
             self._ended(generation, TransportClosed(1006, "stopped before it began", reconnect=False))
 
     def _ended(self, generation: int, error: TransportClosed) -> None:
         if generation != self.life.generation or self.life.state is State.CLOSED:
             return
-        if self._cause is None:
-            self._cause = error
+        self._cause = self._cause or error
         again = error.reconnect if error.reconnect is not None else should_reconnect(error.code)
         if self.life.state is State.CONNECTED:
             hints = error.retry_after, error.reconnection_time
@@ -364,12 +350,11 @@ class Driver:
         self._cause = None
         self._dispatch.position.confirming = transport.confirms
         try:
-            resumed = opened.begin_session(transport)
             event = Connected(
+                resumed=opened.begin_session(transport),
                 at=self._clock(),
                 attempt=attempt,
                 transport=transport.name,
-                resumed=resumed,
                 connect_time=opened.connect_time,
             )
             self._dispatch.tell("connected", event)

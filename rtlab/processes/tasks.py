@@ -1,4 +1,4 @@
-"""Concurrent coroutines, all of which are cancelled when one fails or is stopped."""
+"""Tasks with an owner, and concurrent coroutines that are all cancelled when one fails or is stopped."""
 
 from __future__ import annotations
 
@@ -6,12 +6,37 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["Spawn", "together", "until_stopped"]
+__all__ = ["OwnedTasks", "Spawn", "together", "until_stopped"]
 
 T = TypeVar("T")
 
 #: Starts a coroutine as a task that the receiver of the call owns.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class OwnedTasks:
+    """The running tasks of one owner, which cancels and awaits them.
+
+    Attributes
+    ----------
+    running : set of asyncio.Task
+        The tasks that have not ended.
+    """
+
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a coroutine as a task of the owner."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.running.discard(task)
+        if not task.cancelled():
+            task.exception()  # marks it as retrieved: the event loop has raised an interrupt already
 
 
 async def together(*ones: Coroutine[Any, Any, T]) -> list[T]:
