@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.protocol.endpoints import endpoint_url
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def make_client(
     transport : str
         One of `rtlab.protocol.transport_names.TRANSPORTS`.
     url : str
-        The server's base URL, ``http://host:port`` or ``https://host:port``.
+        The server's base URL, such as ``http://host:port``; see `endpoint_url`.
     ssl : ssl.SSLContext, optional
         The TLS settings for ``https://``; None uses the usual certificate authorities.
     relay : callable, optional
@@ -53,6 +54,13 @@ def make_client(
     Connection
         It does not reconnect unless `options` say so, so that failures are visible.
 
+    Raises
+    ------
+    ConnectFailed
+        The URL is invalid.
+    ValueError
+        The transport is unknown.
+
     Examples
     --------
     >>> make_client("sse", "http://127.0.0.1:8000")
@@ -60,12 +68,13 @@ def make_client(
     """
     check_transports((transport,))
     options = {"max_reconnect_attempts": 0, **options}
+    there = endpoint_url(url, transport).with_userinfo
     if transport == "webrtc":
         # Importing aiortc takes 0.2 s, so it is imported only on demand.
         from rtlab.client.webrtc_channel import WebRTCChannel
 
-        return WebRTCChannel(url, ssl=ssl, relay=relay, **options)
+        return WebRTCChannel(there, ssl=ssl, relay=relay, **options)
     if transport == "websocket":
-        return WebSocketConnection(f"ws{url.removeprefix('http')}/ws", ssl=ssl, **options)
+        return WebSocketConnection(there, ssl=ssl, **options)
     kind: Callable[..., Connection] = ServerSentEvents if transport == "sse" else LongPolling
-    return kind(url, ssl=ssl, **options)
+    return kind(there, ssl=ssl, **options)

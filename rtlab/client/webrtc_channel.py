@@ -24,7 +24,7 @@ class WebRTCChannel(Connection):
     Parameters
     ----------
     url : str
-        The server's base URL, ``http://host:port``.
+        The server, ``http://host:port``; without a path, ``/rtc/offer`` is used.
     ordered, max_retransmits, max_packet_life_time, codec, headers, auth, ssl, relay
         As for `WebRTCTransport`.
     **options

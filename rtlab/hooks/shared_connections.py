@@ -17,7 +17,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.policies.states_and_events import State
 from rtlab.protocol.messages import Message
-from rtlab.protocol.urls import redacted
+from rtlab.protocol.urls import parse_url, shown
 
 __all__ = [
     "ConnectionFactory",
@@ -78,12 +78,12 @@ def plain_connect(transport: str) -> ConnectionFactory:
     def connect(url: str, **options: Any) -> Connection:
         # A component may be shown before its server is up: the connection keeps trying.
         options = {"retry_initial": True, "max_reconnect_attempts": None, **options}
-        if transport == "websocket" and url.startswith("ws"):
+        if parse_url(url).scheme in ("ws", "wss"):
+            if transport != "websocket":
+                raise ValueError(
+                    f"expected the server's base URL, http://host, for {transport}, got {shown(url)}"
+                )
             return WebSocketConnection(url, **options)
-        if not url.startswith("http"):
-            raise ValueError(
-                f"expected the server's base URL, http://host, for {transport}, got {redacted(url)}"
-            )
         return make_client(transport, url, **options)
 
     return connect

@@ -17,6 +17,7 @@ from rtlab.client.transports.credentials import Credentials
 from rtlab.patterns.fallback import Fallback, Owner, Trial
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy
+from rtlab.protocol.endpoints import endpoint_url
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 
@@ -27,9 +28,6 @@ __all__ = ["RealtimeClient", "RealtimeConnection"]
 
 ORDER: Final = ("websocket", "sse", "longpoll")
 
-#: A URL may name one of the endpoints; the others lie beside it.
-_ENDPOINTS: Final = ("/ws", "/sse", "/poll")
-
 
 class RealtimeConnection(Connection):
     """A connection over whichever transport gets through.
@@ -37,8 +35,7 @@ class RealtimeConnection(Connection):
     Parameters
     ----------
     url : str
-        The server: ``http://host:port`` or ``ws://host:port``. The endpoints are below the URL's
-        path, and every request has the URL's query.
+        The server's base URL, such as ``http://host:port`` or ``ws://host:port``; see `endpoint_url`.
     transports : sequence of str
         Names in the order of preference.
     deadline : float
@@ -158,41 +155,36 @@ class RealtimeClient:
 def _makers(
     url: str, options: Mapping[str, Mapping[str, Any]], auth: Credentials | None
 ) -> tuple[str, dict[str, Callable[[], Transport]]]:
-    given = parse_url(url, "http://host:port")
-    http, cookies = given.over("http"), CookieStore()
-    if http.path.endswith(_ENDPOINTS):
-        http = http.beside("")
+    given, cookies = parse_url(url), CookieStore()
 
-    def to(name: str, path: str) -> tuple[str, dict[str, Any]]:
-        """Return a transport's URL and options; the credentials of the URL become a header."""
-        there, chosen = http.below(path), dict(options.get(name, {}))
-        if given.authorization is not None:
-            chosen["headers"] = {"Authorization": given.authorization, **(chosen.get("headers") or {})}
-        return str(there), {"cookies": cookies, "auth": auth, **chosen}
+    def to(name: str) -> tuple[str, dict[str, Any]]:
+        """Return a transport's URL and options."""
+        chosen = {"cookies": cookies, "auth": auth, **options.get(name, {})}
+        return endpoint_url(url, name).with_userinfo, chosen
 
     # Imported on use: importing aiortc alone takes a third of a second.
     def websocket() -> Transport:
         from rtlab.client.transports.websocket import WebSocketTransport
 
-        there, chosen = to("websocket", "ws")
+        there, chosen = to("websocket")
         return WebSocketTransport(there, **chosen)
 
     def sse() -> Transport:
         from rtlab.client.transports.sse import SseTransport
 
-        there, chosen = to("sse", "sse")
+        there, chosen = to("sse")
         return SseTransport(there, **chosen)
 
     def longpoll() -> Transport:
         from rtlab.client.transports.longpoll import LongPollTransport
 
-        there, chosen = to("longpoll", "poll")
+        there, chosen = to("longpoll")
         return LongPollTransport(there, **chosen)
 
     def webrtc() -> Transport:
         from rtlab.client.transports.webrtc import WebRTCTransport
 
-        there, chosen = to("webrtc", "rtc/offer")
+        there, chosen = to("webrtc")
         return WebRTCTransport(there, **chosen)
 
     return given.netloc, {"websocket": websocket, "sse": sse, "longpoll": longpoll, "webrtc": webrtc}

@@ -110,6 +110,12 @@ class Url(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{self.netloc}{self.path}"
 
     @property
+    def with_userinfo(self) -> str:
+        """The whole URL, with its password, to be passed on to a connection and never to be shown."""
+        userinfo = f"{self.userinfo}@" if self.userinfo else ""
+        return str(self).replace("://", f"://{userinfo}", 1)
+
+    @property
     def origin(self) -> Origin:
         """The origin (RFC 6454 §4): credentials are sent to their own origin only."""
         return _PLAIN.get(self.scheme, self.scheme), self.host, self.port or _PORTS[self.scheme]
@@ -135,6 +141,10 @@ class Url(msgspec.Struct, frozen=True):
     def beside(self, name: str) -> Url:
         """Return the URL with the last segment of its path replaced by `name`; the query stays."""
         return msgspec.structs.replace(self, path=f"{self.path.rpartition('/')[0]}/{name}")
+
+    def above(self, name: str) -> Url:
+        """Return the URL without the end `name` of its path; the query stays."""
+        return msgspec.structs.replace(self, path=self.path.removesuffix(name))
 
     def below(self, name: str) -> Url:
         """Return the URL with the segment `name` added to its path; the query stays."""

@@ -9,10 +9,12 @@ import pytest
 import reacton
 import reacton.ipywidgets as w
 
-from rtlab.hooks.shared_connections import hooks_settled, open_links
+from rtlab.errors import ConnectFailed
+from rtlab.hooks.shared_connections import hooks_settled, open_links, plain_connect
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import turns, until
 from tests.patterns.in_process import publish, serving
@@ -80,3 +82,28 @@ async def test_a_crowd_on_one_socket_leaves_nothing_and_beats_once():
     assert open_links() == 0
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
     assert all(transport.aborted for transport in server.made)
+
+
+@pytest.mark.parametrize(
+    ("transport", "url", "target"),
+    [
+        ("websocket", "{ws}/mine?room=lobby", "/mine?room=lobby"),
+        ("websocket", "{WS}/mine", "/mine"),
+        ("websocket", "{http}?room=lobby", "/ws?room=lobby"),
+        ("websocket", "{http}/ws", "/ws"),
+        ("sse", "{http}/?room=lobby", "/sse?room=lobby"),
+        ("longpoll", "{http}/base", "/base/poll?welcome=1"),
+    ],
+)
+async def test_a_url_names_a_websocket_or_a_base(transport: str, url: str, target: str) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(404))
+
+    async with ScriptedServer(script) as server, asyncio.timeout(20):
+        ws = server.url.replace("http", "ws")
+        url = url.format(http=server.url, ws=ws, WS=ws.replace("ws", "WS"))
+        conn = plain_connect(transport)(url, retry_initial=False)
+        with pytest.raises(ConnectFailed):
+            await conn.connect()
+        await conn.close()
+        assert [request.target for request in server.requests] == [target]

@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
+from rtlab.client.factory import make_client
 from rtlab.client.options import checked_option
 from rtlab.errors import ConnectFailed, RtlabError
+from rtlab.hooks.shared_connections import plain_connect
 from rtlab.hooks.use_websocket import check_url
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.protocol.origins import as_browsers_write
@@ -257,6 +259,8 @@ def test_a_redirect_away_from_tls_is_refused() -> None:
         lambda url: carrier_for(url.replace("@h", "@h:x")),
         lambda url: carrier_for("nats://me:s3cret/x@h"),
         as_browsers_write,
+        lambda url: make_client("sse", url.replace("ws:", "htp:")),
+        lambda url: plain_connect("sse")(url),
         lambda url: checked_option("auth", "s3cret", "Tokens(user, password)", "renew"),
     ],
 )

@@ -44,7 +44,7 @@ class WebRTCTransport:
     Parameters
     ----------
     url : str
-        The server, ``http://host:port``; the offer goes to ``/rtc/offer``.
+        The server, ``http://host:port``; without a path, ``/rtc/offer`` is used.
 
     # Delivery
     ordered : bool

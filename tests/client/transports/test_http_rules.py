@@ -119,7 +119,7 @@ async def test_either_scheme_leads_to_the_same_server(name: str, scheme: str) ->
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "/base", "/base/", "/base/ws"])
+@pytest.mark.parametrize("prefix", ["", "/", "/base", "/base/", "/base/ws", "/base/rtc/offer"])
 async def test_a_realtime_client_keeps_query_path_and_credentials(prefix: str) -> None:
     async with ScriptedServer(answering(response(404))) as server:
         url = server.url.replace("//", "//me:pw@") + prefix + "?sig=a/b==&stream"
@@ -131,6 +131,26 @@ async def test_a_realtime_client_keeps_query_path_and_credentials(prefix: str) -
     assert [r.path for r in requests] == [f"{base}{end}" for end in ("/ws", "/sse", "/poll", "/rtc/offer")]
     assert all(r.target.partition("?")[2].startswith("sig=a/b==&stream") for r in requests)
     assert {r.headers["authorization"] for r in requests} == {b"Basic bWU6cHc="}
+
+
+@pytest.mark.parametrize("name", ["websocket", "sse", "longpoll", "webrtc"])
+async def test_the_callers_authorization_replaces_that_of_a_realtime_clients_url(name: str) -> None:
+    """In any spelling: two fields of the name are for no server to choose from (RFC 9110 §5.3)."""
+    raw = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raw.extend(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(response(404))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        url = f"http://me:pw@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        mine = {name: {"headers": {"authorization": "Bearer mine"}}}
+        client = RealtimeConnection(url, transports=(name,), options=mine)
+        with pytest.raises(ConnectFailed):
+            await client.connect()
+    sent = [line for line in bytes(raw).split(b"\r\n") if line.lower().startswith(b"authorization")]
+    assert sent == [b"authorization: Bearer mine"]
 
 
 # One error for one cause
