@@ -34,6 +34,7 @@ _COMMENTS: Final = {
     "transfer-encoding": "chunked: the body's end is not known yet (RFC 9112 §7.1)",
     "last-event-id": "where to go on: the id of the last event that came",
     "x-accel-buffering": "asks nginx to pass on each piece at once",
+    "rtlab-protocol": "marks an rtlab server: a welcome follows",
     "access-control-allow-origin": "pages of this origin may read the answer (CORS)",
     "vary": "the answer depends on this request header",
 }

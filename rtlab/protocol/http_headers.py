@@ -1,4 +1,4 @@
-"""Checks the header fields that a caller adds to requests, alike for every HTTP and WebSocket library."""
+"""Header fields: checks those that a caller adds, alike for every library, and names rtlab's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import Any, Final, cast
 
 from rtlab.errors import ConnectFailed
 
-__all__ = ["check_headers"]
+__all__ = ["PROTOCOL", "PROTOCOL_FIELD", "check_headers"]
+
+#: The field with which an rtlab server marks its event streams and its answers to WebRTC offers, as it
+#: marks a WebSocket by the subprotocol: a client then waits for the ``welcome``, however late it comes.
+PROTOCOL_FIELD: Final = "Rtlab-Protocol"
+PROTOCOL: Final = "rtlab.v1"
 
 # RFC 9110 §5.1 and §5.5, without obs-text, whose meaning is not defined.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -14,6 +14,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.session_resume import Resume
 from rtlab.protocol.urls import Origin, parse_url
@@ -41,7 +42,7 @@ async def post_offer(
     ssl: ssl_module.SSLContext | None,
     cookies: CookieStore | None = None,
     auth: Credentials | None = None,
-) -> tuple[str, Origin]:
+) -> tuple[str, Origin, bool]:
     """Send the offer to the server; return the answer, and the origin that answered.
 
     Parameters
@@ -63,8 +64,9 @@ async def post_offer(
 
     Returns
     -------
-    str, Origin
-        The SDP of the answer, and the origin of the server that sent it, which redirects may have changed.
+    str, Origin, bool
+        The SDP of the answer, the origin of the server that sent it, which redirects may have changed, and
+        whether that is marked as an rtlab server.
 
     Raises
     ------
@@ -86,7 +88,7 @@ async def post_offer(
     finally:
         await http.close()
     try:
-        return parse_json(body, _Answer).sdp, answer.url.origin
+        return parse_json(body, _Answer).sdp, answer.url.origin, PROTOCOL_FIELD in answer.response.headers
     except MessageError as error:
         kind = answer.response.headers.get("content-type", "")
         raise ConnectFailed(

@@ -12,7 +12,9 @@ from rtlab.protocol.urls import Origin
 __all__ = ["FOREIGN_AFTER", "DeliverDirectly", "Transport"]
 
 #: Seconds without a first message after which a server counts as foreign, which means not rtlab's:
-#: an rtlab server sends its ``welcome`` as soon as the connection is open.
+#: an rtlab server sends its ``welcome`` as soon as the connection is open. An event stream or an unreliable
+#: data channel whose answer is marked (`PROTOCOL_FIELD`) is rtlab's even so: a proxy holds the ``welcome``
+#: back, or a packet was lost.
 FOREIGN_AFTER: Final = 1.0
 
 #: Handles a message, or returns False to have `receive` return it.

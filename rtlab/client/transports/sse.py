@@ -7,6 +7,7 @@ standard in the ways that `rtlab.experiments.sse_conformance.scoreboard` shows.
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
 import time
 from collections import deque
@@ -18,12 +19,13 @@ import httpx
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
 from rtlab.client.transports._upstream import Upstream
-from rtlab.client.transports.base import DeliverDirectly
+from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
+from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
@@ -47,7 +49,9 @@ class SseTransport:
     plain : bool
         Whether the server is foreign (not rtlab's): the URL is used as it is, `open` does
         not wait for a ``welcome``, and nothing can be sent. A server whose first event is
-        no ``welcome`` is treated in the same way; one that may stay silent needs this option.
+        no ``welcome`` is treated in the same way. Of one that is silent at first, `open` waits
+        for `FOREIGN_AFTER` without this option; but an rtlab server, which marks its answer,
+        is never taken for a foreign one, because a proxy may hold its events back.
     strict : bool
         Whether every status but 200 is final, as in a browser. False retries after
         statuses that may be temporary (see `may_retry`).
@@ -116,6 +120,8 @@ class SseTransport:
         self._events: deque[SseEvent] = deque()
         self._chunks: AsyncIterator[bytes] | None = None
         self._upstream: Upstream | None = None
+        self._send_url: Url | None = None  # until the first event has shown whether the server is rtlab's
+        self._reading: asyncio.Task[None] | None = None  # the read that `open` began and did not finish
         self._health_url: Url | None = None
         self._closing = False
 
@@ -169,7 +175,18 @@ class SseTransport:
             self._health_url = there.beside("healthz")
             if self.plain:
                 return None
-            return await self._greet(there.beside("send"))
+            self._send_url = there.beside("send")
+            marked = PROTOCOL_FIELD in answer.response.headers
+            try:
+                async with asyncio.timeout(None if marked else FOREIGN_AFTER):
+                    return await self._recognized()
+            except TimeoutError:
+                return None  # its events come later, if ever
+            except TransportClosed as error:
+                raise ConnectFailed(
+                    f"the event stream ended before its first event ({error.reason})",
+                    retry_after=error.reconnection_time,
+                ) from error
         except BaseException:
             self.abort()
             raise
@@ -187,22 +204,27 @@ class SseTransport:
                 status=200,
             )
 
-    async def _greet(self, send_url: Url) -> Message | None:
-        """Wait for the first event, which shows whether the server is rtlab's."""
-        try:
-            while not self._events:
-                await self._fill()
-        except TransportClosed as error:
-            raise ConnectFailed(
-                f"the event stream ended before its first event ({error.reason})",
-                retry_after=error.reconnection_time,
-            ) from error
+    async def _recognized(self) -> Message | None:
+        """Wait for the first event, which shows whether the server is rtlab's; return the ``welcome``.
+
+        The wait can be cancelled and begun again.
+        """
+        while not self._events:
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._fill())
+                self._reading.add_done_callback(_retrieved)
+            await asyncio.wait((self._reading,))
+            reading, self._reading = self._reading, None
+            if reading.cancelled():
+                raise self._closed("the stream was dropped")
+            reading.result()
+        send_url, self._send_url = self._send_url, None
         try:
             welcome = JSON.decode(self._events[0].data, self._limit)
             session = session_of(welcome)
         except MessageError:
             welcome = session = None
-        if welcome is None or session is None:
+        if send_url is None or welcome is None or session is None:
             self.plain = True
             return None
         self._take()
@@ -222,6 +244,10 @@ class SseTransport:
         MessageError
             An event of an rtlab server is not a message; later events can still be received.
         """
+        if self._send_url is not None:
+            welcome = await self._recognized()
+            if welcome is not None:
+                return welcome
         while True:
             while self._events:
                 event = self._take()
@@ -279,6 +305,9 @@ class SseTransport:
 
     def _way_up(self) -> Upstream:
         if self._upstream is None:
+            if self._send_url is not None:
+                text = "expected a server of rtlab, got a silent event stream: its welcome has not come"
+                raise MessageError(text, "one_way")
             raise MessageError(
                 "expected a server of rtlab, got another's event stream: it only comes down; "
                 "post to that server in its own way",
@@ -289,12 +318,23 @@ class SseTransport:
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connections; an event stream cannot transmit the code or the reason."""
         self._closing = True
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait((self._reading,))
         if self._upstream is not None:
             await self._upstream.close()
         await self._http.close()
 
     def abort(self) -> None:
         """Drop the sockets."""
+        if self._reading is not None:
+            self._reading.cancel()
         if self._upstream is not None:
             self._upstream.abort()
         self._http.abort()
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """Mark a task's exception as retrieved: if no `receive` follows, nobody else needs it."""
+    if not task.cancelled():
+        task.exception()

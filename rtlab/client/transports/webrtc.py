@@ -117,6 +117,7 @@ class WebRTCTransport:
         self._cookies = cookies
         self._relay = relay
         self._clock = clock
+        self._marked = False  # whether the answer is marked as an rtlab server's
         self._queue: ReceiveQueue | None = None
 
     @property
@@ -181,7 +182,7 @@ class WebRTCTransport:
         sdp, reroute = through_relay(offer.sdp, self._relay)
         if not self.reliable:
             resume = Resume(resume.client_id)
-        answer, self.server_origin = await post_offer(
+        answer, self.server_origin, self._marked = await post_offer(
             self._url,
             sdp,
             resume,
@@ -196,18 +197,20 @@ class WebRTCTransport:
         """Wait for the welcome, and keep earlier messages for `receive`.
 
         On a reliable channel an rtlab server's welcome comes first, and at once. On an unreliable
-        one it may be late or lost: the connection's timeout then ends the attempt.
+        one it may be late or lost: the connection's timeout then ends the attempt. Of a server that
+        is not marked as rtlab's no welcome is expected.
         """
         early: list[str | bytes] = []
+        late = self._marked and not self.reliable
         try:
-            async with asyncio.timeout(FOREIGN_AFTER if self.reliable else None):
+            async with asyncio.timeout(None if late else FOREIGN_AFTER):
                 while True:
                     data = await queue.get()
                     if (welcome := self._welcome_in(data)) is not None:
                         self.bytes_in += utf8_bytes(data)
                         return welcome
                     early.append(data)
-                    if self.reliable:
+                    if not late:
                         return None
         except TimeoutError:
             return None

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
@@ -77,7 +78,7 @@ class OfferEndpoint:
             answer = await peers.answer(offer, asked)
         except (MessageError, ValueError) as error:
             return json_error(400, "bad_offer", f'expected {{"sdp": …, "type": "offer"}}: {error}')
-        return json_response({"sdp": answer, "type": "answer"})
+        return json_response({"sdp": answer, "type": "answer"}, headers={PROTOCOL_FIELD: PROTOCOL})
 
     async def stop(self, app: web.Application) -> None:
         """Drop every peer."""

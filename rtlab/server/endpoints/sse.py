@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 
 from rtlab.protocol.codecs import JSON
+from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.http_answers import NODE
 from rtlab.server.sinks.base import bound_send_buffer
@@ -20,6 +21,7 @@ STREAM_HEADERS: Final = {
     # "no-transform" keeps proxies from compressing, X-Accel-Buffering keeps nginx from buffering.
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
+    PROTOCOL_FIELD: PROTOCOL,
 }
 
 

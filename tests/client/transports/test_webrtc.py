@@ -16,10 +16,12 @@ from aiohttp import web
 from aiortc import RTCDataChannel, RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_STRING
 
+from rtlab.client.transports import webrtc
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
+from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.webrtc.data_channel import DataLink
@@ -35,6 +37,7 @@ class StubServer:
         self.peers: list[LoopbackPeerConnection] = []
         self.on_frame: Callable[[DataLink, str | bytes], None] = lambda link, frame: link.send(frame)
         self.greeting: str | bytes | None = ""  # in place of the welcome; None stays silent
+        self.mark: dict[str, str] = {}
         self.change_answer: Callable[[str], str] = lambda sdp: sdp
         self.respond: Callable[[], web.Response] | None = None
         self.url = ""
@@ -49,7 +52,8 @@ class StubServer:
         peer.on("datachannel", lambda channel: self._opened(peer, channel))
         await peer.setRemoteDescription(RTCSessionDescription(sdp=body["sdp"], type="offer"))
         await peer.setLocalDescription()
-        return web.json_response({"sdp": self.change_answer(peer.localDescription.sdp), "type": "answer"})
+        answer = {"sdp": self.change_answer(peer.localDescription.sdp), "type": "answer"}
+        return web.json_response(answer, headers=self.mark)
 
     def _opened(self, peer: LoopbackPeerConnection, channel: RTCDataChannel) -> None:
         link = DataLink(peer, channel, lambda frame: self.on_frame(link, frame), lambda error: None)
@@ -190,12 +194,36 @@ async def test_a_foreign_servers_first_message_is_delivered(server: StubServer, 
         await transport.close()
 
 
-async def test_a_foreign_server_may_stay_silent(server: StubServer) -> None:
+UNRELIABLE = {"ordered": False, "max_retransmits": 0}
+
+
+@pytest.mark.parametrize("options", [{}, UNRELIABLE], ids=["reliable", "unreliable"])
+async def test_a_foreign_server_may_stay_silent(server: StubServer, options: dict[str, Any]) -> None:
     server.greeting = None
-    transport = WebRTCTransport(server.url)
+    transport = WebRTCTransport(server.url, **options)
     assert await bounded(transport.open(Resume())) is None
     await transport.send(Message("echoed"))
     assert (await bounded(transport.receive())).type == "echoed"
+    await transport.close()
+
+
+@pytest.mark.parametrize(
+    ("mark", "waits"), [({PROTOCOL_FIELD: PROTOCOL}, True), ({}, False)], ids=["rtlab", "foreign"]
+)
+async def test_on_an_unreliable_channel_only_an_rtlab_servers_welcome_may_be_late(
+    server: StubServer, monkeypatch: pytest.MonkeyPatch, mark: dict[str, str], waits: bool
+) -> None:
+    monkeypatch.setattr(webrtc, "FOREIGN_AFTER", 0.05)
+    server.greeting, server.mark = '{"type":"early"}', mark
+    transport = WebRTCTransport(server.url, **UNRELIABLE)
+    opening = asyncio.ensure_future(transport.open(Resume()))
+    await bounded(_until(lambda: opening.done() or transport.heard > 0))
+    await asyncio.wait((opening,), timeout=0.2)
+    assert opening.done() is not waits
+    if waits:
+        server.links[0].send('{"type":"welcome","payload":{"session":"s"}}')
+    assert (await bounded(opening) is not None) is waits
+    assert (await bounded(transport.receive())).type == "early"
     await transport.close()
 
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from httpx_sse import EventSource, ServerSentEvent
 
+from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from tests.server.conftest import Child
 from tests.server.endpoints.test_websocket import get, say, settled
 
@@ -80,6 +81,7 @@ async def test_a_stream_has_the_headers_that_keep_proxies_out_and_begins_at_once
         assert headers["Content-Type"] == "text/event-stream"
         assert headers["Cache-Control"] == "no-cache, no-transform"
         assert headers["X-Accel-Buffering"] == "no"
+        assert headers[PROTOCOL_FIELD] == PROTOCOL
         assert "Content-Encoding" not in headers
         welcome, token = await stream.next()
     assert (welcome["type"], welcome["payload"]["clientId"]) == ("welcome", "ada")

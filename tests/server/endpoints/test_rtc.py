@@ -18,6 +18,7 @@ from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.server.app import Server
@@ -78,6 +79,10 @@ async def receive(transport: WebRTCTransport, kind: str) -> Message:
             message = await transport.receive()
             if message.type == kind:
                 return message
+
+
+async def test_an_answer_is_marked_so_that_a_client_waits_for_a_late_welcome(lab: Lab) -> None:
+    assert (await offer(lab)).headers[PROTOCOL_FIELD] == PROTOCOL
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=["json", "msgpack"])
