@@ -58,7 +58,7 @@ class Receipt(msgspec.Struct, eq=False):
         if self._result is not None:
             return
         self._result, self._error = result, error
-        if self._future is not None:
+        if self._future is not None and not self._future.get_loop().is_closed():
             self._future.set_result(None)
 
     @staticmethod
@@ -98,8 +98,9 @@ class Receipt(msgspec.Struct, eq=False):
         """
         async with within(timeout, lambda: f"no answer; the message is {self.outcome}, await acked() again"):
             if self._result is None:
-                if self._future is None:
-                    self._future = asyncio.get_running_loop().create_future()
+                loop = asyncio.get_running_loop()
+                if self._future is None or self._future.get_loop() is not loop:
+                    self._future = loop.create_future()  # who waited on a former event loop has gone with it
                 await asyncio.shield(self._future)  # other callers may wait for it, too
         if self._error is not None:
             raise self._error

@@ -19,15 +19,18 @@ from typing import Any, Final, Self, cast
 import msgspec
 
 from rtlab.client.connection import Connection
+from rtlab.client.events import Connected
+from rtlab.client.per_loop import PerLoop
 from rtlab.client.receipt import Receipt
 from rtlab.client.requests import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
+from rtlab.patterns.batcher_stats import BatcherStats
 from rtlab.policies.batching import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
-__all__ = ["BatcherStats", "MessageBatcher"]
+__all__ = ["MessageBatcher"]
 
 #: Number of failures that are kept for inspection.
 _MAX_FAILURES: Final = 100
@@ -44,33 +47,6 @@ _TURN: Final = 100
 
 #: Largest ratio of a batch's size in MessagePack to that in JSON: ``1.5,`` takes nine bytes instead of four.
 _GROWTH: Final = 3
-
-
-class BatcherStats(msgspec.Struct, frozen=True):
-    """A snapshot of a batcher.
-
-    Parameters
-    ----------
-    collected, in_flight : int
-        Messages that wait to be sent, and messages sent that have no answer yet.
-    batches, messages : int
-        Number of batches and messages sent so far.
-    handled, refused, unknown : int
-        Messages that the server handled or refused, and messages whose outcome is unknown.
-    """
-
-    collected: int
-    in_flight: int
-    batches: int
-    messages: int
-    handled: int
-    refused: int
-    unknown: int
-
-    @property
-    def messages_per_batch(self) -> float:
-        """Mean size of the batches sent; nan before the first."""
-        return self.messages / self.batches if self.batches else math.nan
 
 
 class MessageBatcher:
@@ -165,16 +141,18 @@ class MessageBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = 0.0
         self._check = conn.check
-        # Per batch without an answer: the task that writes it and may have to wait, or the answer itself.
-        self._asking: set[asyncio.Future[Any]] = set()
+        # Per batch without an answer: the task that writes it and may have to wait, or the answer itself;
+        # and what to call when it is done.
+        self._asking: dict[asyncio.Future[Any], Callable[[asyncio.Future[Any]], None]] = {}
         self._not_begun = 0  # tasks that have not run yet: each writes in its first step
-        self._room = asyncio.Event()
-        self._line = asyncio.Lock()
+        self._room = PerLoop(asyncio.Event)
+        self._line = PerLoop(asyncio.Lock)
         self._in_line = 0
         self._frame_bytes = 0
         self._in_flight = self._bytes = self._since_turn = 0
         self._closed = False
         self._batches = self._messages = self._handled = self._refused = self._unknown = 0
+        conn.on("connected", self._connected)
 
     def __repr__(self) -> str:
         return f"<MessageBatcher {'closed' if self._closed else 'open'}, {self.window}>"
@@ -275,10 +253,9 @@ class MessageBatcher:
     async def close(self) -> None:
         """Flush, and refuse later messages. A second call waits for the same answers."""
         self._closed = True
-        self._room.set()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._conn.off("connected", self._connected)
+        self._room.here.set()
+        self._stop_timer()
         try:
             await self.flush()
         except asyncio.CancelledError:
@@ -290,22 +267,35 @@ class MessageBatcher:
         """Wait until the limits allow a message, or the batcher is closed; senders keep their order."""
         self._in_line += 1
         try:
-            async with self._line:
+            async with self._line.here:
                 while not self._closed and (
                     self._in_flight >= self._max_in_flight or self._bytes >= self._max_bytes
                 ):
-                    self._room.clear()
-                    await self._room.wait()
+                    self._room.here.clear()
+                    await self._room.here.wait()
         finally:
             self._in_line -= 1
 
     def _start_timer(self, now: float) -> None:
         """Schedule `_tick` for when the batch is due. If the batch is sent earlier, the timer stays set."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer_for = self._batch.due
         wait = max(0.0, self._batch.due - now)
         self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _connected(self, event: Connected) -> None:
+        """Go on after a reconnect, which may be on another event loop: the former one's timer is lost."""
+        self._stop_timer()
+        if self._collected:
+            self._start_timer(self._clock())
+        for asked, answered in tuple(self._asking.items()):
+            if asked.get_loop().is_closed():
+                answered(asked)
 
     def _tick(self) -> None:
         self._timer = None
@@ -351,14 +341,14 @@ class MessageBatcher:
             self._since_turn = _TURN  # the next `send` yields, so that the task can begin
         else:
             self._since_turn += len(receipts)
-        self._asking.add(asked)
-        asked.add_done_callback(partial(self._answered, receipts, size_bytes))
+        self._asking[asked] = answered = partial(self._answered, receipts, size_bytes)
+        asked.add_done_callback(answered)
 
     def _begun(self) -> None:
         self._not_begun -= 1
 
     def _answered(self, receipts: list[Receipt], size_bytes: int, asked: asyncio.Future[Message]) -> None:
-        self._asking.discard(asked)
+        del self._asking[asked]
         self._bytes -= size_bytes
         results: list[Any] = []
         error: Exception | None = None
@@ -366,6 +356,8 @@ class MessageBatcher:
             results = cast("list[Any]", fields_of(unwrap(asked.result()).payload).get("results") or [])
             if len(results) != len(receipts):
                 error = MessageError(f"expected {len(receipts)} results of a batch, got {len(results)}")
+        except asyncio.InvalidStateError:
+            error = NotConnected("the event loop was closed before the answer came")
         except Exception as failed:  # of any kind: no caller may wait for ever
             error = failed
         except asyncio.CancelledError:
@@ -381,7 +373,7 @@ class MessageBatcher:
                 self._failed(receipt, error)
         self._in_flight -= len(receipts)
         self._handled += len(receipts)
-        self._room.set()
+        self._room.here.set()
 
     def _failed(self, receipt: Receipt, error: Exception) -> None:
         self._handled -= 1

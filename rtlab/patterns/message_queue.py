@@ -324,7 +324,7 @@ class MessageQueue:
         if code in ("fenced", "wrong_user", "too_many_outboxes"):  # the message stays in the file
             if receipt is not None:
                 receipt.settle({}, error)
-            self._contents.idle.set()
+            self._contents.idle.here.set()
             return
         self._forget(row.seq)
         if error is None:
@@ -356,7 +356,7 @@ class MessageQueue:
         async with within(timeout, lambda: f"{len(self):,} messages wait: {self.conn.state.value}"):
             while len(self._contents):
                 self._opened()
-                await self._contents.idle.wait()
+                await self._contents.idle.here.wait()
             await self._opened()[0].idle()
 
     async def messages(self, limit: int = 100) -> list[QueuedMessage]:

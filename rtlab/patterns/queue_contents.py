@@ -7,6 +7,7 @@ import gc
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from rtlab.client.per_loop import PerLoop
 from rtlab.patterns.queue_file import StoredMessage
 
 __all__ = ["QueueContents"]
@@ -24,12 +25,12 @@ class QueueContents:
 
     Attributes
     ----------
-    idle : asyncio.Event
+    idle : PerLoop of asyncio.Event
         Set when the last message has its result.
     """
 
     def __init__(self, name: str, max_messages: int, max_bytes: int) -> None:
-        self.idle = asyncio.Event()
+        self.idle = PerLoop(asyncio.Event)
         self.size_bytes = 0
         self._name = name
         self._max_messages = max_messages
@@ -69,11 +70,11 @@ class QueueContents:
             self._rows[row.seq] = (size_bytes, row.timestamp)
             self.size_bytes += size_bytes
         if rows:
-            self.idle.clear()
+            self.idle.here.clear()
 
     def remove(self, seq: int) -> None:
         """Stop counting a message; an unknown number changes nothing."""
         size_bytes, _ = self._rows.pop(seq, (0, 0.0))
         self.size_bytes -= size_bytes
         if not self._rows:
-            self.idle.set()
+            self.idle.here.set()

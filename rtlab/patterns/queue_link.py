@@ -10,6 +10,7 @@ from typing import Any
 from rtlab.client.connection import Connection, State
 from rtlab.client.events import Connected, Disconnected
 from rtlab.client.outbox_identity import OutboxIdentity
+from rtlab.client.per_loop import PerLoop
 from rtlab.client.retransmission import Retransmission
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
@@ -49,9 +50,9 @@ class QueueLink:
         self._conn = conn
         self._incarnated = incarnated
         self._before_sending = before_sending
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: PerLoop[set[asyncio.Task[None]]] = PerLoop(set)
         self._entered: set[str] = set()
-        self._turn = asyncio.Lock()
+        self._turn = PerLoop(asyncio.Lock)
         self._identity = OutboxIdentity(
             head.stream, head.stream, secrets.token_urlsafe(12), after=head.incarnation
         )
@@ -78,19 +79,20 @@ class QueueLink:
         self._conn.off("connected", self._connected)
         self._conn.off("disconnected", self._disconnected)
         self.delivery.end(error)
-        for task in tuple(self._tasks):
+        tasks = tuple(self._tasks.here)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that `stop` cancels and awaits."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
+        self._tasks.here.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.here.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as retrieved; whoever awaits the task gets it too
 
@@ -104,7 +106,7 @@ class QueueLink:
 
     async def _request(self, items: list[dict[str, Any]], timeout: float) -> Message:
         rooms = {str(item["roomId"]) for item in items if item.get("roomId")}
-        async with self._turn:  # it is fair: later batches wait here, and keep their order
+        async with self._turn.here:  # it is fair: later batches wait here, and keep their order
             for room_id in sorted(rooms - self._entered):
                 await self._conn.join_room(room_id)
                 self._entered.add(room_id)

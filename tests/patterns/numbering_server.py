@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from rtlab.client.connection import Connection
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
@@ -17,6 +19,7 @@ class Server:
         self.frames: list[list[dict]] = []
         self.last = 0
         self.silent = False
+        self.join_delay = 0.0
         self.refuse = lambda item: None
         self.openings: list[dict] = []
 
@@ -25,7 +28,8 @@ class Server:
 
         def take(message):
             if message.type == "join_room":
-                box["t"].push(Message("ack", {"epoch": "e", "offset": 0}, id=message.id))
+                ack = Message("ack", {"epoch": "e", "offset": 0}, id=message.id)
+                asyncio.get_running_loop().call_later(self.join_delay, box["t"].push, ack)
             if message.type != "batch" or self.silent:
                 return
             self.frames.append(message.payload)

@@ -551,3 +551,94 @@ async def test_a_cut_in_mid_batch_is_said_and_later_batches_go_through(lab):
             after = await batcher.send("echo", "after")
             assert (await after.acked(5))["ok"] is True
         assert (batcher.stats.unknown, batcher.stats.handled) == (3, 1)
+
+
+# A second asyncio.run
+
+
+def carried(kind, first, second, **options):
+    """Run `first` and `second` with one batcher, each on a loop of its own; return it and the servers."""
+    servers = [Server(kind), Server(kind)]
+    conn = Connection(Factory(*(server.transport for server in servers)))
+    batcher = MessageBatcher(conn, **options)
+
+    async def run(work, server):
+        async with asyncio.timeout(10):
+            await conn.connect()
+            await work(batcher, server)
+
+    asyncio.run(run(first, servers[0]))
+    asyncio.run(run(second, servers[1]))
+    return batcher, servers
+
+
+KINDS = pytest.mark.parametrize("kind", [MemoryTransport, AtOnce])
+
+
+@KINDS
+def test_what_was_collected_on_a_former_loop_leaves_in_time_on_the_next(kind):
+    async def first(batcher, server):
+        await batcher.send("note", 1)
+
+    async def second(batcher, server):
+        await (await batcher.send("note", 2)).acked(5)  # the timer of the former loop never fires
+        await batcher.close()
+
+    batcher, servers = carried(kind, first, second, batch_size=10, flush_interval=0.02)
+    assert servers[1].batches == [[1, 2]]
+    assert batcher.stats.handled == 2
+
+
+@KINDS
+def test_senders_wait_in_line_on_a_second_loop_too(kind):
+    receipts = []
+
+    async def send(batcher, numbers):
+        receipts.extend(await asyncio.gather(*(batcher.send("note", n) for n in numbers)))
+
+    async def first(batcher, server):
+        server.silent = True
+        await send(batcher, range(4))
+        waiting = asyncio.ensure_future(send(batcher, range(10, 13)))
+        with pytest.raises(TimeoutError):
+            await receipts[0].acked(0.01)
+        assert not waiting.done()
+
+    async def second(batcher, server):
+        await send(batcher, range(20, 30))
+        await batcher.close()
+        with pytest.raises(NotConnected):
+            await receipts[0].acked(1)
+
+    _, servers = carried(kind, first, second, batch_size=2, max_in_flight=4)
+    assert [batch for server in servers for batch in server.batches] == [
+        *([n, n + 1] for n in (0, 2, 20, 22, 24, 26, 28))
+    ]
+    assert [receipt.outcome for receipt in receipts] == ["unknown"] * 4 + ["handled"] * 10
+
+
+def test_a_batch_that_a_closed_loop_left_without_an_answer_is_unknown():
+    servers = [Server(AtOnce), Server(AtOnce)]
+    servers[0].silent = True
+    conn = Connection(Factory(*(server.transport for server in servers)))
+    batcher = MessageBatcher(conn, batch_size=2, max_in_flight=2)
+
+    async def send():
+        await conn.connect()
+        return [await batcher.send("note", n) for n in range(2)]
+
+    loop = asyncio.new_event_loop()
+    receipts = loop.run_until_complete(send())
+    pending = asyncio.all_tasks(loop)
+    loop.close()
+
+    async def again():
+        async with asyncio.timeout(10):
+            receipts.extend(await send())
+            await batcher.close()
+            await conn.close()
+
+    asyncio.run(again())
+    assert [receipt.outcome for receipt in receipts] == ["unknown"] * 2 + ["handled"] * 2
+    for task in pending:  # else their destruction is a warning
+        task._log_destroy_pending = False

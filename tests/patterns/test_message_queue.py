@@ -381,3 +381,41 @@ async def test_a_damaged_file_is_set_aside_and_reported_and_not_overwritten(serv
         assert queue.damage is None
         assert len(queue) == 1
     await turns()
+
+
+def test_a_queue_may_be_carried_to_a_second_loop(server):
+    """It was open, a caller waited for it to be empty, and several frames waited for their room."""
+    server.join_delay = 0.05
+    conn = server.connection()
+    queue = MessageQueue(conn)
+    receipts = []
+
+    async def send(room_id):
+        receipts.extend([await queue.send("chat", n, room_id=room_id) for n in range(200)])
+        await conn.connect()
+
+    async def first():
+        server.silent = True
+        await queue.open()
+        await send("r")
+        with pytest.raises(TimeoutError):
+            await queue.flush(0.01)
+        with pytest.raises(TimeoutError):
+            await receipts[0].acked(0.01)
+
+    async def second():
+        server.silent = False
+        async with asyncio.timeout(30):
+            answer = asyncio.ensure_future(receipts[0].acked())
+            await send("s")
+            assert (await answer)["ok"]
+            await queue.flush()
+            await queue.close()
+            await conn.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+    assert server.handled == [*range(200)] * 2
+    assert {receipt.outcome for receipt in receipts} == {"handled"}
+    sent = [item["seq"] for frame in server.frames for item in frame if "seq" in item]
+    assert sent == [*range(1, 401)]  # no frame failed unseen and was sent again because of the gap
