@@ -12,13 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from rtlab.errors import ConnectFailed
+from rtlab.errors import ConnectFailed, MessageError
 from rtlab.experiments.endpoint.event_stream import EventStream
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.report import EXAMPLE, EndpointKind, Report, kind_at, not_real_time
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watched_socket import WatchedSocket
+from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http1 import Head
+from rtlab.protocol.session_resume import Resume, session_of, session_query
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["probe"]
@@ -128,16 +130,16 @@ class _Probe:
             watched = WatchedSocket(wire)
             await self._pings(watched, report)
             await self._watch_socket(watched, report)
-            session = _session_of(watched.first_text)
-            if session is None and not watched.end:
+            resume = _resume_of(watched.first_text)
+            if resume.session is None and not watched.end:
                 await wire.leave()  # not with a session: closing would end it before the resume
         self._progress(_RESUME, "coming back")
         with _kept(report):
-            again = self._url.over("ws").adding(session=session, seq=0)
+            again = self._url.over("ws").adding(**resume.query())
             wire, _, _ = await self._upgraded(again, None)
             async with wire:
                 watched = WatchedSocket(wire)
-                if session is not None:
+                if resume.session is not None:
                     report.resumes = "no"
                     await watched.until_text(self._timeout)
                     if b'"resumed":true' in watched.first_text.replace(b" ", b""):
@@ -318,13 +320,14 @@ def _names(field: str) -> set[str]:
     return {name for item in field.split(",") if (name := item.partition(";")[0].strip())}
 
 
-def _session_of(text: bytes) -> str | None:
-    """Return the session id from the welcome of a server that speaks rtlab's protocol; else None."""
+def _resume_of(text: bytes) -> Resume:
+    """Return how to resume the session of a server that speaks rtlab's protocol; nothing for any other."""
     try:
-        session: Any = json.loads(text)["payload"]["session"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return session if isinstance(session, str) else None
+        welcome = JSON.decode(text)
+    except MessageError:
+        return Resume()
+    query = session_query(welcome) if session_of(welcome) is not None else {}
+    return Resume(query.get("clientId"), query.get("session"))
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from websockets.asyncio.server import ServerConnection, serve
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
@@ -93,6 +94,30 @@ async def test_a_server_is_answered_while_it_is_measured_and_its_words_are_kept(
     assert report.heartbeat.startswith("3 ping frames")
     assert report.idle.endswith("with close code 4001")
     assert report.nonsense == "an end without a close frame to a frame of reserved opcode 3"
+
+
+@pytest.mark.parametrize(
+    ("first", "query"),
+    [
+        ('{"type":"welcome","payload":{"session":"s1","clientId":"c1"}}', "&clientId=c1&session=s1&seq=0"),
+        ('{"type":"hello","payload":{"session":"s1"}}', ""),
+        ("x", ""),
+    ],
+)
+async def test_a_second_connection_resumes_as_every_client_does(first: str, query: str) -> None:
+    """With the client's name, by which a balancer finds the server; and a foreign server gets no field."""
+    asked: list[str] = []
+
+    async def greet(ws: ServerConnection) -> None:
+        assert ws.request is not None
+        asked.append(ws.request.path)
+        await ws.send(first)
+        await ws.wait_closed()
+
+    async with serve(greet, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        await probe(f"ws://127.0.0.1:{port}/ws?room=r", watch=0.2, count=1, timeout=0.5)
+    assert asked == ["/ws?room=r", f"/ws?room=r{query}"]
 
 
 async def test_a_server_that_talks_without_end_ends_no_probe() -> None:
