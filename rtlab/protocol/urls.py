@@ -172,18 +172,23 @@ class Url(msgspec.Struct, frozen=True):
         fields = [] if not self.query else self.query.split("&")
         return [field for field in fields if unquote(field.partition("=")[0]) not in names]
 
-    def redirected(self, location: str) -> Url:
+    def redirected(self, location: bytes) -> Url:
         """Return the target of a ``Location`` field, relative to this URL (RFC 9110 §10.2.2).
+
+        Bytes beyond ASCII are most often UTF-8. Others are kept: percent-encoded in a path or query.
 
         Raises
         ------
         ConnectFailed
             The target is not a usable URL, or leads from TLS to plain text, which others can read.
         """
+        text = location.decode("utf-8", "surrogateescape").strip().partition("#")[0]
         try:
-            joined = urljoin(str(self), location.strip())
+            joined = urljoin(str(self), text)
         except ValueError:
-            joined = location  # `parse_url` raises, and shows it
+            joined = text  # `parse_url` raises, and shows it
+        if text.endswith("?") and text.count("?") == 1:  # an empty query, which `urljoin` drops
+            joined = f"{joined.partition('?')[0]}?"
         target = parse_url(joined)
         if self.scheme in ("https", "wss") and target.scheme in ("http", "ws"):
             raise ConnectFailed(

@@ -225,24 +225,36 @@ def test_fields_are_added_behind_what_stands_there() -> None:
         ("/y?z", "http://h/y?z"),
         ("y", "http://h/a/y"),
         ("?z", "http://h/a/x?z"),
+        ("?", "http://h/a/x?"),
+        ("/y?", "http://h/y?"),
+        ("/y??#z", "http://h/y??"),
+        ("#z", "http://h/a/x?q"),
+        ("", "http://h/a/x?q"),
         ("//other/y", "http://other/y"),
         ("https://other/y%2F", "https://other/y%2F"),
     ],
 )
 def test_redirects(location: str, target: str) -> None:
-    assert str(parse_url("http://h/a/x").redirected(location)) == target
+    assert str(parse_url("http://h/a/x?q").redirected(location.encode())) == target
+
+
+def test_bytes_of_a_redirect_that_are_no_text_are_kept() -> None:
+    assert str(parse_url("http://h").redirected(b"/\xff?\xfe")) == "http://h/%FF?%FE"
+    with pytest.raises(ConnectFailed, match="host name") as caught:
+        parse_url("http://h").redirected(b"http://\xff\xfe/")
+    assert not caught.value.retryable
 
 
 def test_a_redirect_of_a_websocket_stays_one() -> None:
-    assert str(parse_url("ws://h/x").redirected("https://other/y")) == "wss://other/y"
+    assert str(parse_url("ws://h/x").redirected(b"https://other/y")) == "wss://other/y"
     with pytest.raises(ConnectFailed, match=re.escape("ftp://h")):
-        parse_url("ws://h/x").redirected("ftp://h")
+        parse_url("ws://h/x").redirected(b"ftp://h")
 
 
 def test_a_redirect_away_from_tls_is_refused() -> None:
-    assert str(parse_url("http://h/x").redirected("https://h/x")) == "https://h/x"
+    assert str(parse_url("http://h/x").redirected(b"https://h/x")) == "https://h/x"
     with pytest.raises(ConnectFailed, match="from TLS to none") as caught:
-        parse_url("https://h/x").redirected("http://h/x")
+        parse_url("https://h/x").redirected(b"http://h/x")
     assert not caught.value.retryable
 
 

@@ -131,7 +131,8 @@ class HttpClient:
         asked, verb, body, fields = url, method, content, dict(headers)
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._exchange(verb, url, fields, body, read_timeout, at_home)
-            location = response.headers.get("location")
+            raw = response.headers.raw  # httpx would decode the bytes in its own way
+            location = next((text for name, text in raw if name.lower() == b"location"), None)
             if not follow or location is None or response.status_code not in REDIRECTS:
                 return ResponseHead(response, url)
             await response.aclose()

@@ -30,7 +30,9 @@ def explain_handshake(error: Exception, url: Url) -> ConnectFailed:
         case InvalidStatus():
             return _refused(error, at)
         case NegotiationError():
-            what = "a subprotocol" if "subprotocol" in str(error) else "an extension"
+            # The name of the extension is in the text as well, and may contain any word.
+            about = str(error).partition(":")[0]
+            what = "a subprotocol" if "subprotocol" in about else "an extension"
             return ConnectFailed(
                 f"the server at {at} chose {what} that was not offered ({error})", retryable=False
             )

@@ -46,10 +46,19 @@ _WRITE_LIMIT: Final = 32_768
 class _Connect(connect):
     """The library's opening handshake, which sends the caller's headers to their own origin only.
 
-    Unlike the library's, it follows a redirect whose ``Location`` is an ``http`` URL, which is usual.
+    Unlike the library's, it follows a redirect whose ``Location`` is an ``http`` URL, which is usual, and it
+    keeps an empty query: ``/ws?`` and ``/ws`` are different URLs (RFC 3986 §6.2.3).
     """
 
     cookies: CookieStore
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        """Connect to the server; called anew after each redirect."""
+        ws = await super().open_tcp_connection()
+        if parse_url(self.uri).query == "":
+            target = ws.protocol.uri
+            target.path = f"{target.resource_name}?"
+        return ws
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         if not isinstance(exc, InvalidStatus):
@@ -60,8 +69,7 @@ class _Connect(connect):
         if response.status_code not in REDIRECTS or not location:
             return exc
         try:
-            # The library decodes fields as Latin-1; bytes beyond ASCII are most often UTF-8.
-            target = here.redirected(location[0].encode("latin-1").decode("utf-8", "surrogateescape"))
+            target = here.redirected(location[0].encode("latin-1"))  # as which the library decodes fields
         except ConnectFailed as error:
             return error
         known = dict(self.additional_headers or {}) if target.origin == here.origin else {}

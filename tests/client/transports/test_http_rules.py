@@ -103,6 +103,22 @@ async def test_a_url_arrives_as_it_was_meant(name: str, target: str) -> None:
         assert request.target.startswith(f"{target}&clientId=c1")
 
 
+@pytest.mark.parametrize("name", ["websocket", "sse", "webrtc"])
+@pytest.mark.parametrize("target", ["/x?", "/x??", "/?", "/x?a?", "/x"])
+async def test_an_empty_query_is_not_no_query(name: str, target: str) -> None:
+    """A first poll always has a query; the other requests have only the caller's (RFC 3986 §6.2.3)."""
+    async with ScriptedServer(answering(response(307, location=target), response(404))) as server:
+        transport = TRANSPORTS[name](server.url + target)
+        with pytest.raises(ConnectFailed):
+            await transport.open(Resume())
+        transport.abort()
+        if isinstance(transport, WebRTCTransport):
+            await transport.closed()
+        paths = [request.target for request in server.requests]
+    expected = {"/?": {"sse": "/sse?", "webrtc": "/rtc/offer?"}.get(name, "/?")}.get(target, target)
+    assert paths == [expected, target]
+
+
 @every
 async def test_what_cannot_stand_in_a_request_line_is_encoded(name: str) -> None:
     async with ScriptedServer(answering(response(404))) as server:
@@ -527,6 +543,19 @@ async def test_a_location_is_read_as_browsers_read_it(name: str, location: str) 
         assert second.target == "/gr%C3%B6%C3%9Fe%20y?q=%C3%BC"
     else:
         assert second.target == {"?": "/x?other", "/": "/z"}[location[0]]
+
+
+@every
+@pytest.mark.parametrize(("location", "second"), [(b"/\xff", "/%FF"), (b"http://\xff\xfe/", None)])
+async def test_a_location_of_other_bytes_means_the_same_to_all(
+    name: str, location: bytes, second: str | None
+) -> None:
+    moved = b"HTTP/1.1 307 X\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location
+    async with ScriptedServer(answering(moved, response(404))) as server:
+        error = await refusal(name, server.url + "/x")
+        targets = [request.target for request in server.requests]
+    assert targets[1:] == ([] if second is None else [second])
+    assert not error.retryable
 
 
 async def test_a_compressed_stream_is_delivered_event_by_event() -> None:
