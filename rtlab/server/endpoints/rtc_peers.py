@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiortc import RTCDataChannel, RTCSessionDescription
@@ -97,6 +97,7 @@ class RtcPeers:
         self._tasks[client] = asyncio.create_task(self._serve(client), name="webrtc peer")
         try:
             await peer.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
+            client.check_opening()
             await peer.setLocalDescription()
         except BaseException:
             client.give_up()  # not cancelled: the task may not have begun
@@ -149,6 +150,25 @@ class _Client:
         if self._link.ended is not None and self._link.ended.code != 1006:
             # A close frame is on its way to the client, which then closes the connection itself.
             await _wait(self._gone, LINGER)
+
+    def check_opening(self) -> None:
+        """Drop a client whose request for a channel (RFC 8832 §5.1) is malformed.
+
+        aiortc would raise inside the task that receives all packets: a traceback in the log for anybody
+        who can reach the port. Once there is a channel, its `DataLink` sees to that.
+        """
+        sctp: Any = self._peer.sctp
+        handle = sctp._data_channel_receive
+
+        async def checked(stream: int, kind: int, data: bytes) -> None:
+            try:
+                await handle(stream, kind, data)
+            except (AssertionError, UnicodeDecodeError):
+                if self._link is not None:
+                    raise
+                self.give_up()
+
+        sctp._data_channel_receive = checked
 
     def give_up(self) -> None:
         """Let `run` return: no channel will come."""

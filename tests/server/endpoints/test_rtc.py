@@ -11,7 +11,8 @@ from typing import Any
 import aioice.ice
 import httpx
 import pytest
-from aiortc.rtcsctptransport import WEBRTC_STRING
+from aiortc import RTCSessionDescription
+from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.webrtc_channel import WebRTCChannel
@@ -445,6 +446,33 @@ async def test_text_that_is_not_utf_8_ends_the_connection_at_once(
         await receive(transport, "never")
     await transport.close()
     await until(lambda: read_stats(lab.node)["connections"]["webrtc"] == 0 and len(lab.peers) == 0)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
+@pytest.mark.parametrize("label", [b"\xff", "ä".encode()], ids=["malformed", "sound"])
+async def test_a_channels_label_that_is_not_utf_8_drops_the_client_at_once(
+    lab: Lab, caplog: pytest.LogCaptureFixture, label: bytes
+) -> None:
+    peer = LoopbackPeerConnection()
+    channel = peer.createDataChannel("x" * len(label))
+    sctp: Any = peer.sctp
+    send = sctp._send
+
+    async def with_label(stream: int, kind: int, data: bytes, *more: Any, **options: Any) -> None:
+        await send(stream, kind, data[:12] + label if kind == WEBRTC_DCEP else data, *more, **options)
+
+    sctp._send = with_label
+    await peer.setLocalDescription()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        body = {"sdp": peer.localDescription.sdp, "type": "offer"}
+        answer = await http.post(f"{lab.url}/rtc/offer", json=body)
+    await peer.setRemoteDescription(RTCSessionDescription(sdp=answer.json()["sdp"], type="answer"))
+    if label == b"\xff":
+        await until(lambda: channel.readyState == "closed" and len(lab.peers) == 0)
+    else:
+        await until(lambda: channel.readyState == "open")
+    await peer.close()
+    await until(lambda: len(lab.peers) == 0)
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
