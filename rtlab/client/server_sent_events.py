@@ -6,6 +6,7 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from typing import Any
 
+from rtlab.client.callbacks import check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler
 from rtlab.client.tokens import Tokens
@@ -83,6 +84,7 @@ class ServerSentEvents(Connection):
         The listener gets a `Message` whose payload is the event's data. Unlike `on`, this is never
         about the connection itself: ``"error"`` and ``"connected"`` are the server's events of that name.
         """
+        check_callback(listener, "a listener")
         if type not in LOCAL_EVENTS:
             self.on(type, listener)
         elif (type, listener) not in self._listeners:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import State
+from rtlab.client.events import LOCAL_EVENTS
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports import sse
 from rtlab.errors import ConnectFailed, MessageError
@@ -18,9 +19,16 @@ from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, respons
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["error", "connected", "disconnected", "reconnecting", "resync", "*", "price", "message"]
-)
+def test_a_listener_that_nobody_would_await_is_refused() -> None:
+    async def later(message: Message) -> None: ...
+
+    stream = ServerSentEvents("http://127.0.0.1:9/x", plain=True)
+    for name in ("error", "price"):
+        with pytest.raises(TypeError, match="a listener is called and not awaited"):
+            stream.add_event_listener(name, later)
+
+
+@pytest.mark.parametrize("name", [*sorted(LOCAL_EVENTS), "price", "message"])
 async def test_a_listener_hears_the_servers_events_of_its_name_and_nothing_else(name: str) -> None:
     async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"event: first\ndata: x\n\n" + f"event: {name}\ndata: a\n\n".encode() * 2)
@@ -30,6 +38,7 @@ async def test_a_listener_hears_the_servers_events_of_its_name_and_nothing_else(
 
     heard: list[Message] = []
     once: list[Message] = []
+    own: list[object] = []
     async with ScriptedServer(script) as server, asyncio.timeout(20):
         stream = ServerSentEvents(server.url + "/x", plain=True)
         stream.add_event_listener(name, heard.append)
@@ -40,12 +49,15 @@ async def test_a_listener_hears_the_servers_events_of_its_name_and_nothing_else(
 
         stream.add_event_listener(name, first_only)
         stream.remove_event_listener(name, print)  # which is not there
+        if name in LOCAL_EVENTS - {"*"}:
+            stream.on(name, own.append)
         last = asyncio.Event()
         stream.add_event_listener("last", lambda _: last.set())
         async with stream:
             await last.wait()
     assert [(message.type, message.payload) for message in heard] == [(name, "a")] * 2
     assert [(message.type, message.payload) for message in once] == [(name, "a")]
+    assert not any(isinstance(event, Message) for event in own)
 
 
 WELCOME = b'{"type":"welcome","payload":{"clientId":"c","session":"s1","resumed":false,"seq":0}}'
