@@ -274,6 +274,38 @@ async def test_a_refusal_whose_body_cannot_be_read_is_the_same_refusal(name: str
     assert (error.status, error.retryable) == (503, True)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(
+            503, '{"error":{"code":"x","message":"größe"}}'.encode("latin-1"), content_type="application/json"
+        ),
+        response(503, b"[" * 5000, content_type="application/json"),
+        response(503, b"\x1b", content_encoding="gzip"),
+        response(302, location="mailto:somebody"),
+        b"HTTP/1.1 302 X\r\nLocation: http://\xff\xfe/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+        b"\xff\xff\r\n\r\n",
+        b"",
+    ],
+    ids=["not UTF-8", "too deep", "not gzip", "mailto", "no host", "wrong key", "no HTTP", "hang-up"],
+)
+async def test_no_refusal_of_a_websocket_keeps_a_realtime_client_from_the_next_transport(
+    answer: bytes,
+) -> None:
+    async def script(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer if request.path == "/ws" else STREAM)
+        if request.path == "/sse":
+            await writer.drain()
+            await asyncio.sleep(20)
+
+    async with ScriptedServer(script) as server, asyncio.timeout(20):
+        async with RealtimeConnection(server.url, max_reconnect_attempts=0) as client:
+            assert client.transport == "sse"
+            assert list(client.attempts["outcome"]) == ["refused", "works"]
+        assert [request.path for request in server.requests][:2] == ["/ws", "/sse"]
+
+
 # Secrets
 
 
