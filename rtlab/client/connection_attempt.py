@@ -212,7 +212,8 @@ class ConnectionAttempt:
     def _start_heartbeat(self, transport: Transport) -> None:
         """Start the heartbeat that was given, or the transport's default, if `listen` is running."""
         given = self._heartbeat
-        heartbeat = default_heartbeat(transport.name) if isinstance(given, str) else given
+        foreign = self.welcome is None
+        heartbeat = default_heartbeat(transport.name, foreign=foreign) if isinstance(given, str) else given
         self._beats = None
         if heartbeat is not None and self._reading is not None and not self._ended:
             self._beats = HeartbeatRunner(heartbeat, transport, self._clock, self._dead, self._dispatch.wire)
@@ -256,6 +257,8 @@ class ConnectionAttempt:
                 if session_of(message) is not None:  # welcome of an rtlab server, after FOREIGN_AFTER
                     self.welcome = message
                     self.begin_session(transport)
+                    if self._beats is None:
+                        self._start_heartbeat(transport)
                     continue
             if message.type == "batch" and self.welcome is not None:
                 await self._unpack(message, transport.cursor)

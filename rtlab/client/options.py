@@ -21,25 +21,32 @@ _HEARTBEATS: Final[dict[str, Heartbeat]] = {
 }
 
 
-def default_heartbeat(transport: str) -> Heartbeat | None:
+#: Transports whose ping is a frame of rtlab's own, which a foreign peer does not answer.
+_OWN_PINGS: Final = frozenset({"webrtc"})
+
+
+def default_heartbeat(transport: str, *, foreign: bool = False) -> Heartbeat | None:
     """Return the heartbeat of connections whose ``heartbeat`` option is ``"default"``.
 
     Parameters
     ----------
     transport : str
         The transport's name.
+    foreign : bool
+        Whether the peer is no rtlab server: it does not answer rtlab's own pings.
 
     Returns
     -------
     Heartbeat or None
-        None for a transport that itself detects silence.
+        None for a transport that itself detects silence, and for a foreign peer of a data channel,
+        whose end ICE's consent checks find (RFC 7675).
 
     Examples
     --------
     >>> default_heartbeat("webrtc")
     Ping(interval=5.0, timeout=5.0)
     """
-    return _HEARTBEATS.get(transport)
+    return None if foreign and transport in _OWN_PINGS else _HEARTBEATS.get(transport)
 
 
 def checked_option(name: str, value: Any, example: str, *methods: str) -> None:

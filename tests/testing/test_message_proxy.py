@@ -149,15 +149,27 @@ async def test_it_ends_while_a_message_is_held_and_leaves_nothing():
     held.release()  # to nobody
 
 
-async def test_a_function_that_raises_is_told_at_the_end():
+async def cannot_be_awaited(text): ...
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda text: 1 / 0, "ZeroDivisionError"),
+        (lambda text: pytest.fail("not so"), "not so"),
+        (lambda text: object(), "TypeError"),
+        (lambda text: cannot_be_awaited(text), "TypeError"),
+    ],
+)
+async def test_a_function_that_raises_is_told_at_the_end(change, error):
     async def wrong():
         async with real() as (proxy, ws):
-            proxy.change("client", "one", lambda text: 1 / 0)
+            proxy.change("client", "one", change)
             await ws.send("one")
             await ws.send("two")
             assert await received(ws, 1) == ["two"]
 
-    with pytest.raises(ScriptFailed, match="connection 1: change raised ZeroDivisionError"):
+    with pytest.raises(ScriptFailed, match=f"connection 1: change raised {error}"):
         await wrong()
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.journal import Journal, JournalError
 from rtlab.testing.mock_websocket import MockWebSocket
 from rtlab.testing.peer_script import PeerScript, ScriptError, echo
-from rtlab.testing.scripted_peer import ScriptedPeer
+from rtlab.testing.scripted_peer import ScriptedPeer, ScriptFailed
 
 ENDS = {
     "refuse": lambda script: script.refuse(),
@@ -98,3 +100,26 @@ def test_a_file_that_is_no_journal_is_named(tmp_path, content: bytes):
         Journal.load(tmp_path / "x.jsonl")
     with pytest.raises(JournalError, match="cannot be read"):
         Journal.load(tmp_path / "missing.jsonl")
+
+
+async def cannot_be_awaited(data): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda data: 1 / 0, "ZeroDivisionError"),
+        (lambda data: pytest.fail("not so"), "not so"),
+        (lambda data: object(), "TypeError"),
+        (lambda data: cannot_be_awaited(data), "TypeError"),
+    ],
+)
+async def test_an_answering_function_that_raises_fails_the_script(function, error):
+    peer = ScriptedPeer(PeerScript().answer(function))
+    async with MockWebSocket(peer) as ws:
+        await ws.send("hello")
+        with pytest.raises(ConnectionClosed):
+            await ws.recv()
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+    with pytest.raises(ScriptFailed, match=f"the answering function raised {error}"):
+        peer.check()
