@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.requests import Requests
+from rtlab.client.requests import Requests, unwrap
 from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
@@ -149,3 +150,21 @@ async def test_a_welcome_with_nonsense_in_it_changes_nothing_of_what_is_known(pa
     async with Connection(Factory(transport), client_id="me") as conn:
         assert (conn.client_id, conn._dispatch.position.received) == ("me", 0)
         assert type(conn._dispatch.position.received) is int
+
+
+@pytest.mark.parametrize(
+    ("hint", "read"),
+    [(3, 3.0), (0.5, 0.5), (1e15, 86_400.0), (10**400, 86_400.0), (-1, None), (True, None), ("3", None)],
+)
+def test_the_hint_of_an_error_is_bounded_and_a_number(hint, read):
+    with pytest.raises(RequestRefused) as refused:
+        unwrap(Message("error", {"code": "busy", "message": "later", "retryAfter": hint}))
+    assert refused.value.retry_after == read
+
+
+@pytest.mark.parametrize("limit", [True, 0, -1, 1.5, "9"])
+async def test_a_limit_that_is_no_number_of_bytes_limits_nothing(limit):
+    transport = MemoryTransport(welcome=welcome(limit=limit))
+    async with Connection(Factory(transport)) as conn:
+        await conn.send("chat", "more than one byte")
+    assert [message.payload for message in transport.sent] == ["more than one byte"]

@@ -14,6 +14,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
+from rtlab.protocol.http_status import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, turns, until, welcome
@@ -44,6 +45,16 @@ class Server:
 
     def seqs(self):
         return [[item.get("seq") for item in frame] for frame in self.frames]
+
+
+def spawning(tasks):
+    """Return a `spawn` that keeps the tasks in a list."""
+
+    def spawn(work):
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    return spawn
 
 
 def refused(code, **fields):
@@ -171,7 +182,7 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     tasks = []
     delivery = Retransmission(
         request,
-        lambda work: tasks.append(asyncio.create_task(work)),
+        spawning(tasks),
         lambda: 100_000,
         identity=None,
         window=8,
@@ -186,6 +197,25 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     delivery.end(NotConnected("the end"))
 
 
+@pytest.mark.parametrize("hint", [1e15, 10**400, float("inf")])
+async def test_a_hint_without_bound_does_not_stop_the_outbox_for_good(hint):
+    """It counts as one day, and for this connection only: the next may lead to another server."""
+    server = Server(lambda item: refused("rate_limited", retryAfter=hint))
+    first, second = transports = [server.transport("s1"), server.transport("s2")]
+    conn = Connection(Factory(*transports), backoff=FAST)
+    async with asyncio.timeout(10):
+        await conn.connect()
+        receipt = await conn.send("chat", 1, room_id="r", delivery="at_least_once")
+        delivery = conn._acknowledged._deliveries["at_least_once"]
+        await until(lambda: delivery._pause is not None)
+        assert delivery._pause.when() <= asyncio.get_running_loop().time() + MAX_RETRY_AFTER
+        server.result = lambda item: {"ok": True, "id": item["id"]}
+        first.drop()
+        await receipt.acked(8)
+        assert [message.type for message in second.sent] == ["batch"]
+        await conn.close()
+
+
 async def test_only_a_parcel_that_was_never_sent_is_withdrawn():
     async def request(items, timeout):
         busy = refused("rate_limited", retryAfter=3600)
@@ -194,7 +224,7 @@ async def test_only_a_parcel_that_was_never_sent_is_withdrawn():
     tasks = []
     delivery = Retransmission(
         request,
-        lambda work: tasks.append(asyncio.create_task(work)),
+        spawning(tasks),
         lambda: 100_000,
         identity=None,
         window=3,
@@ -293,7 +323,7 @@ async def test_the_wait_for_an_answer_grows_on_a_path_that_is_slower_and_shrinks
     tasks: list[asyncio.Task[None]] = []
     delivery = Retransmission(
         request,
-        lambda work: tasks.append(asyncio.create_task(work)),
+        spawning(tasks),
         lambda: 100_000,
         identity=None,
         window=8,
