@@ -292,3 +292,14 @@ def test_an_interrupt_in_a_handler_that_a_transport_calls_gets_through():
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(script())
     assert (conn.state, seen) == (State.DISCONNECTED, [1])
+
+
+@pytest.mark.parametrize(("name", "beats"), [("webrtc", False), ("websocket", True)])
+async def test_a_foreign_peer_is_not_sent_pings_that_only_rtlab_answers(name, beats):
+    transport = MemoryTransport()  # no welcome
+    transport.name = name
+    async with Connection(Factory(transport)) as conn:
+        await until(lambda: conn._driver.opened._reading is not None)
+        assert (conn._driver.opened._beats is not None) is beats
+        transport.push(welcome())  # it is an rtlab server after all
+        await until(lambda: conn._driver.opened._beats is not None)
