@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from rtlab.client.callbacks import call
 from rtlab.errors import describe
 from rtlab.testing.journal import Journal
 from rtlab.testing.matching import Pattern, as_frame, matches
@@ -265,12 +266,11 @@ class _Way:
             for _ in range(rule.new):
                 self._deliver(data)
             return
-        try:
-            new = rule.new(_decoded(data))
-            frame = None if new is None else as_frame(new)
-        except Exception as error:  # the test's own function, or what it returned
+        frame, error = call(rule.new, _decoded(data))
+        if frame is not None:
+            frame, error = call(as_frame, frame)
+        if error is not None:
             self._rules.failures.append(f"connection {self._number}: change raised {describe(error)}")
-            frame = None
         if frame is None:
             self._note("drops", data)
             return

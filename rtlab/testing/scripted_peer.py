@@ -10,7 +10,8 @@ from typing import Any
 
 from websockets.frames import Close
 
-from rtlab.errors import RtlabError
+from rtlab.client.callbacks import call
+from rtlab.errors import RtlabError, describe
 from rtlab.testing.journal import Journal
 from rtlab.testing.matching import as_frame, matches, words
 from rtlab.testing.memory_frames import (
@@ -193,16 +194,14 @@ class PeerEnd:
             self._unread.append(data)
 
     def _reply(self, answer: Callable[[Any], Any], data: str | bytes) -> None:
-        try:
-            reply = answer(data)
-        except Exception as error:
-            self._fail(f"the answering function raised {error!r} for {words(data)}")
-            return
-        if reply is not None:
-            frame = reply if reply.__class__ is str or reply.__class__ is bytes else as_frame(reply)
-            if not (self.over or self._sent_close):
-                self.journal.note((self._loop.time(), "peer", "message", frame, self.number))
-                self._send_down(frame)
+        frame, error = call(answer, data)
+        if frame is not None and frame.__class__ is not str and frame.__class__ is not bytes:
+            frame, error = call(as_frame, frame)
+        if error is not None:
+            self._fail(f"the answering function raised {describe(error)} for {words(data)}")
+        elif frame is not None and not (self.over or self._sent_close):
+            self.journal.note((self._loop.time(), "peer", "message", frame, self.number))
+            self._send_down(frame)
 
     async def recv(self) -> str | bytes:
         """Return the next message that `recv` has not returned before; see also `received`."""
