@@ -240,7 +240,7 @@ class MessageDispatch:
     def limit_of(welcome: Message) -> int:
         """Return the largest message that the server accepts, in bytes."""
         limit = fields_of(fields_of(welcome.payload).get("limits")).get("maxMessageBytes")
-        return limit if isinstance(limit, int) and limit > 0 else MAX_MESSAGE_BYTES
+        return limit if type(limit) is int and limit > 0 else MAX_MESSAGE_BYTES
 
     def rejoins(self, max_bytes: int) -> list[Message]:
         """Return messages that repeat unanswered leaves, and join the other rooms from their offsets.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from rtlab.errors import NotConnected, RequestRefused
+from rtlab.protocol.http_status import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message, fields_of
 
-__all__ = ["Requests", "published", "unwrap"]
+__all__ = ["Requests", "published", "refusal_in", "unwrap"]
 
 #: How many ids are made at once: the system call for random bytes is the slowest part of making one.
 _IDS: Final = 64
@@ -151,10 +152,34 @@ def unwrap(answer: Message) -> Message:
     """
     if answer.type != "error":
         return answer
-    detail = fields_of(answer.payload)
-    hint = detail.get("retryAfter")
-    raise RequestRefused(
-        str(detail.get("message", "the server refused")),
-        str(detail.get("code", "")),
-        retry_after=float(hint) if isinstance(hint, int | float) else None,
+    raise refusal_in(fields_of(answer.payload), "the server refused")
+
+
+def refusal_in(error: dict[str, Any], otherwise: str) -> RequestRefused:
+    """Return the exception for the fields of a server's error.
+
+    Parameters
+    ----------
+    error : dict
+        ``message``, ``code`` and ``retryAfter``; any of them may be missing or of a wrong type.
+    otherwise : str
+        The text if there is no ``message``.
+
+    Returns
+    -------
+    RequestRefused
+        Its ``retry_after`` is at most `MAX_RETRY_AFTER`, like that of an HTTP answer.
+
+    Examples
+    --------
+    >>> refusal_in({"code": "busy", "retryAfter": 1e15}, "refused").retry_after
+    86400.0
+    """
+    hint = error.get("retryAfter")
+    if not isinstance(hint, int | float) or isinstance(hint, bool) or not hint >= 0:
+        hint = None
+    return RequestRefused(
+        str(error.get("message") or otherwise),
+        str(error.get("code") or ""),
+        retry_after=None if hint is None else float(min(hint, MAX_RETRY_AFTER)),
     )

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, Literal, cast
 
 from rtlab.client.outbox_identity import OutboxIdentity
+from rtlab.client.requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
 from rtlab.processes.tasks import Spawn
@@ -187,6 +188,7 @@ class Retransmission:
 
     def opened(self) -> None:
         """Send from the oldest parcel on: a connection has opened."""
+        self._stop_timers()  # a pause was for the former connection; both may be of a closed event loop
         self._up, self._announced = True, False
         self._again()
 
@@ -200,9 +202,7 @@ class Retransmission:
         """Settle every parcel with `error`, and send nothing more."""
         self.failed = error
         self.lost()
-        for handle in (self._scheduled, self._pause):
-            if handle is not None:
-                handle.cancel()
+        self._stop_timers()
         parcels, self._parcels = self._parcels, deque()
         for parcel in parcels:
             if not parcel.done:
@@ -214,6 +214,12 @@ class Retransmission:
     def _schedule(self) -> None:
         if self._up and self._scheduled is None and self._pause is None:
             self._scheduled = asyncio.get_running_loop().call_soon(self._pump)
+
+    def _stop_timers(self) -> None:
+        for handle in (self._scheduled, self._pause):
+            if handle is not None:
+                handle.cancel()
+        self._scheduled = self._pause = None
 
     def _again(self, pause: float = 0.0) -> None:
         """Retransmit from the oldest parcel on, now or after `pause` seconds."""
@@ -389,10 +395,4 @@ def _refusal(result: dict[str, Any]) -> RequestRefused | None:
     """Return the error in one message's result; None if the message was handled."""
     if result.get("ok") is True:
         return None
-    error = fields_of(result.get("error"))
-    hint = error.get("retryAfter")
-    return RequestRefused(
-        str(error.get("message") or result),
-        str(error.get("code") or ""),
-        retry_after=float(hint) if isinstance(hint, int | float) else None,
-    )
+    return refusal_in(fields_of(result.get("error")), str(result))
