@@ -10,17 +10,26 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
-from rtlab.errors import InvalidState, QueueError
+from rtlab.client.per_loop import PerLoop
+from rtlab.errors import InvalidState, QueueError, describe
 from rtlab.patterns.queue_file import Change, Durability, QueueFile
 
 __all__ = ["QueueWorker"]
 
 T = TypeVar("T")
+_Group = list[tuple[Change, "asyncio.Future[None]"]]  # changes of one transaction, and who waits for each
 
 #: Real path of a file → its worker, which the queues of the file share.
 _open: dict[str, QueueWorker] = {}
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 class QueueWorker:
@@ -29,13 +38,13 @@ class QueueWorker:
     def __init__(self, path: str, durability: Durability) -> None:
         self.path = path
         self.durability: Durability = durability
-        self.loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()  # that of the last change
         self.names: set[str] = set()
         self.file: QueueFile | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="message queue")
-        self._opening: asyncio.Task[QueueFile] | None = None
-        self._waiting: list[tuple[Change, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._opening: asyncio.Future[QueueFile] | None = None
+        self._waiting: _Group = []
+        self._idle = PerLoop(_set_event)  # set while nothing is being written
 
     @classmethod
     async def use(cls, path: str | os.PathLike[str], name: str, durability: Durability) -> QueueWorker:
@@ -78,60 +87,58 @@ class QueueWorker:
     async def opened(self) -> QueueFile:
         """Return the file, once it is open and checked."""
         if self._opening is None:
-            self._opening = asyncio.create_task(self.do(lambda: QueueFile(self.path, self.durability)))
+            self._opening = self.do(lambda: QueueFile(self.path, self.durability))
         file = await asyncio.shield(self._opening)
         self.file = file
         return file
 
-    async def do(self, action: Callable[[], T]) -> T:
-        """Run a function in the file's thread, and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, action)
-
-    async def commit(self, change: Change) -> None:
-        """Write a change, and return once it is on disk.
-
-        Raises
-        ------
-        QueueError
-            The change was not written.
-        """
-        await self.submit(change)
+    def do(self, action: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a function in the file's thread; return the future of its result."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, action)
 
     def submit(self, change: Change) -> asyncio.Future[None]:
-        """Hand a change over; the future is done when it is on disk."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Hand a change over; the future is done when it is on disk, or raises `QueueError`."""
+        loop = self.loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((change, done))
-        if self._task is None:
-            self._task = asyncio.create_task(self._write(), name="queue commits")
+        if self._idle.here.is_set():
+            self._idle.here.clear()
+            loop.call_soon(self._write)  # with the changes that come later in this turn
         return done
 
-    async def _write(self) -> None:
+    def _write(self) -> None:
+        """Hand the waiting changes to the thread. No task does this: other code could cancel it."""
         file = self.file
         assert file is not None
+        group, self._waiting = self._waiting, []
+        changes = [change for change, _ in group]
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                changes = [change for change, _ in group]
-                error: Exception | None = None
-                try:
-                    await self.do(lambda changes=changes: file.apply(changes))
-                except Exception as failed:  # of any kind: no caller may wait for ever
-                    error = failed
-                for _, done in group:
-                    if done.done():
-                        continue
-                    if error is None:
-                        done.set_result(None)
-                    else:
-                        done.set_exception(QueueError(str(error)))
-                        done.exception()  # marks it as retrieved: perhaps nobody awaits this change
-        finally:
-            self._task = None
+            self.do(lambda: file.apply(changes)).add_done_callback(partial(self._written, group))
+        except RuntimeError as error:  # the thread was shut down
+            self._answer(group, error)
+            self._idle.here.set()
+
+    def _written(self, group: _Group, result: asyncio.Future[None]) -> None:
+        self._answer(group, asyncio.CancelledError() if result.cancelled() else result.exception())
+        if self._waiting:
+            self._write()
+        else:
+            self._idle.here.set()
+
+    def _answer(self, group: _Group, error: BaseException | None) -> None:
+        """Give every change its result, whatever kind of error it is: no caller may wait for ever."""
+        for _, done in group:
+            if done.done() or done.get_loop().is_closed():
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(QueueError(str(error) or describe(error)))
+                done.exception()  # marks it as retrieved: perhaps nobody awaits this change
 
     async def idle(self) -> None:
         """Return when nothing is being written."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        await self._idle.here.wait()
 
     async def leave(self, name: str) -> None:
         """Release the file for one queue, after pending writes; close it after the last queue."""

@@ -191,6 +191,7 @@ class MessageQueue:
             answer_timeout=self.options.answer_timeout,
             max_retries=self.options.max_retries,
         )
+        self._contents = QueueContents(self.name, self.options.max_messages, self.options.max_bytes)
         with self._contents.filling():
             self._contents.add(*rows)
             self._put(*rows)
@@ -207,6 +208,7 @@ class MessageQueue:
         for receipt in self._receipts.values():
             receipt.settle({}, closed)
         self._receipts.clear()
+        self._contents.idle.here.set()  # wakes `flush`, which finds the queue closed
         await worker.leave(self.name)
 
     async def __aenter__(self) -> Self:
@@ -262,18 +264,16 @@ class MessageQueue:
 
     async def _accept(self, row: StoredMessage, instead_of: tuple[int, ...] = ()) -> None:
         """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
-        worker, link = self._opened()
-
-        async def add() -> None:
-            await worker.commit(Change(self.name, add=(row,), remove=instead_of))
-            self._put(row)
-
+        written = self._opened()[0].submit(Change(self.name, add=(row,), remove=instead_of))
         self._contents.add(row)
-        try:
-            await asyncio.shield(link.spawn(add()))
-        except QueueError:
+        written.add_done_callback(partial(self._accepted, row))
+        await asyncio.shield(written)
+
+    def _accepted(self, row: StoredMessage, written: asyncio.Future[None]) -> None:
+        if written.cancelled() or written.exception() is not None:
             self._forget(row.seq)
-            raise
+        else:
+            self._put(row)
 
     def _opened(self) -> tuple[QueueWorker, QueueLink]:
         if self._worker is None or self._link is None:

@@ -88,12 +88,12 @@ async def test_a_retry_goes_on_when_nobody_waits_and_stays_dead_when_it_cannot_b
         await queue.send("chat", "bad", room_id="r")
         await queue.flush(5)
         server.refuse = lambda item: None
-        commit, queue._worker.commit = queue._worker.commit, full_disk
+        apply, queue._worker.file.apply = queue._worker.file.apply, full_disk
         with pytest.raises(QueueError, match="full"):
             await queue.retry()
         assert len(queue) == 0
         assert len(await queue.dead_letters()) == 1
-        queue._worker.commit = commit
+        queue._worker.file.apply = apply
         waiting = asyncio.create_task(queue.retry())
         await until(lambda: len(queue) == 1)
         waiting.cancel()
@@ -101,8 +101,78 @@ async def test_a_retry_goes_on_when_nobody_waits_and_stays_dead_when_it_cannot_b
     assert server.handled == ["bad"]
 
 
-async def full_disk(change):
+def full_disk(changes):
     raise QueueError("the disk is full")
+
+
+async def test_other_code_that_cancels_all_tasks_does_not_stop_the_queue(server, tmp_path):
+    """Whenever it does: a change has no task of its own, which could be cancelled."""
+    conn = server.connection()
+    async with asyncio.timeout(20), MessageQueue(conn, tmp_path / "q.sqlite") as queue:
+        sends = []
+        for turn in range(10):
+            send = asyncio.create_task(queue.send("chat", turn, room_id="r"))
+            sends.append(send)
+            await turns(turn)
+            for task in asyncio.all_tasks() - {asyncio.current_task(), *sends}:
+                task.cancel()
+        await asyncio.gather(*sends)
+        assert len(queue) == 10
+        async with conn:
+            await queue.flush(5)
+    assert server.handled == list(range(10))
+
+
+async def test_a_send_that_is_cancelled_is_in_the_queue_or_not_as_the_disk_says(server):
+    conn = server.connection()
+    async with asyncio.timeout(20), MessageQueue(conn) as queue:
+        for apply, left in ((full_disk, 0), (queue._worker.file.apply, 1)):
+            queue._worker.file.apply = apply
+            send = asyncio.create_task(queue.send("chat", "hi", room_id="r"))
+            await turns(1)
+            send.cancel()
+            await asyncio.gather(send, return_exceptions=True)
+            await queue._worker.idle()
+            assert len(queue) == left
+        async with conn:
+            await queue.flush(5)
+    assert server.handled == ["hi"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, MemoryError])
+async def test_whatever_ends_a_write_who_waits_for_it_is_told(server, error):
+    def broken(changes):
+        raise error
+
+    async with asyncio.timeout(20), MessageQueue(server.connection()) as queue:
+        apply, queue._worker.file.apply = queue._worker.file.apply, broken
+        with pytest.raises(QueueError, match=error.__name__):
+            await queue.send("chat", 1, room_id="r")
+        queue._worker.file.apply = apply
+        await queue.send("chat", 2, room_id="r")
+        assert len(queue) == 1
+
+
+async def test_a_queue_that_is_opened_again_counts_no_message_twice(server, tmp_path):
+    queue = MessageQueue(server.connection(), tmp_path / "q.sqlite")
+    async with queue:
+        await queue.send("chat", 1)
+        before = queue.stats
+    async with queue:
+        assert queue.stats.size_bytes == before.size_bytes
+        assert queue.stats.depth == before.depth == 1
+
+
+async def test_who_waits_for_a_queue_to_be_empty_is_told_that_it_was_closed(server):
+    queue = MessageQueue(server.connection())
+    await queue.open()
+    await queue.send("chat", 1)
+    waiting = asyncio.create_task(queue.flush())
+    await turns()
+    await queue.close()
+    async with asyncio.timeout(10):
+        with pytest.raises(InvalidState, match="a closed one"):
+            await waiting
 
 
 async def test_one_that_is_always_to_be_tried_again_is_given_up(server):
