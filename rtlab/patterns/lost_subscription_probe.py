@@ -8,16 +8,20 @@ about the room itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
-from rtlab.errors import NotConnected, RequestRefused
+from rtlab.errors import NotConnected, RequestRefused, describe
 from rtlab.protocol.messages import Message
 
 __all__ = ["LostSubscriptionProbe"]
+
+_log: Final = logging.getLogger("rtlab")
 
 
 class LostSubscriptionProbe:
@@ -32,7 +36,7 @@ class LostSubscriptionProbe:
     conn : Connection
         A connection over any transport.
     rooms : callable
-        Returns the rooms to probe: those that the connection is in.
+        Returns the rooms to probe: those that the connection is in. An exception that it raises is logged.
     interval : float
         Seconds between two probes, above 0.
 
@@ -47,6 +51,7 @@ class LostSubscriptionProbe:
     def __init__(self, conn: Connection, rooms: Callable[[], Iterable[str]], interval: float = 15.0) -> None:
         if not 0 < interval < float("inf"):
             raise ValueError(f"expected interval > 0 in finite seconds, got {interval!r}")
+        check_callback(rooms, "rooms")
         self._conn = conn
         self._rooms = rooms
         self._interval = interval
@@ -67,7 +72,8 @@ class LostSubscriptionProbe:
 
     def start(self) -> None:
         """Start probing, on the running loop; does nothing if it has been started."""
-        if self._task is None or self._task.done():
+        if self._task is None or self._task.done() or self._task.get_loop().is_closed():
+            self._conn.off("*", self._hear)
             self._conn.on("*", self._hear)
             self._task = asyncio.get_running_loop().create_task(self._run(), name="quiet-link probe")
 
@@ -86,8 +92,11 @@ class LostSubscriptionProbe:
         while True:
             await asyncio.sleep(self._interval)
             heard, self._heard = self._heard, set()
+            rooms, error = call(lambda: [*self._rooms()])
+            if error is not None:
+                _log.warning("the rooms to probe are unknown: %s", describe(error))
             try:
-                for room_id in self._rooms():
+                for room_id in rooms or ():
                     if room_id not in heard:
                         await self._ask(room_id)
             except (NotConnected, TimeoutError):

@@ -13,7 +13,7 @@ from typing import Any, Final, Self, cast
 
 from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
-from rtlab.client.events import Resync
+from rtlab.client.events import Connected, Resync
 from rtlab.client.receipt import Receipt
 from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import InvalidState
@@ -80,6 +80,7 @@ class RoomManager:
         )
         conn.on("*", self._take)
         conn.on("resync", self._resync)
+        conn.on("connected", self._connected)
 
     def __repr__(self) -> str:
         return f"<RoomManager {', '.join(self._rooms) or 'in no room'}>"
@@ -111,6 +112,7 @@ class RoomManager:
         self.closed = True
         self.conn.off("*", self._take)
         self.conn.off("resync", self._resync)
+        self.conn.off("connected", self._connected)
         self._rooms.clear()
         if self._probe is not None:
             self._probe.stop()
@@ -250,6 +252,10 @@ class RoomManager:
         if event.epoch is None:  # the server does not admit this client again
             del self._rooms[cast("str", event.room_id)]
         self._call(room, ("on_resync", event))
+
+    def _connected(self, event: Connected) -> None:
+        if self._probe is not None and self._rooms:
+            self._probe.start()  # the former event loop may have ended, and the probe with it
 
     def _call(self, room: _Room, *calls: tuple[str, Any]) -> None:
         """Call the callbacks that exist; raise their errors after all have been called."""

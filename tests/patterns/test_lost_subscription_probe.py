@@ -7,9 +7,11 @@ import contextlib
 
 import pytest
 
+from rtlab.client.connection import Connection
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.messages import Message
+from tests.memory import Factory, room_server, until, welcome
 from tests.patterns.in_process import KINDS, client, drop_silently, publish, serving
 
 
@@ -92,6 +94,60 @@ async def test_a_room_in_which_something_is_said_is_not_asked_for():
                 publish(server, "r", busy_intervals)
                 await asyncio.sleep(0.005)
         assert conn.stats.messages_out == before
+
+
+async def test_a_function_that_raises_does_not_end_the_probe(caplog):
+    answers = [asyncio.CancelledError, ZeroDivisionError]
+    asked = asyncio.Event()
+
+    def rooms():
+        if answers:
+            raise answers.pop()
+        asked.set()
+        return ["r"]
+
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        await conn.join_room("r")
+        async with LostSubscriptionProbe(conn, rooms, 0.01):
+            await asked.wait()
+    assert "ZeroDivisionError" in caplog.text
+    assert "CancelledError" in caplog.text
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["asyncio.run", "tasks left"])
+def test_a_room_manager_probes_in_a_second_loop_too(closed):
+    def transport():
+        return room_server(lambda payload: {"epoch": "e", "offset": 0}, welcome=welcome())
+
+    made = Factory(transport, transport)
+    conn = Connection(made)
+    manager = RoomManager(conn, probe_interval=0.01)
+
+    def probes(number):
+        return sum(message.type == "join_room" for message in made.made[number].sent) - 1
+
+    async def first():
+        await conn.connect()
+        await manager.join_room("r")
+        await until(lambda: probes(0))
+
+    async def second():
+        await conn.connect()
+        await until(lambda: probes(1))
+        manager.close()
+        await conn.close()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(first())
+    pending = asyncio.all_tasks(loop)
+    if closed:
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+    loop.close()
+    asyncio.run(second())
+    for task in pending:  # else their destruction is a warning
+        task._log_destroy_pending = False
 
 
 async def test_a_probe_outlives_a_lost_connection_and_ends_with_its_block():
