@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rtlab import pace as pace
     from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
     from rtlab.capture.tcp_tap import Tap as Tap
+    from rtlab.client.auth.tokens import Tokens as Tokens
     from rtlab.client.long_polling import LongPolling as LongPolling
     from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
     from rtlab.client.throttle import Throttle as Throttle
-    from rtlab.client.tokens import Tokens as Tokens
     from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
     from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.errors import NotConnected as NotConnected
@@ -101,7 +101,7 @@ _HOME: Final[dict[str, str]] = {
     "ServerSentEvents": "rtlab.client.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
-    "Tokens": "rtlab.client.tokens",
+    "Tokens": "rtlab.client.auth.tokens",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
     "WebRTCChannel": "rtlab.client.webrtc_channel",
     "WebSocketConnection": "rtlab.client.websocket_connection",

@@ -17,8 +17,8 @@ import msgspec
 
 from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
 from rtlab.client.connection import Connection
+from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.long_polling import LongPolling
-from rtlab.client.retransmission import DeliveryMode
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection

@@ -6,9 +6,9 @@ import asyncio
 from typing import Protocol
 
 from rtlab.client.connection import Connection
+from rtlab.client.delivery.receipt import Receipt
+from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.events import Resync
-from rtlab.client.receipt import Receipt
-from rtlab.client.retransmission import DeliveryMode
 from rtlab.errors import NotConnected, RequestRefused
 from rtlab.measure.message_identity import MessageIdentity
 from rtlab.protocol.messages import Message

@@ -6,8 +6,8 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from typing import Any
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES

@@ -6,10 +6,10 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from typing import Any
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.callbacks import check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler
-from rtlab.client.tokens import Tokens
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message

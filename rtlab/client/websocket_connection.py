@@ -6,9 +6,9 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from typing import Any
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked_option
-from rtlab.client.tokens import Tokens
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.websocket import WebSocketTransport

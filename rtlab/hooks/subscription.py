@@ -22,7 +22,7 @@ from rtlab.policies.states_and_events import State
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
-    from rtlab.client.receipt import Receipt
+    from rtlab.client.delivery.receipt import Receipt
 
 __all__ = ["Callbacks", "Subscription"]
 

@@ -19,9 +19,9 @@ from typing import Any, Final, Self, cast
 import msgspec
 
 from rtlab.client.connection import Connection
+from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.events import Connected
 from rtlab.client.per_loop import PerLoop
-from rtlab.client.receipt import Receipt
 from rtlab.client.requests import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats

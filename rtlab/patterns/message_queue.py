@@ -18,11 +18,11 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Final, Self
 
-from rtlab.client.acknowledged_outbox import kept_copy
 from rtlab.client.connection import Connection
+from rtlab.client.delivery.acknowledged_outbox import kept_copy
+from rtlab.client.delivery.receipt import Receipt
+from rtlab.client.delivery.retransmission import Parcel
 from rtlab.client.named_timeouts import within
-from rtlab.client.receipt import Receipt
-from rtlab.client.retransmission import Parcel
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
 from rtlab.patterns.queue_contents import QueueContents

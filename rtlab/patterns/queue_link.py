@@ -8,10 +8,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from rtlab.client.connection import Connection, State
+from rtlab.client.delivery.outbox_identity import OutboxIdentity
+from rtlab.client.delivery.retransmission import Retransmission
 from rtlab.client.events import Connected, Disconnected
-from rtlab.client.outbox_identity import OutboxIdentity
 from rtlab.client.per_loop import PerLoop
-from rtlab.client.retransmission import Retransmission
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
 from rtlab.protocol.messages import Message

@@ -29,8 +29,8 @@ from rtlab.server.session_connections import Connections
 from rtlab.server.sessions.message_deduplication import Producers
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
+from rtlab.server.steps.configured_steps import make_steps
 from rtlab.server.steps.rate_limit import LimitRate
-from rtlab.server.steps.selection import make_steps
 from rtlab.server.upkeep import Announcer, Upkeep
 
 if TYPE_CHECKING:

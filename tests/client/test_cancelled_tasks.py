@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection, State
-from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, ConnectionLost
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport

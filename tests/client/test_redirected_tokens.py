@@ -12,9 +12,9 @@ import pytest
 from aiortc import RTCSessionDescription
 from websockets.asyncio.server import ServerConnection, serve
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.tokens import Tokens
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.patterns.realtime_client import RealtimeConnection

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.proof_sender_receiver import follow, send
+from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
 from rtlab.client.long_polling import LongPolling
-from rtlab.client.repeats_and_gaps import NewestNames, Position
 from rtlab.client.server_sent_events import ServerSentEvents
 from rtlab.client.transports._upstream import Upstream
 from rtlab.client.websocket_connection import WebSocketConnection

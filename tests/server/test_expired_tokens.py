@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.factory import make_client
-from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.security.attacks import PASSWORDS
 from rtlab.protocol.transport_names import TRANSPORTS

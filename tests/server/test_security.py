@@ -10,9 +10,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.factory import make_client
-from rtlab.client.tokens import Tokens
 from rtlab.errors import ConnectFailed, RequestRefused
 from rtlab.experiments.security.attacks import log_in
 from rtlab.lab.lab import Lab

@@ -19,7 +19,7 @@ import psutil
 from rtlab.bench.peers.persist_queue import enqueue_and_acknowledge, enqueue_one_at_a_time
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.retransmission import DeliveryMode
+from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.patterns.message_queue import MessageQueue

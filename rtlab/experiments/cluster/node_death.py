@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-from rtlab.client.receipt import Receipt
-from rtlab.client.retransmission import DeliveryMode
+from rtlab.client.delivery.receipt import Receipt
+from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rtlab.client import connection_token_renewal, tokens
+from rtlab.client.auth import connection_token_renewal, tokens
+from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.tokens import Tokens
 from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed

@@ -9,13 +9,13 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from rtlab.client.delivery.outbox_identity import OutboxIdentity
+from rtlab.client.delivery.receipt import Receipt
+from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Parcel, Retransmission
 from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.outbox_identity import OutboxIdentity
-from rtlab.client.receipt import Receipt
 from rtlab.client.requests import Requests
-from rtlab.client.retransmission import PER_FRAME, DeliveryMode, Parcel, Retransmission
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message

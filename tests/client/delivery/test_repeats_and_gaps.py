@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.repeats_and_gaps import MessageNumbers, Position
+from rtlab.client.delivery.repeats_and_gaps import MessageNumbers, Position
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 

@@ -9,9 +9,9 @@ from typing import Any
 import jwt
 import pytest
 
-from rtlab.client import connection_token_renewal
-from rtlab.client import tokens as module
-from rtlab.client.tokens import Tokens
+from rtlab.client.auth import connection_token_renewal
+from rtlab.client.auth import tokens as module
+from rtlab.client.auth.tokens import Tokens
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.client.receipt import Receipt
+from rtlab.client.delivery.receipt import Receipt
 from rtlab.errors import MessageError, NotConnected, QueueError, QueueFull, RequestRefused
 from rtlab.protocol.messages import Message
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, Literal, cast
 
-from rtlab.client.outbox_identity import OutboxIdentity
+from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
 from rtlab.policies.go_back_n import GoBackN
