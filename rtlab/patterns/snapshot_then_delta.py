@@ -238,6 +238,8 @@ class LiveState:
                 behind += 1
                 if attempts is not None and behind >= attempts:
                     raise
+                if self._put_out:
+                    break  # `error` says so, and stays
                 self.error = error
                 _log.warning("room %r: its state cannot be shown: %s", self._room_id, describe(error))
                 delay = float(self._backoff.delay(behind - 1, delay, self._rng))
@@ -248,6 +250,8 @@ class LiveState:
         self.reads += 1
         async with asyncio.timeout(self._read_timeout):
             state = await self._get_state()
+        if self._put_out:
+            return
         value, offset = state if isinstance(state, StateAt) else (state, None)
         deltas = self._core.show(reading, offset)
         if deltas is None:
@@ -269,7 +273,8 @@ class LiveState:
 
 def _stops(error: BaseException) -> bool:
     """Whether an exception is meant for the task that follows, and not one of the user's functions' own."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-    return isinstance(error, KeyboardInterrupt | SystemExit)
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        return True  # GeneratorExit: the event loop has ended, so there is no current task
+    task = asyncio.current_task()
+    # Whatever the error is: a user's function may turn its cancellation into another one.
+    return task is not None and task.cancelling() > 0

@@ -7,10 +7,13 @@ import gc
 
 import pytest
 
+from rtlab.client.connection import Connection
+from rtlab.client.events import Resync
 from rtlab.errors import ConnectionLost, StateBehind
 from rtlab.patterns.snapshot_then_delta import StateAt, snapshot_then_delta
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
+from tests.memory import Factory
 from tests.patterns.in_process import KINDS, client, publish, serving
 
 FAST = Constant(0.01)
@@ -195,3 +198,67 @@ async def test_who_is_put_out_of_the_room_learns_of_it():
             with pytest.raises(ConnectionLost, match="64 rooms"):
                 await live.wait_live(5)
             session.rooms = {}
+
+
+@pytest.mark.parametrize("error", [None, OSError, asyncio.CancelledError])
+async def test_who_is_put_out_while_the_state_is_read_learns_of_it_too(error):
+    async with asyncio.timeout(30), serving() as server, client(server) as conn:
+        store, reading, gate = Store(server), asyncio.Event(), asyncio.Event()
+        gate.set()
+
+        async def gated():
+            reading.set()
+            if not gate.is_set():
+                await gate.wait()
+                if error is not None:
+                    raise error
+            return await store.read()
+
+        async with store.follow(conn, get_state=gated) as live:
+            gate.clear()
+            reading.clear()
+            server.node.hub["prices"].restart("another", 1)
+            store.set("a", 1)
+            await reading.wait()
+            live._resync(Resync(at=0.0, room_id="prices", reason="put out"))
+            gate.set()
+            await asyncio.wait((live._task,), timeout=5)
+            assert not live.live
+            with pytest.raises(ConnectionLost, match="put out"):
+                await live.wait_live(5)
+
+
+async def test_a_reader_whose_cancellation_becomes_another_error_ends_too():
+    async with asyncio.timeout(5), serving() as server, client(server) as conn:
+        store, again, reads = Store(server), asyncio.Event(), iter(range(9))
+
+        async def stubborn():
+            if (read := next(reads)) > 0:
+                again.set()
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    if read == 1:
+                        raise OSError("interrupted") from None
+                    raise
+            return await store.read()
+
+        async with store.follow(conn, get_state=stubborn) as live:
+            server.node.hub["prices"].restart("another", 1)
+            store.set("a", 1)
+            await again.wait()
+        assert live.reads == 2
+
+
+def test_a_reader_whose_loop_was_closed_ends():
+    async def silent():
+        await asyncio.Event().wait()
+
+    live = Store(None).follow(Connection(Factory()), get_state=silent)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(live._catch_up())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    task._log_destroy_pending = False
+    task.get_coro().close()  # as the garbage collector does it
+    assert (live.reads, live.error) == (1, None)
