@@ -56,6 +56,8 @@ class MessageBatcher:
     them. Delivery is *at most once*, as with `Connection.send`, but no loss is silent: each message
     has a `Receipt`, and messages that were refused or got no answer are kept in `failures`.
 
+    Close it at the end, as ``async with`` does: until then, its connection keeps a reference to it.
+
     Parameters
     ----------
     conn : Connection
@@ -144,7 +146,7 @@ class MessageBatcher:
         # Per batch without an answer: the task that writes it and may have to wait, or the answer itself;
         # and what to call when it is done.
         self._asking: dict[asyncio.Future[Any], Callable[[asyncio.Future[Any]], None]] = {}
-        self._not_begun = 0  # tasks that have not run yet: each writes in its first step
+        self._not_begun: set[asyncio.Future[Any]] = set()  # tasks; each writes in its first step
         self._room = PerLoop(asyncio.Event)
         self._line = PerLoop(asyncio.Lock)
         self._in_line = 0
@@ -246,6 +248,7 @@ class MessageBatcher:
 
     async def flush(self) -> None:
         """Send the collected messages, and wait until all batches so far are answered or timed out."""
+        self._drop_closed_loops()
         self._leave(self._clock())
         if self._asking:  # not batches sent meanwhile: that might never end
             await asyncio.wait(tuple(self._asking))
@@ -293,6 +296,10 @@ class MessageBatcher:
         self._stop_timer()
         if self._collected:
             self._start_timer(self._clock())
+        self._drop_closed_loops()
+
+    def _drop_closed_loops(self) -> None:
+        """Settle batches that can get no answer any more, because their event loop was closed."""
         for asked, answered in tuple(self._asking.items()):
             if asked.get_loop().is_closed():
                 answered(asked)
@@ -336,19 +343,18 @@ class MessageBatcher:
         if asked is None:
             asking = self._conn.request("batch", items, timeout=self._answer_timeout)
             asked = asyncio.create_task(asking, name="message batch")
-            self._not_begun += 1
-            asyncio.get_running_loop().call_soon(self._begun)  # runs after the task's first step
+            self._not_begun.add(asked)
+            # Runs after the task's first step.
+            asyncio.get_running_loop().call_soon(self._not_begun.discard, asked)
             self._since_turn = _TURN  # the next `send` yields, so that the task can begin
         else:
             self._since_turn += len(receipts)
         self._asking[asked] = answered = partial(self._answered, receipts, size_bytes)
         asked.add_done_callback(answered)
 
-    def _begun(self) -> None:
-        self._not_begun -= 1
-
     def _answered(self, receipts: list[Receipt], size_bytes: int, asked: asyncio.Future[Message]) -> None:
         del self._asking[asked]
+        self._not_begun.discard(asked)
         self._bytes -= size_bytes
         results: list[Any] = []
         error: Exception | None = None

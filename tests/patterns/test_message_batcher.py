@@ -642,3 +642,45 @@ def test_a_batch_that_a_closed_loop_left_without_an_answer_is_unknown():
     assert [receipt.outcome for receipt in receipts] == ["unknown"] * 2 + ["handled"] * 2
     for task in pending:  # else their destruction is a warning
         task._log_destroy_pending = False
+
+
+@pytest.mark.parametrize("end", ["flush", "close"])
+@pytest.mark.parametrize("begun", [True, False])
+@KINDS
+def test_a_batch_that_a_closed_loop_left_keeps_no_flush_waiting(kind, begun, end):
+    servers = [Server(kind), Server(kind)]
+    servers[0].silent = True
+    conn = Connection(Factory(*(server.transport for server in servers)))
+    batcher = MessageBatcher(conn, batch_size=2)
+    receipts = []
+
+    async def send():
+        await conn.connect()
+        receipts.extend([await batcher.send("note", n) for n in range(1 + begun)])
+
+    def leave_and_stop():
+        batcher._leave(0.0)
+        loop.stop()  # before a task that writes begins
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(send())
+    if not begun:
+        loop.call_soon(leave_and_stop)
+        loop.run_forever()
+    pending = asyncio.all_tasks(loop)
+    loop.close()
+
+    async def again():
+        async with asyncio.timeout(5):
+            await getattr(batcher, end)()
+            await conn.connect()
+            await conn.close()
+
+    asyncio.run(again())
+    assert {receipt.outcome for receipt in receipts} == {"unknown"}
+    assert batcher.stats.in_flight == 0
+    assert not batcher._not_begun
+    for task in pending:  # else their destruction is a warning
+        task._log_destroy_pending = False
+        with contextlib.suppress(RuntimeError):  # "Event loop is closed", from a queue's waiting reader
+            task.get_coro().close()
