@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
+from rtlab.client.callbacks import refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.events import Connected, Disconnected, ErrorEvent, Reconnecting
@@ -116,7 +117,9 @@ class SharedConnection:
     ) -> None:
         self.options = dict(options)
         self.listeners: tuple[ConnectionListener, ...] = ()
-        self.conn = connect(url, **options)
+        made = connect(url, **options)
+        refuse_coroutine(made, "connect", "return a Connection that is not open yet")
+        self.conn = made
         self._connect_with = connect  # keys may hold id(connect): this reference keeps the id from reuse
         self._opened_by: Connected | None = None
         self._registry = registry
@@ -182,10 +185,10 @@ class SharedConnection:
     async def _connect(self) -> None:
         try:
             await self.conn.connect()
-        except (RtlabError, OSError, ValueError, TypeError) as error:
-            for listener in self.listeners:
-                listener.failed(str(error), error)
-                listener.moved(self.conn.state.value)
+        except (RtlabError, OSError, ValueError, TypeError) as failed:
+            error = failed
+            self._tell(lambda one: one.failed(str(error), error))
+            self._tell(lambda one: one.moved(self.conn.state.value))
 
     async def _close(self) -> None:
         try:
@@ -210,7 +213,8 @@ class SharedConnection:
         self._tell(lambda one: one.opened(event))
 
     def _closed(self, event: Disconnected) -> None:
-        wanted = [one.reconnects(event) for one in self.listeners]  # no generator: any() would skip listeners
+        wanted: list[bool] = []  # of all: any() over a generator would skip listeners
+        self._tell(lambda one: wanted.append(one.reconnects(event)))
         again = event.will_reconnect and any(wanted)
         self._tell(lambda one: one.moved(State.RECONNECTING.value if again else self.conn.state.value))
         self._tell(lambda one: one.closed(event))
@@ -235,9 +239,11 @@ class SharedConnection:
         self._tell(lambda one: one.moved(self.status))
 
     def _tell(self, what: Callable[[ConnectionListener], None]) -> None:
-        for listener in self.listeners:
-            if any(listener is one for one in self.listeners):  # no earlier one's callback has unmounted it
-                what(listener)
+        listeners = self.listeners
+        for listener in listeners:
+            if self.listeners is not listeners and all(listener is not one for one in self.listeners):
+                continue  # an earlier one's callback has unmounted it
+            what(listener)
 
 
 class _Registry:

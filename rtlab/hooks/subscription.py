@@ -119,6 +119,7 @@ class Subscription:
         if link is not None:
             link.remove(self)
         self._mounted = False
+        self.callbacks = Callbacks()  # a send that fails from now on calls no `on_error`
         self._clock.forget(self)
         for task in self._tasks:
             task.cancel()
@@ -226,6 +227,8 @@ class Subscription:
         if self.callbacks.should_reconnect is None:
             return True
         wanted, error = call(self.callbacks.should_reconnect, event)
+        if error is None:
+            wanted, error = call(bool, wanted)  # an array of numpy has no truth value
         if error is not None:
             self._note(error)
         return error is not None or bool(wanted)

@@ -10,13 +10,14 @@ import reacton
 import reacton.ipywidgets as w
 
 from rtlab.errors import ConnectFailed
-from rtlab.hooks.shared_connections import hooks_settled, open_links, plain_connect
+from rtlab.hooks.shared_connections import hooks_settled, join, open_links, plain_connect
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
+from rtlab.testing.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.hooks.memory_links import Server, rendered
-from tests.memory import turns, until
+from tests.memory import turns, until, welcome
 from tests.patterns.in_process import publish, serving
 
 
@@ -82,6 +83,44 @@ async def test_a_crowd_on_one_socket_leaves_nothing_and_beats_once():
     assert open_links() == 0
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
     assert all(transport.aborted for transport in server.made)
+
+
+class Listener:
+    """Notes what it is told, and at the first `what` removes another listener."""
+
+    room, is_open = None, False
+
+    def __init__(self, what, other=None):
+        self.told = []
+        self.what, self.other, self.link = what, other, None
+
+    def __getattr__(self, name):
+        def note(*_):
+            self.told.append(name)
+            if self.other is not None and name == self.what:
+                self.link.remove(self.other)
+
+        return note
+
+
+@pytest.mark.parametrize("what", ["failed", "reconnects", "closed"])
+async def test_a_listener_that_another_removes_is_told_nothing_more(what):
+    no = ConnectFailed("the server answered 403", status=403, retryable=False)
+    options = {"fail": no} if what == "failed" else {"welcome": welcome()}
+    server = Server(lambda n: MemoryTransport(**options))
+    second = Listener(what)
+    first = Listener(what, second)
+    for one in (first, second):
+        one.link = join("key", server, "ws://s/ws", {}, one)
+    await until(lambda: bool({"failed", "opened"} & set(first.told)))
+    if what != "failed":
+        server.made[0].drop(1012, "restart")
+    await until(lambda: what in first.told)
+    await turns()
+    assert what not in second.told
+    first.link.remove(first)
+    await hooks_settled()
+    assert open_links() == 0
 
 
 @pytest.mark.parametrize(

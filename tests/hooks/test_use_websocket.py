@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
+import numpy as np
 import pytest
 import reacton
 import reacton.ipywidgets as w
@@ -159,6 +160,27 @@ async def test_a_callback_that_nobody_would_await_is_an_error_and_leaves_no_warn
     gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
 
 
+async def test_an_answer_that_is_neither_true_nor_false_is_an_error_and_reconnects(caplog):
+    server, seen, heard = Server(), [], []
+    options = {"should_reconnect": lambda event: np.array([1, 2]), "on_close": heard.append}
+    async with rendered(probe(server, seen, **options)()):
+        await until(lambda: seen[-1].connection_status == "Connected")
+        server.made[0].drop(1012, "restart")
+        await until(lambda: len(server.made) == 2 and seen[-1].connection.stats.connects == 2)
+        assert [event.code for event in heard] == [1012]
+        assert "a callback of the component raised ValueError" in caplog.text
+
+
+async def test_a_coroutine_in_place_of_a_connection_is_told_in_the_state():
+    async def connect(url, **options): ...
+
+    seen = []
+    async with rendered(probe(connect, seen)()):
+        await until(lambda: seen[-1].error is not None)
+        assert "connect returned a coroutine" in seen[-1].error
+    gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
+
+
 @pytest.mark.parametrize("error", [KeyError, asyncio.CancelledError])
 async def test_a_connection_that_cannot_be_made_is_told_in_the_state(error):
     def broken(url, **options):
@@ -258,7 +280,7 @@ async def test_a_component_sends_from_on_open_and_on_the_new_connection_after_a_
         assert [message.type for message in server.made[1].sent] == ["hello", "hello", "chat", "chat"]
 
 
-@pytest.mark.parametrize("event", ["on_message", "on_open", "on_close", "on_error"])
+@pytest.mark.parametrize("event", ["on_message", "on_open", "on_close", "on_error", "should_reconnect"])
 async def test_who_is_unmounted_by_anothers_handler_hears_nothing_more(event):
     server, seen, heard = Server(), [], []
 
@@ -274,12 +296,39 @@ async def test_who_is_unmounted_by_anothers_handler_hears_nothing_more(event):
             server.made[0].push(Message("tick", 1))
         elif event == "on_error":
             server.made[0].push(Message("error", {"message": "no"}))
-        elif event == "on_close":
+        elif event in ("on_close", "should_reconnect"):
             server.made[0].drop(1012, "restart")
         await until(lambda: bool(heard))
         await turns()
         assert heard[:1] == ["first"]
         assert heard.count("second") == (1 if event == "on_close" else 0)  # its own unmounting is its close
+
+
+async def test_who_is_unmounted_as_another_hears_that_the_connection_failed_hears_nothing_more():
+    no = ConnectFailed("the server answered 403", status=403, retryable=False)
+    server, seen, heard = Server(lambda n: MemoryTransport(fail=no)), [], []
+
+    def unmount_the_other(_):
+        heard.append("first")
+        tree.render(w.VBox(children=[first]))
+
+    first = probe(server, seen, share=True, on_error=unmount_the_other)().key("1")
+    second = probe(server, seen, share=True, on_error=lambda _: heard.append("second"))().key("2")
+    async with rendered(w.VBox(children=[first, second])) as tree:
+        await until(lambda: bool(heard))
+        await turns()
+        assert heard == ["first"]
+
+
+async def test_who_is_unmounted_before_a_send_fails_hears_no_error_of_it():
+    server, seen, heard = Server(), [], []
+    async with rendered(probe(server, seen, on_error=heard.append)()) as tree:
+        await until(lambda: seen[-1].connection_status == "Connected")
+        sending = seen[-1].send_message("chat", object())
+        tree.render(w.VBox(children=[]))
+        await asyncio.wait((sending,))
+        assert sending.exception() is not None
+        assert heard == []
 
 
 async def test_mounted_twice_as_in_strict_mode_leaves_one_connection():
