@@ -164,11 +164,13 @@ class PageEvents:
 
     def _fire(self, event: DomEvent) -> None:
         first: EventListener | None = getattr(self, f"on_{event.type}")
+        listeners = self._listeners.get(event.type, [])
+        # DOM §2.9, invoke and inner invoke: of those that listen now, each that is not removed meanwhile.
+        before = tuple(listeners)
         if first is not None:
             self._tell(first, event)
-        listeners = self._listeners.get(event.type, [])
-        for listener in tuple(listeners):
-            if listener in listeners:  # not removed meanwhile (DOM §2.9, inner invoke)
+        for listener in before:
+            if listener in listeners:
                 self._tell(listener, event)
 
     def _tell(self, listener: EventListener, event: DomEvent) -> None:

@@ -238,6 +238,21 @@ def test_a_listener_is_told_once_and_not_after_an_earlier_one_has_removed_it():
     assert FakeClock().run(run()) == ["first"]
 
 
+def test_a_listener_that_is_added_while_an_event_is_told_hears_the_next_one():
+    async def run():
+        told, ws = [], MockWebSocket()
+
+        def first(event):
+            told.append("first")
+            ws.add_event_listener("open", lambda event: told.append("second"))
+
+        ws.on_open = first
+        await asyncio.sleep(1)
+        return told
+
+    assert FakeClock().run(run()) == ["first"]
+
+
 def test_a_listener_of_nothing_is_refused():
     async def run():
         MockWebSocket().add_event_listener("opne", print)
