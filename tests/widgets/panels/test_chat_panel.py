@@ -115,6 +115,20 @@ async def test_what_is_written_without_a_connection_is_sent_once_there_is_one_ag
         assert [line for line in panel.lines("Bob") if line[0]] == [("ada", "while away")]
 
 
+async def test_all_users_leave_at_once():
+    async with (
+        asyncio.timeout(10),
+        serving() as server,
+        client(server, client_id="ada") as ada,
+        client(server, client_id="bob") as bob,
+    ):
+        both = asyncio.Barrier(2)
+        async with ChatPanel("lobby", {"Ada": ada, "Bob": bob}) as panel:
+            for seat in panel._seats.values():
+                seat.rooms.leave_room = lambda room_id: both.wait()  # type: ignore[method-assign]
+        assert not panel.entered
+
+
 async def test_a_gap_is_shown_and_a_panel_that_cannot_enter_has_left_no_one_behind():
     async with asyncio.timeout(30), serving() as server, client(server, client_id="ada") as ada:
         async with ChatPanel("lobby", {"Ada": ada}) as panel:
