@@ -19,6 +19,9 @@ SendRequest = Callable[[str, dict[str, str]], Awaitable[Message]]
 #: Seconds until another try after a token request that failed for a temporary reason, without a Retry-After.
 RETRY: Final = 1.0
 
+#: The least seconds between two renewals, however short the server says that a token lives.
+LEAST_PAUSE: Final = 0.05
+
 #: Error codes for an access token that a new one may replace; servers other than rtlab's send no code ("").
 _STALE: Final = frozenset({"token_expired", "bad_token", ""})
 
@@ -59,7 +62,7 @@ class ConnectionTokenRenewal:
         """
         tokens = self._tokens
         while (pause := tokens.renew_in) is not None:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(LEAST_PAUSE, pause))
             try:
                 token = await tokens.fresh()
                 if tokens.belong_to(transport.server_origin):  # looked up now: it may have moved meanwhile

@@ -26,6 +26,9 @@ __all__ = ["Tokens"]
 DEFAULT_LIFETIME: Final = 60.0
 MAX_LIFETIME: Final = 1e9
 
+#: Statuses that leave it open whether the server got the request: none, and a gateway's 502 and 504.
+LOST: Final = frozenset({None, 502, 504})
+
 #: The part of a token's lifetime that is left when it is renewed: drawn at random between these
 #: two, so that clients that logged in together do not renew together.
 EARLY: Final = (0.2, 0.4)
@@ -206,12 +209,14 @@ class Tokens:
                 return self._keep(
                     await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl), asked
                 )
-            except asyncio.CancelledError:  # the connection ended; the request may not have arrived, as below
-                self._refresh = spent
+            except asyncio.CancelledError:  # the connection ended, and with it the wait for the answer
+                self._restore(spent)
                 raise
             except ConnectFailed as error:
-                if error.status is None or error.retryable:
-                    # The request may not have arrived. If it did, a repeat is answered with token_reused.
+                if error.status in LOST:
+                    self._restore(spent)
+                    raise
+                if error.retryable:  # the request was turned away before the token was used
                     self._refresh = spent
                     raise
                 if self._user is None or error.code != "bad_refresh_token":
@@ -224,6 +229,15 @@ class Tokens:
         login = {"user": self._user, "password": self._password}
         return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl), asked)
 
+    def _restore(self, spent: str) -> None:
+        """After a lost answer, keep a refresh token only if there is no login.
+
+        The request may have arrived: a repeat is then answered with ``token_reused``, and the server
+        revokes the whole family of tokens. A login instead is always safe.
+        """
+        if self._user is None:
+            self._refresh = spent
+
     def _keep(self, answer: dict[str, Any], asked: float) -> str:
         """Store a pair of tokens; the lifetime counts from the request, so it never ends too late."""
         access, refresh, seconds = (answer.get(name) for name in ("accessToken", "refreshToken", "expiresIn"))
@@ -231,7 +245,7 @@ class Tokens:
             raise ConnectFailed("expected accessToken and refreshToken, got another answer", retryable=False)
         self._access, self._refresh = access, refresh
         # A lifetime of 0 s would be renewed without a pause.
-        usable = isinstance(seconds, int | float) and 0 < seconds < MAX_LIFETIME
+        usable = type(seconds) in (int, float) and 0 < cast("float", seconds) < MAX_LIFETIME
         self._lives(float(cast("float", seconds)) if usable else DEFAULT_LIFETIME, asked)
         return access
 

@@ -20,6 +20,9 @@ __all__ = ["ask_for_tokens"]
 # Timeouts
 ANSWER_TIMEOUT: Final = 10.0
 
+#: Redirects that may pass, by a captive portal most often. 301 and 308 are permanent: a wrong URL.
+TEMPORARY_REDIRECTS: Final = frozenset({302, 303, 307})
+
 # Limits
 MAX_ANSWER_BYTES: Final = 64 * 1024
 
@@ -80,14 +83,13 @@ async def ask_for_tokens(
             return {}
     text = reason_in(data, kind)
     reason = f"{url.address} answered HTTP {status}{f' ({text})' if text else ''}"
-    redirected = 300 <= status < 400  # by a captive portal, most often
-    if redirected:
+    if 300 <= status < 400:
         reason = f"{reason}, a redirect, which a request with secrets does not follow"
     elif status == 200:
         reason = f"{reason} and a web page: something on the way answered, not the server"
     raise ConnectFailed(
         reason,
-        retryable=redirected or may_retry(status, kind),
+        retryable=status in TEMPORARY_REDIRECTS or may_retry(status, kind),
         status=status,
         retry_after=hint_of(response),
         code=code_in(data),

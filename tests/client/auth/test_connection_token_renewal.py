@@ -66,6 +66,27 @@ async def test_a_new_token_goes_to_the_origin_of_the_tokens_only(name: str) -> N
         assert shown == ["echo"]
 
 
+async def test_a_token_that_lives_for_no_time_is_renewed_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def ask_for_tokens(*_: object, **__: object) -> dict[str, Any]:
+        return {"accessToken": "a", "refreshToken": "r", "expiresIn": 0.001}
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(tokens, "ask_for_tokens", ask_for_tokens)
+    monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
+    auth = Tokens("ada", "pw", clock=lambda: 10.0 * len(pauses))
+    await auth.request(parse_url("http://127.0.0.1:1"))
+    renewal = connection_token_renewal.ConnectionTokenRenewal(auth, lambda *_: asyncio.sleep(0))
+    with pytest.raises(asyncio.CancelledError):
+        await renewal.keep(MemoryTransport())
+    assert min(pauses) >= 0.05
+
+
 async def test_a_renewal_waits_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the answer's Retry-After; a second without one."""
     errors = [ConnectFailed("busy", status=429, retry_after=30.0), ConnectFailed("no answer")]

@@ -158,7 +158,34 @@ async def test_a_renewal_that_is_cancelled_keeps_the_refresh_token(
     assert server.asked == ["refresh r0"]
 
 
-@pytest.mark.parametrize("seconds", [0, -5, 1e15, 10**400, None, "10"], ids=lambda seconds: f"{seconds!r:.9}")
+@pytest.mark.parametrize(("cancelled", "status"), [(False, None), (False, 504), (True, None)])
+async def test_a_spent_refresh_token_is_not_sent_again_if_there_is_a_login(
+    server: Server, monkeypatch: pytest.MonkeyPatch, *, cancelled: bool, status: int | None
+) -> None:
+    """The server may have got it: it takes a repeat for a theft, and revokes the whole login."""
+    used: set[str] = set()
+
+    async def ask(what: str, origin: object, body: dict[str, str], **_: object) -> dict[str, Any]:
+        if what == "refresh":
+            if body["refreshToken"] in used:
+                raise ConnectFailed("used", retryable=False, status=401, code="token_reused")
+            used.add(body["refreshToken"])
+            if cancelled:
+                await asyncio.sleep(60)
+            raise ConnectFailed("the answer was lost", status=status)
+        return await server.ask(what, origin, body)
+
+    monkeypatch.setattr(module, "ask_for_tokens", ask)
+    auth = Tokens("ada", "pw", refresh_token="r0")
+    with pytest.raises(TimeoutError if cancelled else ConnectFailed):
+        await asyncio.wait_for(auth.request(HERE), 0.01 if cancelled else 10)
+    await auth.request(HERE)
+    assert (server.asked, used) == (["token"], {"r0"})
+
+
+@pytest.mark.parametrize(
+    "seconds", [0, -5, 1e15, 10**400, None, "10", True], ids=lambda seconds: f"{seconds!r:.9}"
+)
 async def test_a_lifetime_that_is_none_counts_as_a_minute(
     seconds: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

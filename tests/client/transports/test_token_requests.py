@@ -17,6 +17,9 @@ from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, respons
     [
         (response(200, b"<html>Log in", content_type="text/html"), True, "not the server"),
         (response(302, location="http://portal.example/"), True, "redirect"),
+        (response(307, location="http://portal.example/"), True, "redirect"),
+        (response(301, location="https://moved.example/"), False, "redirect"),
+        (response(308, location="https://moved.example/"), False, "redirect"),
         (response(511, b"<html>Log in", content_type="text/html"), True, "HTTP 511"),
         (response(429, b"{}", retry_after="7"), True, "HTTP 429"),
         (response(401, b'{"error": {"code": "wrong", "message": "no"}}'), False, r"HTTP 401 \(no\)"),
