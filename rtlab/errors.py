@@ -64,11 +64,14 @@ class MessageError(RtlabError):
     code : str
         A machine-readable error code, such as ``"malformed"``, ``"not_an_object"``, ``"wrong_type"``,
         ``"too_deep"``, ``"too_large"``, ``"payload"``, ``"schema"`` or ``"duplicate_key"``.
+    retry_after : float or None
+        Seconds after which the same message may be sent; None if it is refused for good.
     """
 
-    def __init__(self, reason: str, code: str = "malformed") -> None:
+    def __init__(self, reason: str, code: str = "malformed", *, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.code = code
+        self.retry_after = retry_after
 
 
 class MessageTooLarge(MessageError):

@@ -289,8 +289,8 @@ class Connection(Watchable):
         ts : float, optional
             When it should have been sent, in monotonic seconds; an ``echo`` returns it.
         delivery : {"at_most_once", "at_least_once", "effectively_once"}
-            The last two keep the message and retransmit it until the server acknowledges it (``await
-            receipt.acked(timeout)`` waits for that); with the last, the server drops duplicates.
+            The last two retransmit the message until it is acknowledged (``await receipt.acked(timeout)``),
+            without end while a member blocks its room; with the last, the server drops duplicates.
 
         Raises
         ------

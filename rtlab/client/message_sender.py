@@ -226,7 +226,8 @@ class MessageSender:
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
-            self._dispatch.refuse(message, error, "codec")
+            if message.type != "batch" or error.retry_after is None:  # else its outbox sends it again
+                self._dispatch.refuse(message, error, "codec")
             raise
         self.messages_out += 1
 

@@ -111,6 +111,33 @@ class TestAStreamThatIsSilentAtFirst:
                     await asyncio.sleep(0.005)
         assert server.requests[-1].headers["last-event-id"] == b"7"
 
+    @pytest.mark.parametrize("ours", [True, False])
+    async def test_keeps_messages_for_acknowledged_delivery_until_it_has_shown_whose_it_is(
+        self, *, ours: bool
+    ) -> None:
+        """As a proxy's that drops the mark: the welcome of rtlab's server then comes later."""
+        stream = Stream()
+        async with ScriptedServer(stream) as server, asyncio.timeout(20):
+            conn = ServerSentEvents(server.url)
+            errors: list[object] = []
+            conn.on("error", errors.append)
+            receipts = [await conn.send("chat", n, room_id="r", delivery="at_least_once") for n in range(2)]
+            async with conn:
+                delivery = conn._acknowledged._deliveries["at_least_once"]
+                while delivery._pause is None:  # the messages were not taken
+                    await asyncio.sleep(0.005)
+                assert (errors, len(delivery)) == ([], 2)
+                data = WELCOME if ours else b'{"a": 1}'
+                stream.open[0].write(b"event: welcome\ndata: " + data + b"\n\n")
+                if not ours:
+                    for receipt in receipts:
+                        with pytest.raises(MessageError, match="only comes down"):
+                            await receipt.acked(15)
+                    return
+                while not server.requests[-1].path.startswith("/send"):
+                    await asyncio.sleep(0.005)
+                assert (errors, conn.dead_letters) == ([], ())
+
     async def test_and_ends_silently_is_requested_again(self) -> None:
         stream = Stream()
         async with (

@@ -291,7 +291,7 @@ class SseTransport:
         ------
         MessageError
             The payload is not in the JSON data model or too large, the server refused
-            it, or the server is foreign.
+            it, or the server is foreign. With a `retry_after`, the server has not shown yet which it is.
         TransportClosed
             The POST failed: whether the message arrived is unknown.
         """
@@ -307,7 +307,7 @@ class SseTransport:
         if self._upstream is None:
             if self._send_url is not None:
                 text = "expected a server of rtlab, got a silent event stream: its welcome has not come"
-                raise MessageError(text, "one_way")
+                raise MessageError(text, "no_welcome_yet", retry_after=FOREIGN_AFTER)
             raise MessageError(
                 "expected a server of rtlab, got another's event stream: it only comes down; "
                 "post to that server in its own way",
