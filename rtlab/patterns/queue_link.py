@@ -14,6 +14,7 @@ from rtlab.client.events import Connected, Disconnected
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import RtlabError
 from rtlab.patterns.queue_file import QueueHead
+from rtlab.processes.tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 
 __all__ = ["QueueLink"]
@@ -50,7 +51,7 @@ class QueueLink:
         self._conn = conn
         self._incarnated = incarnated
         self._before_sending = before_sending
-        self._tasks: PerLoop[set[asyncio.Task[None]]] = PerLoop(set)
+        self._tasks = PerLoop(OwnedTasks)
         self._entered: set[str] = set()
         self._turn = PerLoop(asyncio.Lock)
         self._identity = OutboxIdentity(
@@ -79,22 +80,14 @@ class QueueLink:
         self._conn.off("connected", self._connected)
         self._conn.off("disconnected", self._disconnected)
         self.delivery.end(error)
-        tasks = tuple(self._tasks.here)
+        tasks = tuple(self._tasks.here.running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a task that `stop` cancels and awaits."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.here.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.here.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved; whoever awaits the task gets it too
+        return self._tasks.here.spawn(work)
 
     def check(self, message: Message) -> None:
         """Raise `MessageError` if a message violates the connection's schemas."""

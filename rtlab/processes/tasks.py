@@ -15,7 +15,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class OwnedTasks:
-    """The running tasks of one owner, which cancels and awaits them.
+    """Keeps the running tasks of one owner, who is to cancel and await them; this class does neither.
 
     Attributes
     ----------

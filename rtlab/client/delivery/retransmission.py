@@ -39,7 +39,8 @@ _PAUSE: Final = 0.1
 #: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
 
-#: `_GAPS`: a message or the opening is missing, so all is sent again. `_TRY_AGAIN`: temporary refusals.
+#: `_GAPS`: a message or the opening is missing, so all is sent again. `_TRY_AGAIN`: temporary refusals,
+#: repeated without end if `max_retries` is None; ``blocked`` lasts while a member of the room does not read.
 _GAPS: Final = frozenset({"gap", "not_opened"})
 _TRY_AGAIN: Final = frozenset({"not_published", "blocked", "rate_limited", "busy"})
 #: Refusals after which the outbox must stop for good.
@@ -273,8 +274,8 @@ class Retransmission:
         return frame
 
     def _frame_ended(self, generation: int, task: asyncio.Task[None]) -> None:
-        """Retransmit a frame whose task other code cancelled, perhaps before its first step."""
-        if task.cancelled() and generation == self._generation:
+        """Retransmit a frame whose task raised, or was cancelled by other code before its first step."""
+        if (task.cancelled() or task.exception() is not None) and generation == self._generation:
             self._announced = False
             self._again(_PAUSE)
 

@@ -14,6 +14,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
+from rtlab.processes.tasks import OwnedTasks
 from rtlab.protocol.http_status import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
@@ -195,6 +196,25 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     await asyncio.gather(*tasks)
     assert delivery._pause.when() >= begin + least
     delivery.end(NotConnected("the end"))
+
+
+async def test_a_frame_whose_task_raised_goes_again():
+    asked = []
+
+    async def request(items, timeout):
+        asked.append(items)
+        if len(asked) == 1:
+            raise ZeroDivisionError
+        return Message("ack", {"results": [{"ok": True}]})
+
+    owned, results = OwnedTasks(), []
+    delivery = Retransmission(
+        request, owned.spawn, lambda: 100_000, identity=None, window=8, answer_timeout=5.0
+    )
+    delivery.opened()
+    delivery.put(Parcel(Message("chat", 1), 40, lambda result, error: results.append(result)))
+    await until(lambda: results)
+    assert (results, len(asked)) == ([{"ok": True}], 2)
 
 
 @pytest.mark.parametrize("hint", [1e15, 1e300])
