@@ -28,10 +28,13 @@ from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.session_description import max_message_bytes
 
-__all__ = ["HIGH_WATER_BYTES", "DataLink", "check_reliability"]
+__all__ = ["HIGH_WATER_BYTES", "DataLink", "check_opening", "check_reliability"]
 
 #: `DataLink.drained` waits while more bytes than this are buffered, and wakes at half of it.
 HIGH_WATER_BYTES: Final = 1 << 20
+
+#: What aiortc raises for malformed control of a data channel.
+_MALFORMED: Final = (AssertionError, UnicodeDecodeError)
 
 _MAX_PONG_BYTES: Final = 125  # RFC 6455 §5.5: the most that a control frame holds
 
@@ -61,6 +64,34 @@ def check_reliability(max_retransmits: int | None, max_packet_life_time: float |
         raise ValueError(f"expected max_retransmits from 0 to 65,535, got {max_retransmits}")
     if max_packet_life_time is not None and not 0.001 <= max_packet_life_time <= 65.535:
         raise ValueError(f"expected max_packet_life_time from 0.001 to 65.535 s, got {max_packet_life_time}")
+
+
+def check_opening(sctp: Any, has_link: Callable[[], bool], give_up: Callable[[], None]) -> None:
+    """Watch for a malformed request for a channel (RFC 8832 §5.1), until there is a `DataLink`.
+
+    aiortc would raise inside the task that receives all packets, which would die with a traceback in the
+    log. Once there is a channel, its `DataLink` sees to that.
+
+    Parameters
+    ----------
+    sctp : RTCSctpTransport
+        The transport of the peer connection that waits for a channel.
+    has_link : callable
+        Whether the `DataLink` of a channel has been made.
+    give_up : callable
+        Called when the peer's request is malformed: no channel will come.
+    """
+    handle = sctp._data_channel_receive
+
+    async def checked(stream: int, kind: int, data: bytes) -> None:
+        try:
+            await handle(stream, kind, data)
+        except _MALFORMED:
+            if has_link():
+                raise
+            give_up()
+
+    sctp._data_channel_receive = checked
 
 
 def _acknowledge_after_handling(sctp: Any) -> None:
@@ -256,7 +287,7 @@ class DataLink:
             if kind not in (WEBRTC_STRING, WEBRTC_BINARY):
                 try:
                     await handle(stream, kind, data)
-                except (AssertionError, UnicodeDecodeError):
+                except _MALFORMED:
                     self._fail(1002, "malformed control of a data channel")  # RFC 8832
             elif stream in channels:
                 try:

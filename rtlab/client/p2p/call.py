@@ -14,6 +14,7 @@ from rtlab.client.p2p.received_audio_packets import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
+from rtlab.webrtc.data_channel import check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.receive_queue import ReceiveQueue
 
@@ -45,6 +46,7 @@ class Call:
         self._listener: RemoteTrackBuffer | None = None
         self._packets: deque[SoundPacket] = deque()
         self._begun = asyncio.Event()
+        self._fault = ""
         if channel is not None:
             self._begin(channel)
         peer_connection.on("track", self._hear)
@@ -62,6 +64,16 @@ class Call:
             self._queue = ReceiveQueue(self._peer_connection, channel)
             self._begun.set()
 
+    def check_opening(self) -> None:
+        """Let `opened` raise when the caller's request for a channel is malformed."""
+        sctp = self._peer_connection.sctp
+        if sctp is not None:  # else the offer has no data channels
+            check_opening(sctp, lambda: self._queue is not None, self._malformed)
+
+    def _malformed(self) -> None:
+        self._fault = "the caller's request for a data channel is malformed"
+        self._begun.set()
+
     def _state_changed(self) -> None:
         if self._peer_connection.connectionState in ("failed", "closed"):
             self._begun.set()
@@ -70,7 +82,8 @@ class Call:
         """Return when messages can be sent; raise `TransportClosed` if the peer connection ends first."""
         await self._begun.wait()
         if self._queue is None:
-            raise TransportClosed(1006, f"the peer connection is {self._peer_connection.connectionState}")
+            state = self._peer_connection.connectionState
+            raise TransportClosed(1006, self._fault or f"the peer connection is {state}")
         await self._queue.link.opened()
 
     # Messages

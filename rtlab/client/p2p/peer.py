@@ -236,6 +236,7 @@ class Peer:
                 call = Call(peer)
                 call.remote = offer.sender
                 await peer.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+                call.check_opening()
                 if self._audio is not None and peer.getTransceivers():
                     peer.addTrack(self._audio())
                 await peer.setLocalDescription()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiortc import RTCDataChannel, RTCSessionDescription
@@ -23,7 +23,7 @@ from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sinks.base import Sink
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.data_channel import DataChannelSink
-from rtlab.webrtc.data_channel import DataLink
+from rtlab.webrtc.data_channel import DataLink, check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 __all__ = ["RtcPeers"]
@@ -147,28 +147,14 @@ class _Client:
         if self._link is None:
             return
         await self._ended.wait()
-        if self._link.ended is not None and self._link.ended.code != 1006:
+        ended = self._link.ended
+        if ended is not None and (ended.clean or ended.code != 1006):
             # A close frame is on its way to the client, which then closes the connection itself.
             await _wait(self._gone, LINGER)
 
     def check_opening(self) -> None:
-        """Drop a client whose request for a channel (RFC 8832 §5.1) is malformed.
-
-        aiortc would raise inside the task that receives all packets: a traceback in the log for anybody
-        who can reach the port. Once there is a channel, its `DataLink` sees to that.
-        """
-        sctp: Any = self._peer.sctp
-        handle = sctp._data_channel_receive
-
-        async def checked(stream: int, kind: int, data: bytes) -> None:
-            try:
-                await handle(stream, kind, data)
-            except (AssertionError, UnicodeDecodeError):
-                if self._link is not None:
-                    raise
-                self.give_up()
-
-        sctp._data_channel_receive = checked
+        """Drop a client whose request for a channel is malformed."""
+        check_opening(self._peer.sctp, lambda: self._link is not None, self.give_up)
 
     def give_up(self) -> None:
         """Let `run` return: no channel will come."""

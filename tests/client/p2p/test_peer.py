@@ -11,12 +11,14 @@ from typing import Any
 
 import aioice.ice
 import pytest
+from aiortc.rtcsctptransport import WEBRTC_DCEP
 
 from rtlab.client.events import Emitter
 from rtlab.client.p2p.audio import ToneTrack
 from rtlab.client.p2p.peer import SIGNAL, Peer
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.messages import Message
+from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 
 class Room:
@@ -155,6 +157,34 @@ async def test_only_loopback_and_only_the_room() -> None:
     sdp = room.log[0].payload["sdp"]
     assert all(line.split()[4] == "127.0.0.1" for line in sdp.splitlines() if "candidate:" in line)
     assert SIGNAL not in stranger.names
+
+
+async def test_a_caller_whose_channel_has_a_malformed_label_is_turned_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once, and not by a traceback in the task that receives all packets."""
+    create = LoopbackPeerConnection.createDataChannel
+
+    def with_label(self: LoopbackPeerConnection, label: str, **options: Any) -> Any:
+        channel = create(self, "x", **options)
+        sctp: Any = self.sctp
+        send = sctp._send
+
+        async def malformed(stream: int, kind: int, data: bytes, *more: Any, **others: Any) -> None:
+            await send(stream, kind, data[:12] + b"\xff" if kind == WEBRTC_DCEP else data, *more, **others)
+
+        sctp._send = malformed
+        return channel
+
+    monkeypatch.setattr(LoopbackPeerConnection, "createDataChannel", with_label)
+    room = Room()
+    async with Peer(Member(room), "r") as alice, Peer(Member(room), "r") as bob:
+        calling = asyncio.create_task(alice.call(timeout=30))
+        with pytest.raises(ConnectFailed, match="channel is malformed"):
+            await bob.accept(timeout=30)
+        with pytest.raises(ConnectFailed):
+            await calling
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
 
 
 async def test_nonsense_in_the_room_is_ignored() -> None:

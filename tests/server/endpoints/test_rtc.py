@@ -24,6 +24,7 @@ from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
 from rtlab.server.app import Server
 from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.endpoints import rtc_peers
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
 from rtlab.server.node import Node
@@ -474,6 +475,27 @@ async def test_a_channels_label_that_is_not_utf_8_drops_the_client_at_once(
     await peer.close()
     await until(lambda: len(lab.peers) == 0)
     assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
+async def test_a_client_that_says_goodbye_with_a_reserved_code_gets_its_answer_too(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1006 in a close frame is the client's mistake, not a lost connection: the answer is on its way."""
+    waits: list[float] = []
+    wait = rtc_peers._wait
+
+    async def counted(event: asyncio.Event, seconds: float) -> None:
+        waits.append(seconds)
+        await wait(event, seconds)
+
+    monkeypatch.setattr(rtc_peers, "_wait", counted)
+    transport, _ = await opened(lab)
+    queue = transport._queue
+    assert queue is not None
+    queue.link.channel.send(b"\x08" + (1006).to_bytes(2, "big"))
+    await until(lambda: len(lab.peers) == 0)
+    assert waits[1:] == [rtc_peers.LINGER]
+    await transport.close()
 
 
 async def test_an_unknown_protocol_is_refused_with_words(lab: Lab) -> None:
