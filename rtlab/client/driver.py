@@ -3,9 +3,8 @@
 The state machine is pure; this module turns its actions into tasks and timers. Each
 `ConnectionAttempt` runs in one task, which feeds its outcome back to the state machine.
 
-Whatever ends that task (a lost connection, a bug, a cancellation from outside, an
-interrupt in a handler), the state machine is told, so that the state stays correct, and
-everything that waits (`connect`, requests, writes, iterators) is woken.
+Whatever ends that task (a lost connection, a bug, a cancellation from outside, an interrupt in a
+handler), the state machine is told, and all that waits (`connect`, requests, writes, iterators) is woken.
 """
 
 from __future__ import annotations
@@ -148,9 +147,8 @@ class Driver:
         self.check_loop()
         self.feed(states.Close())
         transport, self._shutting = self._shutting, None
-        tasks = tuple(
-            self._tasks.running
-        )  # without the tasks of a connect() that is called while this close() waits
+        # Without the tasks of a connect() that is called while this close() waits:
+        tasks = tuple(self._tasks.running)
         try:
             async with self._closing:  # a second close() waits for the first one's closing handshake
                 if transport is not None:
@@ -224,7 +222,10 @@ class Driver:
             except (KeyboardInterrupt, SystemExit) as error:
                 interrupt = error
             except BaseException as error:
-                self._abandon(error)
+                try:
+                    self._abandon(error)
+                except (KeyboardInterrupt, SystemExit) as stop:
+                    interrupt = stop
             return None
 
         try:
@@ -314,9 +315,8 @@ class Driver:
         except Exception as error:
             # A bug in rtlab or in a transport: waiting callers must get the error; a retry would not help.
             self._cause = error
-            text = describe(error)
-            self._ended(generation, TransportClosed(1006, text, reconnect=False))
-            self._dispatch.report("connect", f"the attempt broke: {text}", error=error)
+            self._ended(generation, TransportClosed(1006, describe(error), reconnect=False))
+            self._dispatch.report("connect", f"the attempt broke: {describe(error)}", error=error)
         except BaseException as error:
             # After a Close event, cancellation comes from `close`, and `_ended` then does nothing. Otherwise
             # the loop is ending, other code cancels all tasks, or a handler raised an interrupt.

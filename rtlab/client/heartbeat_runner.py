@@ -100,13 +100,19 @@ class HeartbeatRunner:
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
+        self._guarded(self._look)
+
+    def _look(self) -> None:
+        # Read once per tick: a step of the state machine per message would cost more.
+        heard = self._transport.heard
+        if heard > self._beat.heard:
+            self._step(Received(), heard)
+        self._step(Tick(), self._clock())
+        self._arm()
+
+    def _guarded(self, steps: Callable[[], None]) -> None:
         try:
-            # Read once per tick: a step of the state machine per message would cost more.
-            heard = self._transport.heard
-            if heard > self._beat.heard:
-                self._step(Received(), heard)
-            self._step(Tick(), self._clock())
-            self._arm()
+            steps()
         except BaseException as error:  # from a user's policy: otherwise a dead peer would go unnoticed
             self._on_dead(f"the heartbeat itself raised {describe(error)}")
             if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -126,8 +132,9 @@ class HeartbeatRunner:
     async def _ping(self, number: int) -> None:
         try:
             await self._wire.ping(self._transport)
-            self._step(Pong(number), self._clock())
         except (TransportClosed, TimeoutError):
-            pass  # the reader of the transport sees its end; the policy judges a missing answer
+            return  # the reader of the transport sees its end; the policy judges a missing answer
         except Exception as error:
             _log.warning("a ping raised %s", describe(error))
+            return
+        self._guarded(lambda: self._step(Pong(number), self._clock()))

@@ -18,7 +18,7 @@ from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.policies.states_and_events import Close
+from rtlab.policies.states_and_events import Close, Connect, Lost, Open, TellDisconnected
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
@@ -243,6 +243,31 @@ async def test_a_handler_that_is_interrupted_does_not_stop_the_machine():
     await conn.close()
     await conn.connect()
     assert conn.state is State.CONNECTED
+    await conn.close()
+
+
+async def test_an_interrupt_while_a_broken_step_is_cleaned_up_keeps_the_later_events():
+    """A watcher of the wire breaks the step, and a handler interrupts what then makes the connection end."""
+    conn = Connection(Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome())))
+    await conn.connect()
+    carried, carry_out = [], conn._driver._carry_out
+    driver = conn._driver
+
+    def broken(action):
+        if isinstance(action, TellDisconnected):
+            driver.feed(Connect())
+            raise ZeroDivisionError
+        carried.append(type(action))
+        carry_out(action)
+
+    def interrupt(event):
+        raise KeyboardInterrupt
+
+    conn.once("disconnected", interrupt)
+    driver._carry_out = broken
+    with pytest.raises(KeyboardInterrupt):
+        driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
+    assert Open in carried
     await conn.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from rtlab.client.connection import Connection, State
 from rtlab.client.factory import TRANSPORTS, make_client
 from rtlab.lab.lab import Lab
-from rtlab.policies.heartbeat import Ping, Watchdog
+from rtlab.policies.heartbeat import Ping, Pong, Tick, Watchdog
 from rtlab.protocol.messages import Message
 from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, turns, until, welcome
@@ -172,11 +172,14 @@ async def test_a_lost_connections_pings_are_gone_before_the_next_begins():
     assert leftovers() == []
 
 
+@pytest.mark.parametrize("at", [Tick, Pong])
 @pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
-async def test_a_policy_that_raises_ends_the_connection_rather_than_the_watch(error):
+async def test_a_policy_that_raises_ends_the_connection_rather_than_the_watch(error, at):
     class Broken(Ping, frozen=True):
         def step(self, state, event, now):
-            raise error
+            if isinstance(event, at):
+                raise error
+            return super().step(state, event, now)
 
     factory = Factory(MemoryTransport(welcome=welcome()))
     conn = Connection(factory, max_reconnect_attempts=0, heartbeat=Broken(0.01, timeout=1.0))
