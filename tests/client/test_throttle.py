@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,9 +74,16 @@ async def test_a_batch_larger_than_the_burst_waits_until_the_rate_allows_all_of_
     assert clock.now == pytest.approx(2.0)
 
 
-def test_a_second_run_is_kept_below_the_rate_too() -> None:
+def test_a_second_run_is_kept_below_the_rate_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if the first ended while messages waited, one of them with the turn."""
-    throttle = Throttle(messages=TokenBucket(rate=200.0, burst=1.0))
+    clock = Clock()
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
+        clock.now += seconds
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(Lock=asyncio.Lock, sleep=sleep))
+    throttle = Throttle(messages=TokenBucket(rate=200.0, burst=1.0), clock=clock)
 
     async def run(*, to_the_end: bool) -> None:
         sends = [asyncio.create_task(throttle.admit(Message("n"))) for _ in range(4)]
@@ -83,8 +91,13 @@ def test_a_second_run_is_kept_below_the_rate_too() -> None:
         if to_the_end:
             await asyncio.gather(*sends)
 
+    waited = [0.0]
     for to_the_end in (True, False, True):
         asyncio.run(run(to_the_end=to_the_end))
+        waited.append(throttle.waited)
+    # At 200/s, each message waits for 5 ms; the first of all finds a token in the bucket.
+    assert waited[1] == pytest.approx(3 * 0.005)
+    assert waited[3] - waited[2] == pytest.approx(4 * 0.005)
 
 
 def test_a_loop_that_ends_while_a_message_has_the_turn_does_not_keep_it() -> None:
