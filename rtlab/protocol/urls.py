@@ -43,9 +43,17 @@ _RESUME_FIELDS: Final = frozenset({"clientId", "session", "seq", "cursor", "welc
 
 _USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
 _BEFORE_HOST: Final = re.compile(r"\A(\s*(?:[a-z][a-z0-9+.-]*:)?//)?.*@", re.I | re.S)
-#: A field of a query or fragment. A bracket, comma or semicolon belongs to its value if more text follows.
-_FIELD: Final = re.compile(r"([?&;#])([^=&;#?\s'\"]+)=(?:[^&#\s'\"),;]|[),;]+(?=[^&#\s'\"),;]))*")
-_JSON_FIELD: Final = re.compile(r"(['\"])([\w.-]+)(\1\s*:\s*['\"])[^'\"]*")
+#: What precedes a value: the name of a field of a query or fragment, or the one of a JSON string.
+_NAME: Final = re.compile(
+    r"[?&;#](?P<field>[^=&;#?\s'\"]+)=|(?P<quote>['\"])(?P<member>[\w.-]+)(?P=quote)\s*:\s*['\"]"
+)
+#: A value, by the character in front of it. In a query, a bracket, comma or semicolon belongs to the value if
+#: more text follows.
+_VALUES: Final = {
+    "=": re.compile(r"(?:[^&#\s'\"),;]|[),;]+(?=[^&#\s'\"),;]))*"),
+    "'": re.compile(r"(?:\\.|[^'\\])*", re.S),
+    '"': re.compile(r'(?:\\.|[^"\\])*', re.S),
+}
 
 #: Names of secret fields: those that contain one of these, and those that are one of these.
 _SECRET: Final = re.compile(
@@ -238,7 +246,7 @@ def _parsed(url: str, example: str) -> Url:
         raise _bad(f"expected a URL like {example}", url)
     scheme, authority, path, query = match[1].lower(), match[2], match[3], match[4]
     if scheme not in _PORTS:
-        raise _bad(f"expected a URL that starts with {example.partition('://')[0]}://", url)
+        raise _bad("expected a URL that starts with http://, https://, ws:// or wss://", url)
     if _CONTROL.search(match[0]):
         raise _bad("expected a URL without control characters", url)
     userinfo, _, netloc = authority.rpartition("@")
@@ -336,18 +344,26 @@ def redacted(text: str) -> str:
     >>> redacted("no answer from https://me:pw@example.org/ws?token=abc&room=lobby")
     'no answer from https://***@example.org/ws?token=***&room=lobby'
     """
-    masked = _JSON_FIELD.sub(_masked_json, _FIELD.sub(_masked, _USERINFO.sub("***@", text)))
+    masked = _fields_masked(_USERINFO.sub("***@", text))
     return _JWT.sub("***", _HEADER.sub(r"\g<name>***", masked))
 
 
-def _masked(field: re.Match[str]) -> str:
-    name = unquote(field[2])  # a server reads %74oken as token
-    secret = _SECRET.search(name) or name.partition("[")[0].lower() in _SECRET_NAMES
-    return f"{field[1]}{field[2]}=***" if secret else field[0]
+def _fields_masked(text: str) -> str:
+    kept: list[str] = []
+    at = 0
+    for name in _NAME.finditer(text):
+        if name.start() >= at and _is_secret(name):  # the value of any other may contain a secret field
+            value = _VALUES[text[name.end() - 1]].match(text, name.end())
+            kept += text[at : name.end()], "***"
+            at = name.end() if value is None else value.end()
+    return "".join(kept) + text[at:]
 
 
-def _masked_json(field: re.Match[str]) -> str:
-    return f"{field[1]}{field[2]}{field[3]}***" if _SECRET.search(field[2]) else field[0]
+def _is_secret(name: re.Match[str]) -> bool:
+    if name["field"] is None:
+        return _SECRET.search(name["member"]) is not None
+    field = unquote(name["field"])  # a server reads %74oken as token
+    return _SECRET.search(field) is not None or field.partition("[")[0].lower() in _SECRET_NAMES
 
 
 def shown(url: object) -> str:

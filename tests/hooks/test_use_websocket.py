@@ -454,6 +454,7 @@ async def test_a_callback_sees_the_newest_variables():
         (8000, {}, "expected a URL such as"),
         ("localhost:8000", {}, "a URL like ws://host/ws"),
         ("htp://me:s3cret@host/ws?token=s3cret", {}, r"got 'htp://\*\*\*@host/ws\?token=\*\*\*'"),
+        ("htp://host/ws", {}, "starts with http://, https://, ws:// or wss://"),
         (b"ws://me:s3cret@host/ws", {}, r"got \*\*\*@host/ws"),
         (URL, {"transport": "carrier pigeon"}, "expected some of"),
     ],
