@@ -82,11 +82,6 @@ class Peer:
         Called with the other peer's UDP port and awaited; returns the port of a relay in
         front of it, through which the call then goes.
 
-    Attributes
-    ----------
-    name : str
-        The client id, a dot and a random part; only the random part without a client id.
-
     Examples
     --------
     >>> async def talk(a: Signalling, b: Signalling) -> None:
@@ -109,8 +104,7 @@ class Peer:
         max_retransmits: int | None = None,
         relay: Relay | None = None,
     ) -> None:
-        unique = secrets.token_hex(4)
-        self.name = unique if signalling.client_id is None else f"{signalling.client_id}.{unique}"
+        self._unique = secrets.token_hex(4)
         self._signalling = signalling
         self._room_id = room_id
         self._audio = audio
@@ -120,6 +114,15 @@ class Peer:
         self._offers: asyncio.Queue[_Signal] = asyncio.Queue(_MAX_WAITING_OFFERS)
         # Call → the name of the peer that may answer, None for any; and its answer
         self._answers: dict[str, tuple[str | None, asyncio.Future[_Signal]]] = {}
+
+    @property
+    def name(self) -> str:
+        """The connection's client id, a dot and a random part; without a client id, the random part only.
+
+        A connection learns its client id when it opens, and the server may give it another one later.
+        """
+        client_id = self._signalling.client_id
+        return self._unique if client_id is None else f"{client_id}.{self._unique}"
 
     async def __aenter__(self) -> Self:
         self._signalling.on(SIGNAL, self._signalled)

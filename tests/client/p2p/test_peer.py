@@ -258,6 +258,18 @@ async def test_a_caller_cannot_call_itself_somebody_else() -> None:
         assert bob._offers.empty()
 
 
+@pytest.mark.parametrize("former", [None, "former"])
+async def test_a_peer_may_be_made_before_its_connection_knows_its_client_id(former: str | None) -> None:
+    room = Room()
+    one, two = Member(room, former), Member(room, former)
+    async with Peer(one, "r") as alice, Peer(two, "r") as bob:
+        one.client_id, two.client_id = "ada", "bob"  # the welcome tells them
+        ours, theirs = await asyncio.gather(alice.call(bob.name), bob.accept())
+        async with ours, theirs:
+            assert [theirs.remote, ours.remote] == [alice.name, bob.name]
+            assert [name.partition(".")[0] for name in (alice.name, bob.name)] == ["ada", "bob"]
+
+
 async def test_sound_travels_and_is_measured() -> None:
     async with calling(audio=lambda: ToneTrack(440.0)) as (ours, theirs):
         await until(lambda: ours.frames_heard >= 30 and theirs.frames_heard >= 30)
