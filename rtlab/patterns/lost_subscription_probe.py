@@ -101,6 +101,8 @@ class LostSubscriptionProbe:
                         await self._ask(room_id)
             except (NotConnected, TimeoutError):
                 pass  # the connection's heartbeat and reconnects deal with this
+            except Exception as error:  # else the probe would end unseen
+                _log.warning("a room could not be probed: %s", describe(error))
 
     async def _ask(self, room_id: str) -> None:
         with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch

@@ -150,8 +150,17 @@ class WebSocketPool:
         needed = len(self._members) if at_least is None else at_least
         if not 1 <= needed <= len(self._members):
             raise ValueError(f"expected at_least from 1 to {len(self._members)}, got {at_least!r}")
+        here = self._connecting.here
+
+        def ended(task: asyncio.Task[None]) -> None:
+            here.discard(task)
+            if not task.cancelled():
+                task.exception()  # asked for, as nobody else may: the connection has reported it
+
         connecting = [asyncio.create_task(member.conn.connect()) for member in self._members]
-        self._connecting.here.update(connecting)
+        here.update(connecting)
+        for task in connecting:
+            task.add_done_callback(ended)
         try:
             async with asyncio.timeout(timeout):
                 await self._until_connected(needed, connecting)
@@ -172,7 +181,6 @@ class WebSocketPool:
         for task in connecting:
             task.cancel()
         await asyncio.gather(*connecting, return_exceptions=True)
-        self._connecting.here.difference_update(connecting)
         await asyncio.gather(*(member.conn.close() for member in self._members))
 
     def on(self, name: str, handler: Handler) -> None:

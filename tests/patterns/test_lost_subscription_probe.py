@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from rtlab.client.connection import Connection
+from rtlab.errors import MessageTooLarge
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.messages import Message
@@ -112,6 +113,24 @@ async def test_a_function_that_raises_does_not_end_the_probe(caplog):
             await asked.wait()
     assert "ZeroDivisionError" in caplog.text
     assert "CancelledError" in caplog.text
+
+
+async def test_a_probe_that_cannot_be_sent_does_not_end_the_later_ones(caplog, monkeypatch):
+    conn = Connection(Factory(room_server(lambda payload: {"epoch": "e", "offset": 0}, welcome=welcome())))
+    join_room, errors = conn.join_room, [MessageTooLarge(2000, 1000), ZeroDivisionError()]
+    asked = asyncio.Event()
+
+    async def join(room_id, **options):
+        if errors:
+            raise errors.pop()
+        asked.set()
+        return await join_room(room_id, **options)
+
+    monkeypatch.setattr(conn, "join_room", join)
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: ["r"], 0.01):
+        await asked.wait()
+    assert "could not be probed: ZeroDivisionError" in caplog.text
+    assert "MessageTooLarge" in caplog.text
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["asyncio.run", "tasks left"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 
 import pytest
@@ -17,7 +18,7 @@ from rtlab.policies.backoff import Constant
 from rtlab.policies.pool_choice import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
 from rtlab.testing.memory_transport import MemoryTransport
-from tests.memory import welcome
+from tests.memory import turns, welcome
 
 FAST = {"backoff": Constant(0.02)}
 
@@ -143,6 +144,25 @@ async def test_enough_members_are_enough_and_the_others_go_on_trying(lab):
             await asyncio.sleep(0.01)
         await pool.close()
     assert {member.state for member in pool.stats} == {"Closed"}
+
+
+async def test_connecting_again_and_again_keeps_no_ended_tasks():
+    problems = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
+    no = ConnectFailed("the server answered 403", status=403, retryable=False)
+    good, bad = (
+        Connection(lambda: MemoryTransport(welcome=welcome())),
+        Connection(lambda: MemoryTransport(fail=no)),
+    )
+    pool = WebSocketPool([good, bad])
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            await pool.connect(at_least=1)
+            await turns()
+            assert not pool._connecting.here
+        await pool.close()
+    gc.collect()  # an error that nobody asked for is told when its task is collected
+    assert problems == []
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["connected again", "only closed"])
