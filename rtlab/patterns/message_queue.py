@@ -59,8 +59,8 @@ class MessageQueue:
     max_messages, max_bytes : int
         Limits of the waiting messages, in number and in bytes of JSON.
     max_age : float
-        Seconds after which a message that was not sent becomes a dead letter. If a former process may
-        have sent it, its error says so. One that was sent may have been handled, and is retransmitted.
+        Seconds after which a message that was not sent becomes a dead letter. If a former process may have
+        sent it, its error says so, unless `retry` queued it again. One that was sent is retransmitted.
     overflow : {"reject", "drop_oldest", "drop_newest"}
         When a message finds no room: `send` raises `QueueFull`; or the oldest message that was not sent is
         dropped (the new one, if all were); or the new one. A dropped message's receipt gets `QueueFull`.

@@ -14,6 +14,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.session_resume import Resume
@@ -73,7 +74,8 @@ async def post_offer(
     ConnectFailed
         The request failed; the message names the next step, and ``__cause__`` is the cause.
     """
-    asked = parse_url(url, "http://host:port").over("http").at("/rtc/offer").adding(**resume.query())
+    given = parse_url(url, "http://host:port").over("http").at(f"/{ENDPOINTS['webrtc']}")
+    asked = given.adding(**resume.query())
     offer = msgspec.json.encode({"sdp": sdp, "type": "offer"})
     http = HttpClient(headers, ssl, cookies, auth)
     try:

@@ -20,6 +20,7 @@ from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_status import close_code_for, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
@@ -139,7 +140,7 @@ class LongPollTransport:
             The message names the next step, and ``__cause__`` is the cause.
         """
         try:
-            given = parse_url(self._url, "http://host:port/poll").over("http").at("/poll")
+            given = parse_url(self._url, "http://host:port/poll").over("http").at(f"/{ENDPOINTS['longpoll']}")
             base = batches_within(given, self._limit)
             try:
                 answered = await self._poll(base.adding(**resume.query(), welcome=1))

@@ -25,6 +25,7 @@ from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
+from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
@@ -165,7 +166,7 @@ class SseTransport:
             headers["Last-Event-ID"] = last_id.encode().strip(b" \t")
         try:
             given = parse_url(self._url, "http://host:port/sse").over("http")
-            url = given if self._verbatim else given.at("/sse")
+            url = given if self._verbatim else given.at(f"/{ENDPOINTS['sse']}")
             asked = url if self.plain else batches_within(url, self._limit).adding(**resume.query())
             answer = await self._http.start("GET", asked, headers, read_timeout=self._silence_timeout)
             await self._check(answer)
