@@ -192,8 +192,11 @@ class BrokerServer:
         assert self._child is not None
         return self._child.pid
 
-    async def _run_on_free_ports(self) -> None:
-        """Start the broker; if another program has taken a port meanwhile, try again with other ports."""
+    async def _run_on_free_ports(self, *, same_port: bool = False) -> None:
+        """Start the broker; if another program has taken a port meanwhile, try again with other ports.
+
+        With `same_port`, the clients' port stays, and only RabbitMQ's ports for itself are others.
+        """
         for left in reversed(range(_STARTS)):
             try:
                 await self._run()
@@ -201,7 +204,8 @@ class BrokerServer:
             except LabError as error:
                 if not left or not _TAKEN.search(str(error)):
                     raise
-                self.port = free_port()
+                if not same_port:
+                    self.port = free_port()
 
     async def _run(self) -> None:
         argv = self._kind.command(self._program, self.port, self._folder)
@@ -238,7 +242,7 @@ class BrokerServer:
         except TimeoutError:
             text = f"port {self.port} of the killed {self.kind} is still in use: start another"
             raise LabError(text) from None
-        await self._run()
+        await self._run_on_free_ports(same_port=True)
 
     async def stop(self) -> None:
         """Kill the broker, which has nothing to save, and remove its data folder. Safe to repeat."""

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab import broker_servers
+from rtlab.lab import broker_servers, rabbitmq_server
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.processes.programs_and_ports import free_port
 
@@ -29,3 +29,29 @@ async def test_a_port_that_another_program_has_taken_meanwhile_is_left_to_it(
             assert server.port != taken.getsockname()[1]
         finally:
             await server.stop()
+
+
+async def test_a_broker_that_is_restarted_takes_another_port_for_itself_if_one_was_taken_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RabbitMQ has a port for other nodes, chosen at each start; clients come back to the port they know."""
+    try:
+        find_broker("rabbitmq")
+    except LabError as error:
+        pytest.skip(str(error))
+    server = await BrokerServer.start("rabbitmq")
+    try:
+        port = server.port
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            ports = [
+                taken.getsockname()[1],
+                free_port(),
+            ]  # for nodes, and for the name server, which is asked first
+            monkeypatch.setattr(rabbitmq_server, "free_port", lambda: ports.pop() if ports else free_port())
+            await server.restart()
+        assert server.port == port
+        assert not ports
+    finally:
+        await server.stop()
