@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,11 +66,12 @@ async def test_a_new_token_goes_to_the_origin_of_the_tokens_only(name: str) -> N
         assert shown == ["echo"]
 
 
-async def test_a_token_that_lives_for_no_time_is_renewed_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-
-    async def ask_for_tokens(*_: object, **__: object) -> dict[str, Any]:
-        return {"accessToken": "a", "refreshToken": "r", "expiresIn": 0.001}
+async def keep_for_five_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+    ask_for_tokens: Callable[..., Awaitable[dict[str, Any]]],
+    pauses: list[float],
+) -> None:
+    """Log in, then renew until the fifth pause; each pause is 10 s on the tokens' clock."""
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
@@ -84,6 +85,15 @@ async def test_a_token_that_lives_for_no_time_is_renewed_with_pauses(monkeypatch
     renewal = connection_token_renewal.ConnectionTokenRenewal(auth, lambda *_: asyncio.sleep(0))
     with pytest.raises(asyncio.CancelledError):
         await renewal.keep(MemoryTransport())
+
+
+async def test_a_token_that_lives_for_no_time_is_renewed_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def ask_for_tokens(*_: object, **__: object) -> dict[str, Any]:
+        return {"accessToken": "a", "refreshToken": "r", "expiresIn": 0.001}
+
+    await keep_for_five_pauses(monkeypatch, ask_for_tokens, pauses)
     assert min(pauses) >= 0.05
 
 
@@ -97,16 +107,5 @@ async def test_a_renewal_waits_as_long_as_the_server_asks(monkeypatch: pytest.Mo
             raise errors.pop(0)
         return {"accessToken": "a", "refreshToken": "r", "expiresIn": 10.0}
 
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 5:
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr(tokens, "ask_for_tokens", ask_for_tokens)
-    monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
-    auth = Tokens("ada", "pw", clock=lambda: 10.0 * len(pauses))
-    await auth.request(parse_url("http://127.0.0.1:1"))
-    renewal = connection_token_renewal.ConnectionTokenRenewal(auth, lambda *_: asyncio.sleep(0))
-    with pytest.raises(asyncio.CancelledError):
-        await renewal.keep(MemoryTransport())
+    await keep_for_five_pauses(monkeypatch, ask_for_tokens, pauses)
     assert (pauses[1], pauses[3]) == (30.0, 1.0)
