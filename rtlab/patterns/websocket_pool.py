@@ -281,11 +281,8 @@ class WebSocketPool:
         opened = 0
         while opened < needed:
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    opened += 1
-                elif opened + len(waiting) < needed:
-                    raise error
-            if opened < needed and not waiting:
-                raise ConnectFailed("too few members could connect")
+            # All are counted before one of them raises: `done` is unordered, and may hold both kinds.
+            errors = [task.exception() for task in done]
+            opened += errors.count(None)
+            if opened + len(waiting) < needed:
+                raise next(error for error in errors if error is not None)

@@ -146,6 +146,19 @@ async def test_enough_members_are_enough_and_the_others_go_on_trying(lab):
     assert {member.state for member in pool.stats} == {"Closed"}
 
 
+async def test_a_member_that_fails_in_the_same_turn_does_not_hide_one_that_connects():
+    """`asyncio.wait` returns both in a set without an order: in 40 pools, both orders come."""
+    no = ConnectFailed("the server answered 403", status=403, retryable=False)
+    for _ in range(40):
+        good = Connection(lambda: MemoryTransport(welcome=welcome()))
+        bad = Connection(lambda: MemoryTransport(fail=no))
+        pool = WebSocketPool([good, bad])
+        async with asyncio.timeout(10):
+            await pool.connect(at_least=1)
+            assert pool.stats[0].state == "Connected"
+            await pool.close()
+
+
 async def test_connecting_again_and_again_keeps_no_ended_tasks():
     problems = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(context))
