@@ -122,8 +122,21 @@ def test_a_stopped_orphan_is_killed(child: str, fork: bool):
         assert ended_within(family, LIMIT)
 
 
+def command_line(process: psutil.Process) -> str:
+    """Return a child's command line; empty for one that has ended."""
+    deadline = time.monotonic() + LIMIT
+    # For a moment after `Popen` has returned, the kernel still shows an empty command line.
+    while runs(process.pid):
+        found = " ".join(process.cmdline())
+        if found:
+            return found
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return ""
+
+
 def helpers() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "orphan_reaper" in " ".join(p.cmdline())]
+    return [child for child in psutil.Process().children() if "orphan_reaper" in command_line(child)]
 
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -145,8 +158,7 @@ def test_a_helper_that_was_killed_or_stopped_is_no_obstacle(number: signal.Signa
     (old,) = helpers()
     old.send_signal(number)
     if number == signal.SIGKILL:
-        while runs(old.pid):
-            time.sleep(0.01)
+        os.waitid(os.P_PID, old.pid, os.WEXITED | os.WNOWAIT)  # until it can be collected
     two = Child("two", SLEEPER)
     assert len(helpers()) == 1
     one.kill()
