@@ -110,7 +110,7 @@ class Packer:
         return float(rows["received"][-1]) if len(rows) else self.recorder.started
 
     def pack(self, now: float) -> tuple[dict[str, Any], memoryview]:
-        """Return the next batch.
+        """Return the next batch, without the percentiles: see `statistics`.
 
         Parameters
         ----------
@@ -120,8 +120,7 @@ class Packer:
         Returns
         -------
         header : dict
-            Plain JSON: the right edge, series, new marks, late stretches, percentiles (none for
-            a series of a few samples, or from which nothing has arrived for a while).
+            Plain JSON: the right edge, series, new marks, late stretches.
         points : memoryview
             The drawn points, an array of `POINT`.
         """
@@ -142,13 +141,35 @@ class Packer:
             "marks": self._new_marks(),
             "late": self._new_stretches(now),
         }
-        if now - self._stats_at >= _STATS_PERIOD:
-            header["earlier"] = self._missed_statistics(now)
-            header["stats"] = self._statistics(recorder.since(recorder.position - _STATS_SAMPLES).rows, now)
-            self._stats_at = now
         points = self._points(rows)
         self._position, self._last = batch.position, now
         return header, memoryview(points.view("u1")).cast("B")  # pyright: ignore[reportArgumentType]
+
+    def statistics(self, now: float) -> dict[str, Any]:
+        """Return what completes the header of `pack`: percentiles, at most five times a second.
+
+        They take as long as the rest of the batch. Between the two calls the event loop may do
+        other work: samples that arrive meanwhile are counted too.
+
+        Parameters
+        ----------
+        now : float
+            As in `pack`.
+
+        Returns
+        -------
+        dict
+            ``stats``, a reading of each series, without percentiles for one of a few samples or from
+            which nothing has arrived for a while; ``earlier``, the readings of the window that were
+            not sent in time. Empty if no reading is due.
+        """
+        if now - self._stats_at < _STATS_PERIOD:
+            return {}
+        earlier = self._missed_statistics(now)
+        self._stats_at = now
+        recorder = self.recorder
+        rows = recorder.since(recorder.position - _STATS_SAMPLES).rows
+        return {"earlier": earlier, "stats": self._statistics(rows, now)}
 
     def _thin(self, rows: NDArray[Any], now: float) -> NDArray[Any]:
         elapsed = min(self.window, now - self._last)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from rtlab.errors import InvalidState, RtlabError
 from rtlab.faults.trace import TraceEvent
 from rtlab.measure.recorder import Recorder
 from rtlab.widgets import LatencyPlot
+from rtlab.widgets.sample_batches import POINT
 
 
 class Wire:
@@ -19,12 +21,14 @@ class Wire:
     def __init__(self, plot: LatencyPlot) -> None:
         self.plot = plot
         self.batches: list[dict[str, Any]] = []
+        self.points: list[int] = []  # how many each batch holds
         self.arrived = asyncio.Event()
         plot.send = self._take  # type: ignore[method-assign]
 
     def _take(self, content: dict[str, Any], buffers: list[memoryview]) -> None:
         assert len(buffers) == 1
         self.batches.append(content)
+        self.points.append(len(buffers[0]) // POINT.itemsize)
         self.arrived.set()
 
     def say(self, **message: Any) -> None:
@@ -42,24 +46,24 @@ def make(**options: Any) -> tuple[LatencyPlot, Wire]:
     return plot, Wire(plot)
 
 
-async def test_without_a_browser_it_sends_four_batches_and_goes_on() -> None:
+async def test_without_a_browser_it_sends_eight_batches_and_goes_on() -> None:
     plot, wire = make()
     async with plot:
-        await wire.count(4)
+        await wire.count(8)
         assert await plot.wait(0.2) is False
-        assert len(wire.batches) == 4
-    assert len(wire.batches) == 5  # the last one, so that a browser that comes later is complete
+        assert len(wire.batches) == 8
+    assert len(wire.batches) == 9  # the last one, so that a browser that comes later is complete
 
 
 async def test_every_acknowledgement_lets_the_next_batches_go() -> None:
     plot, wire = make()
     async with plot:
-        for n in range(2, 8, 2):
+        for n in range(4, 16, 4):
             await wire.count(n)
             wire.say(kind="ack", seq=n)
-        await wire.count(10)
+        await wire.count(20)
         await plot.wait(0.1)
-        assert [b["seq"] for b in wire.batches] == list(range(1, 11))
+        assert [b["seq"] for b in wire.batches] == list(range(1, 21))
 
 
 async def test_a_lost_acknowledgement_does_not_end_the_plot() -> None:
@@ -67,11 +71,43 @@ async def test_a_lost_acknowledgement_does_not_end_the_plot() -> None:
     plot = LatencyPlot(Recorder(clock=lambda: now[0]), hz=30)
     wire = Wire(plot)
     async with plot:
-        await wire.count(4)
+        await wire.count(8)
         now[0] += 5.1
-        await wire.count(5)
+        await wire.count(9)
         await plot.wait(0.1)
-        assert len(wire.batches) == 5
+        assert len(wire.batches) == 9
+
+
+def falls_due_during(plot: LatencyPlot, part: str, action: Callable[[], object]) -> None:
+    """Have a timer fall due while the plot makes this part of a batch."""
+    loop, make_part = asyncio.get_running_loop(), getattr(plot._packer, part)
+
+    def made(now: float) -> Any:
+        loop.call_at(loop.time() - 1e-3, action)
+        return make_part(now)
+
+    setattr(plot._packer, part, made)
+
+
+async def test_what_is_due_on_the_loop_runs_between_the_parts_of_a_batch() -> None:
+    plot, wire = make()
+    sent: list[int] = []
+    for part in ("pack", "statistics"):
+        falls_due_during(plot, part, lambda: sent.append(len(wire.batches)))
+    async with plot:
+        await wire.count(1)
+        assert sent == [0, 0]
+
+
+@pytest.mark.parametrize("part", ["pack", "statistics"])
+async def test_a_plot_that_is_stopped_between_two_parts_of_a_batch_loses_nothing(part: str) -> None:
+    plot, wire = make()
+    plot.recorder.record("s", ts=plot.recorder.clock())
+    falls_due_during(plot, part, plot.stop)
+    plot.start()
+    await wire.count(2)
+    assert wire.points == [1, 0]  # what was begun, and the last batch
+    assert [batch["seq"] for batch in wire.batches] == [1, 2]
 
 
 async def test_a_view_that_opens_gets_the_whole_window() -> None:

@@ -20,6 +20,11 @@ def points(packed: tuple[dict[str, Any], memoryview]) -> np.ndarray:
     return np.frombuffer(packed[1], POINT)
 
 
+def statistics_of(packer: Packer, now: float) -> dict[str, Any]:
+    packer.pack(now)
+    return packer.statistics(now)
+
+
 def test_a_point_holds_what_the_recorder_knows() -> None:
     recorder = at_zero()
     recorder.record("sse", ts=1.0, sent=1.001, received=1.003)
@@ -113,14 +118,13 @@ def test_statistics_rank_all_samples_of_two_seconds_at_most_five_times_a_second(
     packer = Packer(recorder, window=10.0)
     for n in range(1001):
         recorder.record("s", ts=n / 100 - n * 1e-6, received=n / 100)
-    header, _ = packer.pack(now=10.0)
-    (stats,) = header["stats"]
+    (stats,) = statistics_of(packer, 10.0)["stats"]
     assert stats["n"] == 201
     assert stats["rate"] == 100.0
     assert stats["latency"] == pytest.approx([0.9, 0.99, 0.998], abs=1e-3)
     assert stats["transit"] is None  # nobody knew when it was really sent
-    assert "stats" not in packer.pack(now=10.1)[0]
-    assert "stats" in packer.pack(now=10.21)[0]
+    assert statistics_of(packer, 10.1) == {}
+    assert statistics_of(packer, 10.21)["stats"]
 
 
 def test_without_a_common_clock_there_is_a_reason_and_no_number() -> None:
@@ -133,8 +137,9 @@ def test_without_a_common_clock_there_is_a_reason_and_no_number() -> None:
 
 
 def test_an_empty_recorder_packs_an_empty_batch() -> None:
-    header, raw = Packer(at_zero(), window=10.0).pack(now=0.0)
-    assert (len(raw), header["series"], header["stats"]) == (0, [], [])
+    packer = Packer(at_zero(), window=10.0)
+    header, raw = packer.pack(now=0.0)
+    assert (len(raw), header["series"], packer.statistics(0.0)["stats"]) == (0, [], [])
 
 
 def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
@@ -144,13 +149,13 @@ def test_packing_does_not_depend_on_how_long_the_run_was() -> None:
     for n in range(300_000):
         recorder.record("s", ts=n / 1000, received=n / 1000)
     packer = Packer(recorder, window=10.0)
-    packer.pack(now=300.0)
+    statistics_of(packer, 300.0)
     best = math.inf
     for n in range(20):
         for k in range(67):
             recorder.record("s", ts=300 + n / 15, received=300 + n / 15 + k / 1000)
         start = time.process_time()  # others' work on this machine does not count
-        packer.pack(now=300 + n / 15 + 0.067)
+        statistics_of(packer, 300 + n / 15 + 0.067)
         best = min(best, time.process_time() - start)
     assert best < 2e-3
 
@@ -162,11 +167,11 @@ def test_percentiles_begin_with_the_twentieth_sample_of_a_series() -> None:
     for n in range(25):
         for name in ("s", "few") if n % 2 else ("s",):
             recorder.record(name, ts=n / 4, received=n / 4 + 0.001)
-        header, _ = packer.pack(now=n / 4 + 0.001)
-        found.append(header["stats"][0]["latency"] is not None)
+        (stats, *_) = statistics_of(packer, n / 4 + 0.001)["stats"]
+        found.append(stats["latency"] is not None)
     assert found == [False] * 19 + [True] * 6
     packer.rewind()
-    several, few = packer.pack(now=6.001)[0]["stats"]
+    several, few = statistics_of(packer, 6.001)["stats"]
     assert several["latency"] is not None
     assert few["n"]
     assert few["latency"] is None
@@ -177,8 +182,8 @@ def test_percentiles_end_where_nothing_arrives() -> None:
     for n in range(100):
         recorder.record("s", ts=n / 100, received=n / 100 + 0.001)
     packer = Packer(recorder, window=10.0)
-    (live,) = packer.pack(now=1.0)[0]["stats"]
-    (silent,) = packer.pack(now=1.5)[0]["stats"]
+    (live,) = statistics_of(packer, 1.0)["stats"]
+    (silent,) = statistics_of(packer, 1.5)["stats"]
     assert live["latency"] == [1.0, 1.0, 1.0]
     assert (silent["latency"], silent["rate"]) == (None, None)
 
@@ -195,10 +200,10 @@ def test_a_page_that_comes_late_gets_the_readings_of_all_its_window() -> None:
     for at in received:
         recorder.record("s", ts=at - 1e-3, received=at)
     packer = Packer(recorder, window=2.0)
-    header, _ = packer.pack(now=2.985)
-    assert [at for at, _ in header["earlier"]] == pytest.approx([0.985 + n / 5 for n in range(10)])
-    for at, (stats,) in header["earlier"]:
+    earlier = statistics_of(packer, 2.985)["earlier"]
+    assert [at for at, _ in earlier] == pytest.approx([0.985 + n / 5 for n in range(10)])
+    for at, (stats,) in earlier:
         assert stats["n"] == np.sum((received >= at - 2) & (received <= at))
         assert stats["latency"] == pytest.approx([1, 1, 1])
-    assert packer.pack(now=3.2)[0]["earlier"] == []  # who keeps up misses nothing
-    assert [at for at, _ in packer.pack(now=3.95)[0]["earlier"]] == pytest.approx([3.4, 3.6, 3.8])
+    assert statistics_of(packer, 3.2)["earlier"] == []  # who keeps up misses nothing
+    assert [at for at, _ in statistics_of(packer, 3.95)["earlier"]] == pytest.approx([3.4, 3.6, 3.8])

@@ -3,7 +3,7 @@
 const SPEAK_MS = 2000;
 const SHOWN = ["title", "paused", "state", "window", "p95", "order"];
 const SCALED = ["mode", "log_y"];
-const ACK_EVERY = 2; // batches; the kernel allows four unacknowledged
+const ACK_EVERY = 4; // batches; the kernel allows eight unacknowledged
 
 function render({ model, el }, store) {
   el.classList.add("rtlab-plot");
