@@ -11,7 +11,7 @@ import signal
 from typing import Any, Final
 
 from rtlab.server.__main__ import main
-from rtlab.server.event_loop.loop_turn_meter import TurnMeter
+from rtlab.server.event_loop.server_loop_lag import TurnMeter
 from rtlab.server.histogram import Histogram
 
 __all__ = ["COUNT", "DO_NOT_COUNT", "main"]

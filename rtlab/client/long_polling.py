@@ -8,7 +8,7 @@ from typing import Any
 
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 

@@ -10,7 +10,7 @@ from rtlab.client.auth.tokens import Tokens
 from rtlab.client.callbacks import check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler
-from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
 

@@ -9,7 +9,7 @@ from typing import Any
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked_option
-from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.webrtc.data_channel import check_reliability

@@ -9,8 +9,8 @@ from typing import Any
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.options import checked_option
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.compression import Compression, offer
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES

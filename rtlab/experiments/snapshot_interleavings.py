@@ -17,7 +17,7 @@ from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.hub_limits import HubLimits
 
 __all__ = [
     "Interleaving",

@@ -11,8 +11,8 @@ import msgspec
 from rtlab.client.circuit_breaker import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.events import Moved
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import Transport
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.patterns.fallback import Fallback, Owner, Trial
 from rtlab.patterns.transport_blocklist import Blocklist

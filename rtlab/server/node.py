@@ -14,22 +14,22 @@ from rtlab.server.brokers.base import Broker
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.drain import drain
-from rtlab.server.event_loop.loop_turn_meter import TurnMeter
 from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.event_loop.server_loop_lag import TurnMeter
 from rtlab.server.handlers import Services, publish
 from rtlab.server.heartbeats import Heartbeats
 from rtlab.server.ingress import Ingress
 from rtlab.server.naive import Commands, by_name, may_by_prefix
 from rtlab.server.options import Options
 from rtlab.server.reauthorization import Reauthorization
-from rtlab.server.rooms.entry_rules import MAX_ROOMS, is_name
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.names_and_caps import MAX_ROOMS, is_name
 from rtlab.server.session_connections import Connections
 from rtlab.server.sessions.message_deduplication import Producers
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
-from rtlab.server.steps.configured_steps import make_steps
+from rtlab.server.steps.pipeline import make_steps
 from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.upkeep import Announcer, Upkeep
 

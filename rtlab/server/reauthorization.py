@@ -16,8 +16,8 @@ from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, error_messag
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
-from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.names_and_caps import MAX_ROOMS
 from rtlab.server.session_connections import Connections
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sessions.session_registry import Sessions

@@ -14,8 +14,8 @@ from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, error_messag
 from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
-from rtlab.server.rooms.entry_rules import MAX_ROOMS, check_entry
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.names_and_caps import MAX_ROOMS, check_entry
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sinks.base import Sink

@@ -22,9 +22,9 @@ from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.ingress import Ingress
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.rooms.entry_rules import MAX_ROOMS
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.names_and_caps import MAX_ROOMS
 from rtlab.server.sessions.message_deduplication import ProducerLimits, Producers
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sessions.scheduled_feed import MAX_RATE

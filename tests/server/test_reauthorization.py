@@ -10,7 +10,7 @@ from rtlab.server.auth.authority import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.rooms.entry_rules import MAX_ROOMS
+from rtlab.server.rooms.names_and_caps import MAX_ROOMS
 from rtlab.server.sessions.resumable_session import Session
 from tests.server.steps.bench import Bench
 

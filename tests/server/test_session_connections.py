@@ -9,7 +9,7 @@ from rtlab.server.cursor import Cursor
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import Refused
-from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.hub_limits import HubLimits
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sinks.poll import PollSink
 

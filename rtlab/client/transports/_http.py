@@ -18,8 +18,8 @@ import httpx
 import msgspec
 
 from rtlab.client.transports._httpcore_backend import Backend
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.connect_failures import circular, explain_os_error
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import check_headers

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from rtlab.client.transports._http import HttpClient, loss, refused
-from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, cast
 
-from rtlab.client.transports.strict_reading import ClientDeflate
+from rtlab.client.transports.websockets_frame_checks import ClientDeflate
 from rtlab.protocol.deflate import Deflate
 
 __all__ = ["Compression", "offer"]

@@ -19,8 +19,8 @@ import httpx
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
 from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed

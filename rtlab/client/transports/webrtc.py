@@ -17,8 +17,8 @@ from typing import Final
 from aiortc import RTCSessionDescription
 
 from rtlab.client.transports._signalling import post_offer
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code

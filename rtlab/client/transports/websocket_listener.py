@@ -12,7 +12,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import CONT, DATA_OPCODES, Frame
 from websockets.protocol import Event
 
-from rtlab.client.transports.strict_reading import StrictReader
+from rtlab.client.transports.websockets_frame_checks import StrictReader
 
 __all__ = ["WebSocketListener"]
 

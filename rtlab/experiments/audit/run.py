@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.audit.findings import Finding
-from rtlab.experiments.audit.handshake_checks import forged_token, outside_checks
 from rtlab.experiments.audit.open_websocket_checks import INSIDE, inside_checks
 from rtlab.experiments.audit.target import Target, check_is_ours
+from rtlab.experiments.audit.unauthenticated_checks import forged_token, outside_checks
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT
 from rtlab.protocol.urls import parse_url
 

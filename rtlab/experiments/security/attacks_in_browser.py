@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
-from rtlab.experiments.audit.handshake_checks import forged_token
+from rtlab.experiments.audit.unauthenticated_checks import forged_token
 from rtlab.experiments.security.attacks import PASSWORDS, log_in
 from rtlab.lab.lab import Lab
 from rtlab.processes.programs_and_ports import free_port

@@ -12,8 +12,8 @@ from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.ordered_answers import Later
 from rtlab.server.refusal import AnswerPayload, Refused
-from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.names_and_caps import check_name
 from rtlab.server.sessions.message_deduplication import Producers
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules

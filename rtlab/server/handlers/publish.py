@@ -13,8 +13,8 @@ from rtlab.server.handlers.base import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import Later, forward, then
 from rtlab.server.refusal import Refused
-from rtlab.server.rooms.entry_rules import check_name
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.rooms.names_and_caps import check_name
 
 __all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 

@@ -11,7 +11,7 @@ from rtlab.server.handlers.base import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.ordered_answers import Later, then
 from rtlab.server.refusal import Refused
-from rtlab.server.rooms.entry_rules import check_entry
+from rtlab.server.rooms.names_and_caps import check_entry
 
 __all__ = ["join_room", "leave_room"]
 

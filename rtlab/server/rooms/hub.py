@@ -9,7 +9,7 @@ from typing import NamedTuple
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import EncodedFrame, RoomPosition, sendable
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.hub_limits import HubLimits
 from rtlab.server.rooms.room import Member, Room
 
 __all__ = ["Hub", "Joined", "Member", "Room"]

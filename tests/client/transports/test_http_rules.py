@@ -18,8 +18,8 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.client.long_polling import LongPolling
 from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import Transport
-from rtlab.client.transports.cookies import CookieStore
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.client.transports.sse import SseTransport
 from rtlab.client.transports.webrtc import WebRTCTransport

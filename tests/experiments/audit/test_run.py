@@ -12,7 +12,7 @@ import websockets
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.audit import handshake_checks
+from rtlab.experiments.audit import unauthenticated_checks
 from rtlab.experiments.audit.findings import Finding, holes
 from rtlab.experiments.audit.run import audit
 from rtlab.experiments.audit.target import Target
@@ -93,7 +93,7 @@ async def test_an_origin_that_is_judged_by_its_end_or_a_part_of_it_is_a_hole() -
         async with let_in_if(test) as server:
             url = parse_url(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/").over("ws")
             target = Target(url, None, 20, 1, {})
-            finding = await handshake_checks._origins(target, await target.handshake({}))
+            finding = await unauthenticated_checks._origins(target, await target.handshake({}))
         assert finding.evidence == evidence
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rtlab.server.app import Server
-from rtlab.server.endpoints.strict_frames import StrictFrames
+from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
 from rtlab.server.options import Options

@@ -10,7 +10,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.limits import HubLimits
+from rtlab.server.rooms.hub_limits import HubLimits
 
 
 class Clock:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.client.transports import cookies
-from rtlab.client.transports.cookies import CookieStore
+from rtlab.client.transports import affinity_cookies
+from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.protocol.urls import parse_url
 
 HOME = parse_url("http://127.0.0.1:8000/sse")
@@ -48,7 +48,7 @@ def test_a_strange_field_is_no_error(field: str) -> None:
 
 
 def test_so_many_origins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cookies, "MAX_ORIGINS", 2)
+    monkeypatch.setattr(affinity_cookies, "MAX_ORIGINS", 2)
     store, urls = CookieStore(), [parse_url(f"http://h:{port}/") for port in (1, 2, 3)]
     for url in urls:
         store.take(url, ["a=b; Path=/"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 
-from rtlab.client.transports.strict_reading import Inflater, StrictReader
+from rtlab.client.transports.websockets_frame_checks import Inflater, StrictReader
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 
 

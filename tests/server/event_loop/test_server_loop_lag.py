@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from rtlab.server.event_loop.loop_turn_meter import RECENT_SECONDS, TurnMeter
+from rtlab.server.event_loop.server_loop_lag import RECENT_SECONDS, TurnMeter
 
 
 def test_the_longest_turn_is_kept_and_the_recent_one_is_forgotten() -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
-from rtlab.server.endpoints.strict_frames import StrictFrames
+from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 
 
 class Parser:
