@@ -286,6 +286,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(1 / self.hz, self._tick)
+        self._finish_batch()
         waiting = self._sent - self._acked
         silent_for = self.recorder.clock() - self._sent_at
         if not self.paused and (waiting < _CREDIT or silent_for > _PATIENCE):

@@ -246,7 +246,8 @@ class Packer:
         rows = rows[int(np.searchsorted(rows["received"], now - _STATS_SPAN)) :]
         measures = self.recorder.measures(rows)
         found: list[dict[str, Any]] = []
-        for series in self.recorder.series.values():
+        # A series that has begun since `pack` comes with the next batch: its header does not name it yet.
+        for series in islice(self.recorder.series.values(), len(self._counts)):
             mine = rows["series"] == series.index
             received = rows["received"][mine]
             span = float(received[-1] - received[0]) if len(received) > 1 else 0.0

@@ -217,7 +217,7 @@ async def test_two_views_show_the_same_run_and_share_one_credit(lab: JupyterLab,
         assert len(await canvas_states(page, f"#view{n} .rtlab-canvas", 5)) >= 5
     await page.locator("#view1").get_by_role("button", name="Stop").click()
     await run.wait()
-    assert (await report(run))[-1] <= 5
+    assert (await report(run))[-1] <= 9  # eight, and the last one
     await screenshot(page, "plot-two-views")
 
 

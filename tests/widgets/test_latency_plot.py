@@ -90,7 +90,7 @@ def falls_due_during(plot: LatencyPlot, part: str, action: Callable[[], object])
 
 
 async def test_what_is_due_on_the_loop_runs_between_the_parts_of_a_batch() -> None:
-    plot, wire = make()
+    plot, wire = make(hz=1)  # the next batch does not come meanwhile
     sent: list[int] = []
     for part in ("pack", "statistics"):
         falls_due_during(plot, part, lambda: sent.append(len(wire.batches)))
@@ -101,13 +101,23 @@ async def test_what_is_due_on_the_loop_runs_between_the_parts_of_a_batch() -> No
 
 @pytest.mark.parametrize("part", ["pack", "statistics"])
 async def test_a_plot_that_is_stopped_between_two_parts_of_a_batch_loses_nothing(part: str) -> None:
-    plot, wire = make()
+    plot, wire = make(hz=1)  # the next batch does not come meanwhile
     plot.recorder.record("s", ts=plot.recorder.clock())
     falls_due_during(plot, part, plot.stop)
     plot.start()
     await wire.count(2)
     assert wire.points == [1, 0]  # what was begun, and the last batch
     assert [batch["seq"] for batch in wire.batches] == [1, 2]
+
+
+async def test_a_series_may_begin_between_two_parts_of_a_batch() -> None:
+    plot, wire = make()
+    plot.recorder.record("sse", ts=plot.recorder.clock())
+    falls_due_during(plot, "pack", lambda: plot.recorder.record("websocket", ts=plot.recorder.clock()))
+    async with plot:
+        await wire.count(2)
+    assert wire.points[:2] == [1, 1]
+    assert len(wire.batches[0]["stats"]) == 1
 
 
 async def test_a_view_that_opens_gets_the_whole_window() -> None:
