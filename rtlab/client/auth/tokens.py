@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import math
 import ssl as ssl_module
 import time
 from collections.abc import Callable
@@ -14,9 +13,10 @@ import numpy as np
 
 from rtlab.client.per_loop import PerLoop
 from rtlab.client.transports.credentials import NOTHING, Proof
-from rtlab.client.transports.token_requests import ask_for_tokens
+from rtlab.client.transports.token_requests import ask_for_tokens, never_sent
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.http_status import REDIRECTS, UNFINISHED
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Origin, Url
 
@@ -26,8 +26,9 @@ __all__ = ["Tokens"]
 DEFAULT_LIFETIME: Final = 60.0
 MAX_LIFETIME: Final = 1e9
 
-#: Statuses that leave it open whether the server got the request: none, and a gateway's 502 and 504.
-LOST: Final = frozenset({None, 502, 504})
+#: Statuses that turn a request away before a server uses its token: the redirects, which are not followed,
+#: and 511 (RFC 6585 §6) of a captive portal, 503 of a server that is full, starting or stopping.
+UNUSED: Final = UNFINISHED | REDIRECTS | {503, 511}
 
 #: The part of a token's lifetime that is left when it is renewed: drawn at random between these
 #: two, so that clients that logged in together do not renew together.
@@ -106,7 +107,11 @@ class Tokens:
 
     @property
     def refresh_token(self) -> str | None:
-        """The newest refresh token; None without any."""
+        """The newest refresh token; None without any, and after it was used.
+
+        If the answer to a renewal is lost, or is a 5xx other than 503, the server may have used the token.
+        It is then kept only if there is no login, because sending it twice may end the whole login.
+        """
         return self._refresh
 
     @property
@@ -213,11 +218,12 @@ class Tokens:
                 self._restore(spent)
                 raise
             except ConnectFailed as error:
-                if error.status in LOST:
-                    self._restore(spent)
-                    raise
-                if error.retryable:  # the request was turned away before the token was used
+                page = error.status == 200 and error.retryable  # of a captive portal
+                if page or error.status in UNUSED or never_sent(error):
                     self._refresh = spent
+                    raise
+                if error.status is None or error.status == 200 or error.status >= 500:
+                    self._restore(spent)
                     raise
                 if self._user is None or error.code != "bad_refresh_token":
                     raise
@@ -230,9 +236,9 @@ class Tokens:
         return self._keep(await ask_for_tokens("token", home, login, ssl=self._ssl), asked)
 
     def _restore(self, spent: str) -> None:
-        """After a lost answer, keep a refresh token only if there is no login.
+        """After an answer was lost, or told of a fault, keep a refresh token only if there is no login.
 
-        The request may have arrived: a repeat is then answered with ``token_reused``, and the server
+        The token may have been used: a repeat is then answered with ``token_reused``, and the server
         revokes the whole family of tokens. A login instead is always safe.
         """
         if self._user is None:
@@ -271,7 +277,10 @@ def _seconds_left(token: str | None) -> float | None:
         ends = fields_of(parse_json(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))).get("exp")
     except (MessageError, ValueError):
         return None
-    return max(0.0, ends - time.time()) if isinstance(ends, int | float) and math.isfinite(ends) else None
+    if type(ends) not in (int, float):  # `true` is a number to Python, not to JSON
+        return None
+    now = time.time()
+    return min(max(cast("float", ends), now), now + MAX_LIFETIME) - now  # a number may have any size
 
 
 def _shown(origin: Origin) -> str:

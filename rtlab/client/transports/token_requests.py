@@ -15,7 +15,7 @@ from rtlab.protocol.http_status import code_in, is_web_page, may_retry, reason_i
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Url
 
-__all__ = ["ask_for_tokens"]
+__all__ = ["ask_for_tokens", "never_sent"]
 
 # Timeouts
 ANSWER_TIMEOUT: Final = 10.0
@@ -94,3 +94,8 @@ async def ask_for_tokens(
         retry_after=hint_of(response),
         code=code_in(data),
     )
+
+
+def never_sent(error: ConnectFailed) -> bool:
+    """Return whether a request of `ask_for_tokens` failed before any of it was sent: no connection opened."""
+    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)

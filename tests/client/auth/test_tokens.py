@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer
 
 HERE, THERE = parse_url("ws://127.0.0.1:1/ws"), parse_url("ws://127.0.0.1:2/ws")
 
@@ -145,7 +147,7 @@ async def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_final(server: S
     assert auth.refresh_token is None
 
 
-async def test_a_renewal_that_is_cancelled_keeps_the_refresh_token(
+async def test_a_renewal_that_is_cancelled_keeps_the_refresh_token_if_there_is_no_login(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is lost during the renewal cancels it: the next one must be able to renew."""
@@ -158,7 +160,9 @@ async def test_a_renewal_that_is_cancelled_keeps_the_refresh_token(
     assert server.asked == ["refresh r0"]
 
 
-@pytest.mark.parametrize(("cancelled", "status"), [(False, None), (False, 504), (True, None)])
+@pytest.mark.parametrize(
+    ("cancelled", "status"), [(False, None), (False, 500), (False, 504), (False, 524), (True, None)]
+)
 async def test_a_spent_refresh_token_is_not_sent_again_if_there_is_a_login(
     server: Server, monkeypatch: pytest.MonkeyPatch, *, cancelled: bool, status: int | None
 ) -> None:
@@ -181,6 +185,42 @@ async def test_a_spent_refresh_token_is_not_sent_again_if_there_is_a_login(
         await asyncio.wait_for(auth.request(HERE), 0.01 if cancelled else 10)
     await auth.request(HERE)
     assert (server.asked, used) == (["token"], {"r0"})
+
+
+@pytest.mark.parametrize("login", [(), ("ada", "pw")], ids=["without a login", "with one"])
+@pytest.mark.parametrize("status", [200, 301, 302, 308, 408, 429, 503, 511])
+async def test_a_refresh_token_that_was_turned_away_is_kept(
+    server: Server, login: tuple[str, ...], status: int
+) -> None:
+    """Whoever answered (a captive portal, a moved host, a full server) has not used it."""
+    auth = Tokens(*login, refresh_token="r0")
+    server.errors = [ConnectFailed("turned away", retryable=status not in (301, 308), status=status)]
+    with pytest.raises(ConnectFailed, match="turned away"):
+        await auth.request(HERE)
+    await auth.request(HERE)
+    assert server.asked == ["refresh r0", "refresh r0"]
+
+
+async def test_a_refresh_token_that_was_never_sent_is_kept() -> None:
+    """After an outage, the clients need not all log in with their passwords."""
+    auth = Tokens("ada", "pw", refresh_token="r0")
+    with pytest.raises(ConnectFailed, match="nothing listens"):
+        await auth.request(HERE)
+    assert auth.refresh_token == "r0"
+
+
+@pytest.mark.parametrize(("login", "kept"), [((), "r0"), (("ada", "pw"), None)])
+async def test_a_refresh_token_whose_answer_never_came_is_kept_only_without_a_login(
+    login: tuple[str, ...], kept: str | None
+) -> None:
+    async def hang_up(request: ReceivedRequest, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with ScriptedServer(hang_up) as server:
+        auth = Tokens(*login, refresh_token="r0")
+        with pytest.raises(ConnectFailed, match="no answer"):
+            await auth.request(parse_url(server.url))
+    assert auth.refresh_token == kept
 
 
 @pytest.mark.parametrize(
@@ -223,6 +263,13 @@ def test_a_given_token_says_how_long_it_lives() -> None:
     for odd in ("opaque", "a.b.c", jwt.encode({"exp": 1}, "k" * 32, "HS256")):
         assert (Tokens(access_token=odd, refresh_token="r").renew_in or 0) == 0
         assert Tokens(access_token=odd).renew_in is None
+    assert Tokens(access_token=_claiming("true"), refresh_token="r").renew_in is None
+    assert (Tokens(access_token=_claiming(f"1{'0' * 400}"), refresh_token="r").renew_in or 0) > 1e8
+
+
+def _claiming(exp: str) -> str:
+    claims = base64.urlsafe_b64encode(f'{{"exp":{exp}}}'.encode()).decode()
+    return f"a.{claims}.c"
 
 
 def test_no_repr_shows_a_secret() -> None:
