@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
     from rtlab.capture.tcp_tap import Tap as Tap
     from rtlab.client.auth.tokens import Tokens as Tokens
-    from rtlab.client.long_polling import LongPolling as LongPolling
-    from rtlab.client.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.reconnecting.long_polling import LongPolling as LongPolling
+    from rtlab.client.reconnecting.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel as WebRTCChannel
+    from rtlab.client.reconnecting.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.client.throttle import Throttle as Throttle
-    from rtlab.client.webrtc_channel import WebRTCChannel as WebRTCChannel
-    from rtlab.client.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
     from rtlab.figures.chart import Chart as Chart
@@ -80,7 +80,7 @@ _HOME: Final[dict[str, str]] = {
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "Ledger": "rtlab.measure.ledger",
-    "LongPolling": "rtlab.client.long_polling",
+    "LongPolling": "rtlab.client.reconnecting.long_polling",
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.message_queue",
@@ -98,13 +98,13 @@ _HOME: Final[dict[str, str]] = {
     "RoomsPanel": "rtlab.widgets.panels.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure_websocket",
-    "ServerSentEvents": "rtlab.client.server_sent_events",
+    "ServerSentEvents": "rtlab.client.reconnecting.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
     "Tokens": "rtlab.client.auth.tokens",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
-    "WebRTCChannel": "rtlab.client.webrtc_channel",
-    "WebSocketConnection": "rtlab.client.websocket_connection",
+    "WebRTCChannel": "rtlab.client.reconnecting.webrtc_channel",
+    "WebSocketConnection": "rtlab.client.reconnecting.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
     "WireRecording": "rtlab.testing.wire_recording",

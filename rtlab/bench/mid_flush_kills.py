@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rtlab.bench.queue_process import ROOM
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.patterns.message_queue import MessageQueue

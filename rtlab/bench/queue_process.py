@@ -9,7 +9,7 @@ import asyncio
 import sys
 from typing import Final
 
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.patterns.message_queue import MessageQueue
 from rtlab.policies.backoff import Constant
 

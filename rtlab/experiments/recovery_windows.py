@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.client.connection import Connection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.client.transports.websocket import WebSocketTransport
-from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.lab.server_arguments import ServerOptions

@@ -17,7 +17,7 @@ import msgspec
 from rtlab.client.connection import Connection, State
 from rtlab.client.events import Handler
 from rtlab.client.per_loop import PerLoop
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.protocol.messages import Message

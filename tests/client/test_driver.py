@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.webrtc_channel import WebRTCChannel
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

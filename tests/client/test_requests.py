@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.client.requests import Requests, unwrap
-from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from rtlab.client.connection import Connection
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.webrtc_channel import WebRTCChannel
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
 from rtlab.experiments.dead_peer_detection import detection_times
 from rtlab.faults.client.fault_client import FaultClient

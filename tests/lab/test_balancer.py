@@ -14,14 +14,14 @@ import pytest_asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.client.transports.sse import SseTransport
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketTransport
-from rtlab.client.webrtc_channel import WebRTCChannel
-from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, NotConnected
 from rtlab.lab.balancer import Balancer
 from rtlab.lab.lab import Lab

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab.client.events import Reconnecting
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import start_proxies
 from rtlab.patterns.realtime_client import ORDER, RealtimeClient

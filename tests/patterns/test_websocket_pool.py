@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.websocket_pool import WebSocketPool

@@ -10,8 +10,8 @@ import httpx
 import pytest
 import websockets
 
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.message_faults import MessageFaults

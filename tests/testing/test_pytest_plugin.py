@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.testing.peer_script import PeerScript, echo
 

@@ -20,7 +20,7 @@ from rtlab.bench.peers.persist_queue import enqueue_and_acknowledge, enqueue_one
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.patterns.message_queue import MessageQueue
 from rtlab.policies.backoff import Constant

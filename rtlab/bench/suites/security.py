@@ -21,7 +21,7 @@ import msgspec
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.auth.tokens import Tokens
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connection import Wire, dial

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.open_loop import send_on_schedule
 from rtlab.processes.tasks import until_stopped

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.policies.overflow import MessagePlace, OverflowQueue, Skipped, parse_overflow
 

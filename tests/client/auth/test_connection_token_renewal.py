@@ -13,10 +13,10 @@ import pytest
 from rtlab.client.auth import connection_token_renewal, tokens
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
-from rtlab.client.webrtc_channel import WebRTCChannel
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeConnection

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.retransmission import PER_FRAME, Parcel, Retransmission
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

@@ -116,8 +116,8 @@ async def test_a_peer_that_vanishes_ends_the_call(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_server_signals_and_then_carries_nothing() -> None:
-    from rtlab.client.webrtc_channel import WebRTCChannel
-    from rtlab.client.websocket_connection import WebSocketConnection
+    from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+    from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
     from rtlab.server.app import Server
     from rtlab.server.node import Node
     from rtlab.server.options import Options

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.experiments.transports.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
 from rtlab.processes.programs_and_ports import find_program

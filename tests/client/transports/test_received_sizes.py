@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.client.long_polling import LongPolling
-from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.long_polling import LongPolling
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url

@@ -16,9 +16,9 @@ from aiohttp import web
 from aiortc import RTCDataChannel, RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_STRING
 
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
 from rtlab.client.transports import webrtc
 from rtlab.client.transports.webrtc import WebRTCTransport
-from rtlab.client.webrtc_channel import WebRTCChannel
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD

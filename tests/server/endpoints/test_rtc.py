@@ -14,9 +14,9 @@ import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
+from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.client.transports.webrtc import WebRTCTransport
-from rtlab.client.webrtc_channel import WebRTCChannel
-from rtlab.client.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD

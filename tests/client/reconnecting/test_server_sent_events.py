@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.connection import State
 from rtlab.client.events import LOCAL_EVENTS
-from rtlab.client.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
 from rtlab.client.transports import sse
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.patterns.realtime_client import RealtimeConnection
