@@ -29,7 +29,8 @@ class LostSubscriptionProbe:
 
     A dropped subscription is noticed within two intervals: the connection joins the room again
     and raises ``resync``; the messages that the room's history still holds follow. Rooms with a
-    message since the last probe are not asked about: busy rooms cost nothing.
+    message since the last probe are not asked about: busy rooms cost nothing. An error that concerns
+    one room is logged, and the others are asked about all the same.
 
     Parameters
     ----------
@@ -95,14 +96,16 @@ class LostSubscriptionProbe:
             rooms, error = call(lambda: [*self._rooms()])
             if error is not None:
                 _log.warning("the rooms to probe are unknown: %s", describe(error))
-            try:
-                for room_id in rooms or ():
+            for room_id in rooms or ():
+                try:
                     if room_id not in heard:
                         await self._ask(room_id)
-            except (NotConnected, TimeoutError):
-                pass  # the connection's heartbeat and reconnects deal with this
-            except Exception as error:  # else the probe would end unseen
-                _log.warning("a room could not be probed: %s", describe(error))
+                except NotConnected:
+                    break  # no other room can be asked about; the connection reconnects by itself
+                except TimeoutError:
+                    pass  # the connection's heartbeat deals with this
+                except Exception as error:  # else the probe would end unseen, or the rooms behind it wait
+                    _log.warning("room %.80r could not be probed: %s", room_id, describe(error))
 
     async def _ask(self, room_id: str) -> None:
         with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch

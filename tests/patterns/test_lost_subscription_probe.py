@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.errors import MessageTooLarge
+from rtlab.errors import MessageTooLarge, NotConnected
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.messages import Message
@@ -131,6 +131,35 @@ async def test_a_probe_that_cannot_be_sent_does_not_end_the_later_ones(caplog, m
         await asked.wait()
     assert "could not be probed: ZeroDivisionError" in caplog.text
     assert "MessageTooLarge" in caplog.text
+
+
+@pytest.mark.parametrize("problem", [ZeroDivisionError, MessageTooLarge(2000, 1000), TimeoutError])
+async def test_a_room_that_cannot_be_probed_is_no_obstacle_for_those_behind_it(monkeypatch, problem):
+    conn = Connection(Factory(room_server(lambda payload: {"epoch": "e", "offset": 0}, welcome=welcome())))
+    asked = asyncio.Event()
+
+    async def join(room_id, **options):
+        if room_id == "bad":
+            raise problem
+        asked.set()
+
+    monkeypatch.setattr(conn, "join_room", join)
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: ["bad", "good"], 0.01):
+        await asked.wait()
+
+
+async def test_without_a_connection_no_other_room_is_asked_for(monkeypatch):
+    conn = Connection(Factory(room_server(lambda payload: {"epoch": "e", "offset": 0}, welcome=welcome())))
+    asked: list[str] = []
+
+    async def join(room_id, **options):
+        asked.append(room_id)
+        raise NotConnected("lost")
+
+    monkeypatch.setattr(conn, "join_room", join)
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: ["one", "two"], 0.01):
+        await until(lambda: len(asked) > 1)
+    assert set(asked) == {"one"}
 
 
 @pytest.mark.parametrize("closed", [True, False], ids=["asyncio.run", "tasks left"])
