@@ -119,7 +119,8 @@ class Peer:
     def name(self) -> str:
         """The connection's client id, a dot and a random part; without a client id, the random part only.
 
-        A connection learns its client id when it opens, and the server may give it another one later.
+        A connection learns its client id when it opens, and the server may give it another one later. Answers
+        to offers that were sent under the former name still arrive; a call to the former name does not.
         """
         client_id = self._signalling.client_id
         return self._unique if client_id is None else f"{client_id}.{self._unique}"
@@ -140,17 +141,22 @@ class Peer:
             signal = msgspec.convert(message.payload, _Signal)
         except msgspec.ValidationError:
             return  # any client of the room can send any payload
-        if signal.sender == self.name or signal.receiver not in (None, self.name):
+        if self._is_own(signal.sender):
             return
         if message.client_id is not None and signal.sender.rpartition(".")[0] != message.client_id:
             return  # it says that it comes from somebody else
         if signal.kind == "offer":
-            if not self._offers.full():
+            # The answer to an offer to a former name would be ignored: the caller waits for that name.
+            if signal.receiver in (None, self.name) and not self._offers.full():
                 self._offers.put_nowait(signal)
-        else:
+        elif signal.receiver is None or self._is_own(signal.receiver):
             name, waiting = self._answers.get(signal.call, (None, None))
             if waiting is not None and not waiting.done() and name in (None, signal.sender):
                 waiting.set_result(signal)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name is this peer's, now or with a client id that it had before a reconnect."""
+        return name.rpartition(".")[2] == self._unique
 
     async def _tell(self, signal: _Signal) -> None:
         await self._signalling.send(SIGNAL, msgspec.to_builtins(signal), room_id=self._room_id)

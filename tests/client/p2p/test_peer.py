@@ -270,6 +270,39 @@ async def test_a_peer_may_be_made_before_its_connection_knows_its_client_id(form
             assert [name.partition(".")[0] for name in (alice.name, bob.name)] == ["ada", "bob"]
 
 
+async def test_an_own_offer_that_is_replayed_after_a_reconnect_is_not_taken() -> None:
+    room = Room()
+    member, other = Member(room, "old"), Member(room, "bob")
+    async with Peer(member, "r") as peer:
+        with pytest.raises(ConnectFailed, match="nobody"):
+            await peer.call(timeout=0.1)
+        (offer,) = room.log
+        member.client_id = "new"
+        member.emit(SIGNAL, offer)
+        assert peer._offers.empty()
+        other.say(
+            SIGNAL, {"kind": "offer", "call": "1", "from": "bob.1", "to": offer.payload["from"], "sdp": ""}
+        )
+        assert peer._offers.empty()  # bob would take no answer from "new"
+
+
+async def test_an_answer_arrives_though_the_callers_client_id_has_changed_meanwhile() -> None:
+    room = Room()
+    one, two = Member(room, "ada"), Member(room, "bob")
+
+    def reconnect(message: Message) -> None:
+        one.client_id = "new"
+
+    two.on(SIGNAL, reconnect)  # once the offer has been sent
+    async with Peer(one, "r") as alice, Peer(two, "r") as bob:
+        ours, theirs = await asyncio.gather(alice.call(bob.name), bob.accept())
+        async with ours, theirs:
+            assert alice.name.startswith("new.")
+            assert [message.payload.get("to") for message in room.log] == [bob.name, theirs.remote]
+            assert theirs.remote is not None
+            assert theirs.remote.startswith("ada.")
+
+
 async def test_sound_travels_and_is_measured() -> None:
     async with calling(audio=lambda: ToneTrack(440.0)) as (ours, theirs):
         await until(lambda: ours.frames_heard >= 30 and theirs.frames_heard >= 30)
