@@ -316,7 +316,8 @@ class DataLink:
         elif opcode == CLOSE:
             code = int.from_bytes(body[:2], "big") if len(body) >= 2 else 1005
             if not self._closing:
-                self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: echo the close frame
+                self._write(bytes((CLOSE,)) + body)  # RFC 6455 §5.5.1: echo the close frame, once
+                self._closing = True
             self._end(TransportClosed(code, body[2:].decode("utf-8", "replace"), clean=True))
 
     def _write(self, frame: str | bytes) -> None:

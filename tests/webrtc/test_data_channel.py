@@ -133,6 +133,19 @@ async def test_both_ends_may_close_at_once() -> None:
         assert len(ours.ends) == len(theirs.ends) == 1
 
 
+async def test_an_end_sends_one_close_frame() -> None:
+    """RFC 6455 §5.5.1: an end that has sent one does not answer another."""
+    async with linked() as (ours, theirs):
+        ours.link.channel.send(b"\x08\x03\xe8")  # past `ours`, which answers the echo, and so sends its one
+        await until(lambda: ours.ends and theirs.ends)
+        ours.link.channel.send("behind the answer to the echo")
+        await until(lambda: "behind the answer to the echo" in theirs.raw)
+        theirs.link.channel.send("behind all")
+        await until(lambda: "behind all" in ours.raw)
+        assert ours.raw == [b"\x08\x03\xe8", "behind all"]
+        assert theirs.raw == [b"\x08\x03\xe8"] * 2 + ["behind the answer to the echo"]
+
+
 async def test_close_does_not_wait_for_a_peer_that_is_silent() -> None:
     async with linked() as (ours, theirs):
         theirs.link.pause()
