@@ -20,6 +20,7 @@ from rtlab.client.per_loop import PerLoop
 from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
+from rtlab.processes.tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import shown
 
@@ -98,7 +99,7 @@ class WebSocketPool:
             for n, member in enumerate(members)
         ]
         self._turn = 0
-        self._connecting: PerLoop[set[asyncio.Task[None]]] = PerLoop(set)
+        self._connecting = PerLoop(OwnedTasks)
 
     def __repr__(self) -> str:
         ready = sum(member.conn.state is State.CONNECTED for member in self._members)
@@ -150,17 +151,8 @@ class WebSocketPool:
         needed = len(self._members) if at_least is None else at_least
         if not 1 <= needed <= len(self._members):
             raise ValueError(f"expected at_least from 1 to {len(self._members)}, got {at_least!r}")
-        here = self._connecting.here
-
-        def ended(task: asyncio.Task[None]) -> None:
-            here.discard(task)
-            if not task.cancelled():
-                task.exception()  # asked for, as nobody else may: the connection has reported it
-
-        connecting = [asyncio.create_task(member.conn.connect()) for member in self._members]
-        here.update(connecting)
-        for task in connecting:
-            task.add_done_callback(ended)
+        spawn = self._connecting.here.spawn
+        connecting = [spawn(member.conn.connect()) for member in self._members]
         try:
             async with asyncio.timeout(timeout):
                 await self._until_connected(needed, connecting)
@@ -177,7 +169,7 @@ class WebSocketPool:
 
     async def close(self) -> None:
         """Close every member for good."""
-        connecting = tuple(self._connecting.here)
+        connecting = tuple(self._connecting.here.running)
         for task in connecting:
             task.cancel()
         await asyncio.gather(*connecting, return_exceptions=True)
