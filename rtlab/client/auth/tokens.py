@@ -109,8 +109,8 @@ class Tokens:
     def refresh_token(self) -> str | None:
         """The newest refresh token; None without any, and after it was used.
 
-        If the answer to a renewal is lost, or is a 5xx other than 503, the server may have used the token.
-        It is then kept only if there is no login, because sending it twice may end the whole login.
+        If the answer to a renewal is lost, or is a 5xx other than 503 and 511, the server may have used the
+        token. It is then kept only if there is no login: sending it twice may end the whole login.
         """
         return self._refresh
 
