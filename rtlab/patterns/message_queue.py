@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.acknowledged_outbox import kept_copy
+from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.delivery.retransmission import Parcel
 from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker

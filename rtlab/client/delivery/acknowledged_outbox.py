@@ -10,8 +10,9 @@ from typing import Any, Final, get_args
 import msgspec
 
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
+from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Parcel, Retransmission
+from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retransmission
 from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender

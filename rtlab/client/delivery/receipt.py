@@ -80,7 +80,8 @@ class Receipt(msgspec.Struct, eq=False):
         Parameters
         ----------
         timeout : float, optional
-            Seconds to wait, None for ever. After a timeout, the message is still being delivered.
+            Seconds to wait, None for ever. After a timeout, the message is still being delivered. None
+            may never return, for instance if an event stream stays silent that is not of an rtlab server.
 
         Returns
         -------
@@ -95,6 +96,8 @@ class Receipt(msgspec.Struct, eq=False):
             A `MessageQueue` dropped the message (`QueueFull`), or gave it up, before it was sent.
         NotConnected, TimeoutError
             No answer came: it is unknown whether the message was handled.
+        Exception
+            Any other, from a transport for instance, that sending the message raised again and again.
         """
         async with within(timeout, lambda: f"no answer; the message is {self.outcome}, await acked() again"):
             if self._result is None:

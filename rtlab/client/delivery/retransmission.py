@@ -9,6 +9,7 @@ handles each number once: *effectively once*. Otherwise it handles every copy: *
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
@@ -17,14 +18,16 @@ from functools import partial
 from typing import Any, Final, Literal, cast
 
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
+from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.requests import refusal_in
-from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n import GoBackN
 from rtlab.processes.tasks import Spawn
-from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
-__all__ = ["PER_FRAME", "DeliveryMode", "Parcel", "Retransmission"]
+__all__ = ["PER_FRAME", "DeliveryMode", "Retransmission"]
+
+_log: Final = logging.getLogger("rtlab")
 
 DeliveryMode = Literal["at_most_once", "at_least_once", "effectively_once"]
 
@@ -36,6 +39,9 @@ _FRAME_BYTES: Final = 128 * 1024
 _OVERHEAD_BYTES: Final = 256
 #: Seconds until a message with a temporary refusal is sent again, if the server gave no hint over 0.
 _PAUSE: Final = 0.1
+#: Unforeseen errors (a transport's bug, perhaps) after which a message is given up, whatever `max_retries`:
+#: with pauses that double, after 3 s at least.
+_MAX_FAULTS: Final = 5
 #: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
 
@@ -46,59 +52,7 @@ _TRY_AGAIN: Final = frozenset({"not_published", "blocked", "rate_limited", "busy
 #: Refusals after which the outbox must stop for good.
 _FATAL: Final = frozenset({"fenced", "wrong_user", "too_many_outboxes"})
 
-Settle = Callable[[dict[str, Any], Exception | None], None]
 SendRequests = Callable[[list[dict[str, Any]], float], Awaitable[Message]]
-
-
-class Parcel:
-    """One message until it has its result.
-
-    Parameters
-    ----------
-    message : Message or bytes
-        The message; every transmission has its id. Bytes are its JSON, decoded only when it is sent.
-    size_bytes : int
-        The message's size as JSON.
-    settle : callable
-        Called once, with the result and None, or with an empty result and the error.
-    seq : int
-        The message's number in the outbox; 0 if messages are not numbered.
-    came : float
-        When the message was given to `put`, in seconds on the owner's clock.
-
-    Attributes
-    ----------
-    retries : int
-        Refusals and missing answers so far; lost connections do not count.
-    sent : bool
-        Whether it was put into a frame. From then on the server may have handled it.
-    """
-
-    __slots__ = ("came", "done", "message", "retries", "sent", "seq", "settle", "size_bytes")
-
-    def __init__(
-        self, message: Message | bytes, size_bytes: int, settle: Settle, seq: int = 0, came: float = 0.0
-    ) -> None:
-        self.message = message
-        self.size_bytes = size_bytes
-        self.settle = settle
-        self.seq = seq
-        self.came = came
-        self.retries = 0
-        self.done = self.sent = False
-
-    def item(self, stream: str | None) -> dict[str, Any]:
-        """Return the message as an item of a batch."""
-        message = self.message if isinstance(self.message, Message) else JSON.decode(self.message)
-        # Built by hand: the payload is a private copy already, and `to_builtins` would copy it again.
-        fields: dict[str, Any] = {"type": message.type, "payload": message.payload, "id": message.id}
-        if message.room_id is not None:
-            fields["roomId"] = message.room_id
-        if message.ts is not None:
-            fields["ts"] = message.ts
-        if stream is not None:
-            fields["seq"], fields["stream"] = self.seq, stream
-        return fields
 
 
 class Retransmission:
@@ -120,7 +74,7 @@ class Retransmission:
         The least retransmission timeout, in seconds, on an open connection. It doubles with each missing
         answer, up to 60 s (RFC 6298 §5.5), because retransmissions make a congested path slower.
     max_retries : int or None
-        Refusals and missing answers after which a message is given up; None never gives up.
+        Refusals and missing answers after which a message is given up; None never gives up for these.
     progress : callable, optional
         Called after results have come, when there may be room for more parcels.
     """
@@ -246,7 +200,7 @@ class Retransmission:
                 return
             self._frames += 1
             task = self._spawn(self._send(frame, self._generation))
-            task.add_done_callback(partial(self._frame_ended, self._generation))
+            task.add_done_callback(partial(self._frame_ended, frame, self._generation))
 
     def _next_frame(self) -> list[Parcel]:
         """Return the parcels of the next frame; one that is too large for any frame gets its error."""
@@ -273,11 +227,26 @@ class Retransmission:
             flight.sent()
         return frame
 
-    def _frame_ended(self, generation: int, task: asyncio.Task[None]) -> None:
-        """Retransmit a frame whose task raised, or was cancelled by other code before its first step."""
-        if (task.cancelled() or task.exception() is not None) and generation == self._generation:
-            self._announced = False
-            self._again(_PAUSE)
+    def _frame_ended(self, frame: list[Parcel], generation: int, task: asyncio.Task[None]) -> None:
+        """Retransmit a frame whose task other code cancelled, or raised an unforeseen error.
+
+        Then in smaller frames, until one message is found to be the cause, and gets the error for its result.
+        """
+        error = None if task.cancelled() else task.exception()
+        if generation != self._generation or not (task.cancelled() or error):
+            return
+        self._announced = False
+        pause = _PAUSE
+        if isinstance(error, Exception):
+            first = frame[0]
+            first.faults += 1
+            self._per_frame = max(1, self._per_frame // 8)
+            _log.warning("sending a frame of %d messages raised %s", len(frame), describe(error))
+            if len(frame) > 1 or first.faults <= _MAX_FAULTS:
+                pause *= 2 ** (first.faults - 1)
+            else:
+                self._settle(first, {}, error)
+        self._again(pause)
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:
         identity = self.identity
@@ -287,9 +256,9 @@ class Retransmission:
             items.append(self._opening(identity, frame[0].seq))
         head = len(items)
         stream = None if identity is None else identity.stream
-        items += [parcel.item(stream) for parcel in frame]
         began = time.monotonic()
         try:
+            items += [parcel.item(stream) for parcel in frame]
             answer = await self._request(items, self._patience)
             self._be_patient(2 * (time.monotonic() - began))
             results = fields_of(answer.payload).get("results")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import msgspec
 import pytest
 import pytest_asyncio
 
 from rtlab.client.connection import Connection
-from rtlab.client.delivery.retransmission import PER_FRAME, Parcel, Retransmission
+from rtlab.client.delivery import retransmission
+from rtlab.client.delivery.parcel import Parcel
+from rtlab.client.delivery.retransmission import PER_FRAME, Retransmission
 from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
@@ -215,6 +218,47 @@ async def test_a_frame_whose_task_raised_goes_again():
     delivery.put(Parcel(Message("chat", 1), 40, lambda result, error: results.append(result)))
     await until(lambda: results)
     assert (results, len(asked)) == ([{"ok": True}], 2)
+
+
+async def test_a_message_whose_frame_raises_each_time_is_given_up_and_stops_no_other(monkeypatch, caplog):
+    monkeypatch.setattr(retransmission, "_PAUSE", 0.0005)
+    frames = []
+
+    async def request(items, timeout):
+        frames.append([item["payload"] for item in items])
+        if "bad" in frames[-1]:
+            raise ZeroDivisionError
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    owned, results = OwnedTasks(), {}
+    delivery = Retransmission(
+        request, owned.spawn, lambda: 100_000, identity=None, window=64, answer_timeout=5.0
+    )
+    delivery.opened()
+    payloads = [*range(3), "bad", *range(3, 12)]
+    for payload in payloads:
+        settle = partial(lambda payload, result, error: results.update({payload: error}), payload)
+        delivery.put(Parcel(Message("chat", payload), 40, settle))
+    await until(lambda: len(results) == len(payloads))
+    assert isinstance(results.pop("bad"), ZeroDivisionError)
+    assert set(results.values()) == {None}
+    assert frames.count(["bad"]) == retransmission._MAX_FAULTS + 1
+    assert "raised ZeroDivisionError" in caplog.text
+
+
+async def test_a_stored_message_that_cannot_be_decoded_is_refused_and_stops_no_other():
+    async def request(items, timeout):
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    owned, results = OwnedTasks(), []
+    delivery = Retransmission(
+        request, owned.spawn, lambda: 100_000, identity=None, window=8, answer_timeout=5.0
+    )
+    delivery.opened()
+    for data in (b"{damaged", b'{"type":"chat"}'):
+        delivery.put(Parcel(data, 40, lambda result, error: results.append((result, type(error)))))
+    await until(lambda: len(results) == 2)
+    assert results == [({}, MessageError), ({"ok": True}, type(None))]
 
 
 @pytest.mark.parametrize("hint", [1e15, 1e300])
