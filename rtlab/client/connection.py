@@ -317,10 +317,6 @@ class Connection(Watchable):
         timeout : float, optional
             Seconds for the write and the answer together; None: the connection's `request_timeout`.
 
-        Returns
-        -------
-        Message
-
         Raises
         ------
         RequestRefused
@@ -332,6 +328,11 @@ class Connection(Watchable):
         """
         message = Message(type, payload, self._requests.new_id(), room_id=room_id)
         return await self._sender.ask(message, timeout if timeout is not None else self.request_timeout)
+
+    async def repeatable_batch(self, items: list[dict[str, Any]], timeout: float) -> Message:
+        """Send a ``batch`` as `request` does, for a caller that repeats it, as `join_room`'s may."""
+        batch = Message("batch", items, self._requests.new_id())
+        return await self._sender.ask(batch, timeout, will_repeat=True)
 
     def batch_at_once(self, items: CheckedItems, timeout: float) -> asyncio.Future[Message] | None:
         """Write a ``batch`` request now; return its future answer, or None if a write now is impossible."""
@@ -351,8 +352,8 @@ class Connection(Watchable):
         """Raise `MessageError` if a message to be batched violates the schemas; `send` checks by itself."""
         self._sender.check(message)
 
-    async def join_room(self, room_id: str, *, probe: bool = False) -> Message:
-        """Subscribe to a room; the subscription continues across reconnects.
+    async def join_room(self, room_id: str, *, probe: bool = False, will_repeat: bool = False) -> Message:
+        """Subscribe to a room, across reconnects too; return the ``ack``: `recovered`, `epoch`, `offset`.
 
         Parameters
         ----------
@@ -361,15 +362,12 @@ class Connection(Watchable):
         probe : bool
             Ask whether the server still has this subscription, without a notice to the room. If the
             server had silently dropped it (``member`` is False), it is renewed, with a ``resync`` event.
-
-        Returns
-        -------
-        Message
-            The ``ack``: its payload holds ``recovered``, ``epoch`` and ``offset``.
+        will_repeat : bool
+            Whether the caller repeats it if it cannot be sent yet: then it is not kept as a dead letter.
         """
         join = self._dispatch.join(room_id, probe=probe)
         try:
-            return await self._sender.ask(join, self.request_timeout)
+            return await self._sender.ask(join, self.request_timeout, will_repeat=will_repeat)
         finally:
             self._dispatch.forget_join(join)
 

@@ -106,7 +106,7 @@ class MessageSender:
                 self._dispatch.refuse(message, error, "schema")
                 raise
 
-    async def ask(self, message: Message, timeout: float) -> Message:
+    async def ask(self, message: Message, timeout: float, *, will_repeat: bool = False) -> Message:
         """Send one message, and return the answer that carries its id.
 
         Parameters
@@ -115,6 +115,9 @@ class MessageSender:
             The request; it must have an id.
         timeout : float
             Seconds for the write and the answer together.
+        will_repeat : bool
+            Whether the caller repeats the message if the transport cannot send it yet (the error has a
+            `retry_after`): then it is not kept as a dead letter.
 
         Raises
         ------
@@ -129,7 +132,7 @@ class MessageSender:
         transport = self._transport()
         answer = self._requests.expect(message, timeout)
         try:
-            await self._write(transport, message, answer)
+            await self._write(transport, message, answer, will_repeat=will_repeat)
             return unwrap(await answer)
         except BaseException:
             self._requests.forget(message.id)
@@ -211,7 +214,12 @@ class MessageSender:
         return self.rtt
 
     async def _write(
-        self, transport: Transport, message: Message, answer: asyncio.Future[Message] | None = None
+        self,
+        transport: Transport,
+        message: Message,
+        answer: asyncio.Future[Message] | None = None,
+        *,
+        will_repeat: bool = False,
     ) -> None:
         try:
             if self._schemas is not None:
@@ -226,7 +234,7 @@ class MessageSender:
         except TransportClosed as error:
             raise NotConnected(f"the connection ended before the message was sent: {error}") from error
         except MessageError as error:
-            if message.type != "batch" or error.retry_after is None:  # else its outbox sends it again
+            if not will_repeat or error.retry_after is None:
                 self._dispatch.refuse(message, error, "codec")
             raise
         self.messages_out += 1

@@ -101,9 +101,9 @@ class QueueLink:
         rooms = {str(item["roomId"]) for item in items if item.get("roomId")}
         async with self._turn.here:  # it is fair: later batches wait here, and keep their order
             for room_id in sorted(rooms - self._entered):
-                await self._conn.join_room(room_id)
+                await self._conn.join_room(room_id, will_repeat=True)
                 self._entered.add(room_id)
-        return await self._conn.request("batch", items, timeout=timeout)
+        return await self._conn.repeatable_batch(items, timeout)
 
     def _progress(self) -> None:
         number = self._identity.incarnation

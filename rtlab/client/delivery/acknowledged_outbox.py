@@ -179,7 +179,8 @@ class AcknowledgedOutbox:
         return delivery
 
     async def _batch(self, items: list[dict[str, Any]], timeout: float) -> Message:
-        return await self._ask(Message("batch", items, self._requests.new_id()), timeout)
+        batch = Message("batch", items, self._requests.new_id())
+        return await self._ask(batch, timeout, will_repeat=True)
 
     def _limit(self) -> int:
         transport = self._driver.transport

@@ -324,6 +324,10 @@ class Retransmission:
 
     def _frame_failed(self, frame: list[Parcel], error: Exception) -> None:
         """Retransmit a frame that got no results, in smaller frames: one bad message may be the cause."""
+        if isinstance(error, MessageError) and error.retry_after is not None:  # the transport cannot send yet
+            self._announced = False
+            self._again(_pause_after(error))
+            return
         alone = len(frame) == 1
         self._per_frame = max(1, self._per_frame // 8)
         if isinstance(error, TimeoutError):

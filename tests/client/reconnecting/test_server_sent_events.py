@@ -11,6 +11,8 @@ from rtlab.client.events import LOCAL_EVENTS
 from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
 from rtlab.client.transports import sse
 from rtlab.errors import ConnectFailed, MessageError
+from rtlab.patterns.message_batcher import MessageBatcher
+from rtlab.patterns.message_queue import MessageQueue
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
@@ -137,6 +139,35 @@ class TestAStreamThatIsSilentAtFirst:
                 while not server.requests[-1].path.startswith("/send"):
                     await asyncio.sleep(0.005)
                 assert (errors, conn.dead_letters) == ([], ())
+
+    async def test_keeps_a_queues_messages_however_long_its_welcome_takes(self) -> None:
+        stream = Stream()
+        async with ScriptedServer(stream) as server, asyncio.timeout(20):
+            conn = ServerSentEvents(server.url)
+            errors: list[object] = []
+            conn.on("error", errors.append)
+            async with MessageQueue(conn, max_retries=1) as queue, conn:
+                for room_id in ("r", None):
+                    await queue.send("chat", 1, room_id=room_id)
+                assert queue._link is not None
+                while queue._link.delivery._generation < 8:  # so often it could not be sent
+                    await asyncio.sleep(0.005)
+                assert (len(queue), queue.stats.dead, errors, conn.dead_letters) == (2, 0, [], ())
+                stream.open[0].write(b"event: welcome\ndata: " + WELCOME + b"\n\n")
+                while not server.requests[-1].path.startswith("/send"):
+                    await asyncio.sleep(0.005)
+                assert (errors, conn.dead_letters) == ([], ())
+
+    async def test_refuses_a_batch_that_nobody_sends_again(self) -> None:
+        async with ScriptedServer(Stream()) as server, asyncio.timeout(20):
+            conn = ServerSentEvents(server.url)
+            errors: list[object] = []
+            conn.on("error", errors.append)
+            async with conn, MessageBatcher(conn) as batcher:
+                receipt = await batcher.send("chat", 1)
+                with pytest.raises(MessageError, match="has not come"):
+                    await receipt.acked(5)
+            assert (len(errors), len(conn.dead_letters)) == (1, 1)
 
     async def test_and_ends_silently_is_requested_again(self) -> None:
         stream = Stream()
