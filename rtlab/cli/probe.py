@@ -13,7 +13,7 @@ from rtlab.cli.output import Json, print_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rtlab.experiments.endpoint.report import Report
+    from rtlab.experiments.endpoint.probe_report import Report
 
 __all__ = ["probe"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.measure.recorder import Recorder
-    from rtlab.measure.samples import Series
+    from rtlab.measure.sample_log import Series
 
 __all__ = ["latency_figure", "trailing_percentiles"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rtlab.client.events import Handler
-    from rtlab.measure.samples import SampleLog
+    from rtlab.measure.sample_log import SampleLog
     from rtlab.protocol.messages import Message
 
 __all__ = ["Attachment", "Source", "clock_problem"]

@@ -13,7 +13,7 @@ from rtlab.errors import NoSeries
 from rtlab.measure.attachment import Attachment, Source
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.recording_file import Recording, read_recording, write_recording
-from rtlab.measure.samples import SampleLog
+from rtlab.measure.sample_log import SampleLog
 from rtlab.measure.statistics.percentiles import percentiles
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from rtlab.server.encoded_frames import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
 from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
-from rtlab.server.ordered_answers import Later, then
+from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.sessions.resumable_session import Session
 

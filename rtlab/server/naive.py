@@ -19,7 +19,7 @@ from rtlab.server.auth.rights import Permission
 from rtlab.server.handlers import Services, publish
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import Later
+from rtlab.server.now_or_later import Later
 from rtlab.server.refusal import Refused
 
 __all__ = [

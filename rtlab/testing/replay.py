@@ -27,7 +27,7 @@ from rtlab.client.events import (
 from rtlab.errors import InvalidState, MessageError
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.recorder import Recorder
-from rtlab.measure.samples import Series
+from rtlab.measure.sample_log import Series
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.journal import Journal, JournalEntry, JournalError

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from rtlab.errors import ConnectFailed
+from rtlab.experiments.endpoint.endpoint_kind import EXAMPLE, EndpointKind, kind_at, not_real_time
 from rtlab.experiments.endpoint.event_stream import EventStream
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
-from rtlab.experiments.endpoint.report import EXAMPLE, EndpointKind, kind_at, not_real_time
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.tasks import until_stopped

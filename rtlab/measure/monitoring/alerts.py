@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.expression import Expression
+from rtlab.measure.monitoring.condition_language import Expression
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 
 __all__ = ["DEFAULT_ALERTS", "Alert", "AlertState", "Alerts"]

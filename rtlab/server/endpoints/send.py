@@ -15,7 +15,7 @@ from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
-from rtlab.server.ordered_answers import settled
+from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.numbered_posts import NumberedPosts, PostAnswer
 from rtlab.server.sessions.resumable_session import Session
 

@@ -19,7 +19,7 @@ from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
-from rtlab.server.ordered_answers import Later, settled
+from rtlab.server.now_or_later import Later, settled
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.sessions.resumable_session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer

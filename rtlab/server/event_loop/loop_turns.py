@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from rtlab.server.ordered_answers import Later, forward
+from rtlab.server.now_or_later import Later, forward
 
 __all__ = ["SLICE_SECONDS", "Turns", "Writer"]
 

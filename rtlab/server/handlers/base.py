@@ -10,7 +10,7 @@ from rtlab.protocol.codecs import Codec
 from rtlab.server.brokers.base import Broker
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
-from rtlab.server.ordered_answers import Later
+from rtlab.server.now_or_later import Later
 from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_caps import check_name

@@ -13,7 +13,7 @@ from rtlab.protocol.messages import CheckedItems, Message
 from rtlab.server.encoded_frames import RoomPosition
 from rtlab.server.handlers.base import Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import InOrder, Later, then
+from rtlab.server.now_or_later import InOrder, Later, then
 from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.sessions.resumable_session import Session
 

@@ -11,7 +11,7 @@ import msgspec
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import Later, then
+from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.message_deduplication import Incarnation, Producer, ProducerOpening
 

@@ -11,7 +11,7 @@ from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.base import BrokerFailed, Published
 from rtlab.server.handlers.base import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import Later, forward, then
+from rtlab.server.now_or_later import Later, forward, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_caps import check_name

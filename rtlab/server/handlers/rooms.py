@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from rtlab.server.encoded_frames import RoomPosition
 from rtlab.server.handlers.base import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
-from rtlab.server.ordered_answers import Later, then
+from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.names_and_caps import check_entry
 

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.event_loop.loop_turns import Turns
-from rtlab.server.ordered_answers import Later, forward
+from rtlab.server.now_or_later import Later, forward
 from rtlab.server.rooms.room import Member, Room
 
 __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]

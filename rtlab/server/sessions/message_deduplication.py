@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from rtlab.server.ordered_answers import InOrder
+from rtlab.server.now_or_later import InOrder
 from rtlab.server.refusal import Refused
 
 __all__ = ["Incarnation", "Producer", "ProducerLimits", "ProducerOpening", "Producers"]

@@ -13,7 +13,7 @@ from rtlab.policies.overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, sendable
-from rtlab.server.ordered_answers import InOrder, Later, forward
+from rtlab.server.now_or_later import InOrder, Later, forward
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.message_deduplication import Incarnation

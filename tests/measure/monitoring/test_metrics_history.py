@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.measure.monitoring.alerts import Alert, Alerts
-from rtlab.measure.monitoring.expression import Expression
+from rtlab.measure.monitoring.condition_language import Expression
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.metrics_page import MetricsPage
 

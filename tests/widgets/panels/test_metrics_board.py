@@ -9,7 +9,7 @@ import pytest
 
 from rtlab import Lab, MetricsBoard
 from rtlab.measure.monitoring.alerts import Alert
-from rtlab.measure.monitoring.expression import BadExpression
+from rtlab.measure.monitoring.condition_language import BadExpression
 from rtlab.widgets.panels.metrics_board import READINGS
 
 RULE = Alert("someone is here", 'value(rtlab_sessions, state="connected") > 0', "…")

@@ -12,7 +12,7 @@ from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import AskHistory, RoomHandover, RoomUsers, Told
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
-from rtlab.server.ordered_answers import Later
+from rtlab.server.now_or_later import Later
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["FollowedRooms"]

@@ -26,7 +26,7 @@ from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous import owner_of
 from rtlab.server.encoded_frames import EncodedFrame
-from rtlab.server.ordered_answers import settled
+from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 
 #: What begins the program: a network of its own, and the right to change it, also for who is not root.

@@ -27,7 +27,7 @@ from rtlab.server.brokers.cluster.node_messages import (
 )
 from rtlab.server.brokers.cluster.rendezvous import owner_of
 from rtlab.server.encoded_frames import EncodedFrame
-from rtlab.server.ordered_answers import settled
+from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 
 #: So long that no busy machine makes a node look dead: time passes when a test says so.

@@ -16,7 +16,7 @@ from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Timings
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.ordered_answers import settled
+from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 from tests.server.brokers.cluster.test_cluster_broker import Member, until
 

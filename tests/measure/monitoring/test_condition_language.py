@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.expression import BadExpression, Expression
+from rtlab.measure.monitoring.condition_language import BadExpression, Expression
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from tests.measure.monitoring.test_metrics_history import history, page
 

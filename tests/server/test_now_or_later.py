@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rtlab.server.ordered_answers import InOrder, settled, then
+from rtlab.server.now_or_later import InOrder, settled, then
 
 
 def test_what_is_there_is_used_at_once() -> None:
