@@ -206,8 +206,8 @@ class Driver:
         """Apply one event to the state machine, and carry out what follows.
 
         An event that a handler causes waits until the present event has been carried out.
-        If a handler, a watcher or a policy raises an interrupt (``KeyboardInterrupt`` or ``SystemExit``),
-        the remaining actions are carried out first, and then the interrupt propagates.
+        If a handler, a watcher or a policy raises an interrupt (``KeyboardInterrupt`` or ``SystemExit``), or
+        a transport's `abort` any error, the remaining actions are carried out first, and then it propagates.
         """
         events = self._events
         events.append(event)
@@ -224,8 +224,8 @@ class Driver:
             except BaseException as error:
                 try:
                     self._abandon(error)
-                except (KeyboardInterrupt, SystemExit) as stop:
-                    interrupt = stop
+                except BaseException as stop:  # an interrupt, or an error of a transport's `abort`
+                    interrupt = interrupt or stop
             return None
 
         try:

@@ -246,9 +246,20 @@ async def test_a_handler_that_is_interrupted_does_not_stop_the_machine():
     await conn.close()
 
 
-async def test_an_interrupt_while_a_broken_step_is_cleaned_up_keeps_the_later_events():
-    """A watcher of the wire breaks the step, and a handler interrupts what then makes the connection end."""
-    conn = Connection(Factory(MemoryTransport(welcome=welcome()), MemoryTransport(welcome=welcome())))
+@pytest.mark.parametrize("where", ["handler", "abort"])
+async def test_an_error_while_a_broken_step_is_cleaned_up_keeps_the_later_events(where):
+    """A step breaks; then a handler interrupts the cleaning up, or a third party's transport fails in it."""
+
+    class Failing(MemoryTransport):
+        failed = False
+
+        def abort(self):
+            super().abort()
+            if where == "abort" and not self.failed:
+                self.failed = True
+                raise LookupError
+
+    conn = Connection(Factory(Failing(welcome=welcome()), MemoryTransport(welcome=welcome())))
     await conn.connect()
     carried, carry_out = [], conn._driver._carry_out
     driver = conn._driver
@@ -263,9 +274,10 @@ async def test_an_interrupt_while_a_broken_step_is_cleaned_up_keeps_the_later_ev
     def interrupt(event):
         raise KeyboardInterrupt
 
-    conn.once("disconnected", interrupt)
+    if where == "handler":
+        conn.once("disconnected", interrupt)
     driver._carry_out = broken
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt if where == "handler" else LookupError):
         driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
     assert Open in carried
     await conn.close()
