@@ -24,6 +24,7 @@ from rtlab.policies.heartbeat import (
     SendPing,
     Tick,
 )
+from rtlab.processes.tasks import OwnedTasks
 
 __all__ = ["HeartbeatRunner"]
 
@@ -61,7 +62,7 @@ class HeartbeatRunner:
         self._on_dead = on_dead
         self._wire = wire or WireWatch()
         self._beat: Beat = heartbeat.start(clock())
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
 
@@ -86,13 +87,13 @@ class HeartbeatRunner:
         """Stop for good, and cancel the pings in flight."""
         self.pause()
         self._beat = replace(self._beat, due=math.inf)
-        for task in self._tasks:
+        for task in self._tasks.running:
             task.cancel()
 
     async def stop(self) -> None:
         """Stop like `end`, and wait until the tasks of the pings have ended."""
         self.end()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.running, return_exceptions=True)
 
     def _arm(self) -> None:
         if not self._beat.dead:
@@ -123,9 +124,7 @@ class HeartbeatRunner:
         for action in actions:
             match action:
                 case SendPing(number):
-                    task = asyncio.get_running_loop().create_task(self._ping(number))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                    self._tasks.spawn(self._ping(number))
                 case Dead(reason):
                     self._on_dead(reason)
 

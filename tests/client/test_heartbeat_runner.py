@@ -153,7 +153,7 @@ async def test_close_waits_for_pings_under_way():
 
     conn = Connection(Factory(Lingering(welcome=welcome())), heartbeat=Ping(0.01, timeout=5.0))
     await conn.connect()
-    await until(lambda: conn._driver.opened._beats._tasks)
+    await until(lambda: conn._driver.opened._beats._tasks.running)
     await conn.close()
     assert leftovers() == []
 
@@ -189,6 +189,27 @@ async def test_a_policy_that_raises_ends_the_connection_rather_than_the_watch(er
     await until(lambda: ends)
     assert error.__name__ in ends[0]
     await conn.close()
+
+
+def test_an_interrupt_in_a_policy_is_raised_once_and_not_logged_again():
+    class Interrupted(Ping, frozen=True):
+        def step(self, state, event, now):
+            if isinstance(event, Pong):
+                raise KeyboardInterrupt
+            return super().step(state, event, now)
+
+    factory = Factory(MemoryTransport(welcome=welcome()))
+    conn = Connection(factory, max_reconnect_attempts=0, heartbeat=Interrupted(0.01, timeout=1.0))
+    unread = []
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: unread.append(context))
+    loop.run_until_complete(conn.connect())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(asyncio.sleep(10))
+    loop.run_until_complete(conn.close())
+    loop.close()
+    gc.collect()
+    assert unread == []
 
 
 async def test_a_killed_server_is_noticed_on_every_transport_without_any_option():
