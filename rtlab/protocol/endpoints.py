@@ -1,4 +1,4 @@
-"""Where an rtlab server serves each transport: one rule for every client that is given a base URL."""
+"""Where an rtlab server serves each transport: one table for the server, and for clients with a base URL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from rtlab.protocol.urls import Url, parse_url
 
-__all__ = ["ENDPOINTS", "endpoint_url"]
+__all__ = ["ENDPOINTS", "ROUTES", "endpoint_url"]
 
 #: The path of each transport's endpoint, below the path of the server's base URL.
 ENDPOINTS: Final[Mapping[str, str]] = {
@@ -16,6 +16,10 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "longpoll": "poll",
     "webrtc": "rtc/offer",
 }
+
+#: The path of each transport's endpoint in a request to the server. Every such request begins a connection,
+#: or continues a long-polling one.
+ROUTES: Final[Mapping[str, str]] = {transport: f"/{path}" for transport, path in ENDPOINTS.items()}
 
 
 def endpoint_url(url: object, transport: str) -> Url:

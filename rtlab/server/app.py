@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
 from rtlab.processes.programs_and_ports import nofile
+from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.endpoints import auth, rtc
 from rtlab.server.endpoints.origin_allowlist import set_page_origin
 from rtlab.server.endpoints.poll import poll
@@ -86,9 +87,9 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/stats", stats)
-    app.router.add_get("/ws", websocket, allow_head=False)
-    app.router.add_get("/sse", event_stream, allow_head=False)
-    app.router.add_get("/poll", poll, allow_head=False)
+    app.router.add_get(ROUTES["websocket"], websocket, allow_head=False)
+    app.router.add_get(ROUTES["sse"], event_stream, allow_head=False)
+    app.router.add_get(ROUTES["longpoll"], poll, allow_head=False)
     app.router.add_post("/send", send)
     app.router.add_put("/api/page-origin", set_page_origin)
     rtc.add_routes(app)

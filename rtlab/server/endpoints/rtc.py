@@ -15,6 +15,7 @@ from aiohttp import web
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.endpoints import ROUTES
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.server.endpoints.opening import BadOpening, read_opening
 from rtlab.server.endpoints.request_body import BadBody, read_body
@@ -99,7 +100,7 @@ def add_routes(app: web.Application) -> None:
         Its node must be set.
     """
     signalling = app[PEERS] = OfferEndpoint()
-    app.router.add_post("/rtc/offer", signalling.offer)
+    app.router.add_post(ROUTES["webrtc"], signalling.offer)
     app.on_cleanup.append(signalling.stop)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from rtlab.protocol.urls import redacted
+from rtlab.protocol.redaction import redacted
 from rtlab.server.http_answers import USER
 from rtlab.server.node import Node
 

@@ -7,13 +7,14 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
 __all__ = ["make_admission"]
 
 #: Routes that begin a connection.
-STREAMS: Final = frozenset({"/ws", "/sse", "/poll", "/rtc/offer"})
+STREAMS: Final = frozenset(ROUTES.values())
 
 
 def make_admission(node: Node) -> Any:

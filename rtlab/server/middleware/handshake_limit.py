@@ -15,14 +15,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.policies.paced_queue import PacedQueue
+from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.event_loop.handshakes_per_turn import HandshakePacer
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
 __all__ = ["begins_connection", "make_handshake_limit"]
 
+_POLL: Final = ROUTES["longpoll"]
 #: Each request to these paths begins a connection. A poll begins one only if it is a client's first.
-_ALWAYS: Final = frozenset({"/ws", "/sse", "/rtc/offer"})
+_ALWAYS: Final = frozenset(ROUTES.values()) - {_POLL}
 
 
 def begins_connection(path: str, *, has_cursor: bool) -> bool:
@@ -33,7 +35,7 @@ def begins_connection(path: str, *, has_cursor: bool) -> bool:
     >>> begins_connection("/ws", has_cursor=True), begins_connection("/poll", has_cursor=True)
     (True, False)
     """
-    return path in _ALWAYS or (path == "/poll" and not has_cursor)
+    return path in _ALWAYS or (path == _POLL and not has_cursor)
 
 
 def make_handshake_limit(node: Node) -> Any:
