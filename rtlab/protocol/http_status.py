@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.urls import redacted
+from rtlab.protocol.redaction import redacted
 
 __all__ = [
     "MAX_RETRY_AFTER",

@@ -19,8 +19,9 @@ import idna
 import msgspec
 
 from rtlab.errors import ConnectFailed
+from rtlab.protocol.redaction import redacted
 
-__all__ = ["Origin", "Url", "parse_url", "redacted", "shown"]
+__all__ = ["Origin", "Url", "parse_url", "shown"]
 
 #: Scheme (``ws`` counts as ``http``), host and port. Credentials are sent within one origin only.
 Origin = tuple[str, str, int]
@@ -41,28 +42,7 @@ _QUERY_SAFE: Final = _PATH_SAFE + "?{}^`\\"
 #: The query fields that a connection itself adds.
 _RESUME_FIELDS: Final = frozenset({"clientId", "session", "seq", "cursor", "welcome"})
 
-_USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
 _BEFORE_HOST: Final = re.compile(r"\A(\s*(?:[a-z][a-z0-9+.-]*:)?//)?.*@", re.I | re.S)
-#: What precedes a value: the name of a field of a query or fragment, or the one of a JSON string.
-_NAME: Final = re.compile(
-    r"[?&;#](?P<field>[^=&;#?\s'\"]+)=|(?P<quote>['\"])(?P<member>[\w.-]+)(?P=quote)\s*:\s*['\"]"
-)
-#: A value, by the character in front of it. In a query, a bracket, comma or semicolon belongs to the value if
-#: more text follows.
-_VALUES: Final = {
-    "=": re.compile(r"(?:[^&#\s'\"),;]|[),;]+(?=[^&#\s'\"),;]))*"),
-    "'": re.compile(r"(?:\\.|[^'\\])*", re.S),
-    '"': re.compile(r'(?:\\.|[^"\\])*', re.S),
-}
-
-#: Names of secret fields: those that contain one of these, and those that are one of these.
-_SECRET: Final = re.compile(
-    r"token|ticket|secret|passw|passphrase|pass(?![a-z])|pwd|signature|credential|api[-_]?key|jwt", re.I
-)
-_SECRET_NAMES: Final = frozenset({"sig", "key", "auth", "authorization", "session", "code"})
-#: Credentials in a header, and JWTs anywhere (the first two parts of a JWT begin with ``{"`` in base64).
-_HEADER: Final = re.compile(r"(?P<name>authorization['\"]?\s*[:=]\s*['\"]?(?:\w+ )?)[^\s'\",]+", re.I)
-_JWT: Final = re.compile(r"\beyJ[\w-]*\.eyJ[\w-]*\.[\w-]*")
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -329,41 +309,6 @@ def _without_dots(path: str) -> str:
     if segments[-1] in (".", ".."):
         kept.append("")
     return "/" + "/".join(kept)
-
-
-def redacted(text: str) -> str:
-    """Mask the secrets in a text: passwords and token-like fields of URLs, credentials of headers, JWTs.
-
-    Parameters
-    ----------
-    text : str
-        Any text, such as an error message or a log line.
-
-    Examples
-    --------
-    >>> redacted("no answer from https://me:pw@example.org/ws?token=abc&room=lobby")
-    'no answer from https://***@example.org/ws?token=***&room=lobby'
-    """
-    masked = _fields_masked(_USERINFO.sub("***@", text))
-    return _JWT.sub("***", _HEADER.sub(r"\g<name>***", masked))
-
-
-def _fields_masked(text: str) -> str:
-    kept: list[str] = []
-    at = 0
-    for name in _NAME.finditer(text):
-        if name.start() >= at and _is_secret(name):  # the value of any other may contain a secret field
-            value = _VALUES[text[name.end() - 1]].match(text, name.end())
-            kept += text[at : name.end()], "***"
-            at = name.end() if value is None else value.end()
-    return "".join(kept) + text[at:]
-
-
-def _is_secret(name: re.Match[str]) -> bool:
-    if name["field"] is None:
-        return _SECRET.search(name["member"]) is not None
-    field = unquote(name["field"])  # a server reads %74oken as token
-    return _SECRET.search(field) is not None or field.partition("[")[0].lower() in _SECRET_NAMES
 
 
 def shown(url: object) -> str:

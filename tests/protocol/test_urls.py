@@ -15,7 +15,7 @@ from rtlab.hooks.shared_connections import plain_connect
 from rtlab.hooks.use_websocket import check_url
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.protocol.origins import as_browsers_write
-from rtlab.protocol.urls import parse_url, redacted, shown
+from rtlab.protocol.urls import parse_url, shown
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.testing.dom_websocket_rules import checked_url
 
@@ -149,44 +149,6 @@ def test_repr_and_str_leave_secrets_out() -> None:
     url = parse_url("wss://me:s3cret@h/ws?token=abc&room=lobby")
     assert "s3cret" not in f"{url} {url!r} {url.address}"
     assert repr(url) == "<Url wss://h/ws?token=***&room=lobby>"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://u:p@h/x", "https://***@h/x"),
-        ("https://u:p/w@h/x", "https://u:p/w@h/x"),  # RFC 3986: the host ended at the slash
-        ("GET /sse?access_token=a.b.c&x=1", "GET /sse?access_token=***&x=1"),
-        (
-            "?apiKey=1&api_key=2&api-key=3&X-Amz-Signature=4",
-            "?apiKey=***&api_key=***&api-key=***&X-Amz-Signature=***",
-        ),
-        ("(http://h/?ticket=t)", "(http://h/?ticket=***)"),
-        ("?sig=a/b==&stream", "?sig=***&stream"),
-        ("?room=token", "?room=token"),
-        ("?pass=a&user_pass=b&pass[]=c&passenger=3", "?pass=***&user_pass=***&pass[]=***&passenger=3"),
-        ("?token[]=a&token%5B%5D=b&%74oken=c", "?token[]=***&token%5B%5D=***&%74oken=***"),
-        ("?a;token=b", "?a;token=***"),
-        ("http://h/#access_token=a&state=b", "http://h/#access_token=***&state=b"),
-        ("(http://h/?token=a,b);c), why", "(http://h/?token=***), why"),
-        ("ws://h/?next=https://app/cb?token=abc", "ws://h/?next=https://app/cb?token=***"),
-        ("tried ws://h/?room=a,ws://h2/?token=abc", "tried ws://h/?room=a,ws://h2/?token=***"),
-        ("?a=1;token=abc&b", "?a=1;token=***&b"),
-        ("?token=a?sig=b&c=d", "?token=***&c=d"),
-        ('{"accessToken": "a.b", "room": "r"}', '{"accessToken": "***", "room": "r"}'),
-        ("""{"password": "don't", "a": 1}""", """{"password": "***", "a": 1}"""),
-        (r"""{"token": "a\"s3cret", "b": "c"}""", """{"token": "***", "b": "c"}"""),
-        (r"""{'pwd': 'a\'"b\\'}""", "{'pwd': '***'}"),
-        ("""{'body': '{"token": "abc"}'}""", """{'body': '{"token": "***"}'}"""),
-        ('{"url": "ws://h/?token=a", "n": 1}', '{"url": "ws://h/?token=***", "n": 1}'),
-        ("> Authorization: Bearer a.b-c_d=", "> Authorization: Bearer ***"),
-        ("{'authorization': 'Basic bWU6cHc='}", "{'authorization': 'Basic ***'}"),
-        ("it said eyJhbGciOi.eyJzdWIi.c2ln, no", "it said ***, no"),
-        ("mail me@example.org", "mail me@example.org"),
-    ],
-)
-def test_redacted(text: str, shown: str) -> None:
-    assert redacted(text) == shown
 
 
 def test_credentials_in_a_url_become_a_header() -> None:

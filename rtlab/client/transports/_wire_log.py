@@ -7,7 +7,7 @@ from typing import Final
 
 from websockets.frames import DATA_OPCODES, Frame
 
-from rtlab.protocol.urls import redacted
+from rtlab.protocol.redaction import redacted
 
 __all__ = ["WIRE_LOG"]
 
