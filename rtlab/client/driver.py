@@ -225,7 +225,7 @@ class Driver:
                 try:
                     self._abandon(error)
                 except BaseException as stop:  # an interrupt, or an error of a transport's `abort`
-                    interrupt = interrupt or stop
+                    interrupt = interrupt or stop if isinstance(stop, Exception) else stop
             return None
 
         try:

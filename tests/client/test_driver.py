@@ -283,6 +283,24 @@ async def test_an_error_while_a_broken_step_is_cleaned_up_keeps_the_later_events
     await conn.close()
 
 
+async def test_an_interrupt_is_raised_rather_than_an_error_before_or_after_it():
+    conn = Connection(Factory(MemoryTransport(welcome=welcome())))
+    await conn.connect()
+    driver = conn._driver
+    raised = iter([LookupError(), KeyboardInterrupt(), LookupError()])
+
+    def failing(argument):
+        raise next(raised, ValueError())
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_tell_state", "_carry_out", "_abandon"):
+            patch.setattr(driver, name, failing if name == "_abandon" else lambda argument: 1 / 0)
+        with pytest.raises(KeyboardInterrupt):
+            driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
+    assert not list(raised)
+    await conn.close()
+
+
 # Cancelled at every await
 
 
