@@ -47,7 +47,7 @@ async def test_nothing_in_the_way(lab):
 )
 async def test_a_proxy_that_spoils_the_upgrade(lab, fault, order, words):
     await getattr(lab.faults, fault)()
-    async with await RealtimeClient.connect(lab.faults.url, deadline=1.0) as client:
+    async with await RealtimeClient.connect(lab.faults.url, deadline=3.0) as client:
         assert list(client.attempts["transport"]) == order
         assert words in client.attempts["reason"][0]
         assert client.transport == "sse"
@@ -57,7 +57,7 @@ async def test_a_proxy_that_spoils_the_upgrade(lab, fault, order, words):
 async def test_a_proxy_that_spoils_the_upgrade_and_buffers_responses(lab):
     await lab.faults.strip_upgrade()
     await lab.faults.buffer_response()
-    async with await RealtimeClient.connect(lab.faults.url, deadline=1.0) as client:
+    async with await RealtimeClient.connect(lab.faults.url, deadline=3.0) as client:
         assert list(client.attempts["outcome"]) == ["refused", "refused", "works"]
         assert client.transport == "longpoll"
         await talks(client)
