@@ -36,6 +36,7 @@ PAIR = (
     "tests/exercises/test_05.py",
     "tests/exercises/test_06.py",
     "tests/exercises/test_08.py",
+    "tests/experiments/throughput/test_coordinated_omission.py",
 )
 LONG = (
     "tests/test_style.py",
