@@ -70,9 +70,11 @@ async def test_exercise_3():
         )
         names = await run(NAME, 3, lab=lab, arrivals=arrivals)
         buffered = await arrivals(100, lab.faults.buffer_response(bytes=4096))
-    full = 1000 * float((buffered[1] - buffered[0]).max())
+    limited = names["limited"]
     # The hint: 100 ms and a little, because the limit comes before the buffer is full.
-    assert 80 < names["height"] < full
+    assert names["height"] > 80
+    # A pause of the machine may be either run's highest tooth, and moves no median: half as high here.
+    assert 1.4 * np.median(limited[1] - limited[0]) < np.median(buffered[1] - buffered[0])
 
 
 async def test_exercise_4():
