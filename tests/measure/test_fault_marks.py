@@ -75,9 +75,11 @@ def test_a_bad_interval_is_refused():
 async def test_a_proxy_that_dies_ends_the_marks_and_nothing_else():
     async with Lab(faults=True) as lab:
         recorder = Recorder()
-        async with FaultMarks(lab.faults, recorder, interval=0.01):
+        async with asyncio.timeout(20), FaultMarks(lab.faults, recorder, interval=0.01) as marks:
             await lab.faults.latency(1)
-            await asyncio.sleep(0.1)
+            while not any("latency" in mark.text for mark in recorder.marks):
+                await asyncio.sleep(0.01)
             psutil.Process(lab.pids[1]).kill()
-            await asyncio.sleep(0.1)
-        assert any("latency" in mark.text for mark in recorder.marks)
+            following = marks._task
+            assert following is not None
+            await following  # it ends by itself, without an error

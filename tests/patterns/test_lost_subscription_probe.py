@@ -22,7 +22,7 @@ async def test_a_dropped_subscription_is_noticed_by_the_second_probe(kind):
         events: asyncio.Queue[object] = asyncio.Queue()
         conn.on("resync", events.put_nowait)
         conn.on("chat", events.put_nowait)
-        async with RoomManager(conn, probe_interval=0.1) as rooms:
+        async with RoomManager(conn, probe_interval=0.5) as rooms:
             await rooms.join_room("r")
             publish(server, "r", 1)
             assert (await events.get()).payload == 1
@@ -42,9 +42,12 @@ async def test_a_dropped_subscription_is_noticed_by_the_second_probe(kind):
 async def test_a_healthy_quiet_room_hears_nothing_of_the_probes():
     async with asyncio.timeout(30), serving() as server, client(server) as conn, client(server) as other:
         seen: list[str] = []
+        announced: set[int] = set()
+        for n, one in enumerate((conn, other)):
+            one.on("users_update", lambda message, n=n: len(message.payload) == 2 and announced.add(n))
         await other.join_room("r")
         await conn.join_room("r")
-        await asyncio.sleep(0.1)  # until who came was announced
+        await until(lambda: len(announced) == 2)
         for one in (conn, other):
             one.on("*", lambda message: seen.append(message.type))
             one.on("resync", lambda event: seen.append("resync"))

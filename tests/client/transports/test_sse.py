@@ -308,10 +308,13 @@ class TestRule16TheEnd:
             gone.set()
 
         async with ScriptedServer(script) as server:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await SseTransport(server.url).open(Resume())
+            opening = asyncio.create_task(SseTransport(server.url).open(Resume()))
             async with asyncio.timeout(20):
+                while not server.requests:
+                    await asyncio.sleep(0.005)
+                opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await opening
                 await gone.wait()
 
 
