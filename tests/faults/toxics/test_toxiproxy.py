@@ -34,7 +34,7 @@ async def test_latency_delays_the_end_too_and_pipelines(proxy: Proxy, dial) -> N
         await asyncio.sleep(0.001)
     writer.write_eof()
     assert await reader.read(-1) == b"x" * 10
-    assert 0.3 <= time.perf_counter() - start + 0.001 < 1.5
+    assert 0.3 <= time.perf_counter() - start + 0.001 < 2.9
 
 
 async def test_removing_latency_lets_go_what_it_held(proxy: Proxy, dial) -> None:
