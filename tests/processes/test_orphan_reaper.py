@@ -127,7 +127,10 @@ def command_line(process: psutil.Process) -> str:
     deadline = time.monotonic() + LIMIT
     # For a moment after `Popen` has returned, the kernel still shows an empty command line.
     while runs(process.pid):
-        found = " ".join(process.cmdline())
+        try:
+            found = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:  # it has ended meanwhile, or is a zombie
+            return ""
         if found:
             return found
         assert time.monotonic() < deadline
