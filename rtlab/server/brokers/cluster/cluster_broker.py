@@ -37,8 +37,8 @@ from rtlab.server.brokers.cluster.node_messages import (
     Told,
     decode,
 )
+from rtlab.server.brokers.cluster.offset_assignment import UNKNOWN_EPOCH, term_of
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
-from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH, term_of
 from rtlab.server.histogram import Histogram
 from rtlab.server.now_or_later import Later
 from rtlab.server.rooms.hub import Hub

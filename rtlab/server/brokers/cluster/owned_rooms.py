@@ -18,7 +18,7 @@ from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
 from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told
-from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
+from rtlab.server.brokers.cluster.offset_assignment import PublishCallback, RoomSequencer, new_epoch, term_of
 from rtlab.server.encoded_frames import EncodedFrame
 from rtlab.server.rooms.hub import Hub
 

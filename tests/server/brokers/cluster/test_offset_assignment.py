@@ -1,6 +1,6 @@
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.base import BrokerFailed, Published
-from rtlab.server.brokers.cluster.room_sequencer import RoomSequencer, new_epoch, term_of
+from rtlab.server.brokers.cluster.offset_assignment import RoomSequencer, new_epoch, term_of
 
 
 def numbered(seq: int, ident: str) -> Message:
