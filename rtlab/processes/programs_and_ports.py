@@ -1,4 +1,4 @@
-"""Finds programs and free ports on this machine, and checks whether a port answers."""
+"""Finds programs and free ports on this machine, reserves ports, and checks whether a port answers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ import shutil
 import socket
 import ssl as ssl_module
 import sys
+import weakref
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
-__all__ = ["accepts", "find_program", "free_port", "http_ok", "nofile", "port_is_free"]
+__all__ = [
+    "CAN_HOLD_PORTS",
+    "HeldPort",
+    "accepts",
+    "find_program",
+    "free_port",
+    "http_ok",
+    "nofile",
+    "port_is_free",
+]
 
+#: Whether `HeldPort` reserves its port. Elsewhere, a bound socket may keep out the very server it waits for.
+CAN_HOLD_PORTS: Final = sys.platform == "linux"
 
 _NO_LIMIT: Final = 1 << 20
 
@@ -53,11 +65,78 @@ def free_port() -> int:
     Returns
     -------
     int
-        A port that was free a moment ago: another program may take it first.
+        A port that was free a moment ago: another program may take it first, and the next call may
+        return it again. `HeldPort` reserves one.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class HeldPort:
+    """A free TCP port, reserved for a server that is told its number, before the start and between restarts.
+
+    Parameters
+    ----------
+    address : tuple
+        The socket address on which the server will listen, with port 0.
+    family : socket.AddressFamily
+        Of the address.
+
+    Attributes
+    ----------
+    address : tuple
+        The socket address, with the port.
+    port : int
+        The port's number.
+
+    Notes
+    -----
+    A socket that is bound, but never listens, reserves the port until `close`. On Linux:
+
+    - The system gives the port to nobody who asks for any free port, and to no outgoing connection; all
+      held ports differ. A program that asks for just this port without SO_REUSEADDR is refused.
+    - A server that sets SO_REUSEADDR, as asyncio, nginx, HAProxy, NATS, Redis and Erlang do, may listen on
+      it, end, and listen again. So could another program that sets it and asks for just this port.
+    - While no server listens, clients are refused.
+
+    On other systems, the socket is closed at once, and the port was free a moment ago: see `CAN_HOLD_PORTS`.
+
+    Examples
+    --------
+    ::
+
+        with HeldPort() as held:
+            server = subprocess.Popen(["redis-server", "--port", str(held.port)])
+            ...
+    """
+
+    def __init__(
+        self, address: tuple[Any, ...] = ("127.0.0.1", 0), family: socket.AddressFamily = socket.AF_INET
+    ) -> None:
+        holder = socket.socket(family, socket.SOCK_STREAM)
+        self._finalizer = weakref.finalize(self, holder.close)
+        try:
+            holder.bind(address)
+            # After the bind: with this option before it, Linux chooses among a quarter of the free ports.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.address: tuple[Any, ...] = holder.getsockname()
+            self.port = int(self.address[1])
+        except BaseException:
+            self.close()
+            raise
+        if not CAN_HOLD_PORTS:
+            self.close()
+
+    def close(self) -> None:
+        """Let other programs have the port. Safe to repeat."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
 
 def port_is_free(port: int) -> bool:

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import os
 import socket
+import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from rtlab.processes.programs_and_ports import accepts, find_program, free_port, http_ok, port_is_free
+from rtlab.processes.programs_and_ports import (
+    HeldPort,
+    accepts,
+    find_program,
+    free_port,
+    http_ok,
+    port_is_free,
+)
+from tests.held_ports import needs_held_ports, ports_held_here
 
 
 def test_a_free_port_is_free_until_somebody_listens():
@@ -19,6 +31,44 @@ def test_a_free_port_is_free_until_somebody_listens():
         taken.listen()
         assert not port_is_free(port)
     assert port_is_free(0)
+
+
+@needs_held_ports
+def test_a_held_port_is_only_for_a_server_that_asks_for_it_and_may_reuse_it():
+    with HeldPort() as held:
+        assert port_is_free(held.port)
+        with socket.socket() as stranger:
+            with pytest.raises(OSError, match="in use"):
+                stranger.bind(("127.0.0.1", held.port))
+            assert stranger.connect_ex(("127.0.0.1", held.port)) == errno.ECONNREFUSED
+        for _ in range(2):  # the server ends, and starts again
+            with socket.create_server(("127.0.0.1", held.port)) as server, socket.socket() as client:
+                client.connect(server.getsockname())
+                assert not port_is_free(held.port)
+    with socket.socket() as holder:
+        assert held.port not in ports_held_here()
+        assert holder.connect_ex(("127.0.0.1", held.port)) == errno.ECONNREFUSED
+
+
+@needs_held_ports
+def test_a_held_port_ends_with_its_owner_and_is_not_inherited():
+    held = HeldPort()
+    port = held.port
+    look = ["-c", "from tests.held_ports import ports_held_here; print(ports_held_here())"]
+    child = subprocess.run(
+        [sys.executable, *look], capture_output=True, text=True, check=True, close_fds=False
+    )
+    assert child.stdout.strip() == "set()"
+    assert port in ports_held_here()
+    del held
+    gc.collect()
+    assert port not in ports_held_here()
+
+
+def test_a_group_of_held_ports_has_no_duplicates():
+    with ExitStack() as stack:
+        ports = [stack.enter_context(HeldPort()).port for _ in range(200)]
+    assert len(set(ports)) == len(ports)
 
 
 async def test_accepts_tells_a_listener_from_a_closed_port():

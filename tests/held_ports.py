@@ -1,0 +1,43 @@
+"""Which ports this process reserves.
+
+That a stranger is refused does not prove it: it is also refused where closed connections are in TIME_WAIT.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS
+
+__all__ = ["needs_held_ports", "ports_held_here"]
+
+needs_held_ports: Final = pytest.mark.skipif(
+    not CAN_HOLD_PORTS, reason="this system cannot reserve a port for a server"
+)
+
+
+def ports_held_here() -> set[int]:
+    """Return the ports of this process's TCP sockets that are bound, but neither listen nor are connected."""
+    held = set[int]()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            if not str(entry.readlink()).startswith("socket:"):
+                continue
+            descriptor = os.dup(int(entry.name))
+        except OSError:  # closed meanwhile, as the listing itself
+            continue
+        with socket.socket(fileno=descriptor) as sock:
+            if sock.family != socket.AF_INET or sock.type != socket.SOCK_STREAM:
+                continue
+            listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            try:
+                sock.getpeername()
+            except OSError:
+                if not listens:
+                    held.add(sock.getsockname()[1])
+    return held
