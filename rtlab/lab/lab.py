@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
@@ -18,7 +19,7 @@ from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import accepts, http_ok
+from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS, HeldPort, accepts, http_ok
 
 if TYPE_CHECKING:
     from rtlab.faults.client.fault_client import FaultClient
@@ -45,7 +46,7 @@ class Lab:
     seed : int
         Seed of everything random in the fault proxy.
     port : int
-        The first node's port; 0 lets the system choose.
+        The first node's port; with 0, the system chooses, and it stays the node's while that is down.
     start_timeout, stop_timeout : float
         Seconds that a child may take to get ready, and to stop before it is killed.
     **server
@@ -97,7 +98,7 @@ class Lab:
         self._token = secrets.token_urlsafe(16)
         self._state = "new"
         self._nodes, self._others = list[Child](), list[Child]()
-        self._altered = set[int]()
+        self._altered, self._held = set[int](), ExitStack()
         self._faults: FaultClient | None = None
         self._broker: BrokerServer | None = None
         self._balancer: Balancer | None = None
@@ -149,6 +150,8 @@ class Lab:
         try:
             self._broker = await start_broker(self._options)
             self._arguments = as_arguments(self._options)
+            if CAN_HOLD_PORTS:  # each port that the caller did not choose, also while its server is down
+                self._ports = [port or self._held.enter_context(HeldPort()).port for port in self._ports]
             self._nodes = [self._node(index, port) for index, port in enumerate(self._ports)]
             await all_of([self._ready(node) for node in self._nodes])
             if len(self._nodes) > 1 and Balancer.installed():
@@ -180,6 +183,7 @@ class Lab:
             finally:  # an interrupt ends the wait, but no process is left
                 for child in children:  # even if its `stop` had not begun
                     child.kill()
+                self._held.close()
                 for part in filter(None, (self._balancer, self._broker)):
                     await part.stop()
                 if self._certificates is not None:

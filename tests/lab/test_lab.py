@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.processes.programs_and_ports import accepts, free_port
 from rtlab.protocol.deflate import Deflate
+from tests.held_ports import needs_held_ports, ports_held_here
 
 TIMEOUT = 30.0
 
@@ -237,6 +239,32 @@ async def test_a_killed_node_comes_back_at_its_address():
         assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
 
 
+@needs_held_ports
+async def test_the_ports_of_its_nodes_stay_reserved_while_the_nodes_are_down():
+    async with Lab(nodes=2) as lab:
+        ports = {int(url.rpartition(":")[2]) for url in lab.urls}
+        for node in (0, 1):
+            lab.kill(node)
+        assert ports <= ports_held_here()
+        with socket.socket() as stranger:
+            for port in ports:
+                with pytest.raises(OSError, match="in use"):
+                    stranger.bind(("127.0.0.1", port))
+        for node in (0, 1):
+            await lab.restart(node)
+        assert ports == {int(url.rpartition(":")[2]) for url in lab.urls}
+        assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
+    assert not ports & ports_held_here()
+
+
+async def test_a_port_that_the_caller_chose_is_not_reserved_beside_its_server():
+    port = free_port()
+    async with Lab(port=port) as lab:
+        assert lab.url.endswith(f":{port}")
+        lab.kill()
+        assert port not in ports_held_here()
+
+
 async def test_what_is_shown_is_the_same_on_every_run():
     async with Lab() as one, Lab() as two:
         assert repr(one) == repr(two) == "<Lab: 1 server, running>"
@@ -267,8 +295,8 @@ async def test_a_lab_without_a_fault_proxy_says_how_to_get_one():
             _ = lab.faults
 
 
-async def test_third_party_programs_end_with_the_lab():
-    port = free_port()
+async def test_third_party_programs_end_with_the_lab(held_port: int):
+    port = held_port
     async with Lab() as lab:
         web = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
         child = await lab.spawn(web, name="web", port=port)
