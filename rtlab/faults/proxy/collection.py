@@ -124,14 +124,14 @@ class Collection:
                     proxies.append(old)
                     continue
                 if old:
-                    await old.stop()
+                    await old.close()
                     del self.proxies[old.name]
                 proxies.append(await self._add(fields))
         return proxies
 
     async def remove(self, name: str) -> None:
         async with self._lock:
-            await self.get(name).stop()
+            await self.get(name).close()
             del self.proxies[name]
 
     async def reset(self) -> None:
@@ -145,7 +145,7 @@ class Collection:
         """Stop everything, for good."""
         async with self._lock:
             for proxy in self.proxies.values():
-                await proxy.stop("rst")
+                await proxy.close("rst")
             self.proxies.clear()
 
     def metrics(self) -> str:

@@ -61,7 +61,7 @@ class Proxy:
     name : str
         Unique name.
     listen, upstream : str
-        ``"host:port"``; port 0 listens on a free one.
+        ``"host:port"``; port 0 listens on a free one, which a TCP proxy keeps while it is disabled.
     trace : Trace
         Where all events are recorded.
     seed : int
@@ -101,6 +101,9 @@ class Proxy:
         """Stop listening, and return when every link, which `stop` has ended before, is closed."""
         raise NotImplementedError
 
+    def release_port(self) -> None:
+        """Let other programs have the port that the system chose for a disabled proxy."""
+
     async def start(self) -> None:
         """Listen. Does nothing when already listening.
 
@@ -133,6 +136,11 @@ class Proxy:
                 link.abandon()
             await self._close()
 
+    async def close(self, how: str = "fin") -> None:
+        """Stop for good, and release the port."""
+        await self.stop(how)
+        self.release_port()
+
     async def differs(self, listen: str, upstream: str) -> bool:
         """Whether the proxy's addresses differ from these; ``localhost:9`` equals ``127.0.0.1:9``."""
         if (listen, upstream) == (self.listen, self.upstream):
@@ -149,6 +157,8 @@ class Proxy:
             split_address(listen)
             split_address(upstream)
             await self.stop()
+            if listen != self.listen:
+                self.release_port()
             self.listen, self.upstream = listen, upstream
         if enabled != self.enabled:
             await (self.start() if enabled else self.stop())

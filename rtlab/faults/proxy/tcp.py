@@ -10,6 +10,7 @@ from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
 from rtlab.faults.trace import Trace
+from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS, HeldPort
 
 __all__ = ["TcpProxy"]
 
@@ -48,6 +49,7 @@ class TcpProxy(Proxy):
         self.receive_buffer = receive_buffer or ReceiveBuffer()
         self.buffer_bytes = buffer_bytes
         self._server: asyncio.Server | None = None
+        self._held: HeldPort | None = None
         self._dialling: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -59,6 +61,9 @@ class TcpProxy(Proxy):
     async def _listen(self) -> str:
         loop = asyncio.get_running_loop()
         family, name = await resolve(self.listen)
+        if CAN_HOLD_PORTS and not name[1]:  # it stays this proxy's while the proxy is disabled
+            self._held = HeldPort(name, family)
+            name = self._held.address
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,6 +74,8 @@ class TcpProxy(Proxy):
             self._server = await loop.create_server(lambda: _Accepted(self), sock=sock, backlog=BACKLOG)
         except BaseException:
             sock.close()
+            if not split_address(self.listen)[1]:
+                self.release_port()
             raise
         return join_address(sock.getsockname())
 
@@ -80,6 +87,11 @@ class TcpProxy(Proxy):
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
         await self._idle.wait()
+
+    def release_port(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def dial_for(self, client: Endpoint) -> None:
         """Dial the upstream for a client that was just accepted."""

@@ -12,6 +12,7 @@ from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy, split_address
 from tests.faults.conftest import eventually
+from tests.held_ports import needs_held_ports, ports_held_here
 
 
 async def test_bytes_pass_in_both_directions(proxy: Proxy, dial) -> None:
@@ -35,6 +36,56 @@ async def test_megabytes_pass_unharmed(proxy: Proxy, dial) -> None:
         got = group.create_task(reader.read(-1))
     assert got.result() == data
     await eventually(lambda: not proxy.links)
+
+
+@needs_held_ports
+async def test_a_disabled_proxy_keeps_the_port_that_the_system_chose(proxy: Proxy, dial) -> None:
+    listen = proxy.listen
+    port = split_address(listen)[1]
+    for _ in range(2):
+        await proxy.stop()
+        assert port in ports_held_here()
+        with socket.socket() as stranger:
+            with pytest.raises(OSError, match="in use"):
+                stranger.bind(("127.0.0.1", port))
+            with pytest.raises(ConnectionRefusedError):
+                await dial()
+        await proxy.start()
+        assert proxy.listen == listen
+    reader, writer = await dial()
+    writer.write(b"hello")
+    assert await reader.readexactly(5) == b"hello"
+
+
+@needs_held_ports
+@pytest.mark.parametrize("way", ["remove", "update", "replace", "close"])
+async def test_a_proxy_releases_its_port_when_it_is_no_longer_its_own(
+    collection: Collection, proxy: Proxy, way: str
+) -> None:
+    port = split_address(proxy.listen)[1]
+    await proxy.update(proxy.listen, "127.0.0.1:1", False)
+    assert port in ports_held_here()
+    match way:
+        case "remove":
+            await collection.remove("p")
+        case "update":
+            await collection.update(proxy, {"listen": "127.0.0.1:2"})
+        case "replace":
+            await collection.populate([{"name": "p", "listen": "", "upstream": "127.0.0.1:1"}])
+        case _:
+            await collection.close()
+    assert port not in ports_held_here()
+
+
+@needs_held_ports
+async def test_a_port_that_the_caller_chose_is_free_while_its_proxy_is_disabled(
+    collection: Collection, proxy: Proxy, held_port: int
+) -> None:
+    await collection.create({"name": "q", "listen": f"127.0.0.1:{held_port}", "upstream": proxy.listen})
+    before = len(ports_held_here())
+    await collection.get("q").stop()
+    assert len(ports_held_here()) == before
+    socket.create_server(("127.0.0.1", held_port)).close()
 
 
 async def test_a_half_close_lets_the_other_direction_finish(proxy: Proxy, dial) -> None:

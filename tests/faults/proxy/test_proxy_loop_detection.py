@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.collection import Collection
-from rtlab.processes.programs_and_ports import free_port
+from rtlab.processes.programs_and_ports import HeldPort
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
@@ -20,9 +20,9 @@ from rtlab.processes.programs_and_ports import free_port
     ],
 )
 async def test_a_proxy_is_not_its_own_upstream(
-    collection: Collection, listen: str, upstream: str, protocol: str
+    collection: Collection, listen: str, upstream: str, protocol: str, held_port: int
 ) -> None:
-    port = free_port()
+    port = held_port
     body = {"name": "p", "listen": f"{listen}:{port}", "upstream": f"{upstream}:{port}", "protocol": protocol}
     with pytest.raises(FaultError, match="leads back to"):
         await collection.create(body)
@@ -32,17 +32,18 @@ async def test_a_proxy_is_not_its_own_upstream(
 
 
 async def test_nor_over_another_proxy_nor_by_an_update(collection: Collection) -> None:
-    one, two = free_port(), free_port()
-    first = await collection.create(
-        {"name": "a", "listen": f"127.0.0.1:{one}", "upstream": f"127.0.0.1:{two}", "enabled": False}
-    )
-    second = {"name": "b", "listen": f"127.0.0.1:{two}", "enabled": False}
-    with pytest.raises(FaultError, match="leads back to"):
-        await collection.create({**second, "upstream": f"localhost:{one}"})
-    await collection.create({**second, "upstream": f"127.0.0.2:{one}"})  # nobody of ours listens there
-    with pytest.raises(FaultError, match="leads back to"):
-        await collection.update(first, {"upstream": first.listen})
-    assert first.upstream == f"127.0.0.1:{two}"
+    with HeldPort() as one_held, HeldPort() as two_held:
+        one, two = one_held.port, two_held.port
+        first = await collection.create(
+            {"name": "a", "listen": f"127.0.0.1:{one}", "upstream": f"127.0.0.1:{two}", "enabled": False}
+        )
+        second = {"name": "b", "listen": f"127.0.0.1:{two}", "enabled": False}
+        with pytest.raises(FaultError, match="leads back to"):
+            await collection.create({**second, "upstream": f"localhost:{one}"})
+        await collection.create({**second, "upstream": f"127.0.0.2:{one}"})  # nobody of ours listens there
+        with pytest.raises(FaultError, match="leads back to"):
+            await collection.update(first, {"upstream": first.listen})
+        assert first.upstream == f"127.0.0.1:{two}"
 
 
 async def test_the_same_port_elsewhere_is_no_loop(collection: Collection, echo: str) -> None:
