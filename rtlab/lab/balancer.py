@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from rtlab.errors import LabError
 from rtlab.lab.balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import accepts, find_program, free_port
+from rtlab.processes.programs_and_ports import HeldPort, accepts, find_program
 
 if TYPE_CHECKING:
     from rtlab.lab.certificates import Certificates
@@ -48,7 +48,8 @@ class Balancer:
         self._scheme = "http" if certificates is None else "https"
         self._nodes = len(nodes)
         self._folder = tempfile.TemporaryDirectory(prefix="rtlab-balancer-")
-        self._ports = {policy: free_port() for policy in BALANCER_POLICIES}
+        self._held = {policy: HeldPort() for policy in BALANCER_POLICIES}
+        ports = {policy: held.port for policy, held in self._held.items()}
         folder, tls = Path(self._folder.name), None
         self._socket = folder / "admin.sock"
         if certificates is not None:
@@ -56,7 +57,7 @@ class Balancer:
             pem = certificates.certfile.read_bytes() + certificates.keyfile.read_bytes()
             Path(tls.certificate).write_bytes(pem)
         self._config = folder / "haproxy.cfg"
-        self._config.write_text(balancer_config(str(folder), nodes, self._ports, tls), encoding="utf-8")
+        self._config.write_text(balancer_config(str(folder), nodes, ports, tls), encoding="utf-8")
         self._child: Child | None = None
 
     @staticmethod
@@ -85,8 +86,8 @@ class Balancer:
         balancer = cls(nodes, certificates)
         try:
             balancer._child = Child.supervised("haproxy", ["haproxy", "-db", "-f", str(balancer._config)])
-            for port in balancer._ports.values():
-                await balancer.child.until(lambda port=port: accepts(port), _START_TIMEOUT)
+            for held in balancer._held.values():
+                await balancer.child.until(lambda held=held: accepts(held.port), _START_TIMEOUT)
             await balancer.child.until(balancer._takes_commands, _START_TIMEOUT)
             for node in range(len(nodes)):
                 await balancer.until_up(node)
@@ -96,10 +97,14 @@ class Balancer:
         return balancer
 
     async def stop(self) -> None:
-        """Stop HAProxy, and remove its files. Safe to repeat."""
-        if self._child is not None:
-            await self._child.stop(_STOP_TIMEOUT)
-        self._folder.cleanup()
+        """Stop HAProxy, release its ports, and remove its files. Safe to repeat."""
+        try:
+            if self._child is not None:
+                await self._child.stop(_STOP_TIMEOUT)
+        finally:
+            for held in self._held.values():
+                held.close()
+            self._folder.cleanup()
 
     @property
     def child(self) -> Child:
@@ -131,7 +136,7 @@ class Balancer:
         """
         balancer_lines(policy)
         self.child.check()
-        return f"{self._scheme}://127.0.0.1:{self._ports[policy]}"
+        return f"{self._scheme}://127.0.0.1:{self._held[policy].port}"
 
     @property
     def ws_url(self) -> str:

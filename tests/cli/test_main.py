@@ -18,7 +18,7 @@ import pytest
 from rtlab.bench.registry import BENCHES
 from rtlab.bench.results import Result
 from rtlab.cli import main as cli
-from rtlab.processes.programs_and_ports import accepts, free_port, http_ok
+from rtlab.processes.programs_and_ports import accepts, http_ok
 from rtlab.resources import notebooks_path
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))
@@ -92,8 +92,8 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_serve_serves_until_it_is_told_to_stop(number: signal.Signals):
-    port = free_port()
+def test_serve_serves_until_it_is_told_to_stop(number: signal.Signals, held_port: int):
+    port = held_port
     process = subprocess.Popen([RTLAB, "serve", "--port", str(port)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout as printed:
@@ -222,8 +222,8 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
-def test_lab_opens_jupyterlab_without_news(tmp_path: Path):
-    port = free_port()
+def test_lab_opens_jupyterlab_without_news(tmp_path: Path, held_port: int):
+    port = held_port
     home = {name: str(tmp_path / name) for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     home |= {"JUPYTER_DATA_DIR": str(tmp_path / "data"), "JUPYTER_TOKEN": "secret"}
     before = tracked()

@@ -24,13 +24,27 @@ from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import LabError, NotConnected
 from rtlab.lab.balancer import Balancer
+from rtlab.lab.balancer_config import BALANCER_POLICIES
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
+from tests.held_ports import needs_held_ports, ports_held_here
 
 if not Balancer.installed():
     pytest.skip("HAProxy is not installed: apt install haproxy", allow_module_level=True)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@needs_held_ports
+async def test_its_ports_differ_and_are_reserved_until_it_stops(lab: Lab) -> None:
+    nodes = [int(url.rpartition(":")[2]) for url in lab.urls]
+    balancer = await Balancer.start(nodes)
+    ports = {int(balancer.through(policy).rpartition(":")[2]) for policy in BALANCER_POLICIES}
+    assert len(ports) == len(BALANCER_POLICIES)
+    assert ports <= ports_held_here()
+    await balancer.stop()
+    assert not ports & ports_held_here()
+
 
 KINDS: Final[dict[str, tuple[Any, Any]]] = {
     "websocket": (WebSocketConnection, WebSocketTransport),

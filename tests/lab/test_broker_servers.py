@@ -7,10 +7,24 @@ import socket
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab import broker_servers, rabbitmq_server
+from rtlab.lab import broker_servers
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.processes.programs_and_ports import free_port
-from tests.kernel_ports import kernel_ports
+from rtlab.processes.programs_and_ports import HeldPort
+from tests.held_ports import needs_held_ports, ports_held_here
+
+
+def given(*ports: int | None) -> tuple[type[HeldPort], list[int]]:
+    """Return a `HeldPort` that names these ports in turn (None: its own), and the list of all named."""
+    named: list[int] = []
+
+    class Given(HeldPort):
+        def __init__(self) -> None:
+            super().__init__()
+            port = ports[len(named)] if len(named) < len(ports) else None
+            self.port = port or self.port
+            named.append(self.port)
+
+    return Given, named
 
 
 @pytest.mark.parametrize("kind", ["nats", "redis"])
@@ -23,11 +37,11 @@ async def test_a_port_that_another_program_has_taken_meanwhile_is_left_to_it(
         pytest.skip(str(error))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        ports = [taken.getsockname()[1]]
-        monkeypatch.setattr(broker_servers, "free_port", lambda: ports.pop() if ports else free_port())
+        chooser, chosen = given(taken.getsockname()[1])
+        monkeypatch.setattr(broker_servers, "HeldPort", chooser)
         server = await BrokerServer.start(kind)
         try:
-            assert server.port != taken.getsockname()[1]
+            assert chosen == [taken.getsockname()[1], server.port]
         finally:
             await server.stop()
 
@@ -46,19 +60,32 @@ async def test_a_broker_that_is_restarted_takes_another_port_for_itself_if_one_w
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
-            # Each start asks for the name server's port, then for the one for nodes, which is taken. The
-            # first is from where the system takes none for connections, so that nobody takes that one too.
-            ports = [int(kernel_ports()["shell_port"]), taken.getsockname()[1]]
-            chosen: list[int] = []
-
-            def choose() -> int:
-                chosen.append(ports[len(chosen)] if len(chosen) < len(ports) else free_port())
-                return chosen[-1]
-
-            monkeypatch.setattr(rabbitmq_server, "free_port", choose)
+            # Each start asks for the name server's port, then for the one for nodes, which is taken.
+            taken_port = taken.getsockname()[1]
+            chooser, chosen = given(None, taken_port)
+            monkeypatch.setattr(broker_servers, "HeldPort", chooser)
             await server.restart()
         assert server.port == port
-        assert chosen[:2] == ports
+        assert chosen[1] == taken_port
         assert len(chosen) > 2  # the first start found the port taken
     finally:
         await server.stop()
+
+
+@needs_held_ports
+@pytest.mark.parametrize("kind", ["nats", "redis", "kafka"])
+async def test_the_port_of_a_killed_broker_stays_reserved_for_it(kind: str) -> None:
+    try:
+        find_broker(kind)
+    except LabError as error:
+        pytest.skip(str(error))
+    server = await BrokerServer.start(kind)
+    port = server.port
+    try:
+        server.kill()
+        assert port in ports_held_here()
+        await server.restart()
+        assert server.port == port
+    finally:
+        await server.stop()
+    assert port not in ports_held_here()
