@@ -11,7 +11,7 @@ from typing import Final
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.broker_servers import find_broker
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import accepts, free_port
+from rtlab.processes.programs_and_ports import HeldPort, accepts
 
 __all__ = ["TwoZones"]
 
@@ -43,7 +43,8 @@ class TwoZones:
 
     def __init__(self, faults: FaultClient, distance: float) -> None:
         self._program = find_broker("nats")
-        self._route = free_port()
+        self._held = [HeldPort() for _ in range(4)]
+        self._route, self._second_route, *self._ports = (held.port for held in self._held)
         self._link = FaultClient(faults.api_url, faults.token, "127.0.0.1", self._route, name="zones")
         self._distance_ms = 1e3 * distance
         self._children: list[Child] = []
@@ -55,7 +56,7 @@ class TwoZones:
             await self._link.rtt(2 * self._distance_ms)
             await self._add("--cluster", f"nats://127.0.0.1:{self._route}")
             await self._add(
-                *("--cluster", f"nats://127.0.0.1:{free_port()}"),
+                *("--cluster", f"nats://127.0.0.1:{self._second_route}"),
                 *("--routes", f"nats://127.0.0.1:{self._link.port}"),
             )
         except BaseException:
@@ -67,7 +68,7 @@ class TwoZones:
         await self._end()
 
     async def _add(self, *words: str) -> None:
-        port = free_port()
+        port = self._ports[len(self._children)]
         argv = [self._program, "--addr", "127.0.0.1", "--port", str(port), "--cluster_name", "zones", *words]
         child = Child.supervised(f"NATS {len(self._children) + 1}", argv)
         self._children.append(child)
@@ -78,4 +79,6 @@ class TwoZones:
         children, self._children = self._children, []
         for child in children:
             child.kill()
+        for held in self._held:
+            held.close()
         await self._link.close()

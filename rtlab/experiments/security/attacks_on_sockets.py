@@ -16,7 +16,7 @@ from rtlab.experiments.endpoint.timed_connection import dial
 from rtlab.experiments.security.attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_FRAME, NGINX_MAP
-from rtlab.processes.programs_and_ports import find_program, free_port
+from rtlab.processes.programs_and_ports import HeldPort, find_program
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_frames import BINARY, CLOSE, PING, PONG
 
@@ -184,8 +184,8 @@ async def smuggle_past_nginx(lab: Lab) -> Smuggled:
     """
     if find_program("nginx") is None:
         raise LabError("nginx is not installed: `rtlab doctor` says how to get it")
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="rtlab-") as folder:
+    with HeldPort() as held, tempfile.TemporaryDirectory(prefix="rtlab-") as folder:
+        port = held.port
         path = Path(folder) / "nginx.conf"
         guard = NGINX_GUARD.format(port=port, upstream=urlsplit(lab.url).port)
         text = NGINX_FRAME.format(folder=folder, map=NGINX_MAP, servers=guard)

@@ -10,6 +10,7 @@ from nats.errors import NoRespondersError
 
 from rtlab.experiments.cluster.two_zones import TwoZones
 from rtlab.lab.lab import Lab
+from tests.held_ports import needs_held_ports, ports_held_here
 
 
 async def test_each_zone_hears_its_own_sender_first() -> None:
@@ -40,3 +41,16 @@ async def test_each_zone_hears_its_own_sender_first() -> None:
             await asyncio.sleep(0.05)
         assert heard == [[b"0", b"1"], [b"1", b"0"]]
         await asyncio.gather(*(end.close() for end in ends))
+
+
+@needs_held_ports
+async def test_the_ports_of_the_zones_differ_and_are_reserved_for_their_time() -> None:
+    before = ports_held_here()
+    async with Lab(faults=True) as lab:
+        with_lab = ports_held_here()
+        async with TwoZones(lab.faults, 0.01) as zones:
+            held = ports_held_here() - with_lab
+            assert len(held) == 4  # for clients and for the other zone, at each
+            assert {int(url.rpartition(":")[2]) for url in zones.urls} < held.keys()
+        assert ports_held_here() == with_lab
+    assert ports_held_here() == before
