@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +22,9 @@ needs_held_ports: Final = pytest.mark.skipif(
 )
 
 
-def ports_held_here() -> set[int]:
-    """Return the ports of this process's TCP sockets that are bound, but neither listen nor are connected."""
-    held = set[int]()
+def ports_held_here() -> Counter[int]:
+    """Return port → number of this process's TCP sockets that are bound, neither listening nor connected."""
+    held = Counter[int]()
     for entry in Path("/proc/self/fd").iterdir():
         try:
             if not str(entry.readlink()).startswith("socket:"):
@@ -39,5 +40,5 @@ def ports_held_here() -> set[int]:
                 sock.getpeername()
             except OSError:
                 if not listens:
-                    held.add(sock.getsockname()[1])
+                    held[sock.getsockname()[1]] += 1
     return held

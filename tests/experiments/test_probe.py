@@ -20,7 +20,6 @@ from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.programs_and_ports import free_port
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.experiments.endpoint.scripted_websocket import websocket
@@ -170,14 +169,14 @@ async def silence(request: ReceivedRequest, writer: asyncio.StreamWriter) -> Non
     await asyncio.sleep(60)
 
 
-async def test_what_cannot_be_probed_is_said_with_the_next_step(lab: Lab) -> None:
+async def test_what_cannot_be_probed_is_said_with_the_next_step(lab: Lab, held_port: int) -> None:
     async def said(url: str, **options: float) -> str:
         with pytest.raises(ConnectFailed) as failed:
             await probe(url, watch=0.0, count=1, **options)  # pyright: ignore[reportArgumentType]
         return str(failed.value)
 
     assert "is the name right?" in await said("ws://no-such-host.invalid/")
-    assert "is the server running?" in await said(f"ws://127.0.0.1:{free_port()}/")
+    assert "is the server running?" in await said(f"ws://127.0.0.1:{held_port}/")
     assert "answered without TLS: use ws://" in await said(lab.ws_url.replace("ws:", "wss:"))
     async with ScriptedServer(page) as server:
         assert "with text/html, which is not a WebSocket" in await said(server.url.replace("http", "ws"))

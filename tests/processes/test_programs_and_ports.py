@@ -58,7 +58,7 @@ def test_a_held_port_ends_with_its_owner_and_is_not_inherited():
     child = subprocess.run(
         [sys.executable, *look], capture_output=True, text=True, check=True, close_fds=False
     )
-    assert child.stdout.strip() == "set()"
+    assert child.stdout.strip() == "Counter()"
     assert port in ports_held_here()
     del held
     gc.collect()

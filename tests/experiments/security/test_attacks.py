@@ -10,7 +10,6 @@ import pytest_asyncio
 from rtlab.errors import RtlabError
 from rtlab.experiments.security import attacks
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import free_port
 from rtlab.server.auth.users import DEMO_USERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,8 +90,8 @@ async def test_the_log_says_who_came_from_which_page_and_what_became_of_it(right
     assert refused.endswith('"GET /ws" 403 "http://evil.example/%22 200 %22ada" "-"')
 
 
-async def test_a_server_that_neither_opens_nor_refuses_is_an_error(right: Lab) -> None:
-    nobody = f"ws://127.0.0.1:{free_port()}/ws"
+async def test_a_server_that_neither_opens_nor_refuses_is_an_error(right: Lab, held_port: int) -> None:
+    nobody = f"ws://127.0.0.1:{held_port}/ws"
     for url, got in ((f"{right.ws_url}x", "got 404"), (nobody, "got ConnectionRefusedError")):
         with pytest.raises(RtlabError, match=rf"{got}.*: see `lab\.check\(\)`"):
             await attacks.opens(url)

@@ -15,7 +15,6 @@ from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import free_port
 from rtlab.server.brokers.base import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for, driver_for
 from rtlab.server.brokers.carrying.subjects import full_name
@@ -184,11 +183,11 @@ async def refusal(url: str) -> str:
     return str(refused.value)
 
 
-async def test_a_url_that_leads_nowhere_says_what_to_do(bench: Bench):
+async def test_a_url_that_leads_nowhere_says_what_to_do(bench: Bench, held_port: int):
     if bench.server is None:
         return
     scheme = bench.server.url.partition(":")[0]
-    assert "nobody listens there: start" in await refusal(f"{scheme}://127.0.0.1:{free_port()}")
+    assert "nobody listens there: start" in await refusal(f"{scheme}://127.0.0.1:{held_port}")
 
 
 #: Scheme → what a server of another protocol is told to be; those that never answer wait for the time limit.
