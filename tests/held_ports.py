@@ -13,12 +13,12 @@ from typing import Final
 
 import pytest
 
-from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS
+from rtlab.processes.programs_and_ports import can_hold_ports
 
 __all__ = ["needs_held_ports", "ports_held_here"]
 
 needs_held_ports: Final = pytest.mark.skipif(
-    not CAN_HOLD_PORTS, reason="this system cannot reserve a port for a server"
+    not can_hold_ports(), reason="this system cannot reserve a port for a server"
 )
 
 

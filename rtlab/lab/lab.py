@@ -19,7 +19,7 @@ from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS, HeldPort, accepts, http_ok
+from rtlab.processes.programs_and_ports import HeldPort, accepts, can_hold_ports, http_ok
 
 if TYPE_CHECKING:
     from rtlab.faults.client.fault_client import FaultClient
@@ -150,7 +150,7 @@ class Lab:
         try:
             self._broker = await start_broker(self._options)
             self._arguments = as_arguments(self._options)
-            if CAN_HOLD_PORTS:  # each port that the caller did not choose, also while its server is down
+            if can_hold_ports():  # each port that the caller did not choose, also while its server is down
                 self._ports = [port or self._held.enter_context(HeldPort()).port for port in self._ports]
             self._nodes = [self._node(index, port) for index, port in enumerate(self._ports)]
             await all_of([self._ready(node) for node in self._nodes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import socket
@@ -13,18 +14,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 __all__ = [
-    "CAN_HOLD_PORTS",
     "HeldPort",
     "accepts",
+    "can_hold_ports",
     "find_program",
     "free_port",
     "http_ok",
     "nofile",
     "port_is_free",
 ]
-
-#: Whether `HeldPort` reserves its port. Elsewhere, a bound socket may keep out the very server it waits for.
-CAN_HOLD_PORTS: Final = sys.platform == "linux"
 
 _NO_LIMIT: Final = 1 << 20
 
@@ -73,6 +71,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@functools.cache
+def can_hold_ports() -> bool:
+    """Return whether `HeldPort` reserves its port on this system, which is tried once.
+
+    Elsewhere, a bound socket keeps out the very server it waits for: on other systems than Linux, and in
+    gVisor, which says that it is Linux, but takes SO_REUSEADDR only from before the bind.
+
+    Returns
+    -------
+    bool
+    """
+    if sys.platform != "linux":
+        return False
+    with socket.socket() as holder, socket.socket() as server:
+        try:
+            holder.bind(("127.0.0.1", 0))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(holder.getsockname())
+            server.listen()
+        except OSError:
+            return False
+    return True
+
+
 class HeldPort:
     """A free TCP port, reserved for a server that is told its number, before the start and between restarts.
 
@@ -100,7 +123,7 @@ class HeldPort:
       it, end, and listen again. So could another program that sets it and asks for just this port.
     - While no server listens, clients are refused.
 
-    On other systems, the socket is closed at once, and the port was free a moment ago: see `CAN_HOLD_PORTS`.
+    Where `can_hold_ports` is False, the socket is closed at once, and the port was free a moment ago.
 
     Examples
     --------
@@ -125,7 +148,7 @@ class HeldPort:
         except BaseException:
             self.close()
             raise
-        if not CAN_HOLD_PORTS:
+        if not can_hold_ports():
             self.close()
 
     def close(self) -> None:

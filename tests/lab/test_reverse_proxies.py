@@ -15,7 +15,7 @@ from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
-from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS, accepts, find_program
+from rtlab.processes.programs_and_ports import accepts, can_hold_ports, find_program
 from tests.held_ports import ports_held_here
 
 TIMEOUT = 60.0
@@ -50,9 +50,9 @@ async def test_the_proxies_end_with_the_block():
             ports = [int(url.rpartition(":")[2]) for url in urls.values()]
             assert len(ports) == 5
             assert all([await accepts(port) for port in ports])
-            assert not CAN_HOLD_PORTS or set(ports) <= ports_held_here().keys()
+            assert not can_hold_ports() or set(ports) <= ports_held_here().keys()
         assert not any([await accepts(port) for port in ports])
-        assert not CAN_HOLD_PORTS or not set(ports) & ports_held_here().keys()
+        assert not can_hold_ports() or not set(ports) & ports_held_here().keys()
         with pytest.raises(LabError, match="got 'apache'"):
             async with start_proxies(lab, ("apache",)):
                 pass

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtlab.processes.programs_and_ports import (
     HeldPort,
     accepts,
+    can_hold_ports,
     find_program,
     free_port,
     http_ok,
@@ -31,6 +33,24 @@ def test_a_free_port_is_free_until_somebody_listens():
         taken.listen()
         assert not port_is_free(port)
     assert port_is_free(0)
+
+
+def test_a_port_cannot_be_held_where_the_holder_may_not_let_its_server_in(monkeypatch: pytest.MonkeyPatch):
+    """As in gVisor, where an option that is set after the bind has no effect on other sockets."""
+
+    class Socket(socket.socket):
+        bound = False
+
+        def bind(self, address: Any, /) -> None:
+            super().bind(address)
+            self.bound = True
+
+        def setsockopt(self, *option: Any) -> None:
+            if not self.bound:
+                super().setsockopt(*option)
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    assert not can_hold_ports.__wrapped__()
 
 
 @needs_held_ports

@@ -10,7 +10,7 @@ from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
 from rtlab.faults.trace import Trace
-from rtlab.processes.programs_and_ports import CAN_HOLD_PORTS, HeldPort
+from rtlab.processes.programs_and_ports import HeldPort, can_hold_ports
 
 __all__ = ["TcpProxy"]
 
@@ -61,7 +61,7 @@ class TcpProxy(Proxy):
     async def _listen(self) -> str:
         loop = asyncio.get_running_loop()
         family, name = await resolve(self.listen)
-        if CAN_HOLD_PORTS and not name[1]:  # it stays this proxy's while the proxy is disabled
+        if can_hold_ports() and not name[1]:  # it stays this proxy's while the proxy is disabled
             self._held = HeldPort(name, family)
             name = self._held.address
         sock = socket.socket(family, socket.SOCK_STREAM)
