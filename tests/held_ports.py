@@ -23,7 +23,11 @@ needs_held_ports: Final = pytest.mark.skipif(
 
 
 def ports_held_here() -> Counter[int]:
-    """Return port → number of this process's TCP sockets that are bound, neither listening nor connected."""
+    """Return port → number of this process's IPv4 TCP sockets that are bound, not listening or connected.
+
+    That counts, beside held ports, those of sockets that are still connecting or were reset: compare only
+    the ports in question.
+    """
     held = Counter[int]()
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -39,6 +43,6 @@ def ports_held_here() -> Counter[int]:
             try:
                 sock.getpeername()
             except OSError:
-                if not listens:
-                    held[sock.getsockname()[1]] += 1
+                if not listens and (port := sock.getsockname()[1]):
+                    held[port] += 1
     return held

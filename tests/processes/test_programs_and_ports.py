@@ -65,9 +65,7 @@ def test_a_held_port_is_only_for_a_server_that_asks_for_it_and_may_reuse_it():
             with socket.create_server(("127.0.0.1", held.port)) as server, socket.socket() as client:
                 client.connect(server.getsockname())
                 assert not port_is_free(held.port)
-    with socket.socket() as holder:
-        assert held.port not in ports_held_here()
-        assert holder.connect_ex(("127.0.0.1", held.port)) == errno.ECONNREFUSED
+    assert held.port not in ports_held_here()
 
 
 @needs_held_ports
@@ -85,6 +83,7 @@ def test_a_held_port_ends_with_its_owner_and_is_not_inherited():
     assert port not in ports_held_here()
 
 
+@needs_held_ports
 def test_a_group_of_held_ports_has_no_duplicates():
     with ExitStack() as stack:
         ports = [stack.enter_context(HeldPort()).port for _ in range(200)]
