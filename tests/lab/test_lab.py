@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import accepts, free_port
+from rtlab.processes.programs_and_ports import accepts
 from rtlab.protocol.deflate import Deflate
 from tests.held_ports import needs_held_ports, ports_held_here
 
@@ -314,11 +314,11 @@ async def test_third_party_programs_end_with_the_lab(held_port: int):
     assert not await accepts(port)
 
 
-async def test_a_third_party_program_that_fails_shows_its_last_lines():
+async def test_a_third_party_program_that_fails_shows_its_last_lines(held_port: int):
     async with Lab() as lab:
         with pytest.raises(LabError, match=r"the tool ended with exit code 1; its last lines:\nno config"):
             await lab.spawn(
-                [sys.executable, "-c", "raise SystemExit('no config')"], name="tool", port=free_port()
+                [sys.executable, "-c", "raise SystemExit('no config')"], name="tool", port=held_port
             )
         lab.check()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket
 import tracemalloc
 import zlib
 
@@ -624,12 +623,9 @@ async def test_a_port_that_speaks_something_else():
             await WebSocketConnection(f"ws://{address}/ws").connect()
 
 
-async def test_a_closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+async def test_a_closed_port(held_port: int):
     with pytest.raises(ConnectFailed, match="nothing listens") as caught:
-        await WebSocketConnection(f"ws://127.0.0.1:{port}/ws").connect()
+        await WebSocketConnection(f"ws://127.0.0.1:{held_port}/ws").connect()
     assert isinstance(caught.value.__cause__, OSError)
 
 

@@ -139,10 +139,10 @@ async def test_cut(proxy: Proxy, dial, how: str, error: type[Exception] | None) 
     assert await reader.readexactly(1) == b"y"
 
 
-async def test_an_upstream_that_is_down_closes_the_client(collection: Collection, dial, proxy: Proxy) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    await proxy.update(proxy.listen, f"127.0.0.1:{port}", True)
+async def test_an_upstream_that_is_down_closes_the_client(
+    collection: Collection, dial, proxy: Proxy, held_port: int
+) -> None:
+    await proxy.update(proxy.listen, f"127.0.0.1:{held_port}", True)
     await proxy.start()
     reader, _ = await dial()
     assert await reader.read() == b""
