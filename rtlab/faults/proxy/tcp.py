@@ -61,11 +61,11 @@ class TcpProxy(Proxy):
     async def _listen(self) -> str:
         loop = asyncio.get_running_loop()
         family, name = await resolve(self.listen)
-        if can_hold_ports() and not name[1]:  # it stays this proxy's while the proxy is disabled
-            self._held = HeldPort(name, family)
-            name = self._held.address
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
+            if can_hold_ports() and not name[1]:  # it stays this proxy's while the proxy is disabled
+                self._held = HeldPort(name, family)
+                name = self._held.address
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.buffer_bytes:  # accepted sockets inherit it
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.buffer_bytes)

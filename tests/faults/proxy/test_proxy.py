@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 
 from rtlab.faults.errors import FaultError
+from rtlab.faults.proxy import tcp
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy, split_address
 from tests.faults.conftest import eventually
@@ -85,6 +89,21 @@ async def test_a_port_that_the_caller_chose_is_free_while_its_proxy_is_disabled(
     await collection.get("q").stop()
     assert ports_held_here()[held_port] == 1  # by this test
     socket.create_server(("127.0.0.1", held_port)).close()
+
+
+async def test_a_proxy_without_a_socket_to_listen_on_holds_no_port(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_socket(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    await proxy.update("127.0.0.1:0", proxy.upstream, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(tcp, "socket", SimpleNamespace(socket=no_socket, SOCK_STREAM=socket.SOCK_STREAM))
+        with pytest.raises(FaultError, match="too many open files"):
+            await proxy.start()
+    assert isinstance(proxy, tcp.TcpProxy)
+    assert proxy._held is None
 
 
 async def test_a_half_close_lets_the_other_direction_finish(proxy: Proxy, dial) -> None:
