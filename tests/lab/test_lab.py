@@ -257,6 +257,17 @@ async def test_the_ports_of_its_nodes_stay_reserved_while_the_nodes_are_down():
     assert not ports & ports_held_here().keys()
 
 
+async def test_where_no_port_can_be_held_a_node_is_started_again_on_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rtlab.lab.lab.can_hold_ports", lambda: False)
+    monkeypatch.setattr("rtlab.lab.lab.HeldPort", None)  # nobody makes one
+    async with Lab() as lab:
+        url = lab.url
+        lab.kill()
+        await lab.restart()
+        assert lab.url == url
+        assert (await say(lab.ws_url, {"type": "echo"}))["type"] == "echo"
+
+
 @needs_held_ports
 async def test_a_port_that_the_caller_chose_is_left_to_the_caller(held_port: int):
     async with Lab(port=held_port) as lab:

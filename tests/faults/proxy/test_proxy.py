@@ -61,6 +61,20 @@ async def test_a_disabled_proxy_keeps_the_port_that_the_system_chose(proxy: Prox
     assert await reader.readexactly(5) == b"hello"
 
 
+async def test_where_no_port_can_be_held_a_proxy_listens_again_on_the_same(
+    collection: Collection, echo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "can_hold_ports", lambda: False)
+    await collection.create({"name": "q", "listen": "", "upstream": echo})
+    proxy = collection.get("q")
+    listen = proxy.listen
+    await proxy.stop()
+    assert isinstance(proxy, tcp.TcpProxy)
+    assert proxy._held is None
+    await proxy.start()
+    assert proxy.listen == listen
+
+
 @needs_held_ports
 @pytest.mark.parametrize("way", ["remove", "update", "replace", "close"])
 async def test_a_proxy_releases_its_port_when_it_is_no_longer_its_own(
