@@ -143,23 +143,28 @@ class Proxy:
 
     async def differs(self, listen: str, upstream: str) -> bool:
         """Whether the proxy's addresses differ from these; ``localhost:9`` equals ``127.0.0.1:9``."""
-        if (listen, upstream) == (self.listen, self.upstream):
+        return upstream != self.upstream or await self._moves(listen)
+
+    async def _moves(self, listen: str) -> bool:
+        if listen == self.listen:
             return False
         try:
             _, name = await resolve(listen)
         except (FaultError, OSError):
             return True
-        return (join_address(name), upstream) != (self.listen, self.upstream)
+        return join_address(name) != self.listen
 
     async def update(self, listen: str, upstream: str, enabled: bool) -> None:
         """Change the addresses (which ends all connections), or enable or disable the proxy."""
-        if await self.differs(listen, upstream):
+        moved = await self._moves(listen)
+        if moved or upstream != self.upstream:
             split_address(listen)
             split_address(upstream)
             await self.stop()
-            if listen != self.listen:
+            self.upstream = upstream
+            if moved:
                 self.release_port()
-            self.listen, self.upstream = listen, upstream
+                self.listen = listen
         if enabled != self.enabled:
             await (self.start() if enabled else self.stop())
 

@@ -96,6 +96,17 @@ async def test_a_proxy_releases_its_port_when_it_is_no_longer_its_own(
 
 
 @needs_held_ports
+async def test_another_name_of_its_address_does_not_move_a_proxy(proxy: Proxy) -> None:
+    listen = proxy.listen
+    port = split_address(listen)[1]
+    await proxy.update(f"localhost:{port}", "127.0.0.1:1", False)
+    assert proxy.upstream == "127.0.0.1:1"
+    assert port in ports_held_here()
+    await proxy.start()
+    assert proxy.listen == listen
+
+
+@needs_held_ports
 async def test_a_port_that_the_caller_chose_is_free_while_its_proxy_is_disabled(
     collection: Collection, proxy: Proxy, held_port: int
 ) -> None:
