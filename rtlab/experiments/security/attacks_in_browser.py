@@ -18,7 +18,7 @@ from rtlab.errors import LabError
 from rtlab.experiments.audit.unauthenticated_checks import forged_token
 from rtlab.experiments.security.attacks import PASSWORDS, log_in
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import free_port
+from rtlab.processes.programs_and_ports import HeldPort
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 if TYPE_CHECKING:
@@ -100,16 +100,19 @@ class Rebound(NamedTuple):
     body: str
 
 
-def chat_site(**server: Any) -> Lab:
-    """Return a lab, not yet started, that `mapped_browser` reaches as https://chat.example.
+@asynccontextmanager
+async def chat_site(**server: Any) -> AsyncGenerator[Lab]:
+    """Run a lab that `mapped_browser` reaches as https://chat.example.
 
     Parameters
     ----------
     **server
         Further arguments of `Lab`, such as ``security="naive"``.
     """
-    port = free_port()
-    return Lab(tls=True, port=port, allow_origin=f"https://{_CHAT}:{port}", **server)
+    with HeldPort() as held:
+        origin = f"https://{_CHAT}:{held.port}"
+        async with Lab(tls=True, port=held.port, allow_origin=origin, **server) as lab:
+            yield lab
 
 
 @asynccontextmanager
@@ -155,7 +158,7 @@ async def hijack_socket(lab: Lab, browser: BrowserContext) -> list[str]:
     Parameters
     ----------
     lab : Lab
-        A running `chat_site`.
+        Of a `chat_site`.
     browser : playwright.async_api.BrowserContext
         From `mapped_browser`.
 
