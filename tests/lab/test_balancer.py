@@ -39,10 +39,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_its_ports_differ_and_are_reserved_until_it_stops(lab: Lab) -> None:
     nodes = [int(url.rpartition(":")[2]) for url in lab.urls]
     balancer = await Balancer.start(nodes)
-    ports = {int(balancer.through(policy).rpartition(":")[2]) for policy in BALANCER_POLICIES}
-    assert len(ports) == len(BALANCER_POLICIES)
-    assert ports <= ports_held_here().keys()
-    await balancer.stop()
+    try:
+        ports = {int(balancer.through(policy).rpartition(":")[2]) for policy in BALANCER_POLICIES}
+        assert len(ports) == len(BALANCER_POLICIES)
+        assert ports <= ports_held_here().keys()
+    finally:
+        await balancer.stop()
     assert not ports & ports_held_here().keys()
 
 
