@@ -259,8 +259,10 @@ class BrokerServer:
 
     async def stop(self) -> None:
         """Kill the broker, which has nothing to save; give up its ports and data folder. Safe to repeat."""
-        if self._child is not None:
-            self._child.kill()
-        for held in self._held:
-            held.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            if self._child is not None:
+                self._child.kill()
+        finally:
+            for held in self._held:
+                held.close()
+            shutil.rmtree(self._folder, ignore_errors=True)

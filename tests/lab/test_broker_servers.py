@@ -91,3 +91,23 @@ async def test_the_port_of_a_killed_broker_stays_reserved_for_it(kind: str) -> N
     finally:
         await server.stop()
     assert port not in ports_held_here()
+
+
+@needs_held_ports
+async def test_a_broker_whose_kill_fails_releases_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        find_broker("redis")
+    except LabError as error:
+        pytest.skip(str(error))
+    server = await BrokerServer.start("redis")
+
+    def refuse() -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        assert server._child is not None
+        patch.setattr(server._child, "kill", refuse)
+        with pytest.raises(PermissionError):
+            await server.stop()
+        assert server.port not in ports_held_here()
+    await server.stop()

@@ -77,8 +77,10 @@ class TwoZones:
 
     async def _end(self) -> None:
         children, self._children = self._children, []
-        for child in children:
-            child.kill()
-        for held in self._held:
-            held.close()
-        await self._link.close()
+        try:
+            for child in children:
+                child.kill()
+            await self._link.close()
+        finally:
+            for held in self._held:
+                held.close()
