@@ -24,6 +24,6 @@ settings.load_profile("rtlab")
 
 @pytest.fixture
 def held_port() -> Iterator[int]:
-    """A port for a server that cannot choose one itself; nobody else is given it during the test."""
+    """A port for a server that cannot choose one; on Linux, nobody else is given it during the test."""
     with HeldPort() as held:
         yield held.port

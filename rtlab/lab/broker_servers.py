@@ -26,7 +26,8 @@ _STOP_TIMEOUT: Final = 10.0
 _POLL: Final = 0.02
 #: Attempts to start. Where a port cannot be held, another program may take it before the broker binds it.
 _STARTS: Final = 3
-#: What brokers say of a port that is taken; ``nodistribution`` is all that Erlang says of its name server's.
+#: What brokers say of a port that is taken. Erlang says only ``nodistribution`` of its name server's, and
+#: says it for other reasons too, for which it is then tried again in vain.
 _TAKEN: Final = re.compile("already.(?:in.)?use|eaddrinuse|nodistribution", re.IGNORECASE)
 
 

@@ -46,7 +46,7 @@ class Lab:
     seed : int
         Seed of everything random in the fault proxy.
     port : int
-        The first node's port; with 0, the system chooses, and it stays the node's while that is down.
+        The first node's port; 0 lets the system choose, and on Linux it stays the node's while that is down.
     start_timeout, stop_timeout : float
         Seconds that a child may take to get ready, and to stop before it is killed.
     **server

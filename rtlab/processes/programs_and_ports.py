@@ -115,7 +115,8 @@ class HeldPort:
 
     Notes
     -----
-    A socket that is bound, but never listens, reserves the port until `close`. On Linux:
+    A socket that is bound, but never listens, reserves the port until `close`. On Linux, for each address
+    that overlaps with its own (so a program may have the same port of another address of this machine):
 
     - The system gives the port to nobody who asks for any free port, and to no outgoing connection; all
       held ports differ. A program that asks for just this port without SO_REUSEADDR is refused.

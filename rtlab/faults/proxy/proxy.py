@@ -61,7 +61,7 @@ class Proxy:
     name : str
         Unique name.
     listen, upstream : str
-        ``"host:port"``; port 0 listens on a free one, which a TCP proxy keeps while it is disabled.
+        ``"host:port"``; port 0 listens on a free one, which on Linux a TCP proxy keeps while it is disabled.
     trace : Trace
         Where all events are recorded.
     seed : int
