@@ -368,7 +368,8 @@ class DataLink:
     def _fail(self, code: int, reason: str) -> None:
         """End because the peer broke the protocol, with a close frame (RFC 6455 §7.1.7)."""
         if self.ended is None:
-            self._write(bytes((CLOSE,)) + code.to_bytes(2, "big") + cut_reason(reason))
+            if not self._closing:  # `close` has sent a close frame already (RFC 6455 §5.5.1: only one)
+                self._write(bytes((CLOSE,)) + code.to_bytes(2, "big") + cut_reason(reason))
             self._closing = True
             self._end(TransportClosed(code, reason))
 

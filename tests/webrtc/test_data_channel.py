@@ -146,6 +146,21 @@ async def test_an_end_sends_one_close_frame() -> None:
         assert theirs.raw == [b"\x08\x03\xe8"] * 2 + ["behind the answer to the echo"]
 
 
+async def test_a_malformed_message_during_close_brings_no_second_close_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with linked() as (ours, theirs):
+        sent: list[str | bytes] = []
+        monkeypatch.setattr(theirs.link.channel, "send", sent.append)
+        closing = asyncio.create_task(theirs.link.close(1000, "bye", timeout=20))
+        await until(lambda: sent)
+        await send_raw(ours, WEBRTC_STRING, b"\xff")
+        async with asyncio.timeout(20):
+            await closing
+        assert [e.code for e in theirs.ends] == [1007]
+        assert sent == [b"\x08\x03\xe8bye"]
+
+
 async def test_close_does_not_wait_for_a_peer_that_is_silent() -> None:
     async with linked() as (ours, theirs):
         theirs.link.pause()
