@@ -241,6 +241,8 @@ class Peer:
         try:
             async with asyncio.timeout(timeout):
                 offer = await self._offers.get()
+                while offer.receiver not in (None, self.name):  # a name until the client id changed
+                    offer = await self._offers.get()  # the caller would ignore an answer under the new one
                 peer = LoopbackPeerConnection()
                 call = Call(peer)
                 call.remote = offer.sender

@@ -286,6 +286,19 @@ async def test_an_own_offer_that_is_replayed_after_a_reconnect_is_not_taken() ->
         assert peer._offers.empty()  # bob would take no answer from "new"
 
 
+async def test_an_offer_that_waited_while_the_client_id_changed_is_not_answered() -> None:
+    room = Room()
+    one, two = Member(room, "ada"), Member(room, "old")
+    async with Peer(one, "r") as alice, Peer(two, "r") as bob:
+        offer = {"kind": "offer", "call": "1", "from": "ada.1", "to": bob.name, "sdp": "v=0"}
+        one.say(SIGNAL, offer)
+        assert bob._offers.qsize() == 1
+        two.client_id = "new"
+        ours, theirs = await asyncio.gather(alice.call(bob.name), bob.accept())
+        async with ours, theirs:
+            assert theirs.remote == alice.name
+
+
 async def test_an_answer_arrives_though_the_callers_client_id_has_changed_meanwhile() -> None:
     room = Room()
     one, two = Member(room, "ada"), Member(room, "bob")
