@@ -205,9 +205,13 @@ class ConnectionAttempt:
             self._beats.end()
 
     def abort(self) -> None:
-        """Drop the transport, if one was made."""
+        """Drop the transport, if one was made; an error that its `abort` raises is reported, not raised."""
         if self._transport is not None:
-            self._transport.abort()
+            try:
+                self._transport.abort()
+            except Exception as error:  # of a third party's transport: it must not hide why the attempt ended
+                text = f"the transport's abort raised {describe(error)}"
+                self._dispatch.report("connect", text, error=error)
 
     def _start_heartbeat(self, transport: Transport) -> None:
         """Start the heartbeat that was given, or the transport's default, if `listen` is running."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -206,8 +206,8 @@ class Driver:
         """Apply one event to the state machine, and carry out what follows.
 
         An event that a handler causes waits until the present event has been carried out.
-        If a handler, a watcher or a policy raises an interrupt (``KeyboardInterrupt`` or ``SystemExit``), or
-        a transport's `abort` any error, the remaining actions are carried out first, and then it propagates.
+        If a handler, a watcher or a policy raises an interrupt (``KeyboardInterrupt`` or ``SystemExit``), the
+        remaining actions are carried out first, and then it propagates.
         """
         events = self._events
         events.append(event)
@@ -224,8 +224,8 @@ class Driver:
             except BaseException as error:
                 try:
                     self._abandon(error)
-                except BaseException as stop:  # an interrupt, or an error of a transport's `abort`
-                    interrupt = interrupt or stop if isinstance(stop, Exception) else stop
+                except BaseException as stop:  # an interrupt counts more than a further bug
+                    interrupt = stop if interrupt is None or not isinstance(stop, Exception) else interrupt
             return None
 
         try:
@@ -246,7 +246,8 @@ class Driver:
         try:
             self.life, actions = step(self.life, event, self._clock(), self._rng, self._policy)
         except (KeyboardInterrupt, SystemExit) as error:  # for example in a user-supplied backoff
-            self._abandon(error)
+            with suppress(Exception):  # a bug on the way: the interrupt counts more
+                self._abandon(error)
             raise
         return actions
 
@@ -255,15 +256,14 @@ class Driver:
         reason = f"the next step could not be taken: {describe(error)}"
         self._cause = error
         self._carry_out(states.CancelTimer())
-        for task in self._tasks.running:
-            if task is not asyncio.current_task():
-                task.cancel()
+        for task in self._tasks.running - {asyncio.current_task()}:
+            task.cancel()
         with ExitStack() as later:  # all that follows, even if a watcher or a handler raises an interrupt
             later.callback(self._give_up, reason)
-            if self.transport is not None:
+            if self.transport is not None and self.opened is not None:
                 told = states.TellDisconnected(1006, reason, clean=False, will_reconnect=False)
                 later.callback(self._retire, told)
-                later.callback(self.transport.abort)
+                later.callback(self.opened.abort)
             self._disconnect()
 
     def _carry_out(self, action: states.ConnectionAction) -> None:

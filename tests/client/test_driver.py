@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 from collections.abc import Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 
@@ -274,13 +274,71 @@ async def test_an_error_while_a_broken_step_is_cleaned_up_keeps_the_later_events
     def interrupt(event):
         raise KeyboardInterrupt
 
+    errors: list[BaseException | None] = []
+    conn.on("error", lambda event: errors.append(event.error))
     if where == "handler":
         conn.once("disconnected", interrupt)
     driver._carry_out = broken
-    with pytest.raises(KeyboardInterrupt if where == "handler" else LookupError):
+    with pytest.raises(KeyboardInterrupt) if where == "handler" else nullcontext():
         driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
     assert Open in carried
+    assert [type(error) for error in errors] == ([] if where == "handler" else [LookupError])
     await conn.close()
+
+
+@pytest.mark.parametrize("name", ["abort", "bytes_in"])
+async def test_an_interrupt_in_a_backoff_outlives_an_error_of_the_transport_that_is_dropped(name):
+    class Failing(MemoryTransport):
+        failing = False
+
+        def abort(self):
+            super().abort()
+            if self.failing and name == "abort":
+                self.failing = False
+                raise LookupError
+
+        @property
+        def bytes_in(self):
+            if self.failing and name == "bytes_in":
+                raise LookupError
+            return 0
+
+        @bytes_in.setter
+        def bytes_in(self, value):
+            pass
+
+    class Interrupted(Constant):
+        def delay(self, *args):
+            raise KeyboardInterrupt
+
+    first = Failing(welcome=welcome())
+    conn = Connection(Factory(first), backoff=Interrupted(1))
+    await conn.connect()
+    driver, given_up = conn._driver, []
+    give_up = driver._give_up
+    driver._give_up = lambda reason: (given_up.append(reason), give_up(reason))
+    first.failing = True
+    with pytest.raises(KeyboardInterrupt):
+        driver.feed(Lost(driver.life.generation, 1006, "gone", False, True))
+    assert len(given_up) == 1
+    first.failing = False
+    await conn.close()
+
+
+async def test_an_error_of_a_transports_abort_is_reported():
+    class Failing(MemoryTransport):
+        def abort(self):
+            super().abort()
+            raise LookupError
+
+    first = Failing(welcome=welcome())
+    conn = Connection(Factory(first, MemoryTransport(welcome=welcome("s2"))), backoff=FAST)
+    errors: list[BaseException | None] = []
+    conn.on("error", lambda event: errors.append(event.error))
+    async with asyncio.timeout(10), conn:
+        first.drop()
+        await until(lambda: conn.stats.connects == 2)
+        assert [type(error) for error in errors] == [LookupError]
 
 
 async def test_an_interrupt_is_raised_rather_than_an_error_before_or_after_it():
