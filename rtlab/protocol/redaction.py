@@ -12,14 +12,16 @@ _USERINFO: Final = re.compile(r"(?<=//)[^/?#\s'\"]*@")
 #: What precedes a value: the name of a field of a query or fragment, also inside the value of a field (where
 #: its delimiters are percent-encoded), or the one of a JSON string, also inside a JSON string (``\"``).
 _NAME: Final = re.compile(
-    r"(?:[?&;#]|(?P<coded>%(?:3[BF]|2[36])))(?P<field>(?:[^=&;#?\s'\"%]|%(?!3[BDF]|2[36]))+)(?P<equals>=|%3D)"
+    r"(?:[?&;#]|(?<=%3D)|(?P<coded>%(?:3[BF]|2[36])))"  # %3D: a name of its own in ?user%3Dtoken=
+    r"(?P<field>(?:[^=&;#?\s'\"%]|%(?!3[BDF]|2[36]))+)(?P<equals>=|%3D)"
     r"|(?P<quote>\\?['\"])(?P<member>[\w.-]+)(?P=quote)\s*:\s*(?P<open>\\?['\"])",
     re.I,
 )
-#: A field's value. A bracket, comma, semicolon or apostrophe belongs to it if more text follows.
+#: A field's value. A bracket, comma, semicolon or apostrophe belongs to it if more text follows, behind an
+#: apostrophe also after punctuation. An apostrophe behind a bracket, comma or semicolon begins another text.
 _FIELD: Final = (
     r"(?:{}[^&#\s'\"),;\\]|\\(?!['\"])"
-    r"|[),;]+(?!\\['\"])(?=[^&#\s'\"),;])|(?:\\?')+(?=[^\s'\"),;:.\\\]}}>]))*"
+    r"|[),;]+(?!\\['\"])(?=[^&#\s'\"),;])|(?:\\?')+(?=[),;:.\]}}>]*[^\s'\"),;:.\\\]}}>]))*"
 )
 #: A value, by what stands in front of it.
 _VALUES: Final = {
