@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
-from rtlab.errors import NotConnected, RequestRefused, describe
+from rtlab.errors import MessageError, NotConnected, RequestRefused, describe
 from rtlab.protocol.messages import Message
 
 __all__ = ["LostSubscriptionProbe"]
@@ -30,7 +30,9 @@ class LostSubscriptionProbe:
     A dropped subscription is noticed within two intervals: the connection joins the room again
     and raises ``resync``; the messages that the room's history still holds follow. Rooms with a
     message since the last probe are not asked about: busy rooms cost nothing. An error that concerns
-    one room is logged, and the others are asked about all the same.
+    one room is logged, and the others are asked about all the same. A probe without an answer within the
+    connection's `request_timeout` is logged too; after two of them in a row, the others wait for the next
+    interval, because the path itself may be silent.
 
     Parameters
     ----------
@@ -96,17 +98,26 @@ class LostSubscriptionProbe:
             rooms, error = call(lambda: [*self._rooms()])
             if error is not None:
                 _log.warning("the rooms to probe are unknown: %s", describe(error))
+            timeouts = 0  # in a row
             for room_id in rooms or ():
                 try:
                     if room_id not in heard:
                         await self._ask(room_id)
+                        timeouts = 0
                 except NotConnected:
                     break  # no other room can be asked about; the connection reconnects by itself
-                except TimeoutError:
-                    pass  # the connection's heartbeat deals with this
+                except TimeoutError as error:
+                    _log.warning("room %.80r could not be probed: %s", room_id, describe(error))
+                    timeouts += 1
+                    if timeouts == 2:
+                        break  # the path may be silent, which the connection's heartbeat deals with
                 except Exception as error:  # else the probe would end unseen, or the rooms behind it wait
                     _log.warning("room %.80r could not be probed: %s", room_id, describe(error))
 
     async def _ask(self, room_id: str) -> None:
         with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch
-            await self._conn.join_room(room_id, probe=True)
+            try:
+                await self._conn.join_room(room_id, probe=True, will_repeat=True)
+            except MessageError as error:
+                if error.retry_after is None:  # else it cannot be sent yet, and the next probe repeats it
+                    raise

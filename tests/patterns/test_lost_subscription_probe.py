@@ -8,10 +8,11 @@ import contextlib
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.errors import MessageTooLarge, NotConnected
+from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.patterns.lost_subscription_probe import LostSubscriptionProbe
 from rtlab.patterns.room_manager import RoomManager
 from rtlab.protocol.messages import Message
+from rtlab.testing.memory_transport import MemoryTransport
 from tests.memory import Factory, room_server, until, welcome
 from tests.patterns.in_process import KINDS, client, drop_silently, publish, serving
 
@@ -137,18 +138,54 @@ async def test_a_probe_that_cannot_be_sent_does_not_end_the_later_ones(caplog, m
 
 
 @pytest.mark.parametrize("problem", [ZeroDivisionError, MessageTooLarge(2000, 1000), TimeoutError])
-async def test_a_room_that_cannot_be_probed_is_no_obstacle_for_those_behind_it(monkeypatch, problem):
+async def test_a_room_that_cannot_be_probed_is_no_obstacle_for_those_behind_it(monkeypatch, caplog, problem):
     conn = Connection(Factory(room_server(lambda payload: {"epoch": "e", "offset": 0}, welcome=welcome())))
     asked = asyncio.Event()
 
     async def join(room_id, **options):
         if room_id == "bad":
             raise problem
-        asked.set()
+        if room_id == "last":
+            asked.set()
 
     monkeypatch.setattr(conn, "join_room", join)
-    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: ["bad", "good"], 0.01):
+    rooms = ["bad", "good", "bad", "last"]
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: rooms, 0.01):
         await asked.wait()
+    assert "room 'bad' could not be probed" in caplog.text
+
+
+async def test_two_timeouts_in_a_row_end_the_round(monkeypatch, caplog):
+    """Else each quiet room of a silent path would cost another request timeout."""
+    conn = Connection(Factory(MemoryTransport(welcome=welcome())))
+    asked: list[str] = []
+
+    async def join(room_id, **options):
+        asked.append(room_id)
+        raise TimeoutError
+
+    monkeypatch.setattr(conn, "join_room", join)
+    rooms = ["one", "two", "three"]
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: rooms, 0.01):
+        await until(lambda: len(asked) >= 4)
+    assert asked[:4] == ["one", "two"] * 2
+    assert "room 'two' could not be probed: TimeoutError" in caplog.text
+
+
+async def test_a_probe_that_cannot_be_sent_yet_is_no_dead_letter(caplog):
+    class NoWelcomeYet(MemoryTransport):
+        tried = 0
+
+        async def send(self, message):
+            self.tried += 1
+            raise MessageError("no welcome yet", "no_welcome_yet", retry_after=0.01)
+
+    transport = NoWelcomeYet(welcome=welcome())
+    conn = Connection(Factory(transport))
+    async with asyncio.timeout(10), conn, LostSubscriptionProbe(conn, lambda: ["r"], 0.01):
+        await until(lambda: transport.tried > 1)
+        assert not conn.dead_letters
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_without_a_connection_no_other_room_is_asked_for(monkeypatch):
