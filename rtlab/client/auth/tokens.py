@@ -13,7 +13,7 @@ import numpy as np
 
 from rtlab.client.per_loop import PerLoop
 from rtlab.client.transports.credentials import NOTHING, Proof
-from rtlab.client.transports.token_requests import ask_for_tokens, never_sent
+from rtlab.client.transports.token_requests import ask_for_tokens
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_status import REDIRECTS, UNFINISHED
@@ -210,16 +210,25 @@ class Tokens:
         if self._refresh is not None:
             # A refresh token is sent once only, whatever the outcome, but for the exceptions below.
             spent, self._refresh = self._refresh, None
+            body, sent = {"refreshToken": spent}, False
+
+            def sending() -> None:
+                nonlocal sent
+                sent = True
+
             try:
                 return self._keep(
-                    await ask_for_tokens("refresh", home, {"refreshToken": spent}, ssl=self._ssl), asked
+                    await ask_for_tokens("refresh", home, body, ssl=self._ssl, sending=sending), asked
                 )
-            except asyncio.CancelledError:  # the connection ended, and with it the wait for the answer
-                self._restore(spent)
+            except asyncio.CancelledError:  # the connection ended, or its attempt took too long
+                if sent:
+                    self._restore(spent)
+                else:
+                    self._refresh = spent
                 raise
             except ConnectFailed as error:
                 page = error.status == 200 and error.retryable  # of a captive portal
-                if page or error.status in UNUSED or never_sent(error):
+                if not sent or page or error.status in UNUSED:
                     self._refresh = spent
                     raise
                 if error.status is None or error.status == 200 or error.status >= 500:

@@ -65,6 +65,8 @@ class HttpClient:
         The cookies, shared with the connection's former transports; None starts without any.
     auth : Credentials, optional
         Gives the proof for each request to the first origin.
+    sending : callable
+        Called before bytes of a request are written. A TLS handshake does not count.
 
     Notes
     -----
@@ -78,13 +80,14 @@ class HttpClient:
         ssl: ssl_module.SSLContext | None = None,
         cookies: CookieStore | None = None,
         auth: Credentials | None = None,
+        sending: Callable[[], None] = lambda: None,
     ) -> None:
         self._given = headers
         self._auth = auth
         self._cookies = cookies if cookies is not None else CookieStore()
         self._home: Origin | None = None
         self._own: dict[str, str] = {}
-        self._backend = Backend()
+        self._backend = Backend(sending)
         pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl,
             max_connections=MAX_CONNECTIONS,

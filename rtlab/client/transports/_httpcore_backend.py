@@ -12,7 +12,7 @@ import asyncio
 import ssl as ssl_module
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, SupportsIndex
 
 import httpcore
@@ -26,14 +26,20 @@ READ_BYTES: Final = 64 * 1024  # asyncio pauses reading when twice this is buffe
 class Backend(httpcore.AsyncNetworkBackend):
     """Opens asyncio streams, and keeps track of them as long as they are in use.
 
+    Parameters
+    ----------
+    sending : callable
+        Called before bytes of a request are written. A TLS handshake does not count.
+
     Attributes
     ----------
     heard : float
         When a byte last arrived on any of the streams, in `time.monotonic` seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sending: Callable[[], None]) -> None:
         self.heard = time.monotonic()
+        self._sending = sending
         self._open: weakref.WeakSet[_Socket] = weakref.WeakSet()
         self._aborted = False
 
@@ -63,7 +69,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         reader = _Reader(self)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport, _ = await loop.create_connection(lambda: protocol, host, port)  # sets TCP_NODELAY
-        return _Socket(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
+        return _Socket(reader, asyncio.StreamWriter(transport, protocol, reader, loop), self._sending)
 
     def abort(self) -> None:
         self._aborted = True
@@ -89,9 +95,10 @@ class _Reader(asyncio.StreamReader):
 class _Socket(httpcore.AsyncNetworkStream):
     """An asyncio stream behind httpcore's interface."""
 
-    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: _Reader, writer: asyncio.StreamWriter, sending: Callable[[], None]) -> None:
         self._reader = reader
         self._writer = writer
+        self._sending = sending
         self._answered = False  # whether anything was read since the last write
         self._reused = False  # whether a request was written after an answer
 
@@ -111,6 +118,7 @@ class _Socket(httpcore.AsyncNetworkStream):
         if not buffer:
             return
         self._reused = self._reused or self._answered
+        self._sending()
         try:
             self._writer.write(buffer)
             async with asyncio.timeout(timeout):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl as ssl_module
+from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import httpx
@@ -15,7 +16,7 @@ from rtlab.protocol.http_status import code_in, is_web_page, may_retry, reason_i
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Url
 
-__all__ = ["ask_for_tokens", "never_sent"]
+__all__ = ["ask_for_tokens"]
 
 # Timeouts
 ANSWER_TIMEOUT: Final = 10.0
@@ -34,6 +35,7 @@ async def ask_for_tokens(
     *,
     bearer: str | None = None,
     ssl: ssl_module.SSLContext | None = None,
+    sending: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Post to ``/api/auth/<what>``; return the fields of the answer.
 
@@ -50,6 +52,8 @@ async def ask_for_tokens(
         An access token for the ``Authorization`` header; None sends no such header.
     ssl : ssl.SSLContext, optional
         The TLS settings for https; None uses the usual certificate authorities.
+    sending : callable
+        Called before bytes of the request are written: without a call, the server has seen none of it.
 
     Raises
     ------
@@ -60,7 +64,7 @@ async def ask_for_tokens(
     headers = {"Content-Type": "application/json"}
     if bearer is not None:
         headers["Authorization"] = f"Bearer {bearer}"
-    http = HttpClient(None, ssl)
+    http = HttpClient(None, ssl, sending=sending)
     try:
         response, _ = await http.start(
             "POST",
@@ -94,8 +98,3 @@ async def ask_for_tokens(
         retry_after=hint_of(response),
         code=code_in(data),
     )
-
-
-def never_sent(error: ConnectFailed) -> bool:
-    """Return whether a request of `ask_for_tokens` failed before any of it was sent: no connection opened."""
-    return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from rtlab.client.auth import connection_token_renewal
 from rtlab.client.auth import tokens as module
 from rtlab.client.auth.tokens import Tokens
+from rtlab.client.transports._httpcore_backend import Backend
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message
@@ -31,7 +33,16 @@ class Server:
         self.errors: list[ConnectFailed] = []
         monkeypatch.setattr(module, "ask_for_tokens", self.ask)
 
-    async def ask(self, what: str, origin: object, body: dict[str, str], **_: object) -> dict[str, Any]:
+    async def ask(
+        self,
+        what: str,
+        origin: object,
+        body: dict[str, str],
+        *,
+        sending: Callable[[], None] = lambda: None,
+        **_: object,
+    ) -> dict[str, Any]:
+        sending()
         self.asked.append(f"{what} {body.get('refreshToken', '')}".strip())
         if self.errors:
             raise self.errors.pop()
@@ -169,8 +180,9 @@ async def test_a_spent_refresh_token_is_not_sent_again_if_there_is_a_login(
     """The server may have got it: it takes a repeat for a theft, and revokes the whole login."""
     used: set[str] = set()
 
-    async def ask(what: str, origin: object, body: dict[str, str], **_: object) -> dict[str, Any]:
+    async def ask(what: str, origin: object, body: dict[str, str], **more: Any) -> dict[str, Any]:
         if what == "refresh":
+            more["sending"]()
             if body["refreshToken"] in used:
                 raise ConnectFailed("used", retryable=False, status=401, code="token_reused")
             used.add(body["refreshToken"])
@@ -206,6 +218,18 @@ async def test_a_refresh_token_that_was_never_sent_is_kept() -> None:
     auth = Tokens("ada", "pw", refresh_token="r0")
     with pytest.raises(ConnectFailed, match="nothing listens"):
         await auth.request(HERE)
+    assert auth.refresh_token == "r0"
+
+
+@pytest.mark.parametrize("login", [(), ("ada", "pw")], ids=["without a login", "with one"])
+async def test_a_refresh_token_is_kept_if_the_attempt_ends_before_the_connection_opens(
+    login: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that drops SYNs: the attempt's own timeout began earlier than that of its connect."""
+    monkeypatch.setattr(Backend, "_connect", lambda *_: asyncio.sleep(60))
+    auth = Tokens(*login, refresh_token="r0")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(auth.request(HERE), 0.01)
     assert auth.refresh_token == "r0"
 
 
