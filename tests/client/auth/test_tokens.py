@@ -200,17 +200,29 @@ async def test_a_spent_refresh_token_is_not_sent_again_if_there_is_a_login(
 
 
 @pytest.mark.parametrize("login", [(), ("ada", "pw")], ids=["without a login", "with one"])
-@pytest.mark.parametrize("status", [200, 301, 302, 308, 408, 429, 503, 511])
+@pytest.mark.parametrize("status", [200, 301, 302, 308, 403, 404, 407, 408, 429, 503, 511])
 async def test_a_refresh_token_that_was_turned_away_is_kept(
     server: Server, login: tuple[str, ...], status: int
 ) -> None:
-    """Whoever answered (a captive portal, a moved host, a full server) has not used it."""
+    """Whoever answered (a captive portal, a moved host, a proxy, a full server) has not used it."""
     auth = Tokens(*login, refresh_token="r0")
     server.errors = [ConnectFailed("turned away", retryable=status not in (301, 308), status=status)]
     with pytest.raises(ConnectFailed, match="turned away"):
         await auth.request(HERE)
     await auth.request(HERE)
     assert server.asked == ["refresh r0", "refresh r0"]
+
+
+@pytest.mark.parametrize(("login", "kept"), [((), "r0"), (("ada", "pw"), None)])
+@pytest.mark.parametrize("status", [204, 400])
+async def test_after_an_answer_that_does_not_tell_a_login_replaces_the_refresh_token(
+    server: Server, login: tuple[str, ...], kept: str | None, status: int
+) -> None:
+    auth = Tokens(*login, refresh_token="r0")
+    server.errors = [ConnectFailed("odd", retryable=False, status=status)]
+    with pytest.raises(ConnectFailed, match="odd"):
+        await auth.request(HERE)
+    assert auth.refresh_token == kept
 
 
 async def test_a_refresh_token_that_was_never_sent_is_kept() -> None:
