@@ -243,7 +243,7 @@ class Retransmission:
             self._per_frame = max(1, self._per_frame // 8)
             _log.warning("sending a frame of %d messages raised %s", len(frame), describe(error))
             if len(frame) > 1 or first.faults <= _MAX_FAULTS:
-                pause *= 2 ** (first.faults - 1)
+                pause *= 2 ** min(first.faults - 1, _MAX_FAULTS - 1)
             else:
                 self._settle(first, {}, error)
         self._again(pause)
@@ -304,7 +304,8 @@ class Retransmission:
             detail = fields_of(result)
             refusal = _refusal(detail)
             if refusal is None:
-                self._per_frame = min(PER_FRAME, self._per_frame * 2)
+                if generation == self._generation:  # a late answer tells nothing of today's frames
+                    self._per_frame = min(PER_FRAME, self._per_frame * 2)
                 self._settle(parcel, detail, None)
             elif refusal.code in _FATAL:
                 self.end(refusal)

@@ -246,6 +246,29 @@ async def test_a_message_whose_frame_raises_each_time_is_given_up_and_stops_no_o
     assert "raised ZeroDivisionError" in caplog.text
 
 
+async def test_late_answers_of_a_backlog_do_not_put_the_others_into_the_bad_messages_frame_again(monkeypatch):
+    monkeypatch.setattr(retransmission, "_PAUSE", 0.0005)
+    bad = []
+
+    async def request(items, timeout):
+        payloads = [item["payload"] for item in items]
+        if "bad" in payloads:
+            bad.append(len(items))
+            raise ZeroDivisionError
+        await asyncio.sleep(0.0005)
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    owned, results = OwnedTasks(), []
+    delivery = Retransmission(
+        request, owned.spawn, lambda: 100_000, identity=None, window=256, answer_timeout=5.0
+    )
+    delivery.opened()
+    for payload in [*range(100), "bad", *range(100, 1000)]:
+        delivery.put(Parcel(Message("chat", payload), 40, lambda result, error: results.append(error)))
+    await until(lambda: len(results) == 1001)
+    assert bad == [PER_FRAME, PER_FRAME // 8] + [1] * (retransmission._MAX_FAULTS + 1)
+
+
 async def test_a_stored_message_that_cannot_be_decoded_is_refused_and_stops_no_other():
     async def request(items, timeout):
         return Message("ack", {"results": [{"ok": True}] * len(items)})
