@@ -233,7 +233,7 @@ class Retransmission:
         Then in smaller frames, until one message is found to be the cause, and gets the error for its result.
         """
         error = None if task.cancelled() else task.exception()
-        if generation != self._generation or not (task.cancelled() or error):
+        if generation != self._generation or not (task.cancelled() or error is not None):
             return
         self._announced = False
         pause = _PAUSE
@@ -245,7 +245,11 @@ class Retransmission:
             if len(frame) > 1 or first.faults <= _MAX_FAULTS:
                 pause *= 2 ** min(first.faults - 1, _MAX_FAULTS - 1)
             else:
-                self._settle(first, {}, error)
+                try:
+                    self._settle(first, {}, error)
+                finally:  # a handler may be interrupted, and the other messages must go on
+                    self._again(pause)
+                return
         self._again(pause)
 
     async def _send(self, frame: list[Parcel], generation: int) -> None:

@@ -201,13 +201,21 @@ async def test_a_hint_of_zero_does_not_let_the_client_retransmit_without_a_pause
     delivery.end(NotConnected("the end"))
 
 
-async def test_a_frame_whose_task_raised_goes_again():
+class Empty(Exception):
+    """Is false."""
+
+    def __len__(self):
+        return 0
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, Empty])
+async def test_a_frame_whose_task_raised_goes_again(error):
     asked = []
 
     async def request(items, timeout):
         asked.append(items)
         if len(asked) == 1:
-            raise ZeroDivisionError
+            raise error
         return Message("ack", {"results": [{"ok": True}]})
 
     owned, results = OwnedTasks(), []
@@ -244,6 +252,34 @@ async def test_a_message_whose_frame_raises_each_time_is_given_up_and_stops_no_o
     assert set(results.values()) == {None}
     assert frames.count(["bad"]) == retransmission._MAX_FAULTS + 1
     assert "raised ZeroDivisionError" in caplog.text
+
+
+async def test_an_interrupt_while_a_message_is_given_up_stops_no_other():
+    async def request(items, timeout):
+        if items[0]["payload"] == "bad":
+            await asyncio.Event().wait()
+        return Message("ack", {"results": [{"ok": True}]})
+
+    def interrupted(result, error):
+        raise KeyboardInterrupt
+
+    tasks, results = [], []
+    delivery = Retransmission(
+        request, spawning(tasks), lambda: 100_000, identity=None, window=1, answer_timeout=5.0
+    )
+    delivery.opened()
+    bad = Parcel(Message("chat", "bad"), 40, interrupted)
+    bad.faults = retransmission._MAX_FAULTS
+    delivery.put(bad, Parcel(Message("chat", "good"), 40, lambda result, error: results.append(result)))
+    await until(lambda: tasks)
+    raised = asyncio.get_running_loop().create_future()
+    raised.set_exception(ZeroDivisionError())
+    with pytest.raises(KeyboardInterrupt):
+        delivery._frame_ended([bad], delivery._generation, raised)
+    await until(lambda: results)
+    assert results == [{"ok": True}]
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
 
 
 async def test_late_answers_of_a_backlog_do_not_put_the_others_into_the_bad_messages_frame_again(monkeypatch):
