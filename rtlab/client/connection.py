@@ -290,7 +290,8 @@ class Connection(Watchable):
             When it should have been sent, in monotonic seconds; an ``echo`` returns it.
         delivery : {"at_most_once", "at_least_once", "effectively_once"}
             The last two retransmit the message until it is acknowledged (``await receipt.acked(timeout)``),
-            without end while a member blocks its room; with the last, the server drops duplicates.
+            without end while a member blocks its room, or until sending it has raised six unforeseen errors
+            (a transport's bug, for instance); with the last, the server drops duplicates.
 
         Raises
         ------
@@ -330,7 +331,7 @@ class Connection(Watchable):
         return await self._sender.ask(message, timeout if timeout is not None else self.request_timeout)
 
     async def repeatable_batch(self, items: list[dict[str, Any]], timeout: float) -> Message:
-        """Send a ``batch`` as `request` does, for a caller that repeats it, as `join_room`'s may."""
+        """Send a ``batch`` that its caller repeats if it cannot be sent yet: then it is no dead letter."""
         batch = Message("batch", items, self._requests.new_id())
         return await self._sender.ask(batch, timeout, will_repeat=True)
 

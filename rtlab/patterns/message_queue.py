@@ -65,8 +65,8 @@ class MessageQueue:
         When a message finds no room: `send` raises `QueueFull`; or the oldest message that was not sent is
         dropped (the new one, if all were); or the new one. A dropped message's receipt gets `QueueFull`.
     max_retries : int
-        Refusals and missing answers after which a message becomes a dead letter. A lost connection
-        does not count, nor does the wait for a server's late welcome.
+        Refusals and missing answers after which a message becomes a dead letter; six unforeseen errors make
+        it one too. A lost connection does not count, nor does the wait for a server's late welcome.
 
     # Sending
     window : int

@@ -56,7 +56,10 @@ def kept_copy(message: Message) -> tuple[Message, int]:
 
 
 class AcknowledgedOutbox:
-    """Keeps each message until the server has acknowledged it, or its owner closes the connection for good.
+    """Keeps each message until it has its result, or its owner closes the connection for good.
+
+    The result is the server's answer; or the error of the message's frame, when that frame has raised
+    unforeseen errors (a transport's bug, for instance) six times.
 
     Parameters
     ----------

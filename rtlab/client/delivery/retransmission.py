@@ -39,8 +39,8 @@ _FRAME_BYTES: Final = 128 * 1024
 _OVERHEAD_BYTES: Final = 256
 #: Seconds until a message with a temporary refusal is sent again, if the server gave no hint over 0.
 _PAUSE: Final = 0.1
-#: Unforeseen errors (a transport's bug, perhaps) after which a message is given up, whatever `max_retries`:
-#: with pauses that double, after 3 s at least.
+#: The most unforeseen errors (a transport's bug, perhaps) of a message; with the next one it is given up,
+#: whatever `max_retries`. The pauses double, 3 s in all, unless a new connection ends one early.
 _MAX_FAULTS: Final = 5
 #: The longest retransmission timeout, in seconds (RFC 6298 §2.5 asks for at least 60).
 _MOST_PATIENCE: Final = 60.0
