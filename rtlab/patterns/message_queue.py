@@ -391,7 +391,7 @@ class MessageQueue:
         rows = await worker.do(lambda: file.load(self.name, 0, 1 << 62, dead=True))
         count = 0
         for row in rows:
-            if id is not None and JSON.decode(row.message).id != id:
+            if id is not None and as_queued(row).id != id:
                 continue
             again = StoredMessage(self._next, row.message, self._clock())
             self._next += 1

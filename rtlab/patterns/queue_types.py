@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from rtlab.errors import MessageError
 from rtlab.patterns.queue_file import Durability, StoredMessage
 from rtlab.protocol.codecs import JSON
+from rtlab.protocol.messages import Message
 
 __all__ = ["QueueOptions", "QueueOverflow", "QueueStats", "QueuedMessage", "as_queued"]
 
@@ -51,7 +53,8 @@ class QueuedMessage(msgspec.Struct, frozen=True):
     id : str
         The message's id, the same in every retransmission.
     type, payload, room_id
-        As given to `MessageQueue.send`.
+        As given to `MessageQueue.send`. If the file's text of the message cannot be decoded, the payload is
+        that text, and the id and the type are empty.
     timestamp : float
         When it was queued, seconds since 1970.
     retry_count : int
@@ -95,8 +98,11 @@ class QueueStats(msgspec.Struct, frozen=True):
 
 
 def as_queued(row: StoredMessage) -> QueuedMessage:
-    """Decode a row of the file."""
-    message = JSON.decode(row.message)
+    """Decode a row of the file; one that cannot be decoded is shown as its text, without a type."""
+    try:
+        message = JSON.decode(row.message)
+    except MessageError:
+        message = Message("", row.message.decode("utf-8", "replace"))
     return QueuedMessage(
         id=message.id or "",
         type=message.type,

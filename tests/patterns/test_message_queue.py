@@ -13,6 +13,7 @@ import pytest
 
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.queue_file import StoredMessage
 from rtlab.protocol.schemas import Schemas
 from tests.memory import turns, until
 from tests.patterns.numbering_server import Server
@@ -186,6 +187,26 @@ async def test_one_that_is_always_to_be_tried_again_is_given_up(server):
         await queue.flush(5)
         assert [letter.payload for letter in await queue.dead_letters()] == ["bad"]
     assert server.handled == ["a", "b"]  # the opening told that number 2 does not come any more
+
+
+async def test_a_message_that_cannot_be_decoded_is_a_dead_letter_beside_the_others(server):
+    server.item_ = server.item
+    refusal = {"ok": False, "error": {"code": "not_joined", "message": "no"}}
+    server.item = lambda item: refusal if item.get("payload") == "bad" else server.item_(item)
+    conn = server.connection()
+    async with MessageQueue(conn) as queue, conn:
+        await queue._accept(StoredMessage(queue._next, b"{damaged \xff", 1.0))
+        queue._next += 1
+        receipt = await queue.send("chat", "bad", room_id="r")
+        await queue.flush(5)
+        first, second = await queue.dead_letters()
+        assert (first.id, first.type, first.payload) == ("", "", "{damaged \ufffd")
+        assert "not JSON" in first.error
+        assert second.id == receipt.message.id
+        for which, count in ((second.id, 1), ("", 1), (None, 2)):
+            assert await queue.retry(which) == count
+            await queue.flush(5)
+            assert len(await queue.dead_letters()) == 2
 
 
 async def test_a_queue_that_is_opened_again_beside_another_has_what_its_file_has_now(server, tmp_path):
