@@ -59,8 +59,7 @@ async def test_a_broker_that_is_restarted_takes_another_port_for_itself_if_one_w
     try:
         port = server.port
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
+            taken.bind(("127.0.0.1", 0))  # and never listens: Erlang would wait for its answer
             # Each start asks for the name server's port, then for the one for nodes.
             taken_port = taken.getsockname()[1]
             place = ["name server", "nodes"].index(whose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import replace
 from typing import Any
@@ -174,6 +175,19 @@ async def test_nodes_that_come_at_the_same_moment_all_find_what_one_of_them_make
     for one in listeners:
         await one.until(lambda one=one: END in one.bodies)
     await asyncio.gather(*(node.carrier.close() for node in nodes))
+
+
+async def test_an_opening_that_is_given_up_leaves_no_connection_open(bench: Bench):
+    if bench.server is None or bench.server.kind == "rabbitmq":
+        return  # RabbitMQ's client library may leave a coroutine that was not awaited, and no connection
+    for n in range(40):
+        carrier = carrier_for(bench.server.url, limits=CALM)
+        opening = asyncio.create_task(carrier.open())
+        await asyncio.wait([opening], timeout=n * 1e-3)
+        opening.cancel()
+        await asyncio.wait([opening])
+        await carrier.close()
+        gc.collect()  # a connection that nobody has closed is reported when it is collected
 
 
 async def refusal(url: str) -> str:

@@ -123,11 +123,11 @@ class KafkaDriver:
         self._tasks = [asyncio.create_task(self._watch(reader, writer), name=f"watch on {self.label}")]
         try:
             self._admin = AIOKafkaAdminClient(**self._options)
-            await self._admin.start()
+            await self._start(self._admin)
             self._producer = AIOKafkaProducer(**self._options, acks="all")
-            await self._producer.start()
+            await self._start(self._producer)
             self._consumer = self._new_consumer("none")
-            await self._consumer.start()
+            await self._start(self._consumer)
         except KafkaError as error:
             # `_greet` succeeded, so it is Kafka; the client library says only that it could not start.
             named = "sasl_plain_username" in self._options
@@ -135,6 +135,18 @@ class KafkaDriver:
             raise BrokerFailed(f"{self.label} {why}, it seems: look at the URL ({error})") from error
         self.max_bytes = _MAX_BYTES
         self._tasks.append(asyncio.create_task(self._read_all(), name=f"reader of {self.label}"))
+
+    async def _start(self, client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
+        """Start a client, to its end even if this is cancelled: else the library leaves a connection open."""
+        starting = asyncio.ensure_future(client.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting], timeout=self._options["request_timeout_ms"] / 1000)
+            raise
+        finally:
+            if not starting.cancel() and not starting.cancelled():
+                starting.exception()  # asked for, as after a cancellation nobody else does
 
     def _new_consumer(self, reset: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -341,7 +353,7 @@ class KafkaDriver:
         """Read a topic from an offset on, with a consumer of its own."""
         consumer = self._new_consumer("earliest")
         try:
-            await consumer.start()
+            await self._start(consumer)
             partition = TopicPartition(name, 0)
             consumer.assign([partition])
             consumer.seek(partition, start)
