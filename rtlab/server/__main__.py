@@ -17,7 +17,7 @@ from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.app import Server
-from rtlab.server.brokers.base import Broker, BrokerFailed
+from rtlab.server.brokers.broker_interface import Broker, BrokerFailed
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.command_line import make_parser
 from rtlab.server.event_loop.garbage_collection import GarbageCollection

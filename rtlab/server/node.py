@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rtlab.processes.host_clock import boot_id
 from rtlab.server.auth.rights import may
-from rtlab.server.brokers.base import Broker
+from rtlab.server.brokers.broker_interface import Broker
 from rtlab.server.brokers.standalone_broker import MemoryBroker
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.drain import drain

@@ -28,10 +28,10 @@ from rtlab.errors import RtlabError
 from rtlab.protocol.close_codes import MAX_REASON_BYTES
 from rtlab.testing.dom_websocket_events import PageEvents
 from rtlab.testing.dom_websocket_rules import as_message, check_protocols, checked_url
+from rtlab.testing.imitated_refusals import refusal
 from rtlab.testing.journal import Journal
 from rtlab.testing.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
 from rtlab.testing.peer_script import PeerScript
-from rtlab.testing.refusals import refusal
 from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
 
 __all__ = ["MockWebSocket"]

@@ -17,7 +17,7 @@ from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.room_readers import Readers, gather_readers
-from rtlab.lab.node_metrics import MetricsReader
+from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child
 from rtlab.processes.parent_watch import raise_nofile

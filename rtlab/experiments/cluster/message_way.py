@@ -17,7 +17,7 @@ from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.processes.tasks import together
 from rtlab.server.brokers.carrier_for import carrier_for
-from rtlab.server.brokers.carrying.carrier import Carried
+from rtlab.server.brokers.carrying.carrier_interface import Carried
 from rtlab.server.brokers.carrying.subjects import namespace_of
 from rtlab.server.brokers.cluster.node_link import ALL, address_of
 from rtlab.server.brokers.cluster.node_messages import Forward, Out, Reply, decode

@@ -9,7 +9,7 @@ from ssl import SSLContext
 from typing import Self
 
 from rtlab.errors import LabError
-from rtlab.lab.node_metrics import MetricsReader
+from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS, Alert, Alerts
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.metrics_page import MetricsPage

@@ -6,9 +6,9 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from rtlab.protocol.urls import shown
-from rtlab.server.brokers.base import BrokerFailed
-from rtlab.server.brokers.carrying.carrier import Carrier
-from rtlab.server.brokers.carrying.driver import BrokerDriver
+from rtlab.server.brokers.broker_interface import BrokerFailed
+from rtlab.server.brokers.carrying.carrier_interface import Carrier
+from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
 from rtlab.server.brokers.carrying.subjects import encode_subject

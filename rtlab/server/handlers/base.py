@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from rtlab.protocol.codecs import Codec
-from rtlab.server.brokers.base import Broker
+from rtlab.server.brokers.broker_interface import Broker
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import RESERVED_TYPES, Message
-from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.handlers.base import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, forward, then

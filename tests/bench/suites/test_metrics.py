@@ -10,7 +10,7 @@ from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
 from rtlab.bench.room_readers import gather_readers
 from rtlab.bench.suites import metrics
 from rtlab.lab.lab import Lab
-from rtlab.lab.node_metrics import MetricsReader
+from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.processes.child import Child
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
+from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.drivers.memory import MemoryDriver
 
 PROBE = "._probe"

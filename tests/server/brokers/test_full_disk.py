@@ -12,7 +12,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.server.brokers.base import BrokerFailed
+from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
 from tests.server.brokers.bench import CALM, Listener, until
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Generator
 
-from rtlab.server.brokers.carrying.carrier import LinkLost
+from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 
 __all__ = ["driver_call"]
 

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Final
 
 from rtlab.errors import describe
-from rtlab.server.brokers.base import BrokerFailed
-from rtlab.server.brokers.carrying.carrier import (
+from rtlab.server.brokers.broker_interface import BrokerFailed
+from rtlab.server.brokers.carrying.carrier_interface import (
     Capabilities,
     Carried,
     CarriedHandler,
@@ -21,8 +21,8 @@ from rtlab.server.brokers.carrying.carrier import (
     LinkHandler,
     LinkLost,
 )
-from rtlab.server.brokers.carrying.driver import BrokerDriver
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
+from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.listening import Listening, SubjectHandler, report
 from rtlab.server.brokers.carrying.send_queue import SendQueue

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from rtlab.server.brokers.carrying.carrier import Carried, CarriedHandler, GapHandler
+from rtlab.server.brokers.carrying.carrier_interface import Carried, CarriedHandler, GapHandler
 
 __all__ = ["Listening", "SubjectHandler", "report"]
 

@@ -18,8 +18,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed, Published
-from rtlab.server.brokers.carrying.carrier import Carried, Carrier
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
+from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.followed_rooms import FollowedRooms
 from rtlab.server.brokers.cluster.forwarded import Forwarded
 from rtlab.server.brokers.cluster.life_lines import LifeLines

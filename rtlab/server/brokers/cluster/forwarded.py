@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import Forward, Reply

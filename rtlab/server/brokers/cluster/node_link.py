@@ -6,8 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-from rtlab.server.brokers.base import BrokerFailed
-from rtlab.server.brokers.carrying.carrier import Carrier
+from rtlab.server.brokers.broker_interface import BrokerFailed
+from rtlab.server.brokers.carrying.carrier_interface import Carrier
 from rtlab.server.brokers.cluster.node_messages import NodeMessage, encode
 
 __all__ = ["ALL", "NodeLink", "address_of"]

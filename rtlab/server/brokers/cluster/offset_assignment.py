@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 
 __all__ = ["UNKNOWN_EPOCH", "PublishCallback", "RoomSequencer", "new_epoch", "term_of"]
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed
+from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
 from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told

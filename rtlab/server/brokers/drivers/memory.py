@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtlab.server.brokers.carrying.carrier import Capabilities, LinkLost
-from rtlab.server.brokers.carrying.driver import Outgoing, Stored, SubjectAttachment
+from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["MemoryDriver", "MemoryLog"]

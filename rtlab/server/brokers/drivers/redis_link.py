@@ -22,8 +22,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rtlab.server.brokers.base import BrokerFailed
-from rtlab.server.brokers.carrying.carrier import LinkLost
+from rtlab.server.brokers.broker_interface import BrokerFailed
+from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["RedisLink", "ServerFacts"]

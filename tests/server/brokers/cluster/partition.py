@@ -21,7 +21,7 @@ from typing import Any
 from rtlab.faults.proxy.collection import Collection
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed
+from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous import owner_of

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.membership import Timings

@@ -1,5 +1,5 @@
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.base import BrokerFailed, Published
+from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.cluster.offset_assignment import RoomSequencer, new_epoch, term_of
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab.node_metrics import MetricsReader
+from rtlab.lab.prometheus_reader import MetricsReader
 
 
 async def test_a_node_that_is_not_there_is_one_error() -> None:

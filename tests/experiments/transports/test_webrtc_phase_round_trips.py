@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from rtlab.experiments.transports.webrtc_phases import PHASES, webrtc_phases
+from rtlab.experiments.transports.webrtc_phase_round_trips import PHASES, webrtc_phases
 from rtlab.lab.lab import Lab
 
 pytestmark = pytest.mark.pair

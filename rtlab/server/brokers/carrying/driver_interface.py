@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from rtlab.server.brokers.carrying.carrier import Capabilities
+from rtlab.server.brokers.carrying.carrier_interface import Capabilities
 
 __all__ = ["BrokerDriver", "Outgoing", "Stored", "SubjectAttachment"]
 
