@@ -147,8 +147,7 @@ class Driver:
         self.check_loop()
         self.feed(states.Close())
         transport, self._shutting = self._shutting, None
-        # Without the tasks of a connect() that is called while this close() waits:
-        tasks = tuple(self._tasks.running)
+        tasks = tuple(self._tasks.running)  # without those of a connect() that is called meanwhile
         try:
             async with self._closing:  # a second close() waits for the first one's closing handshake
                 if transport is not None:
@@ -158,7 +157,8 @@ class Driver:
             pass  # the peer does not answer the closing handshake: aborted below
         finally:
             if transport is not None:
-                transport.abort()
+                with suppress(Exception):  # of a third party's transport
+                    transport.abort()
             self._writes.break_off_all("the connection was closed by its owner")
             for task in tasks:
                 task.cancel()

@@ -341,6 +341,20 @@ async def test_an_error_of_a_transports_abort_is_reported():
         assert [type(error) for error in errors] == [LookupError]
 
 
+async def test_an_error_of_a_transports_abort_leaves_no_task_when_the_connection_is_closed():
+    class Failing(MemoryTransport):
+        def abort(self):
+            super().abort()
+            raise LookupError
+
+    conn = Connection(Factory(Failing(welcome=welcome())))
+    async with asyncio.timeout(10), conn:
+        running = conn._driver._tasks.running
+        assert running
+    assert all(task.done() for task in running)
+    assert conn.state is State.CLOSED
+
+
 async def test_an_interrupt_is_raised_rather_than_an_error_before_or_after_it():
     conn = Connection(Factory(MemoryTransport(welcome=welcome())))
     await conn.connect()

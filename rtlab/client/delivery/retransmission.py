@@ -195,7 +195,11 @@ class Retransmission:
             waiting = len(self._parcels) - self.in_flight
             if self._frames >= _FRAMES and waiting < self._per_frame:
                 return
-            frame = self._next_frame()
+            try:
+                frame = self._next_frame()
+            except BaseException:  # an interrupt in a handler that was told of a message too large
+                self._again()
+                raise
             if not frame:
                 return
             self._frames += 1

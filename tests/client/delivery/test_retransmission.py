@@ -282,6 +282,26 @@ async def test_an_interrupt_while_a_message_is_given_up_stops_no_other():
     await asyncio.wait(tasks)
 
 
+async def test_an_interrupt_while_a_message_too_large_is_refused_loses_none_before_it():
+    async def request(items, timeout):
+        sent.append([item["payload"] for item in items])
+        return Message("ack", {"results": [{"ok": True}] * len(items)})
+
+    def interrupted(result, error):
+        raise KeyboardInterrupt
+
+    owned, sent, results = OwnedTasks(), [], []
+    delivery = Retransmission(request, owned.spawn, lambda: 1000, identity=None, window=8, answer_timeout=5.0)
+    delivery.opened()
+    good = Parcel(Message("chat", "good"), 40, lambda result, error: results.append(result))
+    delivery.put(good, Parcel(Message("chat", "large"), 2000, interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        delivery._pump()
+    await until(lambda: results)
+    assert sent == [["good"]]
+    await asyncio.gather(*owned.running)
+
+
 async def test_late_answers_of_a_backlog_do_not_put_the_others_into_the_bad_messages_frame_again(monkeypatch):
     monkeypatch.setattr(retransmission, "_PAUSE", 0.0005)
     bad = []
