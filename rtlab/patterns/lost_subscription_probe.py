@@ -59,6 +59,7 @@ class LostSubscriptionProbe:
         self._rooms = rooms
         self._interval = interval
         self._heard: set[str] = set()
+        self._last: str | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -99,7 +100,7 @@ class LostSubscriptionProbe:
             if error is not None:
                 _log.warning("the rooms to probe are unknown: %s", describe(error))
             timeouts = 0  # in a row
-            for room_id in rooms or ():
+            for room_id in self._in_turn(rooms or []):
                 try:
                     if room_id not in heard:
                         await self._ask(room_id)
@@ -110,9 +111,17 @@ class LostSubscriptionProbe:
                     _log.warning("room %.80r could not be probed: %s", room_id, describe(error))
                     timeouts += 1
                     if timeouts == 2:
+                        self._last = room_id
                         break  # the path may be silent, which the connection's heartbeat deals with
                 except Exception as error:  # else the probe would end unseen, or the rooms behind it wait
                     _log.warning("room %.80r could not be probed: %s", room_id, describe(error))
+                    timeouts = 0
+
+    def _in_turn(self, rooms: list[str]) -> list[str]:
+        """Begin behind the room at which the last round ended early: else two rooms would hide all others."""
+        after = rooms.index(self._last) + 1 if self._last in rooms else 0
+        self._last = None
+        return rooms[after:] + rooms[:after]
 
     async def _ask(self, room_id: str) -> None:
         with suppress(RequestRefused):  # the connection has reported it: a `resync` without an epoch
