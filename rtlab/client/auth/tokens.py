@@ -16,7 +16,7 @@ from rtlab.client.transports.credentials import NOTHING, Proof
 from rtlab.client.transports.token_requests import ask_for_tokens
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.http_status import REDIRECTS
+from rtlab.protocol.http_status import REDIRECTS, UNFINISHED
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Origin, Url
 
@@ -27,9 +27,9 @@ DEFAULT_LIFETIME: Final = 60.0
 MAX_LIFETIME: Final = 1e9
 
 #: Statuses that turn a request away before a server uses its token: the redirects, which are not followed;
-#: 4xx, such as a proxy's 407, or 404 of a gateway without its server, but for 400 and 401, which may judge
-#: the token; 503 of a server that is full, starting or stopping; 511 (RFC 6585 §6) of a captive portal.
-UNUSED: Final = REDIRECTS | frozenset(range(402, 500)) | {503, 511}
+#: 408, 421, 425 and 429; a proxy's 407; 503 of a server that is full, starting or stopping; 511 (RFC 6585
+#: §6) of a captive portal. With other 4xx, such as 403 or 410, an issuer may judge the token.
+UNUSED: Final = REDIRECTS | UNFINISHED | {407, 503, 511}
 
 #: The part of a token's lifetime that is left when it is renewed: drawn at random between these
 #: two, so that clients that logged in together do not renew together.
@@ -110,8 +110,8 @@ class Tokens:
     def refresh_token(self) -> str | None:
         """The newest refresh token; None without any, and after it was used.
 
-        If the answer to a renewal is lost, or is 400 or a 5xx other than 503 and 511, the server may have
-        used the token. It is then kept only if there is no login: sending it twice may end the whole login.
+        If the answer to a renewal is lost, or does not say whether the token was used (most 4xx and 5xx), the
+        token is kept only if there is no login: sending it twice may end the whole login.
         """
         return self._refresh
 
