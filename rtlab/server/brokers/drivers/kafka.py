@@ -46,6 +46,9 @@ _LINK_BYTES: Final = 8
 #: ``ApiVersions``, version 0, correlation id 1: every Kafka server answers it, even before a login.
 _HELLO: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
+#: Seconds that the start of a client may go on after it was cancelled; a live server needs milliseconds.
+_START_REST: Final = 2.0
+
 _Record = ConsumerRecord[Any, bytes]
 
 # The carrier reports a lost link; the client library would log the same once more.
@@ -137,12 +140,13 @@ class KafkaDriver:
         self._tasks.append(asyncio.create_task(self._read_all(), name=f"reader of {self.label}"))
 
     async def _start(self, client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
-        """Start a client, to its end even if this is cancelled: else the library leaves a connection open."""
+        """Start a client; cancelled, wait up to 2 s for its start: else the library leaves a connection open."""
         starting = asyncio.ensure_future(client.start())
         try:
-            await asyncio.shield(starting)
+            await asyncio.wait([starting])
+            starting.result()
         except asyncio.CancelledError:
-            await asyncio.wait([starting], timeout=self._options["request_timeout_ms"] / 1000)
+            await asyncio.wait([starting], timeout=_START_REST)
             raise
         finally:
             if not starting.cancel() and not starting.cancelled():
