@@ -85,9 +85,9 @@ def can_hold_ports() -> bool:
     if sys.platform != "linux":
         return False
     with socket.socket() as holder, socket.socket() as server:
+        holder.bind(("127.0.0.1", 0))  # an error here says nothing of the system
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            holder.bind(("127.0.0.1", 0))
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.bind(holder.getsockname())
             server.listen()
@@ -146,10 +146,11 @@ class HeldPort:
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.address: tuple[Any, ...] = holder.getsockname()
             self.port = int(self.address[1])
+            held = can_hold_ports()
         except BaseException:
             self.close()
             raise
-        if not can_hold_ports():
+        if not held:
             self.close()
 
     def close(self) -> None:

@@ -140,7 +140,7 @@ class KafkaDriver:
         self._tasks.append(asyncio.create_task(self._read_all(), name=f"reader of {self.label}"))
 
     async def _start(self, client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
-        """Start a client; cancelled, wait up to 2 s for its start: else the library leaves a connection open."""
+        """Start a client; cancelled, wait up to 2 s for it: else the library leaves a connection open."""
         starting = asyncio.ensure_future(client.start())
         try:
             await asyncio.wait([starting])
