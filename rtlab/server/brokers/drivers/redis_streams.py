@@ -27,11 +27,24 @@ _DEDUPE_WINDOW: Final = 120
 _START: Final = b"0-0"
 
 #: Script that stores a message unless its id is known: one atomic step, whatever happens to the link.
+#: An entry's id begins with the millisecond. So a stream that is created anew in the millisecond in which it
+#: was deleted would have its first entries before those that readers have seen: it begins behind the last
+#: id, which is kept beside it.
 _ADD: Final = """
 if ARGV[2] ~= '' then
   if not redis.call('SET', KEYS[1] .. ':id:' .. ARGV[2], '1', 'NX', 'EX', ARGV[3]) then return false end
 end
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'b', ARGV[1], 'i', ARGV[2])
+local id = '*'
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local last = redis.call('GET', KEYS[1] .. ':last')
+  if last then
+    local now = redis.call('TIME')
+    local behind = tonumber(string.match(last, '^%d+')) + 1
+    id = string.format('%.0f-0', math.max(now[1] * 1000 + math.floor(now[2] / 1000), behind))
+  end
+end
+id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], id, 'b', ARGV[1], 'i', ARGV[2])
+redis.call('SET', KEYS[1] .. ':last', id, 'EX', ARGV[5])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 return id
 """
