@@ -119,6 +119,7 @@ class LostSubscriptionProbe:
 
     def _in_turn(self, rooms: list[str]) -> list[str]:
         """Begin behind the room at which the last round ended early: else two rooms would hide all others."""
+        rooms = list(dict.fromkeys(rooms))
         after = rooms.index(self._last) + 1 if self._last in rooms else 0
         self._last = None
         return rooms[after:] + rooms[:after]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import os
 import shutil
@@ -85,7 +86,12 @@ def can_hold_ports() -> bool:
     if sys.platform != "linux":
         return False
     with socket.socket() as holder, socket.socket() as server:
-        holder.bind(("127.0.0.1", 0))  # an error here says nothing of the system
+        try:
+            holder.bind(("127.0.0.1", 0))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                return False  # a system without IPv4
+            raise  # it may pass, and says nothing of the system
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

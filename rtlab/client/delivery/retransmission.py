@@ -198,7 +198,7 @@ class Retransmission:
             try:
                 frame = self._next_frame()
             except BaseException:  # an interrupt in a handler that was told of a message too large
-                self._again()
+                self._again(_PAUSE)
                 raise
             if not frame:
                 return
