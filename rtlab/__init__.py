@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
     from rtlab.capture.tcp_tap import Tap as Tap
     from rtlab.client.auth.tokens import Tokens as Tokens
-    from rtlab.client.reconnecting.long_polling import LongPolling as LongPolling
-    from rtlab.client.reconnecting.server_sent_events import ServerSentEvents as ServerSentEvents
-    from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel as WebRTCChannel
-    from rtlab.client.reconnecting.websocket_connection import WebSocketConnection as WebSocketConnection
+    from rtlab.client.facades.long_polling import LongPolling as LongPolling
+    from rtlab.client.facades.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.facades.webrtc_channel import WebRTCChannel as WebRTCChannel
+    from rtlab.client.facades.websocket_connection import WebSocketConnection as WebSocketConnection
     from rtlab.client.throttle import Throttle as Throttle
     from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
-    from rtlab.figures.chart import Chart as Chart
-    from rtlab.figures.chart import dress as dress
-    from rtlab.figures.palette import PALETTE as PALETTE
+    from rtlab.figures.style.chart import Chart as Chart
+    from rtlab.figures.style.chart import dress as dress
+    from rtlab.figures.style.palette import PALETTE as PALETTE
     from rtlab.hooks.provider import WebSocketProvider as WebSocketProvider
     from rtlab.hooks.provider import use_websocket_context as use_websocket_context
     from rtlab.hooks.reducer import websocket_reducer as websocket_reducer
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rtlab.patterns.encryption import Box as Box
     from rtlab.patterns.encryption import Identity as Identity
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
-    from rtlab.patterns.message_queue import MessageQueue as MessageQueue
+    from rtlab.patterns.offline_message_queue import MessageQueue as MessageQueue
     from rtlab.patterns.realtime_client import RealtimeClient as RealtimeClient
     from rtlab.patterns.room_manager import RoomManager as RoomManager
     from rtlab.patterns.secure_websocket import SecureWebSocket as SecureWebSocket
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from rtlab.processes.tasks import together as together
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
-    from rtlab.testing.mock_websocket import MockWebSocket as MockWebSocket
-    from rtlab.testing.replay import Replay as Replay
-    from rtlab.testing.wire_recording import WireRecording as WireRecording
+    from rtlab.testing.mock.mock_websocket import MockWebSocket as MockWebSocket
+    from rtlab.testing.recordings.replay import Replay as Replay
+    from rtlab.testing.recordings.wire_recording import WireRecording as WireRecording
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.panels.chat_panel import ChatPanel as ChatPanel
@@ -71,7 +71,7 @@ __version__ = "0.1.0"
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Box": "rtlab.patterns.encryption",
-    "Chart": "rtlab.figures.chart",
+    "Chart": "rtlab.figures.style.chart",
     "ChatPanel": "rtlab.widgets.panels.chat_panel",
     "ConnectionInspector": "rtlab.widgets.panels.connection_inspector",
     "Constant": "rtlab.policies.backoff",
@@ -80,38 +80,38 @@ _HOME: Final[dict[str, str]] = {
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
     "Ledger": "rtlab.measure.ledger",
-    "LongPolling": "rtlab.client.reconnecting.long_polling",
+    "LongPolling": "rtlab.client.facades.long_polling",
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
-    "MessageQueue": "rtlab.patterns.message_queue",
+    "MessageQueue": "rtlab.patterns.offline_message_queue",
     "MetricsBoard": "rtlab.widgets.panels.metrics_board",
-    "PALETTE": "rtlab.figures.palette",
-    "MockWebSocket": "rtlab.testing.mock_websocket",
+    "PALETTE": "rtlab.figures.style.palette",
+    "MockWebSocket": "rtlab.testing.mock.mock_websocket",
     "NotConnected": "rtlab.errors",
     "PlainTable": "rtlab.widgets.verdicts.plain_table",
     "Predict": "rtlab.widgets.verdicts.predict",
     "QueuePanel": "rtlab.widgets.panels.queue_panel",
     "RealtimeClient": "rtlab.patterns.realtime_client",
     "Recorder": "rtlab.measure.recorder",
-    "Replay": "rtlab.testing.replay",
+    "Replay": "rtlab.testing.recordings.replay",
     "RoomManager": "rtlab.patterns.room_manager",
     "RoomsPanel": "rtlab.widgets.panels.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure_websocket",
-    "ServerSentEvents": "rtlab.client.reconnecting.server_sent_events",
+    "ServerSentEvents": "rtlab.client.facades.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
     "Tokens": "rtlab.client.auth.tokens",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
-    "WebRTCChannel": "rtlab.client.reconnecting.webrtc_channel",
-    "WebSocketConnection": "rtlab.client.reconnecting.websocket_connection",
+    "WebRTCChannel": "rtlab.client.facades.webrtc_channel",
+    "WebSocketConnection": "rtlab.client.facades.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
-    "WireRecording": "rtlab.testing.wire_recording",
+    "WireRecording": "rtlab.testing.recordings.wire_recording",
     "WireTimeline": "rtlab.widgets.panels.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
-    "dress": "rtlab.figures.chart",
+    "dress": "rtlab.figures.style.chart",
     "expect": "rtlab.widgets.verdicts.expect",
     "marked": "rtlab.widgets.verdicts.verdict_row",
     "pace": "rtlab.pace",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from rtlab.processes.programs_and_ports import HeldPort
+from rtlab.processes.ports import HeldPort
 from rtlab.testing.pytest_plugin import (  # noqa: F401
     fake_clock,
     fault_script,

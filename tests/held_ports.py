@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from rtlab.processes.programs_and_ports import can_hold_ports
+from rtlab.processes.ports import can_hold_ports
 
 __all__ = ["needs_held_ports", "ports_held_here"]
 

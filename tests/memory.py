@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 
 FAST = Constant(seconds=0.0, min_uptime=0.0)
 

@@ -21,7 +21,7 @@ from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.provenance import program_version, provenance, write_json
-from rtlab.processes.programs_and_ports import accepts, free_port
+from rtlab.processes.ports import accepts, free_port
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.browser.lab import ROOT, chromium, open_browser
 

@@ -9,8 +9,8 @@ import asyncio
 import sys
 from typing import Final
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.policies.backoff import Constant
 
 __all__ = ["ROOM", "main"]

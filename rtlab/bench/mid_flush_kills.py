@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rtlab.bench.kill_test_victim import ROOM
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.protocol.messages import Message
 
 __all__ = ["Kills", "kill_in_mid_flush"]

@@ -17,10 +17,10 @@ from typing import Any, Final
 from rtlab.server.__main__ import main
 from rtlab.server.handlers import HANDLERS, Services
 from rtlab.server.incoming_message import Incoming
+from rtlab.server.ingress.rate_limit import LimitRate
+from rtlab.server.ingress.steps import Validate, refuse_duplicate_keys
 from rtlab.server.node import Node
 from rtlab.server.reauthorization import Reauthorization
-from rtlab.server.steps.rate_limit import LimitRate
-from rtlab.server.steps.validate import Validate, refuse_duplicate_keys
 
 __all__ = ["CHECKS", "main"]
 

@@ -20,7 +20,7 @@ from rtlab.notebook.environment_check import (
     check_packages,
     environment_of,
 )
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -138,7 +138,7 @@ app.command()(proxy)
 
 
 def _need_free(port: int | None) -> None:
-    from rtlab.processes.programs_and_ports import port_is_free
+    from rtlab.processes.ports import port_is_free
 
     if port is not None and not port_is_free(port):
         raise RtlabError(f"port {port} is taken: choose another with --port")

@@ -125,9 +125,9 @@ async def _run(
     from rtlab.faults.proxy.collection import Collection
     from rtlab.faults.script_player import Player
     from rtlab.faults.trace import Trace
+    from rtlab.processes.descriptor_limit import raise_nofile
     from rtlab.processes.expect_header import remove_expect_header
     from rtlab.processes.http_error_log import server_log
-    from rtlab.processes.parent_watch import raise_nofile
 
     raise_nofile()
     warning = await _look_at(upstream)

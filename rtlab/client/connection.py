@@ -17,17 +17,17 @@ import numpy as np
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.delivery.acknowledged_outbox import AcknowledgedOutbox
 from rtlab.client.delivery.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.options import DefaultHeartbeat, checked_option, in_force, policy_of, positive
 from rtlab.client.requests import Requests
+from rtlab.client.state_machine_runner import Driver
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport

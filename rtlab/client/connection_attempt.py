@@ -11,7 +11,7 @@ from functools import partial
 
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.options import DefaultHeartbeat, default_heartbeat

@@ -9,10 +9,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from rtlab.client.cancellable_writes import CancellableWrites
-from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.named_timeouts import within
 from rtlab.client.requests import Requests, unwrap
+from rtlab.client.state_machine_runner import Driver
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed

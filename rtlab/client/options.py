@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from rtlab.policies.backoff import DEFAULT, Backoff, FullJitter
 from rtlab.policies.heartbeat import Heartbeat, Ping
-from rtlab.policies.reconnect_policy import RetryPolicy
+from rtlab.policies.retry_policy import RetryPolicy
 
 __all__ = ["DefaultHeartbeat", "checked_option", "default_heartbeat", "in_force", "policy_of", "positive"]
 

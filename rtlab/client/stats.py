@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
+from rtlab.client.state_machine_runner import Driver
 from rtlab.policies.states_and_events import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]

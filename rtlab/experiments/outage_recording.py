@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from rtlab.client.connection import State
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.measure.provenance import provenance
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
-from rtlab.testing.wire_recording import WireRecording
+from rtlab.testing.recordings.wire_recording import WireRecording
 
 __all__ = ["RECORDED", "record_run"]
 

@@ -17,9 +17,10 @@ from aiohttp import web
 from rtlab.faults.api import make_app
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.trace import Trace
+from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
-from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
+from rtlab.processes.parent_watch import announce, watch_parent
 
 __all__ = ["api_token", "main", "make_parser"]
 

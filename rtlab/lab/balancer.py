@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from rtlab.errors import LabError
-from rtlab.lab.balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
+from rtlab.lab.sticky_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import HeldPort, accepts, find_program
+from rtlab.processes.find_program import find_program
+from rtlab.processes.ports import HeldPort, accepts
 
 if TYPE_CHECKING:
     from rtlab.lab.certificates import Certificates

@@ -19,7 +19,7 @@ from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import HeldPort, accepts, can_hold_ports, http_ok
+from rtlab.processes.ports import HeldPort, accepts, can_hold_ports, http_ok
 
 if TYPE_CHECKING:
     from rtlab.faults.client.fault_client import FaultClient

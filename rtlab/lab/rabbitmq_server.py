@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 __all__ = ["find_rabbitmq", "rabbitmq_command", "rabbitmq_environment"]
 

@@ -15,7 +15,8 @@ from rtlab.lab.haproxy_config import HAPROXY_SETTINGS, haproxy_config
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_SETTINGS, nginx_config
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import HeldPort, accepts, find_program
+from rtlab.processes.find_program import find_program
+from rtlab.processes.ports import HeldPort, accepts
 
 __all__ = ["PROXY_SETTINGS", "start_proxies"]
 

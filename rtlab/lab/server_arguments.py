@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, cast
 
 from rtlab.errors import LabError
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 
 __all__ = ["LabOptions", "ServerOptions", "as_arguments"]
 

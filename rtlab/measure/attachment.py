@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 
 from rtlab.client.events import event_fields
-from rtlab.processes.host_clock import boot_id
+from rtlab.processes.boot_id import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

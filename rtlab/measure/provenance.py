@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rtlab.measure.recording_file import describe_machine
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 __all__ = ["program_version", "provenance", "write_json"]
 

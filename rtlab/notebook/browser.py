@@ -123,7 +123,15 @@ class JupyterLab:
             self._process = subprocess.Popen(
                 [
                     # Under the supervisor, which ends JupyterLab when this process is gone.
-                    *(sys.executable, "-P", "-m", "rtlab.processes.program_wrapper", "--watch-fd", "0", "--"),
+                    *(
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "rtlab.processes.third_party_programs",
+                        "--watch-fd",
+                        "0",
+                        "--",
+                    ),
                     sys.executable,
                     "-m",
                     "jupyterlab",

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.transports.base import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.handover import Handover

@@ -25,7 +25,7 @@ from rtlab.client.per_loop import PerLoop
 from rtlab.client.requests import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats
-from rtlab.policies.batching import BatchWindow, SizeOrTimeout
+from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import CheckedItems, Message, fields_of

@@ -7,7 +7,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from rtlab.client.auth.tokens import Tokens
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.protocol.urls import Origin, parse_url
 
 #: (Origin, first refresh token) → `Tokens` in use. Connections that are given the same refresh token share

@@ -16,8 +16,8 @@ import msgspec
 
 from rtlab.client.connection import Connection, State
 from rtlab.client.events import Handler
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.per_loop import PerLoop
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.processes.tasks import OwnedTasks

@@ -1,6 +1,6 @@
 """A connection's state machine as a table: ``(state, event, now) → (state, actions)``.
 
-This module opens no socket and reads no clock. `rtlab.client.driver` feeds events in and
+This module opens no socket and reads no clock. `rtlab.client.state_machine_runner` feeds events in and
 carries out the returned actions. So the same table drives a real connection, a simulated
 one, the tests, and the drawing in the notebook. The events and actions are defined in
 `rtlab.policies.states_and_events`.
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from rtlab.policies.reconnect_policy import RetryPolicy
+from rtlab.policies.retry_policy import RetryPolicy
 from rtlab.policies.states_and_events import (
     CancelTimer,
     Close,

@@ -3,7 +3,7 @@
 When this process ends, by whatever means, its children end in one of two ways. Normally, they
 end by themselves: each child's standard input is a pipe that this process holds open and never
 writes to. rtlab's own children watch this pipe and their parent's process id
-(`rtlab.processes.parent_watch`); third-party programs run under ``rtlab.processes.program_wrapper``,
+(`rtlab.processes.parent_watch`); third-party programs run under ``rtlab.processes.third_party_programs``,
 which watches for them. A child that cannot end itself, because it is suspended or busy, is killed
 by `rtlab.processes.orphan_reaper`. Each child leads its own session, so that *Interrupt Kernel*
 reaches only the kernel.
@@ -26,7 +26,7 @@ from typing import IO, Final
 
 from rtlab.errors import LabError
 from rtlab.processes import orphan_reaper
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 __all__ = ["Child"]
 
@@ -155,7 +155,7 @@ class Child:
         if program is None:
             raise LabError(f"{argv[0]} is not installed: `rtlab doctor` says how to get it")
         return cls.module(
-            name, "rtlab.processes.program_wrapper", "--", program, *argv[1:], environment=environment
+            name, "rtlab.processes.third_party_programs", "--", program, *argv[1:], environment=environment
         )
 
     def __repr__(self) -> str:

@@ -13,14 +13,13 @@ import contextlib
 import json
 import os
 import select
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 from rtlab.processes.orphan_reaper import ORPHAN_LIMIT, PARENT_CHECK
 
-__all__ = ["announce", "raise_nofile", "wait_for_parent", "watch_parent"]
+__all__ = ["announce", "wait_for_parent", "watch_parent"]
 
 
 def announce(port: int, **extra: object) -> None:
@@ -103,21 +102,3 @@ def wait_for_parent(fd: int, parent: int, timeout: float, *, also: int | None = 
         except OSError:
             return True
     return os.getppid() != parent
-
-
-def raise_nofile() -> int:
-    """Raise the soft limit of open file descriptors to the hard limit.
-
-    Returns
-    -------
-    int
-        The new limit; 0 where the system has none (Windows).
-    """
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

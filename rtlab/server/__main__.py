@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from rtlab.policies.overflow import Overflow
-from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
+from rtlab.policies.drop_or_conflate import Overflow
+from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
+from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.broker_interface import Broker, BrokerFailed
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 when the server cannot listen or reach its broker, 2 for wrong arguments.
     """
     args = make_parser().parse_args(argv)
-    _child.raise_nofile()
+    raise_nofile()
     try:
         with asyncio.Runner(loop_factory=_loop_factory(args.loop)) as runner:
             runner.run(_serve(args))

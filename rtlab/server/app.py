@@ -10,9 +10,9 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from rtlab.processes.descriptor_limit import nofile
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
-from rtlab.processes.programs_and_ports import nofile
 from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.endpoints import auth, rtc
 from rtlab.server.endpoints.origin_allowlist import set_page_origin

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from rtlab.policies.overflow import Overflow, parse_overflow
-from rtlab.policies.rate_limit import RateLimit, parse_rate_limit
-from rtlab.protocol.deflate import Deflate
+from rtlab.policies.drop_or_conflate import Overflow, parse_overflow
+from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.protocol.origins import as_browsers_write
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.schemas import SchemaError, Schemas
 from rtlab.server.options import Options
 

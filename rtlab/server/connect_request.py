@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 from multidict import MultiMapping
 
-from rtlab.policies.batching import SizeOrTimeout, parse_window
-from rtlab.policies.overflow import Overflow, parse_overflow
+from rtlab.policies.batching_windows import SizeOrTimeout, parse_window
+from rtlab.policies.drop_or_conflate import Overflow, parse_overflow
 from rtlab.server.auth.principal import Principal
 from rtlab.server.cursor import Cursor, parse_cursor
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 
 __all__ = ["Agreement", "agree"]
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtlab.processes.host_clock import boot_id
+from rtlab.processes.boot_id import boot_id
 from rtlab.server.auth.rights import may
 from rtlab.server.brokers.broker_interface import Broker
 from rtlab.server.brokers.standalone_broker import MemoryBroker
@@ -18,7 +18,9 @@ from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.event_loop.server_loop_lag import TurnMeter
 from rtlab.server.handlers import Services, publish
 from rtlab.server.heartbeats import Heartbeats
-from rtlab.server.ingress import Ingress
+from rtlab.server.ingress.entry_point import Ingress
+from rtlab.server.ingress.rate_limit import LimitRate
+from rtlab.server.ingress.steps import make_steps
 from rtlab.server.naive import Commands, by_name, may_by_prefix
 from rtlab.server.options import Options
 from rtlab.server.reauthorization import Reauthorization
@@ -29,8 +31,6 @@ from rtlab.server.session_connections import Connections
 from rtlab.server.sessions.message_deduplication import Producers
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
-from rtlab.server.steps.pipeline import make_steps
-from rtlab.server.steps.rate_limit import LimitRate
 from rtlab.server.upkeep import Announcer, Upkeep
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from rtlab.policies.rate_limit import RateLimit
-from rtlab.protocol.deflate import Deflate
+from rtlab.policies.rate_limit_notation import RateLimit
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.rooms.hub_limits import HubLimits
 from rtlab.server.sessions.message_deduplication import ProducerLimits

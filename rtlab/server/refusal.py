@@ -39,7 +39,7 @@ class Refused(Exception):
     retry_after : float, optional
         Seconds after which the client may send the same message again.
     strikes : float
-        Strikes that this refusal adds; a session with `rtlab.server.ingress.MAX_STRIKES` is ended.
+        Strikes that this refusal adds; a session with `MAX_STRIKES` of the ingress is ended.
     details : mapping, optional
         Further fields of the error's payload, for programs.
     """

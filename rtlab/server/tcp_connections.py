@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp.web import RequestHandler
 
-from rtlab.processes.programs_and_ports import nofile
+from rtlab.processes.descriptor_limit import nofile
 
 __all__ = ["TcpConnections", "descriptor_reserve"]
 

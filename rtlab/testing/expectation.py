@@ -8,10 +8,10 @@ from typing import Protocol, cast
 from websockets.exceptions import ConnectionClosed
 
 from rtlab.errors import RtlabError
-from rtlab.testing.journal import Journal
 from rtlab.testing.matching import Pattern, matches, words
-from rtlab.testing.mock_websocket import MockWebSocket
-from rtlab.testing.scripted_peer import PeerEnd, ScriptedPeer
+from rtlab.testing.mock.mock_websocket import MockWebSocket
+from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
+from rtlab.testing.recordings.journal import Journal
 
 __all__ = ["Expectation", "expect"]
 
@@ -54,7 +54,7 @@ class Expectation:
         Examples
         --------
         >>> from rtlab.testing.fake_clock import FakeClock
-        >>> from rtlab.testing.peer_script import PeerScript
+        >>> from rtlab.testing.mock.peer_script import PeerScript
         >>> async def greeting():
         ...     async with MockWebSocket(PeerScript().send({"type": "hi", "id": 1})) as ws:
         ...         return await expect(ws).to_receive({"type": "hi"})

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from rtlab.lab.lab import Lab
     from rtlab.measure.ledger import Ledger
     from rtlab.testing.fake_clock import FakeClock
-    from rtlab.testing.memory_frames import MakeLink
-    from rtlab.testing.mock_websocket import MockWebSocket
-    from rtlab.testing.peer_script import PeerScript
-    from rtlab.testing.scripted_peer import ScriptedPeer
+    from rtlab.testing.mock.memory_frames import MakeLink
+    from rtlab.testing.mock.mock_websocket import MockWebSocket
+    from rtlab.testing.mock.peer_script import PeerScript
+    from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
 __all__ = ["MockMaker", "fake_clock", "fault_script", "faulty_lab", "lab", "ledger", "mock_websocket"]
 
@@ -74,20 +74,20 @@ class MockMaker:
 
     def peer(self, *scripts: PeerScript, link: MakeLink | None = None) -> ScriptedPeer:
         """Make a peer whose connections follow these scripts."""
-        from rtlab.testing.scripted_peer import ScriptedPeer
+        from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
         self.peers.append(ScriptedPeer(*scripts, link=link))
         return self.peers[-1]
 
     def __call__(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> MockWebSocket:
         """Make a `MockWebSocket`; needs a running event loop."""
-        from rtlab.testing.mock_websocket import MockWebSocket
+        from rtlab.testing.mock.mock_websocket import MockWebSocket
 
         return MockWebSocket(self.peer(*scripts, link=link), **options)
 
     def connection(self, *scripts: PeerScript, link: MakeLink | None = None, **options: Any) -> Connection:
         """Make an rtlab `Connection` to a peer with these scripts; see `mock_connection`."""
-        from rtlab.testing.mock_transport import mock_connection
+        from rtlab.testing.mock.mock_transport import mock_connection
 
         return mock_connection(self.peer(*scripts, link=link), **options)
 

@@ -12,10 +12,10 @@ import pytest
 
 from rtlab.bench import mid_flush_kills
 from rtlab.bench.mid_flush_kills import kill_in_mid_flush
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.patterns import queue_file
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.offline_message_queue import MessageQueue
 
 KILLS = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtlab.capture.annotate_webrtc import annotate_sdp, name_of_datagram
 from rtlab.capture.udp_tap import UdpTap
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options

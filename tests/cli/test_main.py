@@ -18,7 +18,7 @@ import pytest
 from rtlab.bench.registry import BENCHES
 from rtlab.bench.results import Result
 from rtlab.cli import main as cli
-from rtlab.processes.programs_and_ports import accepts, http_ok
+from rtlab.processes.ports import accepts, http_ok
 from rtlab.resources import notebooks_path
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))

@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.errors import NotConnected, TransportClosed
 from rtlab.policies.backoff import Constant
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, welcome
 
 

@@ -11,7 +11,7 @@ from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, room_server, until, welcome
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.connection import Connection, State
 from rtlab.policies.backoff import Constant
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, leftovers, turns, until, welcome
 
 

@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.policies.backoff import Constant
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, room_server, said, until, welcome
 
 

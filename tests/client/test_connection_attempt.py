@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed
 from rtlab.policies.backoff import Constant
 from rtlab.policies.circuit_breaker import Breaker, Circuit
 from rtlab.policies.heartbeat import Ping, Watchdog
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
-from rtlab.testing.peer_script import PeerScript
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
+from rtlab.testing.mock.peer_script import PeerScript
 from tests.memory import Calling, Factory, leftovers, turns, until, welcome
 
 

@@ -15,11 +15,11 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from rtlab.client.connection import Connection, State
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import make_client
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.app import Server
 from rtlab.server.node import Node

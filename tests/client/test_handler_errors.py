@@ -12,7 +12,7 @@ from rtlab.errors import ConnectFailed, ConnectionLost, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.policies.states_and_events import Lost
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome
 
 EVENTS = ("connected", "disconnected", "reconnecting", "n", "*")

@@ -14,7 +14,7 @@ from rtlab.client.factory import TRANSPORTS, make_client
 from rtlab.lab.lab import Lab
 from rtlab.policies.heartbeat import Ping, Pong, Tick, Watchdog
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, turns, until, welcome
 
 

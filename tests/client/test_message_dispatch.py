@@ -11,7 +11,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, RequestRefused
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, room_server, said, turns, until, welcome
 
 

@@ -12,7 +12,7 @@ from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRef
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, until, welcome
 
 

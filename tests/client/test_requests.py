@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.requests import Requests, unwrap
 from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, until, welcome
 
 

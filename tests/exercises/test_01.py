@@ -8,7 +8,7 @@ import pytest
 from rtlab import Lab
 from rtlab.experiments.transports.proxy_matrix import recorded_matrix
 from rtlab.measure.statistics.equivalence import equivalence
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 from tests.notebook_exercises import run
 
 NAME = "01_transports"

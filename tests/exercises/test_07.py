@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
-from rtlab.models import reconnect
+from rtlab.models import reconnect_load as reconnect
 from rtlab.policies.backoff import PRESETS, FullJitter, Linear, Table
 from tests.notebook_exercises import run
 

@@ -10,9 +10,9 @@ import pytest
 import websockets
 
 from rtlab.experiments.throughput.batch_queue import play_window
-from rtlab.measure.open_loop import poisson_times
+from rtlab.measure.load_generator import poisson_times
 from rtlab.models import batching as model
-from rtlab.policies.batching import FixedTick
+from rtlab.policies.batching_windows import FixedTick
 from tests.notebook_exercises import run
 
 NAME = "11_batching"

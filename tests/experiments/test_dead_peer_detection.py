@@ -14,17 +14,17 @@ import pytest
 from numpy.typing import NDArray
 
 from rtlab.client.connection import Connection
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
 from rtlab.experiments.dead_peer_detection import detection_times
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.loop_lag import LoopLag
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
-from rtlab.models.detection import Uniform, ping_timeout, sweep
+from rtlab.models.failure_detection import Uniform, ping_timeout, sweep
 from rtlab.policies.heartbeat import Heartbeat, Ping, Sweep, Watchdog
 
 pytestmark = pytest.mark.pair

@@ -8,7 +8,7 @@ import reacton
 
 from rtlab.client.connection import Connection
 from rtlab.hooks.shared_connections import hooks_settled, open_links
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, leftovers, welcome
 
 

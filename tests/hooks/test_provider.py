@@ -14,7 +14,7 @@ from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reduce
 from rtlab.hooks.render_throttle import FrameClock
 from rtlab.hooks.store import Store
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import room_server, turns, until, welcome
 

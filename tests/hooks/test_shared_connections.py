@@ -14,7 +14,7 @@ from rtlab.hooks.shared_connections import hooks_settled, join, open_links, plai
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import turns, until, welcome

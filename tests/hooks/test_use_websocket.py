@@ -15,7 +15,7 @@ from rtlab.errors import ConnectFailed, InvalidState, NotConnected
 from rtlab.hooks.render_throttle import FrameClock
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.hooks.memory_links import Server, rendered
 from tests.memory import turns, until, welcome
 

@@ -9,7 +9,7 @@ import pytest
 from rtlab.errors import LabError
 from rtlab.lab import broker_servers
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.processes.programs_and_ports import HeldPort
+from rtlab.processes.ports import HeldPort
 from tests.held_ports import needs_held_ports, ports_held_here
 
 

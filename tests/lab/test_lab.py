@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import accepts
-from rtlab.protocol.deflate import Deflate
+from rtlab.processes.ports import accepts
+from rtlab.protocol.permessage_deflate import Deflate
 from tests.held_ports import needs_held_ports, ports_held_here
 
 TIMEOUT = 30.0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 from rtlab.lab.nodes_together import start_broker

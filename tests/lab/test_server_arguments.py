@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.command_line import make_parser
 
 

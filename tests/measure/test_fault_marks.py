@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.faults.script import FaultScript
 from rtlab.faults.trace import TraceEvent
 from rtlab.lab.lab import Lab

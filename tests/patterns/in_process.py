@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server

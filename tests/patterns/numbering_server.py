@@ -7,7 +7,7 @@ import asyncio
 from rtlab.client.connection import Connection
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import welcome
 
 

@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from rtlab.bench.proof_sender_receiver import follow, send
 from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.transports._upstream import Upstream
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from rtlab.client.circuit_breaker import CircuitBreaker
+from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.fallback import Fallback
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 
 WELCOME = Message("welcome", {})
 

@@ -10,7 +10,7 @@ from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.patterns.handover import Handover
 from rtlab.protocol.messages import Message
 from rtlab.protocol.session_resume import Resume
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Calling, turns, welcome
 
 RESUMED = welcome(resumed=True, seq=3)

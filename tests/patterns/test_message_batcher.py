@@ -9,25 +9,25 @@ import math
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.websocket_listener import WebSocketListener
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.policies.backoff import Constant
-from rtlab.policies.batching import Adaptive, Batch, FixedTick
+from rtlab.policies.batching_windows import Adaptive, Batch, FixedTick
 from rtlab.policies.token_bucket import TokenBucket
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
-from rtlab.testing.memory_transport import MemoryTransport
-from rtlab.testing.mock_transport import mock_connection
-from rtlab.testing.peer_script import PeerScript
-from rtlab.testing.scripted_peer import ScriptedPeer
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
+from rtlab.testing.mock.mock_transport import mock_connection
+from rtlab.testing.mock.peer_script import PeerScript
+from rtlab.testing.mock.scripted_peer import ScriptedPeer
 from tests.memory import Factory, turns, welcome
 from tests.patterns.in_process import client, serving
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from rtlab.client.events import Reconnecting
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import start_proxies
 from rtlab.patterns.realtime_client import ORDER, RealtimeClient
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 if find_program("haproxy") is None:
     pytest.skip("haproxy is not installed: apt install haproxy", allow_module_level=True)

@@ -8,15 +8,15 @@ import gc
 import pytest
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.room_manager import CALLBACKS, RoomManager
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Factory, turns, welcome
 
 

@@ -9,15 +9,15 @@ from collections import Counter
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.policies.backoff import Constant
 from rtlab.policies.pool_choice import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import turns, welcome
 
 FAST = {"backoff": Constant(0.02)}

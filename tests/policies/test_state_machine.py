@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rtlab.policies import state_machine
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Constant, Exponential, Table
-from rtlab.policies.reconnect_policy import RetryPolicy
+from rtlab.policies.retry_policy import RetryPolicy
 from rtlab.policies.states_and_events import State
 
 POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)

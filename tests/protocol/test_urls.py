@@ -17,7 +17,7 @@ from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.protocol.origins import as_browsers_write
 from rtlab.protocol.urls import parse_url, shown
 from rtlab.server.brokers.carrier_for import carrier_for
-from rtlab.testing.dom_websocket_rules import checked_url
+from rtlab.testing.mock.dom_websocket_rules import checked_url
 
 UNCHANGED = [
     "http://example.org/a%2Fb",

@@ -11,8 +11,8 @@ import httpx
 import pytest
 import websockets
 
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.factory import make_client
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
 from rtlab.errors import RequestRefused
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.deflate_agreement import agree
 
 SMALL = Deflate(server_max_window_bits=9, client_max_window_bits=10, server_no_context_takeover=True)

@@ -12,7 +12,7 @@ from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.names_and_caps import MAX_ROOMS
 from rtlab.server.sessions.resumable_session import Session
-from tests.server.steps.bench import Bench
+from tests.server.ingress.bench import Bench
 
 
 class Guarded(Bench):

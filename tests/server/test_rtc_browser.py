@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aioice.ice import get_host_addresses
 
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options

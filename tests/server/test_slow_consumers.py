@@ -15,9 +15,9 @@ import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Disconnected, Resync
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.message_iterator import MessageIterator
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.measure.ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant

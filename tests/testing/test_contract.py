@@ -13,15 +13,15 @@ from collections.abc import Callable
 import pytest
 import websockets
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.memory_server import MemoryServer
-from rtlab.testing.message_proxy import MessageProxy
-from rtlab.testing.mock_transport import mock_connection
-from rtlab.testing.mock_websocket import MockWebSocket
+from rtlab.testing.in_memory.memory_server import MemoryServer
+from rtlab.testing.mock.mock_transport import mock_connection
+from rtlab.testing.mock.mock_websocket import MockWebSocket
+from rtlab.testing.proxies.websocket_message_proxy import MessageProxy
 
 CONNECTION, LIBRARY = [], []
 #: A proxy answers pings and closes itself: its pong does not say that the server's messages are here, and

@@ -8,11 +8,11 @@ import websockets
 from rtlab.faults.script import FaultScript
 from rtlab.testing.expectation import expect
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.memory_proxy import MemoryProxy
-from rtlab.testing.message_faults import MessageFaults
-from rtlab.testing.mock_websocket import MockWebSocket
-from rtlab.testing.peer_script import PeerScript, ScriptError, echo
-from rtlab.testing.scripted_peer import ScriptedPeer, ScriptFailed
+from rtlab.testing.in_memory.memory_proxy import MemoryProxy
+from rtlab.testing.in_memory.message_faults import MessageFaults
+from rtlab.testing.mock.mock_websocket import MockWebSocket
+from rtlab.testing.mock.peer_script import PeerScript, ScriptError, echo
+from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed
 
 NUMBERS = [str(n) for n in range(200)]
 

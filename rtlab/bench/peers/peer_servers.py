@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 from aiohttp import web
 
 from rtlab.processes.child import Child
-from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
+from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.parent_watch import announce, watch_parent
 
 try:
     import uvloop

@@ -16,7 +16,8 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from rtlab.processes.child import Child
-from rtlab.processes.parent_watch import announce, raise_nofile, watch_parent
+from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.parent_watch import announce, watch_parent
 
 __all__ = ["main", "sending", "serving"]
 

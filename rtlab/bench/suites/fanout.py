@@ -39,7 +39,7 @@ from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.measure.statistics.equivalence import equivalence
 from rtlab.processes.child import Child
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["CheckoutComparison", "compare", "run"]
 

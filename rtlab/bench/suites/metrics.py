@@ -20,7 +20,7 @@ from rtlab.bench.room_readers import Readers, gather_readers
 from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["run"]
 

@@ -22,7 +22,7 @@ import psutil
 from rtlab.bench.peers.bare_brokers import BARE, Trip
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.experiments.cluster.node_death import Break, break_cluster

@@ -21,7 +21,7 @@ import msgspec
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.auth.tokens import Tokens
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
@@ -29,7 +29,7 @@ from rtlab.experiments.security.attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_frames import PING, PONG, TEXT
 

@@ -26,7 +26,7 @@ from rtlab.errors import LabError
 from rtlab.experiments.transports.feed_load import take_feed
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["full_node", "latencies", "run"]
 

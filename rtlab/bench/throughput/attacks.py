@@ -24,7 +24,7 @@ from rtlab.bench.throughput.counting_readers import (
 from rtlab.bench.throughput.honest_echo import round_trips
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.lab.lab import Lab
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["ATTACKS", "Attack", "attacks"]
 

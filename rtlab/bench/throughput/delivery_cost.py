@@ -21,7 +21,7 @@ from rtlab.bench.throughput.counting_readers import (
     counting_readers,
 )
 from rtlab.bench.throughput.reading import Reading, cpu_result, rate_result, watch
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["SOCKETIO", "WEBSOCKETS", "compressed_fan_out", "fan_out", "room_sizes", "server_batching"]
 

@@ -19,7 +19,7 @@ from rtlab.bench.results import Result
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["held_connections", "memory_per_connection"]
 

@@ -18,7 +18,7 @@ from rtlab.bench.results import Result
 from rtlab.bench.throughput.counting_readers import ROOM, CountingReaders, counting_readers
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.measure.kernel_sockets import bytes_in_kernel
-from rtlab.processes.parent_watch import raise_nofile
+from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["stalled_client"]
 

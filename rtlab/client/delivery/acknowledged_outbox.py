@@ -13,10 +13,10 @@ from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retransmission
-from rtlab.client.driver import Driver
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.requests import Requests
+from rtlab.client.state_machine_runner import Driver
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal, cast
 
 from rtlab.client.transports.websockets_frame_checks import ClientDeflate
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 
 __all__ = ["Compression", "offer"]
 

@@ -22,7 +22,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.measure.ledger import Ledger, MessageIdentity

@@ -11,7 +11,7 @@ from typing import Final
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.broker_servers import find_broker
 from rtlab.processes.child import Child
-from rtlab.processes.programs_and_ports import HeldPort, accepts
+from rtlab.processes.ports import HeldPort, accepts
 
 __all__ = ["TwoZones"]
 

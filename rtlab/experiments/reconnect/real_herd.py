@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import sys
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.client.transports.base import Transport
-from rtlab.errors import LabError
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
+from rtlab.processes.descriptor_limit import enough_descriptors
 from rtlab.processes.tasks import together
 
-__all__ = ["enough_descriptors", "real_herd"]
+__all__ = ["real_herd"]
 
 #: Connections that are opened concurrently before the outage. After it there is no limit.
 _GATHERING = 64
@@ -212,30 +211,3 @@ class _RealHerd:
     def _settle(self) -> None:
         if len(self.accepted) + self.gave_up == len(self._connections):
             self.settled.set()
-
-
-@contextlib.contextmanager
-def enough_descriptors(needed: int) -> Generator[None]:
-    """Raise this process's limit of open file descriptors for the block; on Windows do nothing.
-
-    Raises
-    ------
-    LabError
-        When the hard limit is lower than `needed`.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise LabError(
-            f"expected {needed:,} open descriptors to be allowed, got {hard:,}: "
-            "use fewer clients, or raise the hard limit (ulimit -Hn)"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -18,7 +18,7 @@ from rtlab.errors import LabError
 from rtlab.experiments.audit.unauthenticated_checks import forged_token
 from rtlab.experiments.security.attacks import PASSWORDS, log_in
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import HeldPort
+from rtlab.processes.ports import HeldPort
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 if TYPE_CHECKING:

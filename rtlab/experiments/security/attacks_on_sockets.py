@@ -16,7 +16,8 @@ from rtlab.experiments.endpoint.timed_connection import dial
 from rtlab.experiments.security.attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_config import NGINX_FRAME, NGINX_MAP
-from rtlab.processes.programs_and_ports import HeldPort, find_program
+from rtlab.processes.find_program import find_program
+from rtlab.processes.ports import HeldPort
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_frames import BINARY, CLOSE, PING, PONG
 

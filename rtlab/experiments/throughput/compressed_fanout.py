@@ -19,8 +19,8 @@ import msgspec
 
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
-from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.websocket_frames import TEXT, read_header, websocket_frame
 
 if TYPE_CHECKING:

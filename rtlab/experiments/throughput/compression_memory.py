@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtlab.experiments.throughput.compressed_fanout import connect_readers
-from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
+from rtlab.protocol.permessage_deflate import Deflate
 
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab

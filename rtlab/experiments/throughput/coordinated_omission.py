@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.measure.open_loop import send_on_schedule
+from rtlab.measure.load_generator import send_on_schedule
 from rtlab.processes.tasks import until_stopped
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.policies.overflow import MessagePlace, OverflowQueue, Skipped, parse_overflow
+from rtlab.policies.drop_or_conflate import MessagePlace, OverflowQueue, Skipped, parse_overflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

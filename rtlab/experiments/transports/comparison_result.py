@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.capture.wire_cost import WireReport
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.measure.recorder import Recorder
     from rtlab.widgets.verdicts.plain_table import PlainTable
 
@@ -222,7 +222,7 @@ class Comparison:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.comparison import comparison_figure
+        from rtlab.figures.transports.comparison import comparison_figure
 
         transits = {name: self.samples(name, "transit") for name in self.transports}
         return comparison_figure(self.frame, transits, about=self.conditions)

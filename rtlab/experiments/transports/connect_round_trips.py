@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.experiments.transports.transport_comparison import OnProgress
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["ConnectTimeFit", "RoundTrips", "connect_round_trips"]
@@ -99,7 +99,7 @@ class RoundTrips:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.connect_time import connect_time_figure
+        from rtlab.figures.transports.connect_time import connect_time_figure
 
         return connect_time_figure(self.lines)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rtlab.experiments.transports.transport_comparison import OnProgress
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["PushEquivalence", "push_equivalence"]
@@ -57,7 +57,7 @@ class PushEquivalence:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.equivalence import equivalence_figure
+        from rtlab.figures.transports.equivalence import equivalence_figure
 
         return equivalence_figure(
             self.claim, self.control, self.differences(self.claim), self.differences(self.control)

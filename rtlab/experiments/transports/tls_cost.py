@@ -17,7 +17,7 @@ from rtlab.measure.cpu import CpuWatch
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["VERSIONS", "TlsCost", "Version", "tls_cost"]
@@ -75,7 +75,7 @@ class TlsCost:
         Chart
             A matplotlib `Figure`.
         """
-        from rtlab.figures.tls_cost import tls_cost_figure
+        from rtlab.figures.transports.tls_cost import tls_cost_figure
 
         return tls_cost_figure(self.frame)
 

@@ -10,7 +10,7 @@ from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
 from rtlab.faults.trace import Trace
-from rtlab.processes.programs_and_ports import HeldPort, can_hold_ports
+from rtlab.processes.ports import HeldPort, can_hold_ports
 
 __all__ = ["TcpProxy"]
 

@@ -6,7 +6,15 @@ toxic sees its pipe only through `StagePipe`, and opens no socket.
 
 from __future__ import annotations
 
-from rtlab.faults.toxics import connections, datagrams, http, messages, toxiproxy
+from rtlab.faults.toxics import (
+    corrupt_bytes,
+    cut_and_reset,
+    datagrams,
+    http,
+    latency_and_bandwidth,
+    messages,
+    stall_and_blackhole,
+)
 from rtlab.faults.toxics.toxic import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
 
 __all__ = [
@@ -14,10 +22,12 @@ __all__ = [
     "Toxic",
     "ToxicEntry",
     "ToxicStage",
-    "connections",
+    "corrupt_bytes",
+    "cut_and_reset",
     "datagrams",
     "http",
+    "latency_and_bandwidth",
     "messages",
     "parse_entry",
-    "toxiproxy",
+    "stall_and_blackhole",
 ]

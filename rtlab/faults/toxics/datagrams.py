@@ -12,9 +12,9 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.connections import Blackhole
+from rtlab.faults.toxics.latency_and_bandwidth import EARLY, Latency
+from rtlab.faults.toxics.stall_and_blackhole import Blackhole
 from rtlab.faults.toxics.toxic import Number, Toxic, ToxicStage, ToxicT, works_as
-from rtlab.faults.toxics.toxiproxy import EARLY, Latency
 
 __all__ = ["Duplicate", "Loss", "Reorder"]
 

@@ -10,7 +10,7 @@ from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import Carrier
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
 from rtlab.server.brokers.carrying.subjects import encode_subject
 
 __all__ = ["carrier_for", "driver_for"]

@@ -16,7 +16,7 @@ from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
-from rtlab.server.sessions.numbered_posts import NumberedPosts, PostAnswer
+from rtlab.server.sessions.post_deduplication import NumberedPosts, PostAnswer
 from rtlab.server.sessions.resumable_session import Session
 
 __all__ = ["send"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-from rtlab.policies.overflow import Overflow
+from rtlab.policies.drop_or_conflate import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, sendable
@@ -17,8 +17,8 @@ from rtlab.server.now_or_later import InOrder, Later, forward
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.message_deduplication import Incarnation
-from rtlab.server.sessions.numbered_posts import NumberedPosts
-from rtlab.server.sessions.scheduled_feed import Feed
+from rtlab.server.sessions.open_loop_feed import Feed
+from rtlab.server.sessions.post_deduplication import NumberedPosts
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 from rtlab.server.sinks.base import Sink

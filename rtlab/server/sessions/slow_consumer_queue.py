@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from rtlab.policies.overflow import (
+from rtlab.policies.drop_or_conflate import (
     POLICY_NAMES,
     MessagePlace,
     Overflow,

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from rtlab.policies.batching import BatchWindow
+from rtlab.policies.batching_windows import BatchWindow
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Burst, EncodedFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.codecs import Codec
-from rtlab.protocol.deflate import Deflate, Deflater
+from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.encoded_frames import Burst, EncodedFrame, shared_form
 from rtlab.server.event_loop.loop_turns import Turns

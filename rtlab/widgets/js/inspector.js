@@ -1,6 +1,6 @@
 // The state diagram with the present state, and tables of attempts, closes and options.
 
-// As in the static figure (rtlab.figures.state_diagram): places in a unit square, y downwards.
+// As in the static figure (rtlab.figures.diagrams.state_diagram): places in a unit square, y downwards.
 const PLACES = {
   Connecting: [0.14, 0.16],
   Connected: [0.62, 0.16],

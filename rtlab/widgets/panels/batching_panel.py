@@ -51,7 +51,7 @@ def code_of(settings: Mapping[str, int]) -> str:
     rate, size, wait, rtt = (settings[name] for name in ("rate", "size", "wait", "rtt"))
     count = max(50, _SECONDS * rate)
     return f"""from rtlab import Lab, MessageBatcher, WebSocketConnection
-from rtlab.measure.open_loop import poisson_times, send_on_schedule
+from rtlab.measure.load_generator import poisson_times, send_on_schedule
 
 async with Lab(faults=True) as own, own.faults.rtt({rtt}), WebSocketConnection(own.faults.ws_url) as conn:
     async with MessageBatcher(conn, batch_size={size}, flush_interval={wait / 1000:g}) as batcher:

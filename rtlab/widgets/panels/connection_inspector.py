@@ -10,15 +10,15 @@ import traitlets
 
 from rtlab.client.connection import Connection
 from rtlab.policies import backoff, heartbeat
-from rtlab.testing.journal import JournalEntry
-from rtlab.testing.wire_recording import WireRecording
+from rtlab.testing.recordings.journal import JournalEntry
+from rtlab.testing.recordings.wire_recording import WireRecording
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.connection_facts import EDGES, ConnectionFacts
 from rtlab.widgets.panels.copy_as_code import call_as_code
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.measure.fault_marks import FaultEvents
 
 __all__ = ["ConnectionInspector", "options_as_code"]
@@ -77,7 +77,7 @@ class ConnectionInspector(JournalPanel):
 
     def figure(self) -> Chart:
         """Return the static state diagram."""
-        from rtlab.figures.state_diagram import state_figure
+        from rtlab.figures.diagrams.state_diagram import state_figure
 
         return state_figure()
 

@@ -14,9 +14,9 @@ import traitlets
 
 from rtlab.measure.fault_marks import FaultEvents, FaultMarks
 from rtlab.measure.recorder import Recorder
-from rtlab.testing.journal import Journal, JournalEntry
-from rtlab.testing.journal_loader import run_of
-from rtlab.testing.wire_recording import WireRecording
+from rtlab.testing.recordings.journal import Journal, JournalEntry
+from rtlab.testing.recordings.journal_loader import run_of
+from rtlab.testing.recordings.wire_recording import WireRecording
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.panels.copy_as_code import CopyAsCode
 

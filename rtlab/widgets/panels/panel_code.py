@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.widgets.panels.copy_as_code import call_as_code
 
 if TYPE_CHECKING:

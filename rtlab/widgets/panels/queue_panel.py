@@ -15,7 +15,7 @@ from rtlab.widgets.panels.panel_code import queue_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
 if TYPE_CHECKING:
-    from rtlab.patterns.message_queue import MessageQueue
+    from rtlab.patterns.offline_message_queue import MessageQueue
 
 __all__ = ["QueuePanel"]
 

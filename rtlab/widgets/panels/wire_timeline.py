@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import traitlets
 
-from rtlab.figures.palette import PALETTE
-from rtlab.testing.journal import JournalEntry
-from rtlab.testing.replay import Replay
+from rtlab.figures.style.palette import PALETTE
+from rtlab.testing.recordings.journal import JournalEntry
+from rtlab.testing.recordings.replay import Replay
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.copy_as_code import call_as_code
 from rtlab.widgets.panels.journal_entry_text import KINDS, words_of
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:
-    from rtlab.figures.chart import Chart
+    from rtlab.figures.style.chart import Chart
     from rtlab.measure.fault_marks import FaultEvents
 
 __all__ = ["ROW_COLORS", "SPEEDS", "WireTimeline"]
@@ -134,7 +134,7 @@ class WireTimeline(JournalPanel):
         """
         hidden = self.hide if hide is None else hide
         _check(self.speed, hidden)
-        from rtlab.figures.sequence_diagram import Arrow, sequence_figure
+        from rtlab.figures.diagrams.sequence_diagram import Arrow, sequence_figure
 
         names = {color: name for name, color in PALETTE.items()}
         arrows = [

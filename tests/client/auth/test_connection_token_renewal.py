@@ -13,15 +13,15 @@ import pytest
 from rtlab.client.auth import connection_token_renewal, tokens
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 CONNECTIONS: dict[str, tuple[Callable[..., Connection], str]] = {

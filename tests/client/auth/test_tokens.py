@@ -19,7 +19,7 @@ from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.patterns.secure_websocket import SecureWebSocket
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer
 
 HERE, THERE = parse_url("ws://127.0.0.1:1/ws"), parse_url("ws://127.0.0.1:2/ws")

@@ -13,14 +13,14 @@ from rtlab.client.connection import Connection
 from rtlab.client.delivery import retransmission
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.retransmission import PER_FRAME, Retransmission
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.processes.tasks import OwnedTasks
 from rtlab.protocol.http_status import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message
-from rtlab.testing.memory_transport import MemoryTransport
+from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, turns, until, welcome
 
 ONCE = "effectively_once"

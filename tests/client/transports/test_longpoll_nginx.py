@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.experiments.transports.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 if find_program("nginx") is None:
     pytest.skip("nginx is not installed: apt install nginx", allow_module_level=True)

@@ -15,12 +15,12 @@ from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
 from rtlab.client.connection import State
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK
-from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.websocket_frames import BINARY, websocket_frame
 
 SUBPROTOCOLS = [Subprotocol(name) for name in CODECS]

@@ -14,7 +14,7 @@ import pytest
 
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
-from rtlab.models import reconnect
+from rtlab.models import reconnect_load as reconnect
 from rtlab.policies.backoff import PRESETS, Backoff, Constant, FullJitter, Table
 
 SMALL = Scenario(clients=400, capacity=100.0, backlog=40, outage=3.0, duration=40.0, connect_timeout=2.0)

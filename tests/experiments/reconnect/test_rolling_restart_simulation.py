@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rtlab.experiments.reconnect.rolling_restart_simulation import rolling_restart
-from rtlab.models import reconnect
+from rtlab.models import reconnect_load as reconnect
 
 
 @pytest.mark.parametrize("nodes", [2, 10, 100])

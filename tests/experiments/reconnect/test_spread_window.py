@@ -5,7 +5,7 @@ import math
 import pytest
 
 from rtlab.experiments.reconnect.spread_window import spread_window
-from rtlab.models import reconnect
+from rtlab.models import reconnect_load as reconnect
 
 
 @pytest.mark.parametrize(("clients", "capacity"), [(10_000, 1_000.0), (5_000, 2_000.0)])

@@ -13,7 +13,7 @@ from rtlab.experiments.security.attacks_in_browser import (
     token_from_referrer,
 )
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 pytestmark = pytest.mark.skipif(
     find_program("chromium") is None, reason="chromium is not installed: apt-get install chromium"

@@ -14,7 +14,7 @@ from rtlab.experiments.security.attacks_on_sockets import (
     smuggle_past_nginx,
 )
 from rtlab.lab.lab import Lab
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

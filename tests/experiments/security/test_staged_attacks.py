@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.experiments.security.staged_attacks import StagedRun, recorded_attacks, stage_attacks
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 
 
 def test_the_recorded_run_tells_every_attack_twice() -> None:

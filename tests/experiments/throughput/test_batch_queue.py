@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rtlab.experiments.throughput.batch_queue import play_window
-from rtlab.measure.open_loop import poisson_times
+from rtlab.measure.load_generator import poisson_times
 from rtlab.models.batching import batch_delay, batch_size, loaded_delay
-from rtlab.policies.batching import Adaptive, FixedTick, SizeOrTimeout
+from rtlab.policies.batching_windows import Adaptive, FixedTick, SizeOrTimeout
 
 ARRIVALS = poisson_times(200, 20_000, seed=1)
 

@@ -9,7 +9,7 @@ from rtlab.experiments.throughput.compressed_fanout import connect_readers, offe
 from rtlab.experiments.throughput.payload_feeds import make_feed
 from rtlab.lab.lab import Lab
 from rtlab.measure.kernel_sockets import bytes_in_kernel
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 
 ALONE = Deflate(server_no_context_takeover=True)
 

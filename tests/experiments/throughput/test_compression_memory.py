@@ -4,7 +4,7 @@ from rtlab.experiments.throughput.compression_memory import measure_memory
 from rtlab.experiments.throughput.payload_feeds import make_feed
 from rtlab.lab.lab import Lab
 from rtlab.models.compression_memory import deflate_memory_bytes
-from rtlab.protocol.deflate import Deflate
+from rtlab.protocol.permessage_deflate import Deflate
 
 
 async def test_a_context_costs_what_zlib_says_and_none_costs_nothing():

@@ -7,7 +7,7 @@ import pytest
 
 from rtlab.experiments.throughput.overloaded_queue import play_overflow, queue_waits, serve_poisson
 from rtlab.lab.lab import Lab
-from rtlab.measure.open_loop import poisson_times
+from rtlab.measure.load_generator import poisson_times
 from rtlab.models import queueing as model
 
 

@@ -18,7 +18,7 @@ from rtlab.experiments.transports.proxy_matrix import (
 from rtlab.lab import reverse_proxies
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS
-from rtlab.processes.programs_and_ports import find_program
+from rtlab.processes.find_program import find_program
 from rtlab.protocol.transport_names import TRANSPORTS
 
 pytestmark = pytest.mark.pair

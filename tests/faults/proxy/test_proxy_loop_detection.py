@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.faults.errors import FaultError
 from rtlab.faults.proxy.collection import Collection
-from rtlab.processes.programs_and_ports import HeldPort
+from rtlab.processes.ports import HeldPort
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])

@@ -11,7 +11,7 @@ from rtlab.lab.broker_servers import BrokerServer
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, Carried, LinkLost
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver, Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
 
 PATIENCE = 60.0
 #: Probes and waits must not end on a starved machine, where RabbitMQ takes half a minute to start, but

@@ -14,8 +14,8 @@ import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK

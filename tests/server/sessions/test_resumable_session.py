@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.overflow import Overflow
+from rtlab.policies.drop_or_conflate import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sessions.resumable_session import Session

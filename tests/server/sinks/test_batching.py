@@ -13,10 +13,10 @@ import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.events import Disconnected
-from rtlab.client.reconnecting.long_polling import LongPolling
-from rtlab.client.reconnecting.server_sent_events import ServerSentEvents
-from rtlab.client.reconnecting.webrtc_channel import WebRTCChannel
-from rtlab.client.reconnecting.websocket_connection import WebSocketConnection
+from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.codecs import JSON, MSGPACK
-from rtlab.protocol.deflate import Deflate
 from rtlab.protocol.messages import Message
+from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.encoded_frames import Burst, EncodedFrame
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.faults.toxics.toxiproxy import EARLY
+from rtlab.faults.toxics.latency_and_bandwidth import EARLY
 from rtlab.models.batching import batch_delay
 from rtlab.widgets.panels import batching_panel
 from rtlab.widgets.panels.batching_panel import CHOICES, BatchingPanel, code_of

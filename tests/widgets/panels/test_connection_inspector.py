@@ -13,7 +13,7 @@ from rtlab.client.connection import Connection
 from rtlab.policies.backoff import FullJitter
 from rtlab.policies.heartbeat import Ping
 from rtlab.policies.state_machine import TABLE
-from rtlab.testing.journal import Journal, JournalEntry
+from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.widgets.panels.connection_facts import EDGES
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector
 

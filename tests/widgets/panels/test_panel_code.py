@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import rtlab
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.widgets.panels.fault_panel_state import NOTHING
 from rtlab.widgets.panels.panel_code import chat_code, faults_code, queue_code, rooms_code
 from tests.patterns.in_process import client, serving

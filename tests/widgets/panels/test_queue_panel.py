@@ -8,7 +8,7 @@ import asyncio
 import json
 from typing import Any
 
-from rtlab.patterns.message_queue import MessageQueue
+from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.widgets.panels.queue_panel import QueuePanel
 from tests.patterns.numbering_server import Server
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rtlab.testing.journal import Journal, JournalEntry, JournalError
-from rtlab.testing.replay import Replay
+from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
+from rtlab.testing.recordings.replay import Replay
 from rtlab.widgets.panels.wire_timeline import WireTimeline
 
 

@@ -21,7 +21,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.followed_rooms import FollowedRooms
-from rtlab.server.brokers.cluster.forwarded import Forwarded
+from rtlab.server.brokers.cluster.forwarded_publishes import Forwarded
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Membership, Timings
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of

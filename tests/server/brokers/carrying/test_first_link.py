@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.driver_interface import SubjectAttachment
-from rtlab.server.brokers.carrying.linked_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
 from rtlab.server.brokers.drivers.memory import MemoryDriver
 from tests.server.brokers.bench import CALM
 
