@@ -21,7 +21,7 @@ from rtlab.experiments.sse_conformance.parsing_cases import PARSING_CASES
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.provenance import program_version, provenance, write_json
-from rtlab.processes.ports import accepts, free_port
+from rtlab.processes.ports import HeldPort, accepts
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.browser.lab import ROOT, chromium, open_browser
 
@@ -140,17 +140,16 @@ async def http2() -> dict[str, Any]:
     """Count the streams that open through nginx with HTTP/2."""
     certificates = Certificates()
     try:
-        port = free_port()
         async with asyncio.timeout(60), ScriptedServer(holds) as server:
-            with tempfile.TemporaryDirectory() as folder:
+            with HeldPort() as held, tempfile.TemporaryDirectory() as folder:
                 config = Path(folder) / "nginx.conf"
                 pair = {"cert": certificates.certfile, "key": certificates.keyfile}
-                config.write_text(NGINX.format(folder=folder, port=port, upstream=server.url, **pair))
+                config.write_text(NGINX.format(folder=folder, port=held.port, upstream=server.url, **pair))
                 nginx = await asyncio.create_subprocess_exec("nginx", "-c", str(config), "-p", folder)
                 try:
-                    while not await accepts(port):
+                    while not await accepts(held.port):
                         await asyncio.sleep(0.05)
-                    async with page_of(f"https://127.0.0.1:{port}") as page:
+                    async with page_of(f"https://127.0.0.1:{held.port}") as page:
                         return {"http2_one_host": await page.evaluate(STREAMS, ["/stream"] * WANTED)}
                 finally:
                     nginx.terminate()

@@ -1,13 +1,16 @@
 """Writes where modules that notebooks imported have gone: ``python -m tests.refresh_moved_modules``.
 
-Read from git: the renames in ``rtlab/``, for names that a notebook has ever imported.
+Read from git: the renames in ``rtlab/``, for modules that a notebook has ever imported. Of a module that was
+divided, the part that defines most of what notebooks imported from it.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +31,17 @@ def dotted(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+def defines(module: str) -> set[str]:
+    """Return the names that a module of rtlab offers in ``__all__``."""
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    if not path.is_file():
+        path = path.with_suffix("") / "__init__.py"
+    for statement in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            return set(ast.literal_eval(statement.value))
+    return set()
+
+
 def moved() -> dict[str, str]:
     """Return old dotted name → new."""
     log = git("log", "--reverse", "--format=", "--diff-filter=R", "--name-status", "-M", "--", "rtlab")
@@ -38,9 +52,18 @@ def moved() -> dict[str, str]:
         now[old] = new
     there = {dotted(path.relative_to(ROOT).as_posix()) for path in (ROOT / "rtlab").rglob("*.py")}
     diffs = git("log", "-p", "--format=", "--", "notebooks")
-    imported = set(re.findall(r"(?:from|import) (rtlab(?:\.\w+)+)", diffs))
+    imported: dict[str, set[str]] = defaultdict(set)
+    for module, names in re.findall(r"(?:from|import) (rtlab(?:\.\w+)+)(?: import ([\w, ]+))?", diffs):
+        imported[module] |= set(re.findall(r"\w+", re.sub(r" as \w+", "", names)))
+    homes = {module: defines(module) for module in sorted(there)}
+
+    def home(old: str, new: str) -> str:
+        return max((new, *homes), key=lambda module: (len(homes[module] & imported[old]), module == new))
+
     return {
-        old: new for old, new in sorted(now.items()) if old in imported and old not in there and new in there
+        old: home(old, new)
+        for old, new in sorted(now.items())
+        if old in imported and old not in there and new in there
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.server.ingress.entry_point import rate_limit
+from rtlab.server.ingress import rate_limit
 from rtlab.server.ingress.rate_limit import LimitRate
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.resumable_session import Session
