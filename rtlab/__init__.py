@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from rtlab.client.throttle import Throttle as Throttle
     from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
-    from rtlab.figures.style.chart import Chart as Chart
-    from rtlab.figures.style.chart import dress as dress
-    from rtlab.figures.style.palette import PALETTE as PALETTE
+    from rtlab.figures.chart_style.chart import Chart as Chart
+    from rtlab.figures.chart_style.chart import dress as dress
+    from rtlab.figures.chart_style.palette import PALETTE as PALETTE
     from rtlab.hooks.provider import WebSocketProvider as WebSocketProvider
     from rtlab.hooks.provider import use_websocket_context as use_websocket_context
     from rtlab.hooks.reducer import websocket_reducer as websocket_reducer
@@ -71,7 +71,7 @@ __version__ = "0.1.0"
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Box": "rtlab.patterns.encryption",
-    "Chart": "rtlab.figures.style.chart",
+    "Chart": "rtlab.figures.chart_style.chart",
     "ChatPanel": "rtlab.widgets.panels.chat_panel",
     "ConnectionInspector": "rtlab.widgets.panels.connection_inspector",
     "Constant": "rtlab.policies.backoff",
@@ -85,7 +85,7 @@ _HOME: Final[dict[str, str]] = {
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.offline_message_queue",
     "MetricsBoard": "rtlab.widgets.panels.metrics_board",
-    "PALETTE": "rtlab.figures.style.palette",
+    "PALETTE": "rtlab.figures.chart_style.palette",
     "MockWebSocket": "rtlab.testing.mock.mock_websocket",
     "NotConnected": "rtlab.errors",
     "PlainTable": "rtlab.widgets.verdicts.plain_table",
@@ -111,7 +111,7 @@ _HOME: Final[dict[str, str]] = {
     "WireTimeline": "rtlab.widgets.panels.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
-    "dress": "rtlab.figures.style.chart",
+    "dress": "rtlab.figures.chart_style.chart",
     "expect": "rtlab.widgets.verdicts.expect",
     "marked": "rtlab.widgets.verdicts.verdict_row",
     "pace": "rtlab.pace",

@@ -38,7 +38,7 @@ def defines(module: str) -> set[str]:
         path = path.with_suffix("") / "__init__.py"
     for statement in ast.parse(path.read_text("utf-8")).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
-            return set(ast.literal_eval(statement.value))
+            return {node.value for node in ast.walk(statement.value) if isinstance(node, ast.Constant)}
     return set()
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.window_throughput import window_throughput
 
 __all__ = ["account_figure", "window_throughput_figure"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE, SERIES_CYCLE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["guesses_figure", "lengths_figure"]
 

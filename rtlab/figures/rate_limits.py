@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE, SERIES_CYCLE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["admitted_figure"]
 

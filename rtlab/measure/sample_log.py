@@ -37,7 +37,7 @@ class Mark(msgspec.Struct, frozen=True):
     time : float
         Seconds on the recorder's clock.
     kind : str
-        One of the names in `rtlab.figures.style.palette.EVENT_COLORS`, or any word.
+        One of the names in `rtlab.figures.chart_style.palette.EVENT_COLORS`, or any word.
     text : str
         Label to show beside it.
     event : str
@@ -194,7 +194,7 @@ class SampleLog:
         Parameters
         ----------
         kind : str
-            A name in `rtlab.figures.style.palette.EVENT_COLORS` gets its colour.
+            A name in `rtlab.figures.chart_style.palette.EVENT_COLORS` gets its colour.
         text : str
             Label to write beside it.
         at : float, optional

@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError, describe
-from rtlab.figures.style.labels import readable
+from rtlab.figures.chart_style.labels import readable
 from rtlab.lab.page_origin_permission import let_page_in
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files

@@ -14,7 +14,7 @@ import traitlets
 
 from rtlab.client.callbacks import call, check_callback
 from rtlab.errors import InvalidState, RtlabError
-from rtlab.figures.style.palette import transport_of
+from rtlab.figures.chart_style.palette import transport_of
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.style.palette import EVENT_COLORS, PALETTE, color_of
+from rtlab.figures.chart_style.palette import EVENT_COLORS, PALETTE, color_of
 from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtlab.figures.chart_style.chart import Chart
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.figures.latency import latency_figure, trailing_percentiles
-from rtlab.figures.style.chart import Chart
-from rtlab.figures.style.palette import PALETTE
 from rtlab.measure.recorder import Recorder
 
 

@@ -24,8 +24,8 @@ from rtlab.experiments.security.attacks_in_browser import (
     token_from_referrer,
 )
 from rtlab.experiments.security.attacks_on_sockets import smuggle_past_nginx
+from rtlab.figures.chart_style.chart import Chart
 from rtlab.figures.diagrams.sequence_diagram import Arrow, sequence_figure
-from rtlab.figures.style.chart import Chart
 from rtlab.lab.lab import Lab
 from rtlab.measure.provenance import provenance, write_json
 from rtlab.resources import data_path

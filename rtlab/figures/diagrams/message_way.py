@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE
 
 __all__ = ["Leg", "way_figure"]
 
@@ -25,7 +25,7 @@ class Leg(NamedTuple):
     began, ended : sequence of float
         When each message began and ended the leg, in seconds since the message was sent.
     color : str
-        A name in `rtlab.figures.style.palette.PALETTE`.
+        A name in `rtlab.figures.chart_style.palette.PALETTE`.
     """
 
     text: str

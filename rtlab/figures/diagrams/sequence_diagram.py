@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rtlab.figures.style.chart import FAINT, INK, ON_PILL, PILL, Chart
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import FAINT, INK, ON_PILL, PILL, Chart
+from rtlab.figures.chart_style.palette import PALETTE
 
 __all__ = ["Arrow", "Stage", "sequence_figure"]
 
@@ -25,7 +25,7 @@ class Arrow(NamedTuple):
     at : float, optional
         When the message was seen, in seconds; written at the margin.
     color : str
-        A name in `rtlab.figures.style.palette.PALETTE`.
+        A name in `rtlab.figures.chart_style.palette.PALETTE`.
     """
 
     source: str

@@ -11,8 +11,8 @@ from typing import Final
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from rtlab.figures.style.chart import INK, ON_PILL, PILL, Chart
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import INK, ON_PILL, PILL, Chart
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
 from rtlab.policies.states_and_events import State
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rtlab.figures.style.chart import FAINT, INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE, SERIES_CYCLE
+from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

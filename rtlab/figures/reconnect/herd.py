@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress, say_empty
-from rtlab.figures.style.palette import PALETTE, SERIES_CYCLE, color_of
+from rtlab.figures.chart_style.chart import INK, Chart, dress, say_empty
+from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE, color_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import color_of
 
 __all__ = ["ContentionOutcome", "jitter_contention_figure"]
 

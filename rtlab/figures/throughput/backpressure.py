@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import OVERFLOW_COLORS, PALETTE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import OVERFLOW_COLORS, PALETTE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE, SERIES_CYCLE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 from rtlab.models.batching import batch_delay, batch_size, loaded_delay
 
 if TYPE_CHECKING:

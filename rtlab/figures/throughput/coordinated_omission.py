@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import color_of
 
 __all__ = ["freeze_figure"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtlab.figures.style.chart import FAINT, INK, Chart, dress
-from rtlab.figures.style.labels import readable
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rtlab.figures.style.chart import FAINT, INK, Chart, dress
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

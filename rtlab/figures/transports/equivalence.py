@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from rtlab.figures.style.chart import FAINT, Chart, dress
-from rtlab.figures.style.labels import readable
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import FAINT, Chart, dress
+from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

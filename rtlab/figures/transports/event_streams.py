@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.figures.style.chart import INK, Chart, dress
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.framing_overhead import sse_overhead_bytes
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rtlab.figures.style.chart import FAINT, INK, ON_PILL, PILL, Chart, dress
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.chart import FAINT, INK, ON_PILL, PILL, Chart, dress
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.polling import long_poll_extra_wait
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtlab.figures.style.chart import Chart, dress
-from rtlab.figures.style.labels import readable
-from rtlab.figures.style.palette import color_of
+from rtlab.figures.chart_style.chart import Chart, dress
+from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import traitlets
 
-from rtlab.figures.style.palette import PALETTE
+from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.replay import Replay
 from rtlab.widgets.page_files import page_files
@@ -22,7 +22,7 @@ from rtlab.widgets.panels.journal_entry_text import KINDS, words_of
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:
-    from rtlab.figures.style.chart import Chart
+    from rtlab.figures.chart_style.chart import Chart
     from rtlab.measure.fault_marks import FaultEvents
 
 __all__ = ["ROW_COLORS", "SPEEDS", "WireTimeline"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtlab.errors import RtlabError
-from rtlab.figures.style.labels import readable
+from rtlab.figures.chart_style.labels import readable
 from rtlab.widgets.verdicts.expected_value import EachOnce, ExpectedValue, Range, Same, quantity
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
-from rtlab.figures.style.labels import readable
+from rtlab.figures.chart_style.labels import readable
 
 __all__ = [
     "CheckOutcome",

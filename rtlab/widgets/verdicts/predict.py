@@ -11,7 +11,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import RtlabError
-from rtlab.figures.style.labels import readable
+from rtlab.figures.chart_style.labels import readable
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.verdicts.expected_value import quantity

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtlab.figures.chart_style.chart import Chart
 from rtlab.figures.diagrams.sequence_diagram import Arrow, Stage, sequence_figure
 from rtlab.figures.diagrams.state_diagram import state_figure
-from rtlab.figures.style.chart import Chart
 
 
 def test_every_message_is_drawn_from_its_lane_to_its_lane() -> None:

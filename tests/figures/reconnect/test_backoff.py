@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtlab.figures.chart_style.palette import POLICY_COLORS
 from rtlab.figures.reconnect.backoff import spread_figure, window_figure
-from rtlab.figures.style.palette import POLICY_COLORS
 
 
 def test_each_policy_is_a_line_and_relatives_share_a_colour():

@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rtlab.experiments.reconnect.herd_simulation import Scenario, simulate
+from rtlab.figures.chart_style.palette import POLICY_COLORS
 from rtlab.figures.reconnect.herd import herd_figure, storm_figure
-from rtlab.figures.style.palette import POLICY_COLORS
 from rtlab.policies.backoff import Constant, FullJitter
 
 

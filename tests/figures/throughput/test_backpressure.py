@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtlab.figures.style.palette import OVERFLOW_COLORS, color_of
+from rtlab.figures.chart_style.palette import OVERFLOW_COLORS, color_of
 from rtlab.figures.throughput.backpressure import queue_wait_figure, stall_figure
 from rtlab.policies.drop_or_conflate import POLICY_NAMES
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 
-from rtlab.figures.style.palette import TRANSPORT_COLORS
+from rtlab.figures.chart_style.palette import TRANSPORT_COLORS
 from rtlab.figures.transports.comparison import comparison_figure
 
 COLUMNS = ["connect_p50_ms", "push_bytes", "send_bytes", "client_cpu_ms", "server_cpu_ms"]

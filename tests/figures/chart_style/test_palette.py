@@ -10,5 +10,7 @@ from rtlab import figures
 
 def test_colours_are_written_in_two_modules_only() -> None:
     folder = Path(figures.__file__).parent
-    written = {path.name for path in folder.rglob("*.py") if re.search(r"#[0-9A-Fa-f]{6}\b", path.read_text())}
+    written = {
+        path.name for path in folder.rglob("*.py") if re.search(r"#[0-9A-Fa-f]{6}\b", path.read_text())
+    }
     assert written == {"chart.py", "palette.py"}

@@ -92,7 +92,7 @@ def dress(axes: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "", lo
     axes : matplotlib.axes.Axes
         The axes to style.
     title, xlabel, ylabel : str
-        Texts; `rtlab.figures.style.labels.LABELS` has the usual ones.
+        Texts; `rtlab.figures.chart_style.labels.LABELS` has the usual ones.
     log_y : bool
         Whether the vertical axis is logarithmic; its numbers are written as 0.1, not as 10⁻¹.
 
