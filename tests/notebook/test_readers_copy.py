@@ -76,7 +76,7 @@ def test_a_changed_notebook_is_kept_and_an_older_version_is_announced(published:
     for _ in range(2):
         assert copies.hand_out(mine) == ([], [], [ONE], {})
     (published / ONE).write_text(notebook("one"))
-    names = {"rtlab.measure.tap": "rtlab.capture.tcp_tap", "rtlab.doctor": "rtlab.cli.doctor"}
+    names = {"rtlab.measure.tap": "rtlab.capture.tcp_tap", "rtlab.doctor": "rtlab.notebook.environment_check"}
     for _ in range(2):
         assert copies.hand_out(mine) == ([], [], [], {ONE: names})
         assert (mine / ONE).read_text() == edited
