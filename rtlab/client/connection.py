@@ -1,7 +1,7 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides, `Driver` carries its decisions out. `MessageDispatch` handles received
-messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens only once.
+`policies.state_machine` decides, `StateMachineRunner` carries its decisions out. `MessageDispatch` handles
+received messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.options import DefaultHeartbeat, checked_option, in_force, policy_of, positive
 from rtlab.client.requests import Requests
-from rtlab.client.state_machine_runner import Driver
+from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
@@ -172,7 +172,7 @@ class Connection(Watchable):
         waits = {"connect_timeout": connect_timeout, "request_timeout": request_timeout}
         told = {"heartbeat": heartbeat, "breaker": breaker, "throttle": throttle}
         self._options = in_force(policy, **told, **waits, **limits)
-        self._driver = Driver(
+        self._runner = StateMachineRunner(
             make_attempt,
             self._dispatch,
             requests,
@@ -182,15 +182,15 @@ class Connection(Watchable):
             clock=clock,
             rng=rng if rng is not None else np.random.default_rng(),
         )
-        self._sender = MessageSender(self._driver, self._dispatch, requests, writes, throttle, schemas)
+        self._sender = MessageSender(self._runner, self._dispatch, requests, writes, throttle, schemas)
         self._acknowledged = AcknowledgedOutbox(
-            self._driver, self._dispatch, requests, self._sender, delivery_window, self.request_timeout
+            self._runner, self._dispatch, requests, self._sender, delivery_window, self.request_timeout
         )
 
     @property
     def state(self) -> State:
         """The connection's present state."""
-        return self._driver.state
+        return self._runner.state
 
     @property
     def client_id(self) -> str | None:
@@ -210,7 +210,7 @@ class Connection(Watchable):
     @property
     def stats(self) -> ConnectionStats:
         """A frozen snapshot of the connection."""
-        return read_stats(self._driver, self._dispatch, self._sender, self._clock())
+        return read_stats(self._runner, self._dispatch, self._sender, self._clock())
 
     @property
     def dead_letters(self) -> tuple[tuple[Message | None, Exception], ...]:
@@ -220,7 +220,7 @@ class Connection(Watchable):
     @property
     def welcome(self) -> Message | None:
         """The server's ``welcome`` on the newest connection; None from a server that is not rtlab's."""
-        opened = self._driver.opened
+        opened = self._runner.opened
         return opened.welcome if opened is not None else None
 
     def __repr__(self) -> str:
@@ -238,7 +238,7 @@ class Connection(Watchable):
         ConnectFailed
             No further attempt is made; ``__cause__`` is the cause.
         """
-        await self._driver.connect()
+        await self._runner.connect()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close for good: no reconnect follows, and nothing is left running.
@@ -250,12 +250,12 @@ class Connection(Watchable):
         reason : str
             Up to 123 bytes of UTF-8.
         """
-        await self._driver.close(code, reason)
+        await self._runner.close(code, reason)
         self._acknowledged.close()
 
     def reconnect_now(self) -> None:
         """Start the next attempt at once, if it is waiting for its backoff delay to pass."""
-        self._driver.feed(states.ReconnectNow())
+        self._runner.feed(states.ReconnectNow())
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -346,7 +346,7 @@ class Connection(Watchable):
     @property
     def max_message_bytes(self) -> int:
         """The largest message to send, in bytes: the server's limit or the client's, whichever is less."""
-        transport = self._driver.transport
+        transport = self._runner.transport
         return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
 
     def check(self, message: Message) -> None:

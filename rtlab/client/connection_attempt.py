@@ -1,6 +1,6 @@
 """One attempt to connect, from the circuit breaker's permission to the end of the opened transport.
 
-`Driver` makes one object for each attempt, and feeds the outcome to the state machine.
+`StateMachineRunner` makes one object for each attempt, and feeds the outcome to the state machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Sends messages, requests that wait for their answers, and pings.
 
-`MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `Driver` holds open.
+`MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `StateMachineRunner`
+holds open.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.named_timeouts import within
 from rtlab.client.requests import Requests, unwrap
-from rtlab.client.state_machine_runner import Driver
+from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
@@ -38,7 +39,7 @@ class MessageSender:
 
     Parameters
     ----------
-    driver : Driver
+    runner : StateMachineRunner
         Holds the open transport.
     dispatch : MessageDispatch
         Keeps refused messages as dead letters, and has the watchers of the wire.
@@ -61,7 +62,7 @@ class MessageSender:
 
     def __init__(
         self,
-        driver: Driver,
+        runner: StateMachineRunner,
         dispatch: MessageDispatch,
         requests: Requests,
         writes: CancellableWrites,
@@ -70,7 +71,7 @@ class MessageSender:
     ) -> None:
         self.messages_out = 0
         self.rtt: float | None = None
-        self._driver = driver
+        self._runner = runner
         self._dispatch = dispatch
         self._requests = requests
         self._writes = writes
@@ -162,7 +163,7 @@ class MessageSender:
 
     def fits(self, message: Message) -> bool:
         """Whether a message is within the transport's size limit; True while no connection is open."""
-        transport = self._driver.transport
+        transport = self._runner.transport
         if transport is None:
             return True
         codec: Codec = getattr(transport, "codec", JSON)
@@ -175,7 +176,7 @@ class MessageSender:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in the transport's send buffers; 0 without a connection."""
-        transport = self._driver.transport
+        transport = self._runner.transport
         return transport.buffered_bytes if transport is not None else 0
 
     async def drain(self, timeout: float) -> None:
@@ -252,11 +253,11 @@ class MessageSender:
         await transport.send(message)
 
     def _transport(self) -> Transport:
-        self._driver.check_loop()
-        transport = self._driver.transport
+        self._runner.check_loop()
+        transport = self._runner.transport
         if transport is None:
             raise NotConnected(
-                f"expected a connection that is Connected, got {self._driver.state.value}: "
+                f"expected a connection that is Connected, got {self._runner.state.value}: "
                 "await connect(), or wait for the 'connected' event"
             )
         return transport

@@ -33,13 +33,13 @@ from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.processes.tasks import OwnedTasks, Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect
 
-__all__ = ["Driver"]
+__all__ = ["StateMachineRunner"]
 
 State = states.State
 _OPENING_STATES: Final = (State.CONNECTING, State.RECONNECTING)
 
 
-class Driver:
+class StateMachineRunner:
     """Keeps one connection alive.
 
     Parameters

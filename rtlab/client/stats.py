@@ -8,7 +8,7 @@ import msgspec
 
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.state_machine_runner import Driver
+from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.policies.states_and_events import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]
@@ -84,26 +84,26 @@ class ConnectionStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_stats(
-    driver: Driver, dispatch: MessageDispatch, sender: MessageSender, now: float
+    runner: StateMachineRunner, dispatch: MessageDispatch, sender: MessageSender, now: float
 ) -> ConnectionStats:
     """Take a snapshot of a connection's parts at the time `now`, in seconds on its clock."""
-    stream, transport, opened = dispatch.stream, driver.transport, driver.opened
-    state = driver.state
+    stream, transport, opened = dispatch.stream, runner.transport, runner.opened
+    state = runner.state
     beats = opened.rtt if opened is not None else None
     return ConnectionStats(
         state=state.value,
         transport=transport.name if transport is not None else "",
-        attempts=driver.attempts,
-        connects=driver.connects,
-        disconnects=driver.disconnects,
-        uptime=now - driver.life.opened_at if state is State.CONNECTED else 0.0,
+        attempts=runner.attempts,
+        connects=runner.connects,
+        disconnects=runner.disconnects,
+        uptime=now - runner.life.opened_at if state is State.CONNECTED else 0.0,
         connect_time=opened.connect_time if opened is not None else None,
         rtt=beats.last if beats is not None else sender.rtt,
         rtt_smoothed=beats.smoothed if beats is not None else None,
         messages_in=dispatch.messages_in,
         messages_out=sender.messages_out,
-        bytes_in=driver.bytes_in,
-        bytes_out=driver.bytes_out,
+        bytes_in=runner.bytes_in,
+        bytes_out=runner.bytes_out,
         repeats=dispatch.repeats,
         queue_depth=stream.queue.qsize() if stream is not None else 0,
         dead_letters=len(dispatch.dead_letters),

@@ -90,7 +90,7 @@ class RealtimeConnection(Connection):
                 breakers=breakers or {},
                 trials=self._trials,
                 strategy=strategy,
-                owner=Owner(self._driver.spawn, self._dispatch.position.resume, self._moved),
+                owner=Owner(self._runner.spawn, self._dispatch.position.resume, self._moved),
                 rng=connection.get("rng"),
             )
 
@@ -111,7 +111,7 @@ class RealtimeConnection(Connection):
         return pd.DataFrame(rows, columns=["transport", "outcome", "reason", "seconds"])
 
     def _moved(self, former: str, name: str, welcome: Message) -> None:
-        opened = self._driver.opened
+        opened = self._runner.opened
         assert opened is not None
         opened.move(welcome)
         self._dispatch.tell("moved", Moved(at=self._clock(), former=former, transport=name))

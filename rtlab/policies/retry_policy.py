@@ -41,6 +41,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         """Return whether one more retry is allowed after `retries`."""
         return self.max_attempts is None or retries < self.max_attempts
 
+    def was_stable(self, uptime: float) -> bool:
+        """Return whether a connection that lasted `uptime` seconds resets the count of retries."""
+        return uptime >= self.min_uptime
+
     def draw(self, attempt: int, previous: float, rng: np.random.Generator) -> float:
         """Return the backoff's delay in seconds.
 

@@ -123,7 +123,7 @@ def _was_held_back(step: _Step) -> bool:
 
 
 def _was_stable(step: _Step) -> bool:
-    return isinstance(step.event, Lost) and step.now - step.life.opened_at >= step.policy.min_uptime
+    return isinstance(step.event, Lost) and step.policy.was_stable(step.now - step.life.opened_at)
 
 
 # Effects

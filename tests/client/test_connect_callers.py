@@ -38,8 +38,8 @@ async def test_cancelling_connect_at_any_step_leaves_nothing(steps):
         # Cancelled before its first step, the task never touched the connection.
         assert conn.state is (State.CLOSED if steps else State.DISCONNECTED)
     await conn.close()
-    assert not conn._driver._tasks.running
-    assert len(conn._driver._callers) == 0
+    assert not conn._runner._tasks.running
+    assert len(conn._runner._callers) == 0
     assert leftovers() == []
 
 

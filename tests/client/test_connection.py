@@ -84,7 +84,7 @@ async def test_retries_are_made_and_counted():
     )
     seen = names(conn)
     await conn.connect()
-    conn._driver.transport.drop()
+    conn._runner.transport.drop()
     await until(lambda: conn.state is State.DISCONNECTED)
     # min_uptime 0: the loss itself counts from zero, three retries follow it.
     assert seen == ["connected", "disconnected", *["reconnecting"] * 3, "error"]

@@ -299,7 +299,7 @@ async def test_a_foreign_peer_is_not_sent_pings_that_only_rtlab_answers(name, be
     transport = MemoryTransport()  # no welcome
     transport.name = name
     async with Connection(Factory(transport)) as conn:
-        await until(lambda: conn._driver.opened._reading is not None)
-        assert (conn._driver.opened._beats is not None) is beats
+        await until(lambda: conn._runner.opened._reading is not None)
+        assert (conn._runner.opened._beats is not None) is beats
         transport.push(welcome())  # it is an rtlab server after all
-        await until(lambda: conn._driver.opened._beats is not None)
+        await until(lambda: conn._runner.opened._beats is not None)

@@ -103,8 +103,8 @@ def interrupted(name, script):
 def test_an_interrupt_gets_through_and_leaves_a_true_state(name):
     async def script(conn):
         await conn.connect()
-        conn._driver.transport.push(Message("n", 1))
-        conn._driver.transport.drop()
+        conn._runner.transport.push(Message("n", 1))
+        conn._runner.transport.drop()
         await asyncio.sleep(10)
 
     conn = interrupted(name, script)
@@ -187,7 +187,7 @@ def test_a_connection_may_be_carried_to_a_second_loop(lost):
     async def first():
         await conn.connect()
         if lost:
-            conn._driver.transport.drop()
+            conn._runner.transport.drop()
             await until(lambda: conn.state is State.RECONNECTING)
 
     asyncio.run(first())
@@ -198,7 +198,7 @@ def test_a_connection_may_be_carried_to_a_second_loop(lost):
             with pytest.raises(NotConnected):
                 await conn.send("n")
             await conn.connect()
-            conn._driver.transport.push(Message("n", 1))
+            conn._runner.transport.push(Message("n", 1))
             assert (await anext(aiter(conn))).payload == 1
             await conn.close()
 
@@ -316,7 +316,7 @@ async def test_an_interrupt_in_a_watcher_gets_through_and_the_connection_reconne
 
     conn.watch_wire(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        conn._driver.feed(Lost(conn._driver.life.generation, 1006, "", clean=False, reconnect=True))
+        conn._runner.feed(Lost(conn._runner.life.generation, 1006, "", clean=False, reconnect=True))
     async with asyncio.timeout(10):
         await until(lambda: conn.stats.connects == 2)
     await conn.close()

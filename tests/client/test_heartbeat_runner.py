@@ -54,8 +54,8 @@ async def stalls(heartbeat):
 
 async def test_a_slow_iterator_is_not_taken_for_a_dead_peer():
     transport, conn, stream, ended = await stalls(Ping(interval=0.01, timeout=0.02))
-    pings = conn._driver.opened._beats._beat.number
-    await until(lambda: conn._driver.opened._beats._beat.number > pings + 2)
+    pings = conn._runner.opened._beats._beat.number
+    await until(lambda: conn._runner.opened._beats._beat.number > pings + 2)
     assert ended == []
     transport.deaf = True
     transport.reading = asyncio.Event()  # no ping is answered any more
@@ -153,7 +153,7 @@ async def test_close_waits_for_pings_under_way():
 
     conn = Connection(Factory(Lingering(welcome=welcome())), heartbeat=Ping(0.01, timeout=5.0))
     await conn.connect()
-    await until(lambda: conn._driver.opened._beats._tasks.running)
+    await until(lambda: conn._runner.opened._beats._tasks.running)
     await conn.close()
     assert leftovers() == []
 

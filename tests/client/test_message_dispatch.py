@@ -179,7 +179,7 @@ async def test_a_message_that_waits_for_room_outlives_the_connection():
     await turns()
     received = len(seen)
     assert received < 4
-    conn._driver._attempt.cancel()
+    conn._runner._attempt.cancel()
     await conn.close()
     got = [(await anext(stream)).payload for _ in range(received)]
     assert got == seen

@@ -175,7 +175,7 @@ async def test_reconnect_now_from_a_handler_starts_one_attempt_and_leaves_no_tim
     factory.made[0].drop()
     await until(lambda: conn.stats.connects == 2)
     assert seen == ["connected", "disconnected", "reconnecting", "connected"]
-    assert conn._driver._timer is None
+    assert conn._runner._timer is None
     assert len(factory.made) == 2
     await conn.close()
 
@@ -239,7 +239,7 @@ async def test_a_handler_that_is_interrupted_does_not_stop_the_machine():
     await conn.connect()
     conn.once("disconnected", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        conn._driver.feed(Close())
+        conn._runner.feed(Close())
     await conn.close()
     await conn.connect()
     assert conn.state is State.CONNECTED
@@ -261,12 +261,12 @@ async def test_an_error_while_a_broken_step_is_cleaned_up_keeps_the_later_events
 
     conn = Connection(Factory(Failing(welcome=welcome()), MemoryTransport(welcome=welcome())))
     await conn.connect()
-    carried, carry_out = [], conn._driver._carry_out
-    driver = conn._driver
+    carried, carry_out = [], conn._runner._carry_out
+    runner = conn._runner
 
     def broken(action):
         if isinstance(action, TellDisconnected):
-            driver.feed(Connect())
+            runner.feed(Connect())
             raise ZeroDivisionError
         carried.append(type(action))
         carry_out(action)
@@ -278,9 +278,9 @@ async def test_an_error_while_a_broken_step_is_cleaned_up_keeps_the_later_events
     conn.on("error", lambda event: errors.append(event.error))
     if where == "handler":
         conn.once("disconnected", interrupt)
-    driver._carry_out = broken
+    runner._carry_out = broken
     with pytest.raises(KeyboardInterrupt) if where == "handler" else nullcontext():
-        driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
+        runner.feed(Lost(runner.life.generation, 1006, "gone", False, False))
     assert Open in carried
     assert [type(error) for error in errors] == ([] if where == "handler" else [LookupError])
     await conn.close()
@@ -314,12 +314,12 @@ async def test_an_interrupt_in_a_backoff_outlives_an_error_of_the_transport_that
     first = Failing(welcome=welcome())
     conn = Connection(Factory(first), backoff=Interrupted(1))
     await conn.connect()
-    driver, given_up = conn._driver, []
-    give_up = driver._give_up
-    driver._give_up = lambda reason: (given_up.append(reason), give_up(reason))
+    runner, given_up = conn._runner, []
+    give_up = runner._give_up
+    runner._give_up = lambda reason: (given_up.append(reason), give_up(reason))
     first.failing = True
     with pytest.raises(KeyboardInterrupt):
-        driver.feed(Lost(driver.life.generation, 1006, "gone", False, True))
+        runner.feed(Lost(runner.life.generation, 1006, "gone", False, True))
     assert len(given_up) == 1
     first.failing = False
     await conn.close()
@@ -349,7 +349,7 @@ async def test_an_error_of_a_transports_abort_leaves_no_task_when_the_connection
 
     conn = Connection(Factory(Failing(welcome=welcome())))
     async with asyncio.timeout(10), conn:
-        running = conn._driver._tasks.running
+        running = conn._runner._tasks.running
         assert running
     assert all(task.done() for task in running)
     assert conn.state is State.CLOSED
@@ -358,7 +358,7 @@ async def test_an_error_of_a_transports_abort_leaves_no_task_when_the_connection
 async def test_an_interrupt_is_raised_rather_than_an_error_before_or_after_it():
     conn = Connection(Factory(MemoryTransport(welcome=welcome())))
     await conn.connect()
-    driver = conn._driver
+    runner = conn._runner
     raised = iter([LookupError(), KeyboardInterrupt(), LookupError()])
 
     def failing(argument):
@@ -366,9 +366,9 @@ async def test_an_interrupt_is_raised_rather_than_an_error_before_or_after_it():
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_tell_state", "_carry_out", "_abandon"):
-            patch.setattr(driver, name, failing if name == "_abandon" else lambda argument: 1 / 0)
+            patch.setattr(runner, name, failing if name == "_abandon" else lambda argument: 1 / 0)
         with pytest.raises(KeyboardInterrupt):
-            driver.feed(Lost(driver.life.generation, 1006, "gone", False, False))
+            runner.feed(Lost(runner.life.generation, 1006, "gone", False, False))
     assert not list(raised)
     await conn.close()
 
@@ -466,7 +466,7 @@ async def test_connecting_leaves_nothing_wherever_its_attempt_is_cancelled(kind)
         while more:
             number += 1
             async with connection() as conn:
-                more = await cancelled_at(number, "Driver._run", conn.connect)
+                more = await cancelled_at(number, "StateMachineRunner._run", conn.connect)
                 if conn.state is State.CONNECTED:  # cancelled when all was done
                     await conn.close()
         assert number > 4

@@ -44,7 +44,7 @@ async def test_any_transport_resumes_and_loses_nothing(transport):
             await conn.join_room("r")
             publish(server, "r", 0)
             await until(lambda: got == [0], 20)
-            conn._driver.transport.abort()
+            conn._runner.transport.abort()
             publish(server, "r", 1)
             await until(lambda: got == [0, 1], 20)
 

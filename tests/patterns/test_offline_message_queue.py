@@ -290,7 +290,7 @@ async def test_what_was_sent_is_neither_dropped_nor_too_old_also_while_it_waits_
         assert [one.payload for one in await queue.messages()] == ["sent", "b", "c"]
         assert [one.outcome for one in receipts] == ["waiting", "refused", "waiting", "waiting"]
         now[0] += 100
-        conn._driver.transport.drop()
+        conn._runner.transport.drop()
         await until(lambda: len(queue) == 1)
         await queue._worker.idle()
         assert [letter.payload for letter in await queue.dead_letters()] == ["b", "c"]

@@ -198,7 +198,7 @@ async def test_a_probe_leaves_no_session_behind(lab: Lab):
 async def test_the_heartbeat_of_the_new_transport_runs(lab: Lab):
     client = fallen_to("longpoll", lab.url)
     async with asyncio.timeout(TIMEOUT), client:
-        opened = client._driver.opened  # pyright: ignore[reportPrivateUsage]
+        opened = client._runner.opened  # pyright: ignore[reportPrivateUsage]
         assert opened is not None
         assert opened._beats is None  # pyright: ignore[reportPrivateUsage]
         await moved(client)

@@ -273,7 +273,7 @@ async def an_acknowledged_message(dial):
 
 async def lose(conn):
     """Drop the connection as a pulled cable would."""
-    conn._driver.transport.abort()
+    conn._runner.transport.abort()
 
 
 @row(CONNECTION)

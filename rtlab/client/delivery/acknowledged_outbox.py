@@ -16,7 +16,7 @@ from rtlab.client.delivery.retransmission import PER_FRAME, DeliveryMode, Retran
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.requests import Requests
-from rtlab.client.state_machine_runner import Driver
+from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
@@ -63,7 +63,7 @@ class AcknowledgedOutbox:
 
     Parameters
     ----------
-    driver : Driver
+    runner : StateMachineRunner
         Calls `follow` when a connection opens and when it ends, and owns the tasks that send.
     dispatch : MessageDispatch
         Keeps refused messages as dead letters.
@@ -79,7 +79,7 @@ class AcknowledgedOutbox:
 
     def __init__(
         self,
-        driver: Driver,
+        runner: StateMachineRunner,
         dispatch: MessageDispatch,
         requests: Requests,
         sender: MessageSender,
@@ -88,7 +88,7 @@ class AcknowledgedOutbox:
     ) -> None:
         if window < 1:
             raise ValueError(f"expected delivery_window >= 1, got {window!r}")
-        self._driver = driver
+        self._runner = runner
         self._dispatch = dispatch
         self._requests = requests
         self._ask = sender.ask
@@ -100,7 +100,7 @@ class AcknowledgedOutbox:
         self._in_a_row = 0
         self._space: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        driver.follow = self.follow
+        runner.follow = self.follow
 
     def __len__(self) -> int:
         """How many messages are unacknowledged."""
@@ -123,7 +123,7 @@ class AcknowledgedOutbox:
         """
         if mode not in ("at_least_once", "effectively_once"):
             raise ValueError(f"expected delivery to be one of {get_args(DeliveryMode)}, got {mode!r}")
-        self._driver.check_loop()
+        self._runner.check_loop()
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # Receipts of messages from a former event loop cannot wake anybody any more.
@@ -170,14 +170,14 @@ class AcknowledgedOutbox:
                 self._numbers = 0
             delivery = self._deliveries[mode] = Retransmission(
                 self._batch,
-                self._driver.spawn,
+                self._runner.spawn,
                 self._limit,
                 identity=identity,
                 window=self._window,
                 answer_timeout=self._answer_timeout,
                 progress=self._progress,
             )
-            if self._driver.transport is not None:
+            if self._runner.transport is not None:
                 delivery.opened()
         return delivery
 
@@ -186,14 +186,14 @@ class AcknowledgedOutbox:
         return await self._ask(batch, timeout, will_repeat=True)
 
     def _limit(self) -> int:
-        transport = self._driver.transport
+        transport = self._runner.transport
         return MAX_MESSAGE_BYTES if transport is None else transport.max_message_bytes
 
     def _progress(self) -> None:
         if self._space is not None:
             self._space.set()
 
-    # Called by the driver
+    # Called by the runner
 
     def follow(self, up: bool) -> None:
         """Send again when a connection has opened (`up`); stop sending when it has ended."""

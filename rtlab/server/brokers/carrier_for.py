@@ -10,7 +10,7 @@ from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import Carrier
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
 from rtlab.server.brokers.carrying.subjects import encode_subject
 
 __all__ = ["carrier_for", "driver_for"]
@@ -54,7 +54,7 @@ def carrier_for(url: str, *, namespace: str = "lab", limits: CarrierLimits | Non
     'memory://here'
     """
     limits = limits or CarrierLimits()
-    return LinkedCarrier(driver_for(url, namespace, limits), namespace, limits)
+    return ReconnectingCarrier(driver_for(url, namespace, limits), namespace, limits)
 
 
 def driver_for(url: str, namespace: str, limits: CarrierLimits) -> BrokerDriver:

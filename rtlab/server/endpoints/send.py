@@ -16,7 +16,7 @@ from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
-from rtlab.server.sessions.post_deduplication import NumberedPosts, PostAnswer
+from rtlab.server.sessions.post_deduplication import PostAnswer, PostDeduplication
 from rtlab.server.sessions.resumable_session import Session
 
 __all__ = ["send"]
@@ -64,7 +64,7 @@ async def send(request: web.Request) -> web.StreamResponse:
     if session.order.waiting > MAX_WAITING:
         text = f"{session.order.waiting:,} of your messages wait for the broker: try again later"
         return json_error(503, "busy", text, {"Retry-After": "1"})
-    number = NumberedPosts.number(request.headers.get("Idempotency-Key", ""))
+    number = PostDeduplication.number(request.headers.get("Idempotency-Key", ""))
     if number is None:
         return await _handle(node, session, body)
     if not session.posts.begin(number):

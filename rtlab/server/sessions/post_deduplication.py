@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-__all__ = ["NumberedPosts", "PostAnswer"]
+__all__ = ["PostAnswer", "PostDeduplication"]
 
 _DIGITS: Final = 20
 
@@ -22,12 +22,12 @@ class PostAnswer(NamedTuple):
     body: bytes
 
 
-class NumberedPosts:
+class PostDeduplication:
     """The newest POST of one session and its answer; a client sends one POST at a time.
 
     Examples
     --------
-    >>> posts = NumberedPosts()
+    >>> posts = PostDeduplication()
     >>> posts.number("17"), posts.number("no number")
     (17, None)
     """

@@ -18,7 +18,7 @@ from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.message_deduplication import Incarnation
 from rtlab.server.sessions.open_loop_feed import Feed
-from rtlab.server.sessions.post_deduplication import NumberedPosts
+from rtlab.server.sessions.post_deduplication import PostDeduplication
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 from rtlab.server.sinks.base import Sink
@@ -102,7 +102,7 @@ class Session:
         self.address: str | None = None  # where its newest connection comes from
         # Keeps the client's messages in order while one of them waits for a broker's answer.
         self.order = InOrder()
-        self.posts = NumberedPosts()
+        self.posts = PostDeduplication()
         # The outboxes that the client has opened in this session, by name.
         self.outboxes: dict[str, Incarnation] = {}
         self.rooms: dict[str, None] = {}  # those that the session is in

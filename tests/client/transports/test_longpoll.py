@@ -357,7 +357,7 @@ async def test_a_room_on_the_real_server_through_lost_connections(
         await two.join_room("r")
         for start in range(0, 60, 20):
             await asyncio.gather(*(one.send("chat", n, room_id="r") for n in range(start, start + 20)))
-            transport = two._driver.transport
+            transport = two._runner.transport
             if transport is not None:
                 transport.abort()
         async with asyncio.timeout(10):

@@ -104,7 +104,7 @@ async def test_batches_of_one_turn_leave_together_and_in_order(compression, endi
     async with server(collect, compression=compression) as url:
         async with WebSocketConnection(url, compression=compression) as conn:
             writes = []
-            transport = conn._driver.transport
+            transport = conn._runner.transport
             written = transport._ws.transport.write
             transport._ws.transport.write = lambda data: (writes.append(len(data)), written(data))
             waiting = []
@@ -671,7 +671,7 @@ async def test_a_socket_that_fails_to_write_ends_the_connection(monkeypatch):
     async with server(echo) as url, WebSocketConnection(url, max_reconnect_attempts=0) as conn:
         ended = []
         conn.on("disconnected", ended.append)
-        monkeypatch.setattr(conn._driver.transport._ws.transport, "write", broken)
+        monkeypatch.setattr(conn._runner.transport._ws.transport, "write", broken)
         with pytest.raises(NotConnected, match="no buffer space available"):
             await conn.send("chat")
         await until(lambda: ended)

@@ -11,7 +11,7 @@ from rtlab.lab.broker_servers import BrokerServer
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, Carried, LinkLost
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver, Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
 
 PATIENCE = 60.0
 #: Probes and waits must not end on a starved machine, where RabbitMQ takes half a minute to start, but
@@ -79,7 +79,7 @@ class Link:
 class Node:
     """One carrier and its link."""
 
-    def __init__(self, carrier: LinkedCarrier, link: Link) -> None:
+    def __init__(self, carrier: ReconnectingCarrier, link: Link) -> None:
         self.carrier, self.link = carrier, link
         self.events: list[tuple[bool, str]] = []
         carrier.on_link(lambda up, why: self.events.append((up, why)))
@@ -155,7 +155,7 @@ class Bench:
     async def node(self, limits: CarrierLimits = CALM, namespace: str | None = None) -> Node:
         namespace = namespace or self.namespace
         link = Link(self._make(namespace, limits))
-        node = Node(LinkedCarrier(link, namespace, limits), link)
+        node = Node(ReconnectingCarrier(link, namespace, limits), link)
         self._nodes.append(node)
         await node.carrier.open()
         return node

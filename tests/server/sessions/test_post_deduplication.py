@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from rtlab.server.sessions.post_deduplication import NumberedPosts, PostAnswer
+from rtlab.server.sessions.post_deduplication import PostAnswer, PostDeduplication
 
 
 async def test_a_repeat_waits_for_the_first_ones_answer():
-    posts = NumberedPosts()
+    posts = PostDeduplication()
     assert posts.begin(1)
     assert not posts.begin(1)
     waiting = [asyncio.create_task(posts.answer(1)) for _ in range(2)]
@@ -24,7 +24,7 @@ async def test_a_repeat_waits_for_the_first_ones_answer():
 
 
 async def test_what_is_older_than_the_newest_is_no_new_one():
-    posts = NumberedPosts()
+    posts = PostDeduplication()
     assert posts.begin(5)
     waiting = asyncio.create_task(posts.answer(5))
     await asyncio.sleep(0)
@@ -37,4 +37,4 @@ async def test_what_is_older_than_the_newest_is_no_new_one():
 
 @pytest.mark.parametrize("key", ["", "-1", "1.5", "٣", "9" * 21, "5e3", '"8"'])
 def test_keys_that_are_no_numbers_of_ours(key):
-    assert NumberedPosts.number(key) is None
+    assert PostDeduplication.number(key) is None

@@ -1,6 +1,6 @@
 """The interface of one kind of broker: a connection that is opened once, used, and discarded.
 
-`LinkedCarrier` does what all kinds have in common: reconnection, queueing, probes, gaps and
+`ReconnectingCarrier` does what all kinds have in common: reconnection, queueing, probes, gaps and
 limits.
 """
 

@@ -28,13 +28,13 @@ from rtlab.server.brokers.carrying.listening import Listening, SubjectHandler, r
 from rtlab.server.brokers.carrying.send_queue import SendQueue
 from rtlab.server.brokers.carrying.subjects import full_name, probe_name
 
-__all__ = ["LinkedCarrier"]
+__all__ = ["ReconnectingCarrier"]
 
 #: Each pause before another attempt to connect is this many times the pause before.
 _GROWTH: Final = 2.0
 
 
-class LinkedCarrier:
+class ReconnectingCarrier:
     """See `Carrier`.
 
     Parameters
@@ -66,7 +66,7 @@ class LinkedCarrier:
         self._probe_heard = 0
 
     def __repr__(self) -> str:
-        return f"<LinkedCarrier: {self._driver.label}, {'up' if self.up else 'away'}>"
+        return f"<ReconnectingCarrier: {self._driver.label}, {'up' if self.up else 'away'}>"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -365,7 +365,7 @@ class _Subscription:
 
     __slots__ = ("_carrier", "_name", "_place")
 
-    def __init__(self, carrier: LinkedCarrier, name: str, place: SubjectHandler) -> None:
+    def __init__(self, carrier: ReconnectingCarrier, name: str, place: SubjectHandler) -> None:
         self._carrier, self._name, self._place = carrier, name, place
 
     async def close(self) -> None:

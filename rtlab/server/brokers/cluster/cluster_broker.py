@@ -21,7 +21,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.followed_rooms import FollowedRooms
-from rtlab.server.brokers.cluster.forwarded_publishes import Forwarded
+from rtlab.server.brokers.cluster.forwarded_publishes import ForwardedPublishes
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Membership, Timings
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
@@ -93,7 +93,7 @@ class ClusterBroker:
         self._members = Membership(name, clock, self._timings)
         self._owned = OwnedRooms(hub, self._members, self._link, self._announce, self._reclaim, clock)
         self._followed = FollowedRooms(hub, self._members, self._link, self._owned)
-        self._forwarded = Forwarded(self._members, self._link, self._owned, clock)
+        self._forwarded = ForwardedPublishes(self._members, self._link, self._owned, clock)
         self._echo = asyncio.Event()
         self._lines = LifeLines(self._members.my_life, self._process_ended)
         self._door = 0

@@ -16,7 +16,7 @@ from rtlab.server.brokers.cluster.node_link import NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import Forward, Reply
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 
-__all__ = ["Forwarded"]
+__all__ = ["ForwardedPublishes"]
 
 #: Seconds that a message waits for a room's owner; its sender gets an answer after 5 s at the latest.
 _PATIENCE: Final = 4.0
@@ -33,7 +33,7 @@ class _Publish:
     deadline: float
 
 
-class Forwarded:
+class ForwardedPublishes:
     """Passes messages to the owners of their rooms, on this node or on others.
 
     Parameters

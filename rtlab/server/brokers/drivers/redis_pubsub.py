@@ -114,7 +114,7 @@ class RedisPubSubDriver:
             self._lost(reason)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`: there is no history, and `LinkedCarrier` does not ask for one."""
+        """See `Driver.read`: there is no history, and `ReconnectingCarrier` does not ask for one."""
         raise BrokerFailed(f"{self.label} stores nothing")
 
     async def check(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.driver_interface import SubjectAttachment
-from rtlab.server.brokers.carrying.reconnecting_carrier import LinkedCarrier
+from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
 from rtlab.server.brokers.drivers.memory import MemoryDriver
 from tests.server.brokers.bench import CALM
 
@@ -27,7 +27,7 @@ class EndsTheLink(MemoryDriver):
 
 async def test_the_first_link_is_made_again_when_the_broker_ended_it() -> None:
     driver = EndsTheLink("first link", CALM)
-    carrier = LinkedCarrier(driver, "first link", CALM)
+    carrier = ReconnectingCarrier(driver, "first link", CALM)
     await carrier.open()
     try:
         assert carrier.up
@@ -40,7 +40,7 @@ async def test_but_not_for_ever() -> None:
     limits = replace(CALM, connect_timeout=0.2)
     driver = EndsTheLink("never a link", limits)
     driver.times = 1_000_000
-    carrier = LinkedCarrier(driver, "never a link", limits)
+    carrier = ReconnectingCarrier(driver, "never a link", limits)
     with pytest.raises(LinkLost, match="not yet"):
         await carrier.open()
     assert driver.times < 1_000_000 - 1

@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.connection import Connection
 from rtlab.client.events import Resync
 from rtlab.errors import ConnectionLost, StateBehind
-from rtlab.patterns.snapshot_then_delta import StateAt, snapshot_then_delta
+from rtlab.patterns.live_state import StateAt, snapshot_then_delta
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from tests.memory import Factory
