@@ -19,7 +19,8 @@ from rtlab.client.auth.tokens import Tokens
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
-from rtlab.client.delivery.acknowledged_outbox import AcknowledgedOutbox
+from rtlab.client.connection_watchers import Watchable
+from rtlab.client.delivery.acknowledged_send import AcknowledgedSend
 from rtlab.client.delivery.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.message_dispatch import MessageDispatch
@@ -31,7 +32,6 @@ from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
-from rtlab.client.wire_watch import Watchable
 from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
@@ -183,7 +183,7 @@ class Connection(Watchable):
             rng=rng if rng is not None else np.random.default_rng(),
         )
         self._sender = MessageSender(self._runner, self._dispatch, requests, writes, throttle, schemas)
-        self._acknowledged = AcknowledgedOutbox(
+        self._acknowledged = AcknowledgedSend(
             self._runner, self._dispatch, requests, self._sender, delivery_window, self.request_timeout
         )
 

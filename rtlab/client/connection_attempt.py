@@ -21,7 +21,7 @@ from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.processes.tasks import Spawn
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import session_of
+from rtlab.protocol.resume_fields import session_of
 
 __all__ = ["ConnectionAttempt"]
 

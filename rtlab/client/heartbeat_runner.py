@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.transports.base import Transport
-from rtlab.client.wire_watch import WireWatch
 from rtlab.errors import TransportClosed, describe
 from rtlab.policies.heartbeat import (
     Beat,

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.requests import Requests, published
-from rtlab.client.wire_watch import WireWatch
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of

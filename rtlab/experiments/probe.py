@@ -21,7 +21,7 @@ from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.watched_socket import WatchedSocket
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http1 import Head
-from rtlab.protocol.session_resume import Resume, session_of, session_query
+from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Url, parse_url
 
 __all__ = ["probe"]

@@ -14,7 +14,7 @@ from rtlab.errors import LabError
 from rtlab.lab.balancer import Balancer
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab_description import as_html, as_text
-from rtlab.lab.lab_node import LabNode
+from rtlab.lab.node_snapshot import LabNode
 from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments

@@ -127,7 +127,7 @@ class JupyterLab:
                         sys.executable,
                         "-P",
                         "-m",
-                        "rtlab.processes.third_party_programs",
+                        "rtlab.processes.third_party_guard",
                         "--watch-fd",
                         "0",
                         "--",

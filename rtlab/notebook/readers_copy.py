@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from rtlab.errors import RtlabError
+from rtlab.notebook.without_outputs import cells_of, clean, source_hash, source_of
 from rtlab.resources import notebooks_path
 
-__all__ = ["Copies", "clean", "hand_out", "moved_imports", "reset", "source_hash"]
+__all__ = ["Copies", "hand_out", "moved_imports", "reset"]
 
 #: Name of the file that maps each notebook's name to the hash of the source that was handed out.
 MANIFEST: Final = ".rtlab-handed-out.json"
@@ -127,42 +127,6 @@ def reset(folder: Path, number: str) -> tuple[str, str | None]:
     return name, kept
 
 
-def clean(raw: bytes) -> bytes:
-    """Return a notebook without outputs; any other file unchanged.
-
-    Parameters
-    ----------
-    raw : bytes
-        Content of the file.
-    """
-    cells = _cells(raw)
-    if cells is None:
-        return raw
-    notebook = json.loads(raw)
-    notebook.get("metadata", {}).pop("widgets", None)
-    for cell in notebook["cells"]:
-        if cell.get("cell_type") == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    return (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def source_hash(raw: bytes) -> str:
-    """Return a digest of a notebook's cells without their outputs; of any other file, of its bytes.
-
-    Parameters
-    ----------
-    raw : bytes
-        Content of the file.
-    """
-    cells = _cells(raw)
-    if cells is not None:
-        sources = [(cell.get("cell_type"), _source(cell).rstrip()) for cell in cells]
-        while sources and not sources[-1][1]:
-            sources.pop()  # JupyterLab adds an empty cell after running the last one
-        raw = json.dumps(sources).encode()
-    return hashlib.sha256(raw).hexdigest()
-
-
 def moved_imports(raw: bytes) -> dict[str, str]:
     """Return the modules that a notebook imports by a former name.
 
@@ -177,7 +141,7 @@ def moved_imports(raw: bytes) -> dict[str, str]:
         Former dotted name → present one.
     """
     moved = cast("dict[str, str]", json.loads(_MOVED.read_text("utf-8")))
-    code = [_source(cell) for cell in _cells(raw) or () if cell.get("cell_type") == "code"]
+    code = [source_of(cell) for cell in cells_of(raw) or () if cell.get("cell_type") == "code"]
     names = [name for text in code for name in cast("list[str]", _IMPORT.findall(text))]
     return {name: moved[name] for name in names if name in moved}
 
@@ -234,18 +198,3 @@ def _write(target: Path, data: bytes) -> None:
     part = target.with_name(f".{target.name}.part")
     part.write_bytes(data)
     os.replace(part, target)
-
-
-def _cells(raw: bytes) -> list[dict[str, Any]] | None:
-    try:
-        cells: Any = json.loads(raw)["cells"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cast("list[Any]", cells)):
-        return None
-    return cast("list[dict[str, Any]]", cells)
-
-
-def _source(cell: dict[str, Any]) -> str:
-    source: Any = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(cast("list[str]", source))

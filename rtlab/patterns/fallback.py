@@ -26,7 +26,7 @@ from rtlab.patterns.handover import Handover
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 
 __all__ = ["Fallback", "Owner", "Trial"]
 

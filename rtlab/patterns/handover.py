@@ -17,7 +17,7 @@ from rtlab.client.transports.base import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 
 __all__ = ["Handover"]

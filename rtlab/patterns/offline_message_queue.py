@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from rtlab.client.connection import Connection
-from rtlab.client.delivery.acknowledged_outbox import kept_copy
+from rtlab.client.delivery.acknowledged_send import kept_copy
 from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.named_timeouts import within

@@ -19,7 +19,7 @@ from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.app import Server
 from rtlab.server.brokers.broker_interface import Broker, BrokerFailed
-from rtlab.server.brokers.standalone_broker import MemoryBroker
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.command_line import make_parser
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
@@ -131,7 +131,7 @@ async def _serve(args: argparse.Namespace) -> None:
 
     def make_broker(hub: Hub) -> Broker:
         if args.broker is None:
-            return MemoryBroker(hub)
+            return SingleNodeBroker(hub)
         from rtlab.server.brokers.carrier_for import carrier_for
         from rtlab.server.brokers.carrying.subjects import namespace_of
         from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rtlab.processes.boot_id import boot_id
 from rtlab.server.auth.rights import may
 from rtlab.server.brokers.broker_interface import Broker
-from rtlab.server.brokers.standalone_broker import MemoryBroker
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.drain import drain
 from rtlab.server.event_loop.loop_turns import Turns
@@ -27,7 +27,7 @@ from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_caps import MAX_ROOMS, is_name
-from rtlab.server.session_connections import Connections
+from rtlab.server.session_resumption import Connections
 from rtlab.server.sessions.message_deduplication import Producers
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
@@ -83,7 +83,7 @@ class Node:
         self,
         options: Options,
         clock: Callable[[], float] = time.monotonic,
-        make_broker: Callable[[Hub], Broker] = MemoryBroker,
+        make_broker: Callable[[Hub], Broker] = SingleNodeBroker,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.options = options

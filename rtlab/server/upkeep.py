@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.session_connections import Connections
+from rtlab.server.session_resumption import Connections
 from rtlab.server.sessions.session_registry import Sessions
 
 __all__ = ["Announcer", "Upkeep"]

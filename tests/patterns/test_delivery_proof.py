@@ -21,7 +21,7 @@ from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
 from rtlab.measure.ledger import Anomalies, Ledger
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,7 +12,7 @@ from rtlab.patterns.fallback import Fallback
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.policies.circuit_breaker import Breaker
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 
 WELCOME = Message("welcome", {})

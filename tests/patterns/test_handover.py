@@ -9,7 +9,7 @@ import pytest
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.patterns.handover import Handover
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import Calling, turns, welcome
 

@@ -6,7 +6,7 @@ import asyncio
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.broker_interface import BrokerFailed, Published
-from rtlab.server.brokers.standalone_broker import MemoryBroker
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["SlowBroker"]
@@ -33,7 +33,7 @@ class SlowBroker:
     def __init__(self, hub: Hub) -> None:
         self.outstanding: list[tuple[str, Message, asyncio.Future[Published]]] = []
         self.most: dict[str, int] = {}
-        self._memory = MemoryBroker(hub)
+        self._memory = SingleNodeBroker(hub)
 
     def publish(self, room_id: str, message: Message) -> asyncio.Future[Published]:
         answer: asyncio.Future[Published] = asyncio.get_running_loop().create_future()

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from rtlab.server.brokers.standalone_broker import MemoryBroker
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from tests.server.conftest import TOKEN, Child
@@ -94,7 +94,7 @@ def test_a_node_among_others_tells_how_its_broker_is(start: Callable[..., Child]
     assert found["rtlab_broker_silence_seconds",] < 60
 
 
-class CutOff(MemoryBroker):
+class CutOff(SingleNodeBroker):
     def report(self) -> Any:
         return {"connected": False}
 

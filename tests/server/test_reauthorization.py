@@ -11,7 +11,7 @@ from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.names_and_caps import MAX_ROOMS
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 from tests.server.ingress.bench import Bench
 
 

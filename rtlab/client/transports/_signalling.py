@@ -17,7 +17,7 @@ from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin, parse_url
 
 __all__ = ["post_offer"]

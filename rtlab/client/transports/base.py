@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 
 __all__ = ["FOREIGN_AFTER", "DeliverDirectly", "Transport"]

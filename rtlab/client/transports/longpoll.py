@@ -24,7 +24,7 @@ from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_status import close_code_for, is_web_page
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of, session_query
+from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]

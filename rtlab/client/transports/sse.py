@@ -30,7 +30,7 @@ from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of, session_query
+from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]

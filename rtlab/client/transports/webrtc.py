@@ -24,7 +24,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

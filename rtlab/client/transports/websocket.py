@@ -33,7 +33,7 @@ from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS
 from rtlab.protocol.limits import SLACK_BYTES
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin as ServerOrigin
 from rtlab.protocol.urls import parse_url
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -15,7 +14,6 @@ from rtlab.protocol.websocket_frames import read_header, unmasked
 __all__ = [
     "FrameReader",
     "ReceivedFrame",
-    "accept_of",
     "new_key",
     "raw_frame",
     "request_head",
@@ -24,7 +22,6 @@ __all__ = [
 
 #: A fixed masking key is enough for tests; RFC 6455 §5.3 requires real clients to use unpredictable keys.
 _MASK: Final = b"\x37\xfa\x21\x3d"
-_GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _READ_BYTES: Final = 64 * 1024
 #: Larger frames are refused, so that none is held in memory; no server under test has a reason to send one.
 _MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
@@ -124,22 +121,6 @@ class FrameReader:
             self._buffer += data
 
 
-def new_key() -> str:
-    """Return a key for one handshake: 16 random bytes in base64 (RFC 6455 §4.1)."""
-    return base64.b64encode(secrets.token_bytes(16)).decode()
-
-
-def accept_of(key: str) -> str:
-    """Return the ``Sec-WebSocket-Accept`` that a server must answer to a key (RFC 6455 §4.2.2).
-
-    Examples
-    --------
-    >>> accept_of("dGhlIHNhbXBsZSBub25jZQ==")
-    's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
-    """
-    return base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest()).decode()
-
-
 def upgrade_fields(key: str) -> dict[str, str]:
     """Return the header fields that every handshake needs besides ``Host`` (RFC 6455 §4.1)."""
     return {
@@ -168,3 +149,8 @@ def request_head(url: Url, fields: Fields, *, method: str = "GET", version: str 
         values = () if value is None else (value,) if isinstance(value, str) else value
         lines += [f"{name}: {one}" for one in values]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def new_key() -> str:
+    """Return a key for one handshake: 16 random bytes in base64 (RFC 6455 §4.1)."""
+    return base64.b64encode(secrets.token_bytes(16)).decode()

@@ -18,7 +18,6 @@ from rtlab.experiments.endpoint.raw_websocket_frames import (
     Fields,
     FrameReader,
     ReceivedFrame,
-    accept_of,
     new_key,
     raw_frame,
     request_head,
@@ -27,6 +26,7 @@ from rtlab.experiments.endpoint.raw_websocket_frames import (
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 from rtlab.protocol.urls import Url
 from rtlab.protocol.websocket_frames import CLOSE
+from rtlab.protocol.websocket_handshake import accept_of
 
 __all__ = ["TIMEOUT", "Steps", "Wire", "dial", "insecure_tls", "trusting_tls"]
 

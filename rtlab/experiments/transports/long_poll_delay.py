@@ -28,6 +28,7 @@ from rtlab.client.facades.long_polling import LongPolling
 from rtlab.errors import LabError, MachineBusy
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.statistics.bootstrap import bootstrap_mean
 from rtlab.processes.tasks import together
 from rtlab.protocol.messages import Message
 
@@ -73,10 +74,7 @@ class PollDelay(NamedTuple):
         """
         first = np.concatenate(([0], np.cumsum(self.per_answer)[:-1]))
         sums = np.add.reduceat(self.waits, first)
-        drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
-        means = sums[drawn].sum(1) / self.per_answer[drawn].sum(1)
-        low, high = np.quantile(means, (0.025, 0.975)).tolist()
-        return low, high
+        return bootstrap_mean(sums, self.per_answer, resamples=resamples, seed=seed)
 
     def __repr__(self) -> str:
         return f"<PollDelay: {len(self.waits):,} messages in {len(self.per_answer):,} answers>"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from rtlab.capture.wire_cost import measure_wire
+from rtlab.capture.wire_byte_counts import measure_wire
 from rtlab.client.factory import check_transports
 from rtlab.experiments.transports.comparison_result import Comparison, Turn
 from rtlab.experiments.transports.feed_load import take_feed
@@ -18,7 +18,7 @@ from rtlab.processes.tasks import until_stopped
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:
-    from rtlab.capture.wire_cost import WireReport
+    from rtlab.capture.wire_byte_counts import WireReport
     from rtlab.client.connection import Connection
     from rtlab.lab.lab import Lab
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, accept_of, raw_frame
+from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import AnswerCase
 from rtlab.experiments.websocket_conformance.outcome import (
@@ -22,6 +22,7 @@ from rtlab.experiments.websocket_conformance.outcome import (
 )
 from rtlab.protocol.http1 import Head, parse_head
 from rtlab.protocol.websocket_frames import CLOSE, PING, PONG
+from rtlab.protocol.websocket_handshake import accept_of
 
 __all__ = ["ClientUnderTest", "client_frames", "client_handshakes", "ours"]
 

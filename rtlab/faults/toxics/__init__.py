@@ -12,9 +12,9 @@ from rtlab.faults.toxics import (
     datagrams,
     http,
     latency_and_bandwidth,
-    messages,
     stall_and_blackhole,
 )
+from rtlab.faults.toxics import drop_message_kill_midframe as messages
 from rtlab.faults.toxics.toxic import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
 
 __all__ = [

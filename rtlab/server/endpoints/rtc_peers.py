@@ -19,7 +19,7 @@ from rtlab.protocol.limits import BATCH_SLACK_BYTES
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 from rtlab.server.sinks.base import Sink
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.data_channel import DataChannelSink

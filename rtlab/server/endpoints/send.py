@@ -17,7 +17,7 @@ from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.post_deduplication import PostAnswer, PostDeduplication
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 
 __all__ = ["send"]
 

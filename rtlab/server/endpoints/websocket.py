@@ -21,7 +21,7 @@ from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import Later, settled
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
 from rtlab.server.sinks.websocket import WebSocketSink

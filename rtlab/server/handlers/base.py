@@ -15,7 +15,7 @@ from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_caps import check_name
 from rtlab.server.sessions.message_deduplication import Producers
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["MessageHandler", "ReceiveItem", "Services", "field", "room_of"]

@@ -10,7 +10,7 @@ from rtlab.server.handlers.base import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.open_loop_feed import Feed, parse_plan
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 
 __all__ = ["MAX_FEEDS", "MAX_TOTAL_RATE", "feed"]
 

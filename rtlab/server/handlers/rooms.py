@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Any, NoReturn
 
-from rtlab.server.encoded_frames import RoomPosition
+from rtlab.server.encode_once import RoomPosition
 from rtlab.server.handlers.base import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, then

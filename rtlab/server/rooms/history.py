@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.rooms.hub_limits import HubLimits
 
 __all__ = ["History"]

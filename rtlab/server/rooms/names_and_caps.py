@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from rtlab.server.encoded_frames import NAME_CHARS
+from rtlab.server.encode_once import NAME_CHARS
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
 

@@ -7,7 +7,7 @@ import asyncio
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.encoded_frames import Burst, EncodedFrame, shared_form
+from rtlab.server.encode_once import Burst, EncodedFrame, shared_form
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.sinks.base import StreamSink, write_each
 

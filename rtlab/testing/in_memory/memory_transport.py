@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 
 __all__ = ["MemoryTransport"]

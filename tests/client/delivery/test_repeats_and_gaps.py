@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rtlab.client.delivery.repeats_and_gaps import MessageNumbers, Position
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 
 
 def said(offset, epoch="e", room="r"):

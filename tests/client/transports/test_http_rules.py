@@ -29,7 +29,7 @@ from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 TRANSPORTS: dict[str, Callable[..., Transport]] = {

@@ -19,7 +19,7 @@ from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import should_reconnect
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 pytestmark = pytest.mark.timeout(40)

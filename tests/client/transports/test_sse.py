@@ -20,7 +20,7 @@ from rtlab.client.transports.sse import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -23,7 +23,7 @@ from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, Transport
 from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.webrtc.data_channel import DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, accept_of
+from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader
+from rtlab.protocol.websocket_handshake import accept_of
 
 Talk = Callable[[FrameReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rtlab.capture.tls_exchange import TlsExchange, tls_exchange
-from rtlab.capture.wire_cost import measure_wire
+from rtlab.capture.wire_byte_counts import measure_wire
 from rtlab.errors import LabError
 from rtlab.experiments.transports.network_path import path_to
 from rtlab.experiments.transports.tls_cost import VERSIONS, tls_cost

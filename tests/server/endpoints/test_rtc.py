@@ -21,9 +21,9 @@ from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume
+from rtlab.protocol.resume_fields import Resume
 from rtlab.server.app import Server
-from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.endpoints import rtc_peers
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers

@@ -8,7 +8,7 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 
 
 class Bench:

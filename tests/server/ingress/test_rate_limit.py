@@ -14,7 +14,7 @@ from rtlab.policies.token_bucket import TokenBucket
 from rtlab.server.ingress import rate_limit
 from rtlab.server.ingress.rate_limit import LimitRate
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.resumable_session import Session
+from rtlab.server.sessions.session import Session
 from tests.server.ingress.bench import Bench, results_of_batch
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.encoded_frames import Burst, EncodedFrame
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
+from rtlab.server.encode_once import Burst, EncodedFrame
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.rooms.fan_out import BURST_FRAMES, FanOut
 from rtlab.server.rooms.hub import Hub
@@ -26,7 +26,7 @@ class Bench:
         self.turns = Turns(lambda: self.now, SLICE)
         self.fan_out = FanOut(self.turns)
         self.hub = Hub(lambda: self.now, new_epoch=lambda: "e", fan_out=self.fan_out)
-        self.broker = MemoryBroker(self.hub)
+        self.broker = SingleNodeBroker(self.hub)
 
     def join(self, count: int, room_id: str) -> list[Member]:
         members = [Member(self, f"{room_id} {n}") for n in range(count)]
@@ -241,7 +241,7 @@ async def test_who_leaves_while_a_room_is_delivered_gets_what_was_said_before_on
 def test_who_leaves_while_it_is_delivered_to_harms_nobody_where_there_are_no_turns() -> None:
     bench = Bench()
     bench.hub = Hub(lambda: 0.0, new_epoch=lambda: "e", fan_out=FanOut())
-    bench.broker = MemoryBroker(bench.hub)
+    bench.broker = SingleNodeBroker(bench.hub)
     members = bench.join(3, "r")
     members[0].reacts = lambda: members[0].leave("r")
     bench.publish("r", 1)

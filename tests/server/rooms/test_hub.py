@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.standalone_broker import MemoryBroker
-from rtlab.server.encoded_frames import Burst, EncodedFrame
+from rtlab.server.brokers.single_node_broker import SingleNodeBroker
+from rtlab.server.encode_once import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.hub_limits import HubLimits
 
@@ -55,7 +55,7 @@ def make(**limits: float) -> tuple[Hub, Clock]:
 
 def publish(hub: Hub, n: int = 1, room: str = "r") -> None:
     for _ in range(n):
-        MemoryBroker(hub).publish(room, Message("chat", "hi"))
+        SingleNodeBroker(hub).publish(room, Message("chat", "hi"))
 
 
 def test_offsets_are_dense_and_the_same_for_everyone() -> None:
@@ -124,7 +124,7 @@ def test_history_is_bounded_by_age_and_by_bytes() -> None:
     clock.now = 11
     assert not hub.join(Someone("bob"), "r", "e0", 2).recovered
     assert hub.join(Someone("bob"), "r", "e0", 3).recovered
-    MemoryBroker(hub).publish("r", Message("chat", "x" * 1000))
+    SingleNodeBroker(hub).publish("r", Message("chat", "x" * 1000))
     assert not hub.join(Someone("bob"), "r", "e0", 4).recovered
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.session_registry import Sessions
-from tests.server.sessions.test_resumable_session import Recorder
+from tests.server.sessions.test_session import Recorder
 
 
 def test_sessions_expire_only_without_a_connection() -> None:

@@ -6,7 +6,7 @@ import time
 
 from rtlab.policies.drop_or_conflate import parse_overflow
 from rtlab.protocol.messages import Message
-from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 
 

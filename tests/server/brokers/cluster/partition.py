@@ -25,7 +25,7 @@ from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 

@@ -26,7 +26,7 @@ from rtlab.server.brokers.cluster.node_messages import (
     decode,
 )
 from rtlab.server.brokers.cluster.rendezvous import owner_of
-from rtlab.server.encoded_frames import EncodedFrame
+from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 

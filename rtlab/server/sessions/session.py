@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from rtlab.policies.drop_or_conflate import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
-from rtlab.server.encoded_frames import Burst, EncodedFrame, RoomPosition, sendable
+from rtlab.server.encode_once import Burst, EncodedFrame, RoomPosition, sendable
 from rtlab.server.now_or_later import InOrder, Later, forward
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut

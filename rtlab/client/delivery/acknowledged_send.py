@@ -21,7 +21,7 @@ from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
 
-__all__ = ["STREAM", "AcknowledgedOutbox", "kept_copy"]
+__all__ = ["STREAM", "AcknowledgedSend", "kept_copy"]
 
 #: The name under which the server knows this outbox. When a newer process of the same client opens it, the
 #: server fences the older process.
@@ -55,7 +55,7 @@ def kept_copy(message: Message) -> tuple[Message, int]:
     return _decode(encoded), len(encoded)
 
 
-class AcknowledgedOutbox:
+class AcknowledgedSend:
     """Keeps each message until it has its result, or its owner closes the connection for good.
 
     The result is the server's answer; or the error of the message's frame, when that frame has raised

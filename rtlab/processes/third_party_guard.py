@@ -1,6 +1,6 @@
 """Runs a third-party program that must not outlive the kernel.
 
-``python -m rtlab.processes.third_party_programs --watch-fd N -- command…`` starts the command in the
+``python -m rtlab.processes.third_party_guard --watch-fd N -- command…`` starts the command in the
 supervisor's own process group and kills the whole group when the parent is gone: the pipe
 ``N`` has reached its end, or the parent process id has changed. Otherwise it ends with the
 command's exit code. SIGTERM is passed on.
@@ -43,9 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     int
         The command's exit code; 127 when it could not be started.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m rtlab.processes.third_party_programs", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m rtlab.processes.third_party_guard", description=__doc__)
     parser.add_argument("--watch-fd", type=int, required=True)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(argv)

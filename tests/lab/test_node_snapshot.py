@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtlab.lab.lab_node import LabNode
+from rtlab.lab.node_snapshot import LabNode
 
 
 def test_a_nodes_websocket_is_at_its_address_and_its_name_tells_no_port():

@@ -6,10 +6,10 @@ from rtlab.protocol.messages import Message
 from rtlab.server.brokers.broker_interface import Published
 from rtlab.server.rooms.hub import Hub
 
-__all__ = ["MemoryBroker"]
+__all__ = ["SingleNodeBroker"]
 
 
-class MemoryBroker:
+class SingleNodeBroker:
     """Publishes at once, because this server itself numbers the messages of its rooms.
 
     Parameters

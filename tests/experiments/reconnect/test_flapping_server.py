@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.experiments.reconnect.uptime_rule import attempts_by_uptime_rule
+from rtlab.experiments.reconnect.flapping_server import attempts_by_uptime_rule
 from rtlab.policies.backoff import PRESETS
 
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from rtlab.client.wire_watch import WireWatch
+from rtlab.client.connection_watchers import WireWatch
 
 
 def test_a_watcher_that_an_earlier_one_removed_is_not_called() -> None:

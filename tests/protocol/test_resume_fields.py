@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.protocol.messages import Message
-from rtlab.protocol.session_resume import Resume, session_of
+from rtlab.protocol.resume_fields import Resume, session_of
 
 
 def test_the_query_names_what_is_known():
