@@ -54,7 +54,10 @@ def moved() -> dict[str, str]:
     diffs = git("log", "-p", "--format=", "--", "notebooks")
     imported: dict[str, set[str]] = defaultdict(set)
     for module, names in re.findall(r"(?:from|import) (rtlab(?:\.\w+)+)(?: import ([\w, ]+))?", diffs):
-        imported[module] |= set(re.findall(r"\w+", re.sub(r" as \w+", "", names)))
+        offered = set(re.findall(r"\w+", re.sub(r" as \w+", "", names)))
+        imported[module] |= offered
+        for name in offered:  # it may be a module
+            imported[f"{module}.{name}"] |= set()
     homes = {module: defines(module) for module in sorted(there)}
 
     def home(old: str, new: str) -> str:

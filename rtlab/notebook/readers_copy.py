@@ -18,7 +18,9 @@ __all__ = ["Copies", "hand_out", "moved_imports", "reset"]
 MANIFEST: Final = ".rtlab-handed-out.json"
 
 _MOVED: Final = Path(__file__).parent / "moved_modules.json"
-_IMPORT: Final = re.compile(r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)+)", re.MULTILINE)
+_IMPORT: Final = re.compile(
+    r"^\s*(?:from|import)\s+(rtlab(?:\.\w+)+)(?:\s+import\s+([\w, ]+))?", re.MULTILINE
+)
 
 
 class Copies(NamedTuple):
@@ -142,7 +144,11 @@ def moved_imports(raw: bytes) -> dict[str, str]:
     """
     moved = cast("dict[str, str]", json.loads(_MOVED.read_text("utf-8")))
     code = [source_of(cell) for cell in cells_of(raw) or () if cell.get("cell_type") == "code"]
-    names = [name for text in code for name in cast("list[str]", _IMPORT.findall(text))]
+    names: list[str] = []
+    for module, imported in (
+        found for text in code for found in cast("list[list[str]]", _IMPORT.findall(text))
+    ):
+        names += [module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))]
     return {name: moved[name] for name in names if name in moved}
 
 

@@ -71,12 +71,18 @@ def test_a_notebook_that_was_only_run_is_updated(published: Path, mine: Path):
 
 def test_a_changed_notebook_is_kept_and_an_older_version_is_announced(published: Path, mine: Path):
     copies.hand_out(mine)
-    edited = notebook("from rtlab.measure.tap import Tap\nimport rtlab.doctor")
+    edited = notebook(
+        "from rtlab.measure.tap import Tap\nimport rtlab.doctor\nfrom rtlab.models import detection as laws"
+    )
     (mine / ONE).write_text(edited)
     for _ in range(2):
         assert copies.hand_out(mine) == ([], [], [ONE], {})
     (published / ONE).write_text(notebook("one"))
-    names = {"rtlab.measure.tap": "rtlab.capture.tcp_tap", "rtlab.doctor": "rtlab.notebook.environment_check"}
+    names = {
+        "rtlab.measure.tap": "rtlab.capture.tcp_tap",
+        "rtlab.doctor": "rtlab.notebook.environment_check",
+        "rtlab.models.detection": "rtlab.models.failure_detection",
+    }
     for _ in range(2):
         assert copies.hand_out(mine) == ([], [], [], {ONE: names})
         assert (mine / ONE).read_text() == edited
