@@ -11,9 +11,9 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
 from rtlab.errors import LabError
-from rtlab.lab.balancer import Balancer
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab_description import as_html, as_text
+from rtlab.lab.load_balancer import Balancer
 from rtlab.lab.node_snapshot import LabNode
 from rtlab.lab.node_stats import node_stats
 from rtlab.lab.nodes_together import all_of, start_broker, until_together
@@ -241,7 +241,7 @@ class Lab:
 
     @property
     def balancer(self) -> Balancer:
-        """HAProxy in front of the nodes: ``lab.balancer.url``, and a URL for each policy."""
+        """HAProxy in front of the nodes: ``lab.load_balancer.url``, and a URL for each policy."""
         self._check_runs()
         if self._balancer is None:
             raise LabError("expected several nodes, and HAProxy: Lab.start(nodes=3), `apt install haproxy`")

@@ -25,7 +25,7 @@ from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
-from rtlab.patterns.queue_contents import QueueContents
+from rtlab.patterns.queue_counters import QueueContents
 from rtlab.patterns.queue_file import Change, Damage, Durability, StoredMessage
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_types import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued

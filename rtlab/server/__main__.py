@@ -26,7 +26,7 @@ from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.hub_limits import HubLimits
-from rtlab.server.sessions.message_deduplication import ProducerLimits
+from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from rtlab.server.encode_once import RoomPosition
+from rtlab.server.shared_frames import RoomPosition
 
 __all__ = ["MAX_CURSOR_CHARS", "Cursor", "CursorWriter", "format_cursor", "parse_cursor"]
 

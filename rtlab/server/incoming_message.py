@@ -10,9 +10,9 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.session import Session
+from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message, sendable
 
 __all__ = ["NOT_ASKED", "ON_STREAM", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
 

@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, NamedTuple
 from rtlab.protocol.close_codes import CloseCodeLabels
 from rtlab.protocol.messages import MAX_DEPTH, Message
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.encode_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
@@ -18,6 +17,7 @@ from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_caps import MAX_ROOMS, check_entry
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.sinks.base import Sink
 
 __all__ = ["Accepted", "Connections"]

@@ -1,4 +1,4 @@
-"""Periodic work (expiry of sessions and rooms), and delayed announcements of presence."""
+"""Periodic work of a server: expiry of sessions and rooms, and whatever else asks for it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from rtlab.server.rooms.hub import Hub
 from rtlab.server.session_resumption import Connections
 from rtlab.server.sessions.session_registry import Sessions
 
-__all__ = ["Announcer", "Upkeep"]
+__all__ = ["Upkeep"]
 
 TICK: Final = 0.25
-#: Arrivals and departures within this time are announced together.
-PRESENCE_DELAY: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -72,31 +70,3 @@ class Upkeep:
         self._hub.sweep()
         for action in self._actions:
             action()
-
-
-class Announcer:
-    """Announces who is in the rooms, a moment after presence has changed.
-
-    Parameters
-    ----------
-    announce : callable
-        Sends the announcements to the rooms.
-    """
-
-    def __init__(self, announce: Callable[[], object]) -> None:
-        self._announce = announce
-        self._timer: asyncio.TimerHandle | None = None
-
-    def changed(self) -> None:
-        """Note that presence has changed in some room."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PRESENCE_DELAY, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        self._announce()
-
-    def stop(self) -> None:
-        """Announce nothing more."""
-        if self._timer is not None:
-            self._timer.cancel()

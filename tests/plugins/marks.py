@@ -50,7 +50,7 @@ COLD = (
     "notebooks/13_backpressure.ipynb",
     "notebooks/16_input_limits_encryption.ipynb",
     "notebooks/18_monitoring.ipynb",
-    "tests/experiments/security/test_attacks_on_sockets.py",
+    "tests/experiments/security/test_connection_attacks.py",
     "tests/experiments/throughput/test_compression_memory.py",
     # And here what a start is.
     "tests/bench",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.server.cursor import Cursor, CursorWriter, format_cursor, parse_cursor
-from rtlab.server.encode_once import RoomPosition
+from rtlab.server.shared_frames import RoomPosition
 
 rooms = st.builds(
     RoomPosition,

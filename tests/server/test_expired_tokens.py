@@ -20,7 +20,7 @@ import pytest_asyncio
 from rtlab.client.auth.tokens import Tokens
 from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.security.attacks import PASSWORDS
+from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.app import Server
 from rtlab.server.auth.access_tokens import LEEWAY

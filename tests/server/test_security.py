@@ -14,7 +14,7 @@ from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed, RequestRefused
-from rtlab.experiments.security.attacks import log_in
+from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeClient
 from rtlab.patterns.secure_websocket import SecureWebSocket

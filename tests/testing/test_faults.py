@@ -9,7 +9,7 @@ from rtlab.faults.script import FaultScript
 from rtlab.testing.expectation import expect
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_proxy import MemoryProxy
-from rtlab.testing.in_memory.message_faults import MessageFaults
+from rtlab.testing.in_memory.unreliable_network import MessageFaults
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.peer_script import PeerScript, ScriptError, echo
 from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed

@@ -25,7 +25,7 @@ from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
-from rtlab.experiments.security.attacks import PASSWORDS
+from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.child import Child

@@ -69,7 +69,7 @@ async def real_rolling_restart(
     lab : Lab
         With a balancer.
     policy : str
-        One of `rtlab.lab.sticky_balancer_config.BALANCER_POLICIES`.
+        One of `rtlab.lab.load_balancer_config.BALANCER_POLICIES`.
     clients : int
         Number of clients, with one WebSocket connection each.
     spare : int, optional

@@ -15,15 +15,15 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.errors import LabError
-from rtlab.experiments.security.attacks import log_in, read_log
-from rtlab.experiments.security.attacks_in_browser import (
+from rtlab.experiments.security.connection_attacks import smuggle_past_nginx
+from rtlab.experiments.security.cross_site_attacks import (
     chat_site,
     hijack_socket,
     mapped_browser,
     read_under_rebound_name,
     token_from_referrer,
 )
-from rtlab.experiments.security.attacks_on_sockets import smuggle_past_nginx
+from rtlab.experiments.security.login_and_message_attacks import log_in, read_log
 from rtlab.figures.chart_style.chart import Chart
 from rtlab.figures.diagrams.sequence_diagram import Arrow, sequence_figure
 from rtlab.lab.lab import Lab

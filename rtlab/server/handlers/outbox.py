@@ -13,7 +13,7 @@ from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.message_deduplication import Incarnation, Producer, ProducerOpening
+from rtlab.server.sessions.deduplication_and_fencing import Incarnation, Producer, ProducerOpening
 
 __all__ = ["in_sequence", "outbox"]
 

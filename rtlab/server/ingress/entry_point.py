@@ -18,13 +18,13 @@ from typing import Any, Final, Protocol
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import NAME_CHARS, error_message
 from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
 from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.sessions.session import Session
+from rtlab.server.shared_frames import NAME_CHARS, error_message
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "IngressStep"]
 

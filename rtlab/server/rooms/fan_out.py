@@ -13,10 +13,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rtlab.server.encode_once import Burst, EncodedFrame
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.now_or_later import Later, forward
 from rtlab.server.rooms.room import Member, Room
+from rtlab.server.shared_frames import Burst, EncodedFrame
 
 __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]
 

@@ -14,7 +14,7 @@ from typing import Final
 from rtlab.policies.batching_windows import BatchWindow
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import Burst, EncodedFrame
+from rtlab.server.shared_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import Sink, write_each
 
 __all__ = ["BatchFrame", "BatchingSink", "batched"]

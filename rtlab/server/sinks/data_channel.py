@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rtlab.errors import MessageTooLarge
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import Burst, EncodedFrame, error_message
+from rtlab.server.shared_frames import Burst, EncodedFrame, error_message
 from rtlab.server.sinks.base import write_each
 from rtlab.webrtc.data_channel import DataLink
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import Final
 
 from rtlab.server.cursor import CursorWriter
-from rtlab.server.encode_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sinks.base import StreamSink, write_each
 
 __all__ = ["EventStreamSink"]

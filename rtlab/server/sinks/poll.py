@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtlab.server.encode_once import Burst, EncodedFrame
+from rtlab.server.shared_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import write_each
 
 __all__ = ["PollSink"]

@@ -7,8 +7,8 @@ import asyncio
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.encode_once import Burst, EncodedFrame, shared_form
 from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.shared_frames import Burst, EncodedFrame, shared_form
 from rtlab.server.sinks.base import StreamSink, write_each
 
 __all__ = ["WebSocketSink"]

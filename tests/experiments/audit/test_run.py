@@ -16,7 +16,7 @@ from rtlab.experiments.audit import unauthenticated_checks
 from rtlab.experiments.audit.findings import Finding, holes
 from rtlab.experiments.audit.run import audit
 from rtlab.experiments.audit.target import Target
-from rtlab.experiments.security.attacks import log_in
+from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.protocol.urls import parse_url
 

@@ -8,8 +8,8 @@ from rtlab.errors import LabError
 from rtlab.experiments.balancing.keys import join_moves
 from rtlab.experiments.balancing.recorded import BalancedRuns
 from rtlab.experiments.balancing.rolling import real_rolling_restart
-from rtlab.lab.balancer import Balancer
 from rtlab.lab.lab import Lab
+from rtlab.lab.load_balancer import Balancer
 
 
 async def test_what_is_not_installed_is_shown_as_recorded(

@@ -23,7 +23,6 @@ from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.server.app import Server
-from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.endpoints import rtc_peers
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
@@ -31,6 +30,7 @@ from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
+from rtlab.server.shared_frames import EncodedFrame
 from rtlab.server.sinks.data_channel import DataChannelSink
 from rtlab.server.stats import read_stats
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

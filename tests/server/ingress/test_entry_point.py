@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
-from rtlab.server.encode_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
@@ -25,11 +24,12 @@ from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.hub_limits import HubLimits
 from rtlab.server.rooms.names_and_caps import MAX_ROOMS
-from rtlab.server.sessions.message_deduplication import ProducerLimits, Producers
+from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits, Producers
 from rtlab.server.sessions.open_loop_feed import MAX_RATE
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
+from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sinks.base import write_each
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from rtlab.policies.drop_or_conflate import Overflow
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
+from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sinks.base import write_each
 
 

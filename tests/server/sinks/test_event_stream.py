@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import EncodedFrame, RoomPosition
+from rtlab.server.shared_frames import EncodedFrame, RoomPosition
 from rtlab.server.sinks.event_stream import EventStreamSink
 from tests.server.sinks.transports import Transport
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.messages import Message
-from rtlab.server.encode_once import EncodedFrame
+from rtlab.server.shared_frames import EncodedFrame
 from rtlab.server.sinks.poll import PollSink
 
 NEWS = EncodedFrame(Message("news", "hi"))

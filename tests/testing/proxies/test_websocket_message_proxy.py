@@ -14,7 +14,7 @@ from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.fake_clock import FakeClock
-from rtlab.testing.in_memory.message_faults import MessageFaults
+from rtlab.testing.in_memory.unreliable_network import MessageFaults
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.peer_script import PeerScript, ScriptError, echo
 from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed

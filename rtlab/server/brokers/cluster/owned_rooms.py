@@ -19,8 +19,8 @@ from rtlab.server.brokers.cluster.membership import Membership
 from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
 from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told
 from rtlab.server.brokers.cluster.offset_assignment import PublishCallback, RoomSequencer, new_epoch, term_of
-from rtlab.server.encode_once import EncodedFrame
 from rtlab.server.rooms.hub import Hub
+from rtlab.server.shared_frames import EncodedFrame
 
 __all__ = ["OwnedRooms"]
 

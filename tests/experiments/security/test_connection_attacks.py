@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from rtlab.experiments.security.attacks_on_sockets import (
+from rtlab.experiments.security.connection_attacks import (
     Smuggled,
     compression_bomb,
     slow_loris,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.message_deduplication import ProducerLimits, ProducerOpening, Producers
+from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits, ProducerOpening, Producers
 
 
 class Clock:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
 from rtlab.experiments.audit.unauthenticated_checks import forged_token
-from rtlab.experiments.security.attacks import PASSWORDS, log_in
+from rtlab.experiments.security.login_and_message_attacks import PASSWORDS, log_in
 from rtlab.lab.lab import Lab
 from rtlab.processes.ports import HeldPort
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response

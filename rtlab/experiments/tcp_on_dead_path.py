@@ -3,7 +3,7 @@
 On loopback the kernel itself acknowledges everything, so TCP's own timers cannot be seen there. Here
 a client and a server live in a network namespace each, with a router between them that stops
 forwarding: no segment arrives any more, and nobody is told. ``python -m
-rtlab.experiments.dead_path --save data/dead_path.json`` makes the recorded run again.
+rtlab.experiments.tcp_on_dead_path --save data/dead_path.json`` makes the recorded run again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["CASES", "RECORDED", "DeadPath", "Segment", "record_dead_path", "reco
 
 #: The recorded run in ``data/``.
 RECORDED: Final = "dead_path.json"
-_COMMAND: Final = "python -m rtlab.experiments.dead_path --save data/dead_path.json"
+_COMMAND: Final = "python -m rtlab.experiments.tcp_on_dead_path --save data/dead_path.json"
 
 _NAMES: Final = ("rtlab-client", "rtlab-router", "rtlab-server")
 _PORT: Final = 7000
@@ -186,7 +186,16 @@ def _namespaces() -> Generator[None]:
 @contextlib.contextmanager
 def _inside(namespace: str, *words: str) -> Generator[tuple[IO[str], IO[str]]]:
     """Run one role of this module in a namespace; yield its standard input and output."""
-    command = ["ip", "netns", "exec", namespace, sys.executable, "-P", "-m", "rtlab.experiments.dead_path"]
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        namespace,
+        sys.executable,
+        "-P",
+        "-m",
+        "rtlab.experiments.tcp_on_dead_path",
+    ]
     process = subprocess.Popen([*command, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -288,7 +297,7 @@ def _main(arguments: Sequence[str]) -> None:
         case ["client", seconds]:
             print(msgspec.json.encode(_watch(float(seconds))).decode(), flush=True)
         case _:
-            parser = argparse.ArgumentParser(prog="rtlab.experiments.dead_path", description=__doc__)
+            parser = argparse.ArgumentParser(prog="rtlab.experiments.tcp_on_dead_path", description=__doc__)
             parser.add_argument("--seconds", type=float, default=1000.0)
             parser.add_argument("--save", type=Path, required=True)
             asked = parser.parse_args(arguments)

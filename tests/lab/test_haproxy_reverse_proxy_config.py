@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.lab.haproxy_config import HAPROXY_SETTINGS, haproxy_config, haproxy_lines
+from rtlab.lab.haproxy_reverse_proxy_config import HAPROXY_SETTINGS, haproxy_config, haproxy_lines
 
 
 def test_the_settings_say_what_differs():

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.lab.nginx_config import NGINX_MAP, NGINX_SETTINGS, nginx_config, nginx_lines
+from rtlab.lab.nginx_reverse_proxy_config import NGINX_MAP, NGINX_SETTINGS, nginx_config, nginx_lines
 
 
 def test_the_settings_say_what_differs():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtlab.figures.chart_style.chart import Chart
 from rtlab.figures.chart_style.palette import PALETTE
-from rtlab.figures.latency import latency_figure, trailing_percentiles
+from rtlab.figures.recorded_run import latency_figure, trailing_percentiles
 from rtlab.measure.recorder import Recorder
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.lab.sticky_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
+from rtlab.lab.load_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
 
 
 def test_each_policy_has_a_port_and_all_nodes():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from rtlab.errors import RtlabError
-from rtlab.experiments.dead_path import CASES, record_dead_path, recorded_dead_path
+from rtlab.experiments.tcp_on_dead_path import CASES, record_dead_path, recorded_dead_path
 from rtlab.models.failure_detection import tcp_retransmission_time
 
 

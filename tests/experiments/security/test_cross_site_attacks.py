@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.experiments.security.attacks_in_browser import (
+from rtlab.experiments.security.cross_site_attacks import (
     SECRET,
     chat_site,
     hijack_socket,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from rtlab.errors import LabError
-from rtlab.lab.sticky_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
+from rtlab.lab.load_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
 from rtlab.processes.child import Child
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import HeldPort, accepts

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.errors import RtlabError
-from rtlab.experiments.security import attacks
+from rtlab.experiments.security import login_and_message_attacks as attacks
 from rtlab.lab.lab import Lab
 from rtlab.server.auth.users import DEMO_USERS
 
