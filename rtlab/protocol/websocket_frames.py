@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, NamedTuple
 
 from rtlab.protocol.close_codes import cut_reason
@@ -28,6 +29,9 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+
+#: Two bytes, and a length of 16 bits: the header of most frames that a server sends.
+_pack_header: Final = Struct(">BBH").pack
 
 
 class FrameHeader(NamedTuple):
@@ -142,7 +146,7 @@ def websocket_frame(opcode: int, payload: bytes, rsv: int = 0) -> bytes:
     if length < 126:
         header = bytes((first, length))
     elif length < 65536:
-        header = bytes((first, 126)) + length.to_bytes(2, "big")
+        header = _pack_header(first, 126, length)
     else:
         header = bytes((first, 127)) + length.to_bytes(8, "big")
     return header + payload

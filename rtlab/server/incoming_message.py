@@ -14,7 +14,7 @@ from rtlab.server.refusal import Refused
 from rtlab.server.sessions.session import Session
 from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message, sendable
 
-__all__ = ["NOT_ASKED", "ON_STREAM", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
+__all__ = ["NOT_ASKED", "ON_STREAM", "UNREAD", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
 
 
 class Decoder(Protocol):
@@ -83,8 +83,11 @@ ON_STREAM = OnStream()
 #: Value of `Incoming.room` until `room_of` was called; compared by identity, so no room name equals it.
 NOT_ASKED: Final = "".join(("not ", "asked"))
 
+#: Placeholder for a message that is not decoded yet; compared by identity. Never modified.
+UNREAD: Final = Message("")
 
-class Incoming:
+
+class Incoming(msgspec.Struct, eq=False):
     """One message while it passes the ingress steps.
 
     Parameters
@@ -100,26 +103,16 @@ class Incoming:
     now : float
         Seconds, monotonic: when the server last received a message, this one or a later one. Steps that
         need the time use it instead of reading the clock. It never decreases from message to message.
-
-    Attributes
-    ----------
     message : Message
-        The decoded message; not set before the decoding step.
+        The decoded message; `UNREAD` before the decoding step.
     room : str or None
         What `rtlab.server.handlers.base.room_of` returned; `NOT_ASKED` before its first call.
     """
 
-    __slots__ = ("answers", "data", "decoder", "message", "now", "room", "session")
-
+    session: Session
+    data: Any
+    decoder: Decoder | Codec
+    answers: Answers
+    now: float
     message: Message
-    room: str | None
-
-    def __init__(
-        self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers, now: float
-    ) -> None:
-        self.session = session
-        self.data = data
-        self.decoder = decoder
-        self.answers = answers
-        self.now = now
-        self.room = NOT_ASKED
+    room: str | None = NOT_ASKED

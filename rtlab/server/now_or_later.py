@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 __all__ = ["InOrder", "Later", "forward", "settled", "then"]
 
@@ -18,6 +18,16 @@ U = TypeVar("U")
 
 #: A value, or a future of the value.
 Later = T | asyncio.Future[T]
+
+
+@overload
+def then(
+    value: asyncio.Future[T], use: Callable[[T], U], failed: Callable[[BaseException], U]
+) -> asyncio.Future[U]: ...
+
+
+@overload
+def then(value: Later[T], use: Callable[[T], U], failed: Callable[[BaseException], U]) -> Later[U]: ...
 
 
 def then(value: Later[T], use: Callable[[T], U], failed: Callable[[BaseException], U]) -> Later[U]:
@@ -88,19 +98,24 @@ class InOrder:
     """Does one action after the other: the next begins when the one before has its result.
 
     As long as every action has its result at once, `run` is a plain call.
+
+    Attributes
+    ----------
+    held : Future or None
+        The result that the next action waits for; None if an action can begin at once.
     """
 
-    __slots__ = ("_held", "_waiting")
+    __slots__ = ("_waiting", "held")
 
     def __init__(self) -> None:
-        self._held: asyncio.Future[Any] | None = None
+        self.held: asyncio.Future[Any] | None = None
         # Created when an action has to wait: an empty deque takes 0.7 kB, and each session would have some.
         self._waiting: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] | None = None
 
     @property
     def waiting(self) -> int:
         """How many actions have no result yet, the running one included."""
-        return len(self._waiting or ()) + (self._held is not None)
+        return len(self._waiting or ()) + (self.held is not None)
 
     def run(self, action: Callable[[], Later[T]]) -> Later[T]:
         """Do an action, now or when its turn comes.
@@ -115,28 +130,46 @@ class InOrder:
         T or Future of T
             The action's result. Cancelling this future does not change the order.
         """
-        if self._held is None:
-            answer = action()
-            if not isinstance(answer, asyncio.Future):
-                return answer
-            first = cast("asyncio.Future[T]", answer)
-            self._hold(first)
-            outer: asyncio.Future[T] = first.get_loop().create_future()
-            first.add_done_callback(lambda _: _pass_on(first, outer))
-            return outer
-        result: asyncio.Future[T] = self._held.get_loop().create_future()
+        if self.held is not None:
+            return self.add(action)
+        answer = action()
+        if isinstance(answer, asyncio.Future):
+            return self.hold(cast("asyncio.Future[T]", answer))
+        return answer
+
+    def hold(self, first: asyncio.Future[T]) -> asyncio.Future[T]:
+        """Let further actions wait for the result of one that the caller has begun while `held` was None.
+
+        Parameters
+        ----------
+        first : Future of T
+            What the action has returned.
+
+        Returns
+        -------
+        Future of T
+            As from `run`.
+        """
+        self._hold(first)
+        outer: asyncio.Future[T] = first.get_loop().create_future()
+        first.add_done_callback(lambda _: _pass_on(first, outer))
+        return outer
+
+    def add(self, action: Callable[[], Later[T]]) -> asyncio.Future[T]:
+        """Do an action when its turn comes, while `held` is not None; as from `run`."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append((action, result))
         return result
 
     def _hold(self, future: asyncio.Future[Any]) -> None:
-        self._held = future
+        self.held = future
         future.add_done_callback(self._next)
 
     def _next(self, _: object) -> None:
-        self._held = None
-        while self._waiting and self._held is None:
+        self.held = None
+        while self._waiting and self.held is None:
             action, result = self._waiting.popleft()
             later = forward(action, result)
             if later is not None:

@@ -17,10 +17,9 @@ from typing import Any, Final, Protocol
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
-from rtlab.protocol.messages import Message
 from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
 from rtlab.server.histogram import Histogram
-from rtlab.server.incoming_message import ON_STREAM, Answer, Answers, Decoder, Incoming
+from rtlab.server.incoming_message import ON_STREAM, UNREAD, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.sessions.session import Session
@@ -37,10 +36,6 @@ MAX_STRIKES: Final = 5.0
 _TOO_MANY_UNREADABLE: Final = Ended(
     1008, "too_many_unreadable", "too many messages that cannot be read: connect again, and send messages"
 )
-
-
-#: Placeholder for a message that was refused before it was decoded.
-_UNREAD: Final = Message("")
 
 
 class IngressStep(Protocol):
@@ -157,11 +152,16 @@ class Ingress:
         """
         self.received += 1
         began = self._newest = self._clock()
-        result = session.order.run(partial(self._take, session, data, codec, answers))
-        if isinstance(result, asyncio.Future):
-            result.add_done_callback(lambda _: self.handling.add(self._clock() - began))
+        order = session.order
+        if order.held is None:  # as nearly always: a plain call
+            result = self._pass(session, data, codec, answers)
+            if not isinstance(result, asyncio.Future):
+                self.handling.add(self._clock() - began)
+                return result if session.ended is None else self._ended(session, result)
+            result = order.hold(then(result, partial(self._ended, session), _raise))
         else:
-            self.handling.add(self._clock() - began)
+            result = order.add(partial(self._take, session, data, codec, answers))
+        result.add_done_callback(lambda _: self.handling.add(self._clock() - began))
         return result
 
     def _take(
@@ -193,7 +193,7 @@ class Ingress:
     def _obey(
         self, session: Session, data: Any, decoder: Decoder | Codec, answers: Answers
     ) -> Later[AnswerPayload]:
-        incoming = Incoming(session, data, decoder, answers, self._newest)
+        incoming = Incoming(session, data, decoder, answers, self._newest, UNREAD)
         try:
             for step in self.steps:
                 step(incoming)
@@ -225,13 +225,8 @@ class Ingress:
         raise error
 
     def _refuse(self, incoming: Incoming, error: Refused) -> AnswerPayload:
-        session, message = incoming.session, getattr(incoming, "message", None)
-        if message is None:
-            if session.ended is None:
-                # Refused before it was decoded: its id is unknown.
-                incoming.answers.refuse(session, _UNREAD, error)
-            message = _UNREAD
-        else:
+        session, message = incoming.session, incoming.message
+        if message is not UNREAD or session.ended is None:
             incoming.answers.refuse(session, message, error)
         if error.strikes and session.ended is None:
             session.strikes += error.strikes

@@ -140,7 +140,9 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Send a message to this client alone."""
-        self.deliver(EncodedFrame(sendable(message, self.check_outgoing)))
+        if self.check_outgoing is not None:
+            message = sendable(message, self.check_outgoing)
+        self.deliver(EncodedFrame(message))
 
     def deliver(self, frame: EncodedFrame, *, asked_for: bool = False) -> None:
         """Number a frame, keep it, and write it if there is a connection that takes it.

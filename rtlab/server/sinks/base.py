@@ -177,7 +177,7 @@ class StreamSink:
         held = self._held
         if not held:
             return
-        data = held[0] if len(held) == 1 else b"".join(held)
+        data = b"".join(held)  # does not copy a single one
         held.clear()
         self._held_bytes = 0
         self._write(data)
