@@ -6,6 +6,7 @@ import asyncio
 import re
 import zlib
 from collections import deque
+from collections.abc import Generator
 from typing import Any, Final, cast
 
 from aiohttp import HttpVersion11, WSMsgType, web
@@ -19,8 +20,7 @@ from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
-from rtlab.server.now_or_later import Later, settled
-from rtlab.server.refusal import AnswerPayload
+from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.session import Session
 from rtlab.server.sinks.base import Sink, bound_send_buffer
 from rtlab.server.sinks.batching import batched
@@ -198,7 +198,7 @@ class _Hearing:
         Holds the messages that were received.
     """
 
-    __slots__ = ("_ingress", "_queue", "_session", "_sink", "_turns", "_waiter")
+    __slots__ = ("_ingress", "_messages", "_queue", "_session", "_sink", "_turns", "_waiter")
 
     def __init__(self, node: Node, sink: WebSocketSink, session: Session, queue: Any) -> None:
         self._ingress = node.ingress
@@ -206,19 +206,25 @@ class _Hearing:
         self._sink = sink
         self._session = session
         self._queue = queue
+        self._messages = _messages(queue)
         # Set while the connection's task waits in `rest`; at other times `obey` does nothing.
         self._waiter: asyncio.Future[asyncio.Future[Any] | None] | None = None
 
     def obey(self) -> None:
         """Handle the received messages, up to the first thing that the connection's task must handle."""
-        waiter, queue = self._waiter, self._queue
+        waiter, received = self._waiter, self._queue._buffer
         if waiter is None or waiter.done():
             return
-        messages, turns = queue._buffer, self._turns
-        turns.enter()
+        turns, sink, ingress = self._turns, self._sink, self._ingress
+        turns.enter(sink)
         try:
-            while messages and messages[0][0].type in _DATA:
-                result = self._take(_next(queue).data)
+            while received and received[0][0].type in _DATA:
+                data = next(self._messages).data
+                sink.heard()
+                if sink.closing:
+                    continue
+                ingress.received_size += len(data)
+                result = ingress.receive(self._session, data, sink.codec)
                 if isinstance(result, asyncio.Future):
                     waiter.set_result(result)
                     return
@@ -226,17 +232,9 @@ class _Hearing:
             waiter.set_exception(error)
             return
         finally:
-            turns.settle(self._sink)  # the answers to all of them leave in one write
-        if messages or queue.is_eof():
+            turns.settle(sink)  # the answers to all of them leave in one write
+        if received or self._queue.is_eof():
             waiter.set_result(None)
-
-    def _take(self, data: bytes | str) -> Later[AnswerPayload]:
-        sink = self._sink
-        sink.heard()
-        if sink.closing:
-            return {}
-        self._ingress.received_size += len(data)
-        return self._ingress.receive(self._session, data, sink.codec)
 
     async def rest(self) -> asyncio.Future[Any] | None:
         """Handle messages until a result must be awaited; return it, None for a control frame or the end."""
@@ -248,13 +246,13 @@ class _Hearing:
             self._waiter = None
 
 
-def _next(queue: Any) -> Any:
-    """Take the first message of a queue that is not empty."""
-    try:
-        queue.read().send(None)  # a coroutine that does not suspend if there is a message
-    except StopIteration as found:
-        return found.value
-    raise RuntimeError("expected a message in the queue")
+def _messages(queue: Any) -> Generator[Any]:
+    """Take the messages from a queue one by one, without a wait: only to be advanced if it is not empty.
+
+    A generator, because running the queue's coroutine by its `send` would raise an exception per message.
+    """
+    while True:
+        yield (yield from queue.read().__await__())
 
 
 async def _receive(ws: _Socket, sink: WebSocketSink, carrier: Sink, hearing: _Hearing, turns: Turns) -> bool:

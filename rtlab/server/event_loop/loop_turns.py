@@ -70,9 +70,11 @@ class Turns:
         self._began: float | None = None
         # Seconds worked in turns that `settle` ended, since the last turn that the loop ended.
         self._worked = 0.0
-        self._scheduled = self._inside = False
+        self._scheduled = False
+        self._inside: Writer | None = None  # the writer of the client whose messages are being handled
         self._writers: list[Writer] = []
         self._behind = False  # whether writers of an earlier slice are left
+        self._share_end = 0.0  # when steps of `share` must end
         self._shares: deque[Callable[[], bool]] = deque()
         self._actions: deque[Callable[[], object]] = deque()
 
@@ -93,6 +95,8 @@ class Turns:
 
     def write_at_end(self, writer: Writer) -> None:
         """Flush a writer once at the end of this turn, or of a later turn if there are many writers."""
+        if writer is self._inside:
+            return  # `settle` flushes it
         self._writers.append(writer)
         if self._began is None:
             self._begin()
@@ -109,9 +113,19 @@ class Turns:
         if self._began is None:
             self._begin()
 
-    def enter(self) -> None:
-        """Begin to handle a client's messages; `settle` must be called before anything is awaited."""
-        self._inside = True
+    def share_spent(self) -> bool:
+        """Whether a step of `share` has to return: the time for steps in this turn has passed."""
+        return self._clock() > self._share_end
+
+    def enter(self, writer: Writer) -> None:
+        """Begin to handle a client's messages; `settle` must be called before anything is awaited.
+
+        Parameters
+        ----------
+        writer : Writer
+            The client's connection.
+        """
+        self._inside = writer
 
     def settle(self, writer: Writer) -> None:
         """End what `enter` began; flush the client's writer at once if it is the only one.
@@ -119,11 +133,11 @@ class Turns:
         It is also flushed at once if only writers of an earlier slice stand before it: waiting would not
         serve anybody. Leaving the end of the turn to the loop costs each answer some 10 µs.
         """
-        self._inside = False
-        writers = self._writers
-        if writers and writers[-1] is writer and (self._behind or len(writers) == 1):
-            writers.pop()
+        self._inside = None
+        if self._behind or not self._writers:
             writer.flush()
+        else:
+            self._writers.append(writer)
         if self._scheduled or self._began is None:
             return
         self._worked = self._clock() - self._began
@@ -152,7 +166,7 @@ class Turns:
 
     def _begin(self) -> None:
         self._began = self._clock() - self._worked
-        if not self._inside:
+        if self._inside is None:
             self._schedule()
 
     def _schedule(self) -> None:
@@ -171,7 +185,8 @@ class Turns:
         began = self._began = self._clock()
         self._worked = 0.0
         if not self._behind:
-            self._share_out(began + self._slice * _SHARED_OUT)
+            self._share_end = began + self._slice * _SHARED_OUT
+            self._share_out()
         self._write()
         self._act(began)
         if self._writers or self._shares or self._actions:
@@ -180,12 +195,12 @@ class Turns:
             self._began = None
             self._scheduled = False
 
-    def _share_out(self, until: float) -> None:
+    def _share_out(self) -> None:
         while self._shares:
             step = self._shares.popleft()
             if step():
                 self._shares.append(step)
-            if self._clock() > until:
+            if self.share_spent():
                 break
 
     def _write(self) -> None:

@@ -118,10 +118,12 @@ class FanOut:
 
     def _step(self) -> bool:
         """Deliver to some members of one room; return whether there is more to do."""
-        if self.outgoing:  # else it was finished meanwhile
+        if self._turns is not None and self.outgoing:  # else it was finished meanwhile
             room_id, out = next(iter(self.outgoing.items()))
             out.bursts[0][0].alone = len(self.outgoing) == len(out.bursts) == 1
             out.reach(_DELIVERIES_PER_STEP)
+            while len(self.outgoing) == len(out.bursts) == 1 and not self._turns.share_spent():
+                out.reach(_DELIVERIES_PER_STEP)  # no other burst waits
             if out.bursts:
                 self.outgoing.move_to_end(room_id)
             elif self.outgoing.get(room_id) is out:

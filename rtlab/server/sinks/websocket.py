@@ -9,7 +9,7 @@ from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.shared_frames import Burst, EncodedFrame, shared_form
-from rtlab.server.sinks.base import StreamSink, write_each
+from rtlab.server.sinks.base import HIGH_WATER_BYTES, StreamSink, write_each
 
 __all__ = ["WebSocketSink"]
 
@@ -54,8 +54,7 @@ class WebSocketSink(StreamSink):
 
     def write(self, frame: EncodedFrame, position: int) -> None:
         if self._deflater is None:
-            # The sink of a room's first member makes the frame's bytes; the others need no call.
-            self._send(frame.websockets.get(self._form) or frame.websocket(self._form))
+            self._send(frame.websocket(self._form))
         elif not (self.closing or self._transport.is_closing()):
             opcode = BINARY if self.codec.binary else TEXT
             self._send(websocket_frame(opcode, self._deflater(frame.encoded(self.codec)), 0x40))
@@ -65,10 +64,14 @@ class WebSocketSink(StreamSink):
             write_each(self, burst, position)
             return
         data = burst.websockets.get(self._form) or burst.websocket(self._form)
-        if burst.alone and not self._held and not self.closing:
-            self._write(data)
-        else:
+        if not burst.alone or self._held or self.closing:
             self._send(data)
+            return
+        transport = self._transport
+        if not transport.is_closing():  # as in `_write`, which would cost each delivery 1.5 %
+            transport.write(data)
+            self.written_bytes += len(data)
+            self.congested = transport.get_write_buffer_size() > HIGH_WATER_BYTES
 
     def close(self, code: int, reason: str = "") -> None:
         if self.closing:

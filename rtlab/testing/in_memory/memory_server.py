@@ -123,7 +123,7 @@ class _ServedEnd(PeerEnd):
         if size > node.options.max_message_bytes + 1:
             self.close(1009)
             return
-        node.turns.enter()
+        node.turns.enter(self._sink)
         try:
             node.ingress.receive(session, data, self._sink.codec)
         finally:

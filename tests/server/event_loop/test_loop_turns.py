@@ -35,12 +35,12 @@ async def test_what_is_written_in_one_turn_is_flushed_once_at_its_end() -> None:
 async def test_the_only_writer_need_not_wait_and_one_of_many_does() -> None:
     turns, now = make()
     alone, other = Writer(now), Writer(now)
-    turns.enter()
+    turns.enter(alone)
     assert not turns.spent()
     turns.write_at_end(alone)
     turns.settle(alone)
     assert alone.flushes == 1
-    turns.enter()
+    turns.enter(alone)
     turns.write_at_end(alone)
     turns.write_at_end(other)
     turns.settle(alone)
@@ -53,7 +53,7 @@ async def test_small_messages_add_up_to_a_turn_that_has_done_its_share() -> None
     turns, now = make(slice_seconds=1.0)
     writer = Writer(now)
     for _ in range(20):
-        turns.enter()
+        turns.enter(writer)
         assert not turns.spent()
         now[0] += 0.0004
         turns.settle(writer)
