@@ -36,7 +36,8 @@ from rtlab.errors import InvalidState
 from rtlab.policies import states_and_events as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, CheckedItems, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import CheckedItems, Message
 
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand

@@ -21,7 +21,8 @@ from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.requests import Requests, published
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, fields_of
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message, fields_of
 
 if TYPE_CHECKING:
     from rtlab.protocol.schemas import Schemas  # it imports a schema compiler, so only on demand

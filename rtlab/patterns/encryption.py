@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from rtlab.errors import MessageError
 from rtlab.policies.replay_window import ReplayWindow
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, check_payload, fields_of
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import check_payload, fields_of
 
 __all__ = ["PAD_BYTES", "SEALED", "Box", "Identity"]
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar, overload
 import msgspec
 
 from rtlab.errors import MessageError, MessageTooLarge
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message, check_message, check_payload_of
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message, check_message, check_payload_of
 
 __all__ = [
     "CODECS",

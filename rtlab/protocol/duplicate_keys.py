@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from rtlab.errors import MessageError
-from rtlab.protocol.messages import MAX_DEPTH
+from rtlab.protocol.limits import MAX_DEPTH
 
 __all__ = ["check_json_keys", "check_msgpack_keys"]
 

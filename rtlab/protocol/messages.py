@@ -13,10 +13,9 @@ from typing import Any, Final, cast
 import msgspec
 
 from rtlab.errors import MessageError
+from rtlab.protocol.limits import MAX_DEPTH
 
 __all__ = [
-    "MAX_DEPTH",
-    "MAX_MESSAGE_BYTES",
     "RESERVED_TYPES",
     "CheckedItems",
     "Message",
@@ -25,10 +24,6 @@ __all__ = [
     "check_payload_of",
     "fields_of",
 ]
-
-# Limits
-MAX_MESSAGE_BYTES: Final = 1 << 20
-MAX_DEPTH: Final = 64
 
 RESERVED_TYPES: Final = frozenset(
     {"welcome", "echo", "join_room", "leave_room", "users_update", "batch", "ack", "error", "ping"}

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from rtlab.policies.rate_limit_notation import RateLimit
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.rooms.hub_limits import HubLimits

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.protocol.close_codes import CloseCodeLabels
-from rtlab.protocol.messages import MAX_DEPTH, Message
+from rtlab.protocol.limits import MAX_DEPTH
+from rtlab.protocol.messages import Message
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.options import Options

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
-from rtlab.protocol.limits import SLACK_BYTES
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate, deflated
 from rtlab.protocol.websocket_frames import BINARY, TEXT, unframed, websocket_frame
 

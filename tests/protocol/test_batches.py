@@ -9,7 +9,8 @@ import pytest
 from rtlab.errors import MessageError
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
-from rtlab.protocol.messages import MAX_DEPTH, Message
+from rtlab.protocol.limits import MAX_DEPTH
+from rtlab.protocol.messages import Message
 
 
 def nested(depth: int) -> Any:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rtlab.errors import MessageError, MessageTooLarge
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK, JsonCodec, MsgpackCodec, codec_for, parse_json
-from rtlab.protocol.messages import MAX_DEPTH, Message
+from rtlab.protocol.limits import MAX_DEPTH
+from rtlab.protocol.messages import Message
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 

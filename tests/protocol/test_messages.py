@@ -6,7 +6,8 @@ import pytest
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import CODECS, JSON
-from rtlab.protocol.messages import MAX_DEPTH, CheckedItems, Message, check_payload
+from rtlab.protocol.limits import MAX_DEPTH
+from rtlab.protocol.messages import CheckedItems, Message, check_payload
 
 both = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 

@@ -16,7 +16,7 @@ import websockets
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_server import MemoryServer
 from rtlab.testing.mock.mock_transport import mock_connection

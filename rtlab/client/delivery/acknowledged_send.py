@@ -19,7 +19,8 @@ from rtlab.client.requests import Requests
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, RESERVED_TYPES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import RESERVED_TYPES, Message
 
 __all__ = ["STREAM", "AcknowledgedSend", "kept_copy"]
 

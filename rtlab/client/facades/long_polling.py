@@ -10,7 +10,7 @@ from rtlab.client.auth.tokens import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.longpoll import POLL_TIMEOUT, LongPollTransport
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["LongPolling"]
 

@@ -12,7 +12,8 @@ from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message
 
 __all__ = ["ServerSentEvents"]
 

@@ -13,7 +13,7 @@ from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.protocol.codecs import JSON, Codec
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["WebSocketConnection"]
 

@@ -22,8 +22,8 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_status import close_code_for, is_web_page
-from rtlab.protocol.limits import SLACK_BYTES
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Origin, Url, parse_url
 

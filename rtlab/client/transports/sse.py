@@ -28,8 +28,8 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status import may_retry
-from rtlab.protocol.limits import SLACK_BYTES
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Origin, Url, parse_url
 

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from rtlab.errors import MessageTooLarge
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["MAX_EVENT_BYTES", "MAX_LINE_BYTES", "SseDecoder", "SseEvent"]
 

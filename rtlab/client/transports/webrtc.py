@@ -16,14 +16,15 @@ from typing import Final
 
 from aiortc import RTCSessionDescription
 
-from rtlab.client.transports._signalling import post_offer
+from rtlab.client.transports._webrtc_offer import post_offer
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, check_reliability

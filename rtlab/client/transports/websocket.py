@@ -31,8 +31,8 @@ from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status import REDIRECTS
-from rtlab.protocol.limits import SLACK_BYTES
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of
 from rtlab.protocol.urls import Origin as ServerOrigin
 from rtlab.protocol.urls import parse_url

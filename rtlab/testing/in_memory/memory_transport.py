@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin
 

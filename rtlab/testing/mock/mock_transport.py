@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from rtlab.client.connection import Connection
 from rtlab.client.transports.websocket import WebSocketTransport, closed_by
 from rtlab.protocol.codecs import JSON, Codec
-from rtlab.protocol.messages import MAX_MESSAGE_BYTES, Message
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES
+from rtlab.protocol.messages import Message
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtlab.protocol.codecs import JSON, MSGPACK
-from rtlab.protocol.messages import MAX_DEPTH, RESERVED_TYPES, Message
+from rtlab.protocol.limits import MAX_DEPTH
+from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.handlers import Services

@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import StepPatch
 
 from rtlab.figures.chart_style.palette import TRANSPORT_COLORS
-from rtlab.figures.transports.comparison import comparison_figure
+from rtlab.figures.transports.transit_histogram_and_costs import comparison_figure
 
 COLUMNS = ["connect_p50_ms", "push_bytes", "send_bytes", "client_cpu_ms", "server_cpu_ms"]
 
