@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from rtlab.policies.drop_or_conflate import Overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.processes.descriptor_limit import raise_nofile

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from rtlab.policies.drop_or_conflate import Overflow, parse_overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow, parse_overflow
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.protocol.origins import as_browsers_write
 from rtlab.protocol.permessage_deflate import Deflate

@@ -10,7 +10,7 @@ import msgspec
 from multidict import MultiMapping
 
 from rtlab.policies.batching_windows import SizeOrTimeout, parse_window
-from rtlab.policies.drop_or_conflate import Overflow, parse_overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow, parse_overflow
 from rtlab.server.auth.principal import Principal
 from rtlab.server.cursor import Cursor, parse_cursor
 

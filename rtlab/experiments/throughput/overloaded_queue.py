@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.policies.drop_or_conflate import MessagePlace, OverflowQueue, Skipped, parse_overflow
+from rtlab.policies.drop_or_conflate_on_overflow import MessagePlace, OverflowQueue, Skipped, parse_overflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-from rtlab.policies.drop_or_conflate import Overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
 from rtlab.server.now_or_later import InOrder, Later, forward

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from rtlab.policies.drop_or_conflate import (
+from rtlab.policies.drop_or_conflate_on_overflow import (
     POLICY_NAMES,
     MessagePlace,
     Overflow,

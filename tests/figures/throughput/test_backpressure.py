@@ -4,7 +4,7 @@ import numpy as np
 
 from rtlab.figures.chart_style.palette import OVERFLOW_COLORS, color_of
 from rtlab.figures.throughput.backpressure import queue_wait_figure, stall_figure
-from rtlab.policies.drop_or_conflate import POLICY_NAMES
+from rtlab.policies.drop_or_conflate_on_overflow import POLICY_NAMES
 
 
 def test_every_policy_has_a_line_in_its_colour_over_the_model():

@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from rtlab.policies.drop_or_conflate import Overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.drop_or_conflate import Overflow
+from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits

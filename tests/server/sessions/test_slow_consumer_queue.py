@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rtlab.policies.drop_or_conflate import parse_overflow
+from rtlab.policies.drop_or_conflate_on_overflow import parse_overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
 from rtlab.server.shared_frames import EncodedFrame

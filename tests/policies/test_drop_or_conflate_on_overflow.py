@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.drop_or_conflate import (
+from rtlab.policies.drop_or_conflate_on_overflow import (
     POLICY_NAMES,
     MessagePlace,
     Overflow,
