@@ -30,7 +30,7 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-#: Two bytes, and a length of 16 bits: the header of most frames that a server sends.
+#: Two bytes, and a length of 16 bits: the header of frames whose payload is 126 to 65,535 bytes.
 _pack_header: Final = Struct(">BBH").pack
 
 

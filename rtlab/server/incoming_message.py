@@ -116,3 +116,6 @@ class Incoming(msgspec.Struct, eq=False):
     now: float
     message: Message
     room: str | None = NOT_ASKED
+
+    def __repr__(self) -> str:
+        return f"<Incoming: {self.message!r}>"  # not its data, in which tokens are readable

@@ -65,6 +65,7 @@ class _Socket(web.WebSocketResponse):
     """aiohttp's WebSocket, with strict parsing, and with time for the client to read a close frame."""
 
     peer: asyncio.Transport | None = None
+    sink: WebSocketSink | None = None
     agreement: Agreement | None = None
     queue: Any
     frames: StrictFrames
@@ -108,6 +109,8 @@ class _Socket(web.WebSocketResponse):
     async def _close(self, code: int, message: bytes, drain: bool) -> bool:
         if isinstance(self.exception(), zlib.error):
             code = 1007  # the data cannot be inflated; aiohttp would send 1000
+        if self.sink is not None:
+            self.sink.end()  # no frame follows a close frame (RFC 6455 §5.5.1)
         if code not in (1002, 1007, 1009) or self.closed:
             return await super().close(code=code, message=message, drain=drain)
         try:
@@ -160,6 +163,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         deflate=ws.agreement and ws.agreement.deflate,
         turns=node.turns,
     )
+    ws.sink = sink
     accepted = node.connections.accept(asked)
     session = accepted.session
     carrier = batched(sink, sink.codec, asked.batch)
@@ -206,7 +210,7 @@ class _Hearing:
         self._sink = sink
         self._session = session
         self._queue = queue
-        self._messages = _messages(queue)
+        self._messages: Generator[Any] | None = None  # an idle connection has none, which saves 0.2 KiB
         # Set while the connection's task waits in `rest`; at other times `obey` does nothing.
         self._waiter: asyncio.Future[asyncio.Future[Any] | None] | None = None
 
@@ -216,10 +220,13 @@ class _Hearing:
         if waiter is None or waiter.done():
             return
         turns, sink, ingress = self._turns, self._sink, self._ingress
+        messages = self._messages
+        if messages is None:
+            messages = self._messages = _messages(self._queue)
         turns.enter(sink)
         try:
             while received and received[0][0].type in _DATA:
-                data = next(self._messages).data
+                data = next(messages).data
                 sink.heard()
                 if sink.closing:
                     continue

@@ -72,6 +72,7 @@ class Turns:
         self._worked = 0.0
         self._scheduled = False
         self._inside: Writer | None = None  # the writer of the client whose messages are being handled
+        self._inside_wrote = False
         self._writers: list[Writer] = []
         self._behind = False  # whether writers of an earlier slice are left
         self._share_end = 0.0  # when steps of `share` must end
@@ -96,7 +97,8 @@ class Turns:
     def write_at_end(self, writer: Writer) -> None:
         """Flush a writer once at the end of this turn, or of a later turn if there are many writers."""
         if writer is self._inside:
-            return  # `settle` flushes it
+            self._inside_wrote = True  # `settle` flushes it
+            return
         self._writers.append(writer)
         if self._began is None:
             self._begin()
@@ -126,6 +128,7 @@ class Turns:
             The client's connection.
         """
         self._inside = writer
+        self._inside_wrote = False
 
     def settle(self, writer: Writer) -> None:
         """End what `enter` began; flush the client's writer at once if it is the only one.
@@ -134,10 +137,13 @@ class Turns:
         serve anybody. Leaving the end of the turn to the loop costs each answer some 10 µs.
         """
         self._inside = None
-        if self._behind or not self._writers:
+        writers = self._writers
+        if writers == [writer]:  # it wrote before its messages were handled, such as a pong
+            writers.clear()
+        if self._behind or not writers:
             writer.flush()
-        else:
-            self._writers.append(writer)
+        elif self._inside_wrote:
+            writers.append(writer)
         if self._scheduled or self._began is None:
             return
         self._worked = self._clock() - self._began

@@ -167,6 +167,7 @@ class Ingress:
     def _take(
         self, session: Session, data: bytes | str, codec: Codec, answers: Answers
     ) -> Later[AnswerPayload]:
+        # For a message that waited; `receive` does the same in line, which makes an echo 1 % faster.
         result = self._pass(session, data, codec, answers)
         if isinstance(result, asyncio.Future):
             return then(result, partial(self._ended, session), _raise)

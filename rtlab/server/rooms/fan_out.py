@@ -118,12 +118,16 @@ class FanOut:
 
     def _step(self) -> bool:
         """Deliver to some members of one room; return whether there is more to do."""
-        if self._turns is not None and self.outgoing:  # else it was finished meanwhile
+        turns = self._turns
+        if turns is not None and self.outgoing:  # no room is left if all were finished meanwhile
             room_id, out = next(iter(self.outgoing.items()))
-            out.bursts[0][0].alone = len(self.outgoing) == len(out.bursts) == 1
-            out.reach(_DELIVERIES_PER_STEP)
-            while len(self.outgoing) == len(out.bursts) == 1 and not self._turns.share_spent():
-                out.reach(_DELIVERIES_PER_STEP)  # no other burst waits
+            while True:
+                alone = len(self.outgoing) == len(out.bursts) == 1
+                out.bursts[0][0].alone = alone
+                out.reach(_DELIVERIES_PER_STEP)
+                # Beside other bursts, each gets a step in its turn.
+                if not (alone and out.bursts) or len(self.outgoing) != 1 or turns.share_spent():
+                    break
             if out.bursts:
                 self.outgoing.move_to_end(room_id)
             elif self.outgoing.get(room_id) is out:

@@ -83,6 +83,11 @@ class WebSocketSink(StreamSink):
         # Nobody awaits the client's close frame: the timer ends a connection that has not ended by itself.
         asyncio.get_running_loop().call_later(self._close_timeout, self._transport.abort)
 
+    def end(self) -> None:
+        """Write what is held, and nothing after it: somebody else sends a close frame now."""
+        self.flush()
+        self.closing = True
+
     def answer_close(self, code: int) -> None:
         """Finish the closing handshake that the client began, or that it answers."""
         self.close(code)

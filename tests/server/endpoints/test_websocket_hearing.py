@@ -254,6 +254,28 @@ async def test_a_frame_that_breaks_a_rule_ends_the_connection_behind_what_came_b
     assert lab.obeyed == [1]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (b"\x81\x01x", 1002),  # not masked
+        (frame(TEXT, b"\xff"), 1007),
+        (b"\x81\xff" + (1 << 24).to_bytes(8, "big") + bytes(4), 1009),
+        (frame(CLOSE, b"\x03\xed"), 1002),  # 1005 must not be sent
+    ],
+    ids=["not masked", "not UTF-8", "too big", "a code that is never sent"],
+)
+async def test_no_frame_follows_a_close_frame(lab: Lab, wrong: bytes, code: int) -> None:
+    """RFC 6455 §5.5.1; a client that has read it hears nothing more."""
+    async with lab.connect() as raw:
+        raw.say(frame(PING, b"p"), echo(1), echo(2), wrong)
+        assert [await raw.heard() for _ in range(3)] == [(PONG, b"p"), (TEXT, 1), (TEXT, 2)]
+        opcode, data = await raw.frame()
+        assert (opcode, data[:2]) == (CLOSE, code.to_bytes(2, "big"))
+        (sink,) = lab.node.connections.sinks
+        sink.pong(b"too late")
+        await raw.ended()
+
+
 async def test_a_fault_ends_its_own_connection_only(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     async with lab.connect() as witness, lab.connect() as raw:
         raw.say(echo(1), echo("boom"), echo("behind it"))

@@ -49,6 +49,28 @@ async def test_the_only_writer_need_not_wait_and_one_of_many_does() -> None:
     assert (alone.flushes, other.flushes) == (2, 1)
 
 
+async def test_a_writer_that_wrote_before_its_messages_were_handled_is_still_the_only_one() -> None:
+    turns, now = make()
+    writer = Writer(now)
+    turns.write_at_end(writer)  # a pong
+    turns.enter(writer)
+    turns.write_at_end(writer)
+    turns.settle(writer)
+    assert writer.flushes == 1
+    await asyncio.sleep(0)
+    assert writer.flushes == 1
+
+
+async def test_who_wrote_nothing_is_not_flushed_beside_others() -> None:
+    turns, now = make()
+    silent, other = Writer(now), Writer(now)
+    turns.enter(silent)
+    turns.write_at_end(other)
+    turns.settle(silent)
+    await asyncio.sleep(0)
+    assert (silent.flushes, other.flushes) == (0, 1)
+
+
 async def test_small_messages_add_up_to_a_turn_that_has_done_its_share() -> None:
     turns, now = make(slice_seconds=1.0)
     writer = Writer(now)

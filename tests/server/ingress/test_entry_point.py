@@ -5,7 +5,7 @@ import itertools
 import sys
 import time
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from rtlab.server.event_loop.loop_turns import Turns
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
+from rtlab.server.incoming_message import ON_STREAM, Incoming
 from rtlab.server.ingress.entry_point import Ingress
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.hub import Hub
@@ -413,3 +414,10 @@ async def test_the_feeds_of_all_sessions_together_have_a_limit_that_ends_give_ba
     assert bench.say("feed", {"rate": 1})[0].type == "ack"
     for running in bench.session.feeds.values():
         running.stop()
+
+
+def test_a_message_on_its_way_shows_no_token() -> None:
+    message = Message("auth", {"token": "SECRET"}, token="SECRET")
+    incoming = Incoming(cast("Any", None), b'{"token":"SECRET"}', JSON, ON_STREAM, 0.0, message)
+    assert "auth" in repr(incoming)
+    assert "SECRET" not in repr(incoming)

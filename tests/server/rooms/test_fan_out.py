@@ -202,6 +202,17 @@ async def test_only_a_burst_beside_which_nothing_is_on_its_way_need_not_wait() -
     assert one.alone == [True, False, False, True]
 
 
+async def test_the_last_of_a_rooms_bursts_is_alone_although_no_time_has_passed() -> None:
+    bench = Bench()
+    (one, _) = bench.join(2, "r")
+    bench.turns._slice = 1_000.0  # pyright: ignore[reportPrivateUsage]
+    for n in range(BURST_FRAMES + 1):
+        bench.publish("r", n)
+    await turn()
+    assert not bench.fan_out.outgoing
+    assert one.alone == [False, True]
+
+
 async def test_a_burst_that_is_no_longer_alone_is_not_called_so() -> None:
     bench = Bench()
     members = bench.join(300, "r")
