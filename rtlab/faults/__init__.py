@@ -4,8 +4,8 @@ The proxy runs as its own process (``python -m rtlab.faults``); a notebook contr
 `FaultClient`. The names below are imported on first use. The layers, from the top: `api` and `script`
 control the `proxy`, whose connections pass through `toxics`; `client` calls the API.
 
-This package imports `protocol`, the child's side of `processes`, and the packaged profiles. It never
-imports the lab's server or its clients: the proxy handles bytes, regardless of who sends them.
+This package imports `protocol`, the child's side and the ports of `processes`, and the packaged profiles.
+It never imports the lab's server or its clients: the proxy handles bytes, regardless of who sends them.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class BrokerServer:
 
     @property
     def pid(self) -> int:
-        """Process id of the broker's supervisor, which is also the id of their process group."""
+        """Process id of the broker's guard, which is also the id of their process group."""
         assert self._child is not None
         return self._child.pid
 
@@ -224,7 +224,7 @@ class BrokerServer:
     async def _run(self) -> None:
         argv = self._kind.command(self._program, self.port, self._folder)
         environment = self._kind.environment([held.port for held in self._held], self._folder)
-        self._child = Child.supervised(self.kind, argv, environment)
+        self._child = Child.guarded(self.kind, argv, environment)
         await self._child.until(lambda: accepts(self.port), _START_TIMEOUT)
 
     def pause(self) -> None:

@@ -1,4 +1,4 @@
-"""HAProxy's configuration: with its defaults, and as real-time traffic needs it.
+"""HAProxy as a reverse proxy of one server: configured by defaults, and as real-time traffic needs it.
 
 *defaults* sets only the address to listen on, the upstream, and the idle timeouts, which are
 50 s in Debian's HAProxy and scaled down here. *right* adds what each transport needs.

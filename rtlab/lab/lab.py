@@ -241,7 +241,7 @@ class Lab:
 
     @property
     def balancer(self) -> Balancer:
-        """HAProxy in front of the nodes: ``lab.load_balancer.url``, and a URL for each policy."""
+        """HAProxy in front of the nodes: ``lab.balancer.url``, and a URL for each policy."""
         self._check_runs()
         if self._balancer is None:
             raise LabError("expected several nodes, and HAProxy: Lab.start(nodes=3), `apt install haproxy`")
@@ -353,7 +353,7 @@ class Lab:
             When the program is not installed, ends, or does not open its port.
         """
         self.check()
-        child = Child.supervised(name or argv[0].rpartition("/")[2], argv)
+        child = Child.guarded(name or argv[0].rpartition("/")[2], argv)
         self._others.append(child)
         try:
             if port is not None:

@@ -86,7 +86,7 @@ class Balancer:
         """
         balancer = cls(nodes, certificates)
         try:
-            balancer._child = Child.supervised("haproxy", ["haproxy", "-db", "-f", str(balancer._config)])
+            balancer._child = Child.guarded("haproxy", ["haproxy", "-db", "-f", str(balancer._config)])
             for held in balancer._held.values():
                 await balancer.child.until(lambda held=held: accepts(held.port), _START_TIMEOUT)
             await balancer.child.until(balancer._takes_commands, _START_TIMEOUT)

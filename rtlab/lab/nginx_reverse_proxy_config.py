@@ -1,4 +1,4 @@
-"""nginx's configuration: with its defaults, and as real-time traffic needs it.
+"""nginx as a reverse proxy of one server: configured by defaults, and as real-time traffic needs it.
 
 *defaults* sets only the address to listen on, the upstream, and the idle timeout, which is
 60 s in nginx and scaled down here, so that a measurement takes seconds. *deaf* also ignores

@@ -122,7 +122,7 @@ class JupyterLab:
         with (self.home / "log.txt").open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    # Under the supervisor, which ends JupyterLab when this process is gone.
+                    # Under a guard, which ends JupyterLab when this process is gone.
                     *(
                         sys.executable,
                         "-P",

@@ -25,7 +25,7 @@ from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
-from rtlab.patterns.queue_counters import QueueContents
+from rtlab.patterns.queue_counters import QueueCounters
 from rtlab.patterns.queue_file import Change, Damage, Durability, StoredMessage
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_types import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
@@ -124,7 +124,7 @@ class MessageQueue:
         self._worker: QueueWorker | None = None
         self._link: QueueLink | None = None
         self._next = self._first_own = 1
-        self._contents = QueueContents(name, max_messages, max_bytes)
+        self._counters = QueueCounters(name, max_messages, max_bytes)
         self._receipts: dict[int, Receipt] = {}
         self._sent = self._dead = self._dropped = 0
 
@@ -137,15 +137,15 @@ class MessageQueue:
         return self._worker is not None
 
     def __len__(self) -> int:
-        return len(self._contents)
+        return len(self._counters)
 
     @property
     def stats(self) -> QueueStats:
         """A frozen snapshot."""
-        oldest = self._contents.oldest
+        oldest = self._counters.oldest
         return QueueStats(
-            depth=len(self._contents),
-            size_bytes=self._contents.size_bytes,
+            depth=len(self._counters),
+            size_bytes=self._counters.size_bytes,
             in_flight=self._link.delivery.in_flight if self._link is not None else 0,
             # The difference is negative if the clock was set back.
             oldest_age=max(0.0, self._clock() - oldest) if oldest is not None else 0.0,
@@ -191,9 +191,9 @@ class MessageQueue:
             answer_timeout=self.options.answer_timeout,
             max_retries=self.options.max_retries,
         )
-        self._contents = QueueContents(self.name, self.options.max_messages, self.options.max_bytes)
-        with self._contents.filling():
-            self._contents.add(*rows)
+        self._counters = QueueCounters(self.name, self.options.max_messages, self.options.max_bytes)
+        with self._counters.filling():
+            self._counters.add(*rows)
             self._put(*rows)
         self._link.start()
 
@@ -208,7 +208,7 @@ class MessageQueue:
         for receipt in self._receipts.values():
             receipt.settle({}, closed)
         self._receipts.clear()
-        self._contents.idle.here.set()  # wakes `flush`, which finds the queue closed
+        self._counters.idle.here.set()  # wakes `flush`, which finds the queue closed
         await worker.leave(self.name)
 
     async def __aenter__(self) -> Self:
@@ -252,9 +252,9 @@ class MessageQueue:
         receipt = Receipt(message)
         if not self._make_place(size_bytes):
             if self.options.overflow == "reject":
-                raise QueueFull(f"{self._contents}: wait until it has been sent, or raise the limit")
+                raise QueueFull(f"{self._counters}: wait until it has been sent, or raise the limit")
             self._dropped += 1
-            receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped"))
+            receipt.settle({}, QueueFull(f"{self._counters}: this message was dropped"))
             return receipt
         row = StoredMessage(self._next, JSON.encode(message), self._clock())
         self._next += 1
@@ -265,7 +265,7 @@ class MessageQueue:
     async def _accept(self, row: StoredMessage, instead_of: tuple[int, ...] = ()) -> None:
         """Count a message, and return once it is on disk. Cancelling the wait does not withdraw it."""
         written = self._opened()[0].submit(Change(self.name, add=(row,), remove=instead_of))
-        self._contents.add(row)
+        self._counters.add(row)
         written.add_done_callback(partial(self._accepted, row))
         await asyncio.shield(written)
 
@@ -285,18 +285,18 @@ class MessageQueue:
     def _make_place(self, size_bytes: int) -> bool:
         """Return whether one more message fits, after dropping older ones if that is the policy."""
         link = self._link if self.options.overflow == "drop_oldest" else None
-        while not self._contents.has_room(size_bytes):
+        while not self._counters.has_room(size_bytes):
             if link is None or (parcel := link.delivery.withdraw()) is None:
                 return False
             self._dropped += 1
             receipt = self._forget(parcel.seq)
             self._submit(Change(self.name, remove=(parcel.seq,)))
             if receipt is not None:
-                receipt.settle({}, QueueFull(f"{self._contents}: this message was dropped for a newer one"))
+                receipt.settle({}, QueueFull(f"{self._counters}: this message was dropped for a newer one"))
         return True
 
     def _forget(self, seq: int) -> Receipt | None:
-        self._contents.remove(seq)
+        self._counters.remove(seq)
         return self._receipts.pop(seq, None)
 
     # Sending them
@@ -324,7 +324,7 @@ class MessageQueue:
         if code in ("fenced", "wrong_user", "too_many_outboxes"):  # the message stays in the file
             if receipt is not None:
                 receipt.settle({}, error)
-            self._contents.idle.here.set()
+            self._counters.idle.here.set()
             return
         self._forget(row.seq)
         if error is None:
@@ -354,9 +354,9 @@ class MessageQueue:
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until the queue is empty, on disk too; raise `TimeoutError` after `timeout` seconds."""
         async with within(timeout, lambda: f"{len(self):,} messages wait: {self.conn.state.value}"):
-            while len(self._contents):
+            while len(self._counters):
                 self._opened()
-                await self._contents.idle.here.wait()
+                await self._counters.idle.here.wait()
             await self._opened()[0].idle()
 
     async def messages(self, limit: int = 100) -> list[QueuedMessage]:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from rtlab.client.per_loop import PerLoop
 from rtlab.patterns.queue_file import StoredMessage
 
-__all__ = ["QueueContents"]
+__all__ = ["QueueCounters"]
 
 
-class QueueContents:
+class QueueCounters:
     """Counts the messages of a queue that have no result yet.
 
     Parameters

@@ -1,5 +1,6 @@
-"""Child processes that end with their parent (both sides of that), tasks that end together, and the
-programs and ports of this machine.
+"""Child processes that end with their parent (both sides of that), tasks that end together, and this machine:
+its programs, ports, descriptors and boot.
 
-It imports only `rtlab.errors`, and never knows of messages or transports.
+It imports `rtlab.errors`, and aiohttp in the two modules that mend an HTTP server; it never knows of messages
+or transports.
 """

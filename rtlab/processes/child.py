@@ -128,10 +128,8 @@ class Child:
         return cls(name, command, environment=_NO_CERTIFICATES | secret | dict(environment or {}))
 
     @classmethod
-    def supervised(
-        cls, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
-    ) -> Child:
-        """Start a third-party program under the supervisor.
+    def guarded(cls, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Child:
+        """Start a third-party program under a guard.
 
         Parameters
         ----------

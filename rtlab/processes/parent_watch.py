@@ -57,7 +57,7 @@ def watch_parent(fd: int, on_gone: Callable[[], None]) -> None:
         When `fd` is not an open descriptor.
     """
     os.fstat(fd)
-    import asyncio  # imported here: the supervisor needs no loop, and starts in half the time
+    import asyncio  # imported here: the guard needs no loop, and starts in half the time
 
     loop = asyncio.get_running_loop()
     parent = os.getppid()

@@ -1,7 +1,7 @@
 """Runs a third-party program that must not outlive the kernel.
 
 ``python -m rtlab.processes.third_party_guard --watch-fd N -- command…`` starts the command in the
-supervisor's own process group and kills the whole group when the parent is gone: the pipe
+guard's own process group and kills the whole group when the parent is gone: the pipe
 ``N`` has reached its end, or the parent process id has changed. Otherwise it ends with the
 command's exit code. SIGTERM is passed on.
 """
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _ignore)
     raise_nofile()
     try:
-        # The program's output goes to the supervisor's standard error, whose end `Child` quotes.
+        # The program's output goes to the guard's standard error, whose end `Child` quotes.
         program = subprocess.Popen(options.command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     except OSError as error:
         print(f"cannot start {options.command[0]}: {error}", file=sys.stderr)

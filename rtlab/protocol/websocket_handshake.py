@@ -1,4 +1,4 @@
-"""The key of a WebSocket handshake: a server's proof that it speaks WebSocket (RFC 6455 §1.3)."""
+"""The answer to a WebSocket handshake's key: it proves that a server speaks WebSocket (RFC 6455 §1.3)."""
 
 from __future__ import annotations
 

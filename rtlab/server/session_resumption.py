@@ -1,4 +1,4 @@
-"""Attaches connections to sessions: resuming, replacing and ending them."""
+"""The server's connections and their sessions: admitted, resumed, replaced, ended."""
 
 from __future__ import annotations
 

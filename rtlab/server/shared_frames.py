@@ -8,13 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import JSON, Codec
-from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
+from rtlab.protocol.limits import MAX_MESSAGE_BYTES, NAME_CHARS, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate, deflated
 from rtlab.protocol.websocket_frames import BINARY, TEXT, unframed, websocket_frame
 
 __all__ = [
-    "NAME_CHARS",
     "Burst",
     "EncodedFrame",
     "RoomPosition",
@@ -23,9 +22,6 @@ __all__ = [
     "sendable",
     "shared_form",
 ]
-
-#: Characters of the longest id, type or room name.
-NAME_CHARS: Final = 128
 
 
 class RoomPosition(NamedTuple):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVar
 
 from rtlab.errors import RtlabError
 
-__all__ = ["ClockStuck", "FakeClock"]
+__all__ = ["ClockStuck", "FakeClock", "loop_time"]
 
 T = TypeVar("T")
 
@@ -162,3 +163,11 @@ class FakeClock:
     def _make_loop(self) -> _Loop:
         self._loop = _Loop(self._now)
         return self._loop
+
+
+def loop_time() -> float:
+    """Return the running event loop's time, or without a loop the system's monotonic clock, in seconds."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()

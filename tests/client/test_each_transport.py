@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import json
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -21,6 +19,7 @@ from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import make_client
 from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.protocol.websocket_handshake import accept_of
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
@@ -46,8 +45,7 @@ async def reading_nothing() -> AsyncIterator[str]:
 
     async def answer(request: Any, writer: asyncio.StreamWriter) -> bool:
         if request.path == "/ws":
-            proof = request.headers["sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            accept = base64.b64encode(hashlib.sha1(proof).digest()).decode()
+            accept = accept_of(request.headers["sec-websocket-key"].decode())
             writer.write(
                 b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept.encode()

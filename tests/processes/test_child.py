@@ -170,9 +170,9 @@ time.sleep(600)
     "child",
     [
         f"Child('x', [sys.executable, '-c', {KNOWING!r}])",
-        f"Child.supervised('x', [sys.executable, '-c', {IGNORANT!r}])",
+        f"Child.guarded('x', [sys.executable, '-c', {IGNORANT!r}])",
     ],
-    ids=["knowing", "supervised"],
+    ids=["knowing", "guarded"],
 )
 def test_no_child_outlives_a_killed_parent(child: str):
     parent = subprocess.Popen(python(PARENT.format(child=child)), stdout=subprocess.PIPE, text=True)
@@ -189,25 +189,25 @@ def test_no_child_outlives_a_killed_parent(child: str):
         time.sleep(0.01)
 
 
-async def test_the_supervisor_passes_the_exit_code_and_the_last_lines_on():
-    child = Child.supervised("tool", python("print('on stdout'); raise SystemExit(5)"))
+async def test_the_guard_passes_the_exit_code_and_the_last_lines_on():
+    child = Child.guarded("tool", python("print('on stdout'); raise SystemExit(5)"))
     with pytest.raises(LabError, match="the tool ended with exit code 5; its last lines:\non stdout"):
         await child.announced(20)
     child.kill()
 
 
-async def test_the_supervisor_passes_sigterm_on():
-    child = Child.supervised("tool", on_sigterm("lambda *_: sys.exit(9)"))
+async def test_the_guard_passes_sigterm_on():
+    child = Child.guarded("tool", on_sigterm("lambda *_: sys.exit(9)"))
     await until(child.last_lines)
     await child.stop(20)
     assert child.returncode == 9
 
 
-async def test_the_supervisor_ends_what_a_program_leaves_behind():
+async def test_the_guard_ends_what_a_program_leaves_behind():
     code = (
         "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, file=sys.stderr, flush=True)"
     )
-    child = Child.supervised("tool", python(code))
+    child = Child.guarded("tool", python(code))
     await until(lambda: not child.alive)
     left = int(child.last_lines())
     await until(lambda: gone(left))
@@ -216,12 +216,12 @@ async def test_the_supervisor_ends_what_a_program_leaves_behind():
 
 async def test_a_program_that_is_not_installed_is_named():
     with pytest.raises(LabError, match="no-such-program is not installed"):
-        Child.supervised("tool", ["no-such-program"])
+        Child.guarded("tool", ["no-such-program"])
 
 
-async def test_the_supervisor_raises_the_limit_of_open_descriptors():
+async def test_the_guard_raises_the_limit_of_open_descriptors():
     code = "import resource, sys; print(*resource.getrlimit(resource.RLIMIT_NOFILE), file=sys.stderr)"
-    child = Child.supervised("tool", python(code))
+    child = Child.guarded("tool", python(code))
     await until(lambda: not child.alive)
     soft, hard = child.last_lines().split()
     assert soft == hard

@@ -56,7 +56,7 @@ CHILDREN = {
     "busy loop": (f"Child('x', [sys.executable, '-c', {BUSY_LOOP!r}])", SPOKEN),
     "deaf loop": (f"Child('x', [sys.executable, '-c', {DEAF_LOOP!r}])", SPOKEN),
     "native code": (f"Child('x', [sys.executable, '-c', {NATIVE!r}])", SPOKEN),
-    "supervised": (f"Child.supervised('x', [sys.executable, '-c', {NATIVE!r}])", SPOKEN),
+    "guarded": (f"Child.guarded('x', [sys.executable, '-c', {NATIVE!r}])", SPOKEN),
     "server": ("Child.module('x', 'rtlab.server', '--port', '0')", LISTENING),
     "fault proxy": ("Child.module('x', 'rtlab.faults', '--port', '0')", LISTENING),
     "bench peer": ("Child.module('x', 'rtlab.bench.peers.raw_stream', 'serve')", LISTENING),
@@ -112,7 +112,7 @@ def test_a_fork_that_holds_the_pipes_keeps_no_orphan_alive(child: str):
         assert ended_within(family, LIMIT)
 
 
-@pytest.mark.parametrize("child", ["deaf loop", "supervised", "server"])
+@pytest.mark.parametrize("child", ["deaf loop", "guarded", "server"])
 @pytest.mark.parametrize("fork", [False, True], ids=["alone", "forked"])
 def test_a_stopped_orphan_is_killed(child: str, fork: bool):
     with parent_of(child, fork=fork) as (parent, family):

@@ -1,4 +1,4 @@
-"""A connection's in-memory outboxes: how `Connection.send` works in its two acknowledged modes."""
+"""How `Connection.send` works in its two acknowledged modes: an outbox in memory for each."""
 
 from __future__ import annotations
 

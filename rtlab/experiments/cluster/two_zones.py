@@ -70,7 +70,7 @@ class TwoZones:
     async def _add(self, *words: str) -> None:
         port = self._ports[len(self._children)]
         argv = [self._program, "--addr", "127.0.0.1", "--port", str(port), "--cluster_name", "zones", *words]
-        child = Child.supervised(f"NATS {len(self._children) + 1}", argv)
+        child = Child.guarded(f"NATS {len(self._children) + 1}", argv)
         self._children.append(child)
         await child.until(lambda: accepts(port), _START_TIMEOUT)
         self.urls.append(f"nats://127.0.0.1:{port}")

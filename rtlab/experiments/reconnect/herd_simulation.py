@@ -196,7 +196,7 @@ class _Herd:
         self.all_in = max(self.all_in, float(done[shown].max(initial=0.0)))
         self.longest_wait = max(self.longest_wait, float((done - at).max(initial=0.0)))
         if s.lifetime < math.inf:
-            stable = s.lifetime >= self.policy.min_uptime
+            stable = s.lifetime >= self.policy.min_uptime  # as `RetryPolicy.was_stable`
             retries = np.zeros(len(clients), np.int64) if stable else self.retries[clients] + 1
             previous = np.zeros(len(clients)) if stable else self.previous[clients]
             self.outside += len(clients)

@@ -1,4 +1,4 @@
-"""Attacks that need a real browser, because it adds cookies by itself and trusts DNS.
+"""Attacks from another site's page, in a real browser, because it adds cookies by itself and trusts DNS.
 
 Each site has a host name of its own, mapped to 127.0.0.1, because a browser treats all ports of one host
 as one site. Needs Chromium, and Playwright, which the ``test`` extra installs.

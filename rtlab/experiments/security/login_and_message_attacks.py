@@ -1,4 +1,4 @@
-"""Attacks on a lab's own server: each is a function that returns how far the attack got.
+"""Attacks with forged logins and hostile messages: each is a function that returns how far the attack got.
 
 They succeed against ``Lab(security="naive")`` and fail against ``Lab(security="right")``. Nothing
 leaves this machine: the lab listens on 127.0.0.1.

@@ -6,8 +6,8 @@ import asyncio
 import socket
 from typing import Any, ClassVar, Final, cast
 
-from rtlab.faults.proxy.pipe import PipePair
 from rtlab.faults.proxy.proxy import Proxy, join_address, split_address
+from rtlab.faults.proxy.toxic_chain import PipePair
 
 __all__ = ["DatagramFlow", "UdpProxy"]
 

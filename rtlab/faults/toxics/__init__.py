@@ -1,7 +1,8 @@
 """The proxy's toxics, each registered under its name in the API: what they do to the bytes that pass.
 
-This package imports `protocol`, to find messages in a byte stream. It never imports the proxy: a
-toxic sees its pipe only through `StagePipe`, and opens no socket.
+Seven have Toxiproxy's names and attributes: `bandwidth`, `latency`, `limit_data`, `reset_peer`, `slicer`,
+`slow_close` and `timeout`. This package imports `protocol`, to find messages in a byte stream. It never
+imports the proxy: a toxic sees its pipe only through `StagePipe`, and opens no socket.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from rtlab.faults.toxics import (
     corrupt_bytes,
     cut_and_reset,
     datagrams,
+    drop_message_kill_midframe,
     http,
     latency_and_bandwidth,
     stall_and_blackhole,
 )
-from rtlab.faults.toxics import drop_message_kill_midframe as messages
 from rtlab.faults.toxics.toxic import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
 
 __all__ = [
@@ -25,9 +26,9 @@ __all__ = [
     "corrupt_bytes",
     "cut_and_reset",
     "datagrams",
+    "drop_message_kill_midframe",
     "http",
     "latency_and_bandwidth",
-    "messages",
     "parse_entry",
     "stall_and_blackhole",
 ]

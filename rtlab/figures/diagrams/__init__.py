@@ -1,4 +1,4 @@
-"""Diagrams: boxes, arrows and lanes rather than axes of numbers.
+"""Diagrams of what happens in which order: states, messages between lanes, the legs of one message's way.
 
 May import the style, and the types of what is drawn; never an experiment, a lab or a live widget.
 """

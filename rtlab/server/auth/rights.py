@@ -25,7 +25,7 @@ RIGHTS: Final[dict[str, tuple[tuple[str, frozenset[str]], ...]]] = {
 _ROOM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]*(?:\.[A-Za-z0-9_:-]+)*")
 
 
-@lru_cache(maxsize=4096)  # called for every message; names have at most 128 characters
+@lru_cache(maxsize=4096)  # called for every message; a name has at most `NAME_CHARS`
 def may(roles: tuple[str, ...], action: Permission, room_id: str) -> bool:
     """Whether one of the roles allows an action in a room.
 

@@ -1,13 +1,14 @@
-"""The ingress steps that a server's options ask for, in their order; by default none."""
+"""The steps that only some servers have, in their order; the three that all have are in `entry_point`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rtlab.errors import MessageError
 from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.incoming_message import Incoming
+from rtlab.server.ingress.entry_point import IngressStep
 from rtlab.server.ingress.rate_limit import LimitRate
 from rtlab.server.naive import CheckFirstValues, resolve_room
 from rtlab.server.options import Options
@@ -16,7 +17,7 @@ from rtlab.server.refusal import Refused
 
 __all__ = ["Validate", "make_steps", "refuse_duplicate_keys"]
 
-_Steps = list[Callable[[Incoming], None]]
+_Steps = list[IngressStep]
 
 
 def make_steps(

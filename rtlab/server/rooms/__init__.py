@@ -1,4 +1,5 @@
-"""Rooms: offsets, history, and presence.
+"""Rooms: offsets, history, fan-out, presence and when it is announced.
 
-They import the protocol, the server's frames and refusals, never a socket, a session or an endpoint.
+They import the protocol, the server's frames, refusals and the loop's turns; never a socket, a session or an
+endpoint.
 """

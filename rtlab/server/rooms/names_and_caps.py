@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
+from rtlab.protocol.limits import NAME_CHARS
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.shared_frames import NAME_CHARS
 
 __all__ = ["MAX_ROOMS", "check_entry", "check_name", "is_name"]
 

@@ -1,4 +1,4 @@
-"""Handles numbered messages once: keeps each outbox's last number and its newest results.
+"""Handles numbered messages once, and fences the process whose outbox a newer one has opened.
 
 A client's outbox numbers its messages densely (``stream`` and ``seq``). The server handles each
 number once: it answers a repeat with the first result, and refuses a number that leaves a gap. What

@@ -10,15 +10,15 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.proxy.pipe import Pipe, PipePair
 from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.toxic_chain import Pipe, PipePair
 from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
 from rtlab.faults.toxics import ToxicEntry
 from rtlab.faults.trace import Trace
 from rtlab.protocol.http1 import NotHttp, parse_head
+from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
-from rtlab.testing.mock.mock_transport import loop_time
 
 __all__ = ["MemoryProxy"]
 

@@ -17,8 +17,8 @@ from rtlab.server.options import Options
 from rtlab.server.sessions.session import Session
 from rtlab.server.shared_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import write_each
+from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
-from rtlab.testing.mock.mock_transport import loop_time
 from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
 

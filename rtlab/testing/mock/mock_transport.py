@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,19 +12,12 @@ from rtlab.client.transports.websocket import WebSocketTransport, closed_by
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
+from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
-__all__ = ["MockTransport", "loop_time", "mock_connection"]
-
-
-def loop_time() -> float:
-    """Return the running event loop's time, or without a loop the system's monotonic clock, in seconds."""
-    try:
-        return asyncio.get_running_loop().time()
-    except RuntimeError:
-        return time.monotonic()
+__all__ = ["MockTransport", "mock_connection"]
 
 
 class MockTransport(WebSocketTransport):

@@ -1,4 +1,5 @@
-"""Proxies in front of a real server that change, drop, repeat or hold single messages by rules.
+"""Rules for single messages (change, drop, repeat, hold), and proxies that apply them before a real server.
 
-May import the mocks' items, the journal and real sockets; never a lab, which starts servers.
+May import the mocks' parts (a mock takes the rules as its link), the matching, the journal, the fault proxy's
+message scanner and real sockets; never a lab, which starts servers.
 """

@@ -11,9 +11,9 @@ import msgspec
 
 from rtlab.client.callbacks import call
 from rtlab.errors import describe
+from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.matching import Pattern, as_frame, matches
 from rtlab.testing.mock.memory_frames import Item
-from rtlab.testing.mock.mock_transport import loop_time
 from rtlab.testing.mock.peer_script import ScriptError
 from rtlab.testing.mock.scripted_peer import ScriptFailed
 from rtlab.testing.recordings.journal import Journal

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import weakref
 
+import pytest
+
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.mock.mock_websocket import MockWebSocket
 from rtlab.testing.mock.peer_script import PeerScript, echo
@@ -61,3 +63,8 @@ def test_also_in_the_very_turn_in_which_the_server_agrees():
         return await ws.recv()
 
     assert FakeClock().run(talk()) == "hello"
+
+
+def test_a_mock_without_a_loop_says_where_to_make_it():
+    with pytest.raises(Exception, match="expected a running event loop, got none"):
+        MockWebSocket()

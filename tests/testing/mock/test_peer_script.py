@@ -123,3 +123,15 @@ async def test_an_answering_function_that_raises_fails_the_script(function, erro
     gc.collect()  # warnings are errors: one about a coroutine that was never awaited would fail this
     with pytest.raises(ScriptFailed, match=f"the answering function raised {error}"):
         peer.check()
+
+
+def test_a_peer_that_expected_something_else_says_so():
+    async def main(peer):
+        async with MockWebSocket(peer) as ws:
+            await ws.send("bye")
+            await ws.wait_closed()
+
+    peer = ScriptedPeer(PeerScript().expect({"type": "hi"}))
+    FakeClock().run(main(peer))
+    with pytest.raises(ScriptFailed, match=r"connection 1: expected \{'type': 'hi'\}, got bye"):
+        peer.check()

@@ -1,5 +1,5 @@
 """Carries bytes between nodes over a broker: the interfaces, reconnection, send queue, probes and gaps.
 
-It imports `rtlab.errors`, never a broker's client library; rooms, epochs and offsets are
-unknown here.
+It imports `rtlab.errors` and `broker_interface`, never a broker's client library; rooms, epochs and
+offsets are unknown here.
 """

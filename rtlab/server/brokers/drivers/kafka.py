@@ -65,7 +65,7 @@ class _Followed:
 
 
 class KafkaDriver:
-    """See `Driver`. Uses one producer, one consumer for all subjects, and one idle connection.
+    """See `BrokerDriver`. Uses one producer, one consumer for all subjects, and one idle connection.
 
     The client library reconnects by itself and does not report it; the idle connection shows the loss.
     To learn where a topic ends, the driver publishes a mark. A position is an offset and the timestamp of
@@ -115,7 +115,7 @@ class KafkaDriver:
         self._some = asyncio.Event()
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
         self._link, self._turn = secrets.token_bytes(_LINK_BYTES), asyncio.Lock()
         self._numbers.clear()
@@ -194,7 +194,7 @@ class KafkaDriver:
             writer.close()
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -212,7 +212,7 @@ class KafkaDriver:
         )
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         answers: list[asyncio.Future[RecordMetadata] | BrokerFailed] = []
         for message in batch:
             headers = [(_ID, message.message_id.encode())] if message.message_id is not None else []
@@ -266,7 +266,7 @@ class KafkaDriver:
         return record.offset, record.timestamp or 0
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         tail, now = await self._mark(attachment.name)
         whole, start = True, tail + 1
         if attachment.position is None:
@@ -289,7 +289,7 @@ class KafkaDriver:
         return (True, offset + 1) if first.timestamp == time else (False, 0)
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         if self._followed.pop(attachment.name, None) is not None:
             self._assign()
 
@@ -334,7 +334,7 @@ class KafkaDriver:
             self._lost(f"the topic {name} was deleted")
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`."""
+        """See `BrokerDriver.read`."""
         if limit < 1:
             return []
         tail, _ = await self._mark(name)
@@ -366,7 +366,7 @@ class KafkaDriver:
             await consumer.stop()
 
     async def check(self) -> None:
-        """See `Driver.check`: does nothing, because the reader checks its topics, and the probe the rest."""
+        """See `BrokerDriver.check`: does nothing, as the reader checks its topics, and the probe the rest."""
 
 
 def _read_one(followed: _Followed, record: _Record) -> None:

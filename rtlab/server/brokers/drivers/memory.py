@@ -54,7 +54,7 @@ class MemoryLog:
 
 
 class MemoryDriver:
-    """See `Driver`: all carriers of one process that use the same name hear each other.
+    """See `BrokerDriver`: all carriers of one process that use the same name hear each other.
 
     Parameters
     ----------
@@ -79,17 +79,17 @@ class MemoryDriver:
         self._attached: dict[SubjectAttachment, MemoryLog] = {}
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         self._lost = None
         for attachment in tuple(self._attached):
             await self.detach(attachment)
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         if self._lost is None:
             raise LinkLost("the link was cut")
         for message in batch:
@@ -97,7 +97,7 @@ class MemoryDriver:
         return [None] * len(batch)
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         log = self._log(attachment.name)
         since = attachment.position
         missed = [] if since is None else [one for one in log.messages if one[0] > since]
@@ -110,17 +110,17 @@ class MemoryDriver:
         return whole
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         log = self._attached.pop(attachment, None)
         if log is not None:
             log.listeners.pop(attachment, None)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`."""
+        """See `BrokerDriver.read`."""
         return [stored for _, stored in self._log(name).messages][-limit:] if limit > 0 else []
 
     async def check(self) -> None:
-        """See `Driver.check`."""
+        """See `BrokerDriver.check`."""
 
     def _log(self, name: str) -> MemoryLog:
         log = self._logs.get(name)

@@ -40,7 +40,7 @@ _CONSUMER_SEQUENCE: Final = -3
 
 
 class NatsDriver:
-    """See `Driver`. One stream for a namespace, one ephemeral consumer for each subscribed subject.
+    """See `BrokerDriver`. One stream for a namespace, one ephemeral consumer for each subscribed subject.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class NatsDriver:
         self._heard: dict[SubjectAttachment, tuple[Subscription, str]] = {}
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
         await self._greet()
         client = self._client = Client()
@@ -154,7 +154,7 @@ class NatsDriver:
             return await streams.stream_info(self._stream)
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         client, self._client, self._streams = self._client, None, None
         self._heard.clear()
         if client is not None:
@@ -162,7 +162,7 @@ class NatsDriver:
                 await client.close()
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         client, streams = self._client, self._streams
         if client is None:
             raise LinkLost("not connected")
@@ -190,7 +190,7 @@ class NatsDriver:
         return results
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         client, streams = self._client, self._streams
         assert client is not None
         if streams is None:
@@ -238,7 +238,7 @@ class NatsDriver:
         )
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         subscription, consumer = self._heard.pop(attachment, (None, ""))
         if subscription is not None:
             await subscription.unsubscribe()
@@ -247,7 +247,7 @@ class NatsDriver:
                 await self._streams.delete_consumer(self._stream, consumer)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`."""
+        """See `BrokerDriver.read`."""
         client, streams = self._client, self._streams
         if client is None or streams is None:
             raise LinkLost("not connected")
@@ -265,7 +265,7 @@ class NatsDriver:
         return found[-limit:] if limit > 0 else []
 
     async def check(self) -> None:
-        """See `Driver.check`: does nothing, because the probe is enough."""
+        """See `BrokerDriver.check`: does nothing, because the probe is enough."""
 
 
 async def _hand_over(attachment: SubjectAttachment, message: Msg) -> None:

@@ -53,7 +53,7 @@ class _Heard(NamedTuple):
 
 
 class RabbitDriver:
-    """See `Driver`. One channel publishes with confirms; each stream is read on a channel of its own.
+    """See `BrokerDriver`. One channel publishes with confirms; each stream is read on a channel of its own.
 
     RabbitMQ does not tell where a stream ends, so the driver publishes a mark to learn it. A
     position is an offset and the name of the message there: in a stream that was deleted and
@@ -86,7 +86,7 @@ class RabbitDriver:
         self._waiting: set[asyncio.Future[Any]] = set()
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
         self._made.clear()
         self._consumers.clear()
@@ -132,7 +132,7 @@ class RabbitDriver:
         self._ended(self, LinkLost("a stream was deleted"))
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         connection, self._connection = self._connection, None
         self._publisher = None
         if connection is not None:
@@ -140,7 +140,7 @@ class RabbitDriver:
             await connection.close()
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         for name in {message.name for message in batch}:
             await self._make(name)
         answers = await asyncio.gather(
@@ -188,7 +188,7 @@ class RabbitDriver:
         self._made.add(name)
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         await self._make(attachment.name)
         if attachment.position is None:
             offset, word = await self._follow_from_now(attachment)
@@ -271,13 +271,13 @@ class RabbitDriver:
         await consumer.close()
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         consumer = self._consumers.pop(attachment, None)
         if consumer is not None:
             await self._cancel(consumer)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`."""
+        """See `BrokerDriver.read`."""
         if limit < 1:
             return []
         await self._make(name)
@@ -321,7 +321,7 @@ class RabbitDriver:
             self._waiting.discard(future)
 
     async def check(self) -> None:
-        """See `Driver.check`: does nothing, because the probe is enough."""
+        """See `BrokerDriver.check`: does nothing, because the probe is enough."""
 
 
 def _reader(channel: Channel, hear: Callable[[_Heard], None]) -> ConsumerCallback:

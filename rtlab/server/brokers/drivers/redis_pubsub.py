@@ -23,7 +23,7 @@ _END_OF_ID: Final = b"\0"
 
 
 class RedisPubSubDriver:
-    """See `Driver`. One connection publishes, another is subscribed to all subjects.
+    """See `BrokerDriver`. One connection publishes, another is subscribed to all subjects.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class RedisPubSubDriver:
         self._reading: asyncio.Task[None] | None = None
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
         self._heard.clear()
         await self._link.connect()
@@ -55,7 +55,7 @@ class RedisPubSubDriver:
         self._reading = asyncio.create_task(self._read_all(), name=f"reader of {self.label}")
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
@@ -63,7 +63,7 @@ class RedisPubSubDriver:
         await self._link.disconnect()
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         answers = await self._link.pipeline(
             ("PUBLISH", one.name, (one.message_id or "").encode() + _END_OF_ID + one.body) for one in batch
         )
@@ -73,14 +73,14 @@ class RedisPubSubDriver:
         ]
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         name = attachment.name.encode()
         self._heard[name] = attachment
         await self._tell("SUBSCRIBE", name)
         return False
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         name = attachment.name.encode()
         self._heard.pop(name, None)
         await self._tell("UNSUBSCRIBE", name)
@@ -114,9 +114,9 @@ class RedisPubSubDriver:
             self._lost(reason)
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`: there is no history, and `ReconnectingCarrier` does not ask for one."""
+        """See `BrokerDriver.read`: there is no history, and `ReconnectingCarrier` does not ask for one."""
         raise BrokerFailed(f"{self.label} stores nothing")
 
     async def check(self) -> None:
-        """See `Driver.check`."""
+        """See `BrokerDriver.check`."""
         await self._link.check()

@@ -51,7 +51,7 @@ return id
 
 
 class RedisStreamsDriver:
-    """See `Driver`. One connection publishes; another waits for all subjects at once (``XREAD BLOCK``).
+    """See `BrokerDriver`. One connection publishes; another waits for all subjects at once (``XREAD BLOCK``).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class RedisStreamsDriver:
         self._forgot = False
 
     async def connect(self, lost: Callable[[str], None]) -> None:
-        """See `Driver.connect`."""
+        """See `BrokerDriver.connect`."""
         self._lost = lost
         self._heard.clear()
         server = await self._link.connect()
@@ -92,7 +92,7 @@ class RedisStreamsDriver:
         self._script = await self._link.command("SCRIPT LOAD", _ADD)
 
     async def disconnect(self) -> None:
-        """See `Driver.disconnect`."""
+        """See `BrokerDriver.disconnect`."""
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()
@@ -100,7 +100,7 @@ class RedisStreamsDriver:
         await self._link.disconnect()
 
     async def send(self, batch: Sequence[Outgoing]) -> list[Exception | None]:
-        """See `Driver.send`."""
+        """See `BrokerDriver.send`."""
         keep = (_DEDUPE_WINDOW, self._limits.history_messages, self._limits.history_seconds)
         answers = await self._link.pipeline(
             ("EVALSHA", self._script, 1, one.name, one.body, one.message_id or "", *keep) for one in batch
@@ -116,7 +116,7 @@ class RedisStreamsDriver:
         return results
 
     async def attach(self, attachment: SubjectAttachment) -> bool:
-        """See `Driver.attach`."""
+        """See `BrokerDriver.attach`."""
         whole = True
         since: bytes | None = attachment.position
         if since is not None:
@@ -140,7 +140,7 @@ class RedisStreamsDriver:
         return bool(await self._link.command("XRANGE", name, position, position))
 
     async def detach(self, attachment: SubjectAttachment) -> None:
-        """See `Driver.detach`."""
+        """See `BrokerDriver.detach`."""
         self._heard.pop(attachment.name.encode(), None)
         await self._read_anew()
 
@@ -172,14 +172,14 @@ class RedisStreamsDriver:
             self._lost(str(error) or describe(error))
 
     async def read(self, name: str, limit: int) -> list[Stored]:
-        """See `Driver.read`."""
+        """See `BrokerDriver.read`."""
         if limit < 1:
             return []
         found = await self._link.command("XREVRANGE", name, "+", "-", "COUNT", limit)
         return [_stored(fields) for _, fields in reversed(found)]
 
     async def check(self) -> None:
-        """See `Driver.check`."""
+        """See `BrokerDriver.check`."""
         await self._link.check()
 
 

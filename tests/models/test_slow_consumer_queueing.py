@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from rtlab.models import queueing
+from rtlab.models import slow_consumer_queueing as queueing
 
 MU = 100.0
 

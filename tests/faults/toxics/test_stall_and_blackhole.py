@@ -1,4 +1,4 @@
-"""Stall, cut, blackhole, corrupt, accept_then_close."""
+"""Stalls, black holes and timeouts: what each does to bytes and to ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
 from tests.faults.conftest import eventually
 
@@ -62,27 +61,6 @@ async def test_stall_behind_latency_holds_what_was_under_way(proxy: Proxy, dial)
     assert await asyncio.wait_for(reader.readexactly(9), 5) == b"under way"
 
 
-async def test_cut_ends_present_and_future_connections(proxy: Proxy, dial) -> None:
-    old, _ = await dial()
-    await eventually(lambda: proxy.links)
-    proxy.add_toxic({"type": "cut", "attributes": {"how": "rst"}})
-    with pytest.raises(ConnectionResetError):
-        await asyncio.wait_for(old.read(), 5)
-    new, _ = await dial()
-    with pytest.raises(ConnectionResetError):
-        await asyncio.wait_for(new.read(), 5)
-
-
-async def test_accept_then_close_spares_old_connections(proxy: Proxy, dial) -> None:
-    old, writer = await dial()
-    await eventually(lambda: proxy.links)
-    proxy.add_toxic({"type": "accept_then_close"})
-    new, _ = await dial()
-    assert await asyncio.wait_for(new.read(), 5) == b""
-    writer.write(b"x")
-    assert await old.readexactly(1) == b"x"
-
-
 async def test_a_blackhole_swallows_the_end_and_gives_it_back(proxy: Proxy, dial) -> None:
     reader, writer = await dial()
     await eventually(lambda: proxy.links)
@@ -95,27 +73,28 @@ async def test_a_blackhole_swallows_the_end_and_gives_it_back(proxy: Proxy, dial
     assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
-async def corrupted(collection: Collection, echo: str, size: int, seed: int) -> dict[int, int]:
-    """Which of 1,000 zero bytes, sent in chunks of `size`, come back as what."""
-    proxy = await collection.create({"name": "noisy", "upstream": echo, "seed": seed})
-    proxy.add_toxic({"type": "corrupt", "attributes": {"probability": 0.05, "skip": 100}})
-    reader, writer = await asyncio.open_connection(*proxy.listen.split(":"))
-    got = b""
-    while len(got) < 1000:
-        chunk = bytes(min(size, 1000 - len(got)))
-        writer.write(chunk)
-        got += await reader.readexactly(len(chunk))
-    writer.transport.abort()
-    await collection.remove("noisy")
-    return {i: byte for i, byte in enumerate(got) if byte}
+async def test_timeout_swallows_then_closes(proxy: Proxy, dial) -> None:
+    proxy.add_toxic({"type": "timeout", "attributes": {"timeout": 50}})
+    reader, writer = await dial()
+    writer.write(b"lost")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
-async def test_corruption_depends_on_the_seed_and_not_on_the_chunks(
-    collection: Collection, echo: str
-) -> None:
-    flipped = await corrupted(collection, echo, 1000, seed=42)
-    assert 20 < len(flipped) < 80  # 900 × 0.05 = 45, and 4 standard deviations either way
-    assert min(flipped) >= 100
-    assert all(byte.bit_count() == 1 for byte in flipped.values())
-    assert await corrupted(collection, echo, 7, seed=42) == flipped
-    assert await corrupted(collection, echo, 1000, seed=43) != flipped
+async def test_removing_timeout_closes_as_toxiproxy_does(proxy: Proxy, dial) -> None:
+    proxy.add_toxic({"type": "timeout"})
+    reader, writer = await dial()
+    writer.write(b"lost")
+    await eventually(lambda: any(e.kind == "affected" for e in proxy.trace.since()))
+    proxy.remove_toxic("timeout_downstream")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_a_timeout_is_added_behind_latency_which_is_then_removed(proxy: Proxy, dial) -> None:
+    proxy.add_toxic({"type": "latency", "attributes": {"latency": 60_000}})
+    reader, writer = await dial()
+    writer.write(b"held")
+    await eventually(lambda: any(link.down.held == 4 for link in proxy.links))
+    proxy.add_toxic({"type": "timeout", "attributes": {"timeout": 0}})
+    proxy.remove_toxic("latency_downstream")
+    proxy.reset_toxics()
+    assert await asyncio.wait_for(reader.read(), 5) == b""
