@@ -105,6 +105,7 @@ def mock_connection(
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
+    >>> import asyncio
     >>> async def restart():
     ...     script = PeerScript().pause(5).close(1012)
     ...     async with mock_connection(script, backoff=None) as conn:
