@@ -38,9 +38,10 @@ import nbformat
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 
+from rtlab.notebook.missing_names import names_made
 from tests.kernel_ports import kernel_ports
 from tests.plugins.marks import COLD as STARTED_COLD
-from tests.refusals import Refusals
+from tests.refusals import Refusals, names_read
 from tests.warm_start import COLD
 
 __all__ = ["NOTEBOOKS", "play"]
@@ -332,13 +333,23 @@ class Reader:
         ours = ran.error in self._ours and _REMEDY.search(ran.message)
         if not ours or cell.error:
             return ran
-        wanted = [self._lab_cell] if "Lab.start" in ran.message else self._interrupted[-1:]
+        wanted = [self._lab_cell] if "Lab.start" in ran.message else self._cut_short(cell)
         if _ITSELF.search(ran.message):
             wanted = []
         for other in filter(None, wanted):
             self._judge(play, other, await self._run(play, other), pending=True)
             self._remedies |= self._after[other.place]
         return await self._run(play, cell, interrupt=interrupt)
+
+    def _cut_short(self, cell: Cell) -> list[Cell]:
+        """Return the cell whose interruption a later one complains of.
+
+        That is the last one which makes a name that the later one reads; where none does, because the run
+        only fills what stood there before, simply the last one.
+        """
+        reads = names_read(cell.source)
+        makers = [one for one in self._interrupted if not reads.isdisjoint(names_made(one.source))]
+        return (makers or self._interrupted)[-1:]
 
     # What is right
 

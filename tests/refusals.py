@@ -8,7 +8,7 @@ from typing import Final
 
 from rtlab.notebook.missing_names import names_made
 
-__all__ = ["Refusals"]
+__all__ = ["Refusals", "names_read"]
 
 _BUSY: Final = "MachineBusy"
 _MISSING: Final = re.compile(r"name '(\w+)' is not defined")
@@ -35,7 +35,7 @@ class Refusals:
         excused = (
             error == _BUSY
             or (missing is not None and missing[1] in self._unmade)
-            or (guarded and not self._unmade.isdisjoint(_names_read(source)))
+            or (guarded and not self._unmade.isdisjoint(names_read(source)))
         )
         if excused:
             self._unmade |= names_made(source)
@@ -44,6 +44,7 @@ class Refusals:
         return excused
 
 
-def _names_read(source: str) -> set[str]:
+def names_read(source: str) -> set[str]:
+    """Return the names that a cell reads anywhere, in its functions and comprehensions too."""
     nodes = ast.walk(compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT))
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}

@@ -139,3 +139,23 @@ async def test_an_error_that_an_interrupt_kept_from_being_shown_is_looked_at_onc
     cells = [new_code_cell(source) for source in (SLOWLY_SHOWN, INTERRUPTED, GUARDED, "whole")]
     nbformat.write(new_notebook(cells=cells), tmp_path / "10_slowly.ipynb")
     assert await play(tmp_path / "10_slowly.ipynb") == []
+
+
+SLOWLY_DRAWN = "await asyncio.sleep(0.6)"
+READ_LATER = """\
+if not whole:
+    raise RtlabError("the run was interrupted: run its cell again")"""
+
+
+async def test_of_several_interrupted_cells_the_one_that_a_guard_reads_is_run_again(tmp_path: Path):
+    sources = (
+        "import asyncio\nfrom rtlab.errors import RtlabError",
+        INTERRUPTED,
+        SLOWLY_DRAWN,
+        READ_LATER,
+    )
+    nbformat.write(
+        new_notebook(cells=[new_code_cell(source) for source in (*sources, "whole")]),
+        tmp_path / "10_two.ipynb",
+    )
+    assert await play(tmp_path / "10_two.ipynb") == []
