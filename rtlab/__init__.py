@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rtlab import pace as pace
     from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
     from rtlab.capture.tcp_tap import Tap as Tap
-    from rtlab.client.auth.tokens import Tokens as Tokens
+    from rtlab.client.auth.login_and_token_refresh import Tokens as Tokens
     from rtlab.client.facades.long_polling import LongPolling as LongPolling
     from rtlab.client.facades.server_sent_events import ServerSentEvents as ServerSentEvents
     from rtlab.client.facades.webrtc_channel import WebRTCChannel as WebRTCChannel
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rtlab.hooks.reducer import websocket_reducer as websocket_reducer
     from rtlab.hooks.use_websocket import use_websocket as use_websocket
     from rtlab.lab.lab import Lab as Lab
-    from rtlab.measure.ledger import Ledger as Ledger
+    from rtlab.measure.delivery_ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
     from rtlab.patterns.encryption import Box as Box
     from rtlab.patterns.encryption import Identity as Identity
@@ -79,7 +79,7 @@ _HOME: Final[dict[str, str]] = {
     "Identity": "rtlab.patterns.encryption",
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.latency_plot",
-    "Ledger": "rtlab.measure.ledger",
+    "Ledger": "rtlab.measure.delivery_ledger",
     "LongPolling": "rtlab.client.facades.long_polling",
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
@@ -101,7 +101,7 @@ _HOME: Final[dict[str, str]] = {
     "ServerSentEvents": "rtlab.client.facades.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
-    "Tokens": "rtlab.client.auth.tokens",
+    "Tokens": "rtlab.client.auth.login_and_token_refresh",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
     "WebRTCChannel": "rtlab.client.facades.webrtc_channel",
     "WebSocketConnection": "rtlab.client.facades.websocket_connection",

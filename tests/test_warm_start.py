@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="clones with Lin
 
 
 def start(*options: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a server as `rtlab.processes.child` does, but with pipes to read from."""
+    """Start a server as `rtlab.processes.start_child_process` does, but with pipes to read from."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "rtlab.server", "--watch-fd", "0", *options],
         env={**os.environ, **variables},

@@ -24,14 +24,14 @@ from typing import Any, Final
 import msgspec
 
 from rtlab.bench.proof_clients import MODES, Plan, Record
-from rtlab.bench.proof_clients_handle import ClientsProcess
 from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
+from rtlab.bench.start_proof_clients import ClientsProcess
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Anomalies, Ledger
+from rtlab.measure.delivery_ledger import Anomalies, Ledger
 from rtlab.measure.message_identity import MessageIdentity
 from rtlab.policies.backoff import Constant
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from rtlab.bench.kill_test_victim import ROOM
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
+from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.protocol.messages import Message
 

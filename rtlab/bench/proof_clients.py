@@ -1,4 +1,4 @@
-"""The clients of the delivery proof, in a process of their own: ``python -m rtlab.bench.proof_clients``.
+"""The process in which the clients of the delivery proof run: ``python -m rtlab.bench.proof_clients``.
 
 In a process of their own, all clients can be stopped at once (SIGSTOP). Each line of the process's input
 is a `Plan`, a relay's port that it asked for, or a word; each line of its output is a `Said`. The process

@@ -1,4 +1,4 @@
-"""Splits a connection's bytes into HTTP heads, framing, and the messages themselves.
+"""Parses the captured bytes of a connection, and sums them by purpose: HTTP heads, framing, messages.
 
 A parser of HTTP/1.1 (RFC 9112), WebSocket (RFC 6455) and event streams. It is small because it only
 sees traffic of rtlab's own server and clients. It shares no code with them but the layout of a frame
@@ -13,7 +13,7 @@ import msgspec
 
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http1 import parse_head, take_body
-from rtlab.protocol.websocket_frames import read_header
+from rtlab.protocol.websocket_frame_header import read_header
 
 __all__ = ["CapturedFrame", "Split", "frames", "split_traffic"]
 

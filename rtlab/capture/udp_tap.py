@@ -1,4 +1,4 @@
-"""A relay for one WebRTC connection's packets that counts them by kind, and can delay them."""
+"""A tap for one WebRTC connection's packets: relays them, counts them by kind, and can delay them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
@@ -27,13 +27,13 @@ from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.options import DefaultHeartbeat, checked_option, in_force, policy_of, positive
-from rtlab.client.requests import Requests
+from rtlab.client.pending_requests import Requests
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.errors import InvalidState
-from rtlab.policies import states_and_events as states
+from rtlab.policies import states_events_and_actions as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

@@ -1,4 +1,4 @@
-"""Handles each received message once and in order, and reports every gap.
+"""Passes each received message to its handlers, once and in order, and reports every gap.
 
 `MessageDispatch` calls handlers, passes answers to `Requests`, feeds the open `MessageIterator`, tracks the
 positions in rooms and drops repeats. It does no I/O; `ConnectionAttempt` passes it each message.
@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.connection_watchers import WireWatch
-from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
+from rtlab.client.delivery.received_position import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
-from rtlab.client.requests import Requests, published
+from rtlab.client.pending_requests import Requests, published
 from rtlab.errors import MessageError, describe
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

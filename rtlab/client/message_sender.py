@@ -1,4 +1,4 @@
-"""Sends messages, requests that wait for their answers, and pings.
+"""Checks, paces and writes every message that a connection sends, and its pings.
 
 `MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `StateMachineRunner`
 holds open.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.named_timeouts import within
-from rtlab.client.requests import Requests, unwrap
+from rtlab.client.pending_requests import Requests, unwrap
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport

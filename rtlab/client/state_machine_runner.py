@@ -24,10 +24,10 @@ from rtlab.client.connect_callers import ConnectCallers
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.events import Connected, Disconnected, Reconnecting
 from rtlab.client.message_dispatch import MessageDispatch
-from rtlab.client.requests import Requests
+from rtlab.client.pending_requests import Requests
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
-from rtlab.policies import states_and_events as states
+from rtlab.policies import states_events_and_actions as states
 from rtlab.policies.retry_policy import RetryPolicy
 from rtlab.policies.state_machine import Lifecycle, step
 from rtlab.processes.tasks import OwnedTasks, Spawn

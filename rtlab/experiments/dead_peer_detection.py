@@ -1,7 +1,7 @@
 """How long dead peers go unnoticed, measured on real connections.
 
 A fault silences the path at one moment. Because each connection was opened at a random moment, the fault
-falls at a random phase of its heartbeat cycle. `rtlab.models.failure_detection` predicts the
+falls at a random phase of its heartbeat cycle. `rtlab.models.detection_time_distribution` predicts the
 distribution of the detection times, and `rtlab.measure.statistics.ks_distance` says how far the
 measured ones deviate.
 """

@@ -14,11 +14,11 @@ import numpy as np
 
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.experiments.endpoint.endpoint_kind import EXAMPLE, EndpointKind, kind_at, not_real_time
-from rtlab.experiments.endpoint.event_stream import EventStream
+from rtlab.experiments.endpoint.event_stream_reader import EventStream
 from rtlab.experiments.endpoint.probe_report import Report
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
-from rtlab.experiments.endpoint.watched_socket import WatchedSocket
+from rtlab.experiments.endpoint.websocket_reader import WatchedSocket
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http1 import Head
 from rtlab.protocol.resume_fields import Resume, session_of, session_query

@@ -16,7 +16,7 @@ import numpy as np
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
 from rtlab.protocol.messages import Message
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.shared_frames import Burst, EncodedFrame
 
 __all__ = [

@@ -1,8 +1,8 @@
 """A fault proxy with seeded randomness, which implements Toxiproxy's HTTP API and extends it.
 
 The proxy runs as its own process (``python -m rtlab.faults``); a notebook controls it with
-`FaultClient`. The names below are imported on first use. The layers, from the top: `api` and `script`
-control the `proxy`, whose connections pass through `toxics`; `client` calls the API.
+`FaultClient`. The names below are imported on first use. The layers, from the top: `toxiproxy_http_api`
+and `script` control the `proxy`, whose connections pass through `toxics`; `client` calls the API.
 
 This package imports `protocol`, the child's side and the ports of `processes`, and the packaged profiles.
 It never imports the lab's server or its clients: the proxy handles bytes, regardless of who sends them.

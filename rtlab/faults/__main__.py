@@ -14,8 +14,8 @@ import signal
 
 from aiohttp import web
 
-from rtlab.faults.api import make_app
 from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.toxiproxy_http_api import make_app
 from rtlab.faults.trace import Trace
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.expect_header import remove_expect_header

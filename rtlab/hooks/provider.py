@@ -16,8 +16,8 @@ import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
+from rtlab.hooks.render_frame_clock import frame_clock, home_loop
 from rtlab.hooks.render_queue import Look
-from rtlab.hooks.render_throttle import frame_clock, home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory
 from rtlab.hooks.store import Store, Watcher
 from rtlab.hooks.subscription import Callbacks

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rtlab.client.callbacks import call
 from rtlab.errors import NotConnected, describe
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
-from rtlab.hooks.render_throttle import FrameClock, Rendered
+from rtlab.hooks.render_frame_clock import FrameClock, Rendered
 
 __all__ = ["Store", "Watcher"]
 

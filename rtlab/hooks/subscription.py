@@ -1,4 +1,4 @@
-"""One component's share of a connection: its feed, its newest callbacks, and the renders it asks for."""
+"""One component's subscription to a connection: its feed, its newest callbacks, and its renders."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
+from rtlab.hooks.render_frame_clock import FrameClock, frame_clock
 from rtlab.hooks.render_queue import RenderQueue
-from rtlab.hooks.render_throttle import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join
-from rtlab.policies.states_and_events import State
+from rtlab.policies.states_events_and_actions import State
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:

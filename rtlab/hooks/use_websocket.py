@@ -13,8 +13,8 @@ import reacton
 import reacton.core
 
 from rtlab.errors import ConnectFailed
+from rtlab.hooks.render_frame_clock import home_loop
 from rtlab.hooks.render_queue import Look
-from rtlab.hooks.render_throttle import home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
 from rtlab.protocol.messages import Message

@@ -16,9 +16,9 @@ from typing import Final
 
 from rtlab.errors import LabError
 from rtlab.lab.rabbitmq_server import find_rabbitmq, rabbitmq_command, rabbitmq_environment
-from rtlab.processes.child import Child
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import HeldPort, accepts, port_is_free
+from rtlab.processes.start_child_process import Child
 
 __all__ = ["BROKERS", "BrokerServer", "find_broker"]
 

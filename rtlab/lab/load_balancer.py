@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 from rtlab.errors import LabError
-from rtlab.lab.load_balancer_config import BALANCER_POLICIES, BalancerTls, balancer_config, balancer_lines
-from rtlab.processes.child import Child
+from rtlab.lab.haproxy_load_balancer_config import (
+    BALANCER_POLICIES,
+    BalancerTls,
+    balancer_config,
+    balancer_lines,
+)
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import HeldPort, accepts
+from rtlab.processes.start_child_process import Child
 
 if TYPE_CHECKING:
     from rtlab.lab.certificates import Certificates

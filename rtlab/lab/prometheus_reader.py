@@ -1,4 +1,4 @@
-"""Reads a node's metrics in Prometheus' text format."""
+"""Requests the page of metrics from a node: a text in Prometheus' format."""
 
 from __future__ import annotations
 

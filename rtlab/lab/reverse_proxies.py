@@ -14,9 +14,9 @@ from rtlab.lab.certificates import Certificates
 from rtlab.lab.haproxy_reverse_proxy_config import HAPROXY_SETTINGS, haproxy_config
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_reverse_proxy_config import NGINX_SETTINGS, nginx_config
-from rtlab.processes.child import Child
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import HeldPort, accepts
+from rtlab.processes.start_child_process import Child
 
 __all__ = ["PROXY_SETTINGS", "start_proxies"]
 

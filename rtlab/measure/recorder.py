@@ -1,4 +1,4 @@
-"""Keeps every sample of a run, cheaply enough not to disturb what it measures."""
+"""The recorder of a run: attaches to connections, keeps samples and events, computes statistics and saves."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 

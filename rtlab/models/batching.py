@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from rtlab.models.slow_consumer_queueing import queue_wait
+from rtlab.models.queue_length_and_loss import queue_wait
 
 __all__ = ["batch_delay", "batch_size", "loaded_delay", "throughput_cap", "tick_delay"]
 
@@ -134,7 +134,7 @@ def loaded_delay(
 
     This is the sum of the batching delay, the frame's wait behind other frames, and its service time
     f + m·E[N]. The second term is the wait in an M/D/1 queue (`queue_wait` of
-    `rtlab.models.slow_consumer_queueing`) with λ/E[N] frames per second. It is exact without batching and
+    `rtlab.models.queue_length_and_loss`) with λ/E[N] frames per second. It is exact without batching and
     an upper bound with batching, because collecting messages for a time makes the frames arrive more evenly
     than a Poisson process.
 

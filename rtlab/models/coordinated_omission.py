@@ -1,4 +1,4 @@
-"""The latency that closed-loop and open-loop testers report for a service that freezes once.
+"""Closed forms of the latency that closed-loop and open-loop testers report for a service that freezes once.
 
 A service answers each request within s for S seconds, then freezes for F seconds. Both testers intend to
 send r requests per second. The closed-loop tester waits for each answer before its next request, so only

@@ -1,4 +1,4 @@
-"""Follows a changing state: reads it once, then applies the changes from a room, without a gap.
+"""A live state: read once from its source, then kept up to date by the messages of a room, without a gap.
 
 `policies.snapshot_then_delta` has the decisions; this module does their I/O, over any transport.
 """

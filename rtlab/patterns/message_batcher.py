@@ -1,4 +1,4 @@
-"""Many messages in one frame, each with its own result.
+"""Collects a client's messages, and sends many in one frame; each has its own result.
 
 `MessageBatcher` avoids three usual faults of such classes: a batch that is sent while the
 connection is down is not lost silently, a batch never exceeds the server's limits, and
@@ -21,8 +21,8 @@ import msgspec
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.events import Connected
+from rtlab.client.pending_requests import unwrap
 from rtlab.client.per_loop import PerLoop
-from rtlab.client.requests import unwrap
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats
 from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout

@@ -6,7 +6,7 @@ import ssl as ssl_module
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.protocol.urls import Origin, parse_url
 

@@ -1,4 +1,4 @@
-"""Five policies for the messages that wait for a slow consumer, over one bounded queue.
+"""Overflow policies of a bounded queue: drop, conflate, block or disconnect when a consumer is slow. No I/O.
 
 When the queue is full, a policy makes the publisher wait (``block``), drops a message
 (``drop_oldest``, ``drop_newest``, ``conflate``) or disconnects the consumer (``disconnect``).

@@ -2,7 +2,7 @@
 
 There are three of them. `Ping` sends pings and times the answers; `Watchdog` only listens
 to a peer that sends heartbeats; `Sweep` is the ``isAlive`` loop of many servers. The choice
-determines how long a dead peer stays undetected; see `rtlab.models.failure_detection`.
+determines how long a dead peer stays undetected; see `rtlab.models.detection_time_distribution`.
 
 The machines read no clock. The caller feeds a `Tick` when ``state.due`` has come, feeds the
 other events as they happen, and carries out the actions. A late tick shows that the caller

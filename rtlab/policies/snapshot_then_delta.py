@@ -1,4 +1,4 @@
-"""When a reader that loads a snapshot and then follows its changes may show them. No I/O.
+"""Decides when a reader that loads a snapshot and then applies deltas may show the state. No I/O.
 
 The snapshot (the state) comes from one source, such as a database, and its changes (deltas) from
 another, a room, so the two can disagree. This order leaves no gap: learn the room's position, *then*

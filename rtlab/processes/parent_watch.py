@@ -1,4 +1,4 @@
-"""The child's side of the contract between the lab and the processes that it starts.
+"""Inside a child process: tells the parent that it listens, and notices when the parent is gone.
 
 A child prints one line of JSON when it listens, and ends when its parent is gone. A
 separate thread detects the parent's end in two ways, even while the event loop is busy:

@@ -1,4 +1,4 @@
-"""What an HTTP answer implies for the next attempt: the same rules for every transport and every POST."""
+"""What an HTTP status implies for the next attempt: the same rules for every transport and every POST."""
 
 from __future__ import annotations
 

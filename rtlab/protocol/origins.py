@@ -1,4 +1,4 @@
-"""Which web pages may connect to a server on this machine, by ``Origin`` and ``Host`` (RFC 6454)."""
+"""Rules for ``Origin`` and ``Host`` (RFC 6454): which are well-formed, which may connect."""
 
 from __future__ import annotations
 

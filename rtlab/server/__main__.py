@@ -18,14 +18,14 @@ from rtlab.processes import parent_watch as _child
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.app import Server
-from rtlab.server.brokers.broker_interface import Broker, BrokerFailed
+from rtlab.server.brokers.room_publishing_interface import Broker, BrokerFailed
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.command_line import make_parser
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
@@ -133,7 +133,7 @@ async def _serve(args: argparse.Namespace) -> None:
         if args.broker is None:
             return SingleNodeBroker(hub)
         from rtlab.server.brokers.carrier_for import carrier_for
-        from rtlab.server.brokers.carrying.subjects import namespace_of
+        from rtlab.server.brokers.carrying.subject_names import namespace_of
         from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 
         carrier = carrier_for(args.broker, namespace=namespace_of(token))

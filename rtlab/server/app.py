@@ -15,7 +15,7 @@ from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
 from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.endpoints import auth, rtc
-from rtlab.server.endpoints.origin_allowlist import set_page_origin
+from rtlab.server.endpoints.page_origin import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
@@ -24,7 +24,7 @@ from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
 from rtlab.server.middleware.drain_refusal import make_admission
-from rtlab.server.middleware.handshake_limit import make_handshake_limit
+from rtlab.server.middleware.handshake_rate_limit import make_handshake_limit
 from rtlab.server.middleware.origin_check import PUBLIC, add_cors_headers, make_origin_check
 from rtlab.server.middleware.security_headers import say_little
 from rtlab.server.naive import origin_looks_right, say_much

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from rtlab.server.session_resumption import Connections
+from rtlab.server.connection_registry import Connections
 from rtlab.server.sessions.session_registry import Sessions
 
 __all__ = ["drain"]

@@ -10,7 +10,7 @@ from rtlab.policies.rate_limit_notation import RateLimit
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.schemas import Schemas
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions

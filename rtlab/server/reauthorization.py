@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Final
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Permission, may
+from rtlab.server.connection_registry import Connections
 from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.names_and_caps import MAX_ROOMS
-from rtlab.server.session_resumption import Connections
+from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message
 
 if TYPE_CHECKING:
-    from rtlab.server.auth.authority import Authority
+    from rtlab.server.auth.authentication import Authority
 
 __all__ = ["TOKEN_EXPIRED", "Reauthorization"]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from rtlab.server.connection_registry import Connections
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.session_resumption import Connections
 from rtlab.server.sessions.session_registry import Sessions
 
 __all__ = ["Upkeep"]

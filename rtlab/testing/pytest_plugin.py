@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rtlab.client.connection import Connection
     from rtlab.faults.script import FaultScript
     from rtlab.lab.lab import Lab
-    from rtlab.measure.ledger import Ledger
+    from rtlab.measure.delivery_ledger import Ledger
     from rtlab.testing.fake_clock import FakeClock
+    from rtlab.testing.mock.connection_script import PeerScript
     from rtlab.testing.mock.memory_frames import MakeLink
     from rtlab.testing.mock.mock_websocket import MockWebSocket
-    from rtlab.testing.mock.peer_script import PeerScript
     from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
 __all__ = ["MockMaker", "fake_clock", "fault_script", "faulty_lab", "lab", "ledger", "mock_websocket"]
@@ -116,7 +116,7 @@ def fault_script(request: pytest.FixtureRequest) -> FaultScript:
 @pytest.fixture
 def ledger() -> Ledger:
     """An empty `Ledger`."""
-    from rtlab.measure.ledger import Ledger
+    from rtlab.measure.delivery_ledger import Ledger
 
     return Ledger()
 

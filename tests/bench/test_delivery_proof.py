@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
-from rtlab.bench.proof_clients_handle import ClientsProcess
+from rtlab.bench.start_proof_clients import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Anomalies
+from rtlab.measure.delivery_ledger import Anomalies
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import Error, Page
 
-from rtlab.notebook.browser import (
+from rtlab.notebook.headless_jupyterlab import (
     JupyterLab,
     Run,
     canvas_states,

@@ -14,7 +14,7 @@ from tests.browser.lab import JupyterLab, PageOf, run_all, screenshot, set_theme
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 SOURCE = r"""
-from rtlab.widgets.stream_playground import StreamPlayground
+from rtlab.widgets.event_stream_playground import StreamPlayground
 
 StreamPlayground({"two lines": r"data: a\ndata: b\n\n", "a cut": r"id: 7\ndata: x\n|\n"})
 """

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost
 from rtlab.protocol.messages import Message

@@ -12,7 +12,7 @@ import pytest
 from aiortc import RTCSessionDescription
 from websockets.asyncio.server import ServerConnection, serve
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtlab.experiments.throughput.overloaded_queue import play_overflow
-from rtlab.models import slow_consumer_queueing as model
+from rtlab.models import queue_length_and_loss as model
 from tests.notebook_exercises import run
 
 NAME = "13_backpressure"

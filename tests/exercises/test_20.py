@@ -7,8 +7,8 @@ import pytest
 
 from rtlab.policies.backoff import Constant
 from rtlab.testing.fake_clock import FakeClock
+from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.mock.mock_transport import mock_connection
-from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 from tests.notebook_exercises import run
 

@@ -13,14 +13,14 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.follow import follow
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
+from rtlab.experiments.endpoint.record_round_trips import follow
 from rtlab.experiments.endpoint.timed_connection import insecure_tls
 from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
-from rtlab.protocol.websocket_frames import CLOSE, PING, PONG, TEXT
+from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG, TEXT
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.experiments.endpoint.scripted_websocket import websocket
 

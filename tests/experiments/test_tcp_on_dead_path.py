@@ -6,7 +6,7 @@ import pytest
 
 from rtlab.errors import RtlabError
 from rtlab.experiments.tcp_on_dead_path import CASES, record_dead_path, recorded_dead_path
-from rtlab.models.failure_detection import tcp_retransmission_time
+from rtlab.models.detection_time_distribution import tcp_retransmission_time
 
 
 def test_the_recorded_run_has_every_case_and_agrees_with_the_laws() -> None:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from rtlab.faults.api import make_app
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.faults.proxy.collection import Collection
 from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.toxiproxy_http_api import make_app
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -23,9 +23,9 @@ from rtlab.client.transports.sse import SseTransport
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import LabError, NotConnected
+from rtlab.lab.haproxy_load_balancer_config import BALANCER_POLICIES
 from rtlab.lab.lab import Lab
 from rtlab.lab.load_balancer import Balancer
-from rtlab.lab.load_balancer_config import BALANCER_POLICIES
 from rtlab.policies.backoff import Constant
 from tests.held_ports import needs_held_ports, ports_held_here
 

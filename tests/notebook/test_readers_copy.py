@@ -81,7 +81,7 @@ def test_a_changed_notebook_is_kept_and_an_older_version_is_announced(published:
     names = {
         "rtlab.measure.tap": "rtlab.capture.tcp_tap",
         "rtlab.doctor": "rtlab.notebook.environment_check",
-        "rtlab.models.detection": "rtlab.models.failure_detection",
+        "rtlab.models.detection": "rtlab.models.detection_time_distribution",
     }
     for _ in range(2):
         assert copies.hand_out(mine) == ([], [], [], {ONE: names})

@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.proof_sender_receiver import follow, send
-from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
+from rtlab.client.delivery.received_position import NewestNames, Position
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.websocket_connection import WebSocketConnection
-from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports._send_by_post import Upstream
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Anomalies, Ledger
+from rtlab.measure.delivery_ledger import Anomalies, Ledger
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.resume_fields import Resume
 

@@ -14,7 +14,7 @@ from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.throttle import Throttle
-from rtlab.client.transports.websocket_listener import WebSocketListener
+from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.message_batcher import MessageBatcher
@@ -25,8 +25,8 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
+from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.mock.mock_transport import mock_connection
-from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 from tests.memory import Factory, turns, welcome
 from tests.patterns.in_process import client, serving

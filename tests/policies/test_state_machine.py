@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtlab.policies import state_machine
-from rtlab.policies import states_and_events as states
+from rtlab.policies import states_events_and_actions as states
 from rtlab.policies.backoff import Constant, Exponential, Table
 from rtlab.policies.retry_policy import RetryPolicy
-from rtlab.policies.states_and_events import State
+from rtlab.policies.states_events_and_actions import State
 
 POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
 RNG = np.random.default_rng(1)

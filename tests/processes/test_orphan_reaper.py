@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rtlab.processes import orphan_reaper
-from rtlab.processes.child import Child
+from rtlab.processes.start_child_process import Child
 
 # Each says on standard error when it is as it should be. The last knows nothing of its parent.
 BUSY_LOOP = """
@@ -35,7 +35,7 @@ sum(range(10**14))  # holds the interpreter's lock
 # What a notebook does after Lab.start(): fork something that keeps every descriptor.
 PARENT = """
 import asyncio, os, sys, time
-from rtlab.processes.child import Child
+from rtlab.processes.start_child_process import Child
 
 async def main():
     child = {child}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed, Published
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.rooms.hub import Hub
 

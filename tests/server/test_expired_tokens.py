@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS

@@ -15,7 +15,7 @@ from rtlab.server.app import Server
 from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.factory import make_client
 from rtlab.errors import ConnectFailed, RequestRefused

@@ -19,7 +19,7 @@ from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.errors import ConnectFailed
-from rtlab.measure.ledger import Ledger, MessageIdentity
+from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from rtlab.processes.child import Child
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.parent_watch import announce, watch_parent
+from rtlab.processes.start_child_process import Child
 
 try:
     import uvloop

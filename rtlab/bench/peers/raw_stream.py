@@ -15,9 +15,9 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from rtlab.processes.child import Child
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.parent_watch import announce, watch_parent
+from rtlab.processes.start_child_process import Child
 
 __all__ = ["main", "sending", "serving"]
 

@@ -31,15 +31,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from rtlab.bench.asyncio_room_readers import Readers, gather_readers
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.room_readers import Readers, gather_readers
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.measure.statistics.equivalence import equivalence
-from rtlab.processes.child import Child
 from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.start_child_process import Child
 
 __all__ = ["CheckoutComparison", "compare", "run"]
 

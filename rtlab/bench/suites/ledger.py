@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
-from rtlab.bench.proof_clients_handle import ClientsProcess
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
+from rtlab.bench.start_proof_clients import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Anomalies
+from rtlab.measure.delivery_ledger import Anomalies
 
 __all__ = ["run"]
 

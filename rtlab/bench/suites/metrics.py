@@ -13,14 +13,14 @@ from typing import Final
 
 import msgspec
 
-from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
+from rtlab.bench.asyncio_room_readers import Readers, gather_readers
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.room_readers import Readers, gather_readers
+from rtlab.bench.server_with_metrics_switch import COUNT, DO_NOT_COUNT
 from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.measure.cpu import cpu_seconds
-from rtlab.processes.child import Child
 from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.start_child_process import Child
 
 __all__ = ["run"]
 
@@ -88,7 +88,13 @@ async def run(start_lab: StartLab, *, messages: int | None = None) -> list[Resul
     raise_nofile()
     token = secrets.token_urlsafe(16)
     child = Child.module(
-        "counting server", "rtlab.bench.counting_server", "--port", "0", "--heartbeat", "3600", token=token
+        "server with metrics switch",
+        "rtlab.bench.server_with_metrics_switch",
+        "--port",
+        "0",
+        "--heartbeat",
+        "3600",
+        token=token,
     )
     results: list[Result] = []
     try:

@@ -12,9 +12,9 @@ import websockets
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.testing.fake_clock import FakeClock
+from rtlab.testing.mock.connection_script import PeerScript, echo
 from rtlab.testing.mock.mock_transport import mock_connection
 from rtlab.testing.mock.mock_websocket import MockWebSocket
-from rtlab.testing.mock.peer_script import PeerScript, echo
 
 __all__ = ["hour_of_reconnects", "run"]
 

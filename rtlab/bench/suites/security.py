@@ -1,7 +1,7 @@
 """``rtlab bench security``: what each check costs, and what a slow-loris attack costs honest clients.
 
 One server, in which a check is switched off and on between slices of the same bytes on the same
-connection (`rtlab.bench.switched_server`). Rates are messages per second of the server's CPU time,
+connection (`rtlab.bench.server_with_check_switch`). Rates are messages per second of the server's CPU time,
 so that other load on the machine changes them little.
 """
 
@@ -20,7 +20,7 @@ import msgspec
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
@@ -28,10 +28,10 @@ from rtlab.experiments.endpoint.timed_connection import Wire, dial
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu import cpu_seconds
-from rtlab.processes.child import Child
 from rtlab.processes.descriptor_limit import raise_nofile
+from rtlab.processes.start_child_process import Child
 from rtlab.protocol.urls import parse_url
-from rtlab.protocol.websocket_frames import PING, PONG, TEXT
+from rtlab.protocol.websocket_frame_header import PING, PONG, TEXT
 
 __all__ = ["run"]
 
@@ -136,7 +136,7 @@ async def _check(row: str, repeats: int, messages: int) -> Result:
     arguments = as_arguments(cast("ServerOptions", {"heartbeat": 3600.0} | options))
     child = Child.module(
         f"server that switches its {check}",
-        "rtlab.bench.switched_server",
+        "rtlab.bench.server_with_check_switch",
         *("--switch", check, "--port", "0"),
         *arguments,
         token=secrets.token_urlsafe(16),

@@ -13,10 +13,10 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.attacks import attacks
 from rtlab.bench.throughput.batched_send import batched_send
+from rtlab.bench.throughput.batching_model_check import ClosedForms, batching_sweep
 from rtlab.bench.throughput.delivery_cost import compressed_fan_out, fan_out, room_sizes, server_batching
 from rtlab.bench.throughput.event_cursors import cursors
-from rtlab.bench.throughput.idle_connections import held_connections, memory_per_connection
-from rtlab.bench.throughput.server_batching_sweep import ClosedForms, batching_sweep
+from rtlab.bench.throughput.idle_connection_cost import held_connections, memory_per_connection
 from rtlab.bench.throughput.stalled_client import stalled_client
 from rtlab.errors import RtlabError
 

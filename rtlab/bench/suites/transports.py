@@ -23,7 +23,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.factory import make_client
 from rtlab.errors import LabError
-from rtlab.experiments.transports.feed_load import take_feed
+from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
 from rtlab.processes.descriptor_limit import raise_nofile

@@ -1,4 +1,4 @@
-"""Attacks that once stopped a server, and an honest client beside each: its echoes must not wait for it."""
+"""Attacks that once stopped a server, each on a fresh server, whose other clients must not wait for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from websockets.sync.client import connect
 from rtlab.bench.idle_clients import IdleHandshake, IdleTransport, hold_idle_clients
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.counting_readers import (
+from rtlab.bench.throughput.epoll_room_readers import (
     ROOM,
     CountingReaders,
     counting_readers,
 )
-from rtlab.bench.throughput.honest_echo import round_trips
+from rtlab.bench.throughput.honest_client import round_trips
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.lab.lab import Lab
 from rtlab.processes.descriptor_limit import raise_nofile

@@ -13,7 +13,7 @@ import msgspec
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.counting_readers import (
+from rtlab.bench.throughput.epoll_room_readers import (
     ROOM,
     RTLAB,
     CountingReaders,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
 from rtlab.protocol.messages import Message

@@ -1,4 +1,4 @@
-"""Acknowledged sending: each message is retransmitted until the server has acknowledged it.
+"""Retransmission: each message is sent again, across reconnects, until the server has acknowledged it.
 
 Messages travel in ``batch`` frames, and the frame's ``ack`` has a result for each of them. At most
 a window of messages is in flight (`GoBackN`); when an answer is missing, the oldest message is sent
@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any, Final, Literal, cast
 
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
-from rtlab.client.delivery.parcel import Parcel
-from rtlab.client.requests import refusal_in
+from rtlab.client.delivery.unacknowledged_message import Parcel
+from rtlab.client.pending_requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n import GoBackN
 from rtlab.processes.tasks import Spawn

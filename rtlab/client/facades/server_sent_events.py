@@ -6,7 +6,7 @@ import ssl as ssl_module
 from collections.abc import Mapping
 from typing import Any
 
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.callbacks import check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import LOCAL_EVENTS, Handler

@@ -18,7 +18,7 @@ import httpx
 
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
-from rtlab.client.transports._upstream import Upstream
+from rtlab.client.transports._send_by_post import Upstream
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.credentials import Credentials

@@ -25,7 +25,7 @@ from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.credentials import NOTHING, Credentials
-from rtlab.client.transports.websocket_listener import WebSocketListener
+from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes

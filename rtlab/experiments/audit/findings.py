@@ -1,4 +1,4 @@
-"""The checks of an audit and their findings."""
+"""A check of an audit, and the finding that results from it."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Final, Self, Unpack
 from rtlab.errors import LabError
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.broker_servers import BrokerServer
+from rtlab.lab.cluster_start import until_together
 from rtlab.lab.lab import Lab
-from rtlab.lab.nodes_together import until_together
 from rtlab.lab.server_arguments import ServerOptions
 from rtlab.server.brokers.cluster.rendezvous import owner_of
 

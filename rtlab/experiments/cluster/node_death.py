@@ -25,7 +25,7 @@ from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
-from rtlab.measure.ledger import Ledger, MessageIdentity
+from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.measure.provenance import provenance, write_json
 from rtlab.processes.tasks import together
 
@@ -72,7 +72,8 @@ class DeathRow(msgspec.Struct, frozen=True, kw_only=True):
     recovery : float
         Seconds from the fault until the first message arrived that was sent after the fault.
     silent_loss : int
-        Lost messages that lie in no gap that a ``resync`` announced; see `rtlab.measure.ledger.Anomalies`.
+        Lost messages that lie in no gap that a ``resync`` announced; see
+        `rtlab.measure.delivery_ledger.Anomalies`.
     """
 
     broker: str

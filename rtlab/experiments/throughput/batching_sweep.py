@@ -1,4 +1,4 @@
-"""Delay and frame size of batching on the real server, for rates × waits × sizes, open loop, in parallel.
+"""A sweep of batching on a real server: delay and frame size for rates × waits × sizes, open loop.
 
 ::
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtlab.experiments.throughput.compressed_fanout import connect_readers
+from rtlab.experiments.throughput.compressed_delivery_cost import connect_readers
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
 

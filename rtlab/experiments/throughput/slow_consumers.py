@@ -17,7 +17,7 @@ import numpy as np
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.script import FaultScript
-from rtlab.measure.ledger import Anomalies, Ledger, MessageIdentity
+from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.processes.tasks import together, until_stopped
 

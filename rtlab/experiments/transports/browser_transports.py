@@ -17,7 +17,7 @@ from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.resources import data_path
-from rtlab.widgets.browser_page import BrowserPage, PageError, RecordedPage
+from rtlab.widgets.page_transport_button import BrowserPage, PageError, RecordedPage
 
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab

@@ -17,7 +17,7 @@ import msgspec
 from rtlab.client.events import Disconnected
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import RtlabError
-from rtlab.experiments.transports.feed_load import take_feed
+from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.reverse_proxies import PROXY_SETTINGS, start_proxies
 from rtlab.measure.recorder import Recorder

@@ -9,7 +9,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Final
 
-from rtlab.experiments.transports.feed_load import take_feed
+from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.experiments.transports.network_path import NetworkPath, path_to
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.statistics.equivalence import Equivalence, equivalence

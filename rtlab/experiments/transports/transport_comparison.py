@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from rtlab.capture.wire_byte_counts import measure_wire
 from rtlab.client.factory import check_transports
 from rtlab.experiments.transports.comparison_result import Comparison, Turn
-from rtlab.experiments.transports.feed_load import take_feed
+from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.experiments.transports.network_path import NetworkPath, path_to
 from rtlab.measure.cpu import CpuWatch
 from rtlab.measure.recorder import Recorder

@@ -1,4 +1,4 @@
-"""The results of all test cases for one end, as a table for a notebook."""
+"""The results of all WebSocket test cases for one end, as a table for a notebook."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import socket
 from typing import Any, ClassVar, Final
 
 from rtlab.faults.errors import FaultError, bad_request, toxic_exists, toxic_not_found
-from rtlab.faults.proxy.toxic_chain import PipePair
+from rtlab.faults.proxy.toxic_pipe import PipePair
 from rtlab.faults.toxics import ToxicEntry, parse_entry
 from rtlab.faults.trace import Trace
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from rtlab.faults.proxy.proxy import Proxy, join_address, resolve, split_address
 from rtlab.faults.proxy.tcp_link import Endpoint, ReceiveBuffer, TcpLink
-from rtlab.faults.proxy.toxic_chain import PipePair
+from rtlab.faults.proxy.toxic_pipe import PipePair
 from rtlab.faults.trace import Trace
 from rtlab.processes.ports import HeldPort, can_hold_ports
 

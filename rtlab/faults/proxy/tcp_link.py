@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from rtlab.faults.proxy.toxic_chain import Pipe, PipePair
+from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
 from rtlab.faults.toxics.toxic import ToxicEntry
 from rtlab.faults.trace import Trace
 

@@ -1,4 +1,4 @@
-"""A relay for UDP: one flow for each client address."""
+"""A proxy for UDP: a listener, and a flow for each client address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from typing import Any, ClassVar, Final, cast
 
 from rtlab.faults.proxy.proxy import Proxy, join_address, split_address
-from rtlab.faults.proxy.toxic_chain import PipePair
+from rtlab.faults.proxy.toxic_pipe import PipePair
 
 __all__ = ["DatagramFlow", "UdpProxy"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.message_scanner import EventScanner, FrameScanner, NotFrames, StreamUnit
+from rtlab.faults.toxics.message_boundary_scanner import EventScanner, FrameScanner, NotFrames, StreamUnit
 from rtlab.faults.toxics.toxic import Number, Toxic, ToxicStage, ToxicT, works_as
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 

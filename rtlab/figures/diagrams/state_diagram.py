@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from rtlab.figures.chart_style.chart import INK, ON_PILL, PILL, Chart
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_and_events import State
+from rtlab.policies.states_events_and_actions import State
 
 __all__ = ["state_figure"]
 

@@ -24,7 +24,7 @@ _BESIDE: Any = {"xytext": (7, -3), "textcoords": "offset points", "fontsize": 8,
 
 
 class Law(Protocol):
-    """A distribution of detection times, such as those of `rtlab.models.failure_detection`."""
+    """A distribution of detection times, such as those of `rtlab.models.detection_time_distribution`."""
 
     @property
     def high(self) -> float: ...

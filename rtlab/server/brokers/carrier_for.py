@@ -6,12 +6,12 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from rtlab.protocol.urls import shown
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import Carrier
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
-from rtlab.server.brokers.carrying.subjects import encode_subject
+from rtlab.server.brokers.carrying.subject_names import encode_subject
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["carrier_for", "driver_for"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import Published
+from rtlab.server.brokers.room_publishing_interface import Published
 from rtlab.server.rooms.hub import Hub
 
 __all__ = ["SingleNodeBroker"]

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rtlab.protocol.codecs import JSON
 from rtlab.server.cursor import format_cursor
-from rtlab.server.endpoints.opening import BadOpening, ended_answer, read_opening
+from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_opening
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.reauthorization import TOKEN_EXPIRED
 from rtlab.server.sinks.batching import batched

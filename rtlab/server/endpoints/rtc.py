@@ -17,7 +17,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.endpoints import ROUTES
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
-from rtlab.server.endpoints.opening import BadOpening, read_opening
+from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.endpoints.request_body import BadBody, read_body
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.webrtc.session_description import max_message_bytes

@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
-from rtlab.server.endpoints.opening import BadOpening, read_opening
+from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.http_answers import NODE
 from rtlab.server.sinks.base import bound_send_buffer
 from rtlab.server.sinks.batching import batched

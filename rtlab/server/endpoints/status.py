@@ -14,7 +14,7 @@ from aiohttp import web
 
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
-from rtlab.server.stats import read_stats
+from rtlab.server.resource_usage import read_stats
 
 __all__ = ["access_log", "healthz", "index", "metrics", "readyz", "stats"]
 
@@ -81,5 +81,5 @@ async def metrics(request: web.Request) -> web.Response:
     if not token_matches(request, node.options.token):
         return json_error(401, "token", "send the lab's token: Authorization: Bearer …")
     # prometheus-client takes 50 ms to import: in a thread, not on the loop, and only when it is needed.
-    page = await asyncio.to_thread(importlib.import_module, "rtlab.server.metrics")
+    page = await asyncio.to_thread(importlib.import_module, "rtlab.server.prometheus_exposition")
     return web.Response(body=page.write_metrics(node), headers={"Content-Type": page.CONTENT_TYPE})

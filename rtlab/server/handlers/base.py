@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from rtlab.protocol.codecs import Codec
-from rtlab.server.brokers.broker_interface import Broker
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.brokers.room_publishing_interface import Broker
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later
 from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.names_and_caps import check_name
+from rtlab.server.rooms.name_and_entry_rules import check_name
 from rtlab.server.sessions.deduplication_and_fencing import Producers
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules

@@ -1,4 +1,4 @@
-"""Refuses new connections while the server stops; `endpoints.opening` checks the limits of connections."""
+"""Refuses new connections while the server stops; `endpoints.connection_admission` checks their limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pages may talk to the server, and the headers that tell their browsers so.
+"""Checks the ``Origin`` and ``Host`` of every request, and adds the CORS headers of the answer.
 
 Any web page can send requests to a port on localhost, so the server checks ``Host`` and ``Origin``
 first. It lets in its own pages, programs (which send no ``Origin``), and the origins of its options.

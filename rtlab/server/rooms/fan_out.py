@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.now_or_later import Later, forward
 from rtlab.server.rooms.room import Member, Room
 from rtlab.server.shared_frames import Burst, EncodedFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.shared_frames import EncodedFrame
 
 __all__ = ["History"]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.rooms.hub_limits import HubLimits
 from rtlab.server.rooms.room import Member, Room
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.shared_frames import EncodedFrame, RoomPosition, sendable
 
 __all__ = ["Hub", "Joined", "Member", "Room"]

@@ -1,4 +1,4 @@
-"""Messages to one client: numbered, kept until acknowledged, and replayed after a lost connection."""
+"""One client's session: numbers the messages to it, keeps them until acknowledged, and replays them."""
 
 from __future__ import annotations
 

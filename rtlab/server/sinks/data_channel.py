@@ -1,4 +1,4 @@
-"""Frames on a WebRTC data channel.
+"""The sink that writes frames to a WebRTC data channel.
 
 Importing this costs 0.2 s and 36 MiB, because of aiortc: `rtc` does it at the first offer.
 """

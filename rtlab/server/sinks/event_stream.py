@@ -1,4 +1,4 @@
-"""Frames on a stream of server-sent events."""
+"""The sink that writes frames to a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from rtlab.server.cursor import CursorWriter
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
 from rtlab.server.sinks.base import StreamSink, write_each
 

@@ -1,4 +1,4 @@
-"""Frames on a WebSocket."""
+"""The sink that writes frames to a WebSocket."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
-from rtlab.protocol.websocket_frames import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.protocol.websocket_frame_header import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.shared_frames import Burst, EncodedFrame, shared_form
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, StreamSink, write_each
 

@@ -11,7 +11,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
 from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.proxy.toxic_chain import Pipe, PipePair
+from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
 from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
 from rtlab.faults.toxics import ToxicEntry
@@ -42,7 +42,7 @@ class MemoryProxy(Proxy):
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
     >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
-    >>> from rtlab.testing.mock.peer_script import PeerScript, echo
+    >>> from rtlab.testing.mock.connection_script import PeerScript, echo
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> proxy = MemoryProxy()
     >>> _ = proxy.add("latency", latency=200)

@@ -18,8 +18,8 @@ from rtlab.server.sessions.session import Session
 from rtlab.server.shared_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import write_each
 from rtlab.testing.fake_clock import loop_time
+from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, PingFrame, Request, Response
-from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import PeerEnd, ScriptedPeer
 
 __all__ = ["MemoryServer"]

@@ -1,4 +1,4 @@
-"""A WebSocket as a page sees it: each event is a task of its own, and the ready state changes with it."""
+"""The events of a WebSocket as a page sees them: each is a task of its own, and changes the ready state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of a browser's WebSocket API for states, events and arguments (WHATWG WebSockets, §3)."""
+"""Rules by which a browser's WebSocket API refuses URLs, subprotocols and close codes (WHATWG, §3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exceptions for a failed handshake, as `websockets.connect` raises them."""
+"""Imitates a refused handshake for a mock: makes the exceptions that `websockets.connect` raises."""
 
 from __future__ import annotations
 

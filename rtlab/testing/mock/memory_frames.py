@@ -1,4 +1,4 @@
-"""The items that a mock and its peer exchange: a message is str or bytes, all else is one of these types."""
+"""Frames in memory: what a mock and its peer exchange besides messages, which are str or bytes."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.testing.fake_clock import loop_time
+from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.mock.mock_websocket import MockWebSocket
-from rtlab.testing.mock.peer_script import PeerScript
 from rtlab.testing.mock.scripted_peer import ScriptedPeer
 
 __all__ = ["MockTransport", "mock_connection"]

@@ -13,6 +13,7 @@ from websockets.frames import Close
 from rtlab.client.callbacks import call
 from rtlab.errors import RtlabError, describe
 from rtlab.testing.matching import as_frame, matches, words
+from rtlab.testing.mock.connection_script import OPENING, PeerScript, PeerStep
 from rtlab.testing.mock.memory_frames import (
     ConnectionEnd,
     Item,
@@ -23,7 +24,6 @@ from rtlab.testing.mock.memory_frames import (
     Request,
     Response,
 )
-from rtlab.testing.mock.peer_script import OPENING, PeerScript, PeerStep
 from rtlab.testing.recordings.journal import Journal
 
 __all__ = ["PeerEnd", "ScriptFailed", "ScriptedPeer"]

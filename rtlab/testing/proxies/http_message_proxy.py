@@ -12,7 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from rtlab.errors import RtlabError, describe
-from rtlab.faults.toxics.message_scanner import EventScanner
+from rtlab.faults.toxics.message_boundary_scanner import EventScanner
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.proxies.message_rules import MessageRules, Sender
 

@@ -13,8 +13,8 @@ from rtlab.client.callbacks import call
 from rtlab.errors import describe
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.matching import Pattern, as_frame, matches
+from rtlab.testing.mock.connection_script import ScriptError
 from rtlab.testing.mock.memory_frames import Item
-from rtlab.testing.mock.peer_script import ScriptError
 from rtlab.testing.mock.scripted_peer import ScriptFailed
 from rtlab.testing.recordings.journal import Journal
 
@@ -119,7 +119,7 @@ class MessageRules:
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
     >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
-    >>> from rtlab.testing.mock.peer_script import PeerScript, echo
+    >>> from rtlab.testing.mock.connection_script import PeerScript, echo
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> rules = MessageRules()
     >>> rules.drop("client", "one")

@@ -21,8 +21,8 @@ from rtlab.patterns.room_manager import RoomManager
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.chat_lines import MAX_TEXT, check_text, text_of
-from rtlab.widgets.panels.copy_as_code import CopyAsCode
-from rtlab.widgets.panels.panel_code import chat_code
+from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
+from rtlab.widgets.panels.panel_code_cells import chat_code
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any, Final, cast
 
 from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_and_events import State
+from rtlab.policies.states_events_and_actions import State
 from rtlab.protocol.close_codes import close_code
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.widgets.panels.journal_entry_text import fields_of_entry

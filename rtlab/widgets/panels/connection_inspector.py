@@ -14,7 +14,7 @@ from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.wire_recording import WireRecording
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.connection_facts import EDGES, ConnectionFacts
-from rtlab.widgets.panels.copy_as_code import call_as_code
+from rtlab.widgets.panels.copy_as_code_button import call_as_code
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import traitlets
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.page_files import page_files
-from rtlab.widgets.panels.copy_as_code import CopyAsCode
+from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 from rtlab.widgets.panels.fault_panel_state import NOTHING, cables, delays, describe_faults, state_of
-from rtlab.widgets.panels.panel_code import faults_code
+from rtlab.widgets.panels.panel_code_cells import faults_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.testing.recordings.journal_loader import run_of
 from rtlab.testing.recordings.wire_recording import WireRecording
 from rtlab.widgets.loop_callback import LoopCallback
-from rtlab.widgets.panels.copy_as_code import CopyAsCode
+from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 
 __all__ = ["JournalFeed", "JournalPanel", "feed_of"]
 

@@ -10,8 +10,8 @@ import traitlets
 
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.chat_lines import text_of
-from rtlab.widgets.panels.copy_as_code import CopyAsCode
-from rtlab.widgets.panels.panel_code import queue_code
+from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
+from rtlab.widgets.panels.panel_code_cells import queue_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
 if TYPE_CHECKING:

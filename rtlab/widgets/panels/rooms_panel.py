@@ -12,8 +12,8 @@ import traitlets
 from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.chat_lines import text_of
-from rtlab.widgets.panels.copy_as_code import CopyAsCode
-from rtlab.widgets.panels.panel_code import rooms_code
+from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
+from rtlab.widgets.panels.panel_code_cells import rooms_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.testing.recordings.replay import Replay
 from rtlab.widgets.page_files import page_files
-from rtlab.widgets.panels.copy_as_code import call_as_code
+from rtlab.widgets.panels.copy_as_code_button import call_as_code
 from rtlab.widgets.panels.journal_entry_text import KINDS, words_of
 from rtlab.widgets.panels.journal_panel import JournalPanel
 

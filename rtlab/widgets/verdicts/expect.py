@@ -1,4 +1,4 @@
-"""Expectations for a number, stated before the run: ``expect.below(1, "ms")``."""
+"""Functions that state what is expected of a number before the run: ``expect.below(1, "ms")``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
-from rtlab.widgets.verdicts.expected_value import EachOnce, ExpectedValue, Range, Same, quantity
+from rtlab.widgets.verdicts.judge_value import EachOnce, ExpectedValue, Range, Same, quantity
 
 __all__ = [
     "above",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.verdicts.expected_value import CheckOutcome, ExpectedValue, Interval
+from rtlab.widgets.verdicts.judge_value import CheckOutcome, ExpectedValue, Interval
 
 __all__ = ["Claim", "EvidenceKind", "Verdict", "html_numbers", "marked", "table"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import cast, get_args
 
 from rtlab.errors import RtlabError
-from rtlab.widgets.verdicts.expected_value import ExpectedValue
+from rtlab.widgets.verdicts.judge_value import ExpectedValue
 from rtlab.widgets.verdicts.verdict_row import Claim, EvidenceKind, table
 
 __all__ = ["Verdicts"]

@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from rtlab.bench.counting_server import COUNT, DO_NOT_COUNT
-from rtlab.bench.room_readers import gather_readers
+from rtlab.bench.asyncio_room_readers import gather_readers
+from rtlab.bench.server_with_metrics_switch import COUNT, DO_NOT_COUNT
 from rtlab.bench.suites import metrics
 from rtlab.lab.lab import Lab
 from rtlab.lab.prometheus_reader import MetricsReader
-from rtlab.processes.child import Child
+from rtlab.processes.start_child_process import Child
 
 
 async def test_the_server_is_measured_while_it_counts_and_while_it_does_not(
@@ -28,7 +28,7 @@ async def test_the_server_is_measured_while_it_counts_and_while_it_does_not(
 
 
 async def test_a_server_counts_when_it_is_told_to() -> None:
-    child = Child.module("switched", "rtlab.bench.counting_server", "--port", "0", token="secret")
+    child = Child.module("switched", "rtlab.bench.server_with_metrics_switch", "--port", "0", token="secret")
     try:
         place = f"127.0.0.1:{await child.announced(20.0)}"
         async with MetricsReader("secret") as pages, gather_readers(f"ws://{place}/ws", 1) as readers:

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.suites import throughput
-from rtlab.bench.throughput import idle_connections, server_batching_sweep
+from rtlab.bench.throughput import batching_model_check, idle_connection_cost
 from rtlab.bench.throughput.attacks import ATTACKS, attacks
-from rtlab.bench.throughput.counting_readers import RTLAB, counting_readers
+from rtlab.bench.throughput.epoll_room_readers import RTLAB, counting_readers
 from rtlab.errors import RtlabError
 from rtlab.experiments.throughput.batching_sweep import SweepPoint
 from rtlab.lab.lab import Lab
@@ -76,13 +76,13 @@ async def test_a_sweep_is_held_against_closed_forms(lab: Lab, monkeypatch: pytes
     async def measured(*_: Any, **__: Any) -> list[SweepPoint]:
         return [SweepPoint(50.0, 0.1, 10, 600, 5.8, 0.085, 0.085, 0.0)]
 
-    monkeypatch.setattr(server_batching_sweep, "sweep_batching", measured)
-    size, delay = await server_batching_sweep.batching_sweep(
+    monkeypatch.setattr(batching_model_check, "sweep_batching", measured)
+    size, delay = await batching_model_check.batching_sweep(
         start, closed_forms=(lambda *_: 6.0, lambda *_: 0.08)
     )
     assert (size.peer, size.peer_value, size.holds) == ("closed form", 6.0, True)
     assert (delay.value, delay.peer_value, delay.holds) == (85.0, 80.0, False)
-    alone, _ = await server_batching_sweep.batching_sweep(start)
+    alone, _ = await batching_model_check.batching_sweep(start)
     assert (alone.value, alone.peer, alone.holds) == (5.8, "", None)
 
 
@@ -114,7 +114,9 @@ async def test_readers_count_each_frame_once_however_it_is_cut(lab: Lab) -> None
 async def test_an_idle_connection_takes_little_memory() -> None:
     """18 KiB is the limit; a few pages more or less at so small a count."""
     async with Lab(heartbeat=3600.0) as lab:
-        kib, _ = await idle_connections._grown(lab.url, lab.pids[0], idle_connections._OURS, (200, 1_000))
+        kib, _ = await idle_connection_cost._grown(
+            lab.url, lab.pids[0], idle_connection_cost._OURS, (200, 1_000)
+        )
     assert 5 < kib < 20
 
 

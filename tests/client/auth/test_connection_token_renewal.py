@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rtlab.client.auth import connection_token_renewal, tokens
-from rtlab.client.auth.tokens import Tokens
+from rtlab.client.auth import connection_token_renewal, login_and_token_refresh
+from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
@@ -78,7 +78,7 @@ async def keep_for_five_pauses(
         if len(pauses) == 5:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(tokens, "ask_for_tokens", ask_for_tokens)
+    monkeypatch.setattr(login_and_token_refresh, "ask_for_tokens", ask_for_tokens)
     monkeypatch.setattr(connection_token_renewal, "asyncio", SimpleNamespace(sleep=sleep))
     auth = Tokens("ada", "pw", clock=lambda: 10.0 * len(pauses))
     await auth.request(parse_url("http://127.0.0.1:1"))

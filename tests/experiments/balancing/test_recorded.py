@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.experiments.balancing.keys import join_moves
+from rtlab.experiments.balancing.node_by_key import join_moves
+from rtlab.experiments.balancing.real_rolling_restart import real_rolling_restart
 from rtlab.experiments.balancing.recorded import BalancedRuns
-from rtlab.experiments.balancing.rolling import real_rolling_restart
 from rtlab.lab.lab import Lab
 from rtlab.lab.load_balancer import Balancer
 

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
-from rtlab.experiments.cluster.message_way import follow_messages
+from rtlab.experiments.cluster.message_path_timestamps import follow_messages
 from rtlab.experiments.cluster.node_death import MODES, break_cluster, death_table
 
 

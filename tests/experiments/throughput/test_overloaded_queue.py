@@ -8,7 +8,7 @@ import pytest
 from rtlab.experiments.throughput.overloaded_queue import play_overflow, queue_waits, serve_poisson
 from rtlab.lab.lab import Lab
 from rtlab.measure.load_generator import poisson_times
-from rtlab.models import slow_consumer_queueing as model
+from rtlab.models import queue_length_and_loss as model
 
 
 def test_waits_are_those_of_the_closed_form_and_of_the_played_queue() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rtlab.experiments.throughput.slow_consumers import PolicyRun, stall_consumers
 from rtlab.lab.lab import Lab
-from rtlab.measure.ledger import Anomalies
+from rtlab.measure.delivery_ledger import Anomalies
 from rtlab.measure.recorder import Recorder
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.faults.proxy.toxic_chain import Pipe
+from rtlab.faults.proxy.toxic_pipe import Pipe
 from rtlab.faults.toxics.toxic import parse_entry
 
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"

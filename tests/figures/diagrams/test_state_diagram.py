@@ -6,7 +6,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from rtlab.figures.diagrams.state_diagram import state_figure
 from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_and_events import State
+from rtlab.policies.states_events_and_actions import State
 
 
 def test_there_is_one_arrow_for_each_pair_of_states():

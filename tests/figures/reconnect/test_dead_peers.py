@@ -6,7 +6,7 @@ import numpy as np
 
 from rtlab.experiments.tcp_on_dead_path import DeadPath, Segment
 from rtlab.figures.reconnect.dead_peers import dead_path_figure, detection_figure
-from rtlab.models.failure_detection import ping_timeout, sweep
+from rtlab.models.detection_time_distribution import ping_timeout, sweep
 
 
 def test_each_heartbeat_has_its_dots_on_its_law() -> None:

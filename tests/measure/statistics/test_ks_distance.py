@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
-from rtlab.models.failure_detection import Uniform
+from rtlab.models.detection_time_distribution import Uniform
 
 
 def test_the_distance_is_the_widest_gap_above_or_below() -> None:

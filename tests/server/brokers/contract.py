@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import Carried
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from tests.server.brokers import bench as timing
 from tests.server.brokers.bench import CALM, Bench, Listener, numbered, until
 

@@ -16,9 +16,9 @@ from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.lab.lab import Lab
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for, driver_for
-from rtlab.server.brokers.carrying.subjects import full_name
+from rtlab.server.brokers.carrying.subject_names import full_name
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from tests.server.brokers.bench import CALM, PATIENCE, Bench, Listener, numbered, until
 from tests.server.brokers.contract import CHECKS, END, Check, heard_all
 

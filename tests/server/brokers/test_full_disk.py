@@ -12,8 +12,8 @@ import pytest
 
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from tests.server.brokers.bench import CALM, Listener, until
 
 #: Half a megabyte, in blocks of 512 bytes; the signal that comes with it is ignored, so write() fails.

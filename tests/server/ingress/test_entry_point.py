@@ -16,7 +16,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
@@ -24,8 +24,8 @@ from rtlab.server.incoming_message import ON_STREAM, Incoming
 from rtlab.server.ingress.entry_point import Ingress
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.hub_limits import HubLimits
-from rtlab.server.rooms.names_and_caps import MAX_ROOMS
+from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits, Producers
 from rtlab.server.sessions.open_loop_feed import MAX_RATE
 from rtlab.server.sessions.session import Session

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.hub_limits import HubLimits
+from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.shared_frames import Burst, EncodedFrame
 
 

@@ -5,7 +5,7 @@ import asyncio
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.server.event_loop.loop_turns import Turns
+from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.shared_frames import Burst, EncodedFrame
 from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
 from rtlab.server.sinks.websocket import WebSocketSink

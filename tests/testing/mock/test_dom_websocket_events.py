@@ -14,9 +14,9 @@ import gc
 import pytest
 
 from rtlab.testing.fake_clock import FakeClock
+from rtlab.testing.mock.connection_script import PeerScript, echo
 from rtlab.testing.mock.dom_websocket_rules import DOMError
 from rtlab.testing.mock.mock_websocket import MockWebSocket
-from rtlab.testing.mock.peer_script import PeerScript, echo
 
 FINE = PeerScript()
 SLOW = PeerScript().slow_open(0.5)

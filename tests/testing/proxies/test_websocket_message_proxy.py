@@ -15,8 +15,8 @@ from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.unreliable_network import MessageFaults
+from rtlab.testing.mock.connection_script import PeerScript, ScriptError, echo
 from rtlab.testing.mock.mock_websocket import MockWebSocket
-from rtlab.testing.mock.peer_script import PeerScript, ScriptError, echo
 from rtlab.testing.mock.scripted_peer import ScriptedPeer, ScriptFailed
 from rtlab.testing.proxies.message_rules import MessageRules
 from rtlab.testing.proxies.websocket_message_proxy import MessageProxy

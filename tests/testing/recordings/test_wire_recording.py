@@ -7,7 +7,7 @@ import asyncio
 from rtlab import Constant, Lab, WebSocketConnection
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
-from rtlab.testing.mock.peer_script import PeerScript
+from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.recordings.journal import Journal
 from rtlab.testing.recordings.wire_recording import WireRecording
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtlab.errors import RtlabError
 from rtlab.widgets.verdicts import expect
-from rtlab.widgets.verdicts.expected_value import ExpectedValue
+from rtlab.widgets.verdicts.judge_value import ExpectedValue
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from rtlab.server.brokers.broker_interface import BrokerFailed
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = [
     "Capabilities",

@@ -1,4 +1,4 @@
-"""The interface of one kind of broker: a connection that is opened once, used, and discarded.
+"""The interface of a broker's driver: one connection, which is opened once, used, and discarded.
 
 `ReconnectingCarrier` does what all kinds have in common: reconnection, queueing, probes, gaps and
 limits.

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from rtlab.errors import describe
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import (
     Capabilities,
     Carried,
@@ -24,9 +23,10 @@ from rtlab.server.brokers.carrying.carrier_interface import (
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
 from rtlab.server.brokers.carrying.limits import CarrierLimits
-from rtlab.server.brokers.carrying.listening import Listening, SubjectHandler, report
 from rtlab.server.brokers.carrying.send_queue import SendQueue
-from rtlab.server.brokers.carrying.subjects import full_name, probe_name
+from rtlab.server.brokers.carrying.subject_names import full_name, probe_name
+from rtlab.server.brokers.carrying.subscribed_subject import Listening, SubjectHandler, report
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["ReconnectingCarrier"]
 

@@ -18,13 +18,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
 from rtlab.server.brokers.cluster.followed_rooms import FollowedRooms
 from rtlab.server.brokers.cluster.forwarded_publishes import ForwardedPublishes
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Membership, Timings
-from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import (
     AskHistory,
     Forward,
@@ -37,8 +35,10 @@ from rtlab.server.brokers.cluster.node_messages import (
     Told,
     decode,
 )
-from rtlab.server.brokers.cluster.offset_assignment import UNKNOWN_EPOCH, term_of
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
+from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH, term_of
+from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.histogram import Histogram
 from rtlab.server.now_or_later import Later
 from rtlab.server.rooms.hub import Hub

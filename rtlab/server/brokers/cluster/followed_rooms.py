@@ -8,10 +8,10 @@ from typing import Final
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.cluster.membership import Membership
-from rtlab.server.brokers.cluster.node_link import ALL, NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import AskHistory, RoomHandover, RoomUsers, Told
-from rtlab.server.brokers.cluster.offset_assignment import UNKNOWN_EPOCH
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
+from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH
+from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.now_or_later import Later
 from rtlab.server.rooms.hub import Hub
 

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.cluster.membership import Membership
-from rtlab.server.brokers.cluster.node_link import NodeLink, address_of
 from rtlab.server.brokers.cluster.node_messages import Forward, Reply
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
+from rtlab.server.brokers.cluster.send_to_nodes import NodeLink, address_of
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 
 __all__ = ["ForwardedPublishes"]
 

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.cluster.membership import Membership
-from rtlab.server.brokers.cluster.node_link import ALL, NodeLink
 from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told
-from rtlab.server.brokers.cluster.offset_assignment import PublishCallback, RoomSequencer, new_epoch, term_of
+from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
+from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.shared_frames import EncodedFrame
 

@@ -15,10 +15,10 @@ from aiormq import Channel, spec
 from aiormq.abc import ConsumerCallback, DeliveredMessage
 
 from rtlab.errors import describe
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
 from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["RabbitDriver"]
 

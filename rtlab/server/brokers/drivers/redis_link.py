@@ -22,9 +22,9 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
 from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["RedisLink", "ServerFacts"]
 

@@ -21,10 +21,10 @@ from typing import Any
 from rtlab.faults.proxy.collection import Collection
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous import owner_of
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.shared_frames import EncodedFrame

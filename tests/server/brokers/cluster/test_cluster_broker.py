@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.broker_interface import BrokerFailed, Published
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.membership import Timings
@@ -26,6 +25,7 @@ from rtlab.server.brokers.cluster.node_messages import (
     decode,
 )
 from rtlab.server.brokers.cluster.rendezvous import owner_of
+from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.shared_frames import EncodedFrame

@@ -1,0 +1,105 @@
+"""Admits connections: checks the credentials and limits of requests; answers for sessions that have ended."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from rtlab.server.auth.principal import BadCredentials, Principal
+from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
+from rtlab.server.http_answers import NODE, USER, json_error
+from rtlab.server.node import Node
+from rtlab.server.refusal import Ended, Refused
+
+__all__ = ["BadOpening", "ended_answer", "read_opening", "read_principal"]
+
+
+class BadOpening(Exception):
+    """A request that cannot open a connection.
+
+    Parameters
+    ----------
+    answer : web.Response
+        The response, which says why.
+    """
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+async def read_opening(request: web.Request) -> ConnectRequest:
+    """Return what a client asks for, once its credentials and limits are checked and its rooms prepared.
+
+    Raises
+    ------
+    BadOpening
+        When a parameter is malformed, the credentials are not accepted, the session is another user's,
+        or there is no place.
+    """
+    node = request.app[NODE]
+    principal = read_principal(request)
+    try:
+        asked = read_connect_request(request.query, request.headers)
+        if principal is not None:  # the authenticated user counts, not the claimed one
+            asked = msgspec.structs.replace(asked, user=None)
+        node.connections.check_user(asked)
+    except BadConnectRequest as error:
+        raise BadOpening(json_error(400, "bad_opening", str(error))) from None
+    except Refused as error:
+        raise BadOpening(json_error(403, error.code, str(error))) from None
+    asked = msgspec.structs.replace(asked, address=request.remote, principal=principal)
+    _check_place(node, asked)
+    if await node.prepare(asked):
+        _check_place(node, asked)  # other clients may have connected meanwhile
+    return asked
+
+
+def _check_place(node: Node, asked: ConnectRequest) -> None:
+    """Raise `BadOpening` when the server, or this user's or address's share of it, is full."""
+    _check_share(node, asked)
+    try:
+        node.connections.make_place(asked)
+    except Refused as error:
+        raise BadOpening(json_error(503, error.code, str(error), {"Retry-After": "5"})) from None
+
+
+def _check_share(node: Node, asked: ConnectRequest) -> None:
+    """Raise `BadOpening` when a user, or an address, has as many connections as it may."""
+    user = asked.user if asked.principal is None else asked.principal.user
+    for whose, most, name in (
+        ("user", node.options.max_per_user, user),
+        ("address", node.options.max_per_address, asked.address),
+    ):
+        if most is None or name is None:
+            continue
+        # A client that resumes its session replaces its former connection, which does not count.
+        others = (s for s in node.connections.sinks.values() if s.session_id != asked.session)
+        if sum(getattr(session, whose) == name for session in others) >= most:
+            text = f"expected at most {most} connections of one {whose}: close one, or try again later"
+            raise BadOpening(json_error(429, "too_many_connections", text, {"Retry-After": "5"}))
+
+
+def read_principal(request: web.Request) -> Principal | None:
+    """Return the user whom a request's credentials prove; None in the open setting, which needs none.
+
+    Raises
+    ------
+    BadOpening
+        For credentials that are not accepted.
+    """
+    authority = request.app[NODE].authority
+    if authority is None:
+        return None
+    try:
+        principal = authority.identify(request.headers, request.query, request.remote)
+    except BadCredentials as error:
+        text = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
+        raise BadOpening(json_error(401, error.code, str(error), text)) from None
+    request[USER] = principal.user
+    return principal
+
+
+def ended_answer(ended: Ended) -> web.Response:
+    """Return the response to a request whose session, or connection, the server has ended."""
+    return json_error(401 if ended.close_code in (4001, 4501) else 403, ended.code, ended.text)

@@ -1,0 +1,114 @@
+"""Measures the duration of the turns of the server's event loop, by a timer on the same loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from rtlab.server.histogram import Histogram
+
+__all__ = ["PERIOD", "TurnMeter"]
+
+#: Seconds between two measurements, which take about 0.05 % of a core.
+PERIOD: Final = 0.01
+
+#: Seconds from which a turn counts as long: a client should not wait longer for other clients' work.
+LONG_SECONDS: Final = 0.05
+
+#: Seconds: `TurnMeter.recent` covers one to two times this.
+RECENT_SECONDS: Final = 5.0
+
+
+class TurnMeter:
+    """Sets a timer every 10 ms; when the timer fires late, a long turn of the loop has delayed it.
+
+    A turn that begins just after a measurement seems shorter than it was, by `PERIOD` at most.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, monotonic.
+
+    Attributes
+    ----------
+    longest : float
+        Longest delay of the timer since the start, in seconds.
+    longest_cpu : float
+        The same in seconds of this thread's CPU time: less where other processes used the core.
+    long_turns : int
+        Delays of more than 50 ms.
+    newest : float
+        Delay of the newest measurement, in seconds.
+    lateness : Histogram
+        Delays of all measurements.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self.longest = self.longest_cpu = 0.0
+        self._cpu = 0.0
+        self.long_turns = 0
+        self.newest = 0.0
+        self.lateness = Histogram()
+        # The longest delay of this interval and of the one before, and when this interval ends.
+        self._this = self._former = self._until = 0.0
+
+    @property
+    def recent(self) -> float:
+        """As `longest`, for the last 5 to 10 seconds."""
+        self._turn_over()
+        return max(self._this, self._former)
+
+    def start(self) -> None:
+        """Begin to measure, on the running loop."""
+        self._until = self._clock() + RECENT_SECONDS
+        self._arm(self._clock(), time.thread_time())
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def note(self, seconds: float, cpu_seconds: float = 0.0) -> None:
+        """Record the delay of one measurement."""
+        self.longest_cpu = max(self.longest_cpu, cpu_seconds)
+        self._turn_over()
+        self._this = max(self._this, seconds)
+        self.longest = max(self.longest, seconds)
+        self.newest = seconds
+        self.lateness.add(seconds)
+        self.long_turns += seconds > LONG_SECONDS
+
+    def report(self) -> dict[str, Any]:
+        """Return what ``/stats`` shows; times in seconds."""
+        return {
+            "longest": self.longest,
+            "longest_cpu": self.longest_cpu,
+            "recent": self.recent,
+            "over_50_ms": self.long_turns,
+        }
+
+    def _arm(self, now: float, cpu: float) -> None:
+        # Due from the time of this measurement, not from now: a delay between the two counts in the next
+        # measurement, and would be lost otherwise.
+        self._cpu = cpu
+        self._due = now + PERIOD
+        self._handle = asyncio.get_running_loop().call_later(PERIOD, self._look)
+
+    def _look(self) -> None:
+        now, cpu = self._clock(), time.thread_time()
+        self.note(max(0.0, now - self._due), max(0.0, cpu - self._cpu - PERIOD))
+        self._arm(now, cpu)
+
+    def _turn_over(self) -> None:
+        now = self._clock()
+        if now >= self._until:
+            # After a long time without a measurement, neither interval is recent.
+            self._former = self._this if now < self._until + RECENT_SECONDS else 0.0
+            self._this = 0.0
+            self._until = now + RECENT_SECONDS
