@@ -15,12 +15,12 @@ import reacton.core
 import reacton.ipywidgets
 
 from rtlab.errors import InvalidState
+from rtlab.hooks.one_render_per_frame import frame_clock, home_loop
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, action_of, websocket_reducer
-from rtlab.hooks.render_frame_clock import frame_clock, home_loop
-from rtlab.hooks.render_queue import Look
 from rtlab.hooks.shared_connections import ConnectionFactory
 from rtlab.hooks.store import Store, Watcher
 from rtlab.hooks.subscription import Callbacks
+from rtlab.hooks.unrendered_messages import Look
 from rtlab.hooks.use_websocket import use_subscription
 from rtlab.protocol.messages import Message
 

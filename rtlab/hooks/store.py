@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from rtlab.client.callbacks import call
 from rtlab.errors import NotConnected, describe
+from rtlab.hooks.one_render_per_frame import FrameClock, Rendered
 from rtlab.hooks.reducer import Action, Reducer, WebSocketState, reduced, websocket_reducer
-from rtlab.hooks.render_frame_clock import FrameClock, Rendered
 
 __all__ = ["Store", "Watcher"]
 

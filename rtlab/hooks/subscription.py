@@ -15,9 +15,9 @@ from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.events import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe
-from rtlab.hooks.render_frame_clock import FrameClock, frame_clock
-from rtlab.hooks.render_queue import RenderQueue
+from rtlab.hooks.one_render_per_frame import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join
+from rtlab.hooks.unrendered_messages import UnrenderedMessages
 from rtlab.policies.states_events_and_actions import State
 from rtlab.protocol.messages import Message
 
@@ -76,7 +76,7 @@ class Subscription:
         *,
         renders_messages: bool = True,
     ) -> None:
-        self.feed = RenderQueue()
+        self.feed = UnrenderedMessages()
         self.callbacks = Callbacks()
         self.status = State.DISCONNECTED.value
         self.tree = tree

@@ -13,10 +13,10 @@ import reacton
 import reacton.core
 
 from rtlab.errors import ConnectFailed
-from rtlab.hooks.render_frame_clock import home_loop
-from rtlab.hooks.render_queue import Look
+from rtlab.hooks.one_render_per_frame import home_loop
 from rtlab.hooks.shared_connections import ConnectionFactory, plain_connect
 from rtlab.hooks.subscription import Callbacks, Subscription
+from rtlab.hooks.unrendered_messages import Look
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url, shown
 

@@ -9,9 +9,9 @@ import reacton
 import reacton.ipywidgets as w
 
 from rtlab.errors import ConnectFailed, InvalidState
+from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.provider import WebSocketProvider, use_websocket_context
 from rtlab.hooks.reducer import Action, WebSocketState, replay, websocket_reducer
-from rtlab.hooks.render_frame_clock import FrameClock
 from rtlab.hooks.store import Store
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport

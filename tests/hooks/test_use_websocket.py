@@ -12,7 +12,7 @@ import reacton.ipywidgets as w
 
 from rtlab.client.events import Disconnected
 from rtlab.errors import ConnectFailed, InvalidState, NotConnected
-from rtlab.hooks.render_frame_clock import FrameClock
+from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.use_websocket import use_websocket
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport

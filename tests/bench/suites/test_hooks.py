@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.bench.suites import hooks as bench_hooks
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.hooks.render_queue import RenderQueue
+from rtlab.hooks.unrendered_messages import UnrenderedMessages
 from rtlab.lab.lab import Lab
 from rtlab.protocol.websocket_frame_header import PONG, TEXT, websocket_frame
 
@@ -28,13 +28,13 @@ async def test_nothing_is_lost_and_nothing_left():
 
 @pytest.mark.usefixtures("_quick")
 async def test_a_message_that_a_render_forgets_is_missed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(RenderQueue, "pending", lambda self: tuple(self._pending[-1:]))
+    monkeypatch.setattr(UnrenderedMessages, "pending", lambda self: tuple(self._pending[-1:]))
 
-    def forget(self: RenderQueue, count: int) -> None:
+    def forget(self: UnrenderedMessages, count: int) -> None:
         self._pending.clear()
         self.taken += count
 
-    monkeypatch.setattr(RenderQueue, "commit", forget)
+    monkeypatch.setattr(UnrenderedMessages, "commit", forget)
     lost = (await bench_hooks.run(Lab.start))[0]
     assert lost.value > 0
 

@@ -11,7 +11,7 @@ from rtlab.client.callbacks import check_callback, refuse_coroutine
 from rtlab.errors import describe
 from rtlab.protocol.messages import Message
 
-__all__ = ["Look", "RenderQueue"]
+__all__ = ["Look", "UnrenderedMessages"]
 
 _NOTHING: Final = object()
 
@@ -37,7 +37,7 @@ class Look(msgspec.Struct, frozen=True):
                 check_callback(function, name)
 
 
-class RenderQueue:
+class UnrenderedMessages:
     """Keeps messages from their arrival until a render that shows them has completed.
 
     Parameters
@@ -58,7 +58,7 @@ class RenderQueue:
 
     Examples
     --------
-    >>> feed = RenderQueue(Look(filter=lambda message: message.type == "chat"))
+    >>> feed = UnrenderedMessages(Look(filter=lambda message: message.type == "chat"))
     >>> [feed.put(Message(kind)) for kind in ("chat", "tick", "chat")]
     [True, False, True]
     >>> len(feed.pending()), len(feed.pending())  # a render that comes to nothing takes none
