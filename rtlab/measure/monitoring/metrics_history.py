@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.scraped_metrics import MetricsPage
+from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 
 __all__ = ["MetricsHistory"]
 

@@ -12,7 +12,7 @@ from rtlab.errors import LabError
 from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS, Alert, Alerts
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
-from rtlab.measure.monitoring.scraped_metrics import MetricsPage
+from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 
 __all__ = ["NodeWatch"]
 

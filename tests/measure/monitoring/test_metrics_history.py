@@ -8,7 +8,7 @@ from rtlab.errors import LabError
 from rtlab.measure.monitoring.alerts import Alert, Alerts
 from rtlab.measure.monitoring.condition_language import Expression
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
-from rtlab.measure.monitoring.scraped_metrics import MetricsPage
+from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 
 
 def page(total: float = 0, depth: float = 0, counts: tuple[int, ...] = (0, 0, 0)) -> MetricsPage:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.scraped_metrics import MetricsPage
+from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 
 TEXT = """\
 # TYPE open gauge
