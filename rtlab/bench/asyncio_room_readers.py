@@ -1,4 +1,4 @@
-"""Readers of one room, on asyncio, that note when messages arrive: raw sockets, so thousands cost little."""
+"""Readers of one room, on asyncio: each message waits until all of them have the one before. Raw sockets."""
 
 from __future__ import annotations
 

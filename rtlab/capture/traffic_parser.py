@@ -13,7 +13,7 @@ import msgspec
 
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http1 import parse_head, take_body
-from rtlab.protocol.websocket_frame_header import read_header
+from rtlab.protocol.websocket_framing import read_header
 
 __all__ = ["CapturedFrame", "Split", "frames", "split_traffic"]
 

@@ -1,4 +1,4 @@
-"""Checks, paces and writes every message that a connection sends, and its pings.
+"""Checks, paces and writes a connection's messages and pings, and its requests, whose answers it awaits.
 
 `MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `StateMachineRunner`
 holds open.

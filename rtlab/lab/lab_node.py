@@ -1,4 +1,4 @@
-"""A node of a lab, as its user sees it: its addresses, and whether its process runs."""
+"""A snapshot of a lab's node: its addresses, and whether its process runs."""
 
 from __future__ import annotations
 

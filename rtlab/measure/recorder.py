@@ -1,4 +1,4 @@
-"""The recorder of a run: attaches to connections, keeps samples and events, computes statistics and saves."""
+"""Records a run: attaches to connections, keeps samples and events, computes statistics, saves them all."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 

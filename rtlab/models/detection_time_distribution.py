@@ -1,4 +1,4 @@
-"""The distribution of the time until a dead peer is detected, in closed form for each kind of heartbeat.
+"""How long until a dead peer is detected: distributions for each kind of heartbeat, and TCP's own times.
 
 The peer dies at a random moment of the heartbeat cycle, and a round trip is short compared with the
 cycle. The detection time is then uniformly distributed, and only its bounds depend on the mechanism.

@@ -1,4 +1,4 @@
-"""Rules for ``Origin`` and ``Host`` (RFC 6454): which are well-formed, which may connect."""
+"""Rules for ``Origin`` and ``Host`` (RFC 6454): which values are valid, and which pages may connect."""
 
 from __future__ import annotations
 

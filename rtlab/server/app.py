@@ -23,7 +23,7 @@ from rtlab.server.endpoints.status import access_log, healthz, index, metrics, r
 from rtlab.server.endpoints.websocket import websocket
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
-from rtlab.server.middleware.drain_refusal import make_admission
+from rtlab.server.middleware.drain_refusal import make_drain_refusal
 from rtlab.server.middleware.handshake_rate_limit import make_handshake_limit
 from rtlab.server.middleware.origin_check import PUBLIC, add_cors_headers, make_origin_check
 from rtlab.server.middleware.security_headers import say_little
@@ -73,7 +73,7 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
         note_request,
         make_origin_check(node, origin_looks_right if security == "naive" else None),
         make_handshake_limit(node),
-        make_admission(node),
+        make_drain_refusal(node),
     ]
     body_limit = node.options.max_message_bytes + 1024
     app = web.Application(middlewares=checks, client_max_size=body_limit)

@@ -1,4 +1,4 @@
-"""The open connections of a server, each attached to its session: new, resumed, replaced or ended."""
+"""Registers a server's open connections, attaches each to a new or a resumed session, and ends sessions."""
 
 from __future__ import annotations
 

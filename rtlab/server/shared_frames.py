@@ -11,7 +11,7 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, NAME_CHARS, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate, deflated
-from rtlab.protocol.websocket_frame_header import BINARY, TEXT, unframed, websocket_frame
+from rtlab.protocol.websocket_framing import BINARY, TEXT, unframed, websocket_frame
 
 __all__ = [
     "Burst",

@@ -10,7 +10,7 @@ from rtlab.capture.tcp_tap import Tap
 from rtlab.client.factory import make_client
 from rtlab.errors import MessageError
 from rtlab.lab.lab import Lab
-from rtlab.protocol.websocket_frame_header import TEXT, websocket_frame
+from rtlab.protocol.websocket_framing import TEXT, websocket_frame
 
 TIMEOUT = 20.0
 

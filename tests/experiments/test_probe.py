@@ -20,7 +20,7 @@ from rtlab.experiments.probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab
 from rtlab.measure.recorder import Recorder
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from tests.experiments.endpoint.scripted_websocket import websocket
 

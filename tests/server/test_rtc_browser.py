@@ -14,7 +14,7 @@ from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.resource_usage import read_stats
+from rtlab.server.stats_report import read_stats
 
 CHROMIUM = shutil.which("chromium")
 

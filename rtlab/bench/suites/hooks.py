@@ -25,7 +25,7 @@ from rtlab.hooks.use_websocket import use_websocket
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.policies.heartbeat import Ping
 from rtlab.protocol.messages import Message
-from rtlab.protocol.websocket_frame_header import PING, PONG
+from rtlab.protocol.websocket_framing import PING, PONG
 
 __all__ = ["run"]
 

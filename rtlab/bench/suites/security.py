@@ -31,7 +31,7 @@ from rtlab.measure.cpu import cpu_seconds
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.start_child_process import Child
 from rtlab.protocol.urls import parse_url
-from rtlab.protocol.websocket_frame_header import PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import PING, PONG, TEXT
 
 __all__ = ["run"]
 

@@ -13,7 +13,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.attacks import attacks
 from rtlab.bench.throughput.batched_send import batched_send
-from rtlab.bench.throughput.batching_model_check import ClosedForms, batching_sweep
+from rtlab.bench.throughput.batching_model_check import ClosedForms, check_batching_model
 from rtlab.bench.throughput.delivery_cost import compressed_fan_out, fan_out, room_sizes, server_batching
 from rtlab.bench.throughput.event_cursors import cursors
 from rtlab.bench.throughput.idle_connection_cost import held_connections, memory_per_connection
@@ -33,7 +33,7 @@ ROWS: Final[dict[str, Callable[..., Awaitable[list[Result]]]]] = {
     "idle": held_connections,
     "room-sizes": room_sizes,
     "cursors": cursors,
-    "sweep": batching_sweep,
+    "sweep": check_batching_model,
     "attacks": attacks,
 }
 

@@ -1,4 +1,4 @@
-"""Attacks that once stopped a server, each on a fresh server, whose other clients must not wait for it."""
+"""Attacks that once stopped a server, each on a fresh one, beside an honest client, which must not wait."""
 
 from __future__ import annotations
 

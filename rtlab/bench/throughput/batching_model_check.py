@@ -18,7 +18,7 @@ from rtlab.experiments.throughput.batching_sweep import sweep_batching
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.patterns.message_batcher import MessageBatcher
 
-__all__ = ["ClosedForms", "batching_sweep"]
+__all__ = ["ClosedForms", "check_batching_model"]
 
 #: Two functions of λ (per second), T (seconds) and B: messages in a frame, and mean added delay in seconds.
 ClosedForms = tuple[Callable[[float, float, float], float], Callable[[float, float, float], float]]
@@ -30,7 +30,7 @@ SECONDS: Final = 20.0
 MESSAGES: Final = 5_000
 
 
-async def batching_sweep(
+async def check_batching_model(
     start_lab: StartLab,
     *,
     rates: Sequence[float] = RATES,

@@ -1,4 +1,4 @@
-"""How far a client has received its session's and its rooms' messages: finds repeats and gaps. No I/O.
+"""Tracks how far a client has received its session's and rooms' messages; finds repeats and gaps. No I/O.
 
 A session implicitly numbers every message that the server sends to one client: the
 first after ``welcome`` has the number ``welcome.seq + 1``, and so on. A room numbers

@@ -12,7 +12,7 @@ from rtlab.experiments.audit.target import Target
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.websocket_conformance.against_server import server_frames
 from rtlab.experiments.websocket_conformance.frame_cases import DEFLATE_CASES, FRAME_CASES, Fails, FrameCase
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 
 __all__ = ["INSIDE", "inside_checks"]
 

@@ -1,4 +1,4 @@
-"""Raw WebSocket frames and handshakes, made byte by byte for tests: valid or deliberately invalid."""
+"""Raw WebSocket frames and handshakes: built byte by byte, valid or deliberately invalid, and read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rtlab.protocol.urls import Url
-from rtlab.protocol.websocket_frame_header import read_header, unmasked
+from rtlab.protocol.websocket_framing import read_header, unmasked
 
 __all__ = [
     "FrameReader",

@@ -18,7 +18,7 @@ from rtlab.measure.recorder import Recorder
 from rtlab.processes.tasks import until_stopped
 from rtlab.protocol.http1 import Head
 from rtlab.protocol.urls import Url, parse_url
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 
 __all__ = ["follow"]
 

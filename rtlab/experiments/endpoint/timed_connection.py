@@ -25,7 +25,7 @@ from rtlab.experiments.endpoint.raw_websocket_frames import (
 )
 from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
 from rtlab.protocol.urls import Url
-from rtlab.protocol.websocket_frame_header import CLOSE
+from rtlab.protocol.websocket_framing import CLOSE
 from rtlab.protocol.websocket_handshake import accept_of
 
 __all__ = ["TIMEOUT", "Steps", "Wire", "dial", "insecure_tls", "trusting_tls"]

@@ -10,7 +10,7 @@ from typing import Final
 
 from rtlab.experiments.endpoint.raw_websocket_frames import ReceivedFrame, raw_frame
 from rtlab.experiments.endpoint.timed_connection import Wire
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 
 __all__ = ["WatchedSocket"]
 

@@ -19,7 +19,7 @@ from rtlab.lab.nginx_reverse_proxy_config import NGINX_FRAME, NGINX_MAP
 from rtlab.processes.find_program import find_program
 from rtlab.processes.ports import HeldPort
 from rtlab.protocol.urls import parse_url
-from rtlab.protocol.websocket_frame_header import BINARY, CLOSE, PING, PONG
+from rtlab.protocol.websocket_framing import BINARY, CLOSE, PING, PONG
 
 __all__ = ["NGINX_GUARD", "Bomb", "Smuggled", "compression_bomb", "slow_loris", "smuggle_past_nginx"]
 

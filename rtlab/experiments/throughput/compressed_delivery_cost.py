@@ -21,7 +21,7 @@ from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.protocol.websocket_frame_header import TEXT, read_header, websocket_frame
+from rtlab.protocol.websocket_framing import TEXT, read_header, websocket_frame
 
 if TYPE_CHECKING:
     from rtlab.lab.lab import Lab

@@ -17,7 +17,7 @@ from rtlab.errors import LabError
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate, Deflater, deflated
-from rtlab.protocol.websocket_frame_header import BINARY, TEXT, read_header, websocket_frame
+from rtlab.protocol.websocket_framing import BINARY, TEXT, read_header, websocket_frame
 
 __all__ = ["EncodingCost", "measure_encoding"]
 

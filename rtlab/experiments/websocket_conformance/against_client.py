@@ -21,7 +21,7 @@ from rtlab.experiments.websocket_conformance.outcome import (
     verdict,
 )
 from rtlab.protocol.http1 import Head, parse_head
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.protocol.websocket_handshake import accept_of
 
 __all__ = ["ClientUnderTest", "client_frames", "client_handshakes", "ours"]

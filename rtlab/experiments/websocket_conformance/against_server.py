@@ -22,7 +22,7 @@ from rtlab.experiments.websocket_conformance.outcome import (
     verdict,
 )
 from rtlab.protocol.urls import parse_url
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 
 __all__ = ["PATIENCE", "server_frames", "server_handshakes"]
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from rtlab.protocol.websocket_frame_header import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+from rtlab.protocol.websocket_framing import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 __all__ = ["DEFLATE_CASES", "FRAME_CASES", "NOTE", "Fails", "FrameCase", "Raw", "Returns", "Takes"]
 

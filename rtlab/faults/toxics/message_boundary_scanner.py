@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from rtlab.protocol.websocket_frame_header import (
+from rtlab.protocol.websocket_framing import (
     BINARY,
     CLOSE,
     CONTINUATION,

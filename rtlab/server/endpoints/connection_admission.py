@@ -1,4 +1,4 @@
-"""Admits connections: checks the credentials and limits of requests; answers for sessions that have ended."""
+"""Checks the credentials and limits of requests that open a connection; says when a session has ended."""
 
 from __future__ import annotations
 

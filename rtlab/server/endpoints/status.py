@@ -14,7 +14,7 @@ from aiohttp import web
 
 from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
-from rtlab.server.resource_usage import read_stats
+from rtlab.server.stats_report import read_stats
 
 __all__ = ["access_log", "healthz", "index", "metrics", "readyz", "stats"]
 

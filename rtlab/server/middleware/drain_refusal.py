@@ -11,13 +11,13 @@ from rtlab.protocol.endpoints import ROUTES
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 
-__all__ = ["make_admission"]
+__all__ = ["make_drain_refusal"]
 
 #: Routes that begin a connection.
 STREAMS: Final = frozenset(ROUTES.values())
 
 
-def make_admission(node: Node) -> Any:
+def make_drain_refusal(node: Node) -> Any:
     """Make the middleware that refuses connections while the server stops.
 
     Parameters
@@ -31,7 +31,7 @@ def make_admission(node: Node) -> Any:
     """
 
     @web.middleware
-    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def refuse_while_stopping(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in STREAMS and node.stopping:
             return json_error(503, "stopping", "the server stops: try again", {"Retry-After": "1"})
         try:
@@ -40,4 +40,4 @@ def make_admission(node: Node) -> Any:
             # The client left before its response began: no error, and nobody reads this response.
             return web.Response(status=400)
 
-    return admit
+    return refuse_while_stopping

@@ -1,4 +1,4 @@
-"""Rules for names, of rooms and message types, and for entry into one more room."""
+"""Rules for the names of rooms and message types, and for a session's entry into one more room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits of a node's rooms: how many they are, and how much they keep."""
+"""Limits of a node's rooms: how many there may be, what they keep, and for how long."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class MemoryProxy(Proxy):
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.connection_script import PeerScript, echo
+    >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> proxy = MemoryProxy()
     >>> _ = proxy.add("latency", latency=200)

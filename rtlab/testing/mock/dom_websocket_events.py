@@ -1,4 +1,4 @@
-"""The events of a WebSocket as a page sees them: each is a task of its own, and changes the ready state."""
+"""The events of a page's WebSocket: each is a task of its own, in which the ready state may change."""
 
 from __future__ import annotations
 

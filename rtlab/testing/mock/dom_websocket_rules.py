@@ -1,4 +1,4 @@
-"""Rules by which a browser's WebSocket API refuses URLs, subprotocols and close codes (WHATWG, §3)."""
+"""What a page's WebSocket refuses (URLs, subprotocols, close codes), and its states (WHATWG WebSockets)."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ class MessageRules:
     Examples
     --------
     >>> from rtlab.testing.fake_clock import FakeClock
-    >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.connection_script import PeerScript, echo
+    >>> from rtlab.testing.mock.mock_websocket import MockWebSocket
     >>> from rtlab.testing.mock.scripted_peer import ScriptedPeer
     >>> rules = MessageRules()
     >>> rules.drop("client", "one")

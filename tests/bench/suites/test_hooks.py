@@ -6,7 +6,7 @@ from rtlab.bench.suites import hooks as bench_hooks
 from rtlab.capture.tcp_tap import TappedConnection
 from rtlab.hooks.unrendered_messages import UnrenderedMessages
 from rtlab.lab.lab import Lab
-from rtlab.protocol.websocket_frame_header import PONG, TEXT, websocket_frame
+from rtlab.protocol.websocket_framing import PONG, TEXT, websocket_frame
 
 QUICK = {"REPEATS": 1, "RATE": 5_000, "MESSAGES": 500, "COMPONENTS": 5, "STEPS": 12}
 

@@ -77,12 +77,12 @@ async def test_a_sweep_is_held_against_closed_forms(lab: Lab, monkeypatch: pytes
         return [SweepPoint(50.0, 0.1, 10, 600, 5.8, 0.085, 0.085, 0.0)]
 
     monkeypatch.setattr(batching_model_check, "sweep_batching", measured)
-    size, delay = await batching_model_check.batching_sweep(
+    size, delay = await batching_model_check.check_batching_model(
         start, closed_forms=(lambda *_: 6.0, lambda *_: 0.08)
     )
     assert (size.peer, size.peer_value, size.holds) == ("closed form", 6.0, True)
     assert (delay.value, delay.peer_value, delay.holds) == (85.0, 80.0, False)
-    alone, _ = await batching_model_check.batching_sweep(start)
+    alone, _ = await batching_model_check.check_batching_model(start)
     assert (alone.value, alone.peer, alone.holds) == (5.8, "", None)
 
 

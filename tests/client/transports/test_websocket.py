@@ -21,7 +21,7 @@ from rtlab.policies.backoff import Constant
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
-from rtlab.protocol.websocket_frame_header import BINARY, websocket_frame
+from rtlab.protocol.websocket_framing import BINARY, websocket_frame
 
 SUBPROTOCOLS = [Subprotocol(name) for name in CODECS]
 

@@ -10,7 +10,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.endpoint.record_round_trips import follow
 from rtlab.measure.recorder import Recorder
-from rtlab.protocol.websocket_frame_header import CLOSE, PING, PONG
+from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
 from rtlab.widgets.latency_plot import LatencyPlot
 from tests.experiments.endpoint.scripted_websocket import websocket

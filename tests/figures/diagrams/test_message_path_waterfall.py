@@ -1,4 +1,4 @@
-"""A way's parts are drawn below each other, in their order."""
+"""A path's parts are drawn below each other, in their order."""
 
 from __future__ import annotations
 

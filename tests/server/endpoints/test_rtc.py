@@ -28,11 +28,11 @@ from rtlab.server.endpoints.rtc import PEERS
 from rtlab.server.endpoints.rtc_peers import RtcPeers
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.resource_usage import read_stats
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 from rtlab.server.shared_frames import EncodedFrame
 from rtlab.server.sinks.data_channel import DataChannelSink
+from rtlab.server.stats_report import read_stats
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 

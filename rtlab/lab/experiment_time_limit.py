@@ -1,4 +1,4 @@
-"""Explains why an experiment failed or took too long: what is missing, a busy machine, what to do."""
+"""Limits an experiment's time, and explains its failure: what is missing, a busy machine, what to do."""
 
 from __future__ import annotations
 

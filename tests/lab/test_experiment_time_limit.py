@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from rtlab.errors import LabError, MachineBusy, NotConnected
-from rtlab.lab.experiment_failure_reason import undisturbed
+from rtlab.lab.experiment_time_limit import undisturbed
 from rtlab.lab.lab import Lab
 
 #: Longer than a node's lease.

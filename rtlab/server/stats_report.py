@@ -1,4 +1,4 @@
-"""The resources that a server uses: counts, bytes and CPU time, for leak checks and CPU figures."""
+"""The server's ``/stats``: its resources, counters and cluster, for leak checks and CPU figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frame headers, built and read: the standard's bytes, and the library's."""
+"""Frames and their headers, built and read: the standard's bytes, and the library's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from rtlab.protocol.websocket_frame_header import (
+from rtlab.protocol.websocket_framing import (
     FrameHeader,
     close_frame,
     read_header,

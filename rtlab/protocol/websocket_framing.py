@@ -1,4 +1,4 @@
-"""The header of a WebSocket frame (RFC 6455 §5.2): functions that build and read it."""
+"""WebSocket framing (RFC 6455 §5): builds frames, reads their headers, masks and unmasks payloads."""
 
 from __future__ import annotations
 
