@@ -1,7 +1,8 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_machine` decides, `StateMachineRunner` carries its decisions out. `MessageDispatch` handles
-received messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens once.
+`policies.state_transition_table` decides, `StateMachineRunner` carries its decisions out. `MessageDispatch`
+handles received messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens
+once.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.base import Transport
 from rtlab.errors import InvalidState
-from rtlab.policies import states_events_and_actions as states
+from rtlab.policies import state_machine_types as states
 from rtlab.policies.backoff import Backoff
 from rtlab.policies.heartbeat import Heartbeat
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

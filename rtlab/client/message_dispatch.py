@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.connection_watchers import WireWatch
-from rtlab.client.delivery.received_position import REPEAT_WINDOW, NewestNames, Position
+from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
 from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.pending_requests import Requests, published

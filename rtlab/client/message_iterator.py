@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Self
 
-from rtlab.client.delivery.received_position import MessageNumbers
+from rtlab.client.delivery.repeats_and_gaps import MessageNumbers
 from rtlab.protocol.messages import Message
 
 __all__ = ["MessageIterator"]

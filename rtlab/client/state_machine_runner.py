@@ -1,4 +1,4 @@
-"""Carries out what `policies.state_machine` decides: attempts, the retry timer, orderly closes.
+"""Carries out what `policies.state_transition_table` decides: attempts, the retry timer, orderly closes.
 
 The state machine is pure; this module turns its actions into tasks and timers. Each
 `ConnectionAttempt` runs in one task, which feeds its outcome back to the state machine.
@@ -27,9 +27,9 @@ from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.pending_requests import Requests
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
-from rtlab.policies import states_events_and_actions as states
+from rtlab.policies import state_machine_types as states
 from rtlab.policies.retry_policy import RetryPolicy
-from rtlab.policies.state_machine import Lifecycle, step
+from rtlab.policies.state_transition_table import Lifecycle, step
 from rtlab.processes.tasks import OwnedTasks, Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect
 

@@ -9,7 +9,7 @@ import msgspec
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_sender import MessageSender
 from rtlab.client.state_machine_runner import StateMachineRunner
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 
 __all__ = ["ConnectionStats", "RoomPlace", "read_stats"]
 

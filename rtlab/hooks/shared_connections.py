@@ -16,7 +16,7 @@ from rtlab.client.events import Connected, Disconnected, ErrorEvent, Reconnectin
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import NotConnected, RtlabError, describe
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url, shown
 

@@ -18,7 +18,7 @@ from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.hooks.one_render_per_frame import FrameClock, frame_clock
 from rtlab.hooks.shared_connections import ConnectionFactory, SharedConnection, join
 from rtlab.hooks.unrendered_messages import UnrenderedMessages
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from rtlab.client.connection import Connection, State
 from rtlab.errors import ConnectFailed, ConnectionLost, NotConnected
 from rtlab.policies.backoff import Constant
-from rtlab.policies.states_events_and_actions import Lost
+from rtlab.policies.state_machine_types import Lost
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome

@@ -18,7 +18,7 @@ from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, TransportClosed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.policies.states_events_and_actions import Close, Connect, Lost, Open, TellDisconnected
+from rtlab.policies.state_machine_types import Close, Connect, Lost, Open, TellDisconnected
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, names, turns, until, welcome

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.proof_sender_receiver import follow, send
-from rtlab.client.delivery.received_position import NewestNames, Position
+from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.websocket_connection import WebSocketConnection

@@ -6,23 +6,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from rtlab.policies import state_machine
-from rtlab.policies import states_events_and_actions as states
+from rtlab.policies import state_machine_types as states
+from rtlab.policies import state_transition_table as machine
 from rtlab.policies.backoff import Constant, Exponential, FullJitter
 from rtlab.policies.retry_policy import RetryPolicy
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 
 POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3)
 
 
 def delays_after(event, *, clients=1, policy=POLICY):
     """What each of so many clients waits after the same event."""
-    life = state_machine.Lifecycle(
-        State.CONNECTED if isinstance(event, states.Lost) else State.RECONNECTING, 1
-    )
+    life = machine.Lifecycle(State.CONNECTED if isinstance(event, states.Lost) else State.RECONNECTING, 1)
     delays = []
     for client in range(clients):
-        _, actions = state_machine.step(life, event, 9.0, np.random.default_rng([1, client]), policy)
+        _, actions = machine.step(life, event, 9.0, np.random.default_rng([1, client]), policy)
         delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
     return np.array(delays)
 

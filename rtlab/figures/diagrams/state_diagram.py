@@ -13,8 +13,8 @@ from matplotlib.text import Text
 
 from rtlab.figures.chart_style.chart import INK, ON_PILL, PILL, Chart
 from rtlab.figures.chart_style.palette import PALETTE
-from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
+from rtlab.policies.state_transition_table import TABLE
 
 __all__ = ["state_figure"]
 
@@ -53,7 +53,7 @@ def state_figure() -> Chart:
     Returns
     -------
     Chart
-        One arrow for each pair of states in `rtlab.policies.state_machine.TABLE`, labelled
+        One arrow for each pair of states in `rtlab.policies.state_transition_table.TABLE`, labelled
         with the events and, in brackets, their guards. Events that do not change the state
         are listed below it.
     """

@@ -12,7 +12,7 @@ import msgspec
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.recording_file import Recording, read_recording
 from rtlab.measure.sample_log import Mark
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError

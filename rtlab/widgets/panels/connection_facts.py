@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final, cast
 
-from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
+from rtlab.policies.state_transition_table import TABLE
 from rtlab.protocol.close_codes import close_code
 from rtlab.testing.recordings.journal import JournalEntry
 from rtlab.widgets.panels.journal_entry_text import fields_of_entry

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.patches import FancyArrowPatch
 
 from rtlab.figures.diagrams.state_diagram import state_figure
-from rtlab.policies.state_machine import TABLE
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
+from rtlab.policies.state_transition_table import TABLE
 
 
 def test_there_is_one_arrow_for_each_pair_of_states():

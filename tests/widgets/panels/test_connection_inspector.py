@@ -12,7 +12,7 @@ from rtlab import Constant, Lab, Replay, WebSocketConnection
 from rtlab.client.connection import Connection
 from rtlab.policies.backoff import FullJitter
 from rtlab.policies.heartbeat import Ping
-from rtlab.policies.state_machine import TABLE
+from rtlab.policies.state_transition_table import TABLE
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.widgets.panels.connection_facts import EDGES
 from rtlab.widgets.panels.connection_inspector import ConnectionInspector

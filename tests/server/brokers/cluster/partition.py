@@ -23,7 +23,7 @@ from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
-from rtlab.server.brokers.cluster.rendezvous import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub

@@ -24,7 +24,7 @@ from rtlab.server.brokers.cluster.node_messages import (
     Told,
     decode,
 )
-from rtlab.server.brokers.cluster.rendezvous import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub

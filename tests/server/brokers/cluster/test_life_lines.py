@@ -15,7 +15,7 @@ from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Timings
-from rtlab.server.brokers.cluster.rendezvous import owner_of
+from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
 from tests.server.brokers.cluster.test_cluster_broker import Member, until

@@ -1,4 +1,4 @@
-"""The types of a connection's states, of the events that change them, and of the actions that follow."""
+"""The types of the state machine of a connection: states, events that change them, actions that follow."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.delivery.received_position import MessageNumbers, Position
+from rtlab.client.delivery.repeats_and_gaps import MessageNumbers, Position
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 

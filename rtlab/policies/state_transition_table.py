@@ -1,9 +1,9 @@
-"""A connection's state machine as a table: ``(state, event, now) → (state, actions)``.
+"""The table of a connection's state transitions: ``(state, event, now) → (state, actions)``.
 
 This module opens no socket and reads no clock. `rtlab.client.state_machine_runner` feeds events in and
 carries out the returned actions. So the same table drives a real connection, a simulated
 one, the tests, and the drawing in the notebook. The events and actions are defined in
-`rtlab.policies.states_events_and_actions`.
+`rtlab.policies.state_machine_types`.
 
 Every attempt has a *generation*, a number that only grows. An event of an older
 generation changes nothing, so the late close of an old socket can never start a
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from rtlab.policies.retry_policy import RetryPolicy
-from rtlab.policies.states_events_and_actions import (
+from rtlab.policies.state_machine_types import (
     CancelTimer,
     Close,
     Connect,

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtlab.policies import state_machine
-from rtlab.policies import states_events_and_actions as states
+from rtlab.policies import state_machine_types as states
+from rtlab.policies import state_transition_table as machine
 from rtlab.policies.backoff import Constant, Exponential, Table
 from rtlab.policies.retry_policy import RetryPolicy
-from rtlab.policies.states_events_and_actions import State
+from rtlab.policies.state_machine_types import State
 
 POLICY = RetryPolicy(Exponential(base=1.0, cap=8.0), max_attempts=3, min_uptime=5.0)
 RNG = np.random.default_rng(1)
@@ -35,9 +35,9 @@ def events(generation: int) -> list[states.ConnectionEvent]:
     ]
 
 
-def lives() -> list[state_machine.Lifecycle]:
+def lives() -> list[machine.Lifecycle]:
     return [
-        state_machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
+        machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
         for state in State
         for attempt in (0, 3)
         for waiting in ((False, True) if state is State.RECONNECTING else (False,))
@@ -46,13 +46,13 @@ def lives() -> list[state_machine.Lifecycle]:
 
 @pytest.mark.parametrize(("life", "event"), list(itertools.product(lives(), events(7))))
 def test_every_pair_does_what_the_table_says(life, event):
-    context = state_machine._Step(life, event, 101.0, RNG, POLICY)
+    context = machine._Step(life, event, 101.0, RNG, POLICY)
     rows = [
         row
-        for row in state_machine.TABLE
+        for row in machine.TABLE
         if row.state is life.state and type(event) is row.event and (row.guard is None or row.guard(context))
     ]
-    after, actions = state_machine.step(life, event, 101.0, np.random.default_rng(1), POLICY)
+    after, actions = machine.step(life, event, 101.0, np.random.default_rng(1), POLICY)
     if not rows:
         assert after == life
         assert actions == ()
@@ -110,8 +110,8 @@ LIVES = {
 )
 def test_every_pair_does_what_was_written_down_by_hand(name, number, word, policy, attempt, differs):
     state, waiting = LIVES[name]
-    life = state_machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
-    after, actions = state_machine.step(life, events(7)[number], 101.0, RNG, policy)
+    life = machine.Lifecycle(state, 7, attempt, 1.0, waiting, 100.0)
+    after, actions = machine.step(life, events(7)[number], 101.0, RNG, policy)
     wanted = {**WANTED, **differs}.get(f"{name} {word}")
     if wanted is None:
         assert (after, actions) == (life, ())
@@ -125,20 +125,20 @@ def test_every_pair_does_what_was_written_down_by_hand(name, number, word, polic
 def test_an_older_generation_changes_nothing(life, event):
     if not hasattr(event, "generation"):
         return
-    assert state_machine.step(life, event, 101.0, RNG, POLICY) == (life, ())
+    assert machine.step(life, event, 101.0, RNG, POLICY) == (life, ())
 
 
 def test_every_row_can_be_reached():
     reached = set()
     for life, event, retry in itertools.product(lives(), events(7), (False, True)):
         policy = msgspec.structs.replace(POLICY, retry_initial=retry)
-        context = state_machine._Step(life, event, 101.0, RNG, policy)
-        for row in state_machine.TABLE:
+        context = machine._Step(life, event, 101.0, RNG, policy)
+        for row in machine.TABLE:
             applies = row.state is life.state and type(event) is row.event
             if applies and (row.guard is None or row.guard(context)):
-                reached.add(state_machine.TABLE.index(row))
+                reached.add(machine.TABLE.index(row))
                 break
-    assert reached == set(range(len(state_machine.TABLE)))
+    assert reached == set(range(len(machine.TABLE)))
 
 
 def drive(life, *steps, policy=POLICY):
@@ -146,22 +146,22 @@ def drive(life, *steps, policy=POLICY):
     done = []
     rng = np.random.default_rng(1)
     for now, event in steps:
-        life, actions = state_machine.step(life, event, now, rng, policy)
+        life, actions = machine.step(life, event, now, rng, policy)
         done.extend(actions)
     return life, done
 
 
 def test_delays_grow_and_attempts_end():
-    life, _ = drive(state_machine.Lifecycle(), (0, states.Connect()), (0, states.Opened(1)))
+    life, _ = drive(machine.Lifecycle(), (0, states.Connect()), (0, states.Opened(1)))
     delays = []
     now, event = 0.1, states.Lost(1)
     while True:
-        life, actions = state_machine.step(life, event, now, RNG, POLICY)
+        life, actions = machine.step(life, event, now, RNG, POLICY)
         schedule = [a for a in actions if isinstance(a, states.Schedule)]
         if not schedule:
             break
         delays.append(schedule[0].delay)
-        life, _ = state_machine.step(life, states.TimerFired(life.generation), now, RNG, POLICY)
+        life, _ = machine.step(life, states.TimerFired(life.generation), now, RNG, POLICY)
         event = states.Failed(life.generation, "refused")
     assert delays == [1.0, 2.0, 4.0]
     assert life.state is State.DISCONNECTED
@@ -170,34 +170,34 @@ def test_delays_grow_and_attempts_end():
 
 @pytest.mark.parametrize(("uptime", "attempt"), [(4.9, 3), (5.0, 1)])
 def test_retries_count_from_zero_only_after_min_uptime(uptime, attempt):
-    life = state_machine.Lifecycle(State.CONNECTED, 4, attempt=2, previous=2.0, opened_at=10.0)
-    life, _ = state_machine.step(life, states.Lost(4), 10.0 + uptime, RNG, POLICY)
+    life = machine.Lifecycle(State.CONNECTED, 4, attempt=2, previous=2.0, opened_at=10.0)
+    life, _ = machine.step(life, states.Lost(4), 10.0 + uptime, RNG, POLICY)
     assert life.attempt == attempt
 
 
 def test_retry_after_zero_is_no_hot_loop():
-    life, delays = state_machine.Lifecycle(State.CONNECTED, 1), []
+    life, delays = machine.Lifecycle(State.CONNECTED, 1), []
     event = states.Lost(1, retry_after=0.0)
     for _ in range(3):
-        life, actions = state_machine.step(life, event, 9.0, RNG, POLICY)
+        life, actions = machine.step(life, event, 9.0, RNG, POLICY)
         delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
         event = states.Failed(life.generation, "503", retry_after=0.0)
-        life, _ = state_machine.step(life, states.TimerFired(life.generation), 9.0, RNG, POLICY)
+        life, _ = machine.step(life, states.TimerFired(life.generation), 9.0, RNG, POLICY)
     assert delays == [1.0, 2.0, 4.0]
 
 
 def test_a_hint_does_not_enter_decorrelated_jitter():
-    life = state_machine.Lifecycle(State.CONNECTED, 1)
-    life, _ = state_machine.step(life, states.Lost(1, retry_after=20.0), 9.0, RNG, POLICY)
+    life = machine.Lifecycle(State.CONNECTED, 1)
+    life, _ = machine.step(life, states.Lost(1, retry_after=20.0), 9.0, RNG, POLICY)
     assert life.previous == 1.0
 
 
 def test_an_attempt_that_was_held_back_does_not_count_but_the_delay_grows():
-    life, _ = drive(state_machine.Lifecycle(State.CONNECTED, 1, opened_at=0.0), (0, states.Lost(1)))
+    life, _ = drive(machine.Lifecycle(State.CONNECTED, 1, opened_at=0.0), (0, states.Lost(1)))
     delays = []
     for made in (False, True, False, True, True):
-        life, _ = state_machine.step(life, states.TimerFired(life.generation), 1.0, RNG, POLICY)
-        life, actions = state_machine.step(life, states.Failed(life.generation, made=made), 1.0, RNG, POLICY)
+        life, _ = machine.step(life, states.TimerFired(life.generation), 1.0, RNG, POLICY)
+        life, actions = machine.step(life, states.Failed(life.generation, made=made), 1.0, RNG, POLICY)
         delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
     assert delays == [2.0, 4.0, 8.0, 8.0]
     assert (life.state, life.retries) == (State.DISCONNECTED, 3)  # three were made, as the policy allows
@@ -206,41 +206,44 @@ def test_an_attempt_that_was_held_back_does_not_count_but_the_delay_grows():
 @pytest.mark.parametrize("made", [True, False])
 def test_retries_beyond_the_backoffs_own_end_repeat_its_last_delay(made):
     policy = RetryPolicy(Table(delays=(1.0, 2.0, 5.0), max_attempts=3), max_attempts=5 if made else 3)
-    life, delays = state_machine.Lifecycle(State.CONNECTED, 1), []
+    life, delays = machine.Lifecycle(State.CONNECTED, 1), []
     event = states.Lost(1)
     for _ in range(5):
-        life, actions = state_machine.step(life, event, 1.0, RNG, policy)
+        life, actions = machine.step(life, event, 1.0, RNG, policy)
         delays += [a.delay for a in actions if isinstance(a, states.Schedule)]
-        life, _ = state_machine.step(life, states.TimerFired(life.generation), 1.0, RNG, policy)
+        life, _ = machine.step(life, states.TimerFired(life.generation), 1.0, RNG, policy)
         event = states.Failed(life.generation, made=made)
     assert delays == [1.0, 2.0, 5.0, 5.0, 5.0]
 
 
 def test_a_life_begins_with_nothing_held_back():
-    life = state_machine.Lifecycle(State.CLOSED, 7, attempt=5, held_back=2)
-    assert state_machine.step(life, states.Connect(), 0.0, RNG, POLICY)[0].held_back == 0
-    life = state_machine.Lifecycle(State.CONNECTED, 7, attempt=5, held_back=2)
-    assert state_machine.step(life, states.Lost(7), 60.0, RNG, POLICY)[0].held_back == 0
+    life = machine.Lifecycle(State.CLOSED, 7, attempt=5, held_back=2)
+    assert machine.step(life, states.Connect(), 0.0, RNG, POLICY)[0].held_back == 0
+    life = machine.Lifecycle(State.CONNECTED, 7, attempt=5, held_back=2)
+    assert machine.step(life, states.Lost(7), 60.0, RNG, POLICY)[0].held_back == 0
 
 
 def test_reconnect_now_brings_the_attempt_forward_once():
-    life = state_machine.Lifecycle(State.CONNECTED, 1)
+    life = machine.Lifecycle(State.CONNECTED, 1)
     life, actions = drive(life, (9, states.Lost(1)), (9, states.ReconnectNow()), (9, states.ReconnectNow()))
     assert [type(a) for a in actions[-2:]] == [states.CancelTimer, states.Open]
     assert sum(isinstance(a, states.Open) for a in actions) == 1
     # The timer that was cancelled too late must not start a second loop.
-    assert state_machine.step(life, states.TimerFired(life.generation), 9.5, RNG, POLICY) == (life, ())
+    assert machine.step(life, states.TimerFired(life.generation), 9.5, RNG, POLICY) == (
+        life,
+        (),
+    )
 
 
 def test_a_late_close_of_an_old_socket_changes_nothing():
-    life = state_machine.Lifecycle(State.CONNECTED, 1)
+    life = machine.Lifecycle(State.CONNECTED, 1)
     life, _ = drive(life, (9, states.Lost(1)), (9, states.TimerFired(2)), (9, states.Opened(2)))
     assert life.state is State.CONNECTED
-    assert state_machine.step(life, states.Lost(1), 10.0, RNG, POLICY) == (life, ())
+    assert machine.step(life, states.Lost(1), 10.0, RNG, POLICY) == (life, ())
 
 
 def test_a_first_connect_fails_at_once_unless_asked_otherwise():
-    start = state_machine.Lifecycle()
+    start = machine.Lifecycle()
     life, actions = drive(start, (0, states.Connect()), (0, states.Failed(1, "refused")))
     assert life.state is State.DISCONNECTED
     assert actions[-1] == states.GiveUp("refused")
@@ -256,7 +259,7 @@ def test_any_walk_keeps_one_attempt_and_one_timer(data):
     """Whatever happens in whatever order: never two timers, never two live attempts."""
     retry = data.draw(st.booleans())
     policy = msgspec.structs.replace(POLICY, backoff=Constant(seconds=1.0), retry_initial=retry)
-    life, now = state_machine.Lifecycle(), 0.0
+    life, now = machine.Lifecycle(), 0.0
     timer: int | None = None
     live: set[int] = set()
     for _ in range(data.draw(st.integers(1, 30))):
@@ -274,7 +277,7 @@ def test_any_walk_keeps_one_attempt_and_one_timer(data):
             live.discard(generation)
         if isinstance(event, states.Opened) and generation not in live:
             continue
-        life, actions = state_machine.step(life, event, now, RNG, policy)
+        life, actions = machine.step(life, event, now, RNG, policy)
         for action in actions:
             match action:
                 case states.Schedule(generation=g):
