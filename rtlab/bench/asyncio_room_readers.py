@@ -1,4 +1,4 @@
-"""Readers of one room, on asyncio: each message waits until all of them have the one before. Raw sockets."""
+"""Readers of one room, on asyncio without a WebSocket library: each message waits until all have the last."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """One connection over any transport: the same states, events and rules for all four.
 
-`policies.state_transition_table` decides, `StateMachineRunner` carries its decisions out. `MessageDispatch`
-handles received messages, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens
-once.
+`policies.state_transition_table` decides, `StateMachineRunner` carries it out. `MessageDispatch` handles what
+is received, `MessageSender` sends, `Requests` matches answers to requests. A `Transport` opens once.
 """
 
 from __future__ import annotations

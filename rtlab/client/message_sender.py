@@ -1,4 +1,4 @@
-"""Checks, paces and writes a connection's messages and pings, and its requests, whose answers it awaits.
+"""Checks, paces and writes a connection's messages and requests; sends pings and measures the round trips.
 
 `MessageSender` is the counterpart of `MessageDispatch`. It writes to the transport that `StateMachineRunner`
 holds open.

@@ -1,4 +1,4 @@
-"""Figure of several readings in one unit over time, and the spans in which something was wrong."""
+"""Figure of several readings in milliseconds over time, and the spans in which something was wrong."""
 
 # pyright: reportUnknownMemberType=false
 

@@ -1,4 +1,4 @@
-"""Records a run: attaches to connections, keeps samples and events, computes statistics, saves them all."""
+"""Records a run: attaches to connections, keeps and saves samples and events, and computes statistics."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 

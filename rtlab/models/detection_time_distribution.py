@@ -1,7 +1,7 @@
-"""How long until a dead peer is detected: distributions for each kind of heartbeat, and TCP's own times.
+"""How long until a dead peer is detected: distributions for ping, sweep and watchdog; times for φ and TCP.
 
-The peer dies at a random moment of the heartbeat cycle, and a round trip is short compared with the
-cycle. The detection time is then uniformly distributed, and only its bounds depend on the mechanism.
+For the three, the peer dies at a random moment of the heartbeat cycle, and a round trip is short compared
+with the cycle. The detection time is then uniform, and only its bounds depend on the mechanism.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules for ``Origin`` and ``Host`` (RFC 6454): which values are valid, and which pages may connect."""
+"""Rules for ``Origin`` (RFC 6454) and ``Host``: which are valid, which may connect, which are our own."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
         finally:
             counted.end(request.protocol)
 
-    # The first is the outermost. Admission is checked only after a request has waited for its handshake.
+    # The first is the outermost. A stopping server refuses a request after it has waited for its handshake.
     security = node.options.security
     checks = [
         note_request,

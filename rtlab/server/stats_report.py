@@ -1,4 +1,4 @@
-"""The server's ``/stats``: its resources, counters and cluster, for leak checks and CPU figures."""
+"""Builds what ``/stats`` returns: the server's resources, counters and cluster, for leak checks and CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED: Final = 10
 
 
 def read_stats(node: Node) -> dict[str, Any]:
-    """Return counts, bytes, and ``cpu_seconds`` of the process since it started.
+    """Return the node's counters and, of its process, ``rss_bytes`` and ``cpu_seconds`` since it started.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""`expect(ws).to_receive({…})`: an assertion that waits, and on failure draws what happened instead."""
+"""`expect(ws).to_receive({…})`: an assertion that waits, and on failure shows what happened instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batching explorer: a run with settings that the reader changes, a live plot, and what each costs."""
+"""The batching explorer: a run whose settings the reader changes, its live latency plot, and its costs."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""Attacks that once stopped a server, each on a fresh one, beside an honest client, which must not wait."""
+"""Attacks that once stopped a server, each on a fresh server while an honest client measures its echoes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends each message, and sends it again, also across reconnects, until the server has acknowledged it.
+"""Sends messages again, also after reconnects, until the server acknowledges them or they are given up.
 
 Messages travel in ``batch`` frames, and the frame's ``ack`` has a result for each of them. At most
 a window of messages is in flight (`GoBackN`); when an answer is missing, the oldest message is sent

@@ -1,4 +1,4 @@
-"""Raw WebSocket frames and handshakes: built byte by byte, valid or deliberately invalid, and read."""
+"""Builds raw WebSocket frames and handshake requests, valid or deliberately invalid, and reads frames."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ def way_figure(legs: Sequence[Leg], *, title: str = "") -> Chart:
 
     Examples
     --------
-    >>> way_figure([Leg("client to node", [0.0, 0.0], [0.001, 0.002])], title="a way")
-    <Chart: a way: client to node>
+    >>> way_figure([Leg("client to node", [0.0, 0.0], [0.001, 0.002])], title="a path")
+    <Chart: a path: client to node>
     """
     chart = Chart(9, 1.2 + 0.45 * len(legs), about=f"{title}: {'; '.join(leg.text for leg in legs)}")
     axes = dress(chart.add_subplot(), title=title, xlabel="ms since the message was sent")

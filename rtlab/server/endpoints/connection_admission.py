@@ -1,4 +1,4 @@
-"""Checks the credentials and limits of requests that open a connection; says when a session has ended."""
+"""Checks the credentials and limits of requests that open a connection; answers that a session has ended."""
 
 from __future__ import annotations
 

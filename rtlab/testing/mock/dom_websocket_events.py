@@ -1,4 +1,4 @@
-"""The events of a page's WebSocket: each is a task of its own, in which the ready state may change."""
+"""A WebSocket as a page sees it: events are told in tasks of their own, and the ready state changes there."""
 
 from __future__ import annotations
 

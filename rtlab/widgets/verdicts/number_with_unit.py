@@ -1,4 +1,4 @@
-"""Writes a number with its unit, as people do: in the singular where there is one."""
+"""Formats a number with its unit, as people write it: ``1 reconnect``, ``3 reconnects``, ``12/s``."""
 
 from __future__ import annotations
 
