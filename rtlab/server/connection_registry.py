@@ -15,7 +15,7 @@ from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS, check_entry
+from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, check_entry
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message, sendable

@@ -27,7 +27,7 @@ from rtlab.server.options import Options
 from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS, is_name
+from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, is_name
 from rtlab.server.rooms.presence_update_timer import Announcer
 from rtlab.server.sessions.deduplication_and_fencing import Producers
 from rtlab.server.sessions.session_registry import Sessions

@@ -17,7 +17,7 @@ from rtlab.server.handlers.base import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS
+from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message

@@ -10,7 +10,7 @@ from rtlab.server.auth.authentication import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
-from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS
+from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.sessions.session import Session
 from tests.server.ingress.bench import Bench
 

@@ -13,7 +13,7 @@ from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, I
 from rtlab.server.now_or_later import Later
 from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import check_name
+from rtlab.server.rooms.names_and_room_count import check_name
 from rtlab.server.sessions.deduplication_and_fencing import Producers
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules

@@ -14,7 +14,7 @@ from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, forward, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import check_name
+from rtlab.server.rooms.names_and_room_count import check_name
 
 __all__ = ["BLOCK_TIMEOUT", "BROKER_TIMEOUT", "publish"]
 

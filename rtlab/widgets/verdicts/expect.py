@@ -10,8 +10,8 @@ import numpy as np
 
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
+from rtlab.widgets.verdicts.format_quantity import quantity
 from rtlab.widgets.verdicts.judge_value import EachOnce, ExpectedValue, Range, Same
-from rtlab.widgets.verdicts.number_with_unit import quantity
 
 __all__ = [
     "above",

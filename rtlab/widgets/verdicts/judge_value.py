@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
-from rtlab.widgets.verdicts.number_with_unit import quantity
+from rtlab.widgets.verdicts.format_quantity import quantity
 
 __all__ = [
     "CheckOutcome",

@@ -14,7 +14,7 @@ from rtlab.errors import RtlabError
 from rtlab.figures.chart_style.labels import readable
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
-from rtlab.widgets.verdicts.number_with_unit import quantity
+from rtlab.widgets.verdicts.format_quantity import quantity
 from rtlab.widgets.verdicts.typed_number import parse_number
 from rtlab.widgets.verdicts.verdict_row import EvidenceKind, html_numbers, marked
 

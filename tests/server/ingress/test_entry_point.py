@@ -24,7 +24,7 @@ from rtlab.server.incoming_message import ON_STREAM, Incoming
 from rtlab.server.ingress.entry_point import Ingress
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.rooms.name_and_entry_rules import MAX_ROOMS
+from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits, Producers
 from rtlab.server.sessions.open_loop_feed import MAX_RATE

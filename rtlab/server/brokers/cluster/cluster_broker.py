@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
-from rtlab.server.brokers.cluster.followed_rooms import FollowedRooms
 from rtlab.server.brokers.cluster.forwarded_publishes import ForwardedPublishes
 from rtlab.server.brokers.cluster.life_lines import LifeLines
 from rtlab.server.brokers.cluster.membership import Membership, Timings
@@ -37,6 +36,7 @@ from rtlab.server.brokers.cluster.node_messages import (
 )
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH, term_of
+from rtlab.server.brokers.cluster.rooms_owned_elsewhere import FollowedRooms
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
 from rtlab.server.histogram import Histogram

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.experiments.reconnect.policy_race import herd_race
+from rtlab.experiments.reconnect.backoff_race import herd_race
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant, FullJitter
 
