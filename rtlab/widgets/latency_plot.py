@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LatencyPlot"]
 
-_CREDIT: Final = 8
+_CREDIT: Final = 16
 _PATIENCE: Final = 5.0
 
 
@@ -76,10 +76,10 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
 
     Notes
     -----
-    The browser acknowledges every fourth batch that it has drawn: an acknowledgement costs the
-    kernel twice as much as sending a batch. At most eight batches are unacknowledged; samples that
+    The browser acknowledges every eighth batch that it has drawn: an acknowledgement costs the
+    kernel twice as much as sending a batch. At most 16 batches are unacknowledged; samples that
     come meanwhile are merged into the next batch. With a hidden tab, or without a browser, sending
-    stops after eight batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
+    stops after 16 batches (then one probe every 5 s); nothing ever waits for an acknowledgement.
 
     A batch is made in three parts of a few tenths of a millisecond, and what is due on the event
     loop runs between them: made in one go, it adds more than twice as much to the loop's p99 lag
@@ -107,6 +107,7 @@ class LatencyPlot(Stoppable, anywidget.AnyWidget):
             "sample_store.js",
             "plot_scale.js",
             "event_marks.js",
+            "point_layer.js",
             "plot_canvas.js",
             "plot_controls.js",
             "kernel.js",

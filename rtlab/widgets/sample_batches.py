@@ -55,8 +55,10 @@ def fell_silent(received: NDArray[np.float64], now: float) -> bool:
     """
     if not len(received):
         return True
-    usual = float(np.median(np.diff(received))) if len(received) > 1 else 0.0
-    return now - float(received[-1]) > max(_SILENCE, 5 * usual)
+    silence = now - float(received[-1])
+    if silence <= _SILENCE or len(received) == 1:
+        return silence > _SILENCE
+    return silence > 5 * float(np.median(np.diff(received)))
 
 
 class Packer:

@@ -46,24 +46,24 @@ def make(**options: Any) -> tuple[LatencyPlot, Wire]:
     return plot, Wire(plot)
 
 
-async def test_without_a_browser_it_sends_eight_batches_and_goes_on() -> None:
+async def test_without_a_browser_it_sends_sixteen_batches_and_goes_on() -> None:
     plot, wire = make()
     async with plot:
-        await wire.count(8)
+        await wire.count(16)
         assert await plot.wait(0.2) is False
-        assert len(wire.batches) == 8
-    assert len(wire.batches) == 9  # the last one, so that a browser that comes later is complete
+        assert len(wire.batches) == 16
+    assert len(wire.batches) == 17  # the last one, so that a browser that comes later is complete
 
 
 async def test_every_acknowledgement_lets_the_next_batches_go() -> None:
     plot, wire = make()
     async with plot:
-        for n in range(4, 16, 4):
+        for n in range(8, 32, 8):
             await wire.count(n)
             wire.say(kind="ack", seq=n)
-        await wire.count(20)
+        await wire.count(40)
         await plot.wait(0.1)
-        assert [b["seq"] for b in wire.batches] == list(range(1, 21))
+        assert [b["seq"] for b in wire.batches] == list(range(1, 41))
 
 
 async def test_a_lost_acknowledgement_does_not_end_the_plot() -> None:
@@ -71,11 +71,11 @@ async def test_a_lost_acknowledgement_does_not_end_the_plot() -> None:
     plot = LatencyPlot(Recorder(clock=lambda: now[0]), hz=30)
     wire = Wire(plot)
     async with plot:
-        await wire.count(8)
+        await wire.count(16)
         now[0] += 5.1
-        await wire.count(9)
+        await wire.count(17)
         await plot.wait(0.1)
-        assert len(wire.batches) == 9
+        assert len(wire.batches) == 17
 
 
 def falls_due_during(plot: LatencyPlot, part: str, action: Callable[[], object]) -> None:

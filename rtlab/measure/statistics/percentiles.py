@@ -42,7 +42,9 @@ def percentiles(values: NDArray[np.float64], qs: Sequence[float]) -> list[float]
     if any(not 0 <= q <= 100 for q in qs):
         raise ValueError(f"expected percentages from 0 to 100, got {tuple(qs)}")
     ordered = np.sort(values)  # NaN last
-    last = len(ordered) - int(np.count_nonzero(np.isnan(ordered))) - 1
+    last = len(ordered) - 1
+    if last >= 0 and math.isnan(ordered[-1]):
+        last -= int(np.count_nonzero(np.isnan(ordered)))
     if last < 0:
         return [math.nan] * len(qs)
     found: list[float] = []

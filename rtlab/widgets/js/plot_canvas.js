@@ -1,10 +1,8 @@
-// Part 3: the canvas.
+// Part 4: the canvas.
 
 const MARGIN = { left: 52, right: 40, top: 22, bottom: 34 };
-const SPRITE = 9; // width of one point, in pixels
-const FEW_SAMPLES = 40; // the points of a run with fewer samples are drawn large
-const LARGE = 1.8;
 const LABEL_SHARE = 0.3; // largest share of the width for the names at the lines' ends
+const LABEL_STEP = 8; // pixels: the plot's width changes in steps, not with each digit of a label
 const LINE_GAP = 0.7; // seconds: a line breaks where its readings, one every 0.2 s, are further apart
 const UNITS = {
   latency: "latency (ms)",
@@ -13,61 +11,12 @@ const UNITS = {
 };
 const DASHES = { p50: [], p95: [6, 4], p99: [1.5, 3] };
 
-/** Markers are drawn once into small sprites: thousands of stamps are cheap, and their opacity adds up. */
-class Sprites {
-  constructor() {
-    this.made = new Map();
-  }
-
-  get(color, shape, ratio, dark, few) {
-    const key = `${color} ${shape} ${ratio} ${dark} ${few}`;
-    const strength = few ? 1.8 : dark ? 1.4 : 1;
-    if (!this.made.has(key)) this.made.set(key, this.make(color, shape, few ? LARGE * ratio : ratio, strength));
-    return this.made.get(key);
-  }
-
-  make(color, shape, ratio, strength) {
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = Math.ceil(SPRITE * ratio);
-    const pen = canvas.getContext("2d");
-    pen.scale(ratio, ratio);
-    pen.strokeStyle = pen.fillStyle = color;
-    pen.beginPath();
-    if (shape === "cross") {
-      pen.globalAlpha = Math.min(1, 0.8 * strength);
-      pen.lineWidth = 1.3;
-      pen.moveTo(2, 2);
-      pen.lineTo(7, 7);
-      pen.moveTo(7, 2);
-      pen.lineTo(2, 7);
-      pen.stroke();
-    } else if (shape === "ring") {
-      pen.globalAlpha = Math.min(1, 0.75 * strength);
-      pen.lineWidth = 1.1;
-      pen.arc(4.5, 4.5, 2.6, 0, 7);
-      pen.stroke();
-    } else {
-      pen.globalAlpha = Math.min(1, 0.5 * strength);
-      pen.arc(4.5, 4.5, 2.2, 0, 7);
-      pen.fill();
-    }
-    return canvas;
-  }
-}
-
-/** Return a sample's marker: cross if the kernel's loop was late, ring if mostly the sender was, else dot. */
-function shapeOf(store, place, mode) {
-  const { late, latency, lateness } = store.points.columns;
-  if (late[place]) return "cross";
-  return mode === "latency" && lateness[place] > latency[place] / 2 ? "ring" : "dot";
-}
-
 class Painter {
   constructor(canvas, store) {
     this.canvas = canvas;
     this.store = store;
     this.axis = new Axis();
-    this.sprites = new Sprites();
+    this.layer = new PointLayer();
     this.drawn = []; // [x, y, n] of each visible point, in order of time
     this.rows = 0; // rows for the marks' texts
   }
@@ -91,7 +40,7 @@ class Painter {
     const ends = byIntended ? [] : this.ends(mode, names);
     const right = Math.max(MARGIN.right, ...ends.map(({ owner, said }) => pen.measureText(owner + said).width + 14));
     const box = { x: MARGIN.left, y: MARGIN.top };
-    box.w = width - MARGIN.left - Math.min(right, width * LABEL_SHARE);
+    box.w = Math.floor(width - MARGIN.left - Math.min(LABEL_STEP * Math.ceil(right / LABEL_STEP), width * LABEL_SHARE));
     const end = Math.max(store.now, window);
     const start = end - window;
     const x = (t) => box.x + ((t - start) / window) * box.w;
@@ -106,7 +55,7 @@ class Painter {
     const visible = this.collect(start, end, mode, when);
     this.axis.fit(visible.low, visible.high, log);
     const y = (v) => box.y + box.h * (1 - this.axis.place(v));
-    const frame = { pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
+    const frame = { canvas, pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
 
     this.shade(frame);
     this.grid(frame);
@@ -185,20 +134,11 @@ class Painter {
     pen.fillText(UNITS[mode] + (this.axis.log ? ", log scale" : ""), 4, 12);
   }
 
-  scatter({ pen, colors, x, y, when, mode, ratio }, places) {
-    const { points, series } = this.store;
-    const { series: owner } = points.columns;
-    const few = this.store.total < FEW_SAMPLES;
-    const size = few ? LARGE * SPRITE : SPRITE;
-    this.drawn = [];
-    for (const n of places) {
-      const place = points.at(n);
-      const [px, py] = [x(when(place)), y(this.store.value(place, mode))];
-      const color = tone(series[owner[place]]?.color ?? "#7f7f7f", colors.dark);
-      const sprite = this.sprites.get(color, shapeOf(this.store, place, mode), ratio, colors.dark, few);
-      pen.drawImage(sprite, px - size / 2, py - size / 2, size, size);
-      this.drawn.push([px, py, n]);
-    }
+  scatter(frame, places) {
+    const { x, y, when, mode } = frame;
+    const { points } = this.store;
+    this.drawn = places.map((n) => [x(when(points.at(n))), y(this.store.value(points.at(n), mode)), n]);
+    this.layer.draw(frame, this.store, this.axis);
   }
 
   /** Draw percentiles over time. A line breaks where nothing arrived, and where nothing was read (paused). */

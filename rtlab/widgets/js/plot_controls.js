@@ -1,4 +1,4 @@
-// Part 4: the elements around the canvas: buttons, legend, read-out and the summary in words.
+// Part 5: the elements around the canvas: buttons, legend, read-out and the summary in words.
 
 const MODES = [
   ["latency", "Total", "intended send time to received"],
@@ -125,15 +125,14 @@ class Controls {
     const state = model.get("paused") ? (life === "running" ? "paused" : `${life}, paused`) : life;
     const part = store.stride > 1 ? `, 1 of ${store.stride} drawn` : "";
     this.status.textContent = `${state} · ${store.total.toLocaleString("en")} samples${part}`;
+    const dark = document.body.dataset.jpThemeLight === "false";
     const entries = store.series.map((series, index) => {
       const stats = store.stats[index];
-      const swatch = make("i", "rtlab-swatch", { "aria-hidden": "true" });
-      swatch.style.background = tone(series.color, document.body.dataset.jpThemeLight === "false");
       const rate = stats?.rate ? ` ${Math.round(stats.rate).toLocaleString("en")}/s` : "";
       const kind = !series.echo ? "" : mode === "latency" ? " (round trip)" : ` (round trips have no ${mode})`;
-      return make("span", "rtlab-key", {}, swatch, `${series.name}${kind}${rate}`);
+      return [tone(series.color, dark), `${series.name}${kind}${rate}`];
     });
-    this.series.replaceChildren(...entries);
+    this.name(entries);
     // Percentile lines need the time of arrival as axis, and some samples; the legend follows.
     const lines = store.ranked && model.get("order") !== "intended";
     this.solid.hidden = this.dotted.hidden = !lines;
@@ -145,6 +144,19 @@ class Controls {
     this.note.hidden = !notes.length;
     this.note.textContent = notes.join(" · ");
     this.told();
+  }
+
+  /** Show the series' colours and texts, if they are not shown already. */
+  name(entries) {
+    const named = JSON.stringify(entries);
+    if (named === this.named) return;
+    this.named = named;
+    const elements = entries.map(([color, text]) => {
+      const swatch = make("i", "rtlab-swatch", { "aria-hidden": "true" });
+      swatch.style.background = color;
+      return make("span", "rtlab-key", {}, swatch, text);
+    });
+    this.series.replaceChildren(...elements);
   }
 
   /** Show the events: the last one in a line, and the latest 50 when that is opened. */

@@ -1,9 +1,10 @@
-// Part 5: one store per model, one painter per view, and acknowledgements of what was seen.
+// Part 6: one store per model, one painter per view, and acknowledgements of what was seen.
 
 const SPEAK_MS = 2000;
 const SHOWN = ["title", "paused", "state", "window", "p95", "order"];
 const SCALED = ["mode", "log_y"];
-const ACK_EVERY = 4; // batches; the kernel allows eight unacknowledged
+const ACK_EVERY = 8; // batches; the kernel allows 16 unacknowledged
+const COUNTS_MS = 200; // as often as there are new percentiles: changed text costs a layout of the page
 
 function render({ model, el }, store) {
   el.classList.add("rtlab-plot");
@@ -17,13 +18,17 @@ function render({ model, el }, store) {
   let frame = 0;
   let picked = null;
   let spoke = 0;
+  let counted = 0;
 
   function draw(now) {
     frame = 0;
     const settings = { mode: model.get("mode"), log: model.get("log_y"), window: model.get("window") };
     for (const name of ["p95", "order"]) settings[name] = model.get(name);
     if (!painter.paint({ ...settings, picked })) return; // hidden: not seen, so not acknowledged
-    controls.counts();
+    if (now - counted >= COUNTS_MS || model.get("state") !== "running") {
+      counted = now;
+      controls.counts();
+    }
     controls.read(painter, picked);
     if (now - spoke >= SPEAK_MS) {
       spoke = now;

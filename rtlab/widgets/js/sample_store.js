@@ -8,10 +8,6 @@ class Ring {
   constructor(capacity, columns) {
     this.capacity = capacity;
     this.columns = Object.fromEntries(columns.map((name) => [name, new Float32Array(capacity)]));
-    this.clear();
-  }
-
-  clear() {
     this.written = 0;
   }
 
@@ -33,7 +29,6 @@ class Ring {
 
 class Store {
   constructor() {
-    this.points = new Ring(CAPACITY, ["t", "latency", "lateness", "series", "late"]);
     this.listeners = new Set();
     this.seq = 0; // number of the newest batch
     this.acked = 0; // number of the newest acknowledged batch
@@ -42,7 +37,7 @@ class Store {
   }
 
   clear() {
-    this.points.clear();
+    this.points = new Ring(CAPACITY, ["t", "latency", "lateness", "series", "late"]);
     this.series = [];
     this.lines = []; // per series a Ring of percentiles over time
     this.stats = [];
