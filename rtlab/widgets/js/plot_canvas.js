@@ -55,7 +55,7 @@ class Painter {
     const visible = this.collect(start, end, mode, when);
     this.axis.fit(visible.low, visible.high, log);
     const y = (v) => box.y + box.h * (1 - this.axis.place(v));
-    const frame = { canvas, pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
+    const frame = { pen, colors, box, x, y, when, start, end, window, rows, mode, ratio, byIntended };
 
     this.shade(frame);
     this.grid(frame);

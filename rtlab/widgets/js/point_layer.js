@@ -70,14 +70,17 @@ class PointLayer {
 
   /** Draw the points on the frame's canvas. */
   draw(frame, store, axis) {
-    const { canvas, pen, colors, box, y, when, start, window, mode, ratio, byIntended } = frame;
+    const { pen, colors, box, y, when, start, window, mode, ratio, byIntended } = frame;
     const few = store.total < FEW_SAMPLES;
     const tones = store.series.map(({ color }) => tone(color, colors.dark));
     const perSecond = (box.w * ratio) / window;
-    const origin = Math.round(start * perSecond) - Math.round(box.x * ratio);
-    const { width, height } = canvas;
+    // A margin holds the points of which only a part is inside the box.
+    const margin = Math.ceil(LARGE * SPRITE * ratio);
+    const [left, above] = [box.x, box.y].map((at) => Math.round(at * ratio) - margin);
+    const [width, height] = [box.w, box.h].map((size) => Math.ceil(Math.max(0, size) * ratio) + 2 * margin);
+    const origin = Math.round(start * perSecond) - margin;
     const { top, bottom, log } = axis;
-    const geometry = JSON.stringify([width, height, ratio, box, window, mode, byIntended, top, bottom, log, few, tones]);
+    const geometry = JSON.stringify([ratio, box, window, mode, byIntended, top, bottom, log, few, tones]);
     const ink = this.canvas.getContext("2d");
     if (geometry !== this.geometry || store.points !== this.points || origin < this.origin) {
       [this.canvas.width, this.canvas.height] = [width, height]; // also clears it
@@ -94,15 +97,15 @@ class PointLayer {
       const place = points.at(n);
       const x = Math.round(when(place) * perSecond) - origin;
       const value = store.value(place, mode);
-      if (!(x > -2 * SPRITE * ratio) || Number.isNaN(value)) continue; // left of the picture, or no number
+      if (!(x > -margin) || Number.isNaN(value)) continue; // left of the picture, or no number
       const color = tones[series[place]] ?? "#7f7f7f";
       const sprite = this.sprites.get(color, shapeOf(store, place, mode), ratio, colors.dark, few);
-      ink.drawImage(sprite, x - (sprite.width >> 1), Math.round(y(value) * ratio) - (sprite.height >> 1));
+      ink.drawImage(sprite, x - (sprite.width >> 1), Math.round(y(value) * ratio) - above - (sprite.height >> 1));
     }
     this.next = points.written;
     pen.save();
     pen.resetTransform();
-    pen.drawImage(this.canvas, 0, 0);
+    pen.drawImage(this.canvas, left, above);
     pen.restore();
   }
 }
