@@ -18,7 +18,7 @@ from rtlab.experiments.observer_effect import Phase
 
 __all__ = ["measure", "run"]
 
-REPEATS: Final = 15
+REPEATS: Final = 25
 SECONDS: Final = 4.0
 RATE: Final = 1_000
 #: Seconds shown, and updates per second; the same for both plots.
