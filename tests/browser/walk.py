@@ -22,9 +22,9 @@ _CLOSE: Final = """async () => {
     rtlabPanel.close();
 }"""
 #: Looks five times a second at each plot, and each board of metrics, that runs. Counts its pictures, until
-#: one has shown enough of them, and presses that one's Pause and Resume. When its count of samples has grown,
-#: notes how much can be seen of it, and of the fault panels beside it: the observer knows what clips an
-#: element; its answer takes a frame.
+#: one has shown enough of them, and presses that one's Pause and Resume. When it has moved, or its count of
+#: samples has grown, notes how much can be seen of it, and of the fault panels beside it: the observer knows
+#: what clips an element; its answer takes a frame.
 _LOOK: Final = """(enough) => {
     const found = (globalThis.rtlabSeen = { shares: [], pictures: 0, first: null });
     const counts = new WeakMap();
@@ -51,14 +51,17 @@ _LOOK: Final = """(enough) => {
     const watch = (plot) => {
         const canvas = plot.querySelector("canvas");
         if (!shown.has(plot)) shown.set(plot, new Set());
-        const pictures = shown.get(plot).add(picture(canvas));
+        const pictures = shown.get(plot);
+        const before = pictures.size;
+        pictures.add(picture(canvas));
         found.pictures = Math.max(found.pictures, pictures.size);
-        if (pictures.size < enough) return;
-        if (isBoard(plot)) return;
+        const moved = before > 0 && pictures.size > before;
+        if (pictures.size < enough || isBoard(plot)) return moved;
         button(plot, "Pause").click();
         found.paused = said(plot).startsWith("paused");
         button(plot, "Resume").click();
         found.resumed = said(plot).startsWith("running");
+        return moved;
     };
     const look = async () => {
         for (const plot of document.querySelectorAll(".rtlab-plot, .rtlab-board")) {
@@ -67,8 +70,8 @@ _LOOK: Final = """(enough) => {
             const before = counts.get(plot);
             counts.set(plot, status);
             if (!runs(plot)) continue;
-            if (found.pictures < enough) watch(plot);
-            if (before === undefined || before === status) continue;
+            const moved = found.pictures < enough && watch(plot);
+            if (!moved && (before === undefined || before === status)) continue;
             const panels = plot.closest(".jp-OutputArea").querySelectorAll(".rtlab-faults");
             for (const element of [plot, ...panels])
                 found.shares.push([element.getAttribute("aria-label"), await share(element)]);
