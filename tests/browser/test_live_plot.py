@@ -153,8 +153,11 @@ REDRAWN = """async () => {
     const canvas = document.querySelector(".rtlab-canvas");
     const pixels = () => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
     const settled = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 200)));
-    const [moved, order] = [pixels(), [...document.querySelectorAll(".rtlab-button")]
-        .find((button) => button.textContent === "By send time")];
+    await settled(); // a batch may be on its way when Pause is pressed
+    await settled();
+    const moved = pixels();
+    const order = [...document.querySelectorAll(".rtlab-button")]
+        .find((button) => button.textContent === "By send time");
     order.click();
     await settled();
     const other = pixels();
@@ -169,7 +172,7 @@ REDRAWN = """async () => {
 async def test_points_that_were_moved_stand_where_they_would_be_drawn_anew(
     lab: JupyterLab, page_of: PageOf
 ) -> None:
-    # Late points are drawn where the axis' end is steady: latency of a few fixed values.
+    # The axis' end is steady, because latency has a few fixed values only.
     steady = SOURCE.replace("rng.expovariate(5e3)", "0.0").replace(
         "rng.expovariate(1e4)", "1e-4 * rng.randrange(9)"
     )

@@ -2,7 +2,7 @@
 
 const MARGIN = { left: 52, right: 40, top: 22, bottom: 34 };
 const LABEL_SHARE = 0.3; // largest share of the width for the names at the lines' ends
-const LABEL_STEP = 8; // pixels: the plot's width changes in steps, not with each digit of a label
+const LABEL_STEP = 8; // pixels by which the labels' room grows
 const LINE_GAP = 0.7; // seconds: a line breaks where its readings, one every 0.2 s, are further apart
 const UNITS = {
   latency: "latency (ms)",
@@ -19,6 +19,7 @@ class Painter {
     this.layer = new PointLayer();
     this.drawn = []; // [x, y, n] of each visible point, in order of time
     this.rows = 0; // rows for the marks' texts
+    this.right = 0; // room for the labels: it only grows, or the whole picture would move with a digit
   }
 
   /** Draw everything; return false if the canvas is hidden (has no size), so that nobody has seen it. */
@@ -38,9 +39,11 @@ class Painter {
     const byIntended = order === "intended";
     const names = Object.keys(DASHES).filter((name) => p95 || name !== "p95");
     const ends = byIntended ? [] : this.ends(mode, names);
-    const right = Math.max(MARGIN.right, ...ends.map(({ owner, said }) => pen.measureText(owner + said).width + 14));
+    const widest = Math.max(0, ...ends.map(({ owner, said }) => pen.measureText(owner + said).width + 14));
+    this.right = Math.max(this.right, LABEL_STEP * Math.ceil(widest / LABEL_STEP));
+    const right = Math.min(ends.length ? Math.max(MARGIN.right, this.right) : MARGIN.right, width * LABEL_SHARE);
     const box = { x: MARGIN.left, y: MARGIN.top };
-    box.w = Math.floor(width - MARGIN.left - Math.min(LABEL_STEP * Math.ceil(right / LABEL_STEP), width * LABEL_SHARE));
+    box.w = Math.floor(width - MARGIN.left - right);
     const end = Math.max(store.now, window);
     const start = end - window;
     const x = (t) => box.x + ((t - start) / window) * box.w;

@@ -4,7 +4,7 @@ const SPEAK_MS = 2000;
 const SHOWN = ["title", "paused", "state", "window", "p95", "order"];
 const SCALED = ["mode", "log_y"];
 const ACK_EVERY = 8; // batches; the kernel allows 16 unacknowledged
-const COUNTS_MS = 200; // as often as there are new percentiles: changed text costs a layout of the page
+const COUNTS_MS = 190; // about as often as there are new percentiles: changed text costs a layout of the page
 
 function render({ model, el }, store) {
   el.classList.add("rtlab-plot");
@@ -25,7 +25,7 @@ function render({ model, el }, store) {
     const settings = { mode: model.get("mode"), log: model.get("log_y"), window: model.get("window") };
     for (const name of ["p95", "order"]) settings[name] = model.get(name);
     if (!painter.paint({ ...settings, picked })) return; // hidden: not seen, so not acknowledged
-    if (now - counted >= COUNTS_MS || model.get("state") !== "running") {
+    if (now - counted >= COUNTS_MS || model.get("state") !== "running" || model.get("paused")) {
       counted = now;
       controls.counts();
     }
@@ -89,6 +89,7 @@ function render({ model, el }, store) {
   };
   const rescaled = () => {
     painter.axis.reset();
+    painter.right = 0;
     changed();
   };
   for (const name of SHOWN) model.on(`change:${name}`, changed);

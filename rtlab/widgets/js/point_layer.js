@@ -66,6 +66,7 @@ class PointLayer {
     this.points = null; // the ring that was drawn: a cleared store has a new one
     this.origin = 0; // device pixels from the run's start to the picture's left edge
     this.next = 0; // number of the first point that was not drawn yet
+    this.canvas.addEventListener("contextrestored", () => (this.geometry = "")); // it comes back empty
   }
 
   /** Draw the points on the frame's canvas. */
@@ -93,16 +94,19 @@ class PointLayer {
     this.origin = origin;
     const { points } = store;
     const { series } = points.columns;
+    let ahead = false;
     for (let n = Math.max(this.next, points.first); n < points.written; n++) {
       const place = points.at(n);
       const x = Math.round(when(place) * perSecond) - origin;
       const value = store.value(place, mode);
       if (!(x > -margin) || Number.isNaN(value)) continue; // left of the picture, or no number
+      ahead ||= x > width - margin / 2; // cut off: later than now, as a replay's may be
       const color = tones[series[place]] ?? "#7f7f7f";
       const sprite = this.sprites.get(color, shapeOf(store, place, mode), ratio, colors.dark, few);
       ink.drawImage(sprite, x - (sprite.width >> 1), Math.round(y(value) * ratio) - above - (sprite.height >> 1));
     }
     this.next = points.written;
+    if (ahead) this.geometry = ""; // what was cut off at the right must be drawn anew when it comes in
     pen.save();
     pen.resetTransform();
     pen.drawImage(this.canvas, left, above);
