@@ -1,7 +1,7 @@
 """Marks: by folder and file here, by `pytest.mark` in the tests.
 
 - ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
-- ``few``: a notebook, or what else takes a busy machine badly; two such files may run beside it.
+- ``pair``: a notebook, or what else takes a busy machine badly; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``cold``: its servers and kernels start as a user's do, also where `tests.warm_start` would fork them.
@@ -29,7 +29,7 @@ ALONE = (
     "tests/bench/suites/test_recorder.py",
     "tests/bench/test_registry.py",
 )
-FEW = (
+PAIR = (
     "notebooks",
     "tests/browser/test_notebooks.py",
     "tests/exercises/test_00.py",
@@ -73,7 +73,7 @@ QUICK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
-    config.addinivalue_line("markers", "few: takes a busy machine badly; two such files may run beside it")
+    config.addinivalue_line("markers", "pair: takes a busy machine badly; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "cold: its servers and kernels start as a user's do")
@@ -82,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "few": FEW, "long": LONG, "cold": COLD, "quick": QUICK}
+    folders = {"alone": ALONE, "pair": PAIR, "long": LONG, "cold": COLD, "quick": QUICK}
     marks = {
         path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}

@@ -1,9 +1,8 @@
-"""Three stages in one run: what waits side by side, files marked `few` three at a time, `alone` one by one.
+"""Three stages in one run: what waits side by side, files marked `pair` two at a time, `alone` one by one.
 
 A scheduler for xdist, which has no such mode. A stage begins when all workers but those it takes have
-ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. All
-workers of the second stage but one are kept for it from the beginning: a test that they had before would
-wait in them for the next.
+ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. One
+worker is kept for that from the beginning: a test that it had before would wait in it for the next.
 """
 
 from __future__ import annotations
@@ -26,11 +25,9 @@ __all__ = ["Stages"]
 AHEAD = 3
 # Workers of the first stage for each processor: their tests also wait.
 PER_CPU = 2
-MARKS = ("alone", "few", "long", "spread")
+MARKS = ("alone", "long", "pair", "spread")
 # How many workers a stage takes at most.
-WORKERS = (math.inf, 3, 1)
-# How many workers run nothing in the first stage.
-KEPT = WORKERS[1] - 1
+WORKERS = (math.inf, 2, 1)
 
 
 class Stages:
@@ -102,10 +99,10 @@ class Stages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        alone, few, long, spread = (set(marked[mark]) for mark in MARKS)
+        alone, long, pair, spread = (set(marked[mark]) for mark in MARKS)
         files: dict[tuple[int, str], deque[int]] = {}
         for index, nodeid in enumerate(collection):
-            stage = self._stage_of[index] = 2 if index in alone else 1 if index in few else 0
+            stage = self._stage_of[index] = 2 if index in alone else 1 if index in pair else 0
             file = nodeid if index in spread else nodeid.partition("::")[0]
             files.setdefault((stage, file), deque()).append(index)
         for (stage, _), tests in files.items():
@@ -156,9 +153,9 @@ class Stages:
 
     def _takes(self, stage: int, node: WorkerController) -> bool:
         """Whether a stage is for this worker: the newest ones take part in the later stages."""
+        *others, newest = self.nodes
         if stage == 0:
-            kept = min(KEPT, len(self.nodes) - 1) if any(self._stages[1:]) else 0
-            return node in self.nodes[: len(self.nodes) - kept]
+            return node is not newest or not others or not any(self._stages[1:])
         return node in self.nodes[-int(WORKERS[stage]) :]
 
     def _waiting(self) -> bool:
@@ -186,7 +183,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     asked = {(config.invocation_params.dir / name).resolve() for name in config.args}
     if few or not asked & {config.rootpath, config.rootpath / "tests"}:
         return 0
-    return PER_CPU * min(os.cpu_count() or 1, 4) + KEPT
+    return PER_CPU * min(os.cpu_count() or 1, 4) + 1
 
 
 class Marks:
