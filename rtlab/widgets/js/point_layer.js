@@ -55,7 +55,7 @@ function shapeOf(store, place, mode) {
 
 /**
  * All points of the window. As time goes on, the picture of the last frame is moved to the left and only
- * the new points are stamped: stamping 2,000 of them ten times a second would take a seventh of a core.
+ * the new points are stamped: stamping all 2,000 ten times a second doubles what a page without a GPU has to do.
  * All positions are whole device pixels, so that a moved picture equals a new one.
  */
 class PointLayer {
