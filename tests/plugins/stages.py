@@ -24,7 +24,7 @@ __all__ = ["Stages"]
 # Tests that a worker knows ahead: it runs one when it knows the next, and shall not wait for that.
 AHEAD = 3
 # Workers of the first stage for each processor: their tests also wait.
-PER_CPU = 2
+PER_CPU = 3
 MARKS = ("alone", "long", "pair", "spread")
 # How many workers a stage takes at most.
 WORKERS = (math.inf, 2, 1)
