@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
+    config.addinivalue_line("markers", "calm: two such files may run beside it")
     config.addinivalue_line("markers", "pair: one such file may run beside it")
     config.addinivalue_line("markers", "spread: any worker takes it")
 
@@ -41,7 +43,8 @@ def test_measures(n): time.sleep(0.05)
 """
 
 
-JUDGES = WAITS.replace("test_waits", "test_judges").replace("@", "pytestmark = pytest.mark.pair\n@", 1)
+PAIRED = WAITS.replace("test_waits", "test_paired").replace("@", "pytestmark = pytest.mark.pair\n@", 1)
+CALM = PAIRED.replace("test_paired", "test_calm").replace("mark.pair", "mark.calm")
 
 
 class Ran:
@@ -53,7 +56,8 @@ class Ran:
         self.said = said
         self.together = [entry for entry in entries if "test_waits" in entry[0]]
         self.alone = [entry for entry in entries if "test_measures" in entry[0]]
-        self.pairs = [entry for entry in entries if "test_judges" in entry[0]]
+        self.calm = [entry for entry in entries if "test_calm" in entry[0]]
+        self.pairs = [entry for entry in entries if "test_paired" in entry[0]]
 
 
 def command(folder: Path, files: dict[str, str], *options: str) -> list[str]:
@@ -96,19 +100,28 @@ def test_what_measures_runs_after_all_others_in_one_worker_and_in_order(tmp_path
     assert max(end for *_, end in ran.together) < min(begin for *_, begin, _ in ran.alone)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_pairs_run_two_at_a_time_between_the_two(tmp_path: Path, workers: int):
-    files = {"test_a.py": MEASURES, "test_b.py": JUDGES, "test_c.py": WAITS, "test_d.py": JUDGES}
-    ran = run(tmp_path, files | {"test_e.py": JUDGES}, "-n", str(workers), "-v")
-    assert "15 passed" in ran.said
-    assert len({worker for _, worker, *_ in ran.pairs}) == 2
-    for nodeid, worker, begin, end in ran.pairs:
-        beside = {other for file, other, start, stop in ran.pairs if start < end and stop > begin}
-        assert len(beside - {worker}) <= 1, nodeid
-        assert end < min(start for *_, start, _ in ran.alone)
-        file = [start for other, _, start, _ in ran.pairs if other[:9] == nodeid[:9]]
-        assert file == sorted(file)
-        assert begin > max(stop for *_, stop in ran.together)
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_ever_fewer_run_at_once(tmp_path: Path, workers: int):
+    files = {"test_a.py": MEASURES, **dict.fromkeys(["test_b.py", "test_d.py", "test_f.py"], PAIRED)}
+    files |= dict.fromkeys(["test_e.py", "test_g.py", "test_i.py", "test_k.py"], CALM)
+    files |= dict.fromkeys([f"test_{name}.py" for name in "chjlm"], WAITS)
+    ran = run(tmp_path, files, "-n", str(workers), "-v")
+    assert f"{13 * 3} passed" in ran.said
+    stages = [ran.together, ran.calm, ran.pairs, ran.alone]
+    assert [len({worker for _, worker, *_ in tests}) for tests in stages] == [workers, min(workers, 3), 2, 1]
+    everything = [entry for tests in stages for entry in tests]
+    for tests, most in zip(stages, (workers, 3, 2, 1), strict=True):
+        for nodeid, _, begin, end in tests:
+            beside = {other for _, other, start, stop in everything if start < end and stop > begin}
+            assert len(beside) <= most, nodeid
+    # One stage after the other, but for the last test of each worker that goes on.
+    for before, after in pairwise(stages):
+        begun = min(begin for *_, begin, _ in after)
+        late = [worker for _, worker, begin, end in before if end > begun]
+        assert len(late) == len(set(late)) < 3
+    for file in files:
+        begins = [begin for nodeid, _, begin, _ in everything if nodeid.startswith(file)]
+        assert begins == sorted(begins)
 
 
 def test_what_is_spread_does_not_wait_for_its_file(tmp_path: Path):

@@ -16,7 +16,7 @@ A = [1.00, 1.13, 1.08, 1.02, 1.21, 1.05, 1.17, 1.09]
 B = [1.01, 1.10, 1.03, 1.04, 1.12, 1.06, 1.11, 1.02]
 
 
-@pytest.mark.pair
+@pytest.mark.calm
 async def test_exercise_1():
     async with Lab(faults=True) as lab:
         grown = (await run(NAME, 1, lab=lab))["grown"]
@@ -41,7 +41,7 @@ async def test_exercise_3():
     assert 1 < ratio < 1.02
 
 
-@pytest.mark.pair
+@pytest.mark.calm
 async def test_exercise_4():
     for program in ("nginx", "haproxy"):
         if find_program(program) is None:

@@ -39,7 +39,7 @@ async def test_exercise_1():
     assert repair_delay(1 / 3, 0.08) > 1 > repair_delay(1 / 3.5, 0.08)
 
 
-@pytest.mark.pair
+@pytest.mark.calm
 async def test_exercise_2():
     """A life shorter than the repair is no repeats."""
     lag = LoopLag()

@@ -1,7 +1,8 @@
 """Marks: by folder and file here, by `pytest.mark` in the tests.
 
 - ``alone``: measures time, or refuses to on a busy machine; nothing may run beside it.
-- ``pair``: a notebook, or what else takes a busy machine badly; one such file may run beside it.
+- ``calm``: waits most of the time, and takes a busy machine badly; two such files may run beside it.
+- ``pair``: a notebook; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``cold``: its servers and kernels start as a user's do, also where `tests.warm_start` would fork them.
@@ -32,6 +33,8 @@ ALONE = (
 PAIR = (
     "notebooks",
     "tests/browser/test_notebooks.py",
+)
+CALM = (
     "tests/exercises/test_00.py",
     "tests/exercises/test_05.py",
     "tests/exercises/test_06.py",
@@ -73,7 +76,8 @@ QUICK = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time; nothing may run beside it")
-    config.addinivalue_line("markers", "pair: takes a busy machine badly; one such file may run beside it")
+    config.addinivalue_line("markers", "calm: takes a busy machine badly; two such files may run beside it")
+    config.addinivalue_line("markers", "pair: a notebook; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "cold: its servers and kernels start as a user's do")
@@ -82,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "pair": PAIR, "long": LONG, "cold": COLD, "quick": QUICK}
+    folders = {"alone": ALONE, "calm": CALM, "pair": PAIR, "long": LONG, "cold": COLD, "quick": QUICK}
     marks = {
         path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}

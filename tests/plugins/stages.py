@@ -1,8 +1,9 @@
-"""Three stages in one run: what waits side by side, files marked `pair` two at a time, `alone` one by one.
+"""Stages in one run: what waits side by side; then files marked `calm`, `pair`, `alone`: ever fewer at once.
 
-A scheduler for xdist, which has no such mode. A stage begins when all workers but those it takes have
-ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. One
-worker is kept for that from the beginning: a test that it had before would wait in it for the next.
+A scheduler for xdist, which has no such mode. A stage begins when the workers that it does not take have
+ended, so no test ever waits for a lock, and what is measured alone shares the machine with nobody. A worker
+runs a test when it knows the next one: the last test of a stage waits in each worker that goes on for that
+worker's first test of the next stage, and may run beside the first of another's.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ __all__ = ["Stages"]
 AHEAD = 3
 # Workers of the first stage for each processor: their tests also wait.
 PER_CPU = 3
-MARKS = ("alone", "long", "pair", "spread")
-# How many workers a stage takes at most.
-WORKERS = (math.inf, 2, 1)
+# The marks of the stages after the first, and how many workers each stage takes at most.
+LATER = ("calm", "pair", "alone")
+WORKERS = (math.inf, 3, 2, 1)
+MARKS = (*LATER, "long", "spread")
 
 
 class Stages:
@@ -99,10 +101,11 @@ class Stages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        alone, long, pair, spread = (set(marked[mark]) for mark in MARKS)
+        long, spread = set(marked["long"]), set(marked["spread"])
+        later = {index: LATER.index(mark) + 1 for mark in LATER for index in marked[mark]}
         files: dict[tuple[int, str], deque[int]] = {}
         for index, nodeid in enumerate(collection):
-            stage = self._stage_of[index] = 2 if index in alone else 1 if index in pair else 0
+            stage = self._stage_of[index] = later.get(index, 0)
             file = nodeid if index in spread else nodeid.partition("::")[0]
             files.setdefault((stage, file), deque()).append(index)
         for (stage, _), tests in files.items():
@@ -143,20 +146,16 @@ class Stages:
         return None
 
     def _begins(self, stage: int, node: WorkerController) -> bool:
-        """Whether the other workers are done with earlier stages, and gone if this one takes fewer."""
+        """Whether the others have at most a last test of earlier stages, and are as few as this one takes."""
         others = [*self._sent.keys() - {node}]
         return len(others) < WORKERS[stage] and all(
-            self._stage_of[index] >= stage
+            sum(self._stage_of[index] < stage for index in (*self._sent[other], *self._file[other])) < 2
             for other in others
-            for index in (*self._sent[other], *self._file[other])
         )
 
     def _takes(self, stage: int, node: WorkerController) -> bool:
         """Whether a stage is for this worker: the newest ones take part in the later stages."""
-        *others, newest = self.nodes
-        if stage == 0:
-            return node is not newest or not others or not any(self._stages[1:])
-        return node in self.nodes[-int(WORKERS[stage]) :]
+        return stage == 0 or node in self.nodes[-int(WORKERS[stage]) :]
 
     def _waiting(self) -> bool:
         return any(self._stages) or any(self._file.values())
@@ -183,7 +182,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     asked = {(config.invocation_params.dir / name).resolve() for name in config.args}
     if few or not asked & {config.rootpath, config.rootpath / "tests"}:
         return 0
-    return PER_CPU * min(os.cpu_count() or 1, 4) + 1
+    return PER_CPU * min(os.cpu_count() or 1, 4)
 
 
 class Marks:

@@ -15,7 +15,7 @@ from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.experiments.reconnect.loop_herd import Dial, loop_herd
 from rtlab.lab.lab import Lab
 
-pytestmark = pytest.mark.pair
+pytestmark = pytest.mark.calm
 
 
 Loop = Callable[[Dial], Awaitable[None]]

@@ -11,7 +11,7 @@ from rtlab.lab.lab import Lab
 TIMEOUT = 60.0
 
 
-@pytest.mark.pair
+@pytest.mark.calm
 async def test_connecting_takes_k_round_trips():
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
         trips = await connect_round_trips(lab, rtts_ms=(0, 40, 80), repeats=3)

@@ -21,7 +21,7 @@ from rtlab.lab.reverse_proxies import PROXY_SETTINGS
 from rtlab.processes.find_program import find_program
 from rtlab.protocol.transport_names import TRANSPORTS
 
-pytestmark = pytest.mark.pair
+pytestmark = pytest.mark.calm
 
 TIMEOUT = 60.0
 

@@ -10,7 +10,7 @@ from rtlab.lab.lab import Lab
 TIMEOUT = 60.0
 
 
-@pytest.mark.pair
+@pytest.mark.calm
 async def test_the_control_is_told_apart():
     async with asyncio.timeout(TIMEOUT), Lab(faults=True) as lab:
         # The margin is wide because others may use this machine; the control is wider still. One run of

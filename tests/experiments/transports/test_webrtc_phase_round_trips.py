@@ -7,7 +7,7 @@ import pytest
 from rtlab.experiments.transports.webrtc_phase_round_trips import PHASES, webrtc_phases
 from rtlab.lab.lab import Lab
 
-pytestmark = pytest.mark.pair
+pytestmark = pytest.mark.calm
 
 
 async def test_the_phases_of_a_connect_add_up_to_its_round_trips():
