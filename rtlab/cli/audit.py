@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtlab.cli.common_flags import Json
 from rtlab.cli.header_option import headers_of
-from rtlab.cli.output import Json, print_table
+from rtlab.cli.output import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

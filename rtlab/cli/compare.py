@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rtlab.cli.output import Json, Save, Tls, print_table, save_run
+from rtlab.cli.common_flags import Json, Save, Tls
+from rtlab.cli.output import print_table, save_run
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,17 +1,11 @@
-"""Shared by the commands: options, printing a table, saving a run with its provenance."""
+"""What commands print and save: a table, a run with its provenance."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-__all__ = ["Json", "Save", "Tls", "print_table", "save_run"]
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Tls = Annotated[bool, typer.Option("--tls", help="Over wss and https.")]
-Save = Annotated[Path | None, typer.Option(help="Write the run, and how it was made, to this JSON file.")]
+__all__ = ["print_table", "save_run"]
 
 
 def print_table(renderable: object) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rtlab.cli.output import Json
+from rtlab.cli.common_flags import Json
 from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:

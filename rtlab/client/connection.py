@@ -20,13 +20,14 @@ from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.connection_watchers import Watchable
+from rtlab.client.default_heartbeats import DefaultHeartbeat
 from rtlab.client.delivery.acknowledged_send import AcknowledgedSend
 from rtlab.client.delivery.receipt import UNACKNOWLEDGED, Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.options import DefaultHeartbeat, checked_option, in_force, policy_of, positive
+from rtlab.client.options import checked_option, in_force, policy_of, positive
 from rtlab.client.pending_requests import Requests
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.stats import ConnectionStats, read_stats
@@ -73,8 +74,7 @@ class Connection(Watchable):
     retry_initial : bool
         Whether to retry the first connect too if it fails.
     max_retry_after : float
-        The longest hint of the server to obey (``Retry-After``, or an event stream's ``retry:``), in
-        seconds; 0 ignores both, and the backoff alone decides.
+        The longest hint of the server to obey (``Retry-After``, a stream's ``retry:``), seconds; 0: none.
 
     # Health
     heartbeat : Heartbeat, None or "default"

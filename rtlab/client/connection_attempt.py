@@ -12,9 +12,9 @@ from functools import partial
 from rtlab.client.auth.connection_token_renewal import ConnectionTokenRenewal
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
+from rtlab.client.default_heartbeats import DefaultHeartbeat, default_heartbeat
 from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.message_dispatch import MessageDispatch
-from rtlab.client.options import DefaultHeartbeat, default_heartbeat
 from rtlab.client.transports.base import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.heartbeat import Heartbeat, Rtt

@@ -29,7 +29,7 @@ from rtlab.server.middleware.origin_check import PUBLIC, add_cors_headers, make_
 from rtlab.server.middleware.security_headers import say_little
 from rtlab.server.naive import origin_looks_right, say_much
 from rtlab.server.node import Node
-from rtlab.server.tcp_connections import TcpConnections, descriptor_reserve
+from rtlab.server.tcp_connection_limit import TcpConnections, descriptor_reserve
 
 __all__ = ["Server", "make_app"]
 
