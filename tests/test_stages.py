@@ -23,6 +23,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone: nothing may run beside it")
     config.addinivalue_line("markers", "calm: two such files may run beside it")
     config.addinivalue_line("markers", "pair: one such file may run beside it")
+    config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: any worker takes it")
 
 @pytest.fixture(autouse=True)
@@ -128,6 +129,14 @@ def test_what_is_spread_does_not_wait_for_its_file(tmp_path: Path):
     spread = WAITS.replace("@pytest", "@pytest.mark.spread\n@pytest", 1)
     for file, workers in ((spread, 2), (WAITS, 1)):
         ran = run(tmp_path, {"test_a.py": file}, "-n", "4")
+        assert len({worker for _, worker, *_ in ran.together}) == workers
+        (tmp_path / "ran").unlink()
+
+
+def test_what_is_joined_goes_to_one_worker(tmp_path: Path):
+    joined = WAITS.replace("@pytest", "@pytest.mark.joined\n@pytest", 1)
+    for file, workers in ((joined, 1), (WAITS, 2)):
+        ran = run(tmp_path, {"test_a.py": file, "test_b.py": file}, "-n", "4")
         assert len({worker for _, worker, *_ in ran.together}) == workers
         (tmp_path / "ran").unlink()
 

@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, ViewportSize
 
 from tests.browser.lab import JupyterLab, PageOf, chromium, home_of, open_browser, open_page
 
+VIEWPORT = ViewportSize(width=1280, height=900)
 KERNELS = "@jupyterlab/apputils-extension:kernels-settings"
 
 
@@ -37,9 +38,9 @@ def either_lab(request: pytest.FixtureRequest) -> JupyterLab:
     return request.getfixturevalue(request.param)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def page_of() -> AsyncIterator[PageOf]:
-    """One page for each JupyterLab and module: to load JupyterLab takes longer than most tests."""
+    """One page for each JupyterLab: to load JupyterLab takes longer than most tests."""
     pages: dict[int, Page] = {}
     async with AsyncExitStack() as stack:
         browser = await stack.enter_async_context(open_browser())
@@ -47,6 +48,7 @@ async def page_of() -> AsyncIterator[PageOf]:
         async def page_of(lab: JupyterLab) -> Page:
             if lab.port not in pages:
                 pages[lab.port] = await stack.enter_async_context(open_page(browser, ratio=2))
+            await pages[lab.port].set_viewport_size(VIEWPORT)  # another test may have made it small
             return pages[lab.port]
 
         yield page_of

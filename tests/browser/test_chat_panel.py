@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.lab import JupyterLab, PageOf, run_all
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = """\
 from rtlab import ChatPanel, Lab, ServerSentEvents, WebSocketConnection

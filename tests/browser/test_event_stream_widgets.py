@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.lab import JupyterLab, PageOf, run_all, screenshot, set_theme
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = r"""
 from rtlab.widgets.event_stream_playground import StreamPlayground

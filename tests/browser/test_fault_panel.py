@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.lab import JupyterLab, PageOf, run_all, screenshot
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = """\
 from rtlab import Lab, LatencyPlot, Recorder, WebSocketConnection

@@ -19,7 +19,7 @@ from tests.browser.lab import (
     set_theme,
 )
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = """\
 import asyncio, random, time

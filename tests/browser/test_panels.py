@@ -7,7 +7,7 @@ from playwright.async_api import Locator
 
 from tests.browser.lab import JupyterLab, PageOf, readable_in_dark, run_all, screenshot, set_theme
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = """\
 import asyncio

@@ -4,6 +4,7 @@
 - ``calm``: waits most of the time, and takes a busy machine badly; two such files may run beside it.
 - ``pair``: a notebook; one such file may run beside it.
 - ``long``: takes half a minute or more beside others; its file begins first.
+- ``joined``: shares what is expensive with the files beside it, so one worker takes them all.
 - ``spread``: needs nothing of its file's other tests, so any worker takes it.
 - ``cold``: its servers and kernels start as a user's do, also where `tests.warm_start` would fork them.
 - ``quick``: starts no server and no browser; ``pytest -m quick`` takes less than a minute.
@@ -44,8 +45,17 @@ CALM = (
 LONG = (
     "tests/test_style.py",
     "tests/test_hostile_reader.py",
+    "tests/browser",
+)
+#: They look into one JupyterLab, each kind of it, with one browser.
+JOINED = (
+    "tests/browser/test_batching_explorer.py",
+    "tests/browser/test_chat_panel.py",
+    "tests/browser/test_event_stream_widgets.py",
+    "tests/browser/test_fault_panel.py",
     "tests/browser/test_live_plot.py",
-    "tests/browser/test_notebooks.py",
+    "tests/browser/test_panels.py",
+    "tests/browser/test_predict.py",
 )
 COLD = (
     # Here memory is measured, which forks share.
@@ -79,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "calm: takes a busy machine badly; two such files may run beside it")
     config.addinivalue_line("markers", "pair: a notebook; one such file may run beside it")
     config.addinivalue_line("markers", "long: takes half a minute or more; its file begins first")
+    config.addinivalue_line("markers", "joined: one worker takes all such files of a folder")
     config.addinivalue_line("markers", "spread: needs nothing of its file's other tests; any worker takes it")
     config.addinivalue_line("markers", "cold: its servers and kernels start as a user's do")
     config.addinivalue_line("markers", "quick: starts no server and no browser")
@@ -86,7 +97,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    folders = {"alone": ALONE, "calm": CALM, "pair": PAIR, "long": LONG, "cold": COLD, "quick": QUICK}
+    folders = {"alone": ALONE, "calm": CALM, "pair": PAIR, "joined": JOINED, "long": LONG}
+    folders |= {"cold": COLD, "quick": QUICK}
     marks = {
         path: [mark for mark, inside in folders.items() if _inside(path.relative_to(config.rootpath), inside)]
         for path in {item.path for item in items}

@@ -29,7 +29,7 @@ PER_CPU = 3
 # The marks of the stages after the first, and how many workers each stage takes at most.
 LATER = ("calm", "pair", "alone")
 WORKERS = (math.inf, 3, 2, 1)
-MARKS = (*LATER, "long", "spread")
+MARKS = (*LATER, "joined", "long", "spread")
 
 
 class Stages:
@@ -41,7 +41,7 @@ class Stages:
         self._collections: dict[WorkerController, list[str]] = {}
         self._planned = False
         self._stage_of: dict[int, int] = {}
-        # For each stage one entry a file, or a test that is marked `spread`.
+        # For each stage one entry a file, a folder's files marked `joined`, or a test marked `spread`.
         self._stages: list[deque[deque[int]]] = [deque() for _ in WORKERS]
         self._file: dict[WorkerController, deque[int]] = {}  # what is left of the worker's file
         self._sent: dict[WorkerController, deque[int]] = {}  # at the worker; the first one runs
@@ -101,12 +101,13 @@ class Stages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        long, spread = set(marked["long"]), set(marked["spread"])
+        joined, long, spread = (set(marked[mark]) for mark in ("joined", "long", "spread"))
         later = {index: LATER.index(mark) + 1 for mark in LATER for index in marked[mark]}
         files: dict[tuple[int, str], deque[int]] = {}
         for index, nodeid in enumerate(collection):
             stage = self._stage_of[index] = later.get(index, 0)
             file = nodeid if index in spread else nodeid.partition("::")[0]
+            file = file.rpartition("/")[0] if index in joined else file
             files.setdefault((stage, file), deque()).append(index)
         for (stage, _), tests in files.items():
             self._stages[stage].append(tests)
