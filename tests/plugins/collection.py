@@ -1,6 +1,6 @@
 """What a test process need not do: compile modules anew, and look for garbage where there is none.
 
-A run has five workers and starts a few hundred processes. Without stored bytecode each of them compiles
+A run has several workers and starts a few hundred processes. Without stored bytecode each of them compiles
 rtlab, and each worker rewrites the assertions of all tests. While tests are collected nothing becomes
 garbage, and what was collected lives to the end: a `gc.collect()` in a test shall not walk over it.
 """
