@@ -118,7 +118,7 @@ def test_ever_fewer_run_at_once(tmp_path: Path, workers: int):
     # One stage after the other, but for the last test of each worker that goes on.
     for before, after in pairwise(stages):
         begun = min(begin for *_, begin, _ in after)
-        late = [worker for _, worker, begin, end in before if end > begun]
+        late = [worker for _, worker, _, end in before if end > begun]
         assert len(late) == len(set(late)) < 3
     for file in files:
         begins = [begin for nodeid, _, begin, _ in everything if nodeid.startswith(file)]

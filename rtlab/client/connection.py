@@ -74,7 +74,7 @@ class Connection(Watchable):
     retry_initial : bool
         Whether to retry the first connect too if it fails.
     max_retry_after : float
-        The longest hint of the server to obey (``Retry-After``, a stream's ``retry:``), seconds; 0: none.
+        Seconds up to which the server's hints (``Retry-After``, a stream's ``retry:``) are obeyed; 0: not.
 
     # Health
     heartbeat : Heartbeat, None or "default"

@@ -101,19 +101,19 @@ class Stages:
     def _plan(self) -> None:
         node, collection = next(iter(self._collections.items()))
         marked: dict[str, list[int]] = json.loads(Path(node.workerinput["marked"]).read_text())
-        joined, long, spread = (set(marked[mark]) for mark in ("joined", "long", "spread"))
-        later = {index: LATER.index(mark) + 1 for mark in LATER for index in marked[mark]}
+        having = {mark: set(indices) for mark, indices in marked.items()}
+        later = {index: stage for stage, mark in enumerate(LATER, 1) for index in having[mark]}
         files: dict[tuple[int, str], deque[int]] = {}
         for index, nodeid in enumerate(collection):
             stage = self._stage_of[index] = later.get(index, 0)
-            file = nodeid if index in spread else nodeid.partition("::")[0]
-            file = file.rpartition("/")[0] if index in joined else file
+            file = nodeid if index in having["spread"] else nodeid.partition("::")[0]
+            file = file.rpartition("/")[0] if index in having["joined"] else file
             files.setdefault((stage, file), deque()).append(index)
         for (stage, _), tests in files.items():
             self._stages[stage].append(tests)
         # What takes long begins first, or all would wait for it at the end.
         for stage, waiting in enumerate(self._stages):
-            by_length = sorted(waiting, key=lambda file: (file[0] in long, len(file)), reverse=True)
+            by_length = sorted(waiting, key=lambda file: (file[0] in having["long"], len(file)), reverse=True)
             self._stages[stage] = deque(by_length)
 
     def _feed_all(self) -> None:
