@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.testing.mock.mock_websocket import MockWebSocket as MockWebSocket
+    from rtlab.testing.recordings.live_connection_recorder import WireRecording as WireRecording
     from rtlab.testing.recordings.replay import Replay as Replay
-    from rtlab.testing.recordings.wire_recording import WireRecording as WireRecording
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
     from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.panels.chat_panel import ChatPanel as ChatPanel
@@ -107,7 +107,7 @@ _HOME: Final[dict[str, str]] = {
     "WebSocketConnection": "rtlab.client.facades.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
-    "WireRecording": "rtlab.testing.recordings.wire_recording",
+    "WireRecording": "rtlab.testing.recordings.live_connection_recorder",
     "WireTimeline": "rtlab.widgets.panels.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rtlab.cli.common_flags import Json, Save, Tls
-from rtlab.cli.output import print_table, save_run
+from rtlab.cli.print_and_save import print_table, save_run
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,7 +13,7 @@ import typer
 
 from rtlab.cli.audit import audit
 from rtlab.cli.compare import compare
-from rtlab.cli.output import print_table
+from rtlab.cli.print_and_save import print_table
 from rtlab.cli.probe import probe
 from rtlab.cli.proxies import proxies
 from rtlab.cli.proxy import proxy

@@ -9,7 +9,7 @@ import typer
 
 from rtlab.cli.common_flags import Json
 from rtlab.cli.header_option import headers_of
-from rtlab.cli.output import print_table
+from rtlab.cli.print_and_save import print_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -32,7 +32,7 @@ from rtlab.client.pending_requests import Requests
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import InvalidState
 from rtlab.policies import state_machine_types as states
 from rtlab.policies.backoff import Backoff

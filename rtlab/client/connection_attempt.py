@@ -15,7 +15,7 @@ from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.default_heartbeats import DefaultHeartbeat, default_heartbeat
 from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.message_dispatch import MessageDispatch
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
 from rtlab.policies.heartbeat import Heartbeat, Rtt
 from rtlab.processes.tasks import Spawn

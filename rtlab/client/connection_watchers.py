@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rtlab.client.callbacks import call, check_callback
 from rtlab.client.events import Listenable
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import describe
 
 __all__ = ["Watchable", "WireWatch", "WireWatcher"]

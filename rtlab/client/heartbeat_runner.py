@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rtlab.client.connection_watchers import WireWatch
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import TransportClosed, describe
 from rtlab.policies.heartbeat import (
     Beat,

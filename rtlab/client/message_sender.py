@@ -15,7 +15,7 @@ from rtlab.client.named_timeouts import within
 from rtlab.client.pending_requests import Requests, unwrap
 from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.throttle import Throttle
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message

@@ -25,7 +25,7 @@ from rtlab.client.connection_attempt import ConnectionAttempt
 from rtlab.client.events import Connected, Disconnected, Reconnecting
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.pending_requests import Requests
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportClosed, describe
 from rtlab.policies import state_machine_types as states
 from rtlab.policies.retry_policy import RetryPolicy

@@ -15,9 +15,9 @@ import numpy as np
 
 from rtlab.policies.snapshot_then_delta import SnapshotThenDelta
 from rtlab.protocol.messages import Message
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
-from rtlab.server.shared_frames import Burst, EncodedFrame
 
 __all__ = [
     "Interleaving",

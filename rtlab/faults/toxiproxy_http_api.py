@@ -21,7 +21,7 @@ from rtlab.faults.proxy.proxy import Proxy
 from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
 from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
-from rtlab.protocol.origins import host_allowed
+from rtlab.protocol.origin_and_host_headers import host_allowed
 
 __all__ = ["VERSION", "make_app"]
 

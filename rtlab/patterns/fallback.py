@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
-from rtlab.client.transports.base import DeliverDirectly, Transport
+from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.handover import Handover
 from rtlab.patterns.transport_blocklist import Blocklist

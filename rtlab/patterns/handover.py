@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from rtlab.client.transports.base import DeliverDirectly, Transport
+from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of

@@ -12,8 +12,8 @@ from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection import Connection
 from rtlab.client.events import Moved
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import Transport
 from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.patterns.fallback import Fallback, Owner, Trial
 from rtlab.patterns.transport_blocklist import Blocklist
 from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy

@@ -19,7 +19,7 @@ from rtlab.client.events import Handler
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
-from rtlab.policies.pool_choice import PoolChoice, PoolMember, RoundRobin
+from rtlab.policies.pool_member_choice import PoolChoice, PoolMember, RoundRobin
 from rtlab.processes.tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import shown

@@ -14,7 +14,7 @@ from rtlab.processes.descriptor_limit import nofile
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
 from rtlab.protocol.endpoints import ROUTES
-from rtlab.server.endpoints import auth, rtc
+from rtlab.server.endpoints import auth, webrtc_offer
 from rtlab.server.endpoints.page_origin import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
@@ -92,7 +92,7 @@ def make_app(node: Node, sockets: Callable[[], TcpConnections | None] = lambda: 
     app.router.add_get(ROUTES["longpoll"], poll, allow_head=False)
     app.router.add_post("/send", send)
     app.router.add_put("/api/page-origin", set_page_origin)
-    rtc.add_routes(app)
+    webrtc_offer.add_routes(app)
     if node.authority is not None:
         auth.add_routes(app)
         app.router.add_get("/log", access_log)

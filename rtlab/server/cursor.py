@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from rtlab.server.shared_frames import RoomPosition
+from rtlab.server.frames_encoded_once import RoomPosition
 
 __all__ = ["MAX_CURSOR_CHARS", "Cursor", "CursorWriter", "format_cursor", "parse_cursor"]
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Container
 from typing import Final
 
-from rtlab.server.sinks.base import Sink
+from rtlab.server.sinks.sink_interface import Sink
 
 __all__ = ["Heartbeats"]
 

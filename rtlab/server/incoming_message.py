@@ -10,9 +10,9 @@ import msgspec
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
+from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.session import Session
-from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message, sendable
 
 __all__ = ["NOT_ASKED", "ON_STREAM", "UNREAD", "Answer", "Answers", "Decoder", "Incoming", "OnStream"]
 
@@ -106,7 +106,7 @@ class Incoming(msgspec.Struct, eq=False):
     message : Message
         The decoded message; `UNREAD` before the decoding step.
     room : str or None
-        What `rtlab.server.handlers.base.room_of` returned; `NOT_ASKED` before its first call.
+        What `rtlab.server.handlers.handler_interface.room_of` returned; `NOT_ASKED` before its first call.
     """
 
     session: Session

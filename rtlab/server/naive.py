@@ -17,7 +17,7 @@ from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.auth.rights import Permission
 from rtlab.server.handlers import Services, publish
-from rtlab.server.handlers.base import room_of
+from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later
 from rtlab.server.refusal import Refused

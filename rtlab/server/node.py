@@ -35,7 +35,7 @@ from rtlab.server.sessions.slow_consumer_queue import OverflowRules
 from rtlab.server.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from rtlab.server.auth.authentication import Authority
+    from rtlab.server.auth.request_authentication import Authority
 
 __all__ = ["Node"]
 
@@ -115,7 +115,7 @@ class Node:
         self._reauthorization: Reauthorization | None = None
         if options.security != "open":
             # Imported here: its cryptography takes a sixth of a second to import; an open server needs none.
-            from rtlab.server.auth.authentication import Authority
+            from rtlab.server.auth.request_authentication import Authority
 
             self.authority = Authority(
                 options.token,

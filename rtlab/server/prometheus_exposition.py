@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.histogram import Histogram
 from rtlab.server.node import Node
-from rtlab.server.sinks.base import Sink
+from rtlab.server.sinks.sink_interface import Sink
 from rtlab.server.stats_report import read_stats
 
 __all__ = ["CONTENT_TYPE", "STATES", "write_metrics"]

@@ -13,17 +13,17 @@ from rtlab.protocol.messages import RESERVED_TYPES
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import Permission, may
 from rtlab.server.connection_registry import Connections
-from rtlab.server.handlers.base import room_of
+from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message
+from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
-from rtlab.server.shared_frames import EncodedFrame, RoomPosition, error_message
 
 if TYPE_CHECKING:
-    from rtlab.server.auth.authentication import Authority
+    from rtlab.server.auth.request_authentication import Authority
 
 __all__ = ["TOKEN_EXPIRED", "Reauthorization"]
 

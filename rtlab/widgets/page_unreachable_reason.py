@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rtlab.protocol.origins import is_loopback
+from rtlab.protocol.origin_and_host_headers import is_loopback
 
 __all__ = ["why_out_of_reach"]
 

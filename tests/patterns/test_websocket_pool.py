@@ -15,7 +15,7 @@ from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.policies.backoff import Constant
-from rtlab.policies.pool_choice import HashByKey, LeastBusy
+from rtlab.policies.pool_member_choice import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import turns, welcome

@@ -14,7 +14,7 @@ from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.hooks.shared_connections import plain_connect
 from rtlab.hooks.use_websocket import check_url
 from rtlab.patterns.websocket_pool import WebSocketPool
-from rtlab.protocol.origins import as_browsers_write
+from rtlab.protocol.origin_and_host_headers import as_browsers_write
 from rtlab.protocol.urls import parse_url, shown
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.testing.mock.dom_websocket_rules import checked_url

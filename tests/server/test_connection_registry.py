@@ -11,7 +11,7 @@ from rtlab.server.options import Options
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.session_limits import SessionLimits
-from rtlab.server.sinks.poll import PollSink
+from rtlab.server.sinks.write_to_waiting_poll import PollSink
 
 
 class Clock:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.server.cursor import Cursor, CursorWriter, format_cursor, parse_cursor
-from rtlab.server.shared_frames import RoomPosition
+from rtlab.server.frames_encoded_once import RoomPosition
 
 rooms = st.builds(
     RoomPosition,

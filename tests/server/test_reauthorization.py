@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rtlab.server.auth.access_tokens import LEEWAY
-from rtlab.server.auth.authentication import Authority
+from rtlab.server.auth.request_authentication import Authority
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload

@@ -23,11 +23,11 @@ from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
+from rtlab.server.frames_encoded_once import Burst
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.rooms.fan_out import BURST_FRAMES
 from rtlab.server.sessions.session import Session
-from rtlab.server.shared_frames import Burst
 from tests.server.conftest import Child
 
 ROOMS = {

@@ -16,7 +16,7 @@ from rtlab.bench.throughput.batched_send import batched_send
 from rtlab.bench.throughput.batching_model_check import ClosedForms, check_batching_model
 from rtlab.bench.throughput.delivery_cost import compressed_fan_out, fan_out, room_sizes, server_batching
 from rtlab.bench.throughput.event_cursors import cursors
-from rtlab.bench.throughput.idle_connection_cost import held_connections, memory_per_connection
+from rtlab.bench.throughput.memory_per_idle_connection import held_connections, memory_per_connection
 from rtlab.bench.throughput.stalled_client import stalled_client
 from rtlab.errors import RtlabError
 

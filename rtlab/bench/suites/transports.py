@@ -17,10 +17,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from rtlab.bench.idle_clients import IdleTransport, hold_idle_clients
 from rtlab.bench.peers.bare_clients import BARE, TakeTransits
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
+from rtlab.bench.thousands_of_cheap_clients import IdleTransport, hold_idle_clients
 from rtlab.client.factory import make_client
 from rtlab.errors import LabError
 from rtlab.experiments.transports.feed_request import take_feed

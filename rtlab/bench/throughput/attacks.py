@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from websockets.sync.client import connect
 
-from rtlab.bench.idle_clients import IdleHandshake, IdleTransport, hold_idle_clients
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
+from rtlab.bench.thousands_of_cheap_clients import IdleHandshake, IdleTransport, hold_idle_clients
 from rtlab.bench.throughput.epoll_room_readers import (
     ROOM,
     CountingReaders,

@@ -10,7 +10,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.server.cursor import CursorWriter, format_cursor
-from rtlab.server.shared_frames import RoomPosition
+from rtlab.server.frames_encoded_once import RoomPosition
 
 __all__ = ["cursors"]
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, NotConnected, RequestRefused, TransportClosed
 from rtlab.protocol.messages import Message
 

@@ -16,8 +16,8 @@ from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, loss, refused, session_url
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import DeliverDirectly
 from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.transport_interface import DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.endpoints import ENDPOINTS

@@ -20,9 +20,9 @@ from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
+from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.endpoints import ENDPOINTS

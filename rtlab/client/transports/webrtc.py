@@ -18,8 +18,8 @@ from aiortc import RTCSessionDescription
 
 from rtlab.client.transports._webrtc_offer import post_offer
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.credentials import Credentials
+from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, utf8_bytes

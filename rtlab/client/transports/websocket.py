@@ -22,9 +22,9 @@ from rtlab.client.transports._batch_query import batches_within
 from rtlab.client.transports._websocket_handshake_errors import explain_handshake
 from rtlab.client.transports._wire_log import WIRE_LOG
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import FOREIGN_AFTER, DeliverDirectly
-from rtlab.client.transports.compression import Compression, offer
 from rtlab.client.transports.credentials import NOTHING, Credentials
+from rtlab.client.transports.deflate_offer import Compression, offer
+from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code

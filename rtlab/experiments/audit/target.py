@@ -12,7 +12,7 @@ from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import Fields, new_key, request_head, upgrade_fields
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
 from rtlab.protocol.http1 import Head
-from rtlab.protocol.origins import is_loopback
+from rtlab.protocol.origin_and_host_headers import is_loopback
 from rtlab.protocol.urls import Url
 
 __all__ = ["Target", "TargetResponse", "check_is_ours"]

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.client.transports.websocket import WebSocketTransport
+from rtlab.experiments.reconnect.herd_of_real_connections import real_herd
 from rtlab.experiments.reconnect.herd_run import HerdRun
-from rtlab.experiments.reconnect.real_herd import real_herd
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff
 from rtlab.processes.tasks import together, until_stopped
@@ -39,7 +39,7 @@ async def herd_race(
     handshake_rate, handshake_queue : float and int
         Limits of the restarted servers: handshakes per second, and handshakes that may wait; others get 503.
     clients, outage, duration, bin_width, seed
-        As in `rtlab.experiments.reconnect.real_herd.real_herd`, for each herd.
+        As in `rtlab.experiments.reconnect.herd_of_real_connections.real_herd`, for each herd.
     stopped : asyncio.Event, optional
         Setting this event ends the race early.
     on_return : callable

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from websockets.asyncio.client import ClientConnection, connect
 
 from rtlab.errors import ConnectFailed, LabError
+from rtlab.experiments.reconnect.herd_of_real_connections import enough_descriptors
 from rtlab.experiments.reconnect.herd_run import HerdRun
-from rtlab.experiments.reconnect.real_herd import enough_descriptors
 
 __all__ = ["Dial", "loop_herd"]
 
@@ -46,7 +46,7 @@ async def loop_herd(
     url : str
         URL of the server's WebSocket.
     kill, restart, clients, outage, duration, connect_timeout, bin_width, label
-        As in `rtlab.experiments.reconnect.real_herd.real_herd`.
+        As in `rtlab.experiments.reconnect.herd_of_real_connections.real_herd`.
     capacity : float
         Handshakes per second that the restarted server allows.
 

@@ -18,7 +18,7 @@ from rtlab.server.http_answers import NODE, USER, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 
 if TYPE_CHECKING:
-    from rtlab.server.auth.authentication import Authority, Pair
+    from rtlab.server.auth.request_authentication import Authority, Pair
 
 __all__ = ["add_routes"]
 

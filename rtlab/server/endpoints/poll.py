@@ -12,8 +12,8 @@ from rtlab.server.cursor import format_cursor
 from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_opening
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.reauthorization import TOKEN_EXPIRED
-from rtlab.server.sinks.batching import batched
-from rtlab.server.sinks.poll import PollSink
+from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.write_to_waiting_poll import PollSink
 
 __all__ = ["poll"]
 

@@ -10,9 +10,9 @@ from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.http_answers import NODE
-from rtlab.server.sinks.base import bound_send_buffer
-from rtlab.server.sinks.batching import batched
-from rtlab.server.sinks.event_stream import EventStreamSink
+from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.sink_interface import bound_send_buffer
+from rtlab.server.sinks.write_to_event_stream import EventStreamSink
 
 __all__ = ["event_stream"]
 

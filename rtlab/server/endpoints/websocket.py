@@ -22,9 +22,9 @@ from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.session import Session
-from rtlab.server.sinks.base import Sink, bound_send_buffer
-from rtlab.server.sinks.batching import batched
-from rtlab.server.sinks.websocket import WebSocketSink
+from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.sink_interface import Sink, bound_send_buffer
+from rtlab.server.sinks.write_to_websocket import WebSocketSink
 
 __all__ = ["websocket"]
 

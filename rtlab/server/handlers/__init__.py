@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from rtlab.server.handlers.base import MessageHandler, Services
 from rtlab.server.handlers.batch import batch
 from rtlab.server.handlers.control_messages import auth, confirm, echo, ping, pong
 from rtlab.server.handlers.feed import feed
+from rtlab.server.handlers.handler_interface import MessageHandler, Services
 from rtlab.server.handlers.outbox import in_sequence, outbox
 from rtlab.server.handlers.publish import publish
 from rtlab.server.handlers.rooms import join_room, leave_room

@@ -10,12 +10,12 @@ from rtlab.errors import MessageError
 from rtlab.protocol.batches import message_of
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import CheckedItems, Message
-from rtlab.server.handlers.base import Services
+from rtlab.server.frames_encoded_once import RoomPosition
+from rtlab.server.handlers.handler_interface import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import InOrder, Later, then
 from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.sessions.session import Session
-from rtlab.server.shared_frames import RoomPosition
 
 __all__ = ["batch"]
 

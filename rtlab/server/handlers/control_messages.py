@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtlab.protocol.messages import Message
-from rtlab.server.handlers.base import Services, field
+from rtlab.server.handlers.handler_interface import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 
 __all__ = ["auth", "confirm", "echo", "ping", "pong"]

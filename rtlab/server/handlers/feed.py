@@ -6,10 +6,10 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from rtlab.server.handlers.base import Services, field
+from rtlab.server.handlers.handler_interface import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.open_loop_feed import Feed, parse_plan
+from rtlab.server.sessions.fixed_schedule_feed import Feed, parse_plan
 from rtlab.server.sessions.session import Session
 
 __all__ = ["MAX_FEEDS", "MAX_TOTAL_RATE", "feed"]

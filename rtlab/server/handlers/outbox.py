@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from rtlab.protocol.messages import RESERVED_TYPES
-from rtlab.server.handlers.base import MessageHandler, Services
+from rtlab.server.handlers.handler_interface import MessageHandler, Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import Refused

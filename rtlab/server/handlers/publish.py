@@ -9,7 +9,7 @@ from typing import Final
 
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
-from rtlab.server.handlers.base import Services, room_of
+from rtlab.server.handlers.handler_interface import Services, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, forward, then
 from rtlab.server.refusal import Refused

@@ -6,12 +6,12 @@ import asyncio
 from functools import partial
 from typing import Any, NoReturn
 
-from rtlab.server.handlers.base import Services, field, room_of
+from rtlab.server.frames_encoded_once import RoomPosition
+from rtlab.server.handlers.handler_interface import Services, field, room_of
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.names_and_room_count import check_entry
-from rtlab.server.shared_frames import RoomPosition
 
 __all__ = ["join_room", "leave_room"]
 

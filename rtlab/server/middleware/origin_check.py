@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from rtlab.protocol.origins import host_allowed, origin_allowed
+from rtlab.protocol.origin_and_host_headers import host_allowed, origin_allowed
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 

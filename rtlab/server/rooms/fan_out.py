@@ -14,9 +14,9 @@ from functools import partial
 from typing import Final, TypeVar
 
 from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.now_or_later import Later, forward
 from rtlab.server.rooms.room import Member, Room
-from rtlab.server.shared_frames import Burst, EncodedFrame
 
 __all__ = ["BURST_BYTES", "BURST_FRAMES", "FanOut"]
 

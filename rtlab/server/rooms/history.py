@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.rooms.room_limits import HubLimits
-from rtlab.server.shared_frames import EncodedFrame
 
 __all__ = ["History"]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from rtlab.protocol.messages import Message
+from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, sendable
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.rooms.room import Member, Room
 from rtlab.server.rooms.room_limits import HubLimits
-from rtlab.server.shared_frames import EncodedFrame, RoomPosition, sendable
 
 __all__ = ["Hub", "Joined", "Member", "Room"]
 

@@ -12,16 +12,16 @@ from typing import Final, TypeVar
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.auth.principal import Principal
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition, sendable
 from rtlab.server.now_or_later import InOrder, Later, forward
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
 from rtlab.server.sessions.deduplication_and_fencing import Incarnation
-from rtlab.server.sessions.open_loop_feed import Feed
+from rtlab.server.sessions.fixed_schedule_feed import Feed
 from rtlab.server.sessions.post_deduplication import PostDeduplication
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
-from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition, sendable
-from rtlab.server.sinks.base import Sink
+from rtlab.server.sinks.sink_interface import Sink
 
 __all__ = ["SILENT_SECONDS", "Session"]
 

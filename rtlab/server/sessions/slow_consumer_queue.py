@@ -22,7 +22,7 @@ from rtlab.policies.drop_or_conflate_on_overflow import (
     SlowReader,
 )
 from rtlab.protocol.messages import Message, fields_of
-from rtlab.server.shared_frames import EncodedFrame, RoomPosition, sendable
+from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, sendable
 
 __all__ = ["MAX_QUEUE_FACTOR", "STALL_SECONDS", "OverflowOptions", "OverflowRules", "SlowConsumerQueue"]
 

@@ -25,7 +25,7 @@ from rtlab.errors import RtlabError, describe
 from rtlab.protocol.http_status import retry_after
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, MemoryLink, Request, Response
-from rtlab.testing.proxies.message_rules import MessageRules
+from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules
 
 __all__ = ["MessageProxy"]
 

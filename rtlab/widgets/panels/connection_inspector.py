@@ -11,7 +11,7 @@ import traitlets
 from rtlab.client.connection import Connection
 from rtlab.policies import backoff, heartbeat
 from rtlab.testing.recordings.journal import JournalEntry
-from rtlab.testing.recordings.wire_recording import WireRecording
+from rtlab.testing.recordings.live_connection_recorder import WireRecording
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.panels.connection_facts import EDGES, ConnectionFacts
 from rtlab.widgets.panels.copy_as_code_button import call_as_code

@@ -16,7 +16,7 @@ from rtlab.measure.fault_marks import FaultEvents, FaultMarks
 from rtlab.measure.recorder import Recorder
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 from rtlab.testing.recordings.journal_loader import run_of
-from rtlab.testing.recordings.wire_recording import WireRecording
+from rtlab.testing.recordings.live_connection_recorder import WireRecording
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.panels.copy_as_code_button import CopyAsCode
 

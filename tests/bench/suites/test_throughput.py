@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.bench.suites import throughput
-from rtlab.bench.throughput import batching_model_check, idle_connection_cost
+from rtlab.bench.throughput import batching_model_check, memory_per_idle_connection
 from rtlab.bench.throughput.attacks import ATTACKS, attacks
 from rtlab.bench.throughput.epoll_room_readers import RTLAB, counting_readers
 from rtlab.errors import RtlabError
@@ -114,8 +114,8 @@ async def test_readers_count_each_frame_once_however_it_is_cut(lab: Lab) -> None
 async def test_an_idle_connection_takes_little_memory() -> None:
     """18 KiB is the limit; a few pages more or less at so small a count."""
     async with Lab(heartbeat=3600.0) as lab:
-        kib, _ = await idle_connection_cost._grown(
-            lab.url, lab.pids[0], idle_connection_cost._OURS, (200, 1_000)
+        kib, _ = await memory_per_idle_connection._grown(
+            lab.url, lab.pids[0], memory_per_idle_connection._OURS, (200, 1_000)
         )
     assert 5 < kib < 20
 

@@ -21,9 +21,9 @@ from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.transports.affinity_cookies import CookieStore
-from rtlab.client.transports.base import Transport
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.client.transports.sse import SseTransport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed

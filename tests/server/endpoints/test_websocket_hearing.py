@@ -16,7 +16,7 @@ from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
 from rtlab.server.options import Options
-from rtlab.server.sinks.websocket import WebSocketSink
+from rtlab.server.sinks.write_to_websocket import WebSocketSink
 from tests.server.slow_broker import SlowBroker
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10

@@ -17,6 +17,7 @@ from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.event_loop.turn_scheduler import Turns
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
 from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.feed import MAX_FEEDS, MAX_TOTAL_RATE
@@ -27,12 +28,11 @@ from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits, Producers
-from rtlab.server.sessions.open_loop_feed import MAX_RATE
+from rtlab.server.sessions.fixed_schedule_feed import MAX_RATE
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
-from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
-from rtlab.server.sinks.base import write_each
+from rtlab.server.sinks.sink_interface import write_each
 
 
 class Everything:

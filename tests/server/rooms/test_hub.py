@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
-from rtlab.server.shared_frames import Burst, EncodedFrame
 
 
 class Clock:

@@ -6,8 +6,8 @@ import time
 
 from rtlab.policies.drop_or_conflate_on_overflow import parse_overflow
 from rtlab.protocol.messages import Message
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue
-from rtlab.server.shared_frames import EncodedFrame
 
 
 def test_what_a_message_is_about_has_a_type_and_what_says_nothing_is_about_nothing() -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from rtlab.protocol.messages import Message
-from rtlab.server.shared_frames import EncodedFrame, RoomPosition
-from rtlab.server.sinks.event_stream import EventStreamSink
+from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition
+from rtlab.server.sinks.write_to_event_stream import EventStreamSink
 from tests.server.sinks.transports import Transport
 
 NEWS = EncodedFrame(Message("news", "hi"))

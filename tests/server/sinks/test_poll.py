@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from rtlab.protocol.messages import Message
-from rtlab.server.shared_frames import EncodedFrame
-from rtlab.server.sinks.poll import PollSink
+from rtlab.server.frames_encoded_once import EncodedFrame
+from rtlab.server.sinks.write_to_waiting_poll import PollSink
 
 NEWS = EncodedFrame(Message("news", "hi"))
 

@@ -6,9 +6,9 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.event_loop.turn_scheduler import Turns
-from rtlab.server.shared_frames import Burst, EncodedFrame
-from rtlab.server.sinks.base import HIGH_WATER_BYTES, MAX_HELD_BYTES
-from rtlab.server.sinks.websocket import WebSocketSink
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
+from rtlab.server.sinks.sink_interface import HIGH_WATER_BYTES, MAX_HELD_BYTES
+from rtlab.server.sinks.write_to_websocket import WebSocketSink
 from tests.server.sinks.transports import Transport
 
 NEWS = EncodedFrame(Message("news", "hi"))

@@ -19,8 +19,8 @@ from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, 
 from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.shared_frames import EncodedFrame
 
 __all__ = ["OwnedRooms"]
 

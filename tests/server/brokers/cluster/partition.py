@@ -25,9 +25,9 @@ from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
 from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.shared_frames import EncodedFrame
 
 #: What begins the program: a network of its own, and the right to change it, also for who is not root.
 WHERE = ("unshare", "--user", "--map-root-user", "--net")

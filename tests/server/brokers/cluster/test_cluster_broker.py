@@ -26,9 +26,9 @@ from rtlab.server.brokers.cluster.node_messages import (
 )
 from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.shared_frames import EncodedFrame
 
 #: So long that no busy machine makes a node look dead: time passes when a test says so.
 TIMINGS = Timings(beat=0.05, lease=60.0, dead=80.0)

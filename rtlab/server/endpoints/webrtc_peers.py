@@ -1,6 +1,6 @@
 """The server's side of WebRTC connections: one peer for each client, from its offer to its end.
 
-Importing this costs 0.2 s and 36 MiB, because of aiortc: `rtc` does it at the first offer.
+Importing this costs 0.2 s and 36 MiB, because of aiortc: `webrtc_offer` does it at the first offer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.session import Session
-from rtlab.server.sinks.base import Sink
-from rtlab.server.sinks.batching import batched
-from rtlab.server.sinks.data_channel import DataChannelSink
+from rtlab.server.sinks.collect_batches import batched
+from rtlab.server.sinks.sink_interface import Sink
+from rtlab.server.sinks.write_to_data_channel import DataChannelSink
 from rtlab.webrtc.data_channel import DataLink, check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 

@@ -1,6 +1,6 @@
 """The sink that writes frames to a WebRTC data channel.
 
-Importing this costs 0.2 s and 36 MiB, because of aiortc: `rtc` does it at the first offer.
+Importing this costs 0.2 s and 36 MiB, because of aiortc: `webrtc_offer` does it at the first offer.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from rtlab.errors import MessageTooLarge
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.shared_frames import Burst, EncodedFrame, error_message
-from rtlab.server.sinks.base import write_each
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame, error_message
+from rtlab.server.sinks.sink_interface import write_each
 from rtlab.webrtc.data_channel import DataLink
 
 __all__ = ["DataChannelSink"]

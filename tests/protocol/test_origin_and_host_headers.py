@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.protocol.origins import as_browsers_write, host_allowed, origin_allowed
+from rtlab.protocol.origin_and_host_headers import as_browsers_write, host_allowed, origin_allowed
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.recordings.journal import Journal
-from rtlab.testing.recordings.wire_recording import WireRecording
+from rtlab.testing.recordings.live_connection_recorder import WireRecording
 
 
 async def test_a_run_with_a_cut_is_recorded_in_order_and_saved(tmp_path) -> None:

@@ -23,15 +23,15 @@ from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.server.app import Server
-from rtlab.server.endpoints import rtc_peers
-from rtlab.server.endpoints.rtc import PEERS
-from rtlab.server.endpoints.rtc_peers import RtcPeers
+from rtlab.server.endpoints import webrtc_peers
+from rtlab.server.endpoints.webrtc_offer import PEERS
+from rtlab.server.endpoints.webrtc_peers import RtcPeers
+from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.node import Node
 from rtlab.server.options import Options
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
-from rtlab.server.shared_frames import EncodedFrame
-from rtlab.server.sinks.data_channel import DataChannelSink
+from rtlab.server.sinks.write_to_data_channel import DataChannelSink
 from rtlab.server.stats_report import read_stats
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
@@ -482,19 +482,19 @@ async def test_a_client_that_says_goodbye_with_a_reserved_code_gets_its_answer_t
 ) -> None:
     """1006 in a close frame is the client's mistake, not a lost connection: the answer is on its way."""
     waits: list[float] = []
-    wait = rtc_peers._wait
+    wait = webrtc_peers._wait
 
     async def counted(event: asyncio.Event, seconds: float) -> None:
         waits.append(seconds)
         await wait(event, seconds)
 
-    monkeypatch.setattr(rtc_peers, "_wait", counted)
+    monkeypatch.setattr(webrtc_peers, "_wait", counted)
     transport, _ = await opened(lab)
     queue = transport._queue
     assert queue is not None
     queue.link.channel.send(b"\x08" + (1006).to_bytes(2, "big"))
     await until(lambda: len(lab.peers) == 0)
-    assert waits[1:] == [rtc_peers.LINGER]
+    assert waits[1:] == [webrtc_peers.LINGER]
     await transport.close()
 
 

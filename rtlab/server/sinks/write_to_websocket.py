@@ -8,8 +8,8 @@ from rtlab.protocol.codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_framing import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.event_loop.turn_scheduler import Turns
-from rtlab.server.shared_frames import Burst, EncodedFrame, shared_form
-from rtlab.server.sinks.base import HIGH_WATER_BYTES, StreamSink, write_each
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame, shared_form
+from rtlab.server.sinks.sink_interface import HIGH_WATER_BYTES, StreamSink, write_each
 
 __all__ = ["WebSocketSink"]
 

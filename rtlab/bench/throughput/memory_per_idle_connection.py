@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 import psutil
 
-from rtlab.bench.idle_clients import IdleClients, IdleHandshake
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
+from rtlab.bench.thousands_of_cheap_clients import IdleClients, IdleHandshake
 from rtlab.bench.throughput.reading import BENCH
 from rtlab.errors import LabError
 from rtlab.measure.cpu import cpu_seconds

@@ -7,8 +7,8 @@ from typing import Final
 
 from rtlab.server.cursor import CursorWriter
 from rtlab.server.event_loop.turn_scheduler import Turns
-from rtlab.server.shared_frames import Burst, EncodedFrame, RoomPosition
-from rtlab.server.sinks.base import StreamSink, write_each
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
+from rtlab.server.sinks.sink_interface import StreamSink, write_each
 
 __all__ = ["EventStreamSink"]
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from rtlab.server.shared_frames import Burst, EncodedFrame
-from rtlab.server.sinks.base import write_each
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
+from rtlab.server.sinks.sink_interface import write_each
 
 __all__ = ["PollSink"]
 

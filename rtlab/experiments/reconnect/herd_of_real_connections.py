@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rtlab.client.connection import Connection
-from rtlab.client.transports.base import Transport
+from rtlab.client.transports.transport_interface import Transport
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
 from rtlab.processes.descriptor_limit import enough_descriptors

@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.protocol.codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.shared_frames import EncodedFrame, error_message
+from rtlab.server.frames_encoded_once import EncodedFrame, error_message
 
 
 def test_a_frame_is_encoded_once_per_codec() -> None:

@@ -1,7 +1,7 @@
 """``POST /rtc/offer``: signalling for WebRTC data channels.
 
 The request carries the client's offer, and the response the server's answer. Then the client opens
-its data channel, or the server drops the peer. `rtc_peers` does the rest, with the same sessions and
+its data channel, or the server drops the peer. `webrtc_peers` does the rest, with the same sessions and
 rooms as every other transport; it is slow to import, so it is imported at the first offer.
 """
 
@@ -23,7 +23,7 @@ from rtlab.server.http_answers import NODE, json_error, json_response
 from rtlab.webrtc.session_description import max_message_bytes
 
 if TYPE_CHECKING:
-    from rtlab.server.endpoints.rtc_peers import RtcPeers
+    from rtlab.server.endpoints.webrtc_peers import RtcPeers
 
 __all__ = ["PEERS", "OfferEndpoint", "add_routes"]
 
@@ -53,7 +53,7 @@ class OfferEndpoint:
 
     def _peers(self, request: web.Request) -> RtcPeers:
         if self.peers is None:
-            from rtlab.server.endpoints.rtc_peers import RtcPeers
+            from rtlab.server.endpoints.webrtc_peers import RtcPeers
 
             self.peers = RtcPeers(request.app[NODE])
         return self.peers

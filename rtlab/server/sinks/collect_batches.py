@@ -14,8 +14,8 @@ from typing import Final
 from rtlab.policies.batching_windows import BatchWindow
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.messages import Message
-from rtlab.server.shared_frames import Burst, EncodedFrame
-from rtlab.server.sinks.base import Sink, write_each
+from rtlab.server.frames_encoded_once import Burst, EncodedFrame
+from rtlab.server.sinks.sink_interface import Sink, write_each
 
 __all__ = ["BatchFrame", "BatchingSink", "batched"]
 

@@ -10,8 +10,8 @@ import jwt
 import pytest
 
 from rtlab.server.auth.access_tokens import LEEWAY
-from rtlab.server.auth.authentication import Authority, Pair
 from rtlab.server.auth.principal import BadCredentials
+from rtlab.server.auth.request_authentication import Authority, Pair
 
 NOW = 1_800_000_000.0
 

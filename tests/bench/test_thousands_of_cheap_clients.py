@@ -5,7 +5,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from rtlab.bench.idle_clients import IdleHandshake, _IdleClient, hold_idle_clients
+from rtlab.bench.thousands_of_cheap_clients import IdleHandshake, _IdleClient, hold_idle_clients
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from rtlab.policies.pool_choice import HashByKey, LeastBusy, PoolMember, RoundRobin
+from rtlab.policies.pool_member_choice import HashByKey, LeastBusy, PoolMember, RoundRobin
 
 MEMBERS = [PoolMember(name) for name in "abcd"]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.protocol.messages import Message
-from rtlab.server.sessions.open_loop_feed import Feed, FeedPlan, parse_plan
+from rtlab.server.sessions.fixed_schedule_feed import Feed, FeedPlan, parse_plan
 
 
 @pytest.mark.parametrize(
