@@ -96,5 +96,8 @@ def is_jupyterlabs_own(error: Error) -> bool:
     """Whether a page's error is no matter of ours.
 
     A notebook that was replaced in the page still looks for its cells when the page is idle, and has none.
+    And where a widget's kernel ends before it has answered the request for a subshell, which its manager
+    sends for the widget's comm, nobody has taken that promise's error.
     """
-    return "_runOnIdleTime" in (error.stack or "")
+    subshell = "Canceled future for create_subshell_request" in error.message
+    return subshell or "_runOnIdleTime" in (error.stack or "")
