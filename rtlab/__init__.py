@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from rtlab.lab.lab import Lab as Lab
     from rtlab.measure.delivery_ledger import Ledger as Ledger
     from rtlab.measure.recorder import Recorder as Recorder
-    from rtlab.patterns.encryption import Box as Box
-    from rtlab.patterns.encryption import Identity as Identity
+    from rtlab.patterns.end_to_end_encryption import Box as Box
+    from rtlab.patterns.end_to_end_encryption import Identity as Identity
     from rtlab.patterns.message_batcher import MessageBatcher as MessageBatcher
     from rtlab.patterns.offline_message_queue import MessageQueue as MessageQueue
     from rtlab.patterns.realtime_client import RealtimeClient as RealtimeClient
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
     from rtlab.patterns.secure_websocket import SecureWebSocket as SecureWebSocket
     from rtlab.patterns.websocket_pool import WebSocketPool as WebSocketPool
     from rtlab.policies.backoff import Constant as Constant
-    from rtlab.processes.tasks import together as together
+    from rtlab.processes.owned_tasks import together as together
     from rtlab.protocol.messages import Message as Message
     from rtlab.resources import data_path as data_path
     from rtlab.testing.mock.mock_websocket import MockWebSocket as MockWebSocket
     from rtlab.testing.recordings.live_connection_recorder import WireRecording as WireRecording
     from rtlab.testing.recordings.replay import Replay as Replay
     from rtlab.widgets.batching_explorer import BatchingExplorer as BatchingExplorer
-    from rtlab.widgets.latency_plot import LatencyPlot as LatencyPlot
+    from rtlab.widgets.live_latency_plot import LatencyPlot as LatencyPlot
     from rtlab.widgets.panels.chat_panel import ChatPanel as ChatPanel
     from rtlab.widgets.panels.connection_inspector import ConnectionInspector as ConnectionInspector
     from rtlab.widgets.panels.fault_panel import FaultPanel as FaultPanel
@@ -70,15 +70,15 @@ __version__ = "0.1.0"
 #: The module that defines each public name; a test keeps this table equal to the imports above.
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
-    "Box": "rtlab.patterns.encryption",
+    "Box": "rtlab.patterns.end_to_end_encryption",
     "Chart": "rtlab.figures.chart_style.chart",
     "ChatPanel": "rtlab.widgets.panels.chat_panel",
     "ConnectionInspector": "rtlab.widgets.panels.connection_inspector",
     "Constant": "rtlab.policies.backoff",
     "FaultPanel": "rtlab.widgets.panels.fault_panel",
-    "Identity": "rtlab.patterns.encryption",
+    "Identity": "rtlab.patterns.end_to_end_encryption",
     "Lab": "rtlab.lab.lab",
-    "LatencyPlot": "rtlab.widgets.latency_plot",
+    "LatencyPlot": "rtlab.widgets.live_latency_plot",
     "Ledger": "rtlab.measure.delivery_ledger",
     "LongPolling": "rtlab.client.facades.long_polling",
     "Message": "rtlab.protocol.messages",
@@ -115,7 +115,7 @@ _HOME: Final[dict[str, str]] = {
     "expect": "rtlab.widgets.verdicts.expect",
     "marked": "rtlab.widgets.verdicts.verdict_row",
     "pace": "rtlab.pace",
-    "together": "rtlab.processes.tasks",
+    "together": "rtlab.processes.owned_tasks",
     "use_websocket": "rtlab.hooks.use_websocket",
     "use_websocket_context": "rtlab.hooks.provider",
     "websocket_reducer": "rtlab.hooks.reducer",

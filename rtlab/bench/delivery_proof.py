@@ -32,7 +32,7 @@ from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.delivery_ledger import Anomalies, Ledger
-from rtlab.measure.message_identity import MessageIdentity
+from rtlab.measure.ledger_message_stamp import MessageIdentity
 from rtlab.policies.backoff import Constant
 
 __all__ = ["KINDS", "MODES", "Round", "run_round"]

@@ -22,7 +22,7 @@ from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.facades.websocket_connection import WebSocketConnection
-from rtlab.measure.message_identity import MessageIdentity
+from rtlab.measure.ledger_message_stamp import MessageIdentity
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.policies.backoff import Constant
 from rtlab.policies.heartbeat import Ping

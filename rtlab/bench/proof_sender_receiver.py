@@ -8,9 +8,9 @@ from typing import Protocol
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.events import Resync
+from rtlab.client.event_emitter import Resync
 from rtlab.errors import NotConnected, RequestRefused
-from rtlab.measure.message_identity import MessageIdentity
+from rtlab.measure.ledger_message_stamp import MessageIdentity
 from rtlab.protocol.messages import Message
 
 __all__ = ["ROOM", "Notes", "back_in_room", "follow", "send"]

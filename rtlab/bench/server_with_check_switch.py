@@ -18,8 +18,8 @@ from typing import Any, Final
 from rtlab.server.__main__ import main
 from rtlab.server.handlers import HANDLERS, Services
 from rtlab.server.incoming_message import Incoming
+from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import Validate, refuse_duplicate_keys
-from rtlab.server.ingress.rate_limit import LimitRate
 from rtlab.server.node import Node
 from rtlab.server.reauthorization import Reauthorization
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotation import Annotated, Part, shortened
+from rtlab.capture.annotation_table import Annotated, Part, shortened
 from rtlab.errors import MessageError
 
 __all__ = ["annotate_handshake"]

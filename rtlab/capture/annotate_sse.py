@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotation import Annotated, Part
+from rtlab.capture.annotation_table import Annotated, Part
 from rtlab.errors import MessageError
 
 __all__ = ["annotate_events"]

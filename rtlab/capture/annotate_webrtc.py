@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotation import Annotated, Part
+from rtlab.capture.annotation_table import Annotated, Part
 from rtlab.capture.udp_tap import kind_of
 
 __all__ = ["annotate_sdp", "name_of_datagram"]

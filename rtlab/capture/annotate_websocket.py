@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from rtlab.capture.annotation import Annotated, Part, shortened
+from rtlab.capture.annotation_table import Annotated, Part, shortened
 from rtlab.capture.traffic_parser import frames
 from rtlab.errors import MessageError
 from rtlab.protocol.close_codes import close_code

@@ -25,7 +25,7 @@ from rtlab.capture.traffic_parser import Split, split_traffic
 from rtlab.capture.udp_tap import DATAGRAM_HEADER_BYTES, Datagrams, UdpTap
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import LabError, MachineBusy
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.transport_names import TRANSPORTS

@@ -44,7 +44,7 @@ def audit(
     from rich.progress import Progress
 
     from rtlab.experiments.audit.findings import holes
-    from rtlab.experiments.audit.run import audit as run
+    from rtlab.experiments.audit.whole_audit import audit as run
     from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
 
     headers = headers_of(header)

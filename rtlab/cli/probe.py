@@ -43,7 +43,7 @@ def probe(
     from rich.progress import Progress
 
     from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
-    from rtlab.experiments.probe import probe as run
+    from rtlab.experiments.endpoint_probe import probe as run
 
     headers = headers_of(header)
     tls = insecure_tls() if insecure else trusting_tls(cafile)

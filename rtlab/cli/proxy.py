@@ -18,10 +18,10 @@ from rtlab.cli.common_flags import Json
 from rtlab.errors import RtlabError
 
 if TYPE_CHECKING:
-    from rtlab.faults.proxy.proxy import Proxy
-    from rtlab.faults.script import FaultScript
+    from rtlab.faults.fault_script import FaultScript
+    from rtlab.faults.fault_trace import Trace, TraceEvent
+    from rtlab.faults.proxy.proxy_base_class import Proxy
     from rtlab.faults.script_player import Player
-    from rtlab.faults.trace import Trace, TraceEvent
 
 __all__ = ["proxy"]
 
@@ -61,7 +61,7 @@ def _load(path: Path, seed: int | None) -> FaultScript:
     import msgspec
 
     from rtlab.faults.errors import FaultError
-    from rtlab.faults.script import FaultScript
+    from rtlab.faults.fault_script import FaultScript
 
     try:
         script = FaultScript.load(path)
@@ -91,7 +91,7 @@ def _address(upstream: str) -> str:
 
 async def _look_at(upstream: str) -> str:
     """Return a warning if nothing listens at the upstream yet; raise if its host name is unknown."""
-    from rtlab.faults.proxy.proxy import split_address
+    from rtlab.faults.proxy.proxy_base_class import split_address
 
     try:
         async with asyncio.timeout(_UPSTREAM_TIMEOUT):
@@ -121,10 +121,10 @@ async def _run(
 ) -> None:
     from aiohttp import web
 
-    from rtlab.faults.proxy.collection import Collection
+    from rtlab.faults.fault_trace import Trace
+    from rtlab.faults.proxy.proxy_collection import Collection
     from rtlab.faults.script_player import Player
     from rtlab.faults.toxiproxy_http_api import make_app
-    from rtlab.faults.trace import Trace
     from rtlab.processes.descriptor_limit import raise_nofile
     from rtlab.processes.expect_header import remove_expect_header
     from rtlab.processes.http_error_log import server_log

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from rtlab.client.events import Emitter, ErrorEvent, Handler
+from rtlab.client.event_emitter import Emitter, ErrorEvent, Handler
 from rtlab.errors import describe
 from rtlab.policies.circuit_breaker import Breaker, BreakerState, Circuit
 

@@ -19,6 +19,8 @@ from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection_attempt import ConnectionAttempt
+from rtlab.client.connection_options import checked_option, in_force, policy_of, positive
+from rtlab.client.connection_stats import ConnectionStats, read_stats
 from rtlab.client.connection_watchers import Watchable
 from rtlab.client.default_heartbeats import DefaultHeartbeat
 from rtlab.client.delivery.acknowledged_send import AcknowledgedSend
@@ -27,10 +29,8 @@ from rtlab.client.delivery.retransmission import DeliveryMode
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.message_sender import MessageSender
-from rtlab.client.options import checked_option, in_force, policy_of, positive
 from rtlab.client.pending_requests import Requests
 from rtlab.client.state_machine_runner import StateMachineRunner
-from rtlab.client.stats import ConnectionStats, read_stats
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import InvalidState

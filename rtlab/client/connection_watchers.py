@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rtlab.client.callbacks import call, check_callback
-from rtlab.client.events import Listenable
+from rtlab.client.event_emitter import Listenable
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import describe
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.websocket_connection import WebSocketConnection
-from rtlab.protocol.endpoints import endpoint_url
 from rtlab.protocol.transport_names import TRANSPORTS
+from rtlab.protocol.transport_paths import endpoint_url
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection

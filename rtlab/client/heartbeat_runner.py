@@ -24,7 +24,7 @@ from rtlab.policies.heartbeat import (
     SendPing,
     Tick,
 )
-from rtlab.processes.tasks import OwnedTasks
+from rtlab.processes.owned_tasks import OwnedTasks
 
 __all__ = ["HeartbeatRunner"]
 

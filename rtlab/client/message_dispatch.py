@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from rtlab.client.connection_watchers import WireWatch
 from rtlab.client.delivery.repeats_and_gaps import REPEAT_WINDOW, NewestNames, Position
-from rtlab.client.events import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
+from rtlab.client.event_emitter import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.pending_requests import Requests, published
 from rtlab.errors import MessageError, describe

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from rtlab.client.cancellable_writes import CancellableWrites
 from rtlab.client.connect_callers import ConnectCallers
 from rtlab.client.connection_attempt import ConnectionAttempt
-from rtlab.client.events import Connected, Disconnected, Reconnecting
+from rtlab.client.event_emitter import Connected, Disconnected, Reconnecting
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.pending_requests import Requests
 from rtlab.client.transports.transport_interface import Transport
@@ -30,7 +30,7 @@ from rtlab.errors import ConnectFailed, ConnectionLost, InvalidState, TransportC
 from rtlab.policies import state_machine_types as states
 from rtlab.policies.retry_policy import RetryPolicy
 from rtlab.policies.state_transition_table import Lifecycle, step
-from rtlab.processes.tasks import OwnedTasks, Spawn
+from rtlab.processes.owned_tasks import OwnedTasks, Spawn
 from rtlab.protocol.close_codes import check_close, should_reconnect
 
 __all__ = ["StateMachineRunner"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from rtlab.client.connection import Connection
 from rtlab.errors import LabError
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,9 +14,9 @@ import signal
 
 from aiohttp import web
 
-from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.fault_trace import Trace
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.toxiproxy_http_api import make_app
-from rtlab.faults.trace import Trace
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log

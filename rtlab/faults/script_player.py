@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.script import FaultScript, PlannedStep, toxic_bodies
+from rtlab.faults.fault_script import FaultScript, PlannedStep, toxic_bodies
+from rtlab.faults.proxy.proxy_base_class import Proxy
 
 __all__ = ["Player"]
 

@@ -16,9 +16,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy.collection import Collection
-from rtlab.faults.proxy.proxy import Proxy
-from rtlab.faults.script import FaultScript
+from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.proxy.proxy_base_class import Proxy
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.script_player import Player
 from rtlab.faults.toxiproxy_json import lower_case_fields, read_json
 from rtlab.protocol.origin_and_host_headers import host_allowed

@@ -25,7 +25,7 @@ from rtlab.hooks.use_websocket import use_subscription
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:
-    from rtlab.client.events import Connected, Disconnected
+    from rtlab.client.event_emitter import Connected, Disconnected
 
 __all__ = ["WebSocketContext", "WebSocketProvider", "use_websocket_context"]
 

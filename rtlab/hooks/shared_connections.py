@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from rtlab.client.callbacks import refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.events import Connected, Disconnected, ErrorEvent, Reconnecting
+from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent, Reconnecting
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import NotConnected, RtlabError, describe

@@ -22,7 +22,7 @@ from rtlab.protocol.urls import parse_url, shown
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.client.events import Connected, Disconnected, ErrorEvent
+    from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent
 
 __all__ = ["WebSocketView", "check_url", "use_subscription", "use_websocket"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.cluster_start import all_of, start_broker, until_together
+from rtlab.lab.fetch_node_stats import node_stats
 from rtlab.lab.lab_description import as_html, as_text
 from rtlab.lab.lab_node import LabNode
 from rtlab.lab.load_balancer import Balancer
-from rtlab.lab.node_stats import node_stats
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.ports import HeldPort, accepts, can_hold_ports, http_ok
 from rtlab.processes.start_child_process import Child
@@ -280,7 +280,7 @@ class Lab:
         return [*self._nodes, *(child for child in self._others if not child.stopped)]
 
     async def stats(self, node: int = 0) -> dict[str, Any]:
-        """Return a node's counters (`node_stats`); raises `LabError` when it does not answer."""
+        """Return a node's counters (see `fetch_node_stats`); raises `LabError` if it does not answer."""
         return await node_stats(self._living(node).url, self._token, self.ssl)
 
     # Breaking and restoring

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from rtlab.measure.cpu import CpuWatch
+from rtlab.measure.cpu_time import CpuWatch
 from rtlab.measure.observed_batch_window import ObservedBatchWindow
 from rtlab.protocol.messages import fields_of
 from rtlab.server.event_loop.high_resolution_timer import SendTimer, open_timer

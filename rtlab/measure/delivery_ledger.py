@@ -23,7 +23,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
 from rtlab.errors import RtlabError
-from rtlab.measure.message_identity import MessageIdentity
+from rtlab.measure.ledger_message_stamp import MessageIdentity
 
 __all__ = ["Anomalies", "Ledger", "MessageIdentity", "Outcome"]
 

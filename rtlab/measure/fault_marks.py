@@ -7,7 +7,7 @@ import contextlib
 from typing import Final, Protocol, Self
 
 from rtlab.errors import RtlabError
-from rtlab.faults.trace import TraceEvent
+from rtlab.faults.fault_trace import TraceEvent
 
 __all__ = ["FaultEvents", "FaultMarks", "Marked"]
 

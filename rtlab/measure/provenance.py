@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from rtlab.measure.recording_file import describe_machine
+from rtlab.measure.recording_csv_and_parquet import describe_machine
 from rtlab.processes.find_program import find_program
 
 __all__ = ["program_version", "provenance", "write_json"]

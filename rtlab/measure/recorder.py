@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rtlab.errors import NoSeries
-from rtlab.measure.attachment import Attachment, Source
-from rtlab.measure.loop_lag import LoopLag
-from rtlab.measure.recording_file import Recording, read_recording, write_recording
+from rtlab.measure.attach_recorder import Attachment, Source
+from rtlab.measure.event_loop_lag import LoopLag
+from rtlab.measure.recording_csv_and_parquet import Recording, read_recording, write_recording
 from rtlab.measure.sample_log import SampleLog
 from rtlab.measure.statistics.percentiles import percentiles
 
@@ -245,7 +245,7 @@ class Recorder(SampleLog):
         Parameters
         ----------
         path : str or Path
-            Ends in ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording_file`.
+            Ends in ``.csv``, ``.csv.gz`` or ``.parquet``; see `rtlab.measure.recording_csv_and_parquet`.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import InvalidState, QueueError, describe
-from rtlab.patterns.queue_file import Change, Durability, QueueFile
+from rtlab.patterns.queue_sqlite_file import Change, Durability, QueueFile
 
 __all__ = ["QueueWorker"]
 

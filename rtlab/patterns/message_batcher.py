@@ -20,7 +20,7 @@ import msgspec
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.events import Connected
+from rtlab.client.event_emitter import Connected
 from rtlab.client.pending_requests import unwrap
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused

@@ -26,9 +26,9 @@ from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
 from rtlab.patterns.queue_counters import QueueCounters
-from rtlab.patterns.queue_file import Change, Damage, Durability, StoredMessage
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_options import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
+from rtlab.patterns.queue_sqlite_file import Change, Damage, Durability, StoredMessage
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 

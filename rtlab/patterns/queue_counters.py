@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from rtlab.client.per_loop import PerLoop
-from rtlab.patterns.queue_file import StoredMessage
+from rtlab.patterns.queue_sqlite_file import StoredMessage
 
 __all__ = ["QueueCounters"]
 

@@ -10,11 +10,11 @@ from typing import Any
 from rtlab.client.connection import Connection, State
 from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.retransmission import Retransmission
-from rtlab.client.events import Connected, Disconnected
+from rtlab.client.event_emitter import Connected, Disconnected
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import RtlabError
-from rtlab.patterns.queue_file import QueueHead
-from rtlab.processes.tasks import OwnedTasks
+from rtlab.patterns.queue_sqlite_file import QueueHead
+from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 
 __all__ = ["QueueLink"]

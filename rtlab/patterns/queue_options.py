@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from rtlab.errors import MessageError
-from rtlab.patterns.queue_file import Durability, StoredMessage
+from rtlab.patterns.queue_sqlite_file import Durability, StoredMessage
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message
 

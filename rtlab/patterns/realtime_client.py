@@ -10,15 +10,15 @@ import msgspec
 
 from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.connection import Connection
-from rtlab.client.events import Moved
+from rtlab.client.event_emitter import Moved
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import Transport
-from rtlab.patterns.fallback import Fallback, Owner, Trial
 from rtlab.patterns.transport_blocklist import Blocklist
+from rtlab.patterns.transport_fallback import Fallback, Owner, Trial
 from rtlab.patterns.transport_strategy import BEST_FIRST, Strategy
-from rtlab.protocol.endpoints import endpoint_url
 from rtlab.protocol.messages import Message
+from rtlab.protocol.transport_paths import endpoint_url
 from rtlab.protocol.urls import parse_url
 
 if TYPE_CHECKING:

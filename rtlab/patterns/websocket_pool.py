@@ -15,12 +15,12 @@ from typing import Any, Self
 import msgspec
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.events import Handler
+from rtlab.client.event_emitter import Handler
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.per_loop import PerLoop
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
 from rtlab.policies.pool_member_choice import PoolChoice, PoolMember, RoundRobin
-from rtlab.processes.tasks import OwnedTasks
+from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import shown
 

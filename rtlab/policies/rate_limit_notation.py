@@ -6,7 +6,7 @@ from typing import Final, Literal, cast, get_args
 
 import msgspec
 
-from rtlab.policies.fixed_window import FixedWindow
+from rtlab.policies.fixed_window_rate_limit import FixedWindow
 from rtlab.policies.token_bucket import TokenBucket
 
 __all__ = ["LimitUnit", "RateLimit", "Scope", "parse_rate_limit"]

@@ -23,10 +23,10 @@ from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.command_line import make_parser
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.room_limits import HubLimits
-from rtlab.server.sessions.deduplication_and_fencing import ProducerLimits
+from rtlab.server.server_options import Options
+from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 

@@ -13,9 +13,10 @@ from aiohttp.typedefs import Handler
 from rtlab.processes.descriptor_limit import nofile
 from rtlab.processes.expect_header import remove_expect_header
 from rtlab.processes.http_error_log import server_log
-from rtlab.protocol.endpoints import ROUTES
+from rtlab.protocol.transport_paths import ROUTES
+from rtlab.server.deliberate_security_holes import origin_looks_right, say_much
 from rtlab.server.endpoints import auth, webrtc_offer
-from rtlab.server.endpoints.page_origin import set_page_origin
+from rtlab.server.endpoints.allow_page_origin import set_page_origin
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
@@ -25,9 +26,8 @@ from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
 from rtlab.server.middleware.drain_refusal import make_drain_refusal
 from rtlab.server.middleware.handshake_rate_limit import make_handshake_limit
-from rtlab.server.middleware.origin_check import PUBLIC, add_cors_headers, make_origin_check
+from rtlab.server.middleware.origin_check_and_cors import PUBLIC, add_cors_headers, make_origin_check
 from rtlab.server.middleware.security_headers import say_little
-from rtlab.server.naive import origin_looks_right, say_much
 from rtlab.server.node import Node
 from rtlab.server.tcp_connection_limit import TcpConnections, descriptor_reserve
 

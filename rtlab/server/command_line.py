@@ -12,7 +12,7 @@ from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.protocol.origin_and_host_headers import as_browsers_write
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.schemas import SchemaError, Schemas
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 
 __all__ = ["make_parser"]
 

@@ -12,7 +12,7 @@ from multidict import MultiMapping
 from rtlab.policies.batching_windows import SizeOrTimeout, parse_window
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow, parse_overflow
 from rtlab.server.auth.principal import Principal
-from rtlab.server.cursor import Cursor, parse_cursor
+from rtlab.server.last_event_id_cursor import Cursor, parse_cursor
 
 __all__ = ["BadConnectRequest", "ConnectRequest", "read_connect_request"]
 

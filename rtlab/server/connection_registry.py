@@ -13,10 +13,10 @@ from rtlab.protocol.messages import Message
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.event_loop.high_resolution_timer import timer_kind
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message, sendable
-from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, check_entry
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_registry import Sessions
 from rtlab.server.sinks.sink_interface import Sink

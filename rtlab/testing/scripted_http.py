@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from rtlab.protocol.http1 import Body, parse_head
+from rtlab.protocol.http1_message_parser import Body, parse_head
 
 __all__ = ["ReceivedRequest", "Script", "ScriptedServer", "response"]
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
-from rtlab.client.events import Disconnected
+from rtlab.client.event_emitter import Disconnected
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, LabError
 from rtlab.measure.batching_load import BatchingLoad
 from rtlab.measure.recorder import Recorder
 from rtlab.patterns.message_batcher import MessageBatcher
-from rtlab.widgets.latency_plot import LatencyPlot
+from rtlab.widgets.live_latency_plot import LatencyPlot
 from rtlab.widgets.panels.batching_sliders import BatchingPanel
 from rtlab.widgets.stoppable import wait_until_stopped
 

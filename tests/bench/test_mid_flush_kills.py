@@ -14,7 +14,7 @@ from rtlab.bench import mid_flush_kills
 from rtlab.bench.mid_flush_kills import kill_in_mid_flush
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
-from rtlab.patterns import queue_file
+from rtlab.patterns import queue_sqlite_file
 from rtlab.patterns.offline_message_queue import MessageQueue
 
 KILLS = 5
@@ -38,7 +38,7 @@ async def test_a_copy_is_reported_and_without_checksums_the_loss_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checksums: bool
 ):
     if not checksums:
-        monkeypatch.setattr(queue_file, "_row_crc", no_checksum)
+        monkeypatch.setattr(queue_sqlite_file, "_row_crc", no_checksum)
     path, needed = tmp_path / "q.sqlite", {1_048, 1_049}
     async with MessageQueue(WebSocketConnection("ws://127.0.0.1:1/ws"), path) as queue:
         for n in needed:

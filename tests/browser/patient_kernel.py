@@ -12,7 +12,7 @@ def _wait_for_the_page(patience: float) -> None:
     import asyncio
     from typing import Any
 
-    from rtlab.widgets.latency_plot import LatencyPlot
+    from rtlab.widgets.live_latency_plot import LatencyPlot
 
     leave, receive = LatencyPlot.__aexit__, LatencyPlot._receive
     presses: list[bool] = []

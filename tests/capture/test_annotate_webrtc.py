@@ -7,7 +7,7 @@ from rtlab.capture.udp_tap import UdpTap
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 
 

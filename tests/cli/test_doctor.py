@@ -13,7 +13,7 @@ import rtlab
 from rtlab.cli import doctor
 from rtlab.cli import main as cli
 from rtlab.errors import LabError
-from rtlab.notebook.environment_check import EnvironmentCheck
+from rtlab.notebook.packages_and_widgets_check import EnvironmentCheck
 
 
 def status(checks: list[EnvironmentCheck]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 
 from rtlab.cli import main as cli
 from rtlab.cli.proxy import _line
-from rtlab.faults.trace import TraceEvent
+from rtlab.faults.fault_trace import TraceEvent
 
 RTLAB = str(Path(sys.executable).with_name("rtlab"))
 

@@ -22,7 +22,7 @@ from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.protocol.websocket_handshake import accept_of
 from rtlab.server.app import Server
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.testing.scripted_http import ScriptedServer, response
 from rtlab.webrtc.data_channel import HIGH_WATER_BYTES, DataLink
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

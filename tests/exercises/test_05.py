@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rtlab import Lab
-from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.models.head_of_line import repair_delay
 from tests.notebook_exercises import NOTEBOOKS, run
 

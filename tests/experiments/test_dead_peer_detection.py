@@ -22,7 +22,7 @@ from rtlab.errors import ConnectFailed, LabError
 from rtlab.experiments.dead_peer_detection import detection_times
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
-from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models.detection_time_distribution import Uniform, ping_timeout, sweep
 from rtlab.policies.heartbeat import Heartbeat, Ping, Sweep, Watchdog

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from rtlab.faults.client.fault_client import FaultClient
-from rtlab.faults.proxy.collection import Collection
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.proxy_base_class import Proxy
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.toxiproxy_http_api import make_app
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -13,7 +13,7 @@ from aiohttp import web
 from toxiproxy import Toxiproxy
 from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
 
-from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.toxiproxy_http_api import VERSION, make_app
 from tests.faults.conftest import eventually
 

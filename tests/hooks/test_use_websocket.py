@@ -10,7 +10,7 @@ import pytest
 import reacton
 import reacton.ipywidgets as w
 
-from rtlab.client.events import Disconnected
+from rtlab.client.event_emitter import Disconnected
 from rtlab.errors import ConnectFailed, InvalidState, NotConnected
 from rtlab.hooks.one_render_per_frame import FrameClock
 from rtlab.hooks.use_websocket import use_websocket

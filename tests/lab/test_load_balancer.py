@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from rtlab.client.connection import Connection
-from rtlab.client.events import Connected
+from rtlab.client.event_emitter import Connected
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel

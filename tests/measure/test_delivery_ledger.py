@@ -235,7 +235,7 @@ def test_it_imports_nothing_that_it_judges():
     tree = ast.parse(Path(rtlab.measure.delivery_ledger.__file__).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {name for name in imported if name and name.startswith("rtlab")}
-    assert ours == {"rtlab.errors", "rtlab.measure.message_identity"}
+    assert ours == {"rtlab.errors", "rtlab.measure.ledger_message_stamp"}
 
 
 def test_a_hundred_thousand_messages_are_judged():

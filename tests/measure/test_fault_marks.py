@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from rtlab.client.facades.websocket_connection import WebSocketConnection
-from rtlab.faults.script import FaultScript
-from rtlab.faults.trace import TraceEvent
+from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_trace import TraceEvent
 from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks
 from rtlab.measure.recorder import Recorder

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.client.events import Connected, Disconnected, Emitter, ErrorEvent, Reconnecting
+from rtlab.client.event_emitter import Connected, Disconnected, Emitter, ErrorEvent, Reconnecting
 from rtlab.errors import InvalidState
-from rtlab.measure.attachment import clock_problem
-from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.attach_recorder import clock_problem
+from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.recorder import COLUMNS, Recorder
 from rtlab.processes.boot_id import boot_id
 from rtlab.protocol.messages import Message

@@ -13,7 +13,7 @@ from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 
 KINDS = (WebSocketConnection, ServerSentEvents, LongPolling, WebRTCChannel)
 

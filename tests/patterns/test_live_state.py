@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.events import Resync
+from rtlab.client.event_emitter import Resync
 from rtlab.errors import ConnectionLost, StateBehind
 from rtlab.patterns.live_state import StateAt, snapshot_then_delta
 from rtlab.policies.backoff import Constant

@@ -13,7 +13,7 @@ import pytest
 
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, QueueError, QueueFull
 from rtlab.patterns.offline_message_queue import MessageQueue
-from rtlab.patterns.queue_file import StoredMessage
+from rtlab.patterns.queue_sqlite_file import StoredMessage
 from rtlab.protocol.schemas import Schemas
 from tests.memory import turns, until
 from tests.patterns.numbering_server import Server
@@ -347,7 +347,7 @@ async def test_another_process_is_told_that_the_file_is_open(server, tmp_path):
     async with MessageQueue(server.connection(), path) as queue:
         await queue.send("chat", 1)
         code = (
-            "import sys; from rtlab.patterns.queue_file import QueueError, QueueFile\n"
+            "import sys; from rtlab.patterns.queue_sqlite_file import QueueError, QueueFile\n"
             "try: QueueFile(sys.argv[1])\nexcept QueueError as error: print(error)"
         )
         said = await asyncio.to_thread(

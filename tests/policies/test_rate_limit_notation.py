@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.policies.fixed_window import FixedWindow
+from rtlab.policies.fixed_window_rate_limit import FixedWindow
 from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.policies.token_bucket import TokenBucket
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from rtlab.client.connection_options import checked_option
 from rtlab.client.factory import make_client
-from rtlab.client.options import checked_option
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.hooks.shared_connections import plain_connect
 from rtlab.hooks.use_websocket import check_url

@@ -18,7 +18,7 @@ from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
 from rtlab.server.handlers import publish
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from tests.server.endpoints.test_websocket import get, say
 from tests.server.slow_broker import SlowBroker
 

@@ -4,7 +4,7 @@ import pytest
 from multidict import MultiDict
 
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
-from rtlab.server.cursor import Cursor
+from rtlab.server.last_event_id_cursor import Cursor
 
 
 def test_everything_is_optional() -> None:

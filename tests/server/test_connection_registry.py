@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rtlab.server.connect_request import ConnectRequest
-from rtlab.server.cursor import Cursor
+from rtlab.server.last_event_id_cursor import Cursor
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.refusal import Refused
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sinks.write_to_waiting_poll import PollSink
 

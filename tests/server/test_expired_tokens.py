@@ -25,7 +25,7 @@ from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.server.app import Server
 from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

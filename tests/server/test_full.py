@@ -14,8 +14,8 @@ import pytest
 from rtlab.server.app import Server
 from rtlab.server.endpoints.webrtc_offer import PEERS
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.rooms.room_limits import HubLimits
+from rtlab.server.server_options import Options
 
 
 @asynccontextmanager

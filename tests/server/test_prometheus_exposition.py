@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from tests.server.conftest import TOKEN, Child
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}

@@ -8,9 +8,9 @@ import pytest
 from rtlab.server.auth.access_tokens import LEEWAY
 from rtlab.server.auth.request_authentication import Authority
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session import Session
 from tests.server.ingress.bench import Bench
 

@@ -13,7 +13,7 @@ from aioice.ice import get_host_addresses
 from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.server.app import Server
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.server.stats_report import read_stats
 
 CHROMIUM = shutil.which("chromium")

@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from rtlab.client.connection import Connection
-from rtlab.client.events import Disconnected, Resync
+from rtlab.client.event_emitter import Disconnected, Resync
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.message_iterator import MessageIterator
@@ -25,8 +25,8 @@ from rtlab.protocol.messages import Message
 from rtlab.server.app import Server
 from rtlab.server.frames_encoded_once import Burst
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.rooms.fan_out import BURST_FRAMES
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session import Session
 from tests.server.conftest import Child
 

@@ -36,7 +36,7 @@ from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.errors import LabError
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.measure.statistics.equivalence import equivalence
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.start_child_process import Child

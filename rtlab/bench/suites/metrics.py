@@ -17,8 +17,8 @@ from rtlab.bench.asyncio_room_readers import Readers, gather_readers
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.server_with_metrics_switch import COUNT, DO_NOT_COUNT
-from rtlab.lab.prometheus_reader import MetricsReader
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.lab.fetch_prometheus_page import MetricsReader
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.start_child_process import Child
 

@@ -28,7 +28,7 @@ from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.experiments.cluster.node_death import Break, break_cluster
 from rtlab.lab.broker_servers import BROKERS, BrokerServer, find_broker
 from rtlab.lab.lab import Lab
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.server.brokers.cluster.membership import Timings
 
 __all__ = ["measure", "measure_recovery", "run"]

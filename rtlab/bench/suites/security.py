@@ -27,7 +27,7 @@ from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, 
 from rtlab.experiments.endpoint.timed_connection import Wire, dial
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.processes.start_child_process import Child
 from rtlab.protocol.urls import parse_url

@@ -22,7 +22,7 @@ from rtlab.bench.throughput.epoll_room_readers import (
     counting_readers,
 )
 from rtlab.bench.throughput.honest_client import round_trips
-from rtlab.bench.throughput.reading import BENCH
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.lab.lab import Lab
 from rtlab.processes.descriptor_limit import raise_nofile
 

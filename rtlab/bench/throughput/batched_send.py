@@ -18,10 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.reading import BENCH
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.patterns.message_batcher import MessageBatcher
 
 __all__ = ["batched_send"]

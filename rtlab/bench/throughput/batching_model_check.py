@@ -12,7 +12,7 @@ import msgspec
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.reading import BENCH
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.client.connection import Connection
 from rtlab.experiments.throughput.batching_sweep import sweep_batching
 from rtlab.measure.observed_batch_window import ObservedBatchWindow

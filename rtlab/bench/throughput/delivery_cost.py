@@ -20,7 +20,7 @@ from rtlab.bench.throughput.epoll_room_readers import (
     Dialect,
     counting_readers,
 )
-from rtlab.bench.throughput.reading import Reading, cpu_result, rate_result, watch
+from rtlab.bench.throughput.process_reading import Reading, cpu_result, rate_result, watch
 from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["SOCKETIO", "WEBSOCKETS", "compressed_fan_out", "fan_out", "room_sizes", "server_batching"]

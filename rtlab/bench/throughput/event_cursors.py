@@ -8,9 +8,9 @@ from typing import Final
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.bench.throughput.reading import BENCH
-from rtlab.server.cursor import CursorWriter, format_cursor
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.server.frames_encoded_once import RoomPosition
+from rtlab.server.last_event_id_cursor import CursorWriter, format_cursor
 
 __all__ = ["cursors"]
 

@@ -16,9 +16,9 @@ from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.thousands_of_cheap_clients import IdleClients, IdleHandshake
-from rtlab.bench.throughput.reading import BENCH
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.errors import LabError
-from rtlab.measure.cpu import cpu_seconds
+from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.processes.descriptor_limit import raise_nofile
 
 __all__ = ["held_connections", "memory_per_connection"]

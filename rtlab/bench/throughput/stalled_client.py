@@ -16,7 +16,7 @@ import psutil
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.epoll_room_readers import ROOM, CountingReaders, counting_readers
-from rtlab.bench.throughput.reading import BENCH
+from rtlab.bench.throughput.process_reading import BENCH
 from rtlab.measure.kernel_sockets import bytes_in_kernel
 from rtlab.processes.descriptor_limit import raise_nofile
 

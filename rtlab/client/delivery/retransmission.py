@@ -22,7 +22,7 @@ from rtlab.client.delivery.unacknowledged_message import Parcel
 from rtlab.client.pending_requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
 from rtlab.policies.go_back_n import GoBackN
-from rtlab.processes.tasks import Spawn
+from rtlab.processes.owned_tasks import Spawn
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 
 __all__ = ["PER_FRAME", "DeliveryMode", "Retransmission"]

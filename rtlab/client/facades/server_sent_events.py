@@ -9,7 +9,7 @@ from typing import Any
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.callbacks import check_callback
 from rtlab.client.connection import Connection
-from rtlab.client.events import LOCAL_EVENTS, Handler
+from rtlab.client.event_emitter import LOCAL_EVENTS, Handler
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.sse import SILENCE_TIMEOUT, SseTransport
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

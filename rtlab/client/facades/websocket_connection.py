@@ -8,7 +8,7 @@ from typing import Any
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.options import checked_option
+from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.deflate_offer import Compression, offer
 from rtlab.client.transports.websocket import WebSocketTransport

@@ -20,7 +20,7 @@ import httpx
 from rtlab.client.transports._http import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.http_status import UNFINISHED, close_code_for, code_in, is_web_page, reason_in
+from rtlab.protocol.http_status_retry_rules import UNFINISHED, close_code_for, code_in, is_web_page, reason_in
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import Url
 

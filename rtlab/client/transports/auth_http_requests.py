@@ -12,7 +12,7 @@ import msgspec
 from rtlab.client.transports._http import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.http_status import code_in, is_web_page, may_retry, reason_in
+from rtlab.protocol.http_status_retry_rules import code_in, is_web_page, may_retry, reason_in
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Url
 

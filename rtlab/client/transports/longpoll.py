@@ -20,11 +20,11 @@ from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
-from rtlab.protocol.endpoints import ENDPOINTS
-from rtlab.protocol.http_status import close_code_for, is_web_page
+from rtlab.protocol.http_status_retry_rules import close_code_for, is_web_page
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
+from rtlab.protocol.transport_paths import ENDPOINTS
 from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["POLL_TIMEOUT", "LongPollTransport"]

@@ -25,12 +25,12 @@ from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.endpoints import ENDPOINTS
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
-from rtlab.protocol.http_status import may_retry
+from rtlab.protocol.http_status_retry_rules import may_retry
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
+from rtlab.protocol.transport_paths import ENDPOINTS
 from rtlab.protocol.urls import Origin, Url, parse_url
 
 __all__ = ["SILENCE_TIMEOUT", "SseTransport"]

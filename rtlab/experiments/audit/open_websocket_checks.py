@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtlab.errors import ConnectFailed
+from rtlab.experiments.audit.audited_server import Target
 from rtlab.experiments.audit.findings import Check, Finding
-from rtlab.experiments.audit.target import Target
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.websocket_conformance.against_server import server_frames
 from rtlab.experiments.websocket_conformance.frame_cases import DEFLATE_CASES, FRAME_CASES, Fails, FrameCase

@@ -11,8 +11,8 @@ import jwt
 import msgspec
 
 from rtlab.errors import ConnectFailed
+from rtlab.experiments.audit.audited_server import Target, TargetResponse
 from rtlab.experiments.audit.findings import Check, Finding
-from rtlab.experiments.audit.target import Target, TargetResponse
 from rtlab.experiments.endpoint.raw_websocket_frames import request_head
 from rtlab.experiments.websocket_conformance.against_server import server_handshakes
 from rtlab.experiments.websocket_conformance.handshake_cases import REQUEST_CASES

@@ -15,7 +15,7 @@ import msgspec
 
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.carrying.carrier_interface import Carried
 from rtlab.server.brokers.carrying.subject_names import namespace_of

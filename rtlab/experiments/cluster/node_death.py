@@ -27,7 +27,7 @@ from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.measure.provenance import provenance, write_json
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 
 __all__ = ["BREAKS", "MODES", "Break", "DeathRow", "break_cluster", "death_table"]
 

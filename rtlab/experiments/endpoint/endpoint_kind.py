@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from rtlab.errors import ConnectFailed
-from rtlab.protocol.http1 import Head
+from rtlab.protocol.http1_message_parser import Head
 from rtlab.protocol.urls import Url
 
 __all__ = ["EXAMPLE", "EndpointKind", "kind_at", "not_real_time"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import MessageTooLarge
 from rtlab.experiments.endpoint.timed_connection import Wire
-from rtlab.protocol.http1 import Body, Head, NotHttp
+from rtlab.protocol.http1_message_parser import Body, Head, NotHttp
 
 __all__ = ["EventStream"]
 

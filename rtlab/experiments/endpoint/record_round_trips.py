@@ -15,8 +15,8 @@ from rtlab.experiments.endpoint.event_stream_reader import EventStream
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.tasks import until_stopped
-from rtlab.protocol.http1 import Head
+from rtlab.processes.owned_tasks import until_stopped
+from rtlab.protocol.http1_message_parser import Head
 from rtlab.protocol.urls import Url, parse_url
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 

@@ -23,7 +23,7 @@ from rtlab.experiments.endpoint.raw_websocket_frames import (
     request_head,
     upgrade_fields,
 )
-from rtlab.protocol.http1 import Body, Head, NotHttp, parse_head
+from rtlab.protocol.http1_message_parser import Body, Head, NotHttp, parse_head
 from rtlab.protocol.urls import Url
 from rtlab.protocol.websocket_framing import CLOSE
 from rtlab.protocol.websocket_handshake import accept_of

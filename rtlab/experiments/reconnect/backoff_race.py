@@ -12,7 +12,7 @@ from rtlab.experiments.reconnect.herd_of_real_connections import real_herd
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Backoff
-from rtlab.processes.tasks import together, until_stopped
+from rtlab.processes.owned_tasks import together, until_stopped
 
 __all__ = ["herd_race"]
 

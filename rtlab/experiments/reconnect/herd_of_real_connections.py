@@ -20,7 +20,7 @@ from rtlab.client.transports.transport_interface import Transport
 from rtlab.experiments.reconnect.herd_run import HerdRun
 from rtlab.policies.backoff import Backoff
 from rtlab.processes.descriptor_limit import enough_descriptors
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 
 __all__ = ["real_herd"]
 

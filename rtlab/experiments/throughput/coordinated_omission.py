@@ -16,7 +16,7 @@ import numpy as np
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.load_generator import send_on_schedule
-from rtlab.processes.tasks import until_stopped
+from rtlab.processes.owned_tasks import until_stopped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,10 +16,10 @@ import numpy as np
 
 from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
-from rtlab.faults.script import FaultScript
+from rtlab.faults.fault_script import FaultScript
 from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
-from rtlab.processes.tasks import together, until_stopped
+from rtlab.processes.owned_tasks import together, until_stopped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ from rtlab.errors import LabError
 
 if TYPE_CHECKING:
     from rtlab.client.connection import Connection
-    from rtlab.client.events import Disconnected
+    from rtlab.client.event_emitter import Disconnected
     from rtlab.protocol.messages import Message
 
 __all__ = ["take_feed"]

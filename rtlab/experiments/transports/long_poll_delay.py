@@ -27,9 +27,9 @@ from rtlab.capture.tcp_tap import Tap
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.errors import LabError, MachineBusy
 from rtlab.faults.client.fault_client import FaultClient
-from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.bootstrap import bootstrap_mean
-from rtlab.processes.tasks import together
+from rtlab.processes.owned_tasks import together
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:

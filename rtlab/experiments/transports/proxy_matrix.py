@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rtlab.client.events import Disconnected
+from rtlab.client.event_emitter import Disconnected
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import RtlabError
 from rtlab.experiments.transports.feed_request import take_feed

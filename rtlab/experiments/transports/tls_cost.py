@@ -12,7 +12,7 @@ import numpy as np
 
 from rtlab.capture.tls_exchange import TlsExchange, tls_exchange
 from rtlab.errors import LabError
-from rtlab.measure.cpu import CpuWatch
+from rtlab.measure.cpu_time import CpuWatch
 
 if TYPE_CHECKING:
     import pandas as pd

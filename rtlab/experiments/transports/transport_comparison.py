@@ -12,9 +12,9 @@ from rtlab.client.factory import check_transports
 from rtlab.experiments.transports.comparison_result import Comparison, Turn
 from rtlab.experiments.transports.feed_request import take_feed
 from rtlab.experiments.transports.network_path import NetworkPath, path_to
-from rtlab.measure.cpu import CpuWatch
+from rtlab.measure.cpu_time import CpuWatch
 from rtlab.measure.recorder import Recorder
-from rtlab.processes.tasks import until_stopped
+from rtlab.processes.owned_tasks import until_stopped
 from rtlab.protocol.transport_names import TRANSPORTS
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from rtlab.experiments.websocket_conformance.outcome import (
     sent,
     verdict,
 )
-from rtlab.protocol.http1 import Head, parse_head
+from rtlab.protocol.http1_message_parser import Head, parse_head
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.protocol.websocket_handshake import accept_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from rtlab.protocol.http1 import Head
+from rtlab.protocol.http1_message_parser import Head
 
 __all__ = ["ANSWER_CASES", "REQUEST_CASES", "AnswerCase", "RequestCase"]
 

@@ -9,13 +9,13 @@ import msgspec
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.remote_proxy import RemoteProxy
 from rtlab.faults.errors import FaultError
-from rtlab.faults.profiles import NetworkProfile, load_profiles, profile
-from rtlab.faults.trace import TraceEvent
+from rtlab.faults.fault_trace import TraceEvent
+from rtlab.faults.network_profiles import NetworkProfile, load_profiles, profile
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    from rtlab.faults.script import FaultScript, Stream
+    from rtlab.faults.fault_script import FaultScript, Stream
 
 __all__ = ["FaultClient"]
 
@@ -77,7 +77,7 @@ class FaultClient(RemoteProxy):
         return self.toxic("bandwidth", stream=stream, rate=kb_per_s)
 
     def profile(self, name: str) -> Fault:
-        """Imitate a published network profile, such as ``"3g"``; see `profiles`."""
+        """Imitate a published network profile, such as ``"3g"``; see `rtlab.faults.network_profiles`."""
         chosen = profile(name)
         return self.fault(f"profile {name}", chosen.toxics())
 

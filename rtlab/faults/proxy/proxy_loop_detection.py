@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.proxy.proxy import Proxy, resolve, split_address
+from rtlab.faults.proxy.proxy_base_class import Proxy, resolve, split_address
 
 __all__ = ["refuse_loop"]
 

@@ -9,9 +9,9 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from rtlab.faults.fault_trace import Trace
 from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
-from rtlab.faults.toxics.toxic import ToxicEntry
-from rtlab.faults.trace import Trace
+from rtlab.faults.toxics.toxic_base_classes import ToxicEntry
 
 __all__ = ["Endpoint", "ReceiveBuffer", "TcpLink"]
 

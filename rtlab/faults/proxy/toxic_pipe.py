@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from rtlab.faults.toxics.toxic import NextStage, ToxicEntry, ToxicStage
-from rtlab.faults.trace import Trace
+from rtlab.faults.fault_trace import Trace
+from rtlab.faults.toxics.toxic_base_classes import NextStage, ToxicEntry, ToxicStage
 
 __all__ = ["Pipe", "PipePair", "PipeSink", "PipeSource"]
 

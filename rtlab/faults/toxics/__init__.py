@@ -10,13 +10,13 @@ from __future__ import annotations
 from rtlab.faults.toxics import (
     corrupt_bytes,
     cut_and_reset,
-    datagrams,
+    datagram_loss_and_delay,
     drop_message_kill_midframe,
-    http,
+    http_middlebox,
     latency_and_bandwidth,
     stall_and_blackhole,
 )
-from rtlab.faults.toxics.toxic import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
+from rtlab.faults.toxics.toxic_base_classes import TOXICS, Toxic, ToxicEntry, ToxicStage, parse_entry
 
 __all__ = [
     "TOXICS",
@@ -25,9 +25,9 @@ __all__ = [
     "ToxicStage",
     "corrupt_bytes",
     "cut_and_reset",
-    "datagrams",
+    "datagram_loss_and_delay",
     "drop_message_kill_midframe",
-    "http",
+    "http_middlebox",
     "latency_and_bandwidth",
     "parse_entry",
     "stall_and_blackhole",

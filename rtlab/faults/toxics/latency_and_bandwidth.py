@@ -12,7 +12,14 @@ from collections import deque
 from typing import ClassVar, Final
 
 from rtlab.faults.errors import bad_request
-from rtlab.faults.toxics.toxic import HoldingStage, Number, StagePipe, Toxic, ToxicEntry, works_as
+from rtlab.faults.toxics.toxic_base_classes import (
+    HoldingStage,
+    Number,
+    StagePipe,
+    Toxic,
+    ToxicEntry,
+    works_as,
+)
 
 __all__ = ["Bandwidth", "Latency", "Slicer", "SlowOpen"]
 

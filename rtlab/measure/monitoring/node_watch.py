@@ -9,8 +9,8 @@ from ssl import SSLContext
 from typing import Self
 
 from rtlab.errors import LabError
-from rtlab.lab.prometheus_reader import MetricsReader
-from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS, Alert, Alerts
+from rtlab.lab.fetch_prometheus_page import MetricsReader
+from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert, Alerts
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 

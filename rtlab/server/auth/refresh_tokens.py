@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from rtlab.server.auth.hashes import hashed
 from rtlab.server.auth.principal import BadCredentials
+from rtlab.server.auth.secret_hashes import hashed
 
 __all__ = ["MAX_TOKENS", "Issued", "RefreshTokens"]
 

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from rtlab.server.auth.hashes import hashed
 from rtlab.server.auth.principal import BadCredentials, Principal
+from rtlab.server.auth.secret_hashes import hashed
 
 __all__ = ["MAX_TICKETS", "Tickets"]
 

@@ -6,8 +6,8 @@ import hmac
 import secrets
 from typing import Final
 
-from rtlab.server.auth.hashes import password_hash
 from rtlab.server.auth.principal import BadCredentials
+from rtlab.server.auth.secret_hashes import password_hash
 
 __all__ = ["DEMO_USERS", "Users"]
 

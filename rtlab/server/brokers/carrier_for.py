@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from rtlab.protocol.urls import shown
 from rtlab.server.brokers.carrying.carrier_interface import Carrier
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
 from rtlab.server.brokers.carrying.subject_names import encode_subject
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed

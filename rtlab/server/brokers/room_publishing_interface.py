@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rtlab.errors import RtlabError
 from rtlab.protocol.messages import Message
-from rtlab.server.histogram import Histogram
+from rtlab.server.duration_histogram import Histogram
 from rtlab.server.now_or_later import Later
 
 __all__ = ["Broker", "BrokerFailed", "Published"]

@@ -14,11 +14,11 @@ from aiohttp import HttpVersion11, WSMsgType, web
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import CODECS, codec_for
 from rtlab.server.deflate_negotiation import Agreement, agree
+from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.http_answers import NODE, json_error
-from rtlab.server.naive import agrees_to_anything
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.session import Session

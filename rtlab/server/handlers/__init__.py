@@ -9,11 +9,11 @@ from typing import Final
 
 from rtlab.server.handlers.batch import batch
 from rtlab.server.handlers.control_messages import auth, confirm, echo, ping, pong
-from rtlab.server.handlers.feed import feed
 from rtlab.server.handlers.handler_interface import MessageHandler, Services
-from rtlab.server.handlers.outbox import in_sequence, outbox
+from rtlab.server.handlers.join_and_leave_rooms import join_room, leave_room
+from rtlab.server.handlers.numbered_outbox import in_sequence, outbox
 from rtlab.server.handlers.publish import publish
-from rtlab.server.handlers.rooms import join_room, leave_room
+from rtlab.server.handlers.start_and_stop_feeds import feed
 
 __all__ = ["HANDLERS", "MessageHandler", "Services", "in_sequence", "publish"]
 

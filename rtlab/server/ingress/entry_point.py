@@ -18,9 +18,9 @@ from typing import Any, Final, Protocol
 from rtlab.errors import MessageError
 from rtlab.protocol.codecs import Codec
 from rtlab.protocol.limits import NAME_CHARS
+from rtlab.server.duration_histogram import Histogram
 from rtlab.server.frames_encoded_once import error_message
 from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequence, publish
-from rtlab.server.histogram import Histogram
 from rtlab.server.incoming_message import ON_STREAM, UNREAD, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused

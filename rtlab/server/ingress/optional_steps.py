@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from rtlab.errors import MessageError
 from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
 from rtlab.protocol.schemas import Schemas
+from rtlab.server.deliberate_security_holes import CheckFirstValues, resolve_room
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.ingress.entry_point import IngressStep
-from rtlab.server.ingress.rate_limit import LimitRate
-from rtlab.server.naive import CheckFirstValues, resolve_room
-from rtlab.server.options import Options
+from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.refusal import Refused
+from rtlab.server.server_options import Options
 
 __all__ = ["Validate", "make_steps", "refuse_duplicate_keys"]
 

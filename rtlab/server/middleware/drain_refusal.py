@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from rtlab.protocol.endpoints import ROUTES
+from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.policies.paced_queue import PacedQueue
-from rtlab.protocol.endpoints import ROUTES
+from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.event_loop.handshakes_per_turn import HandshakePacer
 from rtlab.server.http_answers import json_error
 from rtlab.server.node import Node

@@ -16,8 +16,8 @@ from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition, 
 from rtlab.server.now_or_later import InOrder, Later, forward
 from rtlab.server.refusal import Ended
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.sessions.deduplication_and_fencing import Incarnation
 from rtlab.server.sessions.fixed_schedule_feed import Feed
+from rtlab.server.sessions.outbox_deduplication_and_fencing import Incarnation
 from rtlab.server.sessions.post_deduplication import PostDeduplication
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules, SlowConsumerQueue

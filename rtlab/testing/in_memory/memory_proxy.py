@@ -10,13 +10,13 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_trace import Trace
+from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair
-from rtlab.faults.script import FaultScript
 from rtlab.faults.script_player import Player
 from rtlab.faults.toxics import ToxicEntry
-from rtlab.faults.trace import Trace
-from rtlab.protocol.http1 import NotHttp, parse_head
+from rtlab.protocol.http1_message_parser import NotHttp, parse_head
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, PingFrame, PongFrame, Request, Response
 

@@ -14,7 +14,7 @@ from rtlab.protocol.codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session import Session
 from rtlab.server.sinks.sink_interface import write_each
 from rtlab.testing.fake_clock import loop_time

@@ -12,7 +12,7 @@ from websockets.frames import Close
 
 from rtlab.client.callbacks import call
 from rtlab.errors import RtlabError, describe
-from rtlab.testing.matching import as_frame, matches, words
+from rtlab.testing.message_matching import as_frame, matches, words
 from rtlab.testing.mock.connection_script import OPENING, PeerScript, PeerStep
 from rtlab.testing.mock.memory_frames import (
     ConnectionEnd,

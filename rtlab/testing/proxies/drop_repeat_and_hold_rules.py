@@ -12,7 +12,7 @@ import msgspec
 from rtlab.client.callbacks import call
 from rtlab.errors import describe
 from rtlab.testing.fake_clock import loop_time
-from rtlab.testing.matching import Pattern, as_frame, matches
+from rtlab.testing.message_matching import Pattern, as_frame, matches
 from rtlab.testing.mock.connection_script import ScriptError
 from rtlab.testing.mock.memory_frames import Item
 from rtlab.testing.mock.scripted_peer import ScriptFailed

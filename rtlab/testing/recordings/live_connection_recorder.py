@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from rtlab.client.callbacks import call, check_callback
 from rtlab.client.connection_watchers import WireWatcher
-from rtlab.client.events import Disconnected, Handler, event_fields
+from rtlab.client.event_emitter import Disconnected, Handler, event_fields
 from rtlab.errors import describe
 from rtlab.processes.boot_id import boot_id
 from rtlab.protocol.codecs import JSON

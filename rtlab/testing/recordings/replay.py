@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.events import (
+from rtlab.client.event_emitter import (
     LOCAL_EVENTS,
     Connected,
     Disconnected,
@@ -25,7 +25,7 @@ from rtlab.client.events import (
     Resync,
 )
 from rtlab.errors import InvalidState, MessageError
-from rtlab.measure.loop_lag import LoopLag
+from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.sample_log import Series
 from rtlab.protocol.codecs import JSON, parse_json

@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS, Alert
+from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert
 from rtlab.measure.monitoring.node_watch import NodeWatch
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from ssl import SSLContext
 
-    from rtlab.measure.monitoring.alerts import Alerts
+    from rtlab.measure.monitoring.alert_rules import Alerts
     from rtlab.measure.monitoring.metrics_history import MetricsHistory
 
 __all__ = ["READINGS", "MetricsBoard"]

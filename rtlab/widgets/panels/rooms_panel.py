@@ -17,7 +17,7 @@ from rtlab.widgets.panels.panel_code_cells import rooms_code
 from rtlab.widgets.panels.polled_panel import PolledPanel
 
 if TYPE_CHECKING:
-    from rtlab.client.events import Resync
+    from rtlab.client.event_emitter import Resync
     from rtlab.patterns.room_manager import RoomManager
     from rtlab.protocol.messages import Message
 

@@ -15,7 +15,7 @@ from rtlab.figures.chart_style.labels import readable
 from rtlab.widgets.loop_callback import LoopCallback
 from rtlab.widgets.page_files import page_files
 from rtlab.widgets.verdicts.format_quantity import quantity
-from rtlab.widgets.verdicts.typed_number import parse_number
+from rtlab.widgets.verdicts.parse_typed_number import parse_number
 from rtlab.widgets.verdicts.verdict_row import EvidenceKind, html_numbers, marked
 
 __all__ = ["Predict", "Reveal", "compare_prediction"]

@@ -9,8 +9,8 @@ import pytest
 from rtlab.bench.asyncio_room_readers import gather_readers
 from rtlab.bench.server_with_metrics_switch import COUNT, DO_NOT_COUNT
 from rtlab.bench.suites import metrics
+from rtlab.lab.fetch_prometheus_page import MetricsReader
 from rtlab.lab.lab import Lab
-from rtlab.lab.prometheus_reader import MetricsReader
 from rtlab.processes.start_child_process import Child
 
 

@@ -17,8 +17,8 @@ from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.processes.tasks import OwnedTasks
-from rtlab.protocol.http_status import MAX_RETRY_AFTER
+from rtlab.processes.owned_tasks import OwnedTasks
+from rtlab.protocol.http_status_retry_rules import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, turns, until, welcome

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import State
-from rtlab.client.events import LOCAL_EVENTS
+from rtlab.client.event_emitter import LOCAL_EVENTS
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.transports import sse
 from rtlab.errors import ConnectFailed, MessageError

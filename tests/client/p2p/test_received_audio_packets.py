@@ -9,7 +9,7 @@ import numpy as np
 
 from rtlab.client.p2p.audio_tracks import ToneTrack
 from rtlab.client.p2p.received_audio_packets import SLOT_SAMPLES, SoundPacket, keep_packets, slots
-from tests.client.p2p.test_call_signalling import calling, until
+from tests.client.p2p.test_call_setup_signalling import calling, until
 
 
 async def test_packets_are_kept_and_still_played() -> None:

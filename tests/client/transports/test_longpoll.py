@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.client.events import Reconnecting
+from rtlab.client.event_emitter import Reconnecting
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.transports import longpoll

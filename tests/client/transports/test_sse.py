@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from rtlab.client.connection import State
-from rtlab.client.events import Disconnected, Reconnecting
+from rtlab.client.event_emitter import Disconnected, Reconnecting
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed

@@ -12,7 +12,7 @@ from rtlab.experiments.endpoint.record_round_trips import follow
 from rtlab.measure.recorder import Recorder
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response
-from rtlab.widgets.latency_plot import LatencyPlot
+from rtlab.widgets.live_latency_plot import LatencyPlot
 from tests.experiments.endpoint.scripted_websocket import websocket
 
 

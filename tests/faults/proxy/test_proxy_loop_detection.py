@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.processes.ports import HeldPort
 
 

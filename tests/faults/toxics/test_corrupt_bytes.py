@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy_collection import Collection
 
 
 async def corrupted(collection: Collection, echo: str, size: int, seed: int) -> dict[int, int]:

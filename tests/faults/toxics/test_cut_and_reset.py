@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.proxy_base_class import Proxy
 from tests.faults.conftest import eventually
 
 

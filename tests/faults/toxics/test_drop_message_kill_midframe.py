@@ -11,8 +11,8 @@ import pytest
 import websockets
 from aiohttp import web
 
-from rtlab.faults.proxy.collection import Collection
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.proxy_base_class import Proxy
+from rtlab.faults.proxy.proxy_collection import Collection
 from tests.faults.conftest import eventually
 
 SEND = web.AppKey("send", asyncio.Queue[str])

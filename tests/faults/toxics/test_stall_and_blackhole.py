@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.proxy_base_class import Proxy
 from tests.faults.conftest import eventually
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.proxy.proxy import Proxy
+from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.toxics import TOXICS, parse_entry
 from tests.faults.conftest import eventually
 

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from rtlab.errors import LabError
-from rtlab.measure.monitoring.alerts import Alert, Alerts
-from rtlab.measure.monitoring.condition_language import Expression
+from rtlab.measure.monitoring.alert_condition_parser import Expression
+from rtlab.measure.monitoring.alert_rules import Alert, Alerts
 from rtlab.measure.monitoring.metrics_history import MetricsHistory
 from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab import Lab
-from rtlab.measure.monitoring.alerts import DEFAULT_ALERTS
+from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS
 from rtlab.measure.monitoring.node_watch import NodeWatch
 
 

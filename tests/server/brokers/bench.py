@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, Carried, LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver, Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.reconnecting_carrier import ReconnectingCarrier
 
 PATIENCE = 60.0

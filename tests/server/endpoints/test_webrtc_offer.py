@@ -28,7 +28,7 @@ from rtlab.server.endpoints.webrtc_offer import PEERS
 from rtlab.server.endpoints.webrtc_peers import RtcPeers
 from rtlab.server.frames_encoded_once import EncodedFrame
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session_limits import SessionLimits
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions
 from rtlab.server.sinks.write_to_data_channel import DataChannelSink

@@ -15,7 +15,7 @@ from rtlab.server.app import Server
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from rtlab.server.sinks.write_to_websocket import WebSocketSink
 from tests.server.slow_broker import SlowBroker
 

@@ -14,7 +14,7 @@ from rtlab.server.app import Server
 from rtlab.server.event_loop import garbage_collection
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 
 
 class Collector:

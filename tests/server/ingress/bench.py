@@ -6,8 +6,8 @@ from typing import Any
 
 from rtlab.protocol.codecs import JSON, Codec
 from rtlab.server.node import Node
-from rtlab.server.options import Options
 from rtlab.server.refusal import AnswerPayload
+from rtlab.server.server_options import Options
 from rtlab.server.sessions.session import Session
 
 

@@ -15,7 +15,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from rtlab.server.middleware.handshake_rate_limit import begins_connection, make_handshake_limit
 from rtlab.server.node import Node
-from rtlab.server.options import Options
+from rtlab.server.server_options import Options
 from tests.server.conftest import Child
 
 Start = Callable[..., Child]

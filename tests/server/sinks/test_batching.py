@@ -12,7 +12,7 @@ import pytest_asyncio
 import websockets
 
 from rtlab.client.connection import Connection
-from rtlab.client.events import Disconnected
+from rtlab.client.event_emitter import Disconnected
 from rtlab.client.facades.long_polling import LongPolling
 from rtlab.client.facades.server_sent_events import ServerSentEvents
 from rtlab.client.facades.webrtc_channel import WebRTCChannel

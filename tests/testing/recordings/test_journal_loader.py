@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rtlab import ConnectionInspector, LatencyPlot, Replay, WireTimeline, data_path
-from rtlab.client.events import Connected, Disconnected, Emitter, Reconnecting
+from rtlab.client.event_emitter import Connected, Disconnected, Emitter, Reconnecting
 from rtlab.measure.recorder import Recorder
-from rtlab.measure.recording_file import RecordingError
+from rtlab.measure.recording_csv_and_parquet import RecordingError
 from rtlab.testing.recordings import journal_loader
 from rtlab.testing.recordings.journal import MAX_ENTRIES, Journal, JournalError
 from rtlab.testing.recordings.journal_loader import run_of

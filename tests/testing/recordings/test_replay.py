@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from rtlab.client.events import Connected, Disconnected
+from rtlab.client.event_emitter import Connected, Disconnected
 from rtlab.errors import InvalidState
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -11,7 +11,7 @@ import pytest
 
 from rtlab import Lab, WebSocketConnection
 from rtlab.errors import RtlabError
-from rtlab.faults.profiles import NetworkProfile, load_profiles
+from rtlab.faults.network_profiles import NetworkProfile, load_profiles
 from rtlab.measure.recorder import Recorder
 from rtlab.widgets.panels.fault_panel import FaultPanel
 from rtlab.widgets.panels.fault_panel_state import NOTHING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.faults.profiles import load_profiles
+from rtlab.faults.network_profiles import load_profiles
 from rtlab.widgets.panels.fault_panel_state import NOTHING, describe_faults, state_of
 
 PROFILES = load_profiles()

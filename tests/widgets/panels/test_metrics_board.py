@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from rtlab import Lab, MetricsBoard
-from rtlab.measure.monitoring.alerts import Alert
-from rtlab.measure.monitoring.condition_language import BadExpression
+from rtlab.measure.monitoring.alert_condition_parser import BadExpression
+from rtlab.measure.monitoring.alert_rules import Alert
 from rtlab.widgets.panels.metrics_board import READINGS
 
 RULE = Alert("someone is here", 'value(rtlab_sessions, state="connected") > 0', "…")

@@ -20,9 +20,9 @@ from rtlab.server.brokers.carrying.carrier_interface import (
     LinkHandler,
     LinkLost,
 )
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.carrying.send_queue import SendQueue
 from rtlab.server.brokers.carrying.subject_names import full_name, probe_name
 from rtlab.server.brokers.carrying.subscribed_subject import Listening, SubjectHandler, report

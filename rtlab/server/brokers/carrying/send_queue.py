@@ -9,9 +9,9 @@ from typing import Final
 
 from rtlab.errors import describe
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_cancellation import driver_call
 from rtlab.server.brokers.carrying.driver_interface import BrokerDriver, Outgoing
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["LastAccepted", "SendQueue"]

@@ -39,7 +39,7 @@ from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH, term_of
 from rtlab.server.brokers.cluster.rooms_owned_elsewhere import FollowedRooms
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink, address_of
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed, Published
-from rtlab.server.histogram import Histogram
+from rtlab.server.duration_histogram import Histogram
 from rtlab.server.now_or_later import Later
 from rtlab.server.rooms.hub import Hub
 

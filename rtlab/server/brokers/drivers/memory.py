@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 
 __all__ = ["MemoryDriver", "MemoryLog"]
 

@@ -23,8 +23,8 @@ from nats.js import JetStreamContext, api
 from nats.js import errors as stream_errors
 
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["NatsDriver"]

@@ -16,8 +16,8 @@ from aiormq.abc import ConsumerCallback, DeliveredMessage
 
 from rtlab.errors import describe
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["RabbitDriver"]

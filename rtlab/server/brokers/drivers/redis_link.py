@@ -23,7 +23,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from rtlab.server.brokers.carrying.carrier_interface import LinkLost
-from rtlab.server.brokers.carrying.limits import CarrierLimits
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 
 __all__ = ["RedisLink", "ServerFacts"]

@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 
 from rtlab.errors import describe
 from rtlab.server.brokers.carrying.carrier_interface import Capabilities, LinkLost
+from rtlab.server.brokers.carrying.carrier_limits import CarrierLimits
 from rtlab.server.brokers.carrying.driver_interface import Outgoing, Stored, SubjectAttachment
-from rtlab.server.brokers.carrying.limits import CarrierLimits
 from rtlab.server.brokers.drivers.redis_link import RedisLink
 from rtlab.server.brokers.room_publishing_interface import BrokerFailed
 

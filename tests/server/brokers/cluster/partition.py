@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from rtlab.faults.proxy.collection import Collection
+from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.lab.broker_servers import BrokerServer
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrier_for import carrier_for

@@ -1,7 +1,0 @@
-from __future__ import annotations
-
-from rtlab.measure.message_identity import MessageIdentity
-
-
-def test_it_travels_as_a_list():
-    assert MessageIdentity(*list(MessageIdentity("ada", 3))) == MessageIdentity("ada", 3)
