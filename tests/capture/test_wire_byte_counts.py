@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ from websockets.typing import Subprotocol
 from rtlab.capture import wire_byte_counts as wire
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
-from rtlab.capture.wire_byte_counts import SEGMENT_HEADER_BYTES, measure_wire
+from rtlab.capture.wire_byte_counts import measure_wire
+from rtlab.capture.wire_report import SEGMENT_HEADER_BYTES
 from rtlab.errors import LabError, MachineBusy
 from rtlab.lab.lab import Lab
 from rtlab.models import framing_overhead as model
@@ -131,6 +133,33 @@ async def test_messages_that_come_together_are_not_counted(monkeypatch: pytest.M
             )
             head.append(cost.http_bytes or 0.0)
     assert 0 < head[0] <= head[1] < head[0] + 5  # digits of the cursor
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "webrtc"])
+async def test_messages_that_come_together_are_not_counted_where_the_tap_cannot_tell_them(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a busy machine: the tap has read the next message when the client handles the first."""
+
+    async def busy() -> None:
+        while True:
+            await asyncio.sleep(0.03)
+            stall()
+
+    def stall() -> None:
+        time.sleep(0.012)
+
+    async def overhead(lab: Lab) -> float:
+        cost = (await measure_wire(lab, (transport,), size=300, count=30)).cost(transport, "push", "down")
+        return cost.stream_bytes - cost.payload_bytes
+
+    async with asyncio.timeout(TIMEOUT), Lab(tls=True) as lab:
+        quiet = await overhead(lab)
+        monkeypatch.setattr(wire, "_RATE", 200.0)
+        task = asyncio.create_task(busy())
+        disturbed = await overhead(lab)
+        task.cancel()
+    assert disturbed == pytest.approx(quiet, abs=2)  # digits of cursors and stamps
 
 
 async def test_what_cannot_be_measured_is_refused():
