@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from rtlab.capture.annotate_handshake import annotate_handshake as annotate_handshake
     from rtlab.capture.tcp_tap import Tap as Tap
     from rtlab.client.auth.login_and_token_refresh import Tokens as Tokens
-    from rtlab.client.facades.long_polling import LongPolling as LongPolling
-    from rtlab.client.facades.server_sent_events import ServerSentEvents as ServerSentEvents
-    from rtlab.client.facades.webrtc_channel import WebRTCChannel as WebRTCChannel
-    from rtlab.client.facades.websocket_connection import WebSocketConnection as WebSocketConnection
+    from rtlab.client.reconnecting_clients.long_polling import LongPolling as LongPolling
+    from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents as ServerSentEvents
+    from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel as WebRTCChannel
+    from rtlab.client.reconnecting_clients.websocket_connection import (
+        WebSocketConnection as WebSocketConnection,
+    )
     from rtlab.client.throttle import Throttle as Throttle
     from rtlab.errors import NotConnected as NotConnected
     from rtlab.errors import RtlabError as RtlabError
-    from rtlab.figures.chart_style.chart import Chart as Chart
-    from rtlab.figures.chart_style.chart import dress as dress
+    from rtlab.figures.chart_style.matplotlib_style import Chart as Chart
+    from rtlab.figures.chart_style.matplotlib_style import dress as dress
     from rtlab.figures.chart_style.palette import PALETTE as PALETTE
     from rtlab.hooks.provider import WebSocketProvider as WebSocketProvider
     from rtlab.hooks.provider import use_websocket_context as use_websocket_context
@@ -71,7 +73,7 @@ __version__ = "0.1.0"
 _HOME: Final[dict[str, str]] = {
     "BatchingExplorer": "rtlab.widgets.batching_explorer",
     "Box": "rtlab.patterns.end_to_end_encryption",
-    "Chart": "rtlab.figures.chart_style.chart",
+    "Chart": "rtlab.figures.chart_style.matplotlib_style",
     "ChatPanel": "rtlab.widgets.panels.chat_panel",
     "ConnectionInspector": "rtlab.widgets.panels.connection_inspector",
     "Constant": "rtlab.policies.backoff",
@@ -80,7 +82,7 @@ _HOME: Final[dict[str, str]] = {
     "Lab": "rtlab.lab.lab",
     "LatencyPlot": "rtlab.widgets.live_latency_plot",
     "Ledger": "rtlab.measure.delivery_ledger",
-    "LongPolling": "rtlab.client.facades.long_polling",
+    "LongPolling": "rtlab.client.reconnecting_clients.long_polling",
     "Message": "rtlab.protocol.messages",
     "MessageBatcher": "rtlab.patterns.message_batcher",
     "MessageQueue": "rtlab.patterns.offline_message_queue",
@@ -98,20 +100,20 @@ _HOME: Final[dict[str, str]] = {
     "RoomsPanel": "rtlab.widgets.panels.rooms_panel",
     "RtlabError": "rtlab.errors",
     "SecureWebSocket": "rtlab.patterns.secure_websocket",
-    "ServerSentEvents": "rtlab.client.facades.server_sent_events",
+    "ServerSentEvents": "rtlab.client.reconnecting_clients.server_sent_events",
     "Tap": "rtlab.capture.tcp_tap",
     "Throttle": "rtlab.client.throttle",
     "Tokens": "rtlab.client.auth.login_and_token_refresh",
     "Verdicts": "rtlab.widgets.verdicts.verdict_table",
-    "WebRTCChannel": "rtlab.client.facades.webrtc_channel",
-    "WebSocketConnection": "rtlab.client.facades.websocket_connection",
+    "WebRTCChannel": "rtlab.client.reconnecting_clients.webrtc_channel",
+    "WebSocketConnection": "rtlab.client.reconnecting_clients.websocket_connection",
     "WebSocketPool": "rtlab.patterns.websocket_pool",
     "WebSocketProvider": "rtlab.hooks.provider",
     "WireRecording": "rtlab.testing.recordings.live_connection_recorder",
     "WireTimeline": "rtlab.widgets.panels.wire_timeline",
     "annotate_handshake": "rtlab.capture.annotate_handshake",
     "data_path": "rtlab.resources",
-    "dress": "rtlab.figures.chart_style.chart",
+    "dress": "rtlab.figures.chart_style.matplotlib_style",
     "expect": "rtlab.widgets.verdicts.expect",
     "marked": "rtlab.widgets.verdicts.verdict_row",
     "pace": "rtlab.pace",

@@ -10,7 +10,7 @@ from functools import cache as _cache
 
 import httpx._transports.default as _httpx
 
-from rtlab.figures.chart_style.chart import Chart as _Chart
+from rtlab.figures.chart_style.matplotlib_style import Chart as _Chart
 from tests import warm_start as _warm_start
 
 _warm_start.install()

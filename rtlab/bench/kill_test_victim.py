@@ -9,7 +9,7 @@ import asyncio
 import sys
 from typing import Final
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.policies.backoff import Constant
 

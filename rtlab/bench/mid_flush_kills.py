@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from rtlab.bench.kill_test_victim import ROOM
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.delivery_ledger import Anomalies, Ledger, MessageIdentity
 from rtlab.patterns.offline_message_queue import MessageQueue

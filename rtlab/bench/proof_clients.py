@@ -18,10 +18,10 @@ import msgspec
 from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.measure.ledger_message_stamp import MessageIdentity
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.policies.backoff import Constant

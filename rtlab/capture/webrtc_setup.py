@@ -13,7 +13,7 @@ from aioice import stun
 from rtlab.capture.annotate_webrtc import name_of_datagram
 from rtlab.capture.sctp_chunks import SctpChunk, SctpChunks
 from rtlab.capture.udp_tap import UdpTap, kind_of
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 
 __all__ = ["STAGES", "SetupPacket", "WebRTCSetup", "watch_opening"]
 

@@ -45,7 +45,7 @@ def audit(
 
     from rtlab.experiments.audit.findings import holes
     from rtlab.experiments.audit.whole_audit import audit as run
-    from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
+    from rtlab.experiments.endpoint.timed_connect_steps import insecure_tls, trusting_tls
 
     headers = headers_of(header)
     tls = insecure_tls() if insecure else trusting_tls(cafile)

@@ -42,7 +42,7 @@ def probe(
     from rich.console import Console
     from rich.progress import Progress
 
-    from rtlab.experiments.endpoint.timed_connection import insecure_tls, trusting_tls
+    from rtlab.experiments.endpoint.timed_connect_steps import insecure_tls, trusting_tls
     from rtlab.experiments.endpoint_probe import probe as run
 
     headers = headers_of(header)

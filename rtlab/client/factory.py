@@ -6,9 +6,9 @@ import ssl as ssl_module
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.protocol.transport_paths import endpoint_url
 
@@ -71,7 +71,7 @@ def make_client(
     there = endpoint_url(url, transport).with_userinfo
     if transport == "webrtc":
         # Importing aiortc takes 0.2 s, so it is imported only on demand.
-        from rtlab.client.facades.webrtc_channel import WebRTCChannel
+        from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 
         return WebRTCChannel(there, ssl=ssl, relay=relay, **options)
     if transport == "websocket":

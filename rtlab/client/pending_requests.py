@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from rtlab.errors import NotConnected, RequestRefused
-from rtlab.protocol.http_status_retry_rules import MAX_RETRY_AFTER
+from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message, fields_of
 
 __all__ = ["Requests", "published", "refusal_in", "unwrap"]

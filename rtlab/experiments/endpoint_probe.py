@@ -17,7 +17,7 @@ from rtlab.experiments.endpoint.endpoint_kind import EXAMPLE, EndpointKind, kind
 from rtlab.experiments.endpoint.event_stream_reader import EventStream
 from rtlab.experiments.endpoint.probe_report import Report
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
-from rtlab.experiments.endpoint.timed_connection import TIMEOUT, Wire, dial
+from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.websocket_reader import WatchedSocket
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http1_message_parser import Head

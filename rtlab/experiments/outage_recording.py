@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from rtlab.client.connection import State
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.window_throughput import window_throughput
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["guesses_figure", "lengths_figure"]

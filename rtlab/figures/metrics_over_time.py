@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress, say_empty
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 __all__ = ["readings_figure"]

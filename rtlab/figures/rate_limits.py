@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 __all__ = ["admitted_figure"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.labels import LABELS, readable
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import EVENT_COLORS, PALETTE, color_of
 from rtlab.measure.statistics.percentiles import FEWEST_RANKED, percentiles
 

@@ -13,8 +13,8 @@ from rtlab.client.callbacks import refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent, Reconnecting
-from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import check_transports, make_client
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import NotConnected, RtlabError, describe
 from rtlab.policies.state_machine_types import State
 from rtlab.protocol.messages import Message

@@ -14,9 +14,9 @@ from rtlab.errors import LabError
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.cluster_start import all_of, start_broker, until_together
 from rtlab.lab.fetch_node_stats import node_stats
+from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.lab_description import as_html, as_text
 from rtlab.lab.lab_node import LabNode
-from rtlab.lab.load_balancer import Balancer
 from rtlab.lab.server_arguments import LabOptions, ServerOptions, as_arguments
 from rtlab.processes.ports import HeldPort, accepts, can_hold_ports, http_ok
 from rtlab.processes.start_child_process import Child

@@ -22,7 +22,7 @@ READERS: Final = "rtlab-notebooks"
 #: Settings that the user's own override: no news, no update check, no extension downloads.
 _CONFIG: Final = Path(__file__).resolve().parent / "jupyter_config"
 #: Script that a kernel runs first, unless the user has a startup file.
-_STARTUP: Final = Path(__file__).resolve().with_name("kernel_startup.py")
+_STARTUP: Final = Path(__file__).resolve().with_name("pythonstartup_script.py")
 
 
 class LabStart(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.protocol.urls import Origin, parse_url
 
 #: (Origin, first refresh token) → `Tokens` in use. Connections that are given the same refresh token share

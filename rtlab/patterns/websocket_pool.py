@@ -16,10 +16,10 @@ import msgspec
 
 from rtlab.client.connection import Connection, State
 from rtlab.client.event_emitter import Handler
-from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.per_loop import PerLoop
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected, RtlabError
-from rtlab.policies.pool_member_choice import PoolChoice, PoolMember, RoundRobin
+from rtlab.policies.pool_round_robin_or_least_busy import PoolChoice, PoolMember, RoundRobin
 from rtlab.processes.owned_tasks import OwnedTasks
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import shown

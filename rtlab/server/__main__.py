@@ -17,7 +17,7 @@ from rtlab.policies.rate_limit_notation import RateLimit, parse_rate_limit
 from rtlab.processes import parent_watch as _child
 from rtlab.processes.descriptor_limit import raise_nofile
 from rtlab.protocol.schemas import Schemas
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.brokers.room_publishing_interface import Broker, BrokerFailed
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker
 from rtlab.server.command_line import make_parser

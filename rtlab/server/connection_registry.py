@@ -17,8 +17,8 @@ from rtlab.server.refusal import AnswerPayload, Ended, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, check_entry
 from rtlab.server.server_options import Options
-from rtlab.server.sessions.session import Session
-from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.sink_interface import Sink
 
 __all__ = ["Accepted", "Connections"]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from rtlab.server.connection_registry import Connections
-from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
 
 __all__ = ["drain"]
 

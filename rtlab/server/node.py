@@ -20,7 +20,7 @@ from rtlab.server.event_loop.turn_duration_meter import TurnMeter
 from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.handlers import Services, publish
 from rtlab.server.heartbeats import Heartbeats
-from rtlab.server.ingress.entry_point import Ingress
+from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.ingress.optional_steps import make_steps
 from rtlab.server.reauthorization import Reauthorization
@@ -30,7 +30,7 @@ from rtlab.server.rooms.names_and_room_count import MAX_ROOMS, is_name
 from rtlab.server.rooms.presence_update_timer import Announcer
 from rtlab.server.server_options import Options
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers
-from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
 from rtlab.server.upkeep import Upkeep
 

@@ -19,8 +19,8 @@ from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Ended, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
-from rtlab.server.sessions.session import Session
-from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
+from rtlab.server.sessions.session_with_replay import Session
 
 if TYPE_CHECKING:
     from rtlab.server.auth.request_authentication import Authority

@@ -10,7 +10,7 @@ from typing import Final
 
 from rtlab.server.connection_registry import Connections
 from rtlab.server.rooms.hub import Hub
-from rtlab.server.sessions.session_registry import Sessions
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
 
 __all__ = ["Upkeep"]
 

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.figures.recorded_run import latency_figure
     from rtlab.widgets.live_latency_plot import LatencyPlot
     from rtlab.widgets.verdicts.predict import Predict
@@ -19,7 +19,7 @@ __all__ = ["Chart", "LatencyPlot", "Predict", "latency_figure"]
 
 # Imported on first use: a figure needs matplotlib, a widget does not.
 _HOMES: Final = {
-    "Chart": "rtlab.figures.chart_style.chart",
+    "Chart": "rtlab.figures.chart_style.matplotlib_style",
     "LatencyPlot": "rtlab.widgets.live_latency_plot",
     "Predict": "rtlab.widgets.verdicts.predict",
     "latency_figure": "rtlab.figures.recorded_run",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import ipywidgets
 
 from rtlab.client.event_emitter import Disconnected
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, LabError
 from rtlab.measure.batching_load import BatchingLoad
 from rtlab.measure.recorder import Recorder

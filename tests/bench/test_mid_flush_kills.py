@@ -12,7 +12,7 @@ import pytest
 
 from rtlab.bench import mid_flush_kills
 from rtlab.bench.mid_flush_kills import kill_in_mid_flush
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.patterns import queue_sqlite_file
 from rtlab.patterns.offline_message_queue import MessageQueue

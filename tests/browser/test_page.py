@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from tests.browser.lab import open_page
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.capture.xss_detection import SAMPLE_TEXTS, active_markup
-from rtlab.widgets.sandboxed_chat_frames import SandboxedChat
+from rtlab.widgets.xss_in_sandboxed_frames import SandboxedChat
 from tests.browser.lab import chromium, open_browser
 
 WRITINGS = ("innerHTML", "without script", "textContent")

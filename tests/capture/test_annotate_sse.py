@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.capture.annotate_sse import annotate_events
 from rtlab.capture.tcp_tap import Tap
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.errors import MessageError
 from rtlab.lab.lab import Lab
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rtlab.capture.annotate_webrtc import annotate_sdp, name_of_datagram
 from rtlab.capture.udp_tap import UdpTap
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.server.app import Server
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

@@ -13,14 +13,14 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.factory import make_client
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.protocol.transport_names import TRANSPORTS
 from rtlab.protocol.websocket_handshake import accept_of
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.testing.scripted_http import ScriptedServer, response

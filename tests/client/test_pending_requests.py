@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.pending_requests import Requests, unwrap
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant

@@ -13,10 +13,10 @@ from aiortc import RTCSessionDescription
 from websockets.asyncio.server import ServerConnection, serve
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.patterns.realtime_client import RealtimeConnection
 from rtlab.testing.scripted_http import ScriptedServer, response
 from rtlab.webrtc.data_channel import DataLink

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
 from rtlab.experiments.dead_peer_detection import detection_times
 from rtlab.faults.client.fault_client import FaultClient

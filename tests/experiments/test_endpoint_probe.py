@@ -15,7 +15,7 @@ from rtlab.cli import main as cli
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.endpoint.record_round_trips import follow
-from rtlab.experiments.endpoint.timed_connection import insecure_tls
+from rtlab.experiments.endpoint.timed_connect_steps import insecure_tls
 from rtlab.experiments.endpoint_probe import probe
 from rtlab.lab.certificates import Certificates
 from rtlab.lab.lab import Lab

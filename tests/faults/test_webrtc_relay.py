@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.lab.lab import Lab
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.figures.chart_style.chart import Chart
+from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.figures.recorded_run import latency_figure, trailing_percentiles
 from rtlab.measure.recorder import Recorder

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.cluster_start import start_broker
 from rtlab.lab.lab import Lab

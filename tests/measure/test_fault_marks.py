@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.faults.fault_script import FaultScript
 from rtlab.faults.fault_trace import TraceEvent
 from rtlab.lab.lab import Lab

@@ -1,6 +1,6 @@
 """Each mechanism of delivery switched off: the ledger reports exactly its anomaly.
 
-With all of them on, `tests/bench/test_delivery_proof.py` finds none.
+With all of them on, `tests/bench/test_delivery_proof_round.py` finds none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pytest_asyncio
 
 from rtlab.bench.proof_sender_receiver import follow, send
 from rtlab.client.delivery.repeats_and_gaps import NewestNames, Position
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.errors import RtlabError
 from rtlab.lab.lab import Lab

@@ -9,10 +9,10 @@ import math
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused

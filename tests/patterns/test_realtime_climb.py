@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab.client.event_emitter import Moved
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeClient, RealtimeConnection
 from rtlab.patterns.transport_blocklist import Blocklist

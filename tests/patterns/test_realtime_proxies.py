@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rtlab.client.event_emitter import Reconnecting
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.lab.reverse_proxies import start_proxies
 from rtlab.patterns.realtime_client import ORDER, RealtimeClient

@@ -8,9 +8,9 @@ import gc
 import pytest
 
 from rtlab.client.connection import Connection, State
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.patterns.room_manager import CALLBACKS, RoomManager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.patterns.secure_websocket import SecureWebSocket
 
 

@@ -9,13 +9,13 @@ from collections import Counter
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, NotConnected
 from rtlab.lab.lab import Lab
 from rtlab.patterns.websocket_pool import WebSocketPool
 from rtlab.policies.backoff import Constant
-from rtlab.policies.pool_member_choice import HashByKey, LeastBusy
+from rtlab.policies.pool_round_robin_or_least_busy import HashByKey, LeastBusy
 from rtlab.policies.reorder_buffer import ReorderBuffer
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import turns, welcome

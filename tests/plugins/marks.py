@@ -63,7 +63,7 @@ COLD = (
     "notebooks/13_backpressure.ipynb",
     "notebooks/16_input_limits_encryption.ipynb",
     "notebooks/18_monitoring.ipynb",
-    "tests/experiments/security/test_connection_attacks.py",
+    "tests/experiments/security/test_slow_loris_bomb_and_smuggling.py",
     "tests/experiments/throughput/test_compression_memory.py",
     # And here what a start is.
     "tests/bench",

@@ -11,11 +11,11 @@ import httpx
 import pytest
 import websockets
 
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
 from rtlab.client.factory import make_client
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.errors import RequestRefused
 from rtlab.protocol.messages import Message
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.handlers import publish
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.endpoints.webrtc_offer import PEERS
 from rtlab.server.node import Node
 from rtlab.server.rooms.room_limits import HubLimits

@@ -11,7 +11,7 @@ from rtlab.server.node import Node
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.server_options import Options
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from tests.server.ingress.bench import Bench
 
 

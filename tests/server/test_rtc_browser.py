@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aioice.ice import get_host_addresses
 
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.server.app import Server
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 from rtlab.server.stats_report import read_stats

@@ -15,19 +15,19 @@ import websockets
 
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Disconnected, Resync
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
 from rtlab.client.message_iterator import MessageIterator
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.frames_encoded_once import Burst
 from rtlab.server.node import Node
 from rtlab.server.rooms.fan_out import BURST_FRAMES
 from rtlab.server.server_options import Options
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from tests.server.conftest import Child
 
 ROOMS = {

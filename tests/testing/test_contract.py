@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 import websockets
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.testing.mock.connection_script import PeerScript, echo
 

@@ -19,7 +19,7 @@ from websockets.typing import Subprotocol
 from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -10,7 +10,7 @@ import numpy as np
 from rtlab.bench.peers.asyncio_sleep_schedule import latenesses
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 
 __all__ = ["run"]
 

@@ -18,7 +18,7 @@ from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.capture.tcp_tap import Tap, TappedConnection
 from rtlab.capture.traffic_parser import frames
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.hooks.shared_connections import hooks_settled, open_links
 from rtlab.hooks.use_websocket import use_websocket

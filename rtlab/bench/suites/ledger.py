@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
+from rtlab.bench.delivery_proof_round import KINDS, MODES, Round, run_round
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.start_proof_clients import ClientsProcess

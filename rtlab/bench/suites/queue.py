@@ -20,7 +20,7 @@ from rtlab.bench.peers.persist_queue import enqueue_and_acknowledge, enqueue_one
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.patterns.offline_message_queue import MessageQueue
 from rtlab.policies.backoff import Constant

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.recorder import Recorder
 

@@ -22,14 +22,14 @@ import psutil
 from rtlab.bench.peers.bare_brokers import BARE, Trip
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
-from rtlab.experiments.cluster.node_death import Break, break_cluster
+from rtlab.experiments.cluster.node_death_losses import Break, break_cluster
 from rtlab.lab.broker_servers import BROKERS, BrokerServer, find_broker
 from rtlab.lab.lab import Lab
 from rtlab.measure.cpu_time import cpu_seconds
-from rtlab.server.brokers.cluster.membership import Timings
+from rtlab.server.brokers.cluster.cluster_membership import Timings
 
 __all__ = ["measure", "measure_recovery", "run"]
 

@@ -21,10 +21,10 @@ import msgspec
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import RtlabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
-from rtlab.experiments.endpoint.timed_connection import Wire, dial
+from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.experiments.security.login_and_message_attacks import PASSWORDS
 from rtlab.lab.server_arguments import ServerOptions, as_arguments
 from rtlab.measure.cpu_time import cpu_seconds

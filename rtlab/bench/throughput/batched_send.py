@@ -19,7 +19,7 @@ from rtlab.bench.peers.peer_servers import PeerServer
 from rtlab.bench.registry import StartLab
 from rtlab.bench.results import Result
 from rtlab.bench.throughput.process_reading import BENCH
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.measure.cpu_time import cpu_seconds
 from rtlab.patterns.message_batcher import MessageBatcher

@@ -21,7 +21,7 @@ from rtlab.client.delivery.outbox_identity import OutboxIdentity
 from rtlab.client.delivery.unacknowledged_message import Parcel
 from rtlab.client.pending_requests import refusal_in
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RequestRefused, RtlabError, describe
-from rtlab.policies.go_back_n import GoBackN
+from rtlab.policies.go_back_n_window import GoBackN
 from rtlab.processes.owned_tasks import Spawn
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 

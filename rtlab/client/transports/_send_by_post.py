@@ -17,10 +17,16 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from rtlab.client.transports._http import HttpClient, hint_of, loss
+from rtlab.client.transports._http_client import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
-from rtlab.protocol.http_status_retry_rules import UNFINISHED, close_code_for, code_in, is_web_page, reason_in
+from rtlab.protocol.http_status_and_retry_after import (
+    UNFINISHED,
+    close_code_for,
+    code_in,
+    is_web_page,
+    reason_in,
+)
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import Url
 

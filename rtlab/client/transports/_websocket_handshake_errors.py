@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, NegotiationEr
 
 from rtlab.client.transports.connect_failures import circular, explain_os_error
 from rtlab.errors import ConnectFailed
-from rtlab.protocol.http_status_retry_rules import code_in, may_retry, reason_in, retry_after
+from rtlab.protocol.http_status_and_retry_after import code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Url
 
 __all__ = ["explain_handshake"]

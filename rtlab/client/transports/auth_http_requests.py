@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 import httpx
 import msgspec
 
-from rtlab.client.transports._http import HttpClient, hint_of, loss
+from rtlab.client.transports._http_client import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.protocol.codecs import parse_json
-from rtlab.protocol.http_status_retry_rules import code_in, is_web_page, may_retry, reason_in
+from rtlab.protocol.http_status_and_retry_after import code_in, is_web_page, may_retry, reason_in
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Url
 

@@ -13,14 +13,14 @@ import httpx
 import msgspec
 
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.transports._http import HttpClient, loss, refused, session_url
+from rtlab.client.transports._http_client import HttpClient, loss, refused, session_url
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON, parse_json
-from rtlab.protocol.http_status_retry_rules import close_code_for, is_web_page
+from rtlab.protocol.http_status_and_retry_after import close_code_for, is_web_page
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query

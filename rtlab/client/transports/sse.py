@@ -17,7 +17,7 @@ from typing import Final
 import httpx
 
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.client.transports._http import HttpClient, ResponseHead, loss, refused, session_url
+from rtlab.client.transports._http_client import HttpClient, ResponseHead, loss, refused, session_url
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
@@ -26,7 +26,7 @@ from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDi
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
-from rtlab.protocol.http_status_retry_rules import may_retry
+from rtlab.protocol.http_status_and_retry_after import may_retry
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query

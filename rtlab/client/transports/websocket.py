@@ -30,7 +30,7 @@ from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
 from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
-from rtlab.protocol.http_status_retry_rules import REDIRECTS
+from rtlab.protocol.http_status_and_retry_after import REDIRECTS
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of

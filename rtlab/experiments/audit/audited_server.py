@@ -10,7 +10,7 @@ import msgspec
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import Fields, new_key, request_head, upgrade_fields
-from rtlab.experiments.endpoint.timed_connection import Wire, dial
+from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.protocol.http1_message_parser import Head
 from rtlab.protocol.origin_and_host_headers import is_loopback
 from rtlab.protocol.urls import Url

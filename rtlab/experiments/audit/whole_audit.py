@@ -10,7 +10,7 @@ from rtlab.experiments.audit.audited_server import Target, check_is_ours
 from rtlab.experiments.audit.findings import Finding
 from rtlab.experiments.audit.open_websocket_checks import INSIDE, inside_checks
 from rtlab.experiments.audit.unauthenticated_checks import forged_token, outside_checks
-from rtlab.experiments.endpoint.timed_connection import TIMEOUT
+from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT
 from rtlab.protocol.urls import parse_url
 
 __all__ = ["audit"]

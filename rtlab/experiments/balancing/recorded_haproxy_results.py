@@ -14,8 +14,8 @@ from typing import Any, Final, Literal, ParamSpec, TypeVar, cast
 import msgspec
 
 from rtlab.errors import LabError
+from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.lab import Lab
-from rtlab.lab.load_balancer import Balancer
 from rtlab.measure.provenance import provenance, write_json
 from rtlab.resources import checkout, data_path
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.processes.owned_tasks import together
 from rtlab.server.brokers.carrier_for import carrier_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.errors import MessageTooLarge
-from rtlab.experiments.endpoint.timed_connection import Wire
+from rtlab.experiments.endpoint.timed_connect_steps import Wire
 from rtlab.protocol.http1_message_parser import Body, Head, NotHttp
 
 __all__ = ["EventStream"]

@@ -9,7 +9,7 @@ import zlib
 from typing import Final
 
 from rtlab.experiments.endpoint.raw_websocket_frames import ReceivedFrame, raw_frame
-from rtlab.experiments.endpoint.timed_connection import Wire
+from rtlab.experiments.endpoint.timed_connect_steps import Wire
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG, TEXT
 
 __all__ = ["WatchedSocket"]

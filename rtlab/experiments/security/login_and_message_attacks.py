@@ -20,7 +20,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Origin
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import RequestRefused, RtlabError, describe
 from rtlab.lab.lab import Lab
 from rtlab.protocol.urls import parse_url

@@ -15,7 +15,6 @@ from typing import Any, Final, Literal
 import msgspec
 
 from rtlab.errors import LabError
-from rtlab.experiments.security.connection_attacks import smuggle_past_nginx
 from rtlab.experiments.security.cross_site_attacks import (
     chat_site,
     hijack_socket,
@@ -24,7 +23,8 @@ from rtlab.experiments.security.cross_site_attacks import (
     token_from_referrer,
 )
 from rtlab.experiments.security.login_and_message_attacks import log_in, read_log
-from rtlab.figures.chart_style.chart import Chart
+from rtlab.experiments.security.slow_loris_bomb_and_smuggling import smuggle_past_nginx
+from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.figures.diagrams.sequence_diagram import Arrow, sequence_figure
 from rtlab.lab.lab import Lab
 from rtlab.measure.provenance import provenance, write_json

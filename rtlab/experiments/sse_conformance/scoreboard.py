@@ -11,7 +11,7 @@ import httpx
 import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 from httpx_sse import EventSource, SSEError, aconnect_sse
 
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse_decoder import SseDecoder
 from rtlab.errors import ConnectFailed, ConnectionLost
 from rtlab.experiments.sse_conformance.connection_cases import (

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 import numpy as np
 
 from rtlab.capture.measurement_retry import again_while_busy
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import MachineBusy
 from rtlab.measure.load_generator import OpenLoopRun, poisson_times, send_on_schedule
 from rtlab.measure.observed_batch_window import ObservedBatchWindow

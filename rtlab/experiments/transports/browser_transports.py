@@ -12,10 +12,10 @@ import numpy as np
 
 from rtlab.capture.tcp_tap import Tap
 from rtlab.client.connection import Connection
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.resources import data_path
 from rtlab.widgets.page_transport_button import BrowserPage, PageError, RecordedPage
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.capture.wire_report import WireReport
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.measure.recorder import Recorder
     from rtlab.widgets.verdicts.plain_table import PlainTable
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rtlab.experiments.transports.transport_comparison import OnProgress
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["ConnectTimeFit", "RoundTrips", "connect_round_trips"]

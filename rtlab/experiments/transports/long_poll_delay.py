@@ -24,7 +24,7 @@ import numpy as np
 from rtlab.capture.http_exchanges import Exchange, exchanges
 from rtlab.capture.measurement_retry import again_while_busy
 from rtlab.capture.tcp_tap import Tap
-from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.errors import LabError, MachineBusy
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.measure.event_loop_lag import LoopLag

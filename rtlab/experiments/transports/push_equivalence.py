@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rtlab.experiments.transports.transport_comparison import OnProgress
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["PushEquivalence", "push_equivalence"]

@@ -17,7 +17,7 @@ from rtlab.measure.cpu_time import CpuWatch
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.lab.lab import Lab
 
 __all__ = ["VERSIONS", "TlsCost", "Version", "tls_cost"]

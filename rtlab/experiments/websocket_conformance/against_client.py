@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import FrameReader, raw_frame
 from rtlab.experiments.websocket_conformance.frame_cases import Fails, FrameCase, Returns, Takes

@@ -10,7 +10,7 @@ from typing import Final
 
 from rtlab.errors import ConnectFailed
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
-from rtlab.experiments.endpoint.timed_connection import Wire, dial
+from rtlab.experiments.endpoint.timed_connect_steps import Wire, dial
 from rtlab.experiments.websocket_conformance.frame_cases import FrameCase, Returns, Takes
 from rtlab.experiments.websocket_conformance.handshake_cases import RequestCase
 from rtlab.experiments.websocket_conformance.outcome import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rtlab.figures.chart_style.chart import FAINT, INK, ON_PILL, PILL, Chart
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, ON_PILL, PILL, Chart
 from rtlab.figures.chart_style.palette import PALETTE
 
 __all__ = ["Arrow", "Stage", "sequence_figure"]

@@ -11,7 +11,7 @@ from typing import Final
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from rtlab.figures.chart_style.chart import INK, ON_PILL, PILL, Chart
+from rtlab.figures.chart_style.matplotlib_style import INK, ON_PILL, PILL, Chart
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.policies.state_machine_types import State
 from rtlab.policies.state_transition_table import TABLE

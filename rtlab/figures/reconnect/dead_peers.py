@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 
 if TYPE_CHECKING:

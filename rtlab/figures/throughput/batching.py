@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, SERIES_CYCLE
 from rtlab.models.batching import batch_delay, batch_size, loaded_delay
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
 from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 __all__ = ["encoding_figure", "fan_out_figure", "memory_figure"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import color_of
 
 __all__ = ["freeze_figure"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, color_of
 
 __all__ = ["overtakes_figure", "release_figure"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress
 from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:

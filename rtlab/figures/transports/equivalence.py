@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from rtlab.figures.chart_style.chart import FAINT, Chart, dress
 from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.matplotlib_style import FAINT, Chart, dress
 from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.framing_overhead import sse_overhead_bytes
 

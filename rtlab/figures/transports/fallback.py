@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE, TRANSPORT_COLORS
 
 if TYPE_CHECKING:

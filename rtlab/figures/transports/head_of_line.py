@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtlab.figures.chart_style.chart import INK, Chart, dress, say_empty
+from rtlab.figures.chart_style.matplotlib_style import INK, Chart, dress, say_empty
 from rtlab.figures.chart_style.palette import PALETTE
 
 __all__ = ["delays_figure", "towers_figure"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import FAINT, INK, ON_PILL, PILL, Chart, dress
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, ON_PILL, PILL, Chart, dress
 from rtlab.figures.chart_style.palette import PALETTE
 from rtlab.models.polling import long_poll_extra_wait
 

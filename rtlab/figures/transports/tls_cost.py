@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtlab.figures.chart_style.chart import Chart, dress
 from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.matplotlib_style import Chart, dress
 from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:

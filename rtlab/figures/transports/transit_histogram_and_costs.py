@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rtlab.figures.chart_style.chart import FAINT, INK, Chart, dress
 from rtlab.figures.chart_style.labels import readable
+from rtlab.figures.chart_style.matplotlib_style import FAINT, INK, Chart, dress
 from rtlab.figures.chart_style.palette import color_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from rtlab.errors import RtlabError
-from rtlab.measure.monitoring.metrics_history import MetricsHistory
+from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 
 __all__ = ["FUNCTIONS", "BadExpression", "Expression"]
 

@@ -9,7 +9,7 @@ import msgspec
 
 from rtlab.errors import LabError
 from rtlab.measure.monitoring.alert_condition_parser import Expression
-from rtlab.measure.monitoring.metrics_history import MetricsHistory
+from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 
 __all__ = ["DEFAULT_ALERTS", "Alert", "AlertState", "Alerts"]
 

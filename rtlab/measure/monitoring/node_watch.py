@@ -11,7 +11,7 @@ from typing import Self
 from rtlab.errors import LabError
 from rtlab.lab.fetch_prometheus_page import MetricsReader
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert, Alerts
-from rtlab.measure.monitoring.metrics_history import MetricsHistory
+from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 from rtlab.measure.monitoring.prometheus_text_parser import MetricsPage
 
 __all__ = ["NodeWatch"]

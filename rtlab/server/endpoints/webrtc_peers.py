@@ -19,7 +19,7 @@ from rtlab.protocol.limits import BATCH_SLACK_BYTES
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node
 from rtlab.server.refusal import Refused
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.collect_batches import batched
 from rtlab.server.sinks.sink_interface import Sink
 from rtlab.server.sinks.write_to_data_channel import DataChannelSink

@@ -21,7 +21,7 @@ from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.http_answers import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.collect_batches import batched
 from rtlab.server.sinks.sink_interface import Sink, bound_send_buffer
 from rtlab.server.sinks.write_to_websocket import WebSocketSink

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from rtlab.server.handlers.batch import batch
-from rtlab.server.handlers.control_messages import auth, confirm, echo, ping, pong
+from rtlab.server.handlers.echo_ping_ack_auth import auth, confirm, echo, ping, pong
 from rtlab.server.handlers.handler_interface import MessageHandler, Services
 from rtlab.server.handlers.join_and_leave_rooms import join_room, leave_room
 from rtlab.server.handlers.numbered_outbox import in_sequence, outbox

@@ -15,7 +15,7 @@ from rtlab.server.handlers.handler_interface import Services
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.now_or_later import InOrder, Later, then
 from rtlab.server.refusal import AnswerPayload, Refused
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 
 __all__ = ["batch"]
 

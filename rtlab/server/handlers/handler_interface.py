@@ -15,7 +15,7 @@ from rtlab.server.refusal import AnswerPayload, Refused
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import check_name
 from rtlab.server.sessions.outbox_deduplication_and_fencing import Producers
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["MessageHandler", "ReceiveItem", "Services", "field", "room_of"]

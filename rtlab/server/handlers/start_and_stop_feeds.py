@@ -10,7 +10,7 @@ from rtlab.server.handlers.handler_interface import Services, field
 from rtlab.server.incoming_message import Answer, Incoming
 from rtlab.server.refusal import Refused
 from rtlab.server.sessions.fixed_schedule_feed import Feed, parse_plan
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 
 __all__ = ["MAX_FEEDS", "MAX_TOTAL_RATE", "feed"]
 

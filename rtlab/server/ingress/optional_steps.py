@@ -1,4 +1,4 @@
-"""The optional steps, which some servers have, in order; the three that all have are in `entry_point`."""
+"""The optional steps, which some servers have, in order; `message_entry_point` has those of all servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rtlab.protocol.duplicate_keys import check_json_keys, check_msgpack_keys
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.deliberate_security_holes import CheckFirstValues, resolve_room
 from rtlab.server.incoming_message import Incoming
-from rtlab.server.ingress.entry_point import IngressStep
+from rtlab.server.ingress.message_entry_point import IngressStep
 from rtlab.server.ingress.message_rate_limit import LimitRate
 from rtlab.server.reauthorization import Reauthorization
 from rtlab.server.refusal import Refused

@@ -15,7 +15,7 @@ from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sinks.sink_interface import write_each
 from rtlab.testing.fake_clock import loop_time
 from rtlab.testing.mock.connection_script import PeerScript

@@ -22,7 +22,7 @@ from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from rtlab.errors import RtlabError, describe
-from rtlab.protocol.http_status_retry_rules import retry_after
+from rtlab.protocol.http_status_and_retry_after import retry_after
 from rtlab.protocol.urls import parse_url
 from rtlab.testing.mock.memory_frames import ConnectionEnd, Item, MakeLink, MemoryLink, Request, Response
 from rtlab.testing.proxies.drop_repeat_and_hold_rules import MessageRules

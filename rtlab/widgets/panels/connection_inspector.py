@@ -18,7 +18,7 @@ from rtlab.widgets.panels.copy_as_code_button import call_as_code
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.measure.fault_marks import FaultEvents
 
 __all__ = ["ConnectionInspector", "options_as_code"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from rtlab.measure.monitoring.alert_rules import Alerts
-    from rtlab.measure.monitoring.metrics_history import MetricsHistory
+    from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
 
 __all__ = ["READINGS", "MetricsBoard"]
 

@@ -22,7 +22,7 @@ from rtlab.widgets.panels.journal_entry_text import KINDS, words_of
 from rtlab.widgets.panels.journal_panel import JournalPanel
 
 if TYPE_CHECKING:
-    from rtlab.figures.chart_style.chart import Chart
+    from rtlab.figures.chart_style.matplotlib_style import Chart
     from rtlab.measure.fault_marks import FaultEvents
 
 __all__ = ["ROW_COLORS", "SPEEDS", "WireTimeline"]

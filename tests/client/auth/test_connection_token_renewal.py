@@ -13,10 +13,10 @@ import pytest
 from rtlab.client.auth import connection_token_renewal, login_and_token_refresh
 from rtlab.client.auth.login_and_token_refresh import Tokens
 from rtlab.client.connection import Connection
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeConnection

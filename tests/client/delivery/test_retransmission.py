@@ -13,12 +13,12 @@ from rtlab.client.connection import Connection
 from rtlab.client.delivery import retransmission
 from rtlab.client.delivery.retransmission import PER_FRAME, Retransmission
 from rtlab.client.delivery.unacknowledged_message import Parcel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
 from rtlab.processes.owned_tasks import OwnedTasks
-from rtlab.protocol.http_status_retry_rules import MAX_RETRY_AFTER
+from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, turns, until, welcome

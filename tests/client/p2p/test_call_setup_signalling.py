@@ -116,9 +116,9 @@ async def test_a_peer_that_vanishes_ends_the_call(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_server_signals_and_then_carries_nothing() -> None:
-    from rtlab.client.facades.webrtc_channel import WebRTCChannel
-    from rtlab.client.facades.websocket_connection import WebSocketConnection
-    from rtlab.server.app import Server
+    from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+    from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
+    from rtlab.server.aiohttp_app_and_routes import Server
     from rtlab.server.node import Node
     from rtlab.server.server_options import Options
 

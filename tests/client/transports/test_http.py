@@ -10,7 +10,7 @@ import struct
 import httpx
 import pytest
 
-from rtlab.client.transports._http import HttpClient, loss
+from rtlab.client.transports._http_client import HttpClient, loss
 from rtlab.protocol.urls import parse_url
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"

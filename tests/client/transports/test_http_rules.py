@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from rtlab.client.connection import Connection
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.client.transports.sse import SseTransport

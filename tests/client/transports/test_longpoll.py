@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rtlab.client.event_emitter import Reconnecting
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.transports import longpoll
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed

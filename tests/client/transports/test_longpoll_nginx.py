@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.experiments.transports.proxy_matrix import start_proxies
 from rtlab.lab.lab import Lab
 from rtlab.processes.find_program import find_program

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports._batch_query import batches_within
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rtlab.client.transports import _send_by_post
-from rtlab.client.transports._http import HttpClient
+from rtlab.client.transports._http_client import HttpClient
 from rtlab.client.transports._send_by_post import Upstream
 from rtlab.errors import MessageError, MessageTooLarge, TransportClosed
 from rtlab.protocol.messages import Message

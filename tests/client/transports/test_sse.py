@@ -15,7 +15,7 @@ import trustme
 
 from rtlab.client.connection import State
 from rtlab.client.event_emitter import Disconnected, Reconnecting
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.codecs import JSON

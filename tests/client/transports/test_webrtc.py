@@ -16,7 +16,7 @@ from aiohttp import web
 from aiortc import RTCDataChannel, RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_STRING
 
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.transports import webrtc
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from websockets.utils import accept_key
 
 from rtlab.client.connection import State
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.codecs import CODECS, JSON, MSGPACK

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from rtlab.experiments.balancing.real_rolling_restart import RollingRestart, real_rolling_restart
+from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.lab import Lab
-from rtlab.lab.load_balancer import Balancer
 
 
 @pytest.mark.skipif(not Balancer.installed(), reason="HAProxy is not installed: apt install haproxy")

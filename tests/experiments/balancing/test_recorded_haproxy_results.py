@@ -8,8 +8,8 @@ from rtlab.errors import LabError
 from rtlab.experiments.balancing.node_by_key import join_moves
 from rtlab.experiments.balancing.real_rolling_restart import real_rolling_restart
 from rtlab.experiments.balancing.recorded_haproxy_results import BalancedRuns
+from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.lab import Lab
-from rtlab.lab.load_balancer import Balancer
 
 
 async def test_what_is_not_installed_is_shown_as_recorded(

@@ -8,7 +8,7 @@ import httpx
 
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.experiments.cluster.message_path_timestamps import follow_messages
-from rtlab.experiments.cluster.node_death import MODES, break_cluster, death_table
+from rtlab.experiments.cluster.node_death_losses import MODES, break_cluster, death_table
 
 
 async def test_a_way_a_death_and_a_cut() -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from rtlab.experiments.transports.connect_round_trips import connect_round_trips
-from rtlab.figures.chart_style.chart import Chart
+from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.lab.lab import Lab
 
 TIMEOUT = 60.0

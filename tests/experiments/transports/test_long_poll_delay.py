@@ -14,7 +14,7 @@ import pytest
 from rtlab.capture import measurement_retry
 from rtlab.capture.http_exchanges import exchanges
 from rtlab.capture.tcp_tap import Tap, TappedConnection
-from rtlab.client.facades.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.errors import MachineBusy
 from rtlab.experiments.transports import long_poll_delay
 from rtlab.experiments.transports.long_poll_delay import (

@@ -13,4 +13,4 @@ def test_colours_are_written_in_two_modules_only() -> None:
     written = {
         path.name for path in folder.rglob("*.py") if re.search(r"#[0-9A-Fa-f]{6}\b", path.read_text())
     }
-    assert written == {"chart.py", "palette.py"}
+    assert written == {"matplotlib_style.py", "palette.py"}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtlab.figures.chart_style.chart import Chart
+from rtlab.figures.chart_style.matplotlib_style import Chart
 from rtlab.figures.diagrams.sequence_diagram import Arrow, Stage, sequence_figure
 from rtlab.figures.diagrams.state_diagram import state_figure
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from rtlab.errors import LabError
 from rtlab.measure.monitoring.alert_condition_parser import BadExpression, Expression
-from rtlab.measure.monitoring.metrics_history import MetricsHistory
-from tests.measure.monitoring.test_metrics_history import history, page
+from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
+from tests.measure.monitoring.test_metrics_rates_and_history import history, page
 
 TWO = history((0.0, page(0, 1, (100, 0, 0))), (1.0, page(10, 4, (195, 5, 0))))
 

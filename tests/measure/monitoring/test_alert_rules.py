@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from rtlab.measure.monitoring.alert_rules import DEFAULT_ALERTS, Alert, Alerts
-from rtlab.measure.monitoring.metrics_history import MetricsHistory
-from tests.measure.monitoring.test_metrics_history import page
+from rtlab.measure.monitoring.metrics_rates_and_history import MetricsHistory
+from tests.measure.monitoring.test_metrics_rates_and_history import page
 
 DEEP = Alert("deep", "depth > 3", "…", hold=1.0)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.lab.broker_servers import BrokerServer, find_broker
 from rtlab.lab.lab import Lab

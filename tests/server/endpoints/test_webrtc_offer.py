@@ -14,15 +14,15 @@ import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtcsctptransport import WEBRTC_DCEP, WEBRTC_STRING
 
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.endpoints import webrtc_peers
 from rtlab.server.endpoints.webrtc_offer import PEERS
 from rtlab.server.endpoints.webrtc_peers import RtcPeers

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.node import Node

@@ -10,7 +10,7 @@ import pytest
 from aiohttp.web import WebSocketResponse
 
 from rtlab.client.factory import make_client
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.event_loop import garbage_collection
 from rtlab.server.event_loop.garbage_collection import GarbageCollection
 from rtlab.server.node import Node

@@ -8,7 +8,7 @@ from rtlab.protocol.codecs import JSON, Codec
 from rtlab.server.node import Node
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.server_options import Options
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 
 
 class Bench:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from rtlab.server.app import Server
+from rtlab.server.aiohttp_app_and_routes import Server
 from rtlab.server.node import Node
 from rtlab.server.server_options import Options
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.lab.lab import Lab
 from rtlab.measure.kernel_sockets import bytes_in_kernel
 from rtlab.patterns.message_batcher import MessageBatcher

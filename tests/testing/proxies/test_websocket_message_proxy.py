@@ -10,8 +10,8 @@ import httpx
 import pytest
 import websockets
 
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.errors import ConnectFailed, RtlabError
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.unreliable_network import MessageFaults

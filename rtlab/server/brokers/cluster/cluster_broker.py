@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrying.carrier_interface import Carried, Carrier
+from rtlab.server.brokers.cluster.cluster_membership import Membership, Timings
+from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
 from rtlab.server.brokers.cluster.forwarded_publishes import ForwardedPublishes
-from rtlab.server.brokers.cluster.life_lines import LifeLines
-from rtlab.server.brokers.cluster.membership import Membership, Timings
 from rtlab.server.brokers.cluster.node_messages import (
     AskHistory,
     Forward,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.cluster.membership import Membership
+from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_messages import Forward, Reply
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 from rtlab.server.brokers.cluster.send_to_nodes import NodeLink, address_of

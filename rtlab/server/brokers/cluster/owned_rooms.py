@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.cluster.membership import Membership
+from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_messages import AskHistory, Handed, Out, RoomHandover, Told
 from rtlab.server.brokers.cluster.room_sequencer import PublishCallback, RoomSequencer, new_epoch, term_of
 from rtlab.server.brokers.cluster.send_to_nodes import ALL, NodeLink

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rtlab.protocol.messages import Message
-from rtlab.server.brokers.cluster.membership import Membership
+from rtlab.server.brokers.cluster.cluster_membership import Membership
 from rtlab.server.brokers.cluster.node_messages import AskHistory, RoomHandover, RoomUsers, Told
 from rtlab.server.brokers.cluster.owned_rooms import OwnedRooms
 from rtlab.server.brokers.cluster.room_sequencer import UNKNOWN_EPOCH

@@ -14,7 +14,7 @@ import pytest
 from rtlab.protocol.messages import Message
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
-from rtlab.server.brokers.cluster.membership import Timings
+from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.brokers.cluster.node_messages import (
     AskHistory,
     Handed,

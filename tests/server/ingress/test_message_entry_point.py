@@ -22,15 +22,15 @@ from rtlab.server.handlers import Services
 from rtlab.server.handlers.batch import MAX_BATCH
 from rtlab.server.handlers.start_and_stop_feeds import MAX_FEEDS, MAX_TOTAL_RATE
 from rtlab.server.incoming_message import ON_STREAM, Incoming
-from rtlab.server.ingress.entry_point import Ingress
+from rtlab.server.ingress.message_entry_point import Ingress
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.rooms.hub import Hub
 from rtlab.server.rooms.names_and_room_count import MAX_ROOMS
 from rtlab.server.rooms.room_limits import HubLimits
 from rtlab.server.sessions.fixed_schedule_feed import MAX_RATE
 from rtlab.server.sessions.outbox_deduplication_and_fencing import ProducerLimits, Producers
-from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowRules
 from rtlab.server.sinks.sink_interface import write_each
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from rtlab.errors import LabError
 from rtlab.experiments.endpoint.raw_websocket_frames import new_key, raw_frame, request_head, upgrade_fields
-from rtlab.experiments.endpoint.timed_connection import dial
+from rtlab.experiments.endpoint.timed_connect_steps import dial
 from rtlab.experiments.security.login_and_message_attacks import log_in
 from rtlab.lab.lab import Lab
 from rtlab.lab.nginx_reverse_proxy_config import NGINX_FRAME, NGINX_MAP

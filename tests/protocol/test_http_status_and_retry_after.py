@@ -6,7 +6,7 @@ import http
 
 import pytest
 
-from rtlab.protocol.http_status_retry_rules import MAX_RETRY_AFTER, close_code_for, may_retry, retry_after
+from rtlab.protocol.http_status_and_retry_after import MAX_RETRY_AFTER, close_code_for, may_retry, retry_after
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7
 FORMS = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]

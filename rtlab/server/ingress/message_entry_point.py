@@ -24,7 +24,7 @@ from rtlab.server.handlers import HANDLERS, MessageHandler, Services, in_sequenc
 from rtlab.server.incoming_message import ON_STREAM, UNREAD, Answer, Answers, Decoder, Incoming
 from rtlab.server.now_or_later import Later, then
 from rtlab.server.refusal import AnswerPayload, Ended, Refused
-from rtlab.server.sessions.session import Session
+from rtlab.server.sessions.session_with_replay import Session
 
 __all__ = ["MAX_STRIKES", "MAX_UNREADABLE", "Ingress", "IngressStep"]
 

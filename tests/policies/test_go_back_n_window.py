@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.go_back_n import GoBackN
+from rtlab.policies.go_back_n_window import GoBackN
 
 
 def test_no_more_than_the_window_is_on_its_way():

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from rtlab.experiments.audit.findings import Check
-from rtlab.experiments.audit.tables import Advice, cheat_sheet, cheat_sheet_table, findings_table
+from rtlab.experiments.audit.owasp_and_findings_tables import (
+    Advice,
+    cheat_sheet,
+    cheat_sheet_table,
+    findings_table,
+)
 
 ROWS = cheat_sheet()
 TOP = Path(__file__).parents[3]

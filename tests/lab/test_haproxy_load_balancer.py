@@ -14,18 +14,18 @@ import pytest_asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Connected
-from rtlab.client.facades.long_polling import LongPolling
-from rtlab.client.facades.server_sent_events import ServerSentEvents
-from rtlab.client.facades.webrtc_channel import WebRTCChannel
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.long_polling import LongPolling
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.longpoll import LongPollTransport
 from rtlab.client.transports.sse import SseTransport
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import LabError, NotConnected
+from rtlab.lab.haproxy_load_balancer import Balancer
 from rtlab.lab.haproxy_load_balancer_config import BALANCER_POLICIES
 from rtlab.lab.lab import Lab
-from rtlab.lab.load_balancer import Balancer
 from rtlab.policies.backoff import Constant
 from tests.held_ports import needs_held_ports, ports_held_here
 

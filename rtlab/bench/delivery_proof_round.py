@@ -26,7 +26,7 @@ import msgspec
 from rtlab.bench.proof_clients import MODES, Plan, Record
 from rtlab.bench.proof_sender_receiver import back_in_room, follow, send
 from rtlab.bench.start_proof_clients import ClientsProcess
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.client.fault_client import FaultClient

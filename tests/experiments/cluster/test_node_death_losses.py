@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from rtlab.experiments.cluster.node_death import _Flow, death_table
+from rtlab.experiments.cluster.node_death_losses import _Flow, death_table
 
 
 async def test_one_resync_does_not_hide_a_loss_elsewhere() -> None:

@@ -23,7 +23,7 @@ from rtlab.client.transports.connect_failures import circular, explain_os_error
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
 from rtlab.protocol.http_headers import check_headers
-from rtlab.protocol.http_status_retry_rules import REDIRECTS, code_in, may_retry, reason_in, retry_after
+from rtlab.protocol.http_status_and_retry_after import REDIRECTS, code_in, may_retry, reason_in, retry_after
 from rtlab.protocol.urls import Origin, Url
 
 __all__ = ["HttpClient", "ResponseHead", "hint_of", "loss", "refused", "session_url"]

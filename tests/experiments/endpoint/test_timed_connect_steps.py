@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtlab.errors import ConnectFailed
-from rtlab.experiments.endpoint.timed_connection import dial
+from rtlab.experiments.endpoint.timed_connect_steps import dial
 from rtlab.protocol.urls import parse_url
 from rtlab.protocol.websocket_handshake import accept_of
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response

@@ -1,9 +1,9 @@
 """A room's owner dies, hangs or is cut off while messages flow: which acknowledged messages arrive?
 
-``python -m rtlab.experiments.cluster.node_death nats redis --save FILE`` records every fault with these
-brokers. In each of the three delivery modes a publisher at the first node sends to a reader at the second,
-in a room that the third node, the victim, owns. No client is connected to the victim, so every lost or
-duplicated message is due to the nodes or the broker.
+``python -m rtlab.experiments.cluster.node_death_losses nats redis --save FILE`` records every fault with
+these brokers. In each of the three delivery modes a publisher at the first node sends to a reader at the
+second, in a room that the third node, the victim, owns. No client is connected to the victim, so every lost
+or duplicated message is due to the nodes or the broker.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.delivery.retransmission import DeliveryMode
-from rtlab.client.facades.websocket_connection import WebSocketConnection
+from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import LabError, RtlabError
 from rtlab.experiments.cluster.breakable_cluster import BreakableCluster
 from rtlab.measure.delivery_ledger import Ledger, MessageIdentity
@@ -298,7 +298,7 @@ async def _record(kinds: Sequence[str]) -> list[DeathRow]:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m rtlab.experiments.cluster.node_death")
+    parser = argparse.ArgumentParser(prog="python -m rtlab.experiments.cluster.node_death_losses")
     parser.add_argument("kinds", nargs="+", help="brokers, such as nats and redis")
     parser.add_argument("--save", type=Path, help="a JSON file")
     arguments = parser.parse_args()

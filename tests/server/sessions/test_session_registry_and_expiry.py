@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from rtlab.server.sessions.session_limits import SessionLimits
-from rtlab.server.sessions.session_registry import Sessions
-from tests.server.sessions.test_session import Recorder
+from rtlab.server.sessions.session_registry_and_expiry import Sessions
+from tests.server.sessions.test_session_with_replay import Recorder
 
 
 def test_sessions_expire_only_without_a_connection() -> None:

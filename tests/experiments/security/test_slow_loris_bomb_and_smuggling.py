@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from rtlab.experiments.security.connection_attacks import (
+from rtlab.experiments.security.slow_loris_bomb_and_smuggling import (
     Smuggled,
     compression_bomb,
     slow_loris,

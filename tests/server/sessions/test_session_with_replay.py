@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
 from rtlab.protocol.messages import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, RoomPosition
-from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
 from rtlab.server.sinks.sink_interface import write_each
 

@@ -13,8 +13,8 @@ from rtlab.protocol.messages import Message
 from rtlab.server.__main__ import _loop_factory
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
-from rtlab.server.brokers.cluster.life_lines import LifeLines
-from rtlab.server.brokers.cluster.membership import Timings
+from rtlab.server.brokers.cluster.cluster_membership import Timings
+from rtlab.server.brokers.cluster.dead_node_detection import LifeLines
 from rtlab.server.brokers.cluster.rendezvous_room_owner import owner_of
 from rtlab.server.now_or_later import settled
 from rtlab.server.rooms.hub import Hub
@@ -27,7 +27,7 @@ CHILD = f"""
 import asyncio, sys, time
 from rtlab.server.brokers.carrier_for import carrier_for
 from rtlab.server.brokers.cluster.cluster_broker import ClusterBroker
-from rtlab.server.brokers.cluster.membership import Timings
+from rtlab.server.brokers.cluster.cluster_membership import Timings
 from rtlab.server.rooms.hub import Hub
 from rtlab.processes.parent_watch import watch_parent
 from rtlab.server.__main__ import _loop_factory

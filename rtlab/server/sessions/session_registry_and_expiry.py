@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from rtlab.protocol.messages import Message
 from rtlab.server.rooms.fan_out import FanOut
-from rtlab.server.sessions.session import Session
 from rtlab.server.sessions.session_limits import SessionLimits
+from rtlab.server.sessions.session_with_replay import Session
 from rtlab.server.sessions.slow_consumer_queue import OverflowOptions, OverflowRules
 
 __all__ = ["Sessions"]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from rtlab.bench.delivery_proof import KINDS, MODES, Round, run_round
+from rtlab.bench.delivery_proof_round import KINDS, MODES, Round, run_round
 from rtlab.bench.start_proof_clients import ClientsProcess
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab

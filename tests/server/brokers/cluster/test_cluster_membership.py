@@ -1,6 +1,6 @@
 import math
 
-from rtlab.server.brokers.cluster.membership import Membership, Timings
+from rtlab.server.brokers.cluster.cluster_membership import Membership, Timings
 
 TIMINGS = Timings(beat=1.0, lease=3.0, dead=4.0)
 

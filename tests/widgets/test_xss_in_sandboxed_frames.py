@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rtlab.widgets.sandboxed_chat_frames import SandboxedChat, chat_page
+from rtlab.widgets.xss_in_sandboxed_frames import SandboxedChat, chat_page
 
 
 def test_a_text_cannot_leave_the_page_s_own_script() -> None:

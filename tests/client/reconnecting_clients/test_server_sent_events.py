@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.client.connection import State
 from rtlab.client.event_emitter import LOCAL_EVENTS
-from rtlab.client.facades.server_sent_events import ServerSentEvents
+from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.transports import sse
 from rtlab.errors import ConnectFailed, MessageError
 from rtlab.patterns.message_batcher import MessageBatcher
