@@ -17,7 +17,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.client.transports.websocket import WebSocketTransport
 from rtlab.errors import LabError
 from rtlab.lab.lab import Lab
-from rtlab.lab.server_arguments import ServerOptions
+from rtlab.lab.options_to_server_arguments import ServerOptions
 from rtlab.policies.backoff import Constant
 from rtlab.protocol.messages import Message
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from rtlab.measure.preallocated_sample_log import Series
     from rtlab.measure.recorder import Recorder
-    from rtlab.measure.sample_log import Series
 
 __all__ = ["latency_figure", "trailing_percentiles"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rtlab.client.event_emitter import Handler
-    from rtlab.measure.sample_log import SampleLog
+    from rtlab.measure.preallocated_sample_log import SampleLog
     from rtlab.protocol.messages import Message
 
 __all__ = ["Attachment", "Source", "clock_problem"]

@@ -12,8 +12,8 @@ import numpy as np
 from rtlab.errors import NoSeries
 from rtlab.measure.attach_recorder import Attachment, Source
 from rtlab.measure.event_loop_lag import LoopLag
+from rtlab.measure.preallocated_sample_log import SampleLog
 from rtlab.measure.recording_csv_and_parquet import Recording, read_recording, write_recording
-from rtlab.measure.sample_log import SampleLog
 from rtlab.measure.statistics.percentiles import percentiles
 
 if TYPE_CHECKING:

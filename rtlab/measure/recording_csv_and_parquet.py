@@ -22,7 +22,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from rtlab.errors import RtlabError
-from rtlab.measure.sample_log import ROW, Mark, Series
+from rtlab.measure.preallocated_sample_log import ROW, Mark, Series
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from rtlab.policies.paced_queue import PacedQueue
+from rtlab.policies.leaky_bucket_queue import PacedQueue
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.event_loop.handshakes_per_turn import HandshakePacer
 from rtlab.server.http_answers import json_error

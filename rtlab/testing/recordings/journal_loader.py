@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
+from rtlab.measure.preallocated_sample_log import Mark
 from rtlab.measure.recorder import Recorder
 from rtlab.measure.recording_csv_and_parquet import Recording, read_recording
-from rtlab.measure.sample_log import Mark
 from rtlab.policies.state_machine_types import State
 from rtlab.protocol.codecs import JSON
 from rtlab.protocol.messages import Message

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rtlab.policies.paced_queue import PacedQueue
+from rtlab.policies.leaky_bucket_queue import PacedQueue
 
 
 def waits(queue: PacedQueue, *arrivals: float) -> list[float | None]:
