@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_script import FaultScript, PlannedStep, toxic_bodies
+from rtlab.faults.fault_timeline_script import FaultScript, PlannedStep, toxic_bodies
 from rtlab.faults.proxy.proxy_base_class import Proxy
 
 __all__ = ["Player"]

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.faults.errors import FaultError, bad_request
-from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.proxy_collection import Collection
 from rtlab.faults.script_player import Player

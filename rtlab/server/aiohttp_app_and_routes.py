@@ -17,12 +17,12 @@ from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.deliberate_security_holes import origin_looks_right, say_much
 from rtlab.server.endpoints import auth, webrtc_offer
 from rtlab.server.endpoints.allow_page_origin import set_page_origin
+from rtlab.server.endpoints.health_metrics_and_stats import access_log, healthz, index, metrics, readyz, stats
 from rtlab.server.endpoints.poll import poll
 from rtlab.server.endpoints.send import send
 from rtlab.server.endpoints.sse import event_stream
-from rtlab.server.endpoints.status import access_log, healthz, index, metrics, readyz, stats
 from rtlab.server.endpoints.websocket import websocket
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.middleware.access_log import make_access_log
 from rtlab.server.middleware.drain_refusal import make_drain_refusal
 from rtlab.server.middleware.handshake_rate_limit import make_handshake_limit

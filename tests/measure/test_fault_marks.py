@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
-from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.fault_trace import TraceEvent
 from rtlab.lab.lab import Lab
 from rtlab.measure.fault_marks import FaultMarks

@@ -14,7 +14,7 @@ from rtlab.protocol.codecs import parse_json
 if TYPE_CHECKING:
     import httpx
 
-    from rtlab.faults.fault_script import Stream
+    from rtlab.faults.fault_timeline_script import Stream
 
 __all__ = ["RemoteProxy"]
 

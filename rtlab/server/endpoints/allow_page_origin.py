@@ -11,7 +11,7 @@ from rtlab.errors import MessageError
 from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.origin_and_host_headers import is_origin
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
-from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 
 __all__ = ["set_page_origin"]

@@ -14,7 +14,7 @@ from rtlab.protocol.codecs import parse_json
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import RIGHTS
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
-from rtlab.server.http_answers import NODE, USER, json_error, json_response
+from rtlab.server.http_json_responses import NODE, USER, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 
 if TYPE_CHECKING:

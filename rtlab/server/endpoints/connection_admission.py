@@ -7,7 +7,7 @@ from aiohttp import web
 
 from rtlab.server.auth.principal import BadCredentials, Principal
 from rtlab.server.connect_request import BadConnectRequest, ConnectRequest, read_connect_request
-from rtlab.server.http_answers import NODE, USER, json_error
+from rtlab.server.http_json_responses import NODE, USER, json_error
 from rtlab.server.node import Node
 from rtlab.server.refusal import Ended, Refused
 

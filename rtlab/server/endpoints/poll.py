@@ -9,7 +9,7 @@ from aiohttp import web
 
 from rtlab.protocol.codecs import JSON
 from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_opening
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.last_event_id_cursor import format_cursor
 from rtlab.server.reauthorization import TOKEN_EXPIRED
 from rtlab.server.sinks.collect_batches import batched

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.http_json_responses import NODE, json_error
 
 __all__ = ["BadBody", "read_body"]
 

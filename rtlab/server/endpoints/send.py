@@ -12,7 +12,7 @@ from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_principal
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
-from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.server.incoming_message import OnStream
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled

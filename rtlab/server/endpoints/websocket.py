@@ -18,7 +18,7 @@ from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.event_loop.turn_scheduler import Turns
-from rtlab.server.http_answers import NODE, json_error
+from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.node import Node
 from rtlab.server.now_or_later import settled
 from rtlab.server.sessions.session_with_replay import Session

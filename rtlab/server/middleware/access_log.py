@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from rtlab.protocol.redaction import redacted
-from rtlab.server.http_answers import USER
+from rtlab.server.http_json_responses import USER
 from rtlab.server.node import Node
 
 __all__ = ["make_access_log"]

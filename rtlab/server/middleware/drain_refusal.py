@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.protocol.transport_paths import ROUTES
-from rtlab.server.http_answers import json_error
+from rtlab.server.http_json_responses import json_error
 from rtlab.server.node import Node
 
 __all__ = ["make_drain_refusal"]

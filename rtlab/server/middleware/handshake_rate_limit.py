@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 from rtlab.policies.leaky_bucket_queue import PacedQueue
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.event_loop.handshakes_per_turn import HandshakePacer
-from rtlab.server.http_answers import json_error
+from rtlab.server.http_json_responses import json_error
 from rtlab.server.node import Node
 
 __all__ = ["begins_connection", "make_handshake_limit"]

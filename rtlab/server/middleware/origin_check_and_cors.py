@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from rtlab.protocol.origin_and_host_headers import host_allowed, origin_allowed
-from rtlab.server.http_answers import json_error
+from rtlab.server.http_json_responses import json_error
 from rtlab.server.node import Node
 
 __all__ = ["PUBLIC", "add_cors_headers", "make_origin_check"]

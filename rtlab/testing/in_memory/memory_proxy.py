@@ -10,7 +10,7 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.faults.fault_trace import Trace
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.toxic_pipe import Pipe, PipePair

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import websockets
 
-from rtlab.faults.fault_script import FaultScript
+from rtlab.faults.fault_timeline_script import FaultScript
 from rtlab.testing.fake_clock import FakeClock
 from rtlab.testing.in_memory.memory_proxy import MemoryProxy
 from rtlab.testing.mock.connection_script import PeerScript, echo

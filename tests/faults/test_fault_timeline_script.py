@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.faults.errors import FaultError
-from rtlab.faults.fault_script import FaultScript, ScriptStep
+from rtlab.faults.fault_timeline_script import FaultScript, ScriptStep
 from rtlab.faults.fault_trace import TraceEvent, fingerprint
 from rtlab.faults.proxy.proxy_base_class import Proxy
 from rtlab.faults.proxy.proxy_collection import Collection

@@ -12,7 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
-from rtlab.server.http_answers import NODE, json_error, json_response
+from rtlab.server.http_json_responses import NODE, json_error, json_response
 from rtlab.server.middleware.admin_token import token_matches
 from rtlab.server.stats_report import read_stats
 
