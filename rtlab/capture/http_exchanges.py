@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 
 from rtlab.capture.tcp_tap import TappedConnection
-from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http1_message_parser import Head, parse_head, take_body
+from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.messages import Message
 
 __all__ = ["Exchange", "exchanges"]

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http1_message_parser import parse_head, take_body
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.websocket_framing import read_header
 
 __all__ = ["CapturedFrame", "Split", "frames", "split_traffic"]

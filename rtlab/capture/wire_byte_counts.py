@@ -24,7 +24,7 @@ from rtlab.capture.wire_report import SEGMENT_HEADER_BYTES, WireCost, WireReport
 from rtlab.client.factory import check_transports, make_client
 from rtlab.errors import LabError, MachineBusy
 from rtlab.processes.owned_tasks import together
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.transport_names import TRANSPORTS
 

@@ -17,7 +17,7 @@ from rtlab.client.heartbeat_runner import HeartbeatRunner
 from rtlab.client.message_dispatch import MessageDispatch
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import ConnectFailed, MessageError, NotConnected, TransportClosed, describe
-from rtlab.policies.heartbeat import Heartbeat, Rtt
+from rtlab.policies.dead_peer_detectors import Heartbeat, Rtt
 from rtlab.processes.owned_tasks import Spawn
 from rtlab.protocol.batches import messages_of
 from rtlab.protocol.messages import Message

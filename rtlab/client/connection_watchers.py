@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from rtlab.client.callbacks import call, check_callback
+from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.event_emitter import Listenable
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import describe

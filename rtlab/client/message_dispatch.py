@@ -20,7 +20,7 @@ from rtlab.client.event_emitter import LOCAL_EVENTS, Emitter, ErrorEvent, Resync
 from rtlab.client.message_iterator import MessageIterator
 from rtlab.client.pending_requests import Requests, published
 from rtlab.errors import MessageError, describe
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message, fields_of
 

@@ -17,7 +17,7 @@ from rtlab.client.state_machine_runner import StateMachineRunner
 from rtlab.client.throttle import Throttle
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.errors import MessageError, MessageTooLarge, NotConnected, RtlabError, TransportClosed
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.messages import Message
 
 if TYPE_CHECKING:

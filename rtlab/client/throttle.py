@@ -10,7 +10,7 @@ from typing import cast
 
 from rtlab.client.per_loop import PerLoop
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 
 __all__ = ["Throttle"]

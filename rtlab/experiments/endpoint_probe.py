@@ -19,8 +19,8 @@ from rtlab.experiments.endpoint.probe_report import Report
 from rtlab.experiments.endpoint.raw_websocket_frames import raw_frame
 from rtlab.experiments.endpoint.timed_connect_steps import TIMEOUT, Wire, dial
 from rtlab.experiments.endpoint.websocket_reader import WatchedSocket
-from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http1_message_parser import Head
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.resume_fields import Resume, session_of, session_query
 from rtlab.protocol.urls import Url, parse_url
 

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from rtlab.errors import MessageError
 from rtlab.faults.errors import bad_request
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 
 __all__ = ["lower_case_fields", "read_json"]
 

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final, Protocol
 
-from rtlab.client.callbacks import refuse_coroutine
+from rtlab.client.call_user_functions import refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.receipt import Receipt
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent, Reconnecting

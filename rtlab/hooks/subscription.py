@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rtlab.client.callbacks import call, check_callback
+from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Connected, Disconnected, ErrorEvent
 from rtlab.errors import NotConnected, RtlabError, describe

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from rtlab.errors import MessageError
 from rtlab.policies.anti_replay_window import ReplayWindow
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import check_payload, fields_of
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from rtlab.client.callbacks import check_callback, refuse_coroutine
+from rtlab.client.call_user_functions import check_callback, refuse_coroutine
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import Resync
 from rtlab.errors import ConnectionLost, StateBehind, describe

@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from rtlab.client.callbacks import call, check_callback
+from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection import Connection
 from rtlab.errors import MessageError, NotConnected, RequestRefused, describe
 from rtlab.protocol.messages import Message

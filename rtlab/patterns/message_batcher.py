@@ -26,7 +26,7 @@ from rtlab.client.per_loop import PerLoop
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.patterns.batcher_stats import BatcherStats
 from rtlab.policies.batching_windows import BatchWindow, SizeOrTimeout
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.protocol.messages import CheckedItems, Message, fields_of
 

@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery.acknowledged_send import kept_copy
+from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.receipt import Receipt
-from rtlab.client.delivery.unacknowledged_message import Parcel
 from rtlab.client.named_timeouts import within
 from rtlab.errors import InvalidState, MessageTooLarge, NotConnected, QueueError, QueueFull, describe
 from rtlab.patterns.group_commit import QueueWorker
@@ -29,7 +29,7 @@ from rtlab.patterns.queue_counters import QueueCounters
 from rtlab.patterns.queue_link import QueueLink
 from rtlab.patterns.queue_options import QueuedMessage, QueueOptions, QueueOverflow, QueueStats, as_queued
 from rtlab.patterns.queue_sqlite_file import Change, Damage, Durability, StoredMessage
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 
 __all__ = ["MessageQueue"]

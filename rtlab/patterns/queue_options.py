@@ -8,7 +8,7 @@ import msgspec
 
 from rtlab.errors import MessageError
 from rtlab.patterns.queue_sqlite_file import Durability, StoredMessage
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 
 __all__ = ["QueueOptions", "QueueOverflow", "QueueStats", "QueuedMessage", "as_queued"]

@@ -15,7 +15,7 @@ from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import Transport
 from rtlab.patterns.transport_blocklist import Blocklist
-from rtlab.patterns.transport_choice_and_upgrade import BEST_FIRST, Strategy
+from rtlab.patterns.transport_choice_strategy import BEST_FIRST, Strategy
 from rtlab.patterns.transport_fallback import Fallback, Owner, Trial
 from rtlab.protocol.messages import Message
 from rtlab.protocol.transport_paths import endpoint_url

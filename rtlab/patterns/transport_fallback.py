@@ -23,7 +23,7 @@ from rtlab.client.circuit_breaker_runner import CircuitBreaker
 from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.patterns.transport_blocklist import Blocklist
-from rtlab.patterns.transport_choice_and_upgrade import BEST_FIRST, Strategy
+from rtlab.patterns.transport_choice_strategy import BEST_FIRST, Strategy
 from rtlab.patterns.transport_handover import Handover
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume

@@ -15,7 +15,7 @@ from functools import partial
 
 from rtlab.client.transports.transport_interface import DeliverDirectly, Transport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.urls import Origin

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.redaction import redacted
 
 __all__ = [

@@ -77,7 +77,7 @@ class Message(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
 
     Examples
     --------
-    >>> from rtlab.protocol.codecs import JSON
+    >>> from rtlab.protocol.json_and_messagepack_codecs import JSON
     >>> JSON.encode(Message("chat", {"text": "hi"}, room_id="r"))
     b'{"type":"chat","payload":{"text":"hi"},"roomId":"r"}'
     """

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, NAME_CHARS, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate, deflated

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames_encoded_once import EncodedFrame, RoomPosition, error_message, sendable
 from rtlab.server.refusal import Refused

@@ -23,7 +23,7 @@ from aiortc.rtcsctptransport import WEBRTC_BINARY, WEBRTC_STRING
 
 from rtlab.errors import MessageTooLarge, TransportClosed
 from rtlab.protocol.close_codes import cut_reason
-from rtlab.protocol.codecs import utf8_bytes
+from rtlab.protocol.json_and_messagepack_codecs import utf8_bytes
 from rtlab.protocol.websocket_framing import CLOSE, PING, PONG
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection
 from rtlab.webrtc.session_description import max_message_bytes

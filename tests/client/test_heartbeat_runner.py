@@ -12,7 +12,7 @@ import pytest
 from rtlab.client.connection import Connection, State
 from rtlab.client.factory import TRANSPORTS, make_client
 from rtlab.lab.lab import Lab
-from rtlab.policies.heartbeat import Ping, Pong, Tick, Watchdog
+from rtlab.policies.dead_peer_detectors import Ping, Pong, Tick, Watchdog
 from rtlab.protocol.messages import Message
 from rtlab.testing.in_memory.memory_transport import MemoryTransport
 from tests.memory import FAST, Factory, leftovers, turns, until, welcome

@@ -10,7 +10,7 @@ import pytest
 from rtlab.client import throttle as module
 from rtlab.client.throttle import Throttle
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 
 

@@ -9,7 +9,7 @@ import nbformat
 from rtlab import Lab, Recorder, WebSocketConnection
 from rtlab.capture.tcp_tap import Tap
 from rtlab.capture.traffic_parser import frames
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from tests.notebook_exercises import NOTEBOOKS, run
 
 NAME = "02_websocket"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rtlab.experiments.throughput.payload_feeds import load_feed
 from rtlab.models.compression_memory import deflate_memory_bytes, inflate_memory_bytes
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from tests.notebook_exercises import run
 
 NAME = "12_compression_and_encoding"

@@ -21,7 +21,7 @@ from rtlab.patterns.message_batcher import MessageBatcher
 from rtlab.policies.backoff import Constant
 from rtlab.policies.batching_windows import Adaptive, Batch, FixedTick
 from rtlab.policies.token_bucket import TokenBucket
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.testing.in_memory.memory_transport import MemoryTransport

@@ -12,7 +12,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.lab.lab import Lab
 from rtlab.patterns.realtime_client import RealtimeClient, RealtimeConnection
 from rtlab.patterns.transport_blocklist import Blocklist
-from rtlab.patterns.transport_choice_and_upgrade import SUREST_FIRST, Strategy
+from rtlab.patterns.transport_choice_strategy import SUREST_FIRST, Strategy
 from rtlab.policies.backoff import Constant
 
 TIMEOUT = 60.0

@@ -8,7 +8,7 @@ import pytest
 
 from rtlab.errors import MessageError
 from rtlab.protocol.batches import messages_of
-from rtlab.protocol.codecs import JSON, MSGPACK, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import Message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import CODECS, JSON
+from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON
 from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import CheckedItems, Message, check_payload
 

@@ -15,8 +15,8 @@ from rtlab.client.per_loop import PerLoop
 from rtlab.client.transports.auth_http_requests import ask_for_tokens
 from rtlab.client.transports.credentials import NOTHING, Proof
 from rtlab.errors import ConnectFailed, MessageError
-from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS, UNFINISHED
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.messages import fields_of
 from rtlab.protocol.urls import Origin, Url
 

@@ -12,7 +12,7 @@ from aiortc import MediaStreamTrack, RTCDataChannel
 from rtlab.client.p2p.audio_tracks import AudioStats, RemoteTrackBuffer, audio_stats
 from rtlab.client.p2p.received_audio_packets import SoundPacket, keep_packets
 from rtlab.errors import TransportClosed
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.webrtc.data_channel import check_opening
 from rtlab.webrtc.loopback_ice import LoopbackPeerConnection

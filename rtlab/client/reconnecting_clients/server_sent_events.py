@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtlab.client.auth.login_and_token_refresh import Tokens
-from rtlab.client.callbacks import check_callback
+from rtlab.client.call_user_functions import check_callback
 from rtlab.client.connection import Connection
 from rtlab.client.event_emitter import LOCAL_EVENTS, Handler
 from rtlab.client.transports.affinity_cookies import CookieStore

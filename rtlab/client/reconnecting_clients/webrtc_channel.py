@@ -11,7 +11,7 @@ from rtlab.client.connection import Connection
 from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.webrtc import WebRTCTransport
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.webrtc.data_channel import check_reliability
 from rtlab.webrtc.relay_candidate_rewrite import Relay
 
@@ -81,7 +81,7 @@ class WebRTCChannel(Connection):
             self._transports.append(made)
             return made
 
-        checked_option("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        checked_option("codec", codec, "rtlab.protocol.json_and_messagepack_codecs.JSON", "encode", "decode")
         super().__init__(transport, auth=auth, **options)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -12,7 +12,7 @@ from rtlab.client.connection_options import checked_option
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.deflate_offer import Compression, offer
 from rtlab.client.transports.websocket import WebSocketTransport
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 
 __all__ = ["WebSocketConnection"]
@@ -69,5 +69,5 @@ class WebSocketConnection(Connection):
                 send_timeout=send_timeout,
             )
 
-        checked_option("codec", codec, "rtlab.protocol.codecs.JSON", "encode", "decode")
+        checked_option("codec", codec, "rtlab.protocol.json_and_messagepack_codecs.JSON", "encode", "decode")
         super().__init__(transport, auth=auth, **options)

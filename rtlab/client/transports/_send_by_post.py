@@ -19,7 +19,6 @@ import httpx
 
 from rtlab.client.transports._http_client import HttpClient, hint_of, loss
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_status_and_retry_after import (
     UNFINISHED,
     close_code_for,
@@ -27,6 +26,7 @@ from rtlab.protocol.http_status_and_retry_after import (
     is_web_page,
     reason_in,
 )
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import Url
 

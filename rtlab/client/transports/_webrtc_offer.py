@@ -13,9 +13,9 @@ from rtlab.client.transports._http_client import HttpClient, loss, refused
 from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.errors import ConnectFailed, MessageError
-from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status_and_retry_after import may_retry
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.resume_fields import Resume
 from rtlab.protocol.transport_paths import ENDPOINTS
 from rtlab.protocol.urls import Origin, parse_url

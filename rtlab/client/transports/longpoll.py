@@ -19,8 +19,8 @@ from rtlab.client.transports.affinity_cookies import CookieStore
 from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.codecs import JSON, parse_json
 from rtlab.protocol.http_status_and_retry_after import close_code_for, is_web_page
+from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query

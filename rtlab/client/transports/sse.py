@@ -24,9 +24,9 @@ from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.sse_decoder import SseDecoder, SseEvent
 from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_headers import PROTOCOL_FIELD
 from rtlab.protocol.http_status_and_retry_after import may_retry
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of, session_query

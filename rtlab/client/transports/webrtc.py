@@ -22,7 +22,7 @@ from rtlab.client.transports.credentials import Credentials
 from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDirectly
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, Codec, utf8_bytes
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec, utf8_bytes
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of

@@ -28,9 +28,9 @@ from rtlab.client.transports.transport_interface import FOREIGN_AFTER, DeliverDi
 from rtlab.client.transports.websockets_library_subclass import WebSocketListener
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.http_headers import check_headers
 from rtlab.protocol.http_status_and_retry_after import REDIRECTS
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec, codec_for, utf8_bytes
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES, SLACK_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume, session_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from rtlab.errors import InvalidState, MessageError
 from rtlab.faults.client.fault import Fault
 from rtlab.faults.errors import FaultError
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 
 if TYPE_CHECKING:
     import httpx

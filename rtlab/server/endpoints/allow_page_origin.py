@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.origin_and_host_headers import is_origin
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body
 from rtlab.server.http_json_responses import NODE, json_error, json_response

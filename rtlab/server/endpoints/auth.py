@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import parse_json
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.server.auth.principal import BadCredentials
 from rtlab.server.auth.rights import RIGHTS
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body

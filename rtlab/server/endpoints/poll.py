@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_opening
 from rtlab.server.http_json_responses import NODE, json_error
 from rtlab.server.last_event_id_cursor import format_cursor

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.limits import MAX_BATCH
 from rtlab.server.endpoints.connection_admission import BadOpening, ended_answer, read_principal
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body

@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import HttpVersion11, web
 
-from rtlab.protocol.codecs import JSON
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.http_json_responses import NODE
 from rtlab.server.sinks.collect_batches import batched

@@ -14,8 +14,8 @@ import msgspec
 from aiohttp import web
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import parse_json
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
+from rtlab.protocol.json_and_messagepack_codecs import parse_json
 from rtlab.protocol.transport_paths import ROUTES
 from rtlab.server.endpoints.connection_admission import BadOpening, read_opening
 from rtlab.server.endpoints.request_body_limits import BadBody, read_body

@@ -14,7 +14,7 @@ import msgspec
 from aiortc import RTCDataChannel, RTCSessionDescription
 
 from rtlab.errors import MessageError, TransportClosed
-from rtlab.protocol.codecs import JSON, codec_for
+from rtlab.protocol.json_and_messagepack_codecs import JSON, codec_for
 from rtlab.protocol.limits import BATCH_SLACK_BYTES
 from rtlab.server.connect_request import ConnectRequest
 from rtlab.server.node import Node

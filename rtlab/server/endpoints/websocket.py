@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 from aiohttp import HttpVersion11, WSMsgType, web
 
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import CODECS, codec_for
+from rtlab.protocol.json_and_messagepack_codecs import CODECS, codec_for
 from rtlab.server.deflate_negotiation import Agreement, agree
 from rtlab.server.deliberate_security_holes import agrees_to_anything
 from rtlab.server.endpoints.aiohttp_frame_checks import StrictFrames

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.server.brokers.room_publishing_interface import Broker
 from rtlab.server.event_loop.turn_scheduler import Turns
 from rtlab.server.incoming_message import NOT_ASKED, Answer, Answers, Decoder, Incoming

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from rtlab.errors import MessageError
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.limits import NAME_CHARS
 from rtlab.server.duration_histogram import Histogram
 from rtlab.server.frames_encoded_once import error_message

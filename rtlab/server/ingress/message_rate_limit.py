@@ -11,7 +11,7 @@ import msgspec
 
 from rtlab.policies.rate_limit_notation import RateLimit, Scope
 from rtlab.policies.token_bucket import Bucket, TokenBucket
-from rtlab.protocol.codecs import utf8_bytes
+from rtlab.protocol.json_and_messagepack_codecs import utf8_bytes
 from rtlab.server.handlers.handler_interface import room_of
 from rtlab.server.incoming_message import Incoming
 from rtlab.server.refusal import Refused

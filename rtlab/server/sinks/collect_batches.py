@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from rtlab.policies.batching_windows import BatchWindow
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.sinks.sink_interface import Sink, write_each
@@ -33,7 +33,7 @@ class BatchFrame(EncodedFrame):
 
     Examples
     --------
-    >>> from rtlab.protocol.codecs import JSON
+    >>> from rtlab.protocol.json_and_messagepack_codecs import JSON
     >>> BatchFrame([EncodedFrame(Message("a")), EncodedFrame(Message("b"))]).encoded(JSON)
     b'{"type":"batch","payload":[{"type":"a","payload":null},{"type":"b","payload":null}]}'
     """

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from rtlab.errors import MessageTooLarge
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.messages import Message
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame, error_message
 from rtlab.server.sinks.sink_interface import write_each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.protocol.codecs import Codec
+from rtlab.protocol.json_and_messagepack_codecs import Codec
 from rtlab.protocol.permessage_deflate import Deflate, Deflater
 from rtlab.protocol.websocket_framing import BINARY, PING, PONG, TEXT, close_frame, websocket_frame
 from rtlab.server.event_loop.turn_scheduler import Turns

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from multidict import MultiDict
 from websockets.frames import Close
 
-from rtlab.protocol.codecs import CODECS, JSON, Codec, codec_for
+from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON, Codec, codec_for
 from rtlab.server.connect_request import BadConnectRequest, read_connect_request
 from rtlab.server.frames_encoded_once import Burst, EncodedFrame
 from rtlab.server.node import Node

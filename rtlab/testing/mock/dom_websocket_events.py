@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from websockets.frames import Close
 
-from rtlab.client.callbacks import call
+from rtlab.client.call_user_functions import call
 from rtlab.testing.mock.dom_websocket_rules import (
     EVENTS,
     DOMError,

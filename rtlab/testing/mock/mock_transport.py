@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from rtlab.client.connection import Connection
 from rtlab.client.transports.websocket import WebSocketTransport, closed_by
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.protocol.limits import MAX_MESSAGE_BYTES
 from rtlab.protocol.messages import Message
 from rtlab.testing.fake_clock import loop_time

@@ -10,7 +10,7 @@ from typing import Any
 
 from websockets.frames import Close
 
-from rtlab.client.callbacks import call
+from rtlab.client.call_user_functions import call
 from rtlab.errors import RtlabError, describe
 from rtlab.testing.message_matching import as_frame, matches, words
 from rtlab.testing.mock.connection_script import OPENING, PeerScript, PeerStep

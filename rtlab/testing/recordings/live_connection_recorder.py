@@ -11,12 +11,12 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 from msgspec.structs import replace
 
-from rtlab.client.callbacks import call, check_callback
+from rtlab.client.call_user_functions import call, check_callback
 from rtlab.client.connection_watchers import WireWatcher
 from rtlab.client.event_emitter import Disconnected, Handler, event_fields
 from rtlab.errors import describe
 from rtlab.processes.boot_id import boot_id
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.recordings.journal import Journal, JournalEntry
 

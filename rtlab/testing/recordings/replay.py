@@ -28,7 +28,7 @@ from rtlab.errors import InvalidState, MessageError
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.preallocated_sample_log import Series
 from rtlab.measure.recorder import Recorder
-from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.protocol.messages import Message, fields_of
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.recordings.journal_loader import run_of

@@ -8,7 +8,7 @@ import msgspec
 
 from rtlab.errors import MessageError
 from rtlab.protocol.close_codes import close_code
-from rtlab.protocol.codecs import JSON, parse_json
+from rtlab.protocol.json_and_messagepack_codecs import JSON, parse_json
 from rtlab.testing.recordings.journal import JournalEntry
 
 __all__ = ["KINDS", "JournalEntryText", "fields_of_entry", "words_of"]

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from rtlab.client.connection import Connection
 from rtlab.client.delivery import retransmission
+from rtlab.client.delivery.parcel import Parcel
 from rtlab.client.delivery.retransmission import PER_FRAME, Retransmission
-from rtlab.client.delivery.unacknowledged_message import Parcel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import InvalidState, MessageError, MessageTooLarge, NotConnected, RequestRefused
 from rtlab.lab.lab import Lab

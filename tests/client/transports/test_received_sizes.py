@@ -11,7 +11,7 @@ from rtlab.client.reconnecting_clients.long_polling import LongPolling
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports._batch_query import batches_within
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.urls import parse_url
 from tests.patterns.in_process import client, publish, serving

@@ -18,7 +18,7 @@ from rtlab.client.event_emitter import Disconnected, Reconnecting
 from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvents
 from rtlab.client.transports.sse import SseTransport
 from rtlab.errors import ConnectFailed, MessageError, TransportClosed
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.testing.scripted_http import ReceivedRequest, ScriptedServer, response

@@ -20,8 +20,8 @@ from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.transports import webrtc
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageError, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.webrtc.data_channel import DataLink

@@ -18,7 +18,7 @@ from rtlab.client.connection import State
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, MessageTooLarge, NotConnected
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.codecs import CODECS, JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import CODECS, JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.protocol.websocket_framing import BINARY, websocket_frame

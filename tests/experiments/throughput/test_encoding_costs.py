@@ -4,7 +4,7 @@ import pytest
 
 from rtlab.experiments.throughput.encoding_costs import measure_encoding
 from rtlab.experiments.throughput.payload_feeds import make_feed
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.permessage_deflate import Deflate
 
 ALONE = Deflate(server_no_context_takeover=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtlab.experiments.throughput.payload_feeds import FEEDS, load_feed, main, make_feed
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.resources import data_path
 
 

@@ -18,8 +18,8 @@ from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.client.transports.webrtc import WebRTCTransport
 from rtlab.errors import ConnectFailed, MessageTooLarge, TransportClosed
-from rtlab.protocol.codecs import JSON, MSGPACK
 from rtlab.protocol.http_headers import PROTOCOL, PROTOCOL_FIELD
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.resume_fields import Resume
 from rtlab.server.aiohttp_app_and_routes import Server

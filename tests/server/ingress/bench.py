@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rtlab.protocol.codecs import JSON, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, Codec
 from rtlab.server.node import Node
 from rtlab.server.refusal import AnswerPayload
 from rtlab.server.server_options import Options

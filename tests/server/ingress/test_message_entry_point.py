@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import RESERVED_TYPES, Message
 from rtlab.server.brokers.single_node_broker import SingleNodeBroker

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rtlab.policies.drop_or_conflate_on_overflow import Overflow
-from rtlab.protocol.codecs import JSON, MSGPACK, Codec
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, Codec
 from rtlab.protocol.messages import Message
 from rtlab.protocol.schemas import Schemas
 from rtlab.server.connect_request import ConnectRequest

@@ -20,7 +20,7 @@ from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConn
 from rtlab.errors import ConnectFailed
 from rtlab.lab.lab import Lab
 from rtlab.policies.backoff import Constant
-from rtlab.protocol.codecs import JSON, MSGPACK, codec_for
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK, codec_for
 from rtlab.protocol.messages import Message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.protocol.permessage_deflate import Deflate
 from rtlab.server.event_loop.turn_scheduler import Turns

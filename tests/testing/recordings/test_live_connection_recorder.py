@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rtlab import Constant, Lab, WebSocketConnection
-from rtlab.protocol.codecs import JSON, MSGPACK
+from rtlab.protocol.json_and_messagepack_codecs import JSON, MSGPACK
 from rtlab.protocol.messages import Message
 from rtlab.testing.mock.connection_script import PeerScript
 from rtlab.testing.recordings.journal import Journal

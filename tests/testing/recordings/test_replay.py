@@ -9,7 +9,7 @@ import pytest
 
 from rtlab.client.event_emitter import Connected, Disconnected
 from rtlab.errors import InvalidState
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 from rtlab.testing.recordings.journal import Journal, JournalEntry, JournalError
 from rtlab.testing.recordings.replay import Replay

@@ -19,13 +19,13 @@ from rtlab.client.reconnecting_clients.server_sent_events import ServerSentEvent
 from rtlab.client.reconnecting_clients.webrtc_channel import WebRTCChannel
 from rtlab.client.reconnecting_clients.websocket_connection import WebSocketConnection
 from rtlab.errors import ConnectFailed, LabError
-from rtlab.experiments.dead_peer_detection import detection_times
+from rtlab.experiments.dead_peer_detection_times import detection_times
 from rtlab.faults.client.fault_client import FaultClient
 from rtlab.lab.lab import Lab
 from rtlab.measure.event_loop_lag import LoopLag
 from rtlab.measure.statistics.ks_distance import ks_bound, ks_distance
 from rtlab.models.detection_time_distribution import Uniform, ping_timeout, sweep
-from rtlab.policies.heartbeat import Heartbeat, Ping, Sweep, Watchdog
+from rtlab.policies.dead_peer_detectors import Heartbeat, Ping, Sweep, Watchdog
 
 pytestmark = pytest.mark.calm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rtlab.protocol.codecs import JSON
+from rtlab.protocol.json_and_messagepack_codecs import JSON
 from rtlab.protocol.messages import Message
 
 __all__ = ["Parcel"]

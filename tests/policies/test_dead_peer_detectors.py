@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtlab.policies.heartbeat import (
+from rtlab.policies.dead_peer_detectors import (
     Beat,
     Dead,
     Heartbeat,

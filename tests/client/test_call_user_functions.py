@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from rtlab.client.callbacks import call, check_callback
+from rtlab.client.call_user_functions import call, check_callback
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, ZeroDivisionError])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtlab.patterns.transport_choice_and_upgrade import BEST_FIRST, SUREST_FIRST, ConnectOrder, Strategy
+from rtlab.patterns.transport_choice_strategy import BEST_FIRST, SUREST_FIRST, ConnectOrder, Strategy
 
 NAMES = ("websocket", "sse", "longpoll")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtlab.figures.transports.head_of_line import delays_figure, towers_figure
+from rtlab.figures.transports.delays_after_loss import delays_figure, towers_figure
 
 
 def test_a_row_for_each_channel_and_a_cross_for_each_message_that_is_missing() -> None:

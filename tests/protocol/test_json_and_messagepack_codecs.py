@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtlab.errors import MessageError, MessageTooLarge
-from rtlab.protocol.codecs import CODECS, JSON, MSGPACK, JsonCodec, MsgpackCodec, codec_for, parse_json
+from rtlab.protocol.json_and_messagepack_codecs import (
+    CODECS,
+    JSON,
+    MSGPACK,
+    JsonCodec,
+    MsgpackCodec,
+    codec_for,
+    parse_json,
+)
 from rtlab.protocol.limits import MAX_DEPTH
 from rtlab.protocol.messages import Message
 
