@@ -34,7 +34,7 @@ def test_what_is_no_policy_is_refused_at_once(kind: Any, option: str, value: obj
 
 @pytest.mark.parametrize("kind", [WebSocketConnection, WebRTCChannel])
 def test_what_is_no_codec_is_refused_at_once(kind: Any) -> None:
-    with pytest.raises(TypeError, match=r"expected codec .* rtlab\.protocol\.codecs\.JSON, got 'j"):
+    with pytest.raises(TypeError, match=r"expected codec .*_codecs\.JSON, got 'j"):
         kind(URL, codec="json")
 
 
