@@ -87,7 +87,8 @@ class RedisLink:
         Raises
         ------
         BrokerFailed
-            When no Redis server answers, it refuses the password, or it is only a replica.
+            When no Redis server answers, it refuses the password, it is only a replica, or it still loads
+            its data; the last two are a `LinkLost`.
         """
         try:
             self._turn = asyncio.Lock()
@@ -116,6 +117,8 @@ class RedisLink:
     async def _facts(self) -> ServerFacts:
         info = await self.command("INFO")
         lines = dict(line.split(b":", 1) for line in info.splitlines() if b":" in line)
+        if lines.get(b"loading", b"0") != b"0":  # meanwhile it reports `aof_enabled` as 0
+            raise LinkLost(f"the server at {self.host} still loads its data")
         return ServerFacts(lines.get(b"run_id", b""), lines.get(b"aof_enabled") == b"1")
 
     async def check(self) -> None:
