@@ -103,9 +103,8 @@ class FaultPanel(CopyAsCode, PolledPanel):
 
     async def look(self) -> None:
         """Show the proxy's present faults, whoever made them."""
-        if not self._changing.locked():  # a change updates the panel by itself
-            async with self._changing:
-                await self._look()
+        async with self._changing:  # what is being read by now may be older than this call
+            await self._look()
 
     async def change(self, **wanted: Any) -> None:
         """Do what the controls do: ``rtt`` and ``jitter`` in ms, ``profile``, ``pulled``.

@@ -252,6 +252,32 @@ async def test_what_is_so_already_is_not_waited_for(spy: Spy) -> None:
         assert await FaultPanel(spy).wait_for(pulled=True, patience=60) == "reader"
 
 
+async def test_a_poll_that_is_under_way_is_older_than_the_wait(spy: Spy) -> None:
+    panel = FaultPanel(spy)
+    answered, answer = asyncio.Event(), spy.status
+
+    async def slow_status() -> dict[str, Any]:
+        status = await answer()
+        await answered.wait()
+        return status
+
+    spy.status = slow_status  # pyright: ignore[reportAttributeAccessIssue]
+    panel._handle_custom_msg({"action": "look"}, [])
+    for _ in range(3):
+        await asyncio.sleep(0)  # the poll has read the state, and its answer is under way
+    await spy.blackhole()
+    waiting = asyncio.create_task(panel.wait_for(pulled=False, patience=20))
+    await asyncio.sleep(0)
+    answered.set()
+    async with asyncio.timeout(5):
+        while not panel.request:
+            await asyncio.sleep(0)
+        assert (panel.state["pulled"], waiting.done()) == (True, False)
+        await say(panel, {"action": "cable"})
+        assert await waiting == "reader"
+    assert panel.state == NOTHING
+
+
 async def test_stop_ends_the_wait(spy: Spy) -> None:
     panel, stop = FaultPanel(spy), asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, stop.set)
